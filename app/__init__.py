@@ -1,0 +1,1 @@
+"""The service: recorded speech in, a summary out. Knows nothing about training."""

@@ -1,0 +1,1 @@
+"""Where summaries are written: one small protocol (`base`) and what implements it. Nothing outside this folder imports vLLM."""

@@ -1,0 +1,87 @@
+"""The protocol every engine implements: samples and an instruction in, stages and text out.
+
+    vllm_audio.VllmAudioEngine   an audio language model in vLLM, in this process          kind "audio-llm"
+    cascade.CascadeEngine        Whisper, then a text model in vLLM, in this process       kind "cascade"
+    scripted.ScriptedEngine      plays back a script; for tests and for load ceilings      kind "scripted"
+
+Knows nothing about HTTP, codecs or styles.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FinishReason = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One summary to write.
+
+    samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
+    instruction: as worded by `app.prompts.instruction`.
+    temperature: 0 is greedy. seed: for sampling, None draws one.
+    """
+
+    request_id: str
+    samples: NDArray[np.float32]
+    instruction: str
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """The engine entered a stage: "transcribe" (cascades only), "prefill" or "decode"."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """A piece of the summary, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of one summary. Seconds by stage as the engine saw them; `transcript` only from a cascade."""
+
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    token_ids: tuple[int, ...] = ()
+    transcript: str | None = None
+
+
+EngineEvent = StageStarted | TextDelta | Finished
+
+
+class Engine(Protocol):
+    """One loaded checkpoint. `generate` may be entered many times at once; closing its iterator aborts the request."""
+
+    async def start(self) -> None:
+        """Load the checkpoint. Raises `app.errors.Unavailable` with the reason if it cannot be served."""
+
+    async def stop(self) -> None:
+        """Free what `start` took. Harmless twice."""
+
+    async def check_health(self) -> None:
+        """Raise `app.errors.EngineDead` if the engine can answer nothing any more."""
+
+    @property
+    def running(self) -> int:
+        """Requests inside the engine now."""
+
+    def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+        """Stages and text as they come, `Finished` last.
+
+        Raises `app.errors.TooLarge` if prompt and answer do not fit the model's context, `app.errors.EngineDead` if the engine
+        died, `app.errors.Unprocessable` if it refused the input.
+        """

@@ -1,0 +1,72 @@
+"""Everything the service refuses or fails with, drawn once:
+
+    ServiceError                    status  type                     raised by
+    ├── InvalidRequest              400     invalid_request_error    api
+    ├── Unauthorized                401     authentication_error     api
+    ├── ModelNotFound               404     invalid_request_error    api
+    ├── TooLarge                    413     invalid_request_error    api, audio
+    ├── UnsupportedAudio            415     invalid_request_error    audio
+    ├── Unprocessable               422     invalid_request_error    api, audio
+    ├── TooManyRequests             429     rate_limit_error         summarize
+    └── Unavailable                 503     server_error             summarize, engine
+        └── EngineDead              503     server_error             engine
+
+The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read them. Every
+message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about HTTP frameworks.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An error a caller can read. `code` is a stable string, `param` names the offending field or None."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+
+    def __init__(self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The error in OpenAI's shape."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(ServiceError):
+    status, type = 400, "invalid_request_error"
+
+
+class Unauthorized(ServiceError):
+    status, type = 401, "authentication_error"
+
+
+class ModelNotFound(ServiceError):
+    status, type = 404, "invalid_request_error"
+
+
+class TooLarge(ServiceError):
+    status, type = 413, "invalid_request_error"
+
+
+class UnsupportedAudio(ServiceError):
+    status, type = 415, "invalid_request_error"
+
+
+class Unprocessable(ServiceError):
+    status, type = 422, "invalid_request_error"
+
+
+class TooManyRequests(ServiceError):
+    status, type = 429, "rate_limit_error"
+
+
+class Unavailable(ServiceError):
+    status, type = 503, "server_error"
+
+
+class EngineDead(Unavailable):
+    """The engine's process is gone; `/livez` fails from here on, so that a supervisor restarts the service."""
