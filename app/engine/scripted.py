@@ -1,0 +1,115 @@
+"""An engine without a model: plays back a script with settable delays.
+
+For tests (what the service does when an engine is slow, fails, dies or is left) and for load ceilings (what the service alone can
+carry). It keeps the protocol's promises: counts what runs, ends an abandoned request at once, never writes past `max_tokens`.
+Knows nothing about HTTP, codecs or vLLM.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
+from app.errors import EngineDead
+
+SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
+
+
+class ScriptedEngine:
+    """Writes `pieces`, one token each.
+
+    start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
+    transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
+    error: raised by each request after `error_after` pieces.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[str] = SCRIPT,
+        *,
+        start_s: float = 0.0,
+        prefill_s: float = 0.0,
+        piece_s: float = 0.0,
+        transcript: str | None = None,
+        error: Exception | None = None,
+        error_after: int = 0,
+    ) -> None:
+        self.pieces = tuple(pieces)
+        self.start_s, self.prefill_s, self.piece_s = start_s, prefill_s, piece_s
+        self.transcript = transcript
+        self.error, self.error_after = error, error_after
+        self.requests: list[Generation] = []
+        self.aborted = 0
+        self.most_running = 0
+        self._running = 0
+        self._dead = False
+        self._started = False
+
+    async def start(self) -> None:
+        await asyncio.sleep(self.start_s)
+        self._started = True
+
+    async def stop(self) -> None:
+        self._started = False
+
+    def die(self) -> None:
+        """From here on the engine is dead: running and coming requests raise `EngineDead`."""
+        self._dead = True
+
+    async def check_health(self) -> None:
+        if self._dead:
+            raise EngineDead("The engine died. Restart the service.", code="engine_dead")
+
+    @property
+    def running(self) -> int:
+        return self._running
+
+    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+        if not self._started:
+            raise EngineDead("The engine is not started.", code="engine_dead")
+        self.requests.append(request)
+        self._running += 1
+        self.most_running = max(self.most_running, self._running)
+        finished = False
+        try:
+            async for event in self._play(request):
+                finished = isinstance(event, Finished)
+                yield event
+        except (GeneratorExit, asyncio.CancelledError):
+            self.aborted += not finished
+            raise
+        finally:
+            self._running -= 1
+
+    async def _play(self, request: Generation) -> AsyncIterator[EngineEvent]:
+        seconds: dict[str, float] = {}
+        if self.transcript is not None:
+            yield StageStarted("transcribe")
+            seconds["transcribe"] = 0.0
+        yield StageStarted("prefill")
+        began = time.perf_counter()
+        await self._pause(self.prefill_s)
+        seconds["prefill"] = time.perf_counter() - began
+        yield StageStarted("decode")
+        began = time.perf_counter()
+        written = self.pieces[: request.max_tokens]
+        for index, piece in enumerate(written):
+            if self.error is not None and index >= self.error_after:
+                raise self.error
+            await self._pause(self.piece_s)
+            yield TextDelta(piece)
+        if self.error is not None:
+            raise self.error
+        seconds["decode"] = time.perf_counter() - began
+        yield Finished(
+            finish_reason="stop" if len(written) == len(self.pieces) else "length",
+            prompt_tokens=25 * len(request.samples) // 16_000 + len(request.instruction.split()),
+            completion_tokens=len(written),
+            stage_seconds=seconds,
+            token_ids=tuple(range(len(written))),
+            transcript=self.transcript,
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.check_health()

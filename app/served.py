@@ -1,0 +1,64 @@
+"""What is served: the facts about one model that the request's path and `GET /v1/models` need.
+
+Read from a registry manifest, or given by hand where there is no registry entry (tests, the scripted engine). Knows nothing
+about weights, engines or HTTP.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model_repo.registry import Manifest
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model's name and limits. `max_seconds` is the longest recording one pass holds, `window_seconds` the encoder's window."""
+
+    name: str
+    version: str
+    kind: str
+    max_seconds: float
+    window_seconds: float = 30.0
+    sampling_rate: int = 16_000
+    languages: tuple[str, ...] = ("en",)
+    architecture: str | None = None
+    prompt_format: int | None = None
+    stage: str | None = None
+    parent: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    created: int = 0
+
+    @property
+    def id(self) -> str:
+        """`name@version`, as requests and answers write it."""
+        return f"{self.name}@{self.version}"
+
+    def answers_to(self, asked: str) -> bool:
+        """Whether `asked` (`name` or `name@version`) means this model."""
+        return asked in (self.name, self.id)
+
+    def writes(self, language: str) -> bool:
+        """Whether the model was trained to write the language of a BCP 47 tag."""
+        return language.split("-")[0].lower() in {known.split("-")[0].lower() for known in self.languages}
+
+    @classmethod
+    def from_manifest(cls, manifest: "Manifest") -> "ServedModel":
+        """The registry's entry; its `created` is when the manifest was written here."""
+        file = Path(manifest.path) / "manifest.json"
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            kind=manifest.kind,
+            max_seconds=manifest.audio.max_seconds,
+            window_seconds=manifest.audio.window_seconds,
+            sampling_rate=manifest.audio.sampling_rate,
+            languages=tuple(manifest.languages),
+            architecture=manifest.architecture,
+            prompt_format=manifest.prompt_format,
+            stage=manifest.stage,
+            parent=manifest.parent,
+            figures=dict(manifest.figures),
+            created=int(file.stat().st_mtime) if file.exists() else 0,
+        )

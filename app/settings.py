@@ -1,0 +1,165 @@
+"""Every setting of the service, each with the sentence that documents it.
+
+Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD_BYTES`) and from a `.env` file; an environment
+variable wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "SPEECHSUM_"
+DELIMITER = "__"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LimitSettings(_Section):
+    """What one request, one client and all requests together may take."""
+
+    upload_bytes: int = Field(200_000_000, ge=1, description="Largest recording accepted, in bytes.")
+    held_bytes: int = Field(
+        2_000_000_000, ge=1, description="Bytes of uploaded recordings held in memory at once, over all requests."
+    )
+    decode_seconds: float = Field(
+        14_400, gt=0, description="Longest recording decoded, in seconds; the model's own longest pass may be shorter."
+    )
+    source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
+    channels: int = Field(8, ge=1, description="Most channels in a recording; they are mixed to one.")
+    max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
+    max_waiting: int = Field(
+        64, ge=0, description="Requests that may wait for the engine beyond `ENGINE__MAX_NUM_SEQS`; more get a 503."
+    )
+    client_concurrency: int = Field(
+        0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
+    )
+    retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says when the service is full or starting.")
+
+
+class TimeoutSettings(_Section):
+    """How long things may take, in seconds."""
+
+    request_seconds: float = Field(900, gt=0, description="Longest a request may take from its first byte to its last.")
+    upload_idle_seconds: float = Field(30, gt=0, description="Longest pause between two pieces of an upload.")
+    decode_seconds: float = Field(120, gt=0, description="Wall-clock time decoding one recording may take.")
+    keep_alive_seconds: float = Field(10, gt=0, description="Pause after which an event stream sends a keep-alive comment.")
+    shutdown_seconds: float = Field(30, ge=0, description="Time running requests get to finish when the service is stopped.")
+
+
+class DecoderSettings(_Section):
+    """The worker processes that decode recordings."""
+
+    workers: int = Field(2, ge=1, description="Worker processes that decode recordings.")
+    memory_bytes: int = Field(
+        4_000_000_000, ge=256_000_000, description="Address space one decoding worker may take, in bytes."
+    )
+    tasks_per_worker: int = Field(200, ge=1, description="Recordings after which a decoding worker is replaced.")
+
+
+class EngineSettings(_Section):
+    """How the engine runs the model."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; `auto` is what vLLM was built for.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Arithmetic of the model; `auto` is float32 on CPU (bfloat16 is slow there) and bfloat16 on a GPU."
+    )
+    enforce_eager: bool | None = Field(
+        None, description="Skip compilation: starts sooner, runs slower. Empty is yes on CPU and no on a GPU."
+    )
+    kv_cache_gib: float = Field(1, gt=0, description="Memory of the key-value cache on CPU, in GiB.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory that the engine takes.")
+    max_num_seqs: int = Field(32, ge=1, description="Summaries written at once; more wait.")
+    threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
+
+
+class AuthSettings(_Section):
+    """Who may call `/v1`."""
+
+    keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default_factory=list,
+        description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`. Empty lets everyone in.",
+    )
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+
+
+def _model_repo() -> Path:
+    return Path(__file__).resolve().parent.parent / "model_repo"
+
+
+def _cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechsum"
+
+
+class Settings(BaseSettings):
+    """The service's settings; `Settings()` reads them from the environment and `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, env_file=".env", extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    model: str = Field(
+        "",
+        description="Model to serve, `name` or `name@version`. Empty is the one with the best measured figures; "
+        "`scripted` plays back a script without a model, for load ceilings.",
+    )
+    model_repo: Path = Field(default_factory=_model_repo, description="Folder of the model registry; empty is this package's own.")
+    cache_dir: Path = Field(
+        default_factory=_cache_dir,
+        description="Folder for downloaded parts and assembled checkpoints; empty is `speechsum` in the user's cache.",
+    )
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    decoder: DecoderSettings = Field(default_factory=DecoderSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+
+
+def setting_name(*path: str) -> str:
+    """Environment name of a setting: `setting_name("limits", "upload_bytes")` → `SPEECHSUM_LIMITS__UPLOAD_BYTES`."""
+    return PREFIX + DELIMITER.join(part.upper() for part in path)
+
+
+def fields(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every setting with its path, sections opened up."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: a misspelt one would otherwise be ignored in silence."""
+    known = {setting_name(*path) for path, _ in fields()} | {setting_name(name) for name in Settings.model_fields}
+    return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def env_example() -> str:
+    """The text of `.env.example`: each setting with its sentence, its name and its default."""
+    lines = ["# Settings of the service, each with its default. Copy to .env and uncomment what you change."]
+    lines += ["# Written by `speechsum settings`; edit app/settings.py instead."]
+    section: str | None = None
+    for path, field in fields():
+        if len(path) > 1 and path[0] != section:
+            section = path[0]
+            annotation = Settings.model_fields[section].annotation
+            lines += ["", f"# --- {section}: {annotation.__doc__ if annotation else ''}"]
+        default = "" if field.default in (None, PydanticUndefined) else field.default
+        default = str(default).lower() if isinstance(default, bool) else default
+        lines += ["", f"# {field.description}", f"# {setting_name(*path)}={default}"]
+    return "\n".join(lines) + "\n"
