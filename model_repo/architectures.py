@@ -1,0 +1,174 @@
+"""How the base parts make up each architecture: weights under the names both Transformers and vLLM load, and the small files beside them.
+
+    audioflamingo3   Whisper tiny.en's encoder + projector + SmolLM2-135M (as Qwen2 with zero biases: numerically the same model)
+    llama            SmolLM2-135M alone, the language model of a cascade and the text twin
+
+Knows nothing about training; a base has an untrained projector, and an adapter brings the trained one.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_repo import whisper_encoder
+from model_repo.gguf_text import GgufText
+
+Tensors = dict[str, NDArray[np.float32]]
+
+AUDIO_TOKEN = "<file_sep>"  # a reserved token of SmolLM2 that no text holds; the vocabulary stays as it is
+AUDIO_TOKEN_ID = 5
+END_OF_TURN = "<|im_end|>"
+PAD = "<|endoftext|>"  # not the end of turn: padding must never look like an answer's end
+HIDDEN, LAYERS, VOCABULARY, CONTEXT = 576, 30, 49_152, 8_192
+ENCODER_HIDDEN = 384
+MAX_AUDIO_SECONDS = 300
+PROJECTOR_SEED = 20_250_919
+
+# The message's text, whether given as a string or as OpenAI-style parts; an audio part becomes the placeholder.
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' -}}
+{%- if message['content'] is string -%}{{- message['content'] -}}
+{%- else -%}
+{%- for part in message['content'] -%}
+{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- else -%}{{- '<file_sep>\\n' -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Weights and companion files (name → text) of an architecture before training."""
+
+    tensors: Tensors
+    files: dict[str, str]
+
+
+def _text_config(gguf: GgufText) -> dict[str, Any]:
+    return {
+        "hidden_size": HIDDEN,
+        "intermediate_size": gguf.field("llama.feed_forward_length"),
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": gguf.field("llama.attention.head_count"),
+        "num_key_value_heads": gguf.field("llama.attention.head_count_kv"),
+        "max_position_embeddings": CONTEXT,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": float(gguf.field("llama.rope.freq_base")),
+        "vocab_size": VOCABULARY,
+        "hidden_act": "silu",
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+
+
+def _shared_files(gguf: GgufText) -> dict[str, str]:
+    tokenizer = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|im_start|>",
+        "eos_token": END_OF_TURN,
+        "pad_token": PAD,
+        "unk_token": PAD,
+        "model_max_length": CONTEXT,
+        "clean_up_tokenization_spaces": False,
+    }
+    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "do_sample": False}
+    return {
+        "tokenizer.json": gguf.tokenizer_json(),
+        "tokenizer_config.json": _json(tokenizer),
+        "generation_config.json": _json(generation),
+        "chat_template.jinja": CHAT_TEMPLATE,
+    }
+
+
+def llama(parts: dict[str, Path]) -> Base:
+    """The text model alone; embeddings tied, so there is no `lm_head`."""
+    gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "dtype": "float32",
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        **_text_config(gguf),
+    }
+    tensors = {f"model.{name}": value for name, value in gguf.tensors().items()}
+    return Base(tensors, _shared_files(gguf) | {"config.json": _json(config)})
+
+
+def audioflamingo3(parts: dict[str, Path]) -> Base:
+    """Encoder, projector and text model. The embedding cannot be tied here: `lm_head` is a copy (28 M parameters)."""
+    gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
+    tensors = {f"audio_tower.{k}": v for k, v in whisper_encoder.tensors(_only(parts["whisper-tiny-en"])).items()}
+    rng = np.random.default_rng(PROJECTOR_SEED)
+    for name, inputs in (("linear_1", ENCODER_HIDDEN), ("linear_2", HIDDEN)):
+        spread = 1 / np.sqrt(inputs)
+        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN, inputs)).astype(np.float32)
+        tensors[f"multi_modal_projector.{name}.bias"] = np.zeros(HIDDEN, np.float32)
+    for name, value in gguf.tensors().items():
+        tensors[f"language_model.model.{name}"] = value
+        if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight")):
+            bias = name.removesuffix("weight") + "bias"
+            tensors[f"language_model.model.{bias}"] = np.zeros(value.shape[0], np.float32)
+    tensors["language_model.lm_head.weight"] = tensors["language_model.model.embed_tokens.weight"].copy()
+    config = {
+        "architectures": ["AudioFlamingo3ForConditionalGeneration"],
+        "model_type": "audioflamingo3",
+        "dtype": "float32",
+        "tie_word_embeddings": False,
+        "audio_token_id": AUDIO_TOKEN_ID,
+        "projector_hidden_act": "gelu",
+        "projector_bias": True,
+        "audio_config": {
+            "model_type": "audioflamingo3_encoder",
+            "num_mel_bins": 80,
+            "hidden_size": ENCODER_HIDDEN,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 6,
+            "intermediate_size": 1536,
+            "max_source_positions": 1500,
+        },
+        "text_config": {"model_type": "qwen2", "tie_word_embeddings": False, "use_sliding_window": False, **_text_config(gguf)},
+    }
+    extractor = {
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": 80,
+        "sampling_rate": 16_000,
+        "hop_length": 160,
+        "chunk_length": 30,
+        "n_fft": 400,
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
+    processor = {
+        "processor_class": "AudioFlamingo3Processor",
+        "audio_token": AUDIO_TOKEN,
+        "max_audio_len": MAX_AUDIO_SECONDS,
+        "default_transcription_prompt": "Transcribe the recording.",
+    }
+    files = {
+        "config.json": _json(config),
+        "preprocessor_config.json": _json(extractor),
+        "processor_config.json": _json(processor | {"feature_extractor": extractor}),
+    }
+    return Base(tensors, _shared_files(gguf) | files)
+
+
+BUILDERS = {"audioflamingo3": audioflamingo3, "llama": llama}
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _only(folder: Path) -> Path:
+    (file,) = folder.iterdir()
+    return file

@@ -1,0 +1,118 @@
+"""Base parts + adapter → a folder an engine loads. Built once, then cached; the same bits on every machine.
+
+    python -m model_repo.assemble speechsum-tiny [--hub] [--root model_repo]
+
+LoRA pairs are merged here, because vLLM refuses or ignores adapters on the projector (and serves merged weights faster). The merge adds rank-one
+products in a fixed order in float64, one numpy operation at a time, so that the result, and so its digest in the manifest, does not depend
+on a BLAS library or on the processor.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from app.prompts import PROMPT_FORMAT
+from model_repo import registry
+from model_repo.architectures import BUILDERS, Base, Tensors
+from model_repo.cache import cache_root, written_whole
+from model_repo.manifest import Manifest
+from model_repo.parts import PARTS, PartError, fetch
+
+WEIGHTS = "model.safetensors"
+LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
+
+
+def ensure(manifest: Manifest, *, from_hub: bool = False) -> Path:
+    """Folder of the assembled checkpoint; built at the first call, verified at every call.
+
+    Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
+    """
+    registry.check(manifest, PROMPT_FORMAT)
+    folder = cache_root() / "checkpoints" / manifest.name / manifest.version
+    if folder.is_dir():
+        try:
+            registry.check_weights(manifest, folder)
+            return folder
+        except registry.RegistryError as error:
+            print(f"building {manifest.id} again: {error}", file=sys.stderr, flush=True)
+    print(f"building {manifest.id}", file=sys.stderr, flush=True)
+    base = build_base(manifest.architecture, list(manifest.parts), from_hub=from_hub)
+    for part, digest in manifest.parts.items():
+        if digest != first_digest(part):
+            raise PartError(f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}")
+    if manifest.adapter:
+        adapter = load_file(manifest.folder / manifest.adapter.file)
+        base = Base(merged(base.tensors, adapter, manifest.adapter.scale), base.files)
+    with written_whole(folder) as scratch:
+        write(base, scratch)
+        registry.check_weights(manifest, scratch)
+    return folder
+
+
+def build_base(architecture: str, parts: list[str], *, from_hub: bool = False) -> Base:
+    """An architecture's untrained weights and files, from its parts."""
+    return BUILDERS[architecture]({name: fetch(name, from_hub=from_hub) for name in parts})
+
+
+def write(base: Base, folder: Path) -> None:
+    """Write weights and companion files; safetensors sorts by name, so equal tensors give equal files."""
+    save_file(base.tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    for name, text in base.files.items():
+        (folder / name).write_text(text)
+
+
+def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
+    """Base tensors with the adapter's applied: `W + scale · B·A` for low-rank pairs, replacement for whole tensors.
+
+    Raises ValueError for an adapter tensor that fits nothing in the base: one that is ignored in silence would serve an untrained model.
+    """
+    out = dict(base)
+    for name, value in adapter.items():
+        if name.endswith(LORA_B):
+            continue
+        target = name.removesuffix(LORA_A) + ".weight" if name.endswith(LORA_A) else name
+        if target not in base:
+            raise ValueError(f"the adapter's {name} fits no tensor of the base model")
+        if not name.endswith(LORA_A):
+            if value.shape != base[name].shape:
+                raise ValueError(f"the adapter's {name} has shape {value.shape}, the base's has {base[name].shape}")
+            out[name] = value.astype(np.float32)
+            continue
+        rows, columns = value.astype(np.float64), adapter[name.removesuffix(LORA_A) + LORA_B].astype(np.float64)
+        if (columns.shape[0], rows.shape[1]) != base[target].shape:
+            raise ValueError(f"the adapter's {name} does not fit {target} of shape {base[target].shape}")
+        delta = np.zeros(base[target].shape, np.float64)
+        for rank in range(rows.shape[0]):
+            delta += np.multiply.outer(columns[:, rank], rows[rank])
+        out[target] = (base[target] + scale * delta).astype(np.float32)
+    return out
+
+
+def first_digest(part: str) -> str:
+    """SHA-256 of a part's first file: what manifests record."""
+    return next(iter(PARTS[part].files.values()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Assemble the named models (all of them without a name) and print their folders."""
+    parser = argparse.ArgumentParser(prog="python -m model_repo.assemble", description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", help="name or name@version; the newest of every name if none is given")
+    parser.add_argument("--hub", action="store_true", help="fetch base parts from a model hub where one carries them")
+    parser.add_argument("--root", type=Path, default=registry.ROOT, help="the registry folder")
+    options = parser.parse_args(argv)
+    try:
+        names = options.models or sorted({m.name for m in registry.list_models(options.root)})
+        for name in names:
+            print(ensure(registry.resolve(options.root, name), from_hub=options.hub))
+    except (PartError, registry.RegistryError, registry.UnknownModel) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The manifest of one checkpoint version: what it is, what it was made of, what it can take, what it scored.
+
+`model_repo/<name>/<version>/manifest.json` is this model as JSON; `FORMAT` is raised when a reader of the old form would misread the new one.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+FILE = "manifest.json"
+
+
+class AudioLimits(BaseModel):
+    """What one pass of the model takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sampling_rate: int = Field(16_000, description="Hz, mono.")
+    window_seconds: float = Field(30.0, description="Length of the encoder's windows; the last one is padded.")
+    max_seconds: float = Field(description="Longest recording one pass holds beside the prompt and a full-length answer.")
+
+
+class Adapter(BaseModel):
+    """What this project trained: low-rank pairs, added at `scale`, and whole tensors that replace the base's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str = "adapter.safetensors"
+    sha256: str
+    scale: float = Field(description="LoRA alpha / r.")
+
+
+class Figures(BaseModel):
+    """Measured results, the command that produced them, and the file in the repository that holds its raw result."""
+
+    model_config = ConfigDict(extra="allow")
+
+    score: float = Field(description="Share of core facts covered on the held-out recordings; what `make serve` chooses by.")
+    command: str
+    result: str
+
+
+class Manifest(BaseModel):
+    """One version of one checkpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    kind: Literal["audio-llm", "cascade"]
+    architecture: str
+    description: str
+    languages: list[str] = ["en"]
+    license: str = "Apache-2.0"
+    prompt_format: int
+    context_tokens: int
+    audio: AudioLimits
+    stage: str = Field(description="Training stage that ended in this version: base, align, sft, kd or dpo.")
+    parent: str | None = Field(None, description="name@version it was trained from, if that is in the registry.")
+    parts: dict[str, str] = Field(description="Base part → SHA-256 of its first file (see model_repo.parts).")
+    adapter: Adapter | None = None
+    weights: dict[str, str] = Field(description="File of the assembled checkpoint → SHA-256.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Config, data digests, library versions, seed, commit.")
+    figures: Figures | None = None
+
+    _folder: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """name@version."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder the manifest was read from."""
+        assert self._folder is not None, "a manifest that was not read from a folder has none"
+        return self._folder
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read `manifest.json`. Raises OSError, or pydantic's ValidationError (a ValueError) naming the field that does not fit."""
+        manifest = cls.model_validate_json((folder / FILE).read_bytes())
+        manifest._folder = folder
+        return manifest
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json` into the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n")
+        self._folder = folder

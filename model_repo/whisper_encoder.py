@@ -1,0 +1,39 @@
+"""Whisper's encoder out of OpenAI's `.pt` file, under Hugging Face names, without running anything the file carries.
+
+Source: key names of openai-whisper's `AudioEncoder` and of Transformers' `WhisperEncoder`; `torch.load(weights_only=True)` reads tensors only.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RENAMES = (
+    ("blocks.", "layers."),
+    ("attn_ln", "self_attn_layer_norm"),
+    ("attn.query", "self_attn.q_proj"),
+    ("attn.key", "self_attn.k_proj"),
+    ("attn.value", "self_attn.v_proj"),
+    ("attn.out", "self_attn.out_proj"),
+    ("mlp_ln", "final_layer_norm"),
+    ("mlp.0", "fc1"),
+    ("mlp.2", "fc2"),
+    ("ln_post", "layer_norm"),
+    ("positional_embedding", "embed_positions.weight"),
+)
+
+
+def tensors(file: Path) -> dict[str, NDArray[np.float32]]:
+    """Encoder weights, float32, by their Transformers name: `conv1.weight`, `layers.0.self_attn.q_proj.weight`, …"""
+    import torch
+
+    state = torch.load(file, map_location="cpu", weights_only=True)["model_state_dict"]
+    out: dict[str, NDArray[np.float32]] = {}
+    for key, value in state.items():
+        if not key.startswith("encoder."):
+            continue
+        name = key.removeprefix("encoder.")
+        for old, new in _RENAMES:
+            name = name.replace(old, new)
+        out[name] = np.ascontiguousarray(value.float().numpy())
+    return out
