@@ -1,10 +1,14 @@
 """Style → instruction: the one place where a prompt is worded.
 
-The service words a caller's style here, and so does `training`, so what is trained is what is served. A change of wording
-changes what the checkpoints were trained on: raise `PROMPT_FORMAT`, which every manifest records and the registry checks.
+The service words a caller's style here, and so does `training`, so what is trained is what is served. A change of
+wording
+changes what the checkpoints were trained on: raise `PROMPT_FORMAT`, which every manifest records and the registry
+checks.
 
-A prompt is a list of chat messages: a fixed system message, then one user message that holds the material (the audio, or for a
-cascade the transcript between two marks) followed by the instruction. The instruction comes last, so that several summaries of
+A prompt is a list of chat messages: a fixed system message, then one user message that holds the material (the audio,
+or for a
+cascade the transcript between two marks) followed by the instruction. The instruction comes last, so that several
+summaries of
 one recording share their prefix in the engine's cache. Knows nothing about engines, HTTP or tokenizers.
 """
 
@@ -36,7 +40,9 @@ SHAPES = {
     SummaryStyle.PARAGRAPH: "Summarize the recording in one paragraph.",
     SummaryStyle.BULLETS: "Summarize the recording as a bulleted list, one point a line, each line starting with '- '.",
     SummaryStyle.HEADLINE: "Summarize the recording as a single headline of at most twelve words.",
-    SummaryStyle.ACTION_ITEMS: "List the action items of the recording, one a line starting with '- ': who does what by when.",
+    SummaryStyle.ACTION_ITEMS: (
+        "List the action items of the recording, one a line starting with '- ': who does what by when."
+    ),
     SummaryStyle.MINUTES: "Write minutes of the recording with the headings Topic, Key points, Decisions and Actions.",
     SummaryStyle.TLDR: "Summarize the recording in one or two sentences.",
 }
@@ -45,14 +51,18 @@ SHAPES = {
 LENGTH_WORDS = {"short": 30, "medium": 70, "long": 150}
 MAX_LENGTH_WORDS = 1000
 _WORDS = re.compile(r"^(\d{1,5})(?:\s*words?)?$")
-# BCP 47 (RFC 5646): language, then optional script, region and variants. Private-use and grandfathered tags are refused.
+# BCP 47 (RFC 5646): language, then optional script, region and variants. Private-use and grandfathered tags are
+# refused.
 _BCP47 = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|\d{3}))?(-(?:[A-Za-z0-9]{5,8}|\d[A-Za-z0-9]{3}))*$")
 
 LANGUAGE_NAMES = {
     "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
-    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
-    "ru": "Russian", "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+    "fi": "Finnish",
+    "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean",
+    "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
+    "ru": "Russian", "sv": "Swedish",
+    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 
 
@@ -109,7 +119,9 @@ class Style(BaseModel):
 
     @property
     def max_tokens(self) -> int:
-        """Tokens the summary may take: room for twice the words asked for, so that a stop there is rare and is reported."""
+        """Tokens the summary may take: room for twice the words asked for, so that a stop there is rare and is
+        reported.
+        """
         ceiling = {SummaryStyle.HEADLINE: 48, SummaryStyle.TLDR: 128}.get(self.style, 384)
         return ceiling if self.words is None else max(48, min(ceiling if self.words <= 70 else 4096, self.words * 3))
 

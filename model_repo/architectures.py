@@ -1,6 +1,8 @@
-"""How the base parts make up each architecture: weights under the names both Transformers and vLLM load, and the small files beside them.
+"""How the base parts make up each architecture: weights under the names both Transformers and vLLM load, and the
+small files beside them.
 
-    audioflamingo3   Whisper tiny.en's encoder + projector + SmolLM2-135M (as Qwen2 with zero biases: numerically the same model)
+    audioflamingo3   Whisper tiny.en's encoder + projector + SmolLM2-135M (as Qwen2 with zero biases: numerically the
+    same model)
     llama            SmolLM2-135M alone, the language model of a cascade and the text twin
 
 Knows nothing about training; a base has an untrained projector, and an adapter brings the trained one.
@@ -111,7 +113,9 @@ def audioflamingo3(parts: dict[str, Path]) -> Base:
     rng = np.random.default_rng(PROJECTOR_SEED)
     for name, inputs in (("linear_1", ENCODER_HIDDEN), ("linear_2", HIDDEN)):
         spread = 1 / np.sqrt(inputs)
-        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN, inputs)).astype(np.float32)
+        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN, inputs)).astype(
+            np.float32
+        )
         tensors[f"multi_modal_projector.{name}.bias"] = np.zeros(HIDDEN, np.float32)
     for name, value in gguf.tensors().items():
         tensors[f"language_model.model.{name}"] = value
@@ -136,7 +140,12 @@ def audioflamingo3(parts: dict[str, Path]) -> Base:
             "intermediate_size": 1536,
             "max_source_positions": 1500,
         },
-        "text_config": {"model_type": "qwen2", "tie_word_embeddings": False, "use_sliding_window": False, **_text_config(gguf)},
+        "text_config": {
+            "model_type": "qwen2",
+            "tie_word_embeddings": False,
+            "use_sliding_window": False,
+            **_text_config(gguf),
+        },
     }
     extractor = {
         "feature_extractor_type": "WhisperFeatureExtractor",

@@ -2,8 +2,10 @@
 
     python -m model_repo.assemble speechsum-tiny [--hub] [--root model_repo]
 
-LoRA pairs are merged here, because vLLM refuses or ignores adapters on the projector (and serves merged weights faster). The merge adds rank-one
-products in a fixed order in float64, one numpy operation at a time, so that the result, and so its digest in the manifest, does not depend
+LoRA pairs are merged here, because vLLM refuses or ignores adapters on the projector (and serves merged weights
+faster). The merge adds rank-one
+products in a fixed order in float64, one numpy operation at a time, so that the result, and so its digest in the
+manifest, does not depend
 on a BLAS library or on the processor.
 """
 
@@ -26,13 +28,13 @@ WEIGHTS = "model.safetensors"
 LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
 
 
-def ensure(manifest: Manifest, *, from_hub: bool = False) -> Path:
+def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> Path:
     """Folder of the assembled checkpoint; built at the first call, verified at every call.
 
     Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
     """
     registry.check(manifest, PROMPT_FORMAT)
-    folder = cache_root() / "checkpoints" / manifest.name / manifest.version
+    folder = (cache or cache_root()) / "checkpoints" / manifest.name / manifest.version
     if folder.is_dir():
         try:
             registry.check_weights(manifest, folder)
@@ -40,10 +42,16 @@ def ensure(manifest: Manifest, *, from_hub: bool = False) -> Path:
         except registry.RegistryError as error:
             print(f"building {manifest.id} again: {error}", file=sys.stderr, flush=True)
     print(f"building {manifest.id}", file=sys.stderr, flush=True)
-    base = build_base(manifest.architecture, list(manifest.parts), from_hub=from_hub)
+    for part in manifest.beside:
+        fetch(part, cache=cache, from_hub=from_hub)
+    base = build_base(
+        manifest.architecture, [p for p in manifest.parts if p not in manifest.beside], cache=cache, from_hub=from_hub
+    )
     for part, digest in manifest.parts.items():
         if digest != first_digest(part):
-            raise PartError(f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}")
+            raise PartError(
+                f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
+            )
     if manifest.adapter:
         adapter = load_file(manifest.folder / manifest.adapter.file)
         base = Base(merged(base.tensors, adapter, manifest.adapter.scale), base.files)
@@ -53,9 +61,9 @@ def ensure(manifest: Manifest, *, from_hub: bool = False) -> Path:
     return folder
 
 
-def build_base(architecture: str, parts: list[str], *, from_hub: bool = False) -> Base:
+def build_base(architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False) -> Base:
     """An architecture's untrained weights and files, from its parts."""
-    return BUILDERS[architecture]({name: fetch(name, from_hub=from_hub) for name in parts})
+    return BUILDERS[architecture]({name: fetch(name, cache=cache, from_hub=from_hub) for name in parts})
 
 
 def write(base: Base, folder: Path) -> None:
@@ -68,7 +76,8 @@ def write(base: Base, folder: Path) -> None:
 def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
     """Base tensors with the adapter's applied: `W + scale · B·A` for low-rank pairs, replacement for whole tensors.
 
-    Raises ValueError for an adapter tensor that fits nothing in the base: one that is ignored in silence would serve an untrained model.
+    Raises ValueError for an adapter tensor that fits nothing in the base: one that is ignored in silence would serve
+    an untrained model.
     """
     out = dict(base)
     for name, value in adapter.items():

@@ -1,4 +1,6 @@
-"""Where fetched parts and assembled checkpoints are kept, and the two habits of everything kept there: written whole, verified by digest."""
+"""Where fetched parts and assembled checkpoints are kept, and the two habits of everything kept there: written whole,
+verified by digest.
+"""
 
 import hashlib
 import os
@@ -10,8 +12,8 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """The cache folder: `SPEECHSUM_CACHE`, else `speechsum` under the user's cache folder (XDG base directories)."""
-    if own := os.environ.get("SPEECHSUM_CACHE"):
+    """The cache folder: `SPEECHSUM_CACHE_DIR`, else `speechsum` under the user's XDG cache folder."""
+    if own := os.environ.get("SPEECHSUM_CACHE_DIR"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechsum"
 
@@ -24,7 +26,9 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A scratch folder that takes `target`'s place when the block ends well, so that a half-made folder is never found there."""
+    """A scratch folder that takes `target`'s place when the block ends well, so that a half-made folder is never
+    found there.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

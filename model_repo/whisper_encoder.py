@@ -1,6 +1,7 @@
 """Whisper's encoder out of OpenAI's `.pt` file, under Hugging Face names, without running anything the file carries.
 
-Source: key names of openai-whisper's `AudioEncoder` and of Transformers' `WhisperEncoder`; `torch.load(weights_only=True)` reads tensors only.
+Source: key names of openai-whisper's `AudioEncoder` and of Transformers' `WhisperEncoder`;
+`torch.load(weights_only=True)` reads tensors only.
 """
 
 from pathlib import Path

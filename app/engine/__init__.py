@@ -1,1 +1,3 @@
-"""Where summaries are written: one small protocol (`base`) and what implements it. Nothing outside this folder imports vLLM."""
+"""Where summaries are written: one small protocol (`base`) and what implements it. Nothing outside this folder
+imports vLLM.
+"""

@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-FinishReason = Literal["stop", "length", "abort"]
+# "repetition": the model began to repeat itself and was stopped; "no_speech": a cascade understood no word
+FinishReason = Literal["stop", "length", "repetition", "no_speech", "abort"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Engine(Protocol):
     def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         """Stages and text as they come, `Finished` last.
 
-        Raises `app.errors.TooLarge` if prompt and answer do not fit the model's context, `app.errors.EngineDead` if the engine
+        Raises `app.errors.TooLarge` if prompt and answer do not fit the model's context, `app.errors.EngineDead` if
+        the engine
         died, `app.errors.Unprocessable` if it refused the input.
         """

