@@ -15,7 +15,8 @@ The names and the JSON they become (`{"error": {message, type, param, code}}`) a
 message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about HTTP frameworks.
 """
 
-from typing import ClassVar
+import copyreg
+from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
@@ -30,6 +31,10 @@ class ServiceError(Exception):
         self.code = code
         self.param = param
         self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Decoding raises these in another process, and Exception's own pickling forgets keyword-only arguments.
+        return copyreg.__newobj__, (type(self), self.message), self.__dict__  # type: ignore[attr-defined]
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """The error in OpenAI's shape."""

@@ -1,0 +1,55 @@
+"""Reads WAV, AIFF, AU, CAF, W64, FLAC and Ogg through libsndfile, block by block, into a sink."""
+
+import io
+
+import soundfile
+
+from app.audio.reading import Reading
+from app.audio.sink import Sink
+
+_BLOCK_SAMPLES = 1 << 17
+_UNKNOWN_FRAMES = 1 << 62
+
+
+class NotForLibsndfile(Exception):
+    """libsndfile does not read this file, or not all of it."""
+
+
+class _Bytes(io.BytesIO):
+    """A file in memory that may be told to seek before its start, as libsndfile does in damaged files.
+
+    `BytesIO` answers that with an exception, which libsndfile's callback can only print.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        base = {0: 0, 1: self.tell(), 2: self.getbuffer().nbytes}[whence]
+        return super().seek(max(0, base + offset))
+
+
+def read(data: bytes, sink: Sink) -> Reading:
+    """Decode all of `data` into `sink`.
+
+    Raises `NotForLibsndfile` (the sink is then spoilt) and what the sink raises.
+    """
+    try:
+        with soundfile.SoundFile(_Bytes(data)) as source:
+            _check_announced(source, sink)
+            while len(block := source.read(_BLOCK_SAMPLES // source.channels, dtype="float32", always_2d=True)):
+                sink.write(block, source.samplerate)
+            promised = _promised_seconds(source)
+    except soundfile.SoundFileError as error:
+        raise NotForLibsndfile(str(error)) from error
+    if sink.seconds == 0 and len(data) > 4096:
+        # A WAV whose writer never came back to note its size: FFmpeg reads to the end of the file.
+        raise NotForLibsndfile("no frames in a file of some size")
+    return Reading(promised=promised)
+
+
+def _check_announced(source: soundfile.SoundFile, sink: Sink) -> None:
+    sink.limits.check_source(source.samplerate, source.channels)
+    if source.frames < _UNKNOWN_FRAMES:
+        sink.limits.check_seconds(source.frames / source.samplerate, whole=True)
+
+
+def _promised_seconds(source: soundfile.SoundFile) -> float | None:
+    return None if source.frames >= _UNKNOWN_FRAMES else source.frames / source.samplerate
