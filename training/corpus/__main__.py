@@ -1,0 +1,31 @@
+"""Print records to read: `python -m training.corpus --n 5 --seed 1 --split train [--register voicemail] [--json]`."""
+
+import argparse
+import textwrap
+
+from training.corpus import generate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
+    parser.add_argument("--n", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--split", choices=["train", "dev", "test"], default="train")
+    parser.add_argument("--min-words", type=int, default=20)
+    parser.add_argument("--max-words", type=int, default=1500)
+    parser.add_argument("--register", action="append", default=[], help="only this register; may be repeated")
+    parser.add_argument("--json", action="store_true", help="one JSON line a record, as in the data files")
+    args = parser.parse_args()
+    for record in generate(args.seed, args.n, args.split, min_words=args.min_words, max_words=args.max_words, registers=tuple(args.register)):
+        if args.json:
+            print(record.to_json())
+            continue
+        print(f"── {record.id} · {record.register} · {record.words} words · {max(s for s, _ in record.turns) + 1} speaker(s)")
+        print(textwrap.fill(record.transcript, 140))
+        print(f"   ? {record.query}")
+        print(textwrap.indent(record.summary, "   = "))
+        print("   facts: " + "; ".join(f"{f.kind}{'!' if f.core else ''}: {f.text}" for f in record.facts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

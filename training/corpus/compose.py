@@ -1,0 +1,204 @@
+"""A register's description → a script: opening, points with links and asides between them, closing, until it is long enough.
+
+Knows nothing about summaries' styles.
+"""
+
+import re
+from dataclasses import dataclass, field
+from random import Random
+from typing import cast
+
+from training.corpus.domains import domain_named, domains_for
+from training.corpus.gen import Gen
+from training.corpus.grammar import tidy
+from training.corpus.record import Split
+from training.corpus.script import Matter, Point, Script
+from training.facts import Fact, FactKind
+
+
+@dataclass(frozen=True)
+class Register:
+    """One kind of recording. Texts are templates; see `Matter`.
+
+    words: shortest, usual and longest. speakers: fewest and most. scene: slots drawn before anything is said, "name=kind".
+    opens, closes, links, asides: what is said around the points; asides hold no facts. gists, heads, topics: for summaries.
+    gist_facts: as in `Matter`. apart: every point has a domain of its own. fillers: how often a sentence opens with one.
+    """
+
+    name: str
+    weight: float
+    words: tuple[int, int, int]
+    speakers: tuple[int, int]
+    opens: tuple[str, ...]
+    closes: tuple[str, ...]
+    matters: tuple[Matter, ...]
+    gists: tuple[str, ...]
+    heads: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ("{topic}",)
+    gist_facts: tuple[str, ...] = ()
+    scene: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ("{@opinion}",)
+    chat: float = 0.3
+    fillers: float = 0.06
+    apart: bool = False
+    domains: tuple[str, ...] = ()
+    leads: tuple[Matter, ...] = field(default=())
+
+
+def target_words(register: Register, rng: Random, low: int, high: int) -> int:
+    """A length: log-normal around the register's usual one, within both bounds."""
+    shortest, usual, longest = register.words
+    words = int(usual * rng.lognormvariate(0.0, 0.5))
+    return max(low, shortest, min(words, longest, high))
+
+
+def facts_of(specs: tuple[str, ...], slots: dict[str, str], used: set[str], core: bool) -> list[Fact]:
+    """Facts whose slots were all spoken."""
+    out = []
+    for spec in specs:
+        kind, _, rest = spec.partition(":")
+        parts = rest.rstrip("!").split("+")
+        if not all(p in used for p in parts):
+            continue
+        texts = [slots[p] for p in parts]
+        accept: list[str | list[str]] = [texts] if len(texts) > 1 else []
+        out.append(Fact(cast(FactKind, kind), " ".join(texts), accept, core and rest.endswith("!")))
+    return out
+
+
+class _Talk:
+    """Turns as they grow."""
+
+    def __init__(self, gen: Gen, speakers: int, fillers: float) -> None:
+        self.gen, self.speakers, self.fillers = gen, speakers, fillers
+        self.turns: list[tuple[int, list[str]]] = []
+        self.speaker = 0
+        self.words = 0
+
+    def other(self) -> None:
+        if self.speakers > 1:
+            self.speaker = (self.speaker + 1 + int(self.gen.rng.random() * (self.speakers - 1))) % self.speakers
+
+    def say(self, text: str) -> None:
+        for i, part in enumerate(text.split("//")):
+            if i:
+                self.other()
+            said = self._filled(tidy(part))
+            if not said:
+                continue
+            self.words += len(said.split())
+            if self.turns and self.turns[-1][0] == self.speaker:
+                self.turns[-1][1].append(said)
+            else:
+                self.turns.append((self.speaker, [said]))
+
+    def _filled(self, text: str) -> str:
+        gen = self.gen
+        if text and gen.chance(self.fillers):
+            opener = gen.rng.choice(["Um, ", "Uh, ", "So, ", "Okay, ", "Well, ", "Right, ", "Yeah, so ", "And, uh, ", "You know, ", "So, um, ", "Now, ", "Okay so "])
+            keep = text[:2] in ("I ", "I'") or text.split()[0].rstrip(",.'s") in gen.names or text.split()[0] in gen.scene.values()
+            lower = text if keep or text[1:2].isupper() or _proper(text) else text[0].lower() + text[1:]
+            text = opener + lower
+        if gen.chance(self.fillers * 0.8):
+            places = [m.start() for m in re.finditer(r"(?<=[a-z]) (?:the|a|to|we|it|is) ", text)]
+            if places:
+                at = gen.rng.choice(places)
+                word = text[at:].split()[0]
+                text = text[:at] + gen.rng.choice([f", uh,{text[at:]}", f" {word}{',' if gen.chance(0.5) else ''}{text[at:]}", f", you know,{text[at:]}", f", um,{text[at:]}"])
+        return text
+
+    def done(self) -> list[tuple[int, str]]:
+        return [(speaker, " ".join(parts)) for speaker, parts in self.turns]
+
+
+_DAY_OR_MONTH = re.compile(r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms")
+
+
+def _proper(text: str) -> bool:
+    return bool(_DAY_OR_MONTH.match(text)) or bool(re.match(r"[A-Z][\w']+ [A-Z]", text))
+
+
+def point_of(gen: Gen, matter: Matter, *, core: bool) -> tuple[str, Point] | None:
+    """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went unsaid)."""
+    for _ in range(4):
+        local: dict[str, str] = {}
+        used: set[str] = set()
+        spoken = gen.fill(gen.pick(matter.say), local, spoken=True, used=used)
+        known = used | gen.scene.keys()
+        tells = gen.tell(matter.tell, local, known)
+        if not tells:
+            continue
+        values = {**gen.scene, **local}
+        action = None
+        if matter.act and matter.act[0] in known and matter.act[1] in known:
+            who, what, when = matter.act
+            action = (values[who], values[what], values[when] if when in used else "")
+        briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
+        return spoken, Point(
+            matter.name, [tidy(t) for t in tells], [tidy(b) for b in briefs], [tidy(h) for h in gen.tell(matter.head, local, known)],
+            facts_of(matter.facts, values, known, core), core, action, matter.decides, {k: values[k] for k in used if k in values},
+        )  # fmt: skip
+    return None
+
+
+def _scene(gen: Gen, register: Register) -> None:
+    for item in register.scene:
+        name, _, kind = item.partition("=")
+        gen.scene[name] = gen.draw(kind or name, gen.scene)
+
+
+def compose(register: Register, rng: Random, split: Split, words: int) -> Script:
+    """A script of about `words` words."""
+    domain = domain_named(rng.choice(register.domains)) if register.domains else rng.choice(domains_for(split))
+    gen = Gen(rng, split, domain)
+    speakers = rng.randint(*register.speakers)
+    gen.cast = [gen.first() for _ in range(max(2, speakers))]
+    gen.scene["self"], gen.scene["to"] = gen.cast[0], gen.cast[1]
+    _scene(gen, register)
+    talk = _Talk(gen, speakers, register.fillers * rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]))
+    used: set[str] = set()
+    talk.say(gen.fill(gen.pick(register.opens), gen.scene, used=used))
+    if "self" not in used:
+        gen.scene["self"] = "the speaker" if speakers == 1 else "one of the speakers"
+    home, points = gen.domain, []
+    room = max(1, min(14, round(words / (24 if words < 200 else 36 if words < 500 else 60))))
+    last = ""
+    queue = [rng.choice(register.leads)] if register.leads else []
+    core_left = min(8, 2 + words // 90)
+    for _ in range(80):
+        if talk.words >= words - 8 and points:
+            break
+        if len(points) < room and (not points or gen.chance(0.75)):
+            options = [m for m in register.matters if m.name != last] or list(register.matters)
+            matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
+            last = matter.name
+            if register.apart and points:
+                gen.other_domain()
+            made = point_of(gen, matter, core=core_left > 0)
+            if made is None:
+                continue
+            spoken, point = made
+            if points and register.links and gen.chance(0.45):
+                talk.say(gen.fill(gen.pick(register.links), {}))
+            talk.say(spoken)
+            points.append(point)
+            core_left -= 1
+            if speakers > 1 and gen.chance(0.5):
+                talk.other()
+                if gen.chance(0.5):
+                    talk.say(gen.fill("{@react}", {}))
+        elif words - talk.words > 12 and gen.chance(register.chat if len(points) < room else 1.0):
+            if speakers > 1:
+                talk.other()
+            talk.say(gen.fill(gen.pick(register.asides), {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)}))
+    gen.domain = home
+    if register.closes and gen.chance(0.85):
+        talk.say(gen.fill(gen.pick(register.closes), gen.scene, used=used))
+    turns = talk.done()
+    scene = gen.scene
+    return Script(
+        register.name, turns, points, [tidy(t) for t in gen.tell(register.gists, scene, used)],
+        [tidy(t) for t in gen.tell(register.heads, scene, used)], [tidy(t) for t in gen.tell(register.topics, scene, used)],
+        facts_of(register.gist_facts, scene, used, True), sorted(gen.names), gen.cast,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""The state of one recording while it is made: its random generator, its domain, its people, and the way slots are filled.
+
+Knows nothing about particular registers or about summaries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from zlib import crc32
+
+from training.corpus import names, values
+from training.corpus.domains import Domain, domains_for
+from training.corpus.grammar import render, slots
+from training.corpus.pools import POOLS, REMEDIES, SYMPTOMS
+from training.corpus.record import Split
+
+_BRIDGES = [", no wait, ", ", sorry, ", ", I mean ", ", no, ", ", or rather ", ", sorry, I meant ", ", no, make that ", ", actually no, ", ", correction, "]
+
+
+def base(name: str) -> str:
+    """A slot's kind: its name without the number that tells two of a kind apart."""
+    return name.rstrip("0123456789")
+
+
+@dataclass
+class Gen:
+    """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in speaker order."""
+
+    rng: Random
+    split: Split
+    domain: Domain
+    scene: dict[str, str] = field(default_factory=dict)
+    cast: list[str] = field(default_factory=list)
+    correct_rate: float = 0.04
+    seen: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+    def chance(self, p: float) -> bool:
+        return self.rng.random() < p
+
+    def pick(self, templates: Sequence[str]) -> str:
+        """One template. A sixth of a long list is kept for the test split, which uses nothing else of that list."""
+        if len(templates) >= 6:
+            kept = [t for t in templates if (crc32(t.encode()) % 6 == 0) == (self.split == "test")]
+            templates = kept or templates
+        return templates[int(self.rng.random() * len(templates))]
+
+    def other_domain(self) -> None:
+        """Change the subject altogether, as a bulletin does between items."""
+        self.domain = self.rng.choice(domains_for(self.split))
+
+    def first(self) -> str:
+        """A first name not used yet, with a title or surname now and then."""
+        for _ in range(8):
+            name = self.rng.choice(names.firsts(self.split))
+            if name not in self.names:
+                break
+        self.names.add(name)
+        return name
+
+    def full(self) -> str:
+        return f"{self.first()} {self.rng.choice(names.surnames(self.split))}"
+
+    def draw(self, kind: str, local: dict[str, str]) -> str:
+        """A fresh value of a kind, not met before in this recording if there is one left."""
+        for _ in range(6):
+            value = self._draw(kind, local)
+            if value not in self.seen:
+                break
+        self.seen.add(value)
+        return value
+
+    def _draw(self, kind: str, local: dict[str, str]) -> str:
+        r, d = self.rng, self.domain
+        if kind in values.VALUES:
+            return values.VALUES[kind](r)
+        match kind:
+            case "who":
+                free = [n for n in self.cast if n not in local.values()] or [self.first()]
+                return r.choice(free)
+            case "person" | "expert":
+                return self.full()
+            case "first":
+                return self.first()
+            case "dr":
+                return f"Dr. {r.choice(names.surnames(self.split))}"
+            case "title":
+                return f"{r.choice(['Mr.', 'Mrs.', 'Ms.'])} {r.choice(names.surnames(self.split))}"
+            case "third":
+                return r.choice([self.first, self.full, lambda: r.choice(d.roles)])()
+            case "org" | "supplier":
+                return names.company(r, self.split)
+            case "place":
+                return r.choice(names.towns(self.split))
+            case "road":
+                return names.road(r, self.split)
+            case "product":
+                return names.stem_of(r, self.split)
+            case "spot":
+                return r.choice(d.places)
+            case "win" | "lose":
+                pair = list(r.choice(d.choices))
+                r.shuffle(pair)
+                local["win"], local["lose"] = pair
+                return local[kind]
+            case "score":
+                return f"{r.randint(1, 5)} to {r.choice(['nil', '0', '1', '2'])}" if r.random() < 0.7 else f"{r.randint(60, 99)} to {r.randint(50, 98)}"
+            case "temp":
+                return str(r.randint(3, 34))
+            case "symptom" | "remedy":
+                return self.pick(SYMPTOMS if kind == "symptom" else REMEDIES)
+            case _:
+                return r.choice(getattr(d, kind + "s"))
+
+    def fill(self, template: str, local: dict[str, str], *, spoken: bool = False, used: set[str] | None = None) -> str:
+        """Render a template; slots come from `local`, then the scene, then are drawn and kept in `local`.
+
+        spoken: values may be misspoken and corrected, at most once a call. used: collects the slots that were rendered.
+        """
+        corrected = not spoken
+
+        def value(name: str) -> str:
+            nonlocal corrected
+            if name[0] == "@":
+                return render(self.pick(POOLS[name[1:]]), self.rng, value)
+            if used is not None:
+                used.add(name)
+            found = local.get(name) or self.scene.get(name)
+            if found is None:
+                found = self.draw(base(name), local)
+                local[name] = found
+            kind = base(name)
+            if not corrected and kind in values.CORRECTABLE and self.chance(self.correct_rate):
+                corrected = True
+                wrong = values.VALUES[kind](self.rng)
+                if wrong != found and len(wrong.split()) <= 3:
+                    return f"{wrong}{self.rng.choice(_BRIDGES)}{found}"
+            return found
+
+        return render(template, self.rng, value)
+
+    def tell(self, templates: Sequence[str], local: dict[str, str], used: set[str]) -> list[str]:
+        """Renderings of every template whose slots were all spoken, in random order."""
+        ready = [t for t in templates if slots(t) <= used]
+        self.rng.shuffle(ready)
+        return [self.fill(t, local) for t in ready]
