@@ -1,4 +1,5 @@
-"""Speech for training: texts are spoken by three text-to-speech engines, disturbed as real recordings are, and written as compact files.
+"""Speech for training: texts are spoken by three text-to-speech engines, disturbed as real recordings are, and written
+as compact files.
 
     voices.py      who may speak in which split; the voices kept for acceptance
     spoken.py      written text → the words an engine should say

@@ -1,6 +1,6 @@
 """`python -m training.speech`: speak a JSONL of records.
 
-    python -m training.speech --records in.jsonl --out folder --engines kokoro:0.2,flite:0.4,espeak:0.4 --jobs 1 --seed 0
+python -m training.speech --records in.jsonl --out folder --engines kokoro:0.2,flite:0.4,espeak:0.4 --jobs 1
 """
 
 import argparse
@@ -31,10 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--engines", type=_engines, default=_engines("flite:0.5,espeak:0.5"), help="engine:share,…")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--augment", type=float, default=1.0, help="0 leaves the speech clean, 1 disturbs about four clips in five")
+    parser.add_argument(
+        "--augment", type=float, default=1.0, help="0 leaves the speech clean, 1 disturbs about four clips in five"
+    )
     parser.add_argument("--format", choices=("opus", "flac"), default="opus")
     parser.add_argument("--kbps", type=int, default=24, help="bit rate of Opus, kbit/s")
-    parser.add_argument("--max-failed", type=float, default=0.01, help="share of records that may fail before the command fails")
+    parser.add_argument(
+        "--max-failed", type=float, default=0.01, help="share of records that may fail before the command fails"
+    )
     given = parser.parse_args(arguments)
     settings = Settings(given.engines, given.seed, given.augment, given.format, given.kbps)
     outcome = build(given.records, given.out, settings, jobs=given.jobs)

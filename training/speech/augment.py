@@ -1,7 +1,7 @@
 """Disturbs clean speech the way recordings are disturbed: rooms, noise, telephones, microphones, codecs.
 
-Everything is drawn from the generator given, so a seed repeats it. In: float32 mono 16 kHz in [-1, 1]; out: the same, finite. Knows
-nothing about voices or files.
+Everything is drawn from the generator given, so a seed repeats it. In: float32 mono 16 kHz in [-1, 1]; out: the same,
+finite. Knows nothing about voices or files.
 """
 
 import io
@@ -22,8 +22,8 @@ Samples = NDArray[np.float32]
 class Disturbance:
     """How likely each disturbance is, and its range. The defaults leave about a fifth of the clips clean.
 
-    snr_db: speech level over noise level. rt60_s: seconds until a room's echo has fallen by 60 dB. speed: resampling factor, so it moves
-    the pitch too.
+    snr_db: speech level over noise level. rt60_s: seconds until a room's echo has fallen by 60 dB. speed: resampling
+    factor, so it moves the pitch too.
     """
 
     noise: float = 0.5
@@ -46,7 +46,7 @@ class Disturbance:
 def augment(
     samples: Samples, rng: np.random.Generator, settings: Disturbance | None = None, babble: Sequence[Samples] = ()
 ) -> tuple[Samples, list[str]]:
-    """Disturb a clip at random; the second value names what was done, in order, such as `["reverb 0.31s", "babble 12dB"]`.
+    """Disturb a clip at random; the second value names what was done, in order: `["reverb 0.31s", "babble 12dB"]`.
 
     babble: other clips, of which some are mixed when babble is drawn; without any, another noise is taken.
     """
@@ -100,7 +100,7 @@ def reverb(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samples
 
 
 def noise(kind: str, length: int, rng: np.random.Generator, babble: Sequence[Samples] = ()) -> Samples:
-    """`length` samples of "white", "pink" (1/f power), "hum" (mains with harmonics over faint hiss) or "babble" noise."""
+    """`length` samples of "white", "pink" (1/f power), "hum" (mains, harmonics, faint hiss) or "babble" noise."""
     if kind == "white":
         return rng.standard_normal(length).astype(np.float32)
     if kind == "pink":
@@ -108,7 +108,9 @@ def noise(kind: str, length: int, rng: np.random.Generator, babble: Sequence[Sam
         return np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1), length).astype(np.float32)
     if kind == "hum":
         mains, time = rng.choice([50.0, 60.0]), np.arange(length) / RATE
-        tones = sum(rng.uniform(0.2, 1) / n * np.sin(2 * np.pi * (n * mains * time + rng.random())) for n in range(1, 8))
+        tones = sum(
+            rng.uniform(0.2, 1) / n * np.sin(2 * np.pi * (n * mains * time + rng.random())) for n in range(1, 8)
+        )
         return np.asarray(tones + 0.1 * rng.standard_normal(length), dtype=np.float32)
     if kind == "babble":
         talkers = rng.choice(len(babble), size=min(len(babble), int(rng.integers(3, 7))), replace=False)
@@ -127,7 +129,7 @@ def add_noise(samples: Samples, added: Samples, snr_db: float) -> Samples:
 
 
 def telephone(samples: Samples) -> Samples:
-    """A telephone line: 8 kHz, 300–3400 Hz, 8-bit mu-law (G.711's curve), back at 16 kHz."""
+    """A telephone line: 8 kHz, 300 to 3400 Hz, 8-bit mu-law (G.711's curve), back at 16 kHz."""
     narrow = np.asarray(soxr.resample(_bounded(samples), RATE, 8_000))
     narrow = sosfilt(butter(4, (300, 3400), "bandpass", fs=8_000, output="sos"), narrow).clip(-1, 1)
     curved = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)

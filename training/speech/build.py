@@ -3,11 +3,11 @@
     out/settings.json      what the folder was built with; another setting needs another folder
     out/audio/<id>.ogg     16 kHz mono, Opus (or .flac)
     out/journal.jsonl      a line a finished record, in order of completion; what resuming reads
-    out/records.jsonl      the records in the order of the input with audio, duration_s, voice and augmentation; written last, whole
+    out/records.jsonl      the records in the order of the input, with audio, duration_s, voice; written last, whole
     out/failures.jsonl     the records that could not be spoken, and why
 
-The voices, manner and disturbance of a record depend on the seed and its id alone, not on the number of processes. Knows nothing
-about what records are for.
+The voices, manner and disturbance of a record depend on the seed and its id alone, not on the number of processes.
+Knows nothing about what records are for.
 """
 
 import json
@@ -27,7 +27,7 @@ import soundfile as sf
 
 from training.speech.augment import Disturbance, Samples, augment
 from training.speech.synthesize import RATE, speak
-from training.speech.voices import ENGINES, Engine, Split, Voice, voices
+from training.speech.voices import Engine, Split, Voice, voices
 
 _BABBLE_CLIPS = 12
 _REPORT_EVERY_S = 30.0
@@ -35,7 +35,7 @@ _REPORT_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the audio. shares: (engine, weight); augment: 0 is clean, 1 the full `Disturbance`; kbps: of Opus."""
+    """What decides the audio. shares: (engine, weight); augment: 0 is clean, 1 the full `Disturbance`; kbps: Opus."""
 
     shares: tuple[tuple[Engine, float], ...]
     seed: int = 0
@@ -58,7 +58,8 @@ class Outcome:
 def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Outcome:
     """Speak every record of a JSONL into `out`. Records need id, split and turns; all other fields pass through unread.
 
-    Raises `ValueError` if `out` was built with other settings, ids repeat, or a split has no voice of any engine asked for.
+    Raises `ValueError` if `out` was built with other settings, ids repeat, or a split has no voice of any engine asked
+    for.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "audio").mkdir(exist_ok=True)
@@ -88,7 +89,11 @@ def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Out
             print(json.dumps(result, ensure_ascii=False), file=journal, flush=True)
             if time.monotonic() - shown > _REPORT_EVERY_S:
                 shown = time.monotonic()
-                print(f"{outcome.spoken}/{len(waiting)} spoken, {outcome.audio_seconds / 3600:.2f} h", file=sys.stderr, flush=True)
+                print(
+                    f"{outcome.spoken}/{len(waiting)} spoken, {outcome.audio_seconds / 3600:.2f} h",
+                    file=sys.stderr,
+                    flush=True,
+                )
     outcome.wall_seconds = time.monotonic() - started
     _write_whole(out / "records.jsonl", (_joined(row, finished[row["id"]]) for row in rows if row["id"] in finished))
     return outcome
@@ -99,7 +104,9 @@ def _claim(out: Path, settings: Settings) -> None:
     if not file.exists():
         _write_whole(file, [mine.rstrip("\n")])
     elif (theirs := file.read_text()) != mine:
-        raise ValueError(f"{out} was built with other settings; choose another folder or delete it.\nthere: {theirs}\nnow: {mine}")
+        raise ValueError(
+            f"{out} was built with other settings; choose another folder or delete it.\nthere: {theirs}\nnow: {mine}"
+        )
 
 
 def _joined(row: dict[str, Any], result: dict[str, Any]) -> str:
@@ -131,7 +138,9 @@ def _file_stem(record_id: str) -> str:
 def _shares(settings: Settings, split: Split) -> tuple[list[Engine], list[float]]:
     usable = [(engine, share) for engine, share in settings.shares if share > 0 and voices(engine, split)]
     if not usable:
-        raise ValueError(f"none of the engines {', '.join(e for e, _ in settings.shares)} has a voice in split {split!r}")
+        raise ValueError(
+            f"none of the engines {', '.join(e for e, _ in settings.shares)} has a voice in split {split!r}"
+        )
     total = sum(share for _, share in usable)
     return [engine for engine, _ in usable], [share / total for _, share in usable]
 
@@ -139,7 +148,7 @@ def _shares(settings: Settings, split: Split) -> tuple[list[Engine], list[float]
 def cast(row: dict[str, Any], settings: Settings, rng: np.random.Generator) -> list[Voice]:
     """A voice for each speaker of a record, all of one engine and, as far as it goes round, of different speakers."""
     engines, shares = _shares(settings, row["split"])
-    engine = ENGINES[ENGINES.index(engines[int(rng.choice(len(engines), p=shares))])]
+    engine = engines[int(rng.choice(len(engines), p=shares))]
     by_speaker: dict[str, list[Voice]] = {}
     for voice in voices(engine, row["split"]):
         by_speaker.setdefault(voice.speaker, []).append(voice)
@@ -191,7 +200,9 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
         samples = speak([(int(speaker), text) for speaker, text in row["turns"]], chosen, rng)
         done: list[str] = []
         if settings.augment > 0:
-            samples, done = augment(samples, rng, Disturbance().scaled(settings.augment), _job["babble"].get(row["split"], ()))
+            samples, done = augment(
+                samples, rng, Disturbance().scaled(settings.augment), _job["babble"].get(row["split"], ())
+            )
         name = f"audio/{_file_stem(row['id'])}.{'flac' if settings.format == 'flac' else 'ogg'}"
         _save(_job["out"] / name, samples, settings)
     except Exception as error:  # one bad text must not end a run of hours: it is counted and named

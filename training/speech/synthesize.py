@@ -1,7 +1,8 @@
-"""Text → speech: espeak-ng and flite as subprocesses, Kokoro in this process, and the turns of a conversation joined with pauses.
+"""Text → speech: espeak-ng and flite as subprocesses, Kokoro in this process, and the turns of a conversation joined
+with pauses.
 
-One subprocess speaks a whole text, its answer is read from a pipe: about 10 ms a call beside the synthesis. Knows nothing about
-records, files or augmentation.
+One subprocess speaks a whole text, its answer is read from a pipe: about 10 ms a call beside the synthesis. Knows
+nothing about records, files or augmentation.
 """
 
 import subprocess
@@ -28,13 +29,14 @@ class SpeechError(RuntimeError):
 
 
 def synthesize(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) -> tuple[Samples, int]:
-    """Speak one text: (float32 mono in [-1, 1], Hz). speed, pitch: factors, 1 is the voice's own; Kokoro has no pitch to set.
+    """Speak one text: (float32 mono in [-1, 1], Hz). speed, pitch: factors, 1 is the voice's own; Kokoro has no pitch
+    to set.
 
     Raises `ReservedVoice` for an acceptance voice and `SpeechError` if nothing was spoken.
     """
     if voice.name in RESERVED:
         raise ReservedVoice(f"{voice.id} is kept for acceptance: training and development audio must not use it")
-    words = spoken(text)
+    words = spoken(text, voice.engine)
     if voice.engine == "kokoro":
         from training.speech import kokoro
 
@@ -59,8 +61,9 @@ def speak(
 ) -> Samples:
     """Speak a conversation: float32 mono at 16 kHz, peak at most 0.9.
 
-    turns: (speaker index, text); speaker i speaks with `voices[i]`. A speaker keeps one speed, pitch and level throughout; pauses
-    between turns are drawn from `pause_s` seconds. Raises as `synthesize`, and `IndexError` if a speaker has no voice.
+    turns: (speaker index, text); speaker i speaks with `voices[i]`. A speaker keeps one speed, pitch and level
+    throughout; pauses between turns are drawn from `pause_s` seconds. Raises as `synthesize`, and `IndexError` if a
+    speaker has no voice.
     """
     manner = [(rng.uniform(*speed), rng.uniform(*pitch), rng.uniform(0.6, 1.0)) for _ in voices]
     pieces: list[Samples] = [_silence(rng.uniform(0.05, 0.4))]
@@ -76,7 +79,9 @@ def speak(
 
 
 def trim(samples: Samples, floor: float = 0.01, margin_s: float = 0.03, rate: int = RATE) -> Samples:
-    """Cut the silence an engine puts before and after its speech, all below `floor` of the peak, but for a margin in seconds."""
+    """Cut the silence an engine puts before and after its speech, all below `floor` of the peak, but for a margin in
+    seconds.
+    """
     loud = np.flatnonzero(np.abs(samples) > floor * float(np.abs(samples).max(initial=0.0)))
     if not len(loud):
         return samples
@@ -97,14 +102,27 @@ def _flite(text: str, name: str, speed: float, pitch: float) -> list[str]:
 
 def _espeak(name: str, speed: float, pitch: float) -> list[str]:
     height = int(np.clip(50 * pitch**2, 15, 90))
-    return ["espeak-ng", "-b", "1", "-v", name, "-s", f"{_ESPEAK_WPM * speed:.0f}", "-p", str(height), "--stdin", "--stdout"]
+    return [
+        "espeak-ng",
+        "-b",
+        "1",
+        "-v",
+        name,
+        "-s",
+        f"{_ESPEAK_WPM * speed:.0f}",
+        "-p",
+        str(height),
+        "--stdin",
+        "--stdout",
+    ]
 
 
 def _wave(command: list[str], stdin: str | None) -> tuple[Samples, int]:
-    """Run an engine that writes one 16-bit mono RIFF to its output; the length its header gives is not believed (pipes cannot seek)."""
+    """Run an engine that writes one 16-bit mono RIFF to its output; the length its header gives is not believed (pipes
+    cannot seek).
+    """
     try:
-        feed = (stdin or "").encode()
-        done = subprocess.run(command, input=feed, capture_output=True, timeout=_TIMEOUT_S)
+        done = subprocess.run(command, input=(stdin or "").encode(), capture_output=True, timeout=_TIMEOUT_S)
     except FileNotFoundError as error:
         raise SpeechError(f"{command[0]} is not installed (Debian package {command[0]})") from error
     except subprocess.TimeoutExpired as error:
@@ -112,7 +130,9 @@ def _wave(command: list[str], stdin: str | None) -> tuple[Samples, int]:
     wave = done.stdout
     start = wave.find(b"data", 12, 200)
     if done.returncode or wave[:4] != b"RIFF" or start < 0:
-        raise SpeechError(f"{command[0]} failed ({done.returncode}): {done.stderr.decode(errors='replace').strip()[:200]}")
+        raise SpeechError(
+            f"{command[0]} failed ({done.returncode}): {done.stderr.decode(errors='replace').strip()[:200]}"
+        )
     body = wave[start + 8 :]
-    samples = np.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(np.float32) / 32768
+    samples = np.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(np.float32) / np.float32(32768)
     return samples, int.from_bytes(wave[24:28], "little")

@@ -1,7 +1,8 @@
 """The voices training audio may use, and in which split.
 
-A voice is one speaker to the ear: espeak-ng's accents share their variants' timbre, so its split is by variant, and flite's `kal` and
-`kal16` are one man at two sampling rates. Splits share no voice. Knows nothing about how a voice is made to speak.
+A voice is one speaker to the ear: espeak-ng's accents share their variants' timbre, so its split is by variant, and
+flite's `kal` and `kal16` are one man at two sampling rates. Splits share no voice. Knows nothing about how a voice is
+made to speak.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ Split = Literal["train", "dev", "test"]
 Engine = Literal["kokoro", "flite", "espeak"]
 ENGINES: tuple[Engine, ...] = ("kokoro", "flite", "espeak")
 
-# Kokoro voices that only the acceptance set speaks with: heard in training or development, they would flatter the figures.
+# Kokoro voices that only the acceptance set speaks with: heard in training or development, they would flatter the
+# figures.
 RESERVED = ("bf_emma", "bf_lily", "bm_lewis", "bm_daniel", "am_puck", "am_fenrir", "af_nova", "af_sarah")
 
 _KOKORO: dict[Split, tuple[str, ...]] = {
     "train": (
-        "af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "am_adam", "am_echo", "am_eric",
-        "am_michael", "am_santa", "bf_alice", "bm_george",
+        "af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "am_adam", "am_echo",
+        "am_eric", "am_michael", "am_santa", "bf_alice", "bm_george",
     ),
     "dev": ("af_river", "am_liam", "bm_fable"),
     "test": ("af_sky", "am_onyx", "bf_isabella"),
@@ -29,10 +31,10 @@ _ESPEAK_ACCENTS = (
 )  # fmt: skip
 _ESPEAK_VARIANTS: dict[Split, tuple[str, ...]] = {
     "train": (
-        "adam", "Alicia", "Andrea", "Andy", "Annie", "antonio", "belinda", "benjamin", "boris", "caleb", "david", "Denis", "ed",
-        "edward", "f1", "f2", "f3", "Gene", "Henrique", "Hugo", "iven", "Jacky", "Lee", "linda", "m1", "m2", "m3", "m4", "m7", "Marco",
-        "max", "Michael", "Mike", "norbert", "pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "travis",
-        "zac",
+        "adam", "Alicia", "Andrea", "Andy", "Annie", "antonio", "belinda", "benjamin", "boris", "caleb", "david",
+        "Denis", "ed", "edward", "f1", "f2", "f3", "Gene", "Henrique", "Hugo", "iven", "Jacky", "Lee", "linda", "m1",
+        "m2", "m3", "m4", "m7", "Marco", "max", "Michael", "Mike", "norbert", "pablo", "paul", "pedro", "quincy", "rob",
+        "robert", "sandro", "shelby", "steph", "travis", "zac",
     ),
     "dev": ("Alex", "anika", "f4", "m5", "Diogo", "steph2"),
     "test": ("aunty", "f5", "john", "m6", "m8", "victor", "marcelo"),
@@ -74,7 +76,9 @@ def voices(engine: Engine, split: Split) -> tuple[Voice, ...]:
 
 
 def find(voice_id: str) -> Voice:
-    """The voice of an id such as `flite:slt`. Raises `ReservedVoice` for an acceptance voice, `KeyError` for an unknown one."""
+    """The voice of an id such as `flite:slt`. Raises `ReservedVoice` for an acceptance voice, `KeyError` for an unknown
+    one.
+    """
     if voice_id.split(":")[-1] in RESERVED:
         raise ReservedVoice(f"{voice_id} is kept for acceptance: training and development audio must not use it")
     for split in _KOKORO:
