@@ -1,20 +1,18 @@
 """What is served: the facts about one model that the request's path and `GET /v1/models` need.
 
-Read from a registry manifest, or given by hand where there is no registry entry (tests, the scripted engine). Knows nothing
-about weights, engines or HTTP.
+Read from a registry manifest, or given by hand where there is no registry entry (tests, the scripted engine). Knows
+nothing about weights, engines or HTTP.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from model_repo.registry import Manifest
+from model_repo.manifest import FILE, Manifest
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model's name and limits. `max_seconds` is the longest recording one pass holds, `window_seconds` the encoder's window."""
+    """A model's name and limits. `max_seconds`: longest recording of one pass; `window_seconds`: encoder's window."""
 
     name: str
     version: str
@@ -24,6 +22,8 @@ class ServedModel:
     sampling_rate: int = 16_000
     languages: tuple[str, ...] = ("en",)
     architecture: str | None = None
+    description: str = ""
+    license: str | None = None
     prompt_format: int | None = None
     stage: str | None = None
     parent: str | None = None
@@ -44,9 +44,8 @@ class ServedModel:
         return language.split("-")[0].lower() in {known.split("-")[0].lower() for known in self.languages}
 
     @classmethod
-    def from_manifest(cls, manifest: "Manifest") -> "ServedModel":
-        """The registry's entry; its `created` is when the manifest was written here."""
-        file = Path(manifest.path) / "manifest.json"
+    def from_manifest(cls, manifest: Manifest) -> "ServedModel":
+        """The registry's entry; its `created` is when the manifest was written on this machine, in Unix seconds."""
         return cls(
             name=manifest.name,
             version=manifest.version,
@@ -56,9 +55,16 @@ class ServedModel:
             sampling_rate=manifest.audio.sampling_rate,
             languages=tuple(manifest.languages),
             architecture=manifest.architecture,
+            description=manifest.description,
+            license=manifest.license,
             prompt_format=manifest.prompt_format,
             stage=manifest.stage,
             parent=manifest.parent,
-            figures=dict(manifest.figures),
-            created=int(file.stat().st_mtime) if file.exists() else 0,
+            figures=manifest.figures.model_dump() if manifest.figures else {},
+            created=int((manifest.folder / FILE).stat().st_mtime),
         )
+
+
+SCRIPTED = ServedModel(
+    "scripted", "1", "scripted", max_seconds=600.0, description="Plays back a script. Hears nothing."
+)

@@ -1,7 +1,7 @@
 """Every setting of the service, each with the sentence that documents it.
 
-Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD_BYTES`) and from a `.env` file; an environment
-variable wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
+Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD_BYTES`) and from a `.env` file; the
+environment wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
 """
 
 import os
@@ -32,6 +32,12 @@ class LimitSettings(_Section):
     decode_seconds: float = Field(
         14_400, gt=0, description="Longest recording decoded, in seconds; the model's own longest pass may be shorter."
     )
+    samples: int = Field(
+        3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
+    )
+    missing_seconds: float = Field(
+        0.5, ge=0, description="Audio a damaged file may lack, in seconds; up to here it is a warning in the answer."
+    )
     source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
     channels: int = Field(8, ge=1, description="Most channels in a recording; they are mixed to one.")
     max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
@@ -41,7 +47,7 @@ class LimitSettings(_Section):
     client_concurrency: int = Field(
         0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
     )
-    retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says when the service is full or starting.")
+    retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says while there is no room.")
 
 
 class TimeoutSettings(_Section):
@@ -50,8 +56,8 @@ class TimeoutSettings(_Section):
     request_seconds: float = Field(900, gt=0, description="Longest a request may take from its first byte to its last.")
     upload_idle_seconds: float = Field(30, gt=0, description="Longest pause between two pieces of an upload.")
     decode_seconds: float = Field(120, gt=0, description="Wall-clock time decoding one recording may take.")
-    keep_alive_seconds: float = Field(10, gt=0, description="Pause after which an event stream sends a keep-alive comment.")
-    shutdown_seconds: float = Field(30, ge=0, description="Time running requests get to finish when the service is stopped.")
+    keep_alive_seconds: float = Field(10, gt=0, description="Silence after which an event stream sends a comment.")
+    shutdown_seconds: float = Field(30, ge=0, description="Time open requests get to finish when the service stops.")
 
 
 class DecoderSettings(_Section):
@@ -59,23 +65,25 @@ class DecoderSettings(_Section):
 
     workers: int = Field(2, ge=1, description="Worker processes that decode recordings.")
     memory_bytes: int = Field(
-        4_000_000_000, ge=256_000_000, description="Address space one decoding worker may take, in bytes."
+        2 << 30, ge=256 << 20, description="Memory one worker may take for a recording, in bytes of address space."
     )
-    tasks_per_worker: int = Field(200, ge=1, description="Recordings after which a decoding worker is replaced.")
+    files_per_worker: int = Field(64, ge=1, description="Recordings after which a worker is replaced.")
 
 
 class EngineSettings(_Section):
     """How the engine runs the model."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; `auto` is what vLLM was built for.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where it runs; `auto` is what vLLM was built for."
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Arithmetic of the model; `auto` is float32 on CPU (bfloat16 is slow there) and bfloat16 on a GPU."
+        "auto", description="Arithmetic; `auto` is float32 on CPU (bfloat16 is slow there) and bfloat16 on a GPU."
     )
     enforce_eager: bool | None = Field(
         None, description="Skip compilation: starts sooner, runs slower. Empty is yes on CPU and no on a GPU."
     )
     kv_cache_gib: float = Field(1, gt=0, description="Memory of the key-value cache on CPU, in GiB.")
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory that the engine takes.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory the engine takes.")
     max_num_seqs: int = Field(32, ge=1, description="Summaries written at once; more wait.")
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
 
@@ -117,7 +125,9 @@ class Settings(BaseSettings):
         description="Model to serve, `name` or `name@version`. Empty is the one with the best measured figures; "
         "`scripted` plays back a script without a model, for load ceilings.",
     )
-    model_repo: Path = Field(default_factory=_model_repo, description="Folder of the model registry; empty is this package's own.")
+    model_repo: Path = Field(
+        default_factory=_model_repo, description="Folder of the model registry; empty is this package's own."
+    )
     cache_dir: Path = Field(
         default_factory=_cache_dir,
         description="Folder for downloaded parts and assembled checkpoints; empty is `speechsum` in the user's cache.",
@@ -134,7 +144,9 @@ def setting_name(*path: str) -> str:
     return PREFIX + DELIMITER.join(part.upper() for part in path)
 
 
-def fields(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+def fields(
+    model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Every setting with its path, sections opened up."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -143,7 +155,7 @@ def fields(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Ite
             yield (*path, name), field
 
 
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+def unknown_variables(environ: Mapping[str, Any]) -> list[str]:
     """Variables that look like settings and are none: a misspelt one would otherwise be ignored in silence."""
     known = {setting_name(*path) for path, _ in fields()} | {setting_name(name) for name in Settings.model_fields}
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)

@@ -1,8 +1,8 @@
 """An engine without a model: plays back a script with settable delays.
 
-For tests (what the service does when an engine is slow, fails, dies or is left) and for load ceilings (what the service alone can
-carry). It keeps the protocol's promises: counts what runs, ends an abandoned request at once, never writes past `max_tokens`.
-Knows nothing about HTTP, codecs or vLLM.
+For tests (what the service does when an engine is slow, fails, dies or is left) and for load ceilings (what the service
+alone can carry). It keeps the protocol's promises: counts what runs, ends an abandoned request at once, never writes
+past `max_tokens`. Knows nothing about HTTP, codecs or vLLM.
 """
 
 import asyncio

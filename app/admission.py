@@ -1,0 +1,81 @@
+"""Who may come in: a bound on requests, on each client's requests, and on the bytes of recordings held in memory.
+
+A request takes a `Place` before its recording is read, so what cannot be served is refused before it costs anything.
+Knows nothing about HTTP or audio.
+"""
+
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from app.errors import TooManyRequests, Unavailable
+from app.settings import Settings, setting_name
+
+
+class Admission:
+    """The counts of all requests inside the service. For one event loop; takes no locks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.limits = settings.limits
+        self.capacity = settings.engine.max_num_seqs + settings.limits.max_waiting
+        self.inside = 0
+        self.held_bytes = 0
+        self.clients: Counter[str] = Counter()
+
+    def place(self, client: str) -> "Place":
+        """A place for one request, taken by entering it."""
+        return Place(self, client)
+
+
+class Place:
+    """One request's place. Entering raises TooManyRequests (429) or Unavailable (503); leaving gives all back."""
+
+    def __init__(self, admission: Admission, client: str) -> None:
+        self.admission = admission
+        self.client = client
+        self.held = 0
+
+    def __enter__(self) -> Self:
+        admission, limits = self.admission, self.admission.limits
+        if limits.client_concurrency and admission.clients[self.client] >= limits.client_concurrency:
+            raise TooManyRequests(
+                f"You have {limits.client_concurrency} requests open, which is the most one client may have. Wait for "
+                f"one to end. The setting is {setting_name('limits', 'client_concurrency')}.",
+                code="too_many_requests",
+                retry_after_s=limits.retry_after_seconds,
+            )
+        if admission.inside >= admission.capacity:
+            raise Unavailable(
+                f"The queue is full: {admission.inside} requests are being served or wait. Try again later. The "
+                f"setting is {setting_name('limits', 'max_waiting')} (now {limits.max_waiting}).",
+                code="queue_full",
+                retry_after_s=limits.retry_after_seconds,
+            )
+        admission.inside += 1
+        admission.clients[self.client] += 1
+        return self
+
+    def hold(self, count: int) -> None:
+        """Account for `count` more bytes of the recording. Raises Unavailable (503) if all together are too many."""
+        admission, limits = self.admission, self.admission.limits
+        if admission.held_bytes + count > limits.held_bytes:
+            raise Unavailable(
+                f"The service holds {admission.held_bytes} bytes of recordings and has no room for more now. Try again "
+                f"later. The setting is {setting_name('limits', 'held_bytes')} (now {limits.held_bytes}).",
+                code="memory_full",
+                retry_after_s=limits.retry_after_seconds,
+            )
+        admission.held_bytes += count
+        self.held += count
+
+    def release(self) -> None:
+        """The recording's bytes are no longer held. Harmless twice."""
+        self.admission.held_bytes -= self.held
+        self.held = 0
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+        self.admission.inside -= 1
+        self.admission.clients[self.client] -= 1
+        if not self.admission.clients[self.client]:
+            del self.admission.clients[self.client]

@@ -1,0 +1,49 @@
+"""Who is calling: API keys where the operator set any, and the name under which a caller's requests are counted."""
+
+import hashlib
+import hmac
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.errors import Unauthorized
+from app.settings import Settings, setting_name
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def key_digests(settings: Settings) -> list[bytes]:
+    """SHA-256 of each key; the keys themselves are not kept. Raises ValueError for a `sha256:` that is none."""
+    digests = []
+    for secret in settings.auth.keys:
+        key = secret.get_secret_value()
+        digest = bytes.fromhex(key.removeprefix("sha256:")) if key.startswith("sha256:") else _digest(key)
+        if len(digest) != hashlib.sha256().digest_size:
+            raise ValueError(f"{setting_name('auth', 'keys')}: what follows sha256: must have 64 hexadecimal digits")
+        digests.append(digest)
+    return digests
+
+
+def client(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
+    """The caller's name for counting: its key's digest, else its address. Raises Unauthorized (401)."""
+    digests: list[bytes] = request.app.state.key_digests
+    if not digests:
+        return request.client.host if request.client else "unknown"
+    if credentials is None:
+        raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
+    given = _digest(credentials.credentials)
+    # Every key is compared, each in constant time: the answer's time says nothing about the keys.
+    if not sum(hmac.compare_digest(given, known) for known in digests):
+        raise Unauthorized("This API key is not known here.", code="invalid_api_key")
+    return given.hex()
+
+
+def require_key(request: Request, credentials: Credentials) -> None:
+    """Dependency of routes that only need to know that the caller may."""
+    client(request, credentials)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,75 @@
+"""Errors as answers, all in OpenAI's shape: the service's own, the framework's, and what nobody expected."""
+
+import math
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from app.api.protocol import ErrorResponse, invalid_field
+from app.errors import InvalidRequest, ServiceError
+
+# What nginx logs for a client that left; nobody receives it.
+CLIENT_CLOSED_REQUEST = 499
+
+DESCRIPTIONS = {
+    400: "The request is malformed: an unknown, repeated or invalid field, no recording, or an unreadable form.",
+    401: "No API key, or none that this service knows.",
+    404: "No such model here.",
+    413: "The recording has too many bytes or seconds. The message names the limit and the setting.",
+    415: "Not audio, or not in a format or content type that is accepted.",
+    422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate.",
+    429: "This client has too many requests open.",
+    500: "A fault of the service; the log has it under the request's `x-request-id`.",
+    503: "The queue is full, the model is still being loaded, the engine died, or the request took too long.",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of these failures."""
+    return {status: {"model": ErrorResponse, "description": DESCRIPTIONS[status]} for status in statuses}
+
+
+def internal_error() -> ServiceError:
+    """What a caller hears of a fault: nothing of the inside."""
+    return ServiceError("The service failed on this request; its log says why.", code="internal_error")
+
+
+def error_response(error: ServiceError) -> JSONResponse:
+    """A ServiceError as an answer."""
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+def http_error(error: HTTPException) -> JSONResponse:
+    """The framework's own refusals (404, 405, an unreadable form), with their headers kept."""
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    body = {"error": {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers. Unexpected exceptions are answered by `app.api.middleware`, which knows the request id."""
+
+    @app.exception_handler(ServiceError)
+    async def service_error(request: Request, error: ServiceError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        faults = [{**fault, "loc": fault["loc"][1:] or fault["loc"]} for fault in error.errors()]
+        invalid: InvalidRequest = invalid_field(faults)
+        return error_response(invalid)
+
+    @app.exception_handler(HTTPException)
+    async def framework_error(request: Request, error: HTTPException) -> Response:
+        return http_error(error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -1,0 +1,40 @@
+"""For operators: `/livez`, `/readyz`, `/metrics`, and a way from `/` to the documentation."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+from starlette.responses import RedirectResponse, Response
+
+from app.api.errors import responses
+from app.api.protocol import Health
+from app.service import Service
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez", summary="Is the process of use?", responses=responses(503))
+async def livez(request: Request) -> Health:
+    """200 while the engine loads and lives; 503 once only a restart helps."""
+    service: Service = request.app.state.service
+    await service.check_live()
+    return Health(model=service.model.id)
+
+
+@router.get("/readyz", summary="Would a request be served now?", responses=responses(503))
+async def readyz(request: Request) -> Health:
+    """200 only after one real warm-up inference, and while the engine lives."""
+    service: Service = request.app.state.service
+    await service.check_ready()
+    return Health(model=service.model.id)
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """The service's families (`speechsum_…`), the engine's (`vllm:…`) and the process's, in the format asked for."""
+    encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encoder(REGISTRY), headers={"content-type": content_type})
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    return RedirectResponse("/docs")

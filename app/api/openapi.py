@@ -1,0 +1,71 @@
+"""What OpenAPI cannot read off the summaries route: a body that is form or recording, an answer in JSON or a stream.
+
+Derived from the same typed models the route validates with, so that the two cannot drift apart.
+"""
+
+from typing import Any
+
+from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryOptions, SummaryResponse
+from app.prompts import Style
+
+_RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
+_REF = "#/components/schemas/{model}"
+
+
+def _fields() -> dict[str, Any]:
+    schemas = [model.model_json_schema(ref_template=_REF) for model in (Style, SummaryOptions)]
+    properties = {name: field for schema in schemas for name, field in schema["properties"].items()}
+    definitions = {name: value for schema in schemas for name, value in schema.get("$defs", {}).items()}
+
+    def resolve(field: dict[str, Any]) -> dict[str, Any]:
+        reference = field.get("$ref")
+        if reference is None:
+            return field
+        inlined = definitions[reference.rsplit("/", 1)[1]]
+        return {**inlined, **{key: value for key, value in field.items() if key != "$ref"}}
+
+    return {name: resolve(field) for name, field in properties.items()}
+
+
+def query_parameters() -> list[dict[str, Any]]:
+    """The fields as query parameters, as a raw body uses them."""
+    return [
+        {"name": name, "in": "query", "required": False, "description": field.get("description", ""), "schema": field}
+        for name, field in _fields().items()
+    ]
+
+
+def request_body() -> dict[str, Any]:
+    """A form with the recording in `file`, or the recording itself."""
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {"file": _RECORDING, **_fields()},
+    }
+    raw = {"schema": _RECORDING}
+    return {
+        "required": True,
+        "description": "A form with the recording in `file`, or the recording itself and the fields in the query.",
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/octet-stream": raw,
+            "audio/*": raw,
+            "video/*": raw,
+        },
+    }
+
+
+def stream_content() -> dict[str, Any]:
+    """The answer where `stream=true`: each `data:` line holds one of these as JSON; `[DONE]` is the last."""
+    events = (ProgressEvent, DeltaEvent, SummaryResponse, ErrorResponse)
+    return {
+        "text/event-stream": {
+            "schema": {
+                "type": "string",
+                "description": "Server-sent events: progress, deltas, the whole answer with `object` "
+                "`audio.summary.done` (or an error object), then `[DONE]`.",
+            },
+            "x-events": {model.__name__: model.model_json_schema() for model in events},
+        }
+    }

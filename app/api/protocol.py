@@ -1,0 +1,230 @@
+"""The typed requests and responses of the HTTP interface. Knows nothing about how they are served."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from app.errors import InvalidRequest
+from app.prompts import Style
+from app.served import ServedModel
+from app.summarize import Summary
+
+
+class SummaryOptions(BaseModel):
+    """The fields of `POST /v1/audio/summaries` beside the recording and its style."""
+
+    model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
+    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
+    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
+
+
+KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
+
+
+def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
+    """Validate form fields or query parameters; blank ones count as left out.
+
+    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in KNOWN_FIELDS:
+            known = ", ".join(KNOWN_FIELDS)
+            raise InvalidRequest(f"Unknown field {name!r}. Known are: {known}.", code="unknown_field", param=name)
+        if name in values:
+            raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
+        values[name] = value
+    given = {name: value for name, value in values.items() if value.strip()}
+    faults: list[Any] = []
+    parsed: list[BaseModel] = []
+    for model in (Style, SummaryOptions):
+        try:
+            parsed.append(model.model_validate({name: given[name] for name in model.model_fields if name in given}))
+        except ValidationError as error:
+            faults += error.errors()
+    if faults:
+        raise invalid_field(faults)
+    style, options = parsed
+    assert isinstance(style, Style)
+    assert isinstance(options, SummaryOptions)
+    return style, options
+
+
+def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
+    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
+    faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
+    message = "; ".join(f"{name}: {text.removeprefix('Value error, ')}" for name, text in faults)
+    return InvalidRequest(f"{message}.", code="invalid_field", param=faults[0][0] if faults else None)
+
+
+class StyleEcho(Style):
+    """The style as understood, and the instruction it was worded as."""
+
+    instruction: str = Field(description="What the model was told.")
+
+
+class AudioFacts(BaseModel):
+    """What was heard. Times in seconds."""
+
+    seconds: float = Field(description="Length of the recording received.")
+    summarized_seconds: float = Field(description="How much of it the model heard; 0 where there was no speech.")
+    speech_seconds: float = Field(description="How much of it is speech.")
+    windows: int = Field(description="Windows the model heard it in.")
+    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    format: str = Field(description="Container, told by content.")
+    sample_rate: int = Field(description="Of the recording received, in Hz.")
+    channels: int = Field(description="Of the recording received.")
+
+
+class Usage(BaseModel):
+    """Tokens read (audio tokens included) and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class SummaryResponse(BaseModel):
+    """A finished summary. As the last event of a stream its `object` is `audio.summary.done`."""
+
+    id: str
+    object: Literal["audio.summary", "audio.summary.done"] = "audio.summary"
+    created: int = Field(description="Unix time.")
+    model: str = Field(description="`name@version` of the model that wrote it.")
+    kind: str = Field(description="`audio-llm` heard the recording itself; `cascade` read a transcript of it.")
+    summary: str = Field(description="Empty where there was no speech.")
+    finish_reason: Literal["stop", "length", "no_speech"]
+    audio_seconds: float = Field(description="Length of the recording received, in seconds.")
+    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    style: StyleEcho
+    audio: AudioFacts
+    usage: Usage
+    timings: dict[str, float] = Field(description="Seconds by stage: receive, decode, speech, queue, engine_…, total.")
+    warnings: list[str] = Field(description="What a reader of this summary should know.")
+
+
+class ProgressEvent(BaseModel):
+    """A stage was entered."""
+
+    id: str
+    object: Literal["audio.summary.progress"] = "audio.summary.progress"
+    created: int
+    model: str
+    stage: str = Field(
+        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …"
+    )
+
+
+class DeltaEvent(BaseModel):
+    """A piece of the summary; all pieces in order are `summary`."""
+
+    id: str
+    object: Literal["audio.summary.delta"] = "audio.summary.delta"
+    created: int
+    model: str
+    delta: str
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong. `code` is stable, `param` the field at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorResponse(BaseModel):
+    """Every failure, in OpenAI's shape."""
+
+    error: ErrorDetail
+
+
+class AudioCard(BaseModel):
+    """What recordings a model takes."""
+
+    sampling_rate: int
+    window_seconds: float
+    max_seconds: float
+
+
+class ModelCard(BaseModel):
+    """One model of the registry."""
+
+    id: str = Field(description="`name@version`.")
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "speechsum"
+    name: str
+    version: str
+    kind: str
+    loaded: bool = Field(description="Whether this service serves it now.")
+    description: str
+    license: str | None
+    architecture: str | None
+    stage: str | None = Field(description="Training stage that made it.")
+    parent: str | None = Field(description="What it was trained from.")
+    prompt_format: int | None
+    languages: list[str]
+    audio: AudioCard
+    figures: dict[str, Any] = Field(description="Measured results and the command that produced them.")
+
+
+class ModelList(BaseModel):
+    """The registry."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class Health(BaseModel):
+    """The service answers."""
+
+    status: Literal["ok"] = "ok"
+    model: str
+
+
+def model_card(model: ServedModel, loaded: bool) -> ModelCard:
+    """A model as `GET /v1/models` shows it."""
+    values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
+    audio = AudioCard(
+        sampling_rate=model.sampling_rate, window_seconds=model.window_seconds, max_seconds=model.max_seconds
+    )
+    return ModelCard.model_validate({**values, "languages": list(model.languages), "loaded": loaded, "audio": audio})
+
+
+def summary_response(summary: Summary, model: ServedModel, created: int, *, done: bool = False) -> SummaryResponse:
+    """A finished summary as the caller reads it. `done`: as the last event of a stream."""
+    audio = summary.audio
+    return SummaryResponse(
+        id=summary.job.id,
+        object="audio.summary.done" if done else "audio.summary",
+        created=created,
+        model=model.id,
+        kind=model.kind,
+        summary=summary.text,
+        finish_reason=summary.finish_reason,
+        audio_seconds=round(audio.seconds, 3),
+        complete=summary.complete,
+        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.instruction),
+        audio=AudioFacts(
+            seconds=round(audio.seconds, 3),
+            summarized_seconds=round(summary.summarized_seconds, 3),
+            speech_seconds=round(summary.speech_seconds, 3),
+            windows=summary.windows,
+            complete=summary.complete,
+            format=audio.source_format,
+            sample_rate=audio.source_rate,
+            channels=audio.source_channels,
+        ),
+        usage=Usage(
+            prompt_tokens=summary.prompt_tokens,
+            completion_tokens=summary.completion_tokens,
+            total_tokens=summary.prompt_tokens + summary.completion_tokens,
+        ),
+        timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
+        warnings=summary.warnings,
+    )

@@ -1,0 +1,80 @@
+"""Server-sent events (WHATWG HTML, 9.2) as the OpenAI clients read them: JSON in every data line, `[DONE]` last.
+
+Errors after the opening come as `{"error": {…}}`. While nothing is said, a comment line keeps proxies from closing the
+connection. Knows nothing about summaries.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.api.connection import end, until_gone
+from app.api.errors import internal_error
+from app.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+Say = Callable[[BaseModel], None]
+
+
+def encode(data: BaseModel | dict[str, Any]) -> bytes:
+    """One event. ASCII only: some parsers end a line at U+2028 or U+0085, which JSON lets through."""
+    plain = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
+    return b"data: " + json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+class EventStream(Response):
+    """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, work: Callable[[Say], Awaitable[None]], keep_alive_s: float) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self.work = work
+        self.keep_alive_s = keep_alive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said: asyncio.Queue[bytes | None] = asyncio.Queue()
+        working = asyncio.create_task(self._work(said, scope))
+        sending = asyncio.create_task(self._send(said, send))
+        gone = asyncio.create_task(until_gone(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(working, sending, gone)
+        # An OSError is how some servers say that the client has left in the middle of a send.
+        if not sending.cancelled() and (error := sending.exception()) and not isinstance(error, OSError):
+            raise error
+
+    async def _work(self, said: asyncio.Queue[bytes | None], scope: Scope) -> None:
+        try:
+            await self.work(lambda event: said.put_nowait(encode(event)))
+        except ServiceError as error:
+            said.put_nowait(encode(error.body()))
+        except Exception:
+            log.exception("A stream failed (request %s)", scope.get("state", {}).get("request_id"))
+            said.put_nowait(encode(internal_error().body()))
+        said.put_nowait(None)
+
+    async def _send(self, said: asyncio.Queue[bytes | None], send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while True:
+            try:
+                async with asyncio.timeout(self.keep_alive_s):
+                    event = await said.get()
+            except TimeoutError:
+                event = KEEP_ALIVE
+            if event is None:
+                break
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": DONE, "more_body": False})

@@ -1,0 +1,113 @@
+"""Puts the service together as an ASGI application."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from app.api import errors, health, models, summaries
+from app.api.auth import key_digests
+from app.api.middleware import RequestId
+from app.audio.pool import Decoder
+from app.engine.base import Engine
+from app.engine.scripted import ScriptedEngine
+from app.prompts import PROMPT_FORMAT
+from app.served import SCRIPTED, ServedModel
+from app.service import Service, StartableDecoder
+from app.settings import Settings, setting_name
+from model_repo import registry
+from model_repo.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    engine: Engine | None = None,
+    model: ServedModel | None = None,
+    decoder: StartableDecoder | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The application around the model the settings name, or around `engine` (served as `model`).
+
+    `on_ready` or `on_failure` is called once the engine is up or cannot be. Raises `registry.UnknownModel` or
+    `registry.RegistryError` for a model that cannot be served, ValueError for a key that is none.
+    """
+    known = registry.list_models(settings.model_repo)
+    if engine is not None:
+        served, build = model or SCRIPTED, _just(engine)
+    elif settings.model == SCRIPTED.name:
+        served, build = SCRIPTED, _just(ScriptedEngine())
+    else:
+        manifest = choose(settings)
+        registry.check(manifest, PROMPT_FORMAT)
+        served, build = ServedModel.from_manifest(manifest), _builder(manifest, settings)
+    service = Service(
+        settings,
+        served,
+        build,
+        decoder or _decoder(settings),
+        [ServedModel.from_manifest(manifest) for manifest in known],
+        on_ready,
+        on_failure,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await service.start()
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(
+        title="speechsum", summary="Recorded speech in, a summary out.", version=_version(), lifespan=lifespan
+    )
+    app.state.service = service
+    app.state.key_digests = key_digests(settings)
+    app.add_middleware(RequestId)
+    errors.install(app)
+    for module in (summaries, models, health):
+        app.include_router(module.router)
+    return app
+
+
+def choose(settings: Settings) -> Manifest:
+    """The registry's entry that the settings name, or the best measured one. Raises `UnknownModel`, `RegistryError`."""
+    return (
+        registry.resolve(settings.model_repo, settings.model) if settings.model else registry.best(settings.model_repo)
+    )
+
+
+def _just(engine: Engine) -> Callable[[], Engine]:
+    return lambda: engine
+
+
+def _builder(manifest: Manifest, settings: Settings) -> Callable[[], Engine]:
+    def build() -> Engine:
+        # Imports vLLM, which takes half a minute: only here, so that whoever serves without it does not wait.
+        from app.engine.load import build_engine
+
+        return build_engine(manifest, settings)
+
+    return build
+
+
+def _decoder(settings: Settings) -> Decoder:
+    return Decoder(
+        settings.decoder.workers,
+        timeout_s=settings.timeouts.decode_seconds,
+        timeout_setting=f"the setting is {setting_name('timeouts', 'decode_seconds')}",
+        files_per_worker=settings.decoder.files_per_worker,
+        memory_bytes=settings.decoder.memory_bytes,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("speechsum")
+    except PackageNotFoundError:
+        return "0+source"

@@ -1,0 +1,89 @@
+"""The service's Prometheus families, prefix `speechsum_`, in the default registry beside vLLM's own.
+
+`RequestWatch` follows one request from its first byte to its last and counts it exactly once. Knows nothing about HTTP,
+audio or engines.
+"""
+
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from app.errors import ServiceError
+
+Outcome = Literal["ok", "no_speech", "refused", "failed", "aborted"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "refused", "failed", "aborted")
+
+# The one source of truth for buckets: processing times, recordings' lengths, and audio seconds per processing second.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+AUDIO_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
+RTFX = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+REQUESTS = Counter("speechsum_requests", "Requests for a summary, by how they ended.", ["outcome", "kind"])
+ERRORS = Counter("speechsum_errors", "Requests refused or failed, by error code.", ["code"])
+REQUEST_SECONDS = Histogram("speechsum_request_seconds", "First byte in to last byte out.", ["kind"], buckets=SECONDS)
+STAGE_SECONDS = Histogram("speechsum_stage_seconds", "Time a request spent in a stage.", ["stage"], buckets=SECONDS)
+FIRST_TOKEN_SECONDS = Histogram(
+    "speechsum_first_token_seconds", "First byte in to first text out.", ["kind"], buckets=SECONDS
+)
+AUDIO = Counter("speechsum_audio_seconds", "Seconds of audio received and decoded.")
+AUDIO_DURATION = Histogram(
+    "speechsum_audio_duration_seconds", "Length of the recordings received.", buckets=AUDIO_SECONDS
+)
+RTFX_RATIO = Histogram("speechsum_rtfx", "Audio seconds per second of processing.", ["kind"], buckets=RTFX)
+OUTPUT_TOKENS = Counter("speechsum_output_tokens", "Tokens written.", ["kind"])
+PROMPT_TOKENS = Counter("speechsum_prompt_tokens", "Tokens read, audio tokens included.", ["kind"])
+IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their first byte and their last.")
+QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engine.")
+ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
+NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
+MODEL_INFO = Gauge("speechsum_model_info", "The model that is served; always 1.", ["name", "version", "kind"])
+
+
+def announce_model(name: str, version: str, kind: str) -> None:
+    """Say which model is served and give every outcome a zero, so that rates exist before the first request ends."""
+    MODEL_INFO.clear()
+    MODEL_INFO.labels(name, version, kind).set(1)
+    for outcome in OUTCOMES:
+        REQUESTS.labels(outcome, kind)
+    for family in (OUTPUT_TOKENS, PROMPT_TOKENS, REQUEST_SECONDS, FIRST_TOKEN_SECONDS, RTFX_RATIO):
+        family.labels(kind)
+
+
+class RequestWatch:
+    """Context of one request: counts it as in progress, and at its end counts its outcome and its time.
+
+    Ends as `ok` unless `outcome` is set or an exception passes: a ServiceError is `refused` (4xx) or `failed` (5xx), a
+    client that left and a cancellation are `aborted`, any other exception is `failed`.
+    """
+
+    def __init__(self, kind: str, gone: type[Exception]) -> None:
+        """`gone`: the exception that says that the client left."""
+        self.kind = kind
+        self.gone = gone
+        self.outcome: Outcome = "ok"
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the request began."""
+        return time.perf_counter() - self.began
+
+    def __enter__(self) -> Self:
+        IN_PROGRESS.inc()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        IN_PROGRESS.dec()
+        if isinstance(error, ServiceError):
+            self.outcome = "refused" if error.status < 500 else "failed"
+            ERRORS.labels(error.code).inc()
+        elif isinstance(error, self.gone) or (error is not None and not isinstance(error, Exception)):
+            self.outcome = "aborted"
+            ABORTS.inc()
+        elif error is not None:
+            self.outcome = "failed"
+            ERRORS.labels("internal_error").inc()
+        REQUESTS.labels(self.outcome, self.kind).inc()
+        REQUEST_SECONDS.labels(self.kind).observe(self.seconds)
