@@ -2,7 +2,7 @@
 
     out/settings.json      what the folder was built with; another setting needs another folder
     out/audio/<id>.ogg     16 kHz mono, Opus (or .flac)
-    out/journal.jsonl      a line a finished record, in order of completion; what resuming reads
+    out/clips.jsonl        a line a finished clip: id, audio, duration_s, voice, augmentation; what resuming reads
     out/records.jsonl      the records in the order of the input, with audio, duration_s, voice; written last, whole
     out/failures.jsonl     the records that could not be spoken, and why
 
@@ -69,12 +69,12 @@ def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Out
         raise ValueError(f"{records}: ids repeat")
     for split in {row["split"] for row in rows}:
         _shares(settings, split)
-    finished = {row["id"]: row for row in _journal(out / "journal.jsonl") if (out / row["audio"]).is_file()}
+    finished = {row["id"]: row for row in _clips(out / "clips.jsonl") if (out / row["audio"]).is_file()}
     waiting = [row for row in rows if row["id"] not in finished]
     outcome = Outcome(resumed=len(rows) - len(waiting))
     started = shown = time.monotonic()
     with (
-        open(out / "journal.jsonl", "a", encoding="utf-8") as journal,
+        open(out / "clips.jsonl", "a", encoding="utf-8") as clips,
         open(out / "failures.jsonl", "w", encoding="utf-8") as failures,
     ):
         for result in _results(waiting, _babble(rows, settings), out, settings, jobs):
@@ -86,7 +86,7 @@ def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Out
             finished[result["id"]] = result
             outcome.spoken += 1
             outcome.audio_seconds += result["duration_s"]
-            print(json.dumps(result, ensure_ascii=False), file=journal, flush=True)
+            print(json.dumps(result, ensure_ascii=False), file=clips, flush=True)
             if time.monotonic() - shown > _REPORT_EVERY_S:
                 shown = time.monotonic()
                 print(
@@ -110,7 +110,8 @@ def _claim(out: Path, settings: Settings) -> None:
 
 
 def _joined(row: dict[str, Any], result: dict[str, Any]) -> str:
-    return json.dumps({**row, **result}, ensure_ascii=False)
+    added = {field: result[field] for field in ("audio", "duration_s", "voice")}
+    return json.dumps({**row, **added}, ensure_ascii=False)
 
 
 def _write_whole(file: Path, lines: Iterable[str]) -> None:
@@ -119,7 +120,7 @@ def _write_whole(file: Path, lines: Iterable[str]) -> None:
     os.replace(scratch, file)
 
 
-def _journal(file: Path) -> Iterator[dict[str, Any]]:
+def _clips(file: Path) -> Iterator[dict[str, Any]]:
     """Finished records. The last line may be cut where the process was killed: its record is spoken again."""
     if not file.exists():
         return
@@ -167,7 +168,8 @@ def _babble(rows: list[dict[str, Any]], settings: Settings) -> dict[str, list[Sa
         rng = np.random.default_rng([settings.seed, 77])
         # espeak-ng has many voices in each split, and is fast enough not to matter
         pool = voices("espeak", split)
-        texts = [str(row["turns"][0][1])[:300] for row in rows if row["split"] == split][:_BABBLE_CLIPS]
+        said = (str(text) for row in rows if row["split"] == split for _, text in row["turns"][:1])
+        texts = [text[:300] for text in said if any(letter.isalpha() for letter in text)][:_BABBLE_CLIPS]
         bank[split] = [speak([(0, text)], [pool[int(rng.integers(len(pool)))]], rng) for text in texts]
     return bank
 
@@ -211,7 +213,7 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
         "id": row["id"],
         "audio": name,
         "duration_s": round(len(samples) / RATE, 3),
-        "voice": "+".join(dict.fromkeys(voice.id for voice in chosen)),
+        "voice": ", ".join(dict.fromkeys(voice.id for voice in chosen)),
         "augmentation": done,
     }
 

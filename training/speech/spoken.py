@@ -26,6 +26,7 @@ _IRREGULAR_ORDINALS = {
 }  # fmt: skip
 _CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
 _MAGNITUDES = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion"}
+_STREETS = {"St": "Street", "Rd": "Road", "Ave": "Avenue"}
 _SIGNS = {".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark"}
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _WORDS = {
@@ -217,8 +218,8 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(r"\b(\d{1,3}) ?[-\N{EN DASH}] ?(\d{1,3})\b(?![-\d])"), _range),
     (re.compile(r"(?<=\d)\s?°"), lambda m: " degrees"),
     (re.compile(r"\bNo\.\s?(?=\d)"), lambda m: "number "),
-    (re.compile(r"(?<![A-Za-z0-9] )\bSt\.(?= [A-Z])"), lambda m: "Saint"),
-    (re.compile(r"(?<=\w )(St|Rd|Ave)\.(?!\w)"), lambda m: {"St": "Street", "Rd": "Road", "Ave": "Avenue"}[m[1]]),
+    (re.compile(r"\b([A-Z\d][\w-]* )(St|Rd|Ave)\.(?!\w)"), lambda m: m[1] + _STREETS[m[2]]),
+    (re.compile(r"\bSt\.(?= [A-Z])"), lambda m: "Saint"),
     (re.compile(_ABBREVIATION), lambda m: _WORDS[m[0]]),
     (re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=[A-Za-z])/(?=[A-Za-z])"), lambda m: " "),
     (re.compile(_NUMBER), _bare),

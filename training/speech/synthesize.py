@@ -37,6 +37,8 @@ def synthesize(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) 
     if voice.name in RESERVED:
         raise ReservedVoice(f"{voice.id} is kept for acceptance: training and development audio must not use it")
     words = spoken(text, voice.engine)
+    if not any(letter.isalnum() for letter in words):
+        raise SpeechError(f"nothing to say in {text[:60]!r}")
     if voice.engine == "kokoro":
         from training.speech import kokoro
 
