@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import cast
 
-from training.corpus.domains import domain_named, domains_for
+from training.corpus.domains import DEV_ONLY, TEST_ONLY, domains_for
 from training.corpus.gen import Gen
 from training.corpus.grammar import tidy
 from training.corpus.record import Split
@@ -40,6 +40,7 @@ class Register:
     links: tuple[str, ...] = ()
     asides: tuple[str, ...] = ("{@opinion}",)
     chat: float = 0.3
+    unnamed: str = "the speaker"
     fillers: float = 0.06
     apart: bool = False
     domains: tuple[str, ...] = ()
@@ -119,13 +120,13 @@ def _proper(text: str) -> bool:
     return bool(_DAY_OR_MONTH.match(text)) or bool(re.match(r"[A-Z][\w']+ [A-Z]", text))
 
 
-def point_of(gen: Gen, matter: Matter, *, core: bool) -> tuple[str, Point] | None:
+def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
     """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went unsaid)."""
     for _ in range(4):
         local: dict[str, str] = {}
         used: set[str] = set()
-        spoken = gen.fill(gen.pick(matter.say), local, spoken=True, used=used)
-        known = used | gen.scene.keys()
+        text = gen.fill(gen.pick(matter.say), local, spoken=True, used=used)
+        known = used | spoken
         tells = gen.tell(matter.tell, local, known)
         if not tells:
             continue
@@ -135,7 +136,7 @@ def point_of(gen: Gen, matter: Matter, *, core: bool) -> tuple[str, Point] | Non
             who, what, when = matter.act
             action = (values[who], values[what], values[when] if when in used else "")
         briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
-        return spoken, Point(
+        return text, Point(
             matter.name, [tidy(t) for t in tells], [tidy(b) for b in briefs], [tidy(h) for h in gen.tell(matter.head, local, known)],
             facts_of(matter.facts, values, known, core), core, action, matter.decides, {k: values[k] for k in used if k in values},
         )  # fmt: skip
@@ -150,8 +151,9 @@ def _scene(gen: Gen, register: Register) -> None:
 
 def compose(register: Register, rng: Random, split: Split, words: int) -> Script:
     """A script of about `words` words."""
-    domain = domain_named(rng.choice(register.domains)) if register.domains else rng.choice(domains_for(split))
-    gen = Gen(rng, split, domain)
+    own = DEV_ONLY + TEST_ONLY  # where `domains_for` offers them, they suit every register
+    fitting = [d for d in domains_for(split) if not register.domains or d.name in register.domains or d.name in own]
+    gen = Gen(rng, split, rng.choice(fitting))
     speakers = rng.randint(*register.speakers)
     gen.cast = [gen.first() for _ in range(max(2, speakers))]
     gen.scene["self"], gen.scene["to"] = gen.cast[0], gen.cast[1]
@@ -160,22 +162,28 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
     used: set[str] = set()
     talk.say(gen.fill(gen.pick(register.opens), gen.scene, used=used))
     if "self" not in used:
-        gen.scene["self"] = "the speaker" if speakers == 1 else "one of the speakers"
-    home, points = gen.domain, []
+        gen.scene["self"] = register.unnamed if speakers == 1 else "one of the speakers"
+        used.add("self")
+    if "next" in gen.scene:
+        used.add("next")
+    home, opened = gen.domain, talk.words
+    points: list[Point] = []
     room = max(1, min(14, round(words / (24 if words < 200 else 36 if words < 500 else 60))))
     last = ""
+    asides: set[str] = set()
     queue = [rng.choice(register.leads)] if register.leads else []
     core_left = min(8, 2 + words // 90)
-    for _ in range(80):
+    for _ in range(160):
         if talk.words >= words - 8 and points:
             break
-        if len(points) < room and (not points or gen.chance(0.75)):
+        due = talk.words >= opened + len(points) * (words - opened) / room
+        if len(points) < room and (due or gen.chance(0.15)):
             options = [m for m in register.matters if m.name != last] or list(register.matters)
             matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
             last = matter.name
             if register.apart and points:
                 gen.other_domain()
-            made = point_of(gen, matter, core=core_left > 0)
+            made = point_of(gen, matter, used, core=core_left > 0)
             if made is None:
                 continue
             spoken, point = made
@@ -188,10 +196,16 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
                 talk.other()
                 if gen.chance(0.5):
                     talk.say(gen.fill("{@react}", {}))
-        elif words - talk.words > 12 and gen.chance(register.chat if len(points) < room else 1.0):
+        elif words - talk.words > 8:
+            aside = gen.fill(gen.pick(register.asides), {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)})
+            start = " ".join(aside.split()[:3])
+            if start in asides:
+                room += gen.chance(0.2)  # nothing new to chat about: another point instead
+                continue
+            asides.add(start)
             if speakers > 1:
                 talk.other()
-            talk.say(gen.fill(gen.pick(register.asides), {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)}))
+            talk.say(aside)
     gen.domain = home
     if register.closes and gen.chance(0.85):
         talk.say(gen.fill(gen.pick(register.closes), gen.scene, used=used))

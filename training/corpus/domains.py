@@ -55,7 +55,3 @@ def domains_for(split: Split) -> tuple[Domain, ...]:
     own = {"train": (), "dev": DEV_ONLY, "test": TEST_ONLY}[split]
     common = [d for d in all_domains() if d.name not in DEV_ONLY + TEST_ONLY]
     return tuple(common + [d for d in all_domains() if d.name in own for _ in range(6)])
-
-
-def domain_named(name: str) -> Domain:
-    return next(d for d in all_domains() if d.name == name)

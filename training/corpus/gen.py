@@ -3,6 +3,7 @@
 Knows nothing about particular registers or about summaries.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -11,8 +12,9 @@ from zlib import crc32
 from training.corpus import names, values
 from training.corpus.domains import Domain, domains_for
 from training.corpus.grammar import render, slots
-from training.corpus.pools import POOLS, REMEDIES, SYMPTOMS
+from training.corpus.pools import POOLS
 from training.corpus.record import Split
+from training.corpus.words import WORDS
 
 _BRIDGES = [", no wait, ", ", sorry, ", ", I mean ", ", no, ", ", or rather ", ", sorry, I meant ", ", no, make that ", ", actually no, ", ", correction, "]
 
@@ -32,6 +34,7 @@ class Gen:
     scene: dict[str, str] = field(default_factory=dict)
     cast: list[str] = field(default_factory=list)
     correct_rate: float = 0.04
+    currency: str = ""
     seen: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
@@ -61,6 +64,21 @@ class Gen:
     def full(self) -> str:
         return f"{self.first()} {self.rng.choice(names.surnames(self.split))}"
 
+    def money(self, text: str) -> str:
+        """An amount in the recording's one currency."""
+        if not self.currency:
+            self.currency = self.rng.choice(["$", "$", "$", "£", "€"])
+        number = text.strip("$£").replace(" dollars", "").replace(" euros", "").replace(" pounds", "")
+        word = {"$": "dollars", "£": "pounds", "€": "euros"}[self.currency]
+        return f"{number} {word}" if self.currency == "€" or text[0] not in "$£" else self.currency + number
+
+    def _near(self, text: str) -> str:
+        """An amount of the same order as another, to be compared with it."""
+        digits = "".join(c for c in text if c.isdigit() or c == ".")
+        scaled = float(digits) * self.rng.choice([0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.5])
+        number = f"{scaled:.1f}" if "." in digits or "million" in text else f"{max(2, round(scaled / 5) * 5 if scaled > 50 else round(scaled)):,}"
+        return re.sub(r"\d[\d,.]*", number, text, count=1)
+
     def draw(self, kind: str, local: dict[str, str]) -> str:
         """A fresh value of a kind, not met before in this recording if there is one left."""
         for _ in range(6):
@@ -73,7 +91,7 @@ class Gen:
     def _draw(self, kind: str, local: dict[str, str]) -> str:
         r, d = self.rng, self.domain
         if kind in values.VALUES:
-            return values.VALUES[kind](r)
+            return self.money(values.VALUES[kind](r)) if kind in ("money", "big", "cash") else values.VALUES[kind](r)
         match kind:
             case "who":
                 free = [n for n in self.cast if n not in local.values()] or [self.first()]
@@ -107,8 +125,18 @@ class Gen:
                 return f"{r.randint(1, 5)} to {r.choice(['nil', '0', '1', '2'])}" if r.random() < 0.7 else f"{r.randint(60, 99)} to {r.randint(50, 98)}"
             case "temp":
                 return str(r.randint(3, 34))
-            case "symptom" | "remedy":
-                return self.pick(SYMPTOMS if kind == "symptom" else REMEDIES)
+            case "year":
+                return str(r.randint(1780, 2019) if d.name == "research" or self.chance(0.5) else r.randint(1960, 2019))
+            case "chapter" | "plat" | "photo":
+                return str(r.randint(2, 24))
+            case "bed":
+                return r.choice([f"bed {r.randint(1, 24)}", f"room {r.randint(1, 30)}"])
+            case "size":
+                return r.choice([f"{r.randint(2, 90)} centimetres", f"{r.randint(2, 40)} millimetres", f"{r.randint(2, 9)} metres", f"{r.randint(1, 9)}.{r.randint(1, 9)} metres", f"{r.randint(2, 30)} inches"])
+            case "guest":
+                return self.full()
+            case _ if kind in WORDS:
+                return self.pick(WORDS[kind])
             case _:
                 return r.choice(getattr(d, kind + "s"))
 
@@ -127,13 +155,13 @@ class Gen:
                 used.add(name)
             found = local.get(name) or self.scene.get(name)
             if found is None:
-                found = self.draw(base(name), local)
+                found = self._near(local[base(name)]) if name in ("money2", "big2") and base(name) in local else self.draw(base(name), local)
                 local[name] = found
             kind = base(name)
             if not corrected and kind in values.CORRECTABLE and self.chance(self.correct_rate):
                 corrected = True
-                wrong = values.VALUES[kind](self.rng)
-                if wrong != found and len(wrong.split()) <= 3:
+                wrong = self._draw(kind, {})
+                if wrong not in found and found not in wrong and len(wrong.split()) <= 3:
                     return f"{wrong}{self.rng.choice(_BRIDGES)}{found}"
             return found
 

@@ -10,7 +10,7 @@ POOLS: dict[str, tuple[str, ...]] = {
         "I (was going to say the same|had the same thought|agree|can live with that|think that's right).", "(Hm|Hmm), (okay|let me think|interesting|I wasn't aware of that).", "That's (helpful|good news|a pity|annoying|fine|fair|what I heard too).",
     ),
     "opinion": (
-        "(Honestly|To be honest|Frankly), {topic} (has been|was|is) (a bit of a|quite a|a real) (headache|challenge|learning curve|long story).", "I (know|realise|realize|understand) (everyone|everybody|people) (is|are all|is pretty) (busy|stretched|tired) (right now|at the moment|these days).",
+        "(Honestly|To be honest|Frankly), {topic} (has been|was|is) (a bit of a|quite a|a real) (headache|challenge|learning curve|long story).", "I (know|realise|realize|understand) (everyone|everybody) is (pretty |) (busy|stretched|tired) (right now|at the moment|these days).",
         "It's not (ideal|perfect|the end of the world|a disaster), but (we'll manage|we'll get there|I think it's fine|it could be worse|it is what it is).", "I (was thinking|kept thinking|have been thinking) about (that|this|it) (on the way in|the other night|for a while), and (I don't have a better answer|I think it's the right way|it still bothers me a little).",
         "(Anyway|In any case), (that's the gist of it|that's where it stands|that's how it is|you get the idea).", "(We|Some of us) (talked|went back and forth|argued) about {topic} (before|a lot|for ages), (but there's nothing new there|so I won't repeat it|and that's all there is to say).",
         "I (don't|do not) want to (go into|get into|dwell on) all the (details|background) (here|now|today).", "(It's|That's) (the usual|the same old) story(, really|, I guess|).", "(I hope|Hopefully) (that's|that is|it's) clear (enough|so far|).",
@@ -23,17 +23,17 @@ POOLS: dict[str, tuple[str, ...]] = {
     "smalltalk": (
         "(Did|How did) (you|anyone|everyone) (have a good weekend|get any sleep|survive the weekend|catch the game)?// (Yeah|Not bad|Can't complain|Oh), (it was quiet|mostly slept|we just stayed in|just gardening|too short as always).",
         "(Is it|Is that) just me, or is it (freezing|boiling|really loud) in here?// (Yeah|It is), (the heating's been odd|someone opened a window|they're drilling next door).", "(Hang on|Wait|Sorry), (I think you're on mute|your audio is breaking up|I can't see the slide)(.|, can you say that again?)// (Oh, sorry|Better now|Is that better|Okay), (now|can you hear me)?// Yes(, go ahead|, much better|).",
-        "(Who|Did anyone) (made|make) coffee?// (There's|I think there's) (some|a pot) (in the kitchen|left|by the window).", "(I|I've) (love|had) (that|the) (mug|same backpack|picture behind you), by the way.// (Ha|Oh|Thanks), (it was a gift|my kids picked it|it's old).",
+        "(Who made|Did anyone make) coffee?// (There's|I think there's) (some|a pot) (in the kitchen|left|by the window).", "(I|I've) (love|had) (that|the) (mug|same backpack|picture behind you), by the way.// (Ha|Oh|Thanks), (it was a gift|my kids picked it|it's old).",
         "(The|That) (train|bus|drive) (was|in was) (packed|awful|slow) (again|today).// (Tell me about it|Same here|Always is).", "(Anyway|Okay), (enough about that|back to it|let's move on|where were we).", "(Sorry|Hey, sorry) I'm late(, I couldn't find the room|, the last call ran over|).// No (worries|problem), we (just|only just) started.",
         "(Can|Could) (everyone|you all) see (my|the) screen?// (Yes|Yep|We can)(, looks good|, all good|).", "(My|Our) (dog|cat|neighbour) is (going crazy|making noise) (in the background|outside), (sorry|ignore that).",
     ),
     "discuss": (
         "(I think|I feel like|My sense is) (we|we all) (need|ought) to (be careful|be realistic|keep it simple) (with|about|on) {topic}.// (Agreed|Yeah|True), (but|and) (we can't wait forever|the basics are there|it depends on the people|I'd keep an open mind).",
-        "(Has anyone|Did anyone) (looked|look) (at|into) {thing} (lately|recently|at all)?// (A bit|Briefly|Not really), (it looks fine|nothing unusual|I didn't see any change|it's on the list somewhere).",
-        "(What|And what) (about|happens with) {thing}?// (I don't think|As far as I know) (that|it) (affects us|is a problem|matters here)(, not right now|, to be honest|).// (Okay, good|Fair|Fine).",
+        "Has anyone looked (at|into) {thing} (lately|recently|at all)?// (A bit|Briefly|Not really), (it looks fine|nothing unusual|I didn't see any change|it's on the list somewhere).",
+        "(What|And what) (about|happens with) {thing}?// (I don't think) (that|it) (affects us|is a problem|matters here)(, not right now|, to be honest|).// (Okay, good|Fair|Fine).",
         "(Can|Could) (someone|you) (explain|remind me) (how|why) that (came up|works|came about)?// (Well|So|Basically), it (came up a while back|grew over time|started with a small request), and (then it snowballed|here we are|nobody stopped it).",
         "(I worry|I'm a bit worried|My concern is) (that|) (we spread ourselves too thin|we forget the small things|people get confused).// (I hear you|That's fair|I get that), (but we've handled worse|we'll keep an eye on it|let's see how it goes).",
-        "(In|From) my experience, (these things|that kind of thing) (take|takes) (time|patience|a few rounds).// (Yeah|Right|Exactly), (and|but) (rushing|pushing) (won't help|only makes it worse|gets us nowhere).",
+        "(In|From) my experience, (these things|things like that) take (time|patience|a few rounds).// (Yeah|Right|Exactly), (and|but) (rushing|pushing) (won't help|only makes it worse|gets us nowhere).",
     ),
 }  # fmt: skip
 

@@ -51,7 +51,8 @@ class Writer:
         )
 
     def gist(self) -> str | None:
-        return self.rng.choice(self.script.gists[:3]) if self.script.gists else None
+        core = [f.text.lower() for f in self.script.gist_facts if f.core]
+        return max(self.script.gists, key=lambda g: (sum(c in g.lower() for c in core), self.rng.random()), default=None)
 
     def topic(self) -> str:
         return self.rng.choice(self.script.topics) if self.script.topics else self.script.register.replace("_", " ")

@@ -31,6 +31,7 @@ MATTERS = (_PROPOSAL, _DATE, _BUDGET)
 
 REGISTER = Register(
     "meeting", 3.0, (110, 330, 1500), (2, 5), scene=("topic",),
+    domains=("software", "hospital", "school", "farm", "retail", "construction", "restaurant", "theatre", "sports", "logistics", "factory", "council", "travel", "energy", "research", "banking", "housing", "charity", "insurance", "music", "police", "media", "marine", "fitness", "dental", "publishing"),
     opens=(
         "(Okay|All right|Right), (let's|shall we) (start|get started|begin)(, everyone|). (Main topic|First topic|Top of the list) (today|) is {topic}.", "(Hi|Hello|Good morning|Good afternoon) (everyone|all)(, thanks for (coming|making the time)|). (Today|This time) (it's|we want to talk) about {topic}.", "(Is everyone here|Are we complete)?// (I think so|{To} is joining later|Almost).// (Good|Okay), (so|then) let's (talk about|look at|go through) {topic}.",
         "(Thanks for joining|Welcome), I'm {self}, I'll (run|chair) this. We (want|need) to (sort out|talk through) {topic} (today|this time)(, and we have {minutes}|).", "(So|Well), {topic}. (Where|How) (do we stand|far are we)?", "(Let me|I'll) (share|open) the (agenda|list). (First|Number one)(:|,) {topic}(.|, and then a few small things.)", "{To}, (can you hear me|are you with us)?// (Yes|Loud and clear).// (Great|Good). (So|Then) let's (do|start with) {topic}.",

@@ -2,7 +2,6 @@
 
 from training.corpus.compose import Register
 from training.corpus.matters import COST, DELAY, FAULT
-from training.corpus.registers.voicemail import _BACK, _OFFER
 from training.corpus.script import Matter
 
 _WANTS = Matter(
@@ -18,7 +17,7 @@ _AVAILABLE = Matter(
 REGISTER = Register(
     "phone_message", 1.2, (18, 55, 130), (1, 1), scene=("caller=expert", "org", "topic"),
     opens=("(Hi|Hey|Hello) {to}, (it's|this is) {self}. {Caller} from {org} (called|phoned|rang) (for you|while you were out|just now) about {topic}.", "{To}, you had a call from {caller}(, from {org}|)( this morning| an hour ago|)(, about {topic}|).", "(Message|A message) for {to}(:|.) {caller} (called|phoned)(, from {org},|) (regarding|about|to talk about) {topic}.", "(Just so you know|Before I forget), {to}, {caller} from {org} (was on the phone|called earlier|left word) about {topic}.", "(Hi|Hello) {to}, {self} at the front desk. (I've got|There was) (a call|someone) for you(:|,) {caller} of {org}, (it's about|concerning) {topic}.", "(Okay|Right), phone messages for {to}. {Caller} (rang|called)( from {org}|), (something about|it was about) {topic}."),
-    closes=("(That's all|That was it|I think that's it). (Thanks|Bye|See you later).", "(I said|I told them) you'd (get back to them|be in touch)( today|).", "(Let me know|Shout) if (you need more|I should call back)."), matters=(_WANTS, _AVAILABLE, _BACK, DELAY, COST, FAULT, _OFFER), leads=(_WANTS, _WANTS, DELAY, COST, FAULT, _AVAILABLE),
+    closes=("(That's all|That was it|I think that's it). (Thanks|Bye|See you later).", "(I said|I told them) you'd (get back to them|be in touch)( today|).", "(Let me know|Shout) if (you need more|I should call back)."), matters=(_WANTS, _AVAILABLE, DELAY, COST, FAULT), leads=(_WANTS, _WANTS, DELAY, COST, FAULT, _AVAILABLE),
     links=("(And|Also).", "(There was something else|One more thing|Oh yes)."), gists=("{Caller} from {org} called {to} about {topic}.", "{Caller} called for {to} about {topic}.", "A message for {to}: {caller} called."), heads=("{Caller} called {to} about {topic}", "{Caller} called for {to}"), topics=("{topic}", "Call from {caller}"),
     gist_facts=("who:caller!", "who:org", "what:topic!", "who:to"), fillers=0.07, chat=0.25, asides=("(They|The caller) (sounded|seemed) (a bit stressed|quite relaxed|in a hurry|very friendly).", "(I wrote it down|I hope I got that right|The line was bad).", "(I didn't|I did not) (promise|say) anything.", "{@opinion}"),
 )  # fmt: skip

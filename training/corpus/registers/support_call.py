@@ -1,7 +1,6 @@
 """Support call: a customer with a problem, an agent with a remedy."""
 
 from training.corpus.compose import Register
-from training.corpus.matters import COST, DELAY
 from training.corpus.script import Matter
 
 _CASE = Matter(
@@ -27,7 +26,8 @@ _CONTACT = Matter(
 )  # fmt: skip
 REGISTER = Register(
     "support_call", 1.8, (50, 150, 480), (2, 2), scene=("org",), opens=("(Thank you for calling|Welcome to|Hello, this is) {org}(, you're speaking (to|with) {self}|, my name is {self}|, {self} speaking).", "{Org}, {self} (speaking|here), (good morning|hello|good afternoon).// (Hi|Hello|Yes, hi), (finally|I've been on hold forever|thanks for picking up).", "(Customer service|Service desk|Support), (good morning|hello).// (Hello|Hi), (is that|have I reached) {org}?// (Yes|It is)(, how are you|).", "{Org} (support|help line|customer care). {Self}, (hi|good evening).", "(Hello|Hi)(, is this {org}|)?// (Yes|That's right), {self} (here|speaking).", "(Good afternoon|Good morning), {org}(. This call may be recorded|, thanks for holding)."),
-    closes=("(Is there|Was there) anything else?// (No|No, that's all)(, thanks|, thank you).// (Have a nice day|Goodbye|Bye then).", "(Thanks|Thank you)(, you've been very helpful| for your help|).// (You're welcome|My pleasure). (Bye|Goodbye).", "(Okay|Great), (bye|goodbye).// (Bye bye|Goodbye|Take care)."), matters=(_TRY, _REMEDY, _CONTACT, DELAY, COST), leads=(_CASE,),
+    domains=("retail", "software", "travel", "banking", "insurance", "logistics"),
+    closes=("(Is there|Was there) anything else?// (No|No, that's all)(, thanks|, thank you).// (Have a nice day|Goodbye|Bye then).", "(Thanks|Thank you)(, you've been very helpful| for your help|).// (You're welcome|My pleasure). (Bye|Goodbye).", "(Okay|Great), (bye|goodbye).// (Bye bye|Goodbye|Take care)."), matters=(_TRY, _REMEDY, _CONTACT), leads=(_CASE,),
     gists=("A customer called {org}.", "{Self} at {org} took a customer's call."), heads=("Customer calls {org} support",), topics=("Customer call to {org}", "Support call"), gist_facts=("who:org",), fillers=0.1, chat=0.35,
     asides=("(Let me|I'll just) (have a look|pull that up|check the system)( for you|)(.|, one moment.)// (Okay|Sure|Take your time).", "(I|We) (use|need) it (every day|for work), (so|you know), (it's really annoying|it's a pain).// (I understand|I completely understand|Of course).", "(It's been|I've been) (a nightmare|passed around|explaining this) (honestly|already).// (I'm sorry about that|I do apologise|Let's fix it now).", "{@react}// {@opinion}"),
 )  # fmt: skip

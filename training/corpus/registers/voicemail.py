@@ -10,7 +10,7 @@ _MOVE = Matter(
         "(I'm calling|I wanted to call|Just calling) about (your|our|the) appointment {when}. (I'm afraid|Unfortunately|Sorry, but) (we have to|I need to|I have to) move it (because {reason}|)( —|,) would {day} at {time} (work|be okay|suit you)?", "(Listen,|So,|) {when} (doesn't|does not|won't) work for me (after all|any more|), {reason}. Could we (do|make it|meet) {day} at {time} instead?",
         "Your (appointment|booking|slot) (was|is down) for {when}, but {reason}, so (I'd like to|we'd like to|can we) (offer you|suggest|switch to) {day} at {time}.", "(I can't|I can not|I won't be able to) make it {when}, (sorry about that|I'm really sorry), {reason}. How about {day}, (say|around|maybe) {time}?",
     ),
-    tell=("The meeting {when} has to move and {day} at {time} is suggested.", "{Self} cannot make {when} because {reason} and suggests {day} at {time}.", "{Self} wants to move the appointment from {when} to {day} at {time}.", "{Self} proposes {day} at {time} instead of {when}."),
+    tell=("The meeting {when} has to move and {day} at {time} is suggested.", "{Self} cannot make it {when} because {reason} and suggests {day} at {time}.", "{Self} wants to move the appointment from {when} to {day} at {time}.", "{Self} proposes {day} at {time} instead of {when}."),
     brief=("Move from {when} to {day} at {time}", "New time suggested: {day} at {time}"), head=("{Self} asks to move appointment to {day}",), facts=("when:day!", "when:time!", "when:when", "reason:reason"), weight=1.4,
 )  # fmt: skip
 _BACK = Matter(
@@ -57,7 +57,7 @@ REGISTER = Register(
     closes=("(Thanks|Thank you|Cheers)(, bye|, talk soon|. Bye|, speak soon|)( now|).", "(Okay|Right|So), (that's it|that's all|nothing else)( for now|). (Bye|Talk soon|Take care|Speak later).", "(Looking forward to hearing|Hope to hear) from you. (Bye|Bye bye|Thanks).", "(Sorry for the long message|Sorry for rambling|I'll try again later). (Bye|Thanks).", "(Have a good|Enjoy your) (day|evening|weekend). (Bye|Bye now)."),
     matters=(_MOVE, _BACK, _ASK_TO, _READY, _ARRIVE, _OFFER, DELAY, COST, FAULT, SELF_TASK, THIRD), leads=(_MOVE, _ASK_TO, _READY, _OFFER, DELAY, FAULT, _ASK_TO, _MOVE, _ARRIVE),
     links=("(And|Oh, and) (one more thing|another thing|before I forget).", "(Also|Then|Second).", "(Oh, and|And)."),
-    gists=("{Self} from {org} left a message for {to} about {topic}.", "{Self} called {to} about {topic}.", "A voicemail from {self} at {org}.", "{Self} left {to} a message.", "{Self} of {org} called {to}."),
+    unnamed="the caller", gists=("{Self} from {org} left a message for {to} about {topic}.", "{Self} called {to} about {topic}.", "A voicemail from {self} at {org}.", "{Self} left {to} a message.", "{Self} of {org} called {to}."),
     heads=("{Self} calls {to} about {topic}", "Message from {self} about {topic}"), topics=("{topic}", "Message from {self}"), gist_facts=("who:self!", "who:to", "what:topic!", "who:org"), fillers=0.12, chat=0.2,
     asides=("(I hope|Hope) (that's okay|that works|you're well|the family is fine).", "(Sorry|Apologies) (for the short notice|to bother you|about the noise, I'm outside).", "I (tried|did try) (your|the) (mobile|office) (before|first|too), but (no luck|no answer).", "(It's|This is) (not|nothing) urgent(, but it would help|, really|).", "(I know|I realise|I realize) (you're busy|it's late|this is a lot), (so no pressure|sorry|but it matters).", "{@opinion}"),
 )  # fmt: skip
