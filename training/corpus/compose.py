@@ -4,7 +4,7 @@ Knows nothing about summaries' styles.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import cast
 
@@ -13,7 +13,7 @@ from training.corpus.gen import Gen
 from training.corpus.grammar import tidy
 from training.corpus.record import Split
 from training.corpus.script import Matter, Point, Script
-from training.facts import Fact, FactKind
+from training.facts import Fact, FactKind, covered
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,15 @@ def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple
         if matter.act and matter.act[0] in known and matter.act[1] in known:
             who, what, when = matter.act
             action = (values[who], values[what], values[when] if when in used else "")
+        tells = [tidy(t) for t in tells]
+        facts = facts_of(matter.facts, values, known, core)
+        # The fullest wording goes first, and only what it holds is core: a fact that no summary would mention is not.
+        tells.sort(key=lambda t: -sum(1 + 2 * f.core for f in facts if covered(f, t)))
+        facts = [f if not f.core or covered(f, tells[0]) else replace(f, core=False) for f in facts]
         briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
         return text, Point(
-            matter.name, [tidy(t) for t in tells], [tidy(b) for b in briefs], [tidy(h) for h in gen.tell(matter.head, local, known)],
-            facts_of(matter.facts, values, known, core), core, action, matter.decides, {k: values[k] for k in used if k in values},
+            matter.name, tells, [tidy(b) for b in briefs], [tidy(h) for h in gen.tell(matter.head, local, known)],
+            facts, core, action, matter.decides, {k: values[k] for k in used if k in values},
         )  # fmt: skip
     return None
 

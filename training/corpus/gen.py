@@ -150,7 +150,7 @@ class Gen:
         def value(name: str) -> str:
             nonlocal corrected
             if name[0] == "@":
-                return render(self.pick(POOLS[name[1:]]), self.rng, value)
+                return render(self.rng.choice(POOLS[name[1:]]), self.rng, value)
             if used is not None:
                 used.add(name)
             found = local.get(name) or self.scene.get(name)

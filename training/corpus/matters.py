@@ -86,14 +86,14 @@ _DOWN = Matter(
 )  # fmt: skip
 LEVEL = Matter(
     "level",
-    say=("{Metric} (stands at|is at|sits at|is now at) {pct}(, (our|the) target (is|was) {pct2}|).", "(Right now|At the moment|Currently) {metric} is {pct}(, (against|compared to) {pct2} (a year ago|last time)|).", "{Metric}(,| was) {pct}(, if I read this right|).(| The goal is {pct2}.)", "(Our|The) (target|goal) for {metric} is {pct}(, and we're at {pct2} now|)."),
-    tell=("{Metric} is given as {pct}.", "{Metric}: {pct}."), brief=("{Metric}: {pct}",), facts=("result:metric", "amount:pct!"),
+    say=("{Metric} (stands at|is at|sits at|is now at) {pct}(, (our|the) target (is|was) {pct2}|).", "(Right now|At the moment|Currently) {metric} is {pct}(, (against|compared to) {pct2} (a year ago|last time)|).", "{Metric}(,| was) {pct}(, if I read this right|).(| The goal is {pct2}.)", "(Our|The) (target|goal) for {metric} is {pct2}, (and|but) we're at {pct} now."),
+    tell=("{Metric} is at {pct}.", "{Metric} stands at {pct}.", "{Metric} is at {pct}, compared with {pct2}."), brief=("{Metric}: {pct}",), facts=("result:metric", "amount:pct!"),
 )  # fmt: skip
 SUPPLY = Matter(
     "supply",
-    say=("(We|They) (only|just|) have {count} (left|in stock|on hand) and (we|they) need (at least |about |){count2}(, so we're short|).", "We (ordered|received|counted) {count} (of them|units|pieces) {past}(, (not|instead of) {count2}|).", "{Supplier} (will deliver|is sending|can deliver|promised) {count} (units|boxes|pieces) {when}.", "(The order|The delivery|The shipment) from {supplier} is {count} (units|boxes|pallets)(, arriving {when}|, due {when}|)."),
-    tell=("There are {count} on hand but {count2} are needed.", "{Count} units were counted {past}.", "{Supplier} will deliver {count} {when}.", "An order of {count} from {supplier} is due {when}.", "The order from {supplier} is for {count}."),
-    brief=("{Supplier}: {count}, {when}", "{Count} on hand, {count2} needed"), facts=("who:supplier!", "amount:count!", "when:when"), weight=0.6,
+    say=("(We|They) (only|just|) have {count} (left|in stock|on hand) and (we|they) need (at least |about |){count2}(, so we're short|).", "We (received|got|were sent) {count3} (units|pieces|boxes) {past}(, (not|instead of) {count4}|).", "{Supplier} (will deliver|is sending|can deliver|promised) {count} (units|boxes|pieces) {when}.", "(The order|The delivery|The shipment) from {supplier} is {count} (units|boxes|pallets)(, arriving {when}|, due {when}|)."),
+    tell=("There are {count} on hand but {count2} are needed.", "{Count3} arrived {past}.", "{Count3} arrived {past} instead of {count4}.", "{Supplier} will deliver {count} {when}.", "An order of {count} from {supplier} is due {when}.", "The order from {supplier} is for {count}."),
+    brief=("{Supplier}: {count}, {when}", "{Count} on hand, {count2} needed"), facts=("who:supplier!", "amount:count!", "amount:count3!", "amount:count2", "when:when"), weight=0.6,
 )  # fmt: skip
 MEET = Matter(
     "meet",
@@ -102,15 +102,15 @@ MEET = Matter(
 )  # fmt: skip
 CHANGE = Matter(
     "change",
-    say=("(From|Starting) {day}, (we'll|we will|we|they'll|they will) {act} (every {weekday}|once a week|twice a month|once a month).", "(Please note|Note|One change)(:|,) {thing} (moves|is moving|will move) to {spot} {when}(, because {reason}|).", "{Spot} will be (closed|off limits|shut) {when}(, because {reason}|).", "{Thing} (is|will be) (in|moved to|set up in) {spot} (from now on|from {day}|until {day})(, because {reason}|)."),
-    tell=("From {day} they will {act} every {weekday}.", "From {day} the plan is to {act} regularly.", "{Thing} moves to {spot} {when}.", "{Spot} will be closed {when}.", "{Spot} will be closed {when} because {reason}.", "{Thing} will be in {spot} from {day}.", "{Thing} will be in {spot}."),
-    brief=("{Thing} moves to {spot} {when}", "{Spot} closed {when}", "{Act} from {day}"), facts=("what:thing!", "where:spot!", "when:when", "when:day", "what:act"), weight=0.8,
+    say=("(From|Starting) {day}, (we'll|we will|we|they'll|they will) {act} (every {weekday}|once a week|twice a month|once a month).", "(Please note|Note|One change)(:|,) {thing} (moves|is moving|will move) to {spot} {when}(, because {reason}|).", "{Spot3} will be (closed|off limits|shut) {when3}(, because {reason}|).", "{Thing} (is|will be) (in|moved to|set up in) {spot} (from now on|from {day})(, because {reason}|)."),
+    tell=("From {day} they will {act} every {weekday}.", "From {day} the plan is to {act} regularly.", "{Thing} moves to {spot} {when}.", "{Spot3} will be closed {when3}.", "{Spot3} will be closed {when3} because {reason}.", "{Thing} will be in {spot} from {day}.", "{Thing} will be in {spot}."),
+    brief=("{Thing} moves to {spot} {when}", "{Spot3} closed {when3}", "{Act} from {day}"), facts=("what:thing!", "where:spot!", "where:spot3!", "when:when", "when:when3!", "when:day", "what:act!"), weight=0.8,
 )  # fmt: skip
 STAFF = Matter(
     "staff",
-    say=("{Person} (is joining|will join|joins) (us|the team) {when}(, from {org}|), (and will|to) look after {topic}.", "{First} is (away|off|on leave|out) (until|till) {day}(, so|; meanwhile) {who} (is covering|will cover|covers|steps in).", "{Person} is (leaving|moving on|retiring) {when}, and {who} (will take over|takes over|is taking over) {topic}.", "{Who} is (now|from now on) (the contact|responsible|in charge) for {topic}, (not|instead of) {first}."),
-    tell=("{Person} joins {when} to look after {topic}.", "{Person} from {org} joins {when}.", "{First} is away until {day} and {who} covers.", "{Person} leaves {when}, and {who} takes over {topic}.", "{Who} is now responsible for {topic} instead of {first}."),
-    brief=("{Person}: {when}, {topic}", "{First} away until {day}; {who} covers", "{Who} now responsible for {topic}"), facts=("who:person!", "who:who!", "who:first", "when:when", "when:day", "what:topic"), weight=0.7,
+    say=("{Person} (is joining|will join|joins) (us|the team) {when}(, from {org}|), (and will|to) look after {topic}.", "{First} is (away|off|on leave|out) (until|till) {day}(, so|; meanwhile) {who} (is covering|will cover|covers|steps in).", "{Person3} is (leaving|moving on|retiring) {when3}, and {who} (will take over|takes over|is taking over) {topic}.", "{Who} is (now|from now on) (the contact|responsible|in charge) for {topic}, (not|instead of) {first}."),
+    tell=("{Person} joins {when} to look after {topic}.", "{Person} from {org} joins {when}.", "{First} is away until {day} and {who} covers.", "{Person3} leaves {when3}, and {who} takes over {topic}.", "{Who} is now responsible for {topic} instead of {first}."),
+    brief=("{Person}: {when}, {topic}", "{First} away until {day}; {who} covers", "{Who} now responsible for {topic}"), facts=("who:person!", "who:person3!", "who:who!", "who:first!", "when:when", "when:when3", "when:day", "what:topic"), weight=0.7,
 )  # fmt: skip
 DONE = Matter(
     "done",

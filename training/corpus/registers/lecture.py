@@ -5,8 +5,8 @@ from training.corpus.script import Matter
 
 _IDEA = Matter(
     "idea",
-    say=("(The|A) (key|main|central|first) (idea|point|concept) (here|today|) is (called |)the {term}(, named after {person}|). (It says that|In short,|Put simply,) {claim}.", "(Now,|So) what do we mean by the {term}? (Well|Basically|In simple words), {claim}.", "{Person} (introduced|proposed|came up with) the {term} in {year}. (The idea is|It says) that {claim}.", "(Please|Do) remember the {term}(:|,) {claim}. (That|This) (comes up again|is important|will be in the exam)."),
-    tell=("The {term} says that {claim}.", "The {term}, named after {person}, says that {claim}.", "The main idea is the {term}: {claim}.", "{Person} proposed the {term} in {year}: {claim}.", "The {term} means that {claim}."), brief=("The {term}: {claim}", "{Person}, {year}: the {term}"), head=("Lecture on the {term}", "The {term} explained"), facts=("what:term!", "result:claim!", "who:person", "when:year"), weight=2.2,
+    say=("(The|A) (key|main|central|first) (idea|point|concept) (here|today|) is (called |)the {term}(, named after {person2}|). (It says that|In short,|Put simply,) {claim}.", "(Now,|So) what do we mean by the {term}? (Well|Basically|In simple words), {claim}.", "{Person} (introduced|proposed|came up with) the {term} in {year}. (The idea is|It says) that {claim}.", "(Please|Do) remember the {term}(:|,) {claim}. (That|This) (comes up again|is important|will be in the exam)."),
+    tell=("The {term} says that {claim}.", "The {term}, named after {person2}, says that {claim}.", "The main idea is the {term}: {claim}.", "{Person} proposed the {term} in {year}: {claim}.", "The {term} means that {claim}."), brief=("The {term}: {claim}", "The {term} by {person}, {year}: {claim}"), head=("Lecture on the {term}", "The {term} explained"), facts=("what:term!", "result:claim!", "who:person", "when:year"), weight=2.2,
 )  # fmt: skip
 _STUDY = Matter(
     "finding",
@@ -15,13 +15,13 @@ _STUDY = Matter(
 )  # fmt: skip
 _HISTORY = Matter(
     "history",
-    say=("(It all|The story) (began|starts|goes back) in {year}, when {person} (built|founded|opened|invented) the first {device} in {place}(. It (cost|took) {big}.|.)", "By {year}, there were {many} {device}s in {place}( alone|), (and|which meant) {pct} of the (town|people) (used|depended on) (one|them).", "The (great|big|first) {device} of {place} (was finished|opened|collapsed|burned down) in {year}(, after {few} years of work|, and {person} never recovered from that|)."),
+    say=("(It all|The story) (began|starts|goes back) in {year}, when {person} (built|founded|opened|invented) the first {device} in {place}(. It (cost|took) {big}.|.)", "By {year}, there were {many} {device}s in {place}( alone|), (and|which meant) {pct} of the (town|people) (used|depended on) (one|them).", "The (great|big|first) {device} of {place} (was finished|opened|was completed) in {year}(, after {few} years of work|)."),
     tell=("In {year}, {person} built the first {device} in {place}.", "By {year}, {place} had {many} {device}s.", "By {year}, {place} had {many} {device}s, used by {pct} of people.", "The {device} of {place} dates to {year}."), brief=("{Year}: {person} and the first {device} in {place}", "{Year}: the {device} of {place}"), head=("The {device} of {place}",), facts=("when:year!", "who:person!", "where:place", "what:device!", "amount:many", "amount:pct"), weight=1.0,
 )  # fmt: skip
 _EXAMPLE = Matter(
     "example",
-    say=("(Let's take|Here's|Take) an example. (Say|Suppose) {thing} (loses|gains) {pct} (every|per) (year|month)(;|:) after {few} (of them|) you (notice|see) it(, don't you|).", "(There are|We distinguish|You get) {few} (kinds|types|stages)(:|,) (the first|one) is {adj}, (the last|another) is {adj2}(, and {adj2} is the (hard|common|interesting) one|)."),
-    tell=("As an example, {thing} changes by {pct} a step.", "There are {few} kinds, among them {adj} and {adj2}."), brief=("Example: {thing}, {pct}", "{Few} kinds: {adj}, {adj2}"), facts=("amount:few!", "what:adj!", "what:adj2", "what:thing", "amount:pct"), weight=0.8,
+    say=("(Let's take|Here's|Take) an example. (Say|Suppose) {thing} changes by {pct} (every|per) (year|month)(;|:) after {few} (of them|) you (notice|see) it(, don't you|).", "(There are|We distinguish|You get) {few} (kinds|types|stages)(:|,) (the first|one) is {adj}, (the last|another) is {adj2}(, and {adj2} is the (hard|common|interesting) one|)."),
+    tell=("As an example, {thing} changes by {pct} a step, visible after {few}.", "As an example, {thing} changes by {pct} a step.", "There are {few} kinds, among them {adj} and {adj2}."), brief=("Example: {thing}, {pct}", "{Few} kinds: {adj}, {adj2}"), facts=("amount:few", "what:adj!", "what:adj2", "what:thing", "amount:pct"), weight=0.8,
 )  # fmt: skip
 _COURSE = Matter(
     "course",
