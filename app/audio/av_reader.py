@@ -63,9 +63,12 @@ def _read_track(source: InputContainer, track: AudioStream, container: Format, s
             packet = next(packets)
         except StopIteration:
             break
-        except FFmpegError as error:
-            # The container breaks off here. What it promised decides below whether the rest is missed.
-            reading.warnings.append(f"Reading the file stopped at {sink.seconds:,.2f} s: {error.strerror}.")
+        except (FFmpegError, IndexError) as error:  # IndexError: PyAV, of a file that adds tracks on the way
+            # The container breaks off here. What it promised decides later whether the rest is missed.
+            reason = getattr(error, "strerror", None) or str(error)
+            if not sink.seconds:
+                raise undecodable(container.label, reason) from error
+            reading.warnings.append(f"Reading the file stopped at {sink.seconds:,.2f} s: {reason}.")
             break
         lost = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
         try:
@@ -114,16 +117,16 @@ class _GapFiller:
 def _promised_seconds(data: bytes, source: InputContainer, track: AudioStream, container: Format) -> float | None:
     if container.name == "mp3" and not any(mark in data[: _first_frame_end(data)] for mark in _MP3_LENGTH_HEADERS):
         return None
-    if container.name in ("aac", "amr", "ogg", "asf", "avi", "flv", "mpegts"):
-        return None  # guessed from the bit rate, or the length of the longest track
+    if container.name in ("aac", "amr", "ogg", "asf", "avi", "mpegts"):
+        return None  # guessed from the bit rate
     if track.duration is not None and track.time_base is not None:
         return float(track.duration * track.time_base)
     if container.name == "webm":
         noted = _clock_seconds(track.metadata.get("DURATION", ""))
         if noted is not None:
             return noted
-        if source.duration is not None and len(source.streams) == 1:
-            return source.duration / av.time_base
+    if container.name in ("webm", "flv") and source.duration is not None and len(source.streams) == 1:
+        return source.duration / av.time_base
     return None
 
 

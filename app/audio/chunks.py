@@ -1,8 +1,9 @@
-"""How much of its audio chunk a chunked file (WAV, RF64, W64, CAF, AIFF, AU) lacks.
+"""How much of its audio chunk a chunked file (WAV, RF64, W64, CAF, AIFF, AU, AVI, ASF) lacks.
 
 The decoders take a file that breaks off for a shorter one and say nothing.
 
-Sources: RIFF (Microsoft/IBM 1991), EBU Tech 3306 (RF64), Sony Wave64, Apple Core Audio Format 1.0, AIFF-C, NeXT/Sun AU.
+Sources: RIFF (Microsoft/IBM 1991), EBU Tech 3306 (RF64), Sony Wave64, Apple Core Audio Format 1.0, AIFF-C, NeXT/Sun AU,
+Microsoft ASF 1.20.3.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ Order = Literal["little", "big"]
 # Writers that cannot seek back leave sizes of this order (ffmpeg 0xFFFFFFFF, sox 0x7FFFF000, CAF -1): no promise.
 _UNKNOWN_32 = 0x7FFF_0000
 _UNKNOWN_64 = 1 << 62
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def lacking(data: bytes, container: str) -> float:
@@ -30,6 +32,11 @@ def _audio_chunk(data: bytes, container: str) -> tuple[int, int] | None:
     if container == "au":
         size = int.from_bytes(data[8:12], "big")
         return (int.from_bytes(data[4:8], "big"), size) if len(data) >= 12 and size < _UNKNOWN_32 else None
+    if container == "avi":
+        size = int.from_bytes(data[4:8], "little")
+        return (8, size) if size < _UNKNOWN_32 else None
+    if container == "asf":
+        return _asf_body(data)
     long_size: int | None = None
     for name, start, size in _chunks(data, container):
         if name == b"ds64":
@@ -39,6 +46,13 @@ def _audio_chunk(data: bytes, container: str) -> tuple[int, int] | None:
             known = _UNKNOWN_64 if long_size is not None or container in ("w64", "caf") else _UNKNOWN_32
             return (start, size) if size < known else None
     return None
+
+
+def _asf_body(data: bytes) -> tuple[int, int] | None:
+    properties = data.find(_ASF_FILE_PROPERTIES, 0, 1 << 16)
+    if properties < 0 or len(data) < properties + 92 or data[properties + 88] & 1:  # broadcast: no size is meant
+        return None
+    return 0, int.from_bytes(data[properties + 40 : properties + 48], "little")
 
 
 def _chunks(data: bytes, container: str) -> Iterator[tuple[bytes, int, int]]:

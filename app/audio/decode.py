@@ -71,7 +71,7 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedAudio:
 def _read(data: bytes, container: Format, limits: DecodeLimits) -> tuple[Sink, Reading]:
     pages = survey(data) if container.name == "ogg" else None
     sink, reading = _read_whole(data, container, limits, chained=pages is not None and pages.links > 1)
-    if pages is not None and sink.seconds:
+    if pages is not None:
         if pages.broken:
             reason = f"it breaks off or is damaged within a page; {sink.seconds:,.2f} s were found"
             raise undecodable(container.label, reason)

@@ -54,9 +54,9 @@ FORMATS = {
         Format("webm", "WebM", "matroska", timed=True, also="Matroska"),
         Format("aac", "AAC", "aac", also="ADTS"),
         Format("amr", "AMR", "amr"),
-        Format("asf", "ASF", "asf", also="WMA"),
+        Format("asf", "ASF", "asf", timed=True, also="WMA"),
         Format("avi", "AVI", "avi"),
-        Format("flv", "FLV", "flv"),
+        Format("flv", "FLV", "flv", timed=True),
         Format("mpegts", "MPEG-TS", "mpegts"),
         Format("wavpack", "WavPack", "wv"),
     )
