@@ -58,7 +58,7 @@ async def test_while_looking_for_speech(site: Site, stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_while_waiting_for_the_engine(stream: bool) -> None:
-    async with serving(ScriptedEngine(piece_s=0.15), engine={"max_num_seqs": 1}) as site:
+    async with serving(ScriptedEngine(piece_s=0.06), engine={"max_num_seqs": 1}) as site:
         first = asyncio.create_task(site.post())
         await until(lambda: site.engine.running == 1)
         leaving = asyncio.create_task(

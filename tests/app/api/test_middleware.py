@@ -7,23 +7,26 @@ from app.api.middleware import RequestId
 from tests.app.site import PATH, Site, wav
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ["/livez", "/metrics", "/v1/models", "/nothing", "/docs", "/openapi.json", "/"])
-async def test_every_response_has_an_id(site: Site, path: str) -> None:
-    ids = {(await site.client.get(path)).headers["x-request-id"] for _ in range(2)}
+async def test_every_response_has_an_id(shared: Site, path: str) -> None:
+    ids = {(await shared.client.get(path)).headers["x-request-id"] for _ in range(2)}
     assert len(ids) == 2
-    given = await site.client.get(path, headers={"x-request-id": "abc-1.2:3"})
+    given = await shared.client.get(path, headers={"x-request-id": "abc-1.2:3"})
     assert given.headers["x-request-id"] == "abc-1.2:3"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("insane", ["", "a b", "x" * 129, "<script>", "-starts-with-a-dash", "semi;colon", "a\tb"])
-async def test_an_insane_id_is_replaced(site: Site, insane: str) -> None:
-    answered = (await site.client.get("/livez", headers={"x-request-id": insane})).headers["x-request-id"]
+async def test_an_insane_id_is_replaced(shared: Site, insane: str) -> None:
+    answered = (await shared.client.get("/livez", headers={"x-request-id": insane})).headers["x-request-id"]
     assert answered.startswith("req_")
 
 
-async def test_streams_and_refusals_carry_it(site: Site) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_streams_and_refusals_carry_it(shared: Site) -> None:
     for fields in ({"stream": "true"}, {"stream": "false"}, {"style": "poem"}):
-        response = await site.client.post(PATH, files={"file": wav()}, data=fields, headers={"x-request-id": "mine"})
+        response = await shared.client.post(PATH, files={"file": wav()}, data=fields, headers={"x-request-id": "mine"})
         assert response.headers["x-request-id"] == "mine"
 
 

@@ -36,16 +36,17 @@ BAD_FIELDS = [
 ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("name", "given"), BAD_FIELDS)
-async def test_a_bad_field_is_named(site: Site, name: str, given: str) -> None:
+async def test_a_bad_field_is_named(shared: Site, name: str, given: str) -> None:
     for response in (
-        await site.post(**{name: given}),
-        await site.client.post(PATH, content=wav(), params={name: given}),
+        await shared.post(**{name: given}),
+        await shared.client.post(PATH, content=wav(), params={name: given}),
     ):
         assert code(response) == (400, "invalid_field")
         assert response.json()["error"]["param"] == name
         assert response.json()["error"]["type"] == "invalid_request_error"
-    assert site.engine.requests == []
+    assert shared.engine.requests == []
 
 
 async def test_several_bad_fields_are_all_told(site: Site) -> None:
@@ -53,9 +54,10 @@ async def test_several_bad_fields_are_all_told(site: Site) -> None:
     assert all(name in message for name in ("style", "seed", "tone"))
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("stream", ["false", "true"])
-async def test_an_unknown_field_is_refused_with_the_known_ones(site: Site, stream: str) -> None:
-    response = await site.post(styl="bullets", stream=stream)
+async def test_an_unknown_field_is_refused_with_the_known_ones(shared: Site, stream: str) -> None:
+    response = await shared.post(styl="bullets", stream=stream)
     assert code(response) == (400, "unknown_field")
     error = response.json()["error"]
     assert error["param"] == "styl"
@@ -84,17 +86,19 @@ async def test_forms_without_a_usable_recording(site: Site) -> None:
     assert code(huge) == (400, "invalid_form")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("stream", ["false", "true"])
-async def test_recordings_that_are_none_are_refused_before_a_stream_opens(site: Site, stream: str) -> None:
-    assert code(await site.post(b"", stream=stream)) == (400, "empty_audio")
-    assert code(await site.client.post(PATH, content=b"", params={"stream": stream})) == (400, "empty_audio")
-    assert code(await site.post(b"this is a text named .wav" * 50, stream=stream)) == (415, "unsupported_audio")
-    await site.until_idle()
+async def test_recordings_that_are_none_are_refused_before_a_stream_opens(shared: Site, stream: str) -> None:
+    assert code(await shared.post(b"", stream=stream)) == (400, "empty_audio")
+    assert code(await shared.client.post(PATH, content=b"", params={"stream": stream})) == (400, "empty_audio")
+    assert code(await shared.post(b"this is a text named .wav" * 50, stream=stream)) == (415, "unsupported_audio")
+    await shared.until_idle()
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json", "text/plain"])
-async def test_other_content_types_are_refused(site: Site, kind: str) -> None:
-    assert code(await site.client.post(PATH, content=wav(), headers={"content-type": kind})) == (
+async def test_other_content_types_are_refused(shared: Site, kind: str) -> None:
+    assert code(await shared.client.post(PATH, content=wav(), headers={"content-type": kind})) == (
         415,
         "unsupported_content_type",
     )

@@ -57,16 +57,17 @@ FIELDS = {
 }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("name", "given"), FIELDS.items())
-async def test_each_style_field_is_echoed_and_reaches_the_model(site: Site, name: str, given: str) -> None:
+async def test_each_style_field_is_echoed_and_reaches_the_model(shared: Site, name: str, given: str) -> None:
     for response in (
-        await site.post(**{name: given}),
-        await site.client.post(PATH, content=wav(), params={name: given}),
+        await shared.post(**{name: given}),
+        await shared.client.post(PATH, content=wav(), params={name: given}),
     ):
         style = response.json()["style"]
         assert style[name] == ("80" if name == "length" else given)
         assert style["instruction"] != instruction(Style())
-        assert site.engine.requests[-1].instruction == style["instruction"]
+        assert shared.engine.requests[-1].instruction == style["instruction"]
 
 
 async def test_all_fields_at_once_are_worded_by_the_prompt_module(site: Site) -> None:
@@ -91,12 +92,13 @@ async def test_blank_fields_count_as_left_out(site: Site) -> None:
     assert response.json()["style"]["style"] == "paragraph"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "kind", ["audio/wav", "audio/mpeg", "video/mp4", "application/octet-stream", "AUDIO/X-WAV; a=b", None]
 )
-async def test_a_raw_body_of_any_audio_type_is_read(site: Site, kind: str | None) -> None:
+async def test_a_raw_body_of_any_audio_type_is_read(shared: Site, kind: str | None) -> None:
     headers = {"content-type": kind} if kind else {}
-    response = await site.client.post(PATH, content=wav(3), headers=headers, params={"style": "tldr"})
+    response = await shared.client.post(PATH, content=wav(3), headers=headers, params={"style": "tldr"})
     assert response.status_code == 200
     assert response.json()["audio_seconds"] == 3
     assert response.json()["style"]["style"] == "tldr"
@@ -117,9 +119,10 @@ async def test_an_upload_in_chunks_of_unknown_length_is_read_whole(site: Site) -
     assert response.json()["audio_seconds"] == 5
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("asked", ["test-model", "test-model@3"])
-async def test_the_served_model_may_be_named(site: Site, asked: str) -> None:
-    assert (await site.post(model=asked)).json()["model"] == "test-model@3"
+async def test_the_served_model_may_be_named(shared: Site, asked: str) -> None:
+    assert (await shared.post(model=asked)).json()["model"] == "test-model@3"
 
 
 async def test_the_samples_reach_the_engine_as_float32(site: Site) -> None:

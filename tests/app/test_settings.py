@@ -1,0 +1,62 @@
+"""Settings: from the environment, documented one by one, and `.env.example` in step with them."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, env_example, fields, setting_name, unknown_variables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_example_file_is_in_step() -> None:
+    assert (ROOT / ".env.example").read_text() == env_example(), "write it anew: speechsum settings > .env.example"
+
+
+def test_every_setting_has_a_sentence() -> None:
+    for path, field in fields():
+        assert field.description, path
+        assert field.description.endswith("."), path
+
+
+def test_the_example_names_no_path_of_the_machine_it_was_written_on() -> None:
+    assert str(Path.home()) not in env_example()
+    assert str(ROOT) not in env_example()
+
+
+def test_every_uncommented_example_line_is_a_setting_with_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line.removeprefix("# ") for line in env_example().splitlines() if line.startswith("# SPEECHSUM_")]
+    assert len(lines) == len(list(fields()))
+    file = tmp_path / "env"
+    file.write_text("\n".join(lines))
+    assert Settings(_env_file=file) == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_the_environment_is_read_by_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHSUM_PORT", "9000")
+    monkeypatch.setenv(setting_name("limits", "upload_bytes"), "123")
+    monkeypatch.setenv("SPEECHSUM_AUTH__KEYS", "one, two,")
+    monkeypatch.setenv("SPEECHSUM_ENGINE__ENFORCE_EAGER", "false")
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert (settings.port, settings.limits.upload_bytes) == (9000, 123)
+    assert [key.get_secret_value() for key in settings.auth.keys] == ["one", "two"]
+    assert settings.engine.enforce_eager is False
+    assert settings.limits.channels == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SPEECHSUM_PORT", "70000"), ("SPEECHSUM_LIMITS__UPLOAD_BYTES", "0"), ("SPEECHSUM_LIMITS__UPLOAD_BITES", "5")],
+)
+def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_misspelt_variables_are_found() -> None:
+    environment = {"SPEECHSUM_PROT": "1", "SPEECHSUM_PORT": "1", "SPEECHSUM_ENGINE__DTYPE": "auto", "PATH": "x"}
+    assert unknown_variables(environment) == ["SPEECHSUM_PROT"]
