@@ -148,8 +148,15 @@ def _clock_seconds(text: str) -> float | None:
 
 
 def _float_frames(frame: AudioFrame) -> NDArray[np.float32]:
-    """A frame's samples as float32 (frames, channels), integers scaled to [-1, 1]."""
-    raw: NDArray[Any] = frame.to_ndarray()
+    """A frame's samples as float32 (frames, channels), integers scaled to [-1, 1].
+
+    Raises `Unprocessable` for the one sample format that NumPy is not given (64-bit integers, which nobody records).
+    """
+    try:
+        raw: NDArray[Any] = frame.to_ndarray()
+    except ValueError as error:
+        message = f"Samples of type {frame.format.name} are not supported."
+        raise Unprocessable(message, code="undecodable_audio", param="file") from error
     channels = frame.layout.nb_channels
     interleaved = raw.T if frame.format.is_planar else raw.reshape(-1, channels)
     if interleaved.dtype == np.uint8:

@@ -1,0 +1,215 @@
+"""The decoder outlives every file, ends what nobody waits for, and gives its memory back."""
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from app.audio import handover
+from app.audio.decode import DecodedAudio
+from app.audio.limits import DecodeLimits
+from app.audio.pool import Decoder
+from app.errors import ServiceError, TooManyRequests, Unprocessable
+from tests import audio_files
+from tests.audio_files import sound, speech
+
+LIMITS = DecodeLimits()
+
+
+@pytest_asyncio.fixture
+async def decoder() -> AsyncIterator[Decoder]:
+    decoder = Decoder(2)
+    await decoder.start()
+    yield decoder
+    await decoder.stop()
+
+
+async def answers(decoder: Decoder) -> None:
+    audio = await decoder.decode(audio_files.speech_wav(), LIMITS)
+    np.testing.assert_allclose(audio.samples, speech(), atol=1e-4)
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+async def test_decodes_as_the_function_does(decoder: Decoder) -> None:
+    audio = await decoder.decode(sound(speech() * 3, 48000, subtype="FLOAT"), LIMITS)
+    assert (audio.source_format, audio.source_rate, audio.source_channels) == ("wav", 48000, 1)
+    assert audio.seconds == len(audio.samples) / 16000
+    assert any("scaled" in warning for warning in audio.warnings)
+
+
+async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answers_after(decoder: Decoder) -> None:
+    await answers(decoder)
+    before = resident_mb()
+    files = audio_files.broken_files()
+    outcomes = await asyncio.gather(
+        *(decoder.decode(data, LIMITS) for data, _, _ in files.values()), return_exceptions=True
+    )
+    for (_, status, code), outcome in zip(files.values(), outcomes, strict=True):
+        assert isinstance(outcome, ServiceError)
+        assert (outcome.status, outcome.code, outcome.param) == (status, code, "file")
+        assert outcome.body()["error"]["message"]
+    await answers(decoder)
+    assert resident_mb() < before + 40
+
+
+async def test_memory_is_back_after_large_recordings(decoder: Decoder) -> None:
+    large = sound(np.zeros(16000 * 900, np.int16))
+    await decoder.decode(large, LIMITS)
+    descriptors, before = len(os.listdir("/proc/self/fd")), resident_mb()
+    for _ in range(4):
+        assert (await decoder.decode(large, LIMITS)).seconds == 900
+    assert resident_mb() < before + 80
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 1
+
+
+async def test_many_at_once_get_each_their_own(decoder: Decoder) -> None:
+    lengths = list(range(1000, 41000, 1000))
+    audios = await asyncio.gather(*(decoder.decode(sound(speech()[:length]), LIMITS) for length in lengths))
+    assert [len(audio.samples) for audio in audios] == lengths
+
+
+async def test_cancelling_frees_the_worker() -> None:
+    decoder = Decoder(1)
+    await decoder.start()
+    slow = asyncio.create_task(decoder.decode(audio_files.opus_hour(), LIMITS))
+    await asyncio.sleep(0.3)
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+    start = time.perf_counter()
+    await answers(decoder)
+    assert time.perf_counter() - start < 2
+    await decoder.stop()
+
+
+async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> None:
+    decoder = Decoder(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
+    await decoder.start()
+    with pytest.raises(Unprocessable) as caught:
+        await decoder.decode(audio_files.opus_hour(), LIMITS)
+    assert caught.value.code == "decode_timeout"
+    assert "SOME_SETTING" in caught.value.message
+    await answers(decoder)
+    await decoder.stop()
+
+
+async def test_a_worker_that_dies_takes_only_its_file_along(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
+    monkeypatch.setattr("app.audio.pool._work", _die)
+    with pytest.raises(Unprocessable) as caught:
+        await decoder.decode(audio_files.speech_wav(), LIMITS)
+    assert caught.value.code == "undecodable_audio"
+    monkeypatch.undo()
+    await answers(decoder)
+
+
+async def test_an_unforeseen_exception_is_the_files_fault(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
+    monkeypatch.setattr("app.audio.pool._work", _stumble)
+    with pytest.raises(Unprocessable) as caught:
+        await decoder.decode(audio_files.speech_wav(), LIMITS)
+    assert caught.value.code == "undecodable_audio"
+    assert "list index" not in caught.value.message
+
+
+async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after() -> None:
+    decoder = Decoder(1, memory_bytes=64 << 20)
+    await decoder.start()
+    with pytest.raises(Unprocessable) as caught:
+        await decoder.decode(sound(np.zeros(16000 * 1800, np.int16)), LIMITS)
+    assert caught.value.code == "undecodable_audio"
+    await answers(decoder)
+    await decoder.stop()
+
+
+async def test_workers_are_replaced_after_their_number_of_files() -> None:
+    decoder = Decoder(1, files_per_worker=2)
+    await decoder.start()
+    for _ in range(7):
+        await answers(decoder)
+    await decoder.stop()
+    await decoder.stop()
+
+
+def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "service.py"
+    script.write_text(
+        textwrap.dedent("""
+            import asyncio, os, signal
+            from app.audio.pool import Decoder
+            from app.audio.limits import DecodeLimits
+            from tests import audio_files
+
+            async def main():
+                decoder = Decoder(2)
+                await decoder.start()
+                await decoder.decode(audio_files.silence_wav(), DecodeLimits())
+                print(*decoder._pool._pool_manager.worker_manager.workers, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            if __name__ == "__main__":
+                asyncio.run(main())
+        """)
+    )
+    root = Path(__file__).parents[3]
+    with (tmp_path / "out").open("w+") as out:
+        subprocess.run([sys.executable, script], env=os.environ | {"PYTHONPATH": str(root)}, stdout=out, timeout=60)
+        out.seek(0)
+        workers = [int(word) for word in out.read().split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(_alive(worker) for worker in workers):
+        time.sleep(0.05)
+    assert not [worker for worker in workers if _alive(worker)]
+
+
+def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
+    job = handover.Handover(b"recording")
+    process, recording, samples, _ = job.ticket
+    with pytest.raises(handover.HandoverGone):
+        handover.take_recording((process, recording, samples, "of another job"))
+    with pytest.raises(handover.HandoverGone):
+        handover.leave_samples((process, recording, samples, "of another job"), np.ones(4, np.float32))
+    assert handover.take_recording(job.ticket) == b"recording"
+    assert len(job.samples()) == 0
+    job.close()
+    with pytest.raises(handover.HandoverGone):
+        handover.take_recording(job.ticket)
+
+
+def test_every_field_of_an_error_survives_pickling() -> None:
+    error = pickle.loads(pickle.dumps(TooManyRequests("Busy.", code="busy", param="file", retry_after_s=3)))
+    assert isinstance(error, TooManyRequests)
+    assert (error.status, error.message, error.code, error.param, error.retry_after_s) == (
+        429,
+        "Busy.",
+        "busy",
+        "file",
+        3,
+    )
+    assert str(error) == "Busy."
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _die(ticket: handover.Ticket, limits: DecodeLimits) -> DecodedAudio:
+    os.abort()
+
+
+def _stumble(ticket: handover.Ticket, limits: DecodeLimits) -> DecodedAudio:
+    raise IndexError("list index out of range")
