@@ -153,11 +153,13 @@ def proper_names(text: str) -> Iterable[str]:
         run: list[str] = []
         for position, match in enumerate(words):
             word = match[0].rstrip(".'’-").removesuffix("'s").removesuffix("’s")
-            opens = position == 0 or line[: match.start()].rstrip()[-1:] in ('"', "“")
+            opens = position == 0 or line[: match.start()].rstrip()[-1:] in ('"', "“") or line[: match.start()].endswith("m. ")
             if word[:1].isupper() and word not in _NOT_NAMES and word.lower() not in (*MONTHS, *WEEKDAYS):
                 # The first word is a name only if the next is capitalised too ("Maria Lopez called").
                 following = words[position + 1][0] if position + 1 < len(words) else ""
-                if not opens or (following[:1].isupper() and following not in _NOT_NAMES):
+                if not opens or (
+                    following[:1].isupper() and following not in _NOT_NAMES and following.rstrip(".,").lower() not in (*MONTHS, *WEEKDAYS)
+                ):
                     run.append(word)
                     continue
             if run:

@@ -5,6 +5,7 @@
 """
 
 from training.corpus.generate import generate, make
+from training.corpus.noise import asr_noise, noisy
 from training.corpus.record import Record, Split
 
-__all__ = ["Record", "Split", "generate", "make"]
+__all__ = ["Record", "Split", "asr_noise", "generate", "make", "noisy"]

@@ -50,7 +50,7 @@ class Register:
 def target_words(register: Register, rng: Random, low: int, high: int) -> int:
     """A length: log-normal around the register's usual one, within both bounds."""
     shortest, usual, longest = register.words
-    words = int(usual * rng.lognormvariate(0.0, 0.5))
+    words = int(0.8 * usual * rng.lognormvariate(0.0, 0.6))
     return max(low, shortest, min(words, longest, high))
 
 
@@ -98,9 +98,7 @@ class _Talk:
         gen = self.gen
         if text and gen.chance(self.fillers):
             opener = gen.rng.choice(["Um, ", "Uh, ", "So, ", "Okay, ", "Well, ", "Right, ", "Yeah, so ", "And, uh, ", "You know, ", "So, um, ", "Now, ", "Okay so "])
-            keep = text[:2] in ("I ", "I'") or text.split()[0].rstrip(",.'s") in gen.names or text.split()[0] in gen.scene.values()
-            lower = text if keep or text[1:2].isupper() or _proper(text) else text[0].lower() + text[1:]
-            text = opener + lower
+            text = opener + gen.lowered(text)
         if gen.chance(self.fillers * 0.8):
             places = [m.start() for m in re.finditer(r"(?<=[a-z]) (?:the|a|to|we|it|is) ", text)]
             if places:
@@ -111,13 +109,6 @@ class _Talk:
 
     def done(self) -> list[tuple[int, str]]:
         return [(speaker, " ".join(parts)) for speaker, parts in self.turns]
-
-
-_DAY_OR_MONTH = re.compile(r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms")
-
-
-def _proper(text: str) -> bool:
-    return bool(_DAY_OR_MONTH.match(text)) or bool(re.match(r"[A-Z][\w']+ [A-Z]", text))
 
 
 def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
@@ -138,7 +129,6 @@ def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple
         tells = [tidy(t) for t in tells]
         facts = facts_of(matter.facts, values, known, core)
         # The fullest wording goes first, and only what it holds is core: a fact that no summary would mention is not.
-        tells.sort(key=lambda t: -sum(1 + 2 * f.core for f in facts if covered(f, t)))
         facts = [f if not f.core or covered(f, tells[0]) else replace(f, core=False) for f in facts]
         briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
         return text, Point(
@@ -176,14 +166,15 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
     room = max(1, min(14, round(words / (24 if words < 200 else 36 if words < 500 else 60))))
     last = ""
     asides: set[str] = set()
-    queue = [rng.choice(register.leads)] if register.leads else []
+    suited = [m for m in register.matters if not m.domains or gen.domain.name in m.domains]
+    queue = [rng.choice([m for m in register.leads if not m.domains or m in suited])]
     core_left = min(8, 2 + words // 90)
     for _ in range(160):
         if talk.words >= words - 8 and points:
             break
         due = talk.words >= opened + len(points) * (words - opened) / room
         if len(points) < room and (due or gen.chance(0.15)):
-            options = [m for m in register.matters if m.name != last] or list(register.matters)
+            options = [m for m in suited if m.name != last]
             matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
             last = matter.name
             if register.apart and points:
@@ -192,8 +183,11 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
             if made is None:
                 continue
             spoken, point = made
-            if points and register.links and gen.chance(0.45):
-                talk.say(gen.fill(gen.pick(register.links), {}))
+            link = tidy(gen.fill(gen.pick(register.links), {})) if points and register.links and gen.chance(0.45) else ""
+            if link and len(link.split()) < 3 and link[-1] == ".":
+                spoken = f"{link[:-1]}, {gen.lowered(tidy(spoken))}"
+            elif link:
+                talk.say(link)
             talk.say(spoken)
             points.append(point)
             core_left -= 1

@@ -18,6 +18,8 @@ from training.corpus.words import WORDS
 
 _BRIDGES = [", no wait, ", ", sorry, ", ", I mean ", ", no, ", ", or rather ", ", sorry, I meant ", ", no, make that ", ", actually no, ", ", correction, "]
 
+_PROPER = re.compile(r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|[A-Z][\w']+ [A-Z]")
+
 
 def base(name: str) -> str:
     """A slot's kind: its name without the number that tells two of a kind apart."""
@@ -37,6 +39,14 @@ class Gen:
     currency: str = ""
     seen: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+
+    def lowered(self, text: str) -> str:
+        """A sentence to stand after an opener: its first letter small, unless it begins with a name or "I"."""
+        head = re.match(r"[\w']+", text)
+        word = head[0].removesuffix("'s") if head else ""
+        known = word in self.names or any(word in v.split() for v in (*self.scene.values(), *self.seen) if v[:1].isupper())
+        keep = word in ("I", "I'm", "I'll", "I've", "I'd") or known or not word or text[1:2].isupper() or bool(_PROPER.match(text))
+        return text if keep else text[0].lower() + text[1:]
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -168,7 +178,7 @@ class Gen:
         return render(template, self.rng, value)
 
     def tell(self, templates: Sequence[str], local: dict[str, str], used: set[str]) -> list[str]:
-        """Renderings of every template whose slots were all spoken, in random order."""
+        """Up to four renderings, the fullest first, of templates whose slots were all spoken."""
         ready = [t for t in templates if slots(t) <= used]
-        self.rng.shuffle(ready)
-        return [self.fill(t, local) for t in ready]
+        ready.sort(key=lambda t: (-len(slots(t)), self.rng.random()))
+        return [self.fill(t, local) for t in ready[:4]]

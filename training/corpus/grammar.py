@@ -108,7 +108,6 @@ def render(template: str, rng: Random, fill: Callable[[str], str]) -> str:
 
 
 _END = "\x00"  # an abbreviation's full stop that also ends the sentence
-_SPACES = re.compile(r"\s+")
 _BEFORE_MARK = re.compile(r"\s+([,.;:!?])")
 _MARKS = re.compile(r",([.,;!?])")
 _CAPITAL = re.compile(rf"((?<![apP]\.m)(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bSt)[.!?]|{_END})(\s+)([a-z])")
@@ -118,11 +117,16 @@ _AN_CONSONANT = re.compile(r"\b([Aa])n (?=(?:[bcdfgjklmnpqrstvwxyz]|h(?!our|ones
 
 def tidy(text: str) -> str:
     """Spaces, doubled marks, a/an and sentence capitals put right."""
-    text = _SPACES.sub(" ", text).strip()
-    text = _BEFORE_MARK.sub(r"\1", text)
-    text = _MARKS.sub(r"\1", text)
+    text = " ".join(text.split())
+    if " ," in text or " ." in text or " ?" in text or " :" in text or " ;" in text:
+        text = _BEFORE_MARK.sub(r"\1", text)
+    if ",." in text or ",," in text or ",?" in text or ",:" in text or ",;" in text:
+        text = _MARKS.sub(r"\1", text)
     text = text.replace(".m..", ".m." + _END).replace(".m.?", ".m?").replace("..", ".").replace("?.", "?").replace("!.", "!")
-    text = _CAPITAL.sub(lambda m: m[1] + m[2] + m[3].upper(), text)
-    text = _A_VOWEL.sub(r"\1n ", text)
-    text = _AN_CONSONANT.sub(r"\1 ", text)
+    if ". " in text or "? " in text or "! " in text or _END in text:
+        text = _CAPITAL.sub(lambda m: m[1] + m[2] + m[3].upper(), text)
+    if " a " in text or text[:2] in ("A ", "a "):
+        text = _A_VOWEL.sub(r"\1n ", text)
+    if " an " in text or text[:3] in ("An ", "an "):
+        text = _AN_CONSONANT.sub(r"\1 ", text)
     return (text[:1].upper() + text[1:]).replace(_END, "")

@@ -7,7 +7,7 @@ POOLS: dict[str, tuple[str, ...]] = {
     "react": (
         "(Okay|Right|Got it|Mm-hmm|Sure|All right|Good|Great|Fair enough|Makes sense|Understood|Perfect|Noted).", "(Yeah|Yes), (that makes sense|I think so too|absolutely|that's right|okay|fair).",
         "Okay, (thanks|thank you|good to know|cool|I've got that).", "(Oh|Ah), (I see|okay|right|no|really|that's good to hear).", "Thanks (for that|for the update|for flagging it|).",
-        "I (was going to say the same|had the same thought|agree|can live with that|think that's right).", "(Hm|Hmm), (okay|let me think|interesting|I wasn't aware of that).", "That's (helpful|good news|a pity|annoying|fine|fair|what I heard too).",
+        "I (was (just |)(going|about) to say (the same|that|exactly that)|had the same (thought|idea|question)|agree|can live with (that|this)|think (that's right|so too)|hope so|wondered about that)(, actually|, to be fair|, yes|).", "(Really|Honestly|Seriously)? (Fine|Okay|Good) (by me|with me|for me)(, then|).", "(Let me|I'll) (write|note) that (down|here)(.|, one second.)", "(That|It) (fits|adds up|sounds about right)(, I think|, yes|).", "(Hm|Hmm), (okay|let me think|interesting|(I wasn't aware of that|I hadn't heard|news to me|that's new to me|I missed that)(, sorry|)).", "That's (helpful|good news|a pity|annoying|fine|fair|what I heard too).",
     ),
     "opinion": (
         "(Honestly|To be honest|Frankly), {topic} (has been|was|is) (a bit of a|quite a|a real) (headache|challenge|learning curve|long story).", "I (know|realise|realize|understand) (everyone|everybody) is (pretty |) (busy|stretched|tired) (right now|at the moment|these days).",
@@ -24,7 +24,7 @@ POOLS: dict[str, tuple[str, ...]] = {
         "(Did|How did) (you|anyone|everyone) (have a good weekend|get any sleep|survive the weekend|catch the game)?// (Yeah|Not bad|Can't complain|Oh), (it was quiet|mostly slept|we just stayed in|just gardening|too short as always).",
         "(Is it|Is that) just me, or is it (freezing|boiling|really loud) in here?// (Yeah|It is), (the heating's been odd|someone opened a window|they're drilling next door).", "(Hang on|Wait|Sorry), (I think you're on mute|your audio is breaking up|I can't see the slide)(.|, can you say that again?)// (Oh, sorry|Better now|Is that better|Okay), (now|can you hear me)?// Yes(, go ahead|, much better|).",
         "(Who made|Did anyone make) coffee?// (There's|I think there's) (some|a pot) (in the kitchen|left|by the window).", "(I|I've) (love|had) (that|the) (mug|same backpack|picture behind you), by the way.// (Ha|Oh|Thanks), (it was a gift|my kids picked it|it's old).",
-        "(The|That) (train|bus|drive) (was|in was) (packed|awful|slow) (again|today).// (Tell me about it|Same here|Always is).", "(Anyway|Okay), (enough about that|back to it|let's move on|where were we).", "(Sorry|Hey, sorry) I'm late(, I couldn't find the room|, the last call ran over|).// No (worries|problem), we (just|only just) started.",
+        "(The|That) (train|bus|drive) (was|in was) (packed|awful|slow) (again|today).// (Tell me about it|Same here|Always is).", "(Anyway|Okay), (enough about that|back to it|let's move on|where were we).", "(Sorry|Hey, sorry) I'm late(, I couldn't find the room|, the last call ran over|).// (No (worries|problem)|Don't worry|All good), (we (just|only just) (started|sat down)|you missed nothing|take a seat).",
         "(Can|Could) (everyone|you all) see (my|the) screen?// (Yes|Yep|We can)(, looks good|, all good|).", "(My|Our) (dog|cat|neighbour) is (going crazy|making noise) (in the background|outside), (sorry|ignore that).",
     ),
     "discuss": (
@@ -32,8 +32,8 @@ POOLS: dict[str, tuple[str, ...]] = {
         "Has anyone looked (at|into) {thing} (lately|recently|at all)?// (A bit|Briefly|Not really), (it looks fine|nothing unusual|I didn't see any change|it's on the list somewhere).",
         "(What|And what) (about|happens with) {thing}?// (I don't think) (that|it) (affects us|is a problem|matters here)(, not right now|, to be honest|).// (Okay, good|Fair|Fine).",
         "(Can|Could) (someone|you) (explain|remind me) (how|why) that (came up|works|came about)?// (Well|So|Basically), it (came up a while back|grew over time|started with a small request), and (then it snowballed|here we are|nobody stopped it).",
-        "(I worry|I'm a bit worried|My concern is) (that|) (we spread ourselves too thin|we forget the small things|people get confused).// (I hear you|That's fair|I get that), (but we've handled worse|we'll keep an eye on it|let's see how it goes).",
-        "(In|From) my experience, (these things|things like that) take (time|patience|a few rounds).// (Yeah|Right|Exactly), (and|but) (rushing|pushing) (won't help|only makes it worse|gets us nowhere).",
+        "(I worry|I'm a bit worried|My concern is) (that|) (we spread ourselves too thin|we forget the small things|people get confused).// (I hear you|That's fair|I get that|Sure|True), (but |)(we've handled (worse|bigger things)|we'll (keep an eye on it|watch it|manage)|let's (see|wait and see)( how it goes|)|that (happens|sorts itself out)).",
+        "(In|From) my experience(,| here,) (these things|things like that|such things|projects like this) take (time|patience|a few rounds).// (Yeah|Right|Exactly), (and|but) (rushing|pushing) (won't help|only makes it worse|gets us nowhere).",
     ),
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ class Writer:
 
     def tell(self, point: Point, *, full: bool = True) -> str:
         """A sentence; `full` prefers wordings that carry more of the point's facts."""
-        options = point.tells[:4]
+        options = point.tells
         if not full or len(options) == 1:
             return self.rng.choice(options)
         return max(options, key=lambda t: (self._carried(point, t), self.rng.random()))

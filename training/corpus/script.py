@@ -16,6 +16,7 @@ class Matter:
     facts: "kind:slot" or "kind:slot+slot" (a conjunction), with "!" where the fact is core. A tell is used only if all of its slots
     were spoken, so a summary cannot say more than the recording.
     act: (who, what, when) slots of the action it holds, when may be "". weight: how often, against the others of a register.
+    domains: the only ones it suits, where that is so.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Matter:
     act: tuple[str, str, str] | None = None
     decides: bool = False
     weight: float = 1.0
+    domains: tuple[str, ...] = ()
 
 
 @dataclass

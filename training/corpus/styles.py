@@ -24,8 +24,8 @@ def write(script: Script, rng: Random) -> Written:
         shape = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
         kind = rng.random()
         made = (
-            _as_is(script, rng, shape) if kind < 0.47 else _length(script, rng, shape) if kind < 0.62 else _focus(script, rng, shape) if kind < 0.78
-            else _instructed(script, rng, shape) if kind < 0.93 else _toned(script, rng, shape)
+            _as_is(script, rng, shape) if kind < 0.46 else _length(script, rng, shape) if kind < 0.59 else _focus(script, rng, shape) if kind < 0.78
+            else _instructed(script, rng, shape) if kind < 0.92 else _toned(script, rng, shape)
         )  # fmt: skip
         if made is not None and made[1]:
             return made
@@ -64,7 +64,7 @@ def _is_money(text: str) -> bool:
 
 
 def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    shape = shape if shape in (*_PROSE, SummaryStyle.BULLETS) else SummaryStyle.PARAGRAPH
+    shape = shape if shape in _PROSE and rng.random() < 0.6 else SummaryStyle.BULLETS
     if rng.random() < 0.3:
         people = sorted({n for p in script.points for n in _people(p) if n[:1].isupper()})
         if not people:
@@ -95,7 +95,7 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
 
 
 def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    shape = shape if shape in (*_PROSE, SummaryStyle.BULLETS) else SummaryStyle.PARAGRAPH
+    shape = shape if shape in _PROSE else SummaryStyle.BULLETS
     style = Style(style=shape, tone=rng.choice(["formal", "neutral", "friendly", "professional", "casual", "plain", "factual"]), language=rng.choice([None, None, "en"]))
     text = plain(script, Style(style=shape), rng)
     if text and style.tone in ("friendly", "casual") and shape is not SummaryStyle.BULLETS:
@@ -104,7 +104,7 @@ def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
 
 
 def _instructed(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    made = rng.choice([_n_bullets, _n_bullets, _dates, _decision_first, _one_sentence, _at_most, _questions, _no_gist])(script, rng)
+    made = rng.choice([_n_bullets, _n_bullets, _n_bullets, _dates, _decision_first, _one_sentence, _at_most, _questions, _no_gist])(script, rng)
     return made
 
 

@@ -7,11 +7,11 @@ from training.corpus.script import Matter
 _MOVE = Matter(
     "move",
     say=(
-        "(I'm calling|I wanted to call|Just calling) about (your|our|the) appointment {when}. (I'm afraid|Unfortunately|Sorry, but) (we have to|I need to|I have to) move it (because {reason}|)( —|,) would {day} at {time} (work|be okay|suit you)?", "(Listen,|So,|) {when} (doesn't|does not|won't) work for me (after all|any more|), {reason}. Could we (do|make it|meet) {day} at {time} instead?",
+        "(I'm calling|I wanted to call|Just calling) about (your|our|the) appointment {when}. (I'm afraid|Unfortunately|Sorry, but) (we have to|I need to|I have to) move it (because {reason}|)( —|,) would {day} at {time} (work|be okay|suit you)?", "(Listen,|So,|) (our|the) meeting {when} (doesn't|does not|won't) work for me (after all|any more|), {reason}. Could we (do|make it|meet) {day} at {time} instead?",
         "Your (appointment|booking|slot) (was|is down) for {when}, but {reason}, so (I'd like to|we'd like to|can we) (offer you|suggest|switch to) {day} at {time}.", "(I can't|I can not|I won't be able to) make it {when}, (sorry about that|I'm really sorry), {reason}. How about {day}, (say|around|maybe) {time}?",
     ),
-    tell=("The meeting {when} has to move and {day} at {time} is suggested.", "{Self} cannot make it {when} because {reason} and suggests {day} at {time}.", "{Self} wants to move the appointment from {when} to {day} at {time}.", "{Self} proposes {day} at {time} instead of {when}."),
-    brief=("Move from {when} to {day} at {time}", "New time suggested: {day} at {time}"), head=("{Self} asks to move appointment to {day}",), facts=("when:day!", "when:time!", "when:when", "reason:reason"), weight=1.4,
+    tell=("The meeting {when} has to move and {day} at {time} is suggested.", "{Self} cannot make it {when} because {reason} and suggests {day} at {time}.", "{Self} would like {day} at {time} rather than {when}.", "{Self} proposes {day} at {time} instead of {when}."),
+    brief=("New time: {day} at {time}, not {when}", "New time suggested: {day} at {time}"), head=("{Self} asks to move appointment to {day}",), facts=("when:day!", "when:time!", "when:when", "reason:reason"), weight=1.4,
 )  # fmt: skip
 _BACK = Matter(
     "callback",
@@ -21,7 +21,7 @@ _BACK = Matter(
         "If (that's a problem|that doesn't suit you|you have questions), (call|ring|try) {phone} (before|by) {day}.",
     ),
     tell=("The call back number is {phone}.", "{Self} asks to be called back at {phone} before {time}.", "{Self} can be reached at {phone}.", "Questions should go to {phone} by {day}.", "{Self} asks for a call back at {phone}."),
-    brief=("Call back: {phone}", "Call back at {phone} before {time}", "Reach {self} at {phone}"), facts=("amount:phone!", "when:time", "when:day"), weight=1.4,
+    brief=("Call back: {phone}", "Call back at {phone} before {time}", "Number: {phone}"), facts=("amount:phone!", "when:time", "when:day"), weight=1.4,
 )  # fmt: skip
 _ASK = Matter(
     "ask",
