@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile as sf
 
@@ -218,12 +219,23 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _opus(file: Path, samples: Samples, kbps: int) -> None:
+    """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, which takes longer than the synthesis."""
+    with av.open(str(file), "w", format="ogg") as container:
+        effort = {"compression_level": "3", "application": "voip"}
+        stream = container.add_stream("libopus", rate=RATE, layout="mono", options=effort)
+        stream.bit_rate = kbps * 1000
+        # whole frames: the encoder fills the last one, and the container notes where the clip ends
+        frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+
+
 def _save(file: Path, samples: Samples, settings: Settings) -> None:
     scratch = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     if settings.format == "flac":
         sf.write(scratch, samples, RATE, format="FLAC", subtype="PCM_16")
     else:
-        # libsndfile maps its level 0..1 linearly onto 250..6 kbit/s of a mono Opus stream
-        level = 1 - (settings.kbps * 1000 - 6_000) / 244_000
-        sf.write(scratch, samples, RATE, format="OGG", subtype="OPUS", compression_level=level)
+        _opus(scratch, samples, settings.kbps)
     os.replace(scratch, file)

@@ -31,9 +31,9 @@ _ESPEAK_ACCENTS = (
 )  # fmt: skip
 _ESPEAK_VARIANTS: dict[Split, tuple[str, ...]] = {
     "train": (
-        "adam", "Alicia", "Andrea", "Andy", "Annie", "antonio", "belinda", "benjamin", "boris", "caleb", "david",
+        "adam", "Alicia", "Andy", "Annie", "antonio", "belinda", "benjamin", "caleb", "david",
         "Denis", "ed", "edward", "f1", "f2", "f3", "Gene", "Henrique", "Hugo", "iven", "Jacky", "Lee", "linda", "m1",
-        "m2", "m3", "m4", "m7", "Marco", "max", "Michael", "Mike", "norbert", "pablo", "paul", "pedro", "quincy", "rob",
+        "m2", "m3", "m4", "m7", "Marco", "max", "Michael", "Mike", "pablo", "paul", "pedro", "quincy", "rob",
         "robert", "sandro", "shelby", "steph", "travis", "zac",
     ),
     "dev": ("Alex", "anika", "f4", "m5", "Diogo", "steph2"),
