@@ -47,7 +47,7 @@ def sound(samples: NDArray[np.generic], rate: int = RATE, kind: str = "WAV", sub
 def muxed(
     kind: str, codec: str, *, rate: int = 48000, sound_track: bool = True, picture: bool = False, seconds: float = 60
 ) -> bytes:
-    """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; with `picture`, a video track beside it."""
+    """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; `picture` adds a video track."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=kind) as target:
         track = target.add_stream(codec, rate=rate, layout="mono") if sound_track else None
