@@ -220,7 +220,7 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _opus(file: Path, samples: Samples, kbps: int) -> None:
-    """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, which takes longer than the synthesis."""
+    """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, slower than the synthesis."""
     with av.open(str(file), "w", format="ogg") as container:
         effort = {"compression_level": "3", "application": "voip"}
         stream = container.add_stream("libopus", rate=RATE, layout="mono", options=effort)
