@@ -1,8 +1,8 @@
 """Puts the service together as an ASGI application."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -12,6 +12,7 @@ from app.api.auth import key_digests
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
 from app.engine.base import Engine
+from app.engine.load import build_engine
 from app.engine.scripted import ScriptedEngine
 from app.prompts import PROMPT_FORMAT
 from app.served import SCRIPTED, ServedModel
@@ -19,8 +20,6 @@ from app.service import Service, StartableDecoder
 from app.settings import Settings, setting_name
 from model_repo import registry
 from model_repo.manifest import Manifest
-
-log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -36,15 +35,16 @@ def create_app(
     `on_ready` or `on_failure` is called once the engine is up or cannot be. Raises `registry.UnknownModel` or
     `registry.RegistryError` for a model that cannot be served, ValueError for a key that is none.
     """
+    build: Callable[[], Engine]
     known = registry.list_models(settings.model_repo)
     if engine is not None:
-        served, build = model or SCRIPTED, _just(engine)
+        served, build = model or SCRIPTED, partial(_as_is, engine)
     elif settings.model == SCRIPTED.name:
-        served, build = SCRIPTED, _just(ScriptedEngine())
+        served, build = SCRIPTED, ScriptedEngine
     else:
         manifest = choose(settings)
         registry.check(manifest, PROMPT_FORMAT)
-        served, build = ServedModel.from_manifest(manifest), _builder(manifest, settings)
+        served, build = ServedModel.from_manifest(manifest), partial(build_engine, manifest, settings)
     service = Service(
         settings,
         served,
@@ -82,18 +82,8 @@ def choose(settings: Settings) -> Manifest:
     )
 
 
-def _just(engine: Engine) -> Callable[[], Engine]:
-    return lambda: engine
-
-
-def _builder(manifest: Manifest, settings: Settings) -> Callable[[], Engine]:
-    def build() -> Engine:
-        # Imports vLLM, which takes half a minute: only here, so that whoever serves without it does not wait.
-        from app.engine.load import build_engine
-
-        return build_engine(manifest, settings)
-
-    return build
+def _as_is(engine: Engine) -> Engine:
+    return engine
 
 
 def _decoder(settings: Settings) -> Decoder:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
+from app.audio.pool import Decoder
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
 from app.served import ServedModel
@@ -72,6 +73,19 @@ class WaveDecoder:
         return DecodedAudio(samples, "wav", 16_000, 1, seconds, list(self.warnings))
 
 
+class RealDecoder(Decoder):
+    """The service's own decoder, counting what runs."""
+
+    running = 0
+
+    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
+        self.running += 1
+        try:
+            return await super().decode(data, limits)
+        finally:
+            self.running -= 1
+
+
 def loud(samples: np.ndarray) -> list[tuple[float, float]]:
     """Stands in for the speech detector: whatever is loud is speech, half of it."""
     return [(0.0, len(samples) / 32_000)] if len(samples) and float(np.abs(samples).max()) > 0.01 else []
@@ -83,7 +97,7 @@ class Site:
 
     service: Service
     engine: ScriptedEngine
-    decoder: WaveDecoder
+    decoder: Any
     client: httpx.AsyncClient
     port: int
 
@@ -144,14 +158,15 @@ async def serving(
     *,
     model: ServedModel = MODEL,
     ready: bool = True,
-    prepare: Callable[[Any], Awaitable[None] | None] | None = None,
+    real_audio: bool = False,
     **sections: Any,
 ) -> AsyncIterator[Site]:
-    """Run the service on a free port of the loopback until the block ends; waits until it is ready if `ready`."""
-    engine, decoder = engine or ScriptedEngine(), WaveDecoder()
+    """Run the service on a free port of the loopback until the block ends.
+
+    ready: wait until it is. real_audio: with the real decoder and the real speech detector.
+    """
+    engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
     app = create_app(settings_for(**sections), engine, model, decoder)
-    if prepare is not None:
-        prepare(app)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
@@ -159,7 +174,8 @@ async def serving(
     if ready:
         await service.started()
         assert service.ready, service.failure
-        service.summarizer.find = loud
+        if not real_audio:
+            service.summarizer.find = loud
         engine.requests.clear()
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False) as client:

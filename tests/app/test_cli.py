@@ -1,0 +1,108 @@
+"""The command line: what it prints, how it ends, and that a killed service comes back."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.__main__ import main
+from app.settings import env_example
+from tests.app.site import PATH
+from tests.audio_files import speech_wav
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_settings_prints_the_example_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings"]) == 0
+    assert capsys.readouterr().out == env_example()
+
+
+def test_models_lists_the_registry(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tests.app.test_main import register
+
+    register(tmp_path, "hears", "2", 0.625)
+    register(tmp_path, "two-steps", "1", None)
+    monkeypatch.setenv("SPEECHSUM_MODEL_REPO", str(tmp_path))
+    assert main(["models"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.match(r"hears@2 +audio-llm +score 0.625 ", first)
+    assert re.match(r"two-steps@1 +cascade +score not measured ", second)
+
+
+def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", "no-such-model"]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHSUM_LIMITS__CHANNELS", "none")
+    assert main(["serve"]) == 2
+    assert "SPEECHSUM_LIMITS__CHANNELS: " in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("SPEECHSUM_PROT", "1")
+    assert main(["models"]) == 0
+    assert "SPEECHSUM_PROT" in caplog.text
+
+
+@contextmanager
+def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service in its own process, and its address as it prints it."""
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "serve",
+        "--model",
+        "scripted",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stdout is not None
+    try:
+        line = next(line for line in process.stdout if "curl" in line)
+        match = re.search(r"http://127\.0\.0\.1:\d+" + PATH, line)
+        assert match, line
+        yield process, match[0]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_serve_prints_a_line_that_works_and_stops_when_told() -> None:
+    with served() as (process, url):
+        answer = httpx.post(url, files={"file": speech_wav()}, timeout=30).json()
+        assert answer["summary"] == "A scripted summary of what was said."
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0 or process.returncode == -signal.SIGTERM
+
+
+def test_a_service_killed_in_the_middle_of_a_request_comes_back() -> None:
+    with served() as (process, url):
+        port = int(url.split(":")[2].split("/")[0])
+        with httpx.stream("POST", url, files={"file": speech_wav()}, data={"stream": "true"}, timeout=30) as response:
+            assert "received" in next(response.iter_lines())
+            process.kill()
+            process.wait()
+    began = time.monotonic()
+    with served(port) as (_, url):
+        assert httpx.post(url, files={"file": speech_wav()}, timeout=30).status_code == 200
+    assert time.monotonic() - began < 60

@@ -1,0 +1,128 @@
+"""How the application is put together from settings and the registry."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from app.engine.base import Engine
+from app.engine.scripted import ScriptedEngine
+from app.main import choose, create_app
+from app.prompts import PROMPT_FORMAT
+from app.service import Service
+from app.settings import Settings
+from model_repo.manifest import AudioLimits, Figures, Manifest
+from model_repo.registry import RegistryError, UnknownModel
+from tests.app.site import WaveDecoder, settings_for
+
+
+def register(root: Path, name: str, version: str, score: float | None, prompt_format: int = PROMPT_FORMAT) -> Manifest:
+    manifest = Manifest(
+        name=name,
+        version=version,
+        kind="cascade" if name == "two-steps" else "audio-llm",
+        architecture="Test",
+        description="For a test.",
+        languages=["en", "de"],
+        prompt_format=prompt_format,
+        context_tokens=1000,
+        audio=AudioLimits(max_seconds=45),
+        stage="sft",
+        parts={},
+        weights={},
+        figures=None if score is None else Figures(score=score, command="make", result="results.json"),
+    )
+    manifest.write(root / name / version)
+    return manifest
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    register(tmp_path, "hears", "1", 0.3)
+    register(tmp_path, "hears", "2", 0.6)
+    register(tmp_path, "two-steps", "1", 0.5)
+    return tmp_path
+
+
+def served(settings: Settings) -> Service:
+    service: Service = create_app(settings, decoder=WaveDecoder()).state.service
+    return service
+
+
+def test_the_best_measured_model_is_the_default(registry: Path) -> None:
+    service = served(settings_for(model_repo=registry))
+    assert service.model.id == "hears@2"
+    assert [model.id for model in service.models] == ["hears@1", "hears@2", "two-steps@1"]
+    assert service.model.max_seconds == 45
+    assert service.model.languages == ("en", "de")
+    assert service.model.figures["score"] == 0.6
+    assert service.model.created > 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("hears", "hears@2"), ("hears@1", "hears@1"), ("two-steps", "two-steps@1"), ("scripted", "scripted@1")],
+)
+def test_another_is_chosen_by_name(registry: Path, asked: str, found: str) -> None:
+    assert served(settings_for(model_repo=registry, model=asked)).model.id == found
+
+
+def test_a_scripted_service_lists_the_registry_too(registry: Path) -> None:
+    service = served(settings_for(model_repo=registry, model="scripted"))
+    assert [model.id for model in service.models] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
+    assert isinstance(service.build(), ScriptedEngine)
+
+
+def test_an_unknown_model_stops_the_start(registry: Path) -> None:
+    with pytest.raises(UnknownModel, match="hears@2"):
+        choose(settings_for(model_repo=registry, model="none"))
+
+
+def test_a_model_trained_on_other_prompts_stops_the_start(tmp_path: Path) -> None:
+    register(tmp_path, "old", "1", 0.9, prompt_format=PROMPT_FORMAT + 1)
+    with pytest.raises(RegistryError, match="prompt format"):
+        create_app(settings_for(model_repo=tmp_path))
+
+
+async def test_the_engine_is_built_while_the_service_already_lives(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def build(manifest: Manifest, settings: Settings) -> Engine:
+        built.append(manifest.id)
+        return ScriptedEngine()
+
+    monkeypatch.setattr("app.main.build_engine", build)
+    ready: list[bool] = []
+    app = create_app(settings_for(model_repo=registry), decoder=WaveDecoder(), on_ready=lambda: ready.append(True))
+    service: Service = app.state.service
+    await service.start()
+    assert not service.ready
+    await service.started()
+    assert (service.ready, ready, built) == (True, [True], ["hears@2"])
+    await service.stop()
+    await service.stop()
+    assert not service.ready
+
+
+async def test_a_checkpoint_that_cannot_be_built_fails_the_service(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(manifest: Manifest, settings: Settings) -> Engine:
+        raise RegistryError("SHA-256 should be a, found b")
+
+    monkeypatch.setattr("app.main.build_engine", build)
+    ended: list[str] = []
+    service: Service = create_app(
+        settings_for(model_repo=registry),
+        decoder=WaveDecoder(),
+        on_ready=lambda: ended.append("ready"),
+        on_failure=lambda: ended.append("failed"),
+    ).state.service
+    with caplog.at_level(logging.ERROR):
+        await service.start()
+        await service.started()
+    assert ended == ["failed"]
+    assert "SHA-256 should be a, found b" in caplog.text
+    await service.stop()

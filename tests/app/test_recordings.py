@@ -1,0 +1,60 @@
+"""Real recordings through the real decoder and speech detector, over a real socket."""
+
+import json
+import os
+
+import pytest
+
+from tests import audio_files
+from tests.app.site import PATH, code, serving
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_speech_of_several_kinds_is_summarized() -> None:
+    formats = audio_files.all_formats()
+    async with serving(real_audio=True) as site:
+        for name in ("wav PCM_16", "flac", "ogg opus", "mp3", "ipod aac", "webm libopus"):
+            make, found, _ = formats[name]
+            answer = (await site.post(make())).json()
+            assert answer["audio"]["format"] == found, name
+            assert answer["finish_reason"] == "stop", name
+            assert answer["audio"]["speech_seconds"] > 1, name
+            assert answer["audio_seconds"] == pytest.approx(len(audio_files.speech()) / audio_files.RATE, abs=0.1)
+
+
+async def test_silence_spends_no_engine_time() -> None:
+    async with serving(real_audio=True) as site:
+        answer = (await site.post(audio_files.silence_wav(5))).json()
+        assert (answer["summary"], answer["finish_reason"], answer["audio_seconds"]) == ("", "no_speech", 5)
+        assert site.engine.requests == []
+
+
+async def test_every_broken_file_is_refused_and_the_service_is_as_before() -> None:
+    good, hour = audio_files.speech_wav(), audio_files.opus_hour()
+    async with serving(real_audio=True) as site:
+        before_answer = (await site.post(good)).json()
+        before_bytes = resident_bytes()
+        for name, (audio, status, expected) in audio_files.broken_files().items():
+            assert (*code(await site.post(audio)), name) == (status, expected, name)
+        refused = await site.post(hour)
+        assert code(refused) == (413, "audio_too_long")
+        assert "60.0 s" in refused.json()["error"]["message"]
+        after_answer = (await site.post(good)).json()
+        await site.until_idle()
+        assert after_answer["summary"] == before_answer["summary"]
+        assert after_answer["audio"] == before_answer["audio"]
+        assert len(site.engine.requests) == 2
+        assert resident_bytes() - before_bytes < 60_000_000
+
+
+async def test_a_broken_file_in_a_stream() -> None:
+    async with serving(real_audio=True) as site:
+        files = {"file": audio_files.nan_wav()}
+        text = (await site.client.post(PATH, files=files, data={"stream": "true"})).text
+        data = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+        assert json.loads(data[-2])["error"]["code"] == "non_finite_samples"
+        assert data[-1] == "[DONE]"
