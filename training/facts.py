@@ -1,13 +1,16 @@
+# ruff: noqa: RUF001  (a typographic apostrophe is meant)
 """Facts of a recording, and counting them in a summary: coverage, invented figures and names, repetition.
 
-Counting is by canonical tokens (`training.spoken`), so it needs no model and gives the same number twice. It cannot see a
-contradiction that uses only words of the source. Knows nothing about how the material or the summary was made.
+Counting is by canonical tokens (`training.spoken`), so it needs no model and gives the same number twice. It
+cannot see a contradiction that uses only words of the source. Knows nothing about how the material or the summary
+was made.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from training.spoken import MONTHS, WEEKDAYS, canonical
@@ -15,13 +18,104 @@ from training.spoken import MONTHS, WEEKDAYS, canonical
 FactKind = Literal["who", "what", "when", "where", "amount", "decision", "action", "reason", "problem", "result"]
 
 _STOP = frozenset(
-    "a an the of to in on at by for with from and or is are was were be been being will would has have had it its that this "
-    "their his her our your my they we he she i you as into some any about up out there who which".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "to",
+        "in",
+        "on",
+        "at",
+        "by",
+        "for",
+        "with",
+        "from",
+        "and",
+        "or",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "will",
+        "would",
+        "has",
+        "have",
+        "had",
+        "it",
+        "its",
+        "that",
+        "this",
+        "their",
+        "his",
+        "her",
+        "our",
+        "your",
+        "my",
+        "they",
+        "we",
+        "he",
+        "she",
+        "i",
+        "you",
+        "as",
+        "into",
+        "some",
+        "any",
+        "about",
+        "up",
+        "out",
+        "there",
+        "who",
+        "which",
+    ]
 )
 _CURRENCY = {"dollars", "pounds", "euros", "percent"}
 _NOT_NAMES = frozenset(
-    "I I'm I'll I've I'd OK TV Dr Mr Mrs Ms PDF Topic Key Decisions Decision Actions Action No None Key Points Note "
-    "TLDR TL DR AM PM A.M P.M The A An This That It They Speaker Caller".split()
+    [
+        "I",
+        "I'm",
+        "I'll",
+        "I've",
+        "I'd",
+        "OK",
+        "TV",
+        "Dr",
+        "Mr",
+        "Mrs",
+        "Ms",
+        "PDF",
+        "Topic",
+        "Key",
+        "Decisions",
+        "Decision",
+        "Actions",
+        "Action",
+        "No",
+        "None",
+        "Key",
+        "Points",
+        "Note",
+        "TLDR",
+        "TL",
+        "DR",
+        "AM",
+        "PM",
+        "A.M",
+        "P.M",
+        "The",
+        "A",
+        "An",
+        "This",
+        "That",
+        "It",
+        "They",
+        "Speaker",
+        "Caller",
+    ]
 )
 _WORD = re.compile(r"[^\W\d_][\w'’.-]*|[$£€]?\d[\w.,:%-]*")
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])(?<![ap]\.m\.)(?<!\b(?:Dr|Mr|St|Ms)\.)(?<!\bMrs\.)\s+|\n+")
@@ -31,8 +125,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?:;])(?<![ap]\.m\.)(?<!\b(?:Dr|Mr|St|Ms)\.)(
 class Fact:
     """One thing the recording says.
 
-    accept: alternatives, any of which counts as a mention; a list inside is a conjunction (all of its strings, anywhere).
-    Empty means `text` itself. core: the summary is poor without it.
+    accept: alternatives, any of which counts as a mention; a list inside is a conjunction (all of its strings,
+    anywhere). Empty means `text` itself. core: the summary is poor without it.
     """
 
     kind: FactKind
@@ -45,7 +139,9 @@ class Fact:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Fact":
-        return cls(cast(FactKind, data["kind"]), data["text"], list(data.get("accept", [])), bool(data.get("core", False)))
+        return cls(
+            cast(FactKind, data["kind"]), data["text"], list(data.get("accept", [])), bool(data.get("core", False))
+        )
 
 
 @dataclass(frozen=True)
@@ -82,7 +178,8 @@ def _sentences(summary: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _mentions(phrase: str, summary: str) -> bool:
-    """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of the summary."""
+    """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of
+    the summary."""
     wanted = _content(phrase)
     if not wanted:
         return False
@@ -118,7 +215,7 @@ def hallucinations(summary: str, source_text: str) -> list[str]:
     known = set(source)
     # A hyphen or a dropped letter is not an invention: names are compared without what separates their parts.
     solid = "".join(source)
-    pairs = set(zip(source, source[1:], strict=False))
+    pairs = set(pairwise(source))
     found: dict[str, None] = {}
     text = re.sub(r"(?m)^\s*(?:\d+[.)]|[-*•])\s+", "", summary)
     tokens = canonical(text)
@@ -131,9 +228,9 @@ def hallucinations(summary: str, source_text: str) -> list[str]:
                 found[token] = None
             elif after in _CURRENCY and (token, after) not in pairs and after not in known:
                 found[f"{token} {after}"] = None
-        elif token in WEEKDAYS and token not in known:
-            found[token] = None
-        elif token in MONTHS and token not in ("may", "march") and token not in known:
+        elif (token in WEEKDAYS and token not in known) or (
+            token in MONTHS and token not in ("may", "march") and token not in known
+        ):
             found[token] = None
     for name in proper_names(text):
         parts = [_stem(t) for t in canonical(name)]
@@ -153,12 +250,18 @@ def proper_names(text: str) -> Iterable[str]:
         run: list[str] = []
         for position, match in enumerate(words):
             word = match[0].rstrip(".'’-").removesuffix("'s").removesuffix("’s")
-            opens = position == 0 or line[: match.start()].rstrip()[-1:] in ('"', "“") or line[: match.start()].endswith("m. ")
+            opens = (
+                position == 0
+                or line[: match.start()].rstrip()[-1:] in ('"', "“")
+                or line[: match.start()].endswith("m. ")
+            )
             if word[:1].isupper() and word not in _NOT_NAMES and word.lower() not in (*MONTHS, *WEEKDAYS):
                 # The first word is a name only if the next is capitalised too ("Maria Lopez called").
                 following = words[position + 1][0] if position + 1 < len(words) else ""
                 if not opens or (
-                    following[:1].isupper() and following not in _NOT_NAMES and following.rstrip(".,").lower() not in (*MONTHS, *WEEKDAYS)
+                    following[:1].isupper()
+                    and following not in _NOT_NAMES
+                    and following.rstrip(".,").lower() not in (*MONTHS, *WEEKDAYS)
                 ):
                     run.append(word)
                     continue
@@ -170,7 +273,8 @@ def proper_names(text: str) -> Iterable[str]:
 
 
 def repetition_rate(summary: str) -> float:
-    """Share of the summary's 4-grams, or of its lines if that is more, that already occurred in it; 0 for no repetition."""
+    """Share of the summary's 4-grams, or of its lines if that is more, that already occurred in it; 0 for no
+    repetition."""
     tokens = re.findall(r"\w+", summary.lower())
     grams = [tuple(tokens[i : i + 4]) for i in range(len(tokens) - 3)]
     lines = [line.strip().lower() for line in summary.splitlines() if line.strip()]

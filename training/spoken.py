@@ -1,6 +1,7 @@
-"""Text → canonical tokens, so that a fact is recognised however it is written: "$4,200", "4200 dollars" and "forty-two hundred
-dollars" are the same tokens, and so are "3:30 p.m." and "half past three", "March 3rd" and "the third of March", "25%" and
-"twenty-five percent". Knows nothing about facts or summaries.
+# ruff: noqa: SIM905, RUF001  (word lists read better as text)
+"""Text → canonical tokens, so that a fact is recognised however it is written: "$4,200", "4200 dollars" and
+"forty-two hundred dollars" are the same tokens, and so are "3:30 p.m." and "half past three", "March 3rd" and "the
+third of March", "25%" and "twenty-five percent". Knows nothing about facts or summaries.
 """
 
 import re
@@ -17,10 +18,10 @@ ORDINALS = {w: i for i, w in enumerate(
 MONTHS = "january february march april may june july august september october november december".split()
 _SHORT_MONTHS = {m[:3]: m for m in MONTHS if m != "may"} | {"sept": "september"}
 WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_SHORT_DAYS = {"mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thurs": "thursday",
+_SHORT_DAYS = {"mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thurs": "thursday",  # noqa: E501
                "fri": "friday", "sat": "saturday", "sun": "sunday"}  # fmt: skip
 _CURRENCY = {"$": "dollars", "£": "pounds", "€": "euros"}
-_SAME = {"dollar": "dollars", "pound": "pounds", "euro": "euros", "bucks": "dollars", "buck": "dollars", "quid": "pounds",
+_SAME = {"dollar": "dollars", "pound": "pounds", "euro": "euros", "bucks": "dollars", "buck": "dollars", "quid": "pounds",  # noqa: E501
          "midday": "12", "noon": "12", "dozen": "12", "per cent": "percent", "doctor": "dr", "okay": "ok"}  # fmt: skip
 _SUFFIX = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000}
 
@@ -127,7 +128,7 @@ def _numbers(tokens: list[str]) -> list[str]:
 
 
 def _dates(tokens: list[str]) -> list[str]:
-    """"3 march", "the 3 of march" → "march 3"."""
+    """ "3 march", "the 3 of march" → "march 3"."""
     out: list[str] = []
     for token in tokens:
         if token in MONTHS and out:
@@ -167,7 +168,8 @@ def canonical(text: str) -> tuple[str, ...]:
 
 
 def _clock_pairs(tokens: list[str]) -> list[str]:
-    """Spoken clock times, found before numbers are joined: an hour word followed by a tens word ("three thirty", "ten forty-five")."""
+    """Spoken clock times, found before numbers are joined: an hour word followed by a tens word ("three thirty",
+    "ten forty-five")."""
     out = list(tokens)
     i = 0
     while i + 1 < len(out):

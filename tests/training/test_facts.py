@@ -4,7 +4,7 @@ import pytest
 
 from training.facts import Fact, count, covered, hallucinations, repetition_rate
 
-SOURCE = "Hi, this is Maria from Brookdale. The roof will cost forty-two hundred dollars and Tom Reed will order the tiles by Friday at half past three, not on Monday. Rent is up 25%."
+SOURCE = "Hi, this is Maria from Brookdale. The roof will cost forty-two hundred dollars and Tom Reed will order the tiles by Friday at half past three, not on Monday. Rent is up 25%."  # noqa: E501
 
 
 @pytest.mark.parametrize(

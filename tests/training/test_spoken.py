@@ -36,7 +36,15 @@ def test_same_figure_in_two_spellings(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("$42", "$420"), ("3:30", "3:15"), ("25%", "25 dollars"), ("two, three", "twenty-three"), ("room 12, 14 chairs", "room 1214 chairs"), ("half past three", "half past four")]
+    ("one", "other"),
+    [
+        ("$42", "$420"),
+        ("3:30", "3:15"),
+        ("25%", "25 dollars"),
+        ("two, three", "twenty-three"),
+        ("room 12, 14 chairs", "room 1214 chairs"),
+        ("half past three", "half past four"),
+    ],
 )
 def test_different_figures_stay_different(one: str, other: str) -> None:
     assert canonical(one) != canonical(other)

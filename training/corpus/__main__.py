@@ -16,11 +16,20 @@ def main() -> None:
     parser.add_argument("--register", action="append", default=[], help="only this register; may be repeated")
     parser.add_argument("--json", action="store_true", help="one JSON line a record, as in the data files")
     args = parser.parse_args()
-    for record in generate(args.seed, args.n, args.split, min_words=args.min_words, max_words=args.max_words, registers=tuple(args.register)):
+    for record in generate(
+        args.seed,
+        args.n,
+        args.split,
+        min_words=args.min_words,
+        max_words=args.max_words,
+        registers=tuple(args.register),
+    ):
         if args.json:
             print(record.to_json())
             continue
-        print(f"── {record.id} · {record.register} · {record.words} words · {max(s for s, _ in record.turns) + 1} speaker(s)")
+        print(
+            f"── {record.id} · {record.register} · {record.words} words · {max(s for s, _ in record.turns) + 1} speaker(s)"  # noqa: E501
+        )
         print(textwrap.fill(record.transcript, 140))
         print(f"   ? {record.query}")
         print(textwrap.indent(record.summary, "   = "))

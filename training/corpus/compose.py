@@ -1,4 +1,5 @@
-"""A register's description → a script: opening, points with links and asides between them, closing, until it is long enough.
+"""A register's description → a script: opening, points with links and asides between them, closing, until it is
+long enough.
 
 Knows nothing about summaries' styles.
 """
@@ -20,9 +21,11 @@ from training.facts import Fact, FactKind, covered
 class Register:
     """One kind of recording. Texts are templates; see `Matter`.
 
-    words: shortest, usual and longest. speakers: fewest and most. scene: slots drawn before anything is said, "name=kind".
-    opens, closes, links, asides: what is said around the points; asides hold no facts. gists, heads, topics: for summaries.
-    gist_facts: as in `Matter`. apart: every point has a domain of its own. fillers: how often a sentence opens with one.
+    words: shortest, usual and longest. speakers: fewest and most. scene: slots drawn before anything is said,
+    "name=kind". opens, closes, links, asides: what is said around the points; asides hold no facts. gists, heads,
+    topics: for summaries.
+    gist_facts: as in `Matter`. apart: every point has a domain of its own. fillers: how often a sentence opens
+    with one.
     """
 
     name: str
@@ -97,14 +100,36 @@ class _Talk:
     def _filled(self, text: str) -> str:
         gen = self.gen
         if text and gen.chance(self.fillers):
-            opener = gen.rng.choice(["Um, ", "Uh, ", "So, ", "Okay, ", "Well, ", "Right, ", "Yeah, so ", "And, uh, ", "You know, ", "So, um, ", "Now, ", "Okay so "])
+            opener = gen.rng.choice(
+                [
+                    "Um, ",
+                    "Uh, ",
+                    "So, ",
+                    "Okay, ",
+                    "Well, ",
+                    "Right, ",
+                    "Yeah, so ",
+                    "And, uh, ",
+                    "You know, ",
+                    "So, um, ",
+                    "Now, ",
+                    "Okay so ",
+                ]
+            )
             text = opener + gen.lowered(text)
         if gen.chance(self.fillers * 0.8):
             places = [m.start() for m in re.finditer(r"(?<=[a-z]) (?:the|a|to|we|it|is) ", text)]
             if places:
                 at = gen.rng.choice(places)
                 word = text[at:].split()[0]
-                text = text[:at] + gen.rng.choice([f", uh,{text[at:]}", f" {word}{',' if gen.chance(0.5) else ''}{text[at:]}", f", you know,{text[at:]}", f", um,{text[at:]}"])
+                text = text[:at] + gen.rng.choice(
+                    [
+                        f", uh,{text[at:]}",
+                        f" {word}{',' if gen.chance(0.5) else ''}{text[at:]}",
+                        f", you know,{text[at:]}",
+                        f", um,{text[at:]}",
+                    ]
+                )
         return text
 
     def done(self) -> list[tuple[int, str]]:
@@ -112,7 +137,8 @@ class _Talk:
 
 
 def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
-    """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went unsaid)."""
+    """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went
+    unsaid)."""
     for _ in range(4):
         local: dict[str, str] = {}
         used: set[str] = set()
@@ -132,9 +158,16 @@ def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple
         facts = [f if not f.core or covered(f, tells[0]) else replace(f, core=False) for f in facts]
         briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
         return text, Point(
-            matter.name, tells, [tidy(b) for b in briefs], [tidy(h) for h in gen.tell(matter.head, local, known)],
-            facts, core, action, matter.decides, {k: values[k] for k in used if k in values},
-        )  # fmt: skip
+            matter.name,
+            tells,
+            [tidy(b) for b in briefs],
+            [tidy(h) for h in gen.tell(matter.head, local, known)],
+            facts,
+            core,
+            action,
+            matter.decides,
+            {k: values[k] for k in used if k in values},
+        )
     return None
 
 
@@ -163,7 +196,7 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
         used.add("next")
     home, opened = gen.domain, talk.words
     points: list[Point] = []
-    room = max(1, min(14, round(words / (24 if words < 200 else 36 if words < 500 else 60))))
+    room = max(1, min(14, round(words / (23 if words < 250 else 30 if words < 500 else 50))))
     last = ""
     asides: set[str] = set()
     suited = [m for m in register.matters if not m.domains or gen.domain.name in m.domains]
@@ -174,16 +207,20 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
             break
         due = talk.words >= opened + len(points) * (words - opened) / room
         if len(points) < room and (due or gen.chance(0.15)):
-            options = [m for m in suited if m.name != last]
+            options = [
+                m for m in suited if m.name != last and not (m.once and any(p.matter == m.name for p in points))
+            ] or suited
             matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
             last = matter.name
             if register.apart and points:
-                gen.other_domain()
+                gen.other_domain(register.domains)
             made = point_of(gen, matter, used, core=core_left > 0)
             if made is None:
                 continue
             spoken, point = made
-            link = tidy(gen.fill(gen.pick(register.links), {})) if points and register.links and gen.chance(0.45) else ""
+            link = (
+                tidy(gen.fill(gen.pick(register.links), {})) if points and register.links and gen.chance(0.45) else ""
+            )
             if link and len(link.split()) < 3 and link[-1] == ".":
                 spoken = f"{link[:-1]}, {gen.lowered(tidy(spoken))}"
             elif link:
@@ -196,12 +233,15 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
                 if gen.chance(0.5):
                     talk.say(gen.fill("{@react}", {}))
         elif words - talk.words > 8:
-            aside = gen.fill(gen.pick(register.asides), {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)})
-            start = " ".join(aside.split()[:3])
-            if start in asides:
+            aside = gen.fill(
+                gen.pick(register.asides),
+                {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)},
+            )
+            ends = {" ".join(aside.split()[:3]), " ".join(aside.split()[-3:])}
+            if ends & asides:
                 room += gen.chance(0.2)  # nothing new to chat about: another point instead
                 continue
-            asides.add(start)
+            asides |= ends
             if speakers > 1:
                 talk.other()
             talk.say(aside)
@@ -211,7 +251,13 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
     turns = talk.done()
     scene = gen.scene
     return Script(
-        register.name, turns, points, [tidy(t) for t in gen.tell(register.gists, scene, used)],
-        [tidy(t) for t in gen.tell(register.heads, scene, used)], [tidy(t) for t in gen.tell(register.topics, scene, used)],
-        facts_of(register.gist_facts, scene, used, True), sorted(gen.names), gen.cast,
-    )  # fmt: skip
+        register.name,
+        turns,
+        points,
+        [tidy(t) for t in gen.tell(register.gists, scene, used)],
+        [tidy(t) for t in gen.tell(register.heads, scene, used)],
+        [tidy(t) for t in gen.tell(register.topics, scene, used)],
+        facts_of(register.gist_facts, scene, used, True),
+        sorted(gen.names),
+        gen.cast,
+    )

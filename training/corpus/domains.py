@@ -1,7 +1,7 @@
 """Domains: the worlds the recordings speak about, each with phrases for every noun and verb slot.
 
-The phrases lie in `domains_*.txt` beside this module, one domain a block of `field: a; b; c` lines. Two domains are met only in
-the dev split and four only in test. Knows nothing about sentences.
+The phrases lie in `domains_*.txt` beside this module, one domain a block of `field: a; b; c` lines. Two domains
+are met only in the dev split and four only in test. Knows nothing about sentences.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from training.corpus.record import Split
 
 @dataclass(frozen=True)
 class Domain:
-    """topics: subjects ("about the roof"). things: singular, with article. acts: base verb phrases. faults: past clauses.
-    reasons: clauses after "because". choices: pairs of base verb phrases, either may win. metrics: singular noun phrases.
+    """topics: subjects ("about the roof"). things: singular, with article. acts: base verb phrases. faults: past
+    clauses.
+    reasons: clauses after "because". choices: pairs of base verb phrases, either may win. metrics: singular noun
+    phrases.
     roles: people without a name. places: rooms and sites, with article. notes: sentences without any fact."""
 
     name: str
@@ -40,7 +42,10 @@ def all_domains() -> tuple[Domain, ...]:
     for path in sorted(Path(__file__).parent.glob("domains_*.txt")):
         for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
             name, *lines = block.strip().splitlines()
-            fields = {k.strip(): [p.strip() for p in v.split(";") if p.strip()] for k, _, v in (line.partition(":") for line in lines)}
+            fields = {
+                k.strip(): [p.strip() for p in v.split(";") if p.strip()]
+                for k, _, v in (line.partition(":") for line in lines)
+            }
             try:
                 pairs = tuple((a.strip(), b.strip()) for a, b in (c.split(">") for c in fields.pop("choices")))
                 out.append(Domain(name=name.strip("# "), choices=pairs, **{k: tuple(v) for k, v in fields.items()}))

@@ -1,4 +1,5 @@
-"""The state of one recording while it is made: its random generator, its domain, its people, and the way slots are filled.
+"""The state of one recording while it is made: its random generator, its domain, its people, and the way slots are
+filled.
 
 Knows nothing about particular registers or about summaries.
 """
@@ -16,9 +17,23 @@ from training.corpus.pools import POOLS
 from training.corpus.record import Split
 from training.corpus.words import WORDS
 
-_BRIDGES = [", no wait, ", ", sorry, ", ", I mean ", ", no, ", ", or rather ", ", sorry, I meant ", ", no, make that ", ", actually no, ", ", correction, "]
+_BRIDGES = [
+    ", no wait, ",
+    ", sorry, ",
+    ", I mean ",
+    ", no, ",
+    ", or rather ",
+    ", sorry, I meant ",
+    ", no, make that ",
+    ", actually no, ",
+    ", correction, ",
+]
 
-_PROPER = re.compile(r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|[A-Z][\w']+ [A-Z]")
+_PROPER = re.compile(
+    r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|(?!From |On |At |In |By |The |And |To |With |For |Is |Are |Does |Has |Can |Did |Will |Who |A |So |Then |If |What |Could |Would )[A-Z][\w']+ [A-Z]"  # noqa: E501
+)
+
+_BEFORE = {"time2": "time", "time3": "time2"}  # said in the order in which they happen
 
 
 def base(name: str) -> str:
@@ -28,7 +43,8 @@ def base(name: str) -> str:
 
 @dataclass
 class Gen:
-    """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in speaker order."""
+    """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in
+    speaker order."""
 
     rng: Random
     split: Split
@@ -44,8 +60,16 @@ class Gen:
         """A sentence to stand after an opener: its first letter small, unless it begins with a name or "I"."""
         head = re.match(r"[\w']+", text)
         word = head[0].removesuffix("'s") if head else ""
-        known = word in self.names or any(word in v.split() for v in (*self.scene.values(), *self.seen) if v[:1].isupper())
-        keep = word in ("I", "I'm", "I'll", "I've", "I'd") or known or not word or text[1:2].isupper() or bool(_PROPER.match(text))
+        known = word in self.names or any(
+            word in v.split() for v in (*self.scene.values(), *self.seen) if v[:1].isupper()
+        )
+        keep = (
+            word in ("I", "I'm", "I'll", "I've", "I'd")
+            or known
+            or not word
+            or text[1:2].isupper()
+            or bool(_PROPER.match(text))
+        )
         return text if keep else text[0].lower() + text[1:]
 
     def chance(self, p: float) -> bool:
@@ -58,9 +82,10 @@ class Gen:
             templates = kept or templates
         return templates[int(self.rng.random() * len(templates))]
 
-    def other_domain(self) -> None:
-        """Change the subject altogether, as a bulletin does between items."""
-        self.domain = self.rng.choice(domains_for(self.split))
+    def other_domain(self, allowed: tuple[str, ...]) -> None:
+        """Change the subject altogether, as a bulletin does between items, to one of the allowed domains (empty:
+        any)."""
+        self.domain = self.rng.choice([d for d in domains_for(self.split) if not allowed or d.name in allowed])
 
     def first(self) -> str:
         """A first name not used yet, with a title or surname now and then."""
@@ -86,7 +111,11 @@ class Gen:
         """An amount of the same order as another, to be compared with it."""
         digits = "".join(c for c in text if c.isdigit() or c == ".")
         scaled = float(digits) * self.rng.choice([0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.5])
-        number = f"{scaled:.1f}" if "." in digits or "million" in text else f"{max(2, round(scaled / 5) * 5 if scaled > 50 else round(scaled)):,}"
+        number = (
+            f"{scaled:.1f}"
+            if "." in digits or "million" in text
+            else f"{max(2, round(scaled / 5) * 5 if scaled > 50 else round(scaled)):,}"
+        )
         return re.sub(r"\d[\d,.]*", number, text, count=1)
 
     def draw(self, kind: str, local: dict[str, str]) -> str:
@@ -132,7 +161,11 @@ class Gen:
                 local["win"], local["lose"] = pair
                 return local[kind]
             case "score":
-                return f"{r.randint(1, 5)} to {r.choice(['nil', '0', '1', '2'])}" if r.random() < 0.7 else f"{r.randint(60, 99)} to {r.randint(50, 98)}"
+                return (
+                    f"{r.randint(1, 5)} to {r.choice(['nil', '0', '1', '2'])}"
+                    if r.random() < 0.7
+                    else f"{r.randint(60, 99)} to {r.randint(50, 98)}"
+                )
             case "temp":
                 return str(r.randint(3, 34))
             case "year":
@@ -142,7 +175,15 @@ class Gen:
             case "bed":
                 return r.choice([f"bed {r.randint(1, 24)}", f"room {r.randint(1, 30)}"])
             case "size":
-                return r.choice([f"{r.randint(2, 90)} centimetres", f"{r.randint(2, 40)} millimetres", f"{r.randint(2, 9)} metres", f"{r.randint(1, 9)}.{r.randint(1, 9)} metres", f"{r.randint(2, 30)} inches"])
+                return r.choice(
+                    [
+                        f"{r.randint(2, 90)} centimetres",
+                        f"{r.randint(2, 40)} millimetres",
+                        f"{r.randint(2, 9)} metres",
+                        f"{r.randint(1, 9)}.{r.randint(1, 9)} metres",
+                        f"{r.randint(2, 30)} inches",
+                    ]
+                )
             case "guest":
                 return self.full()
             case _ if kind in WORDS:
@@ -165,7 +206,13 @@ class Gen:
                 used.add(name)
             found = local.get(name) or self.scene.get(name)
             if found is None:
-                found = self._near(local[base(name)]) if name in ("money2", "big2") and base(name) in local else self.draw(base(name), local)
+                found = (
+                    self._near(local[base(name)])
+                    if name in ("money2", "big2") and base(name) in local
+                    else values.later(self.rng, local[_BEFORE[name]])
+                    if local.get(_BEFORE.get(name, ""))
+                    else self.draw(base(name), local)
+                )
                 local[name] = found
             kind = base(name)
             if not corrected and kind in values.CORRECTABLE and self.chance(self.correct_rate):

@@ -10,9 +10,16 @@ from training.corpus.registers import REGISTERS
 from training.corpus.styles import write
 
 
-def make(seed: int, index: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()) -> Record:
-    """One record. Raises ValueError if no register can speak between `min_words` and `max_words`, or a name is unknown."""
-    able = [r for r in REGISTERS if r.words[0] <= max_words and r.words[2] >= min_words and (not registers or r.name in registers)]
+def make(
+    seed: int, index: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()
+) -> Record:
+    """One record. Raises ValueError if no register can speak between `min_words` and `max_words`, or a name is
+    unknown."""
+    able = [
+        r
+        for r in REGISTERS
+        if r.words[0] <= max_words and r.words[2] >= min_words and (not registers or r.name in registers)
+    ]
     if not able:
         raise ValueError(f"no register of {list(registers) or 'all'} speaks between {min_words} and {max_words} words")
     for attempt in range(50):
@@ -27,13 +34,24 @@ def make(seed: int, index: int, split: Split, *, min_words: int = 20, max_words:
         if not summary:
             continue
         return Record(
-            id=f"{split}-{seed}-{index:06d}", register=register.name, split=split, transcript=transcript, style=style.model_dump(mode="json", exclude_none=True),
-            query=instruction(style), summary=summary, facts=script.facts, turns=script.turns, words=words, names=script.names,
-        )  # fmt: skip
+            id=f"{split}-{seed}-{index:06d}",
+            register=register.name,
+            split=split,
+            transcript=transcript,
+            style=style.model_dump(mode="json", exclude_none=True),
+            query=instruction(style),
+            summary=summary,
+            facts=script.facts,
+            turns=script.turns,
+            words=words,
+            names=script.names,
+        )
     raise ValueError(f"no record between {min_words} and {max_words} words came out in 50 attempts")
 
 
-def generate(seed: int, n: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()) -> Iterator[Record]:
+def generate(
+    seed: int, n: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()
+) -> Iterator[Record]:
     """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds)."""
     for index in range(n):
         yield make(seed, index, split, min_words=min_words, max_words=max_words, registers=registers)

@@ -1,5 +1,6 @@
-"""The template language: `{slot}`, `{Slot}` (capitalised), `{@pool}` (a phrase of a named pool) and `(one|another|)` choices,
-nested as deep as wanted. Templates are parsed once and rendered with a caller's way of filling slots.
+"""The template language: `{slot}`, `{Slot}` (capitalised), `{@pool}` (a phrase of a named pool) and
+`(one|another|)` choices, nested as deep as wanted. Templates are parsed once and rendered with a caller's way of
+filling slots.
 
 Knows nothing about registers or facts.
 """
@@ -8,8 +9,6 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from random import Random
-
-
 
 
 class Slot(str):
@@ -122,7 +121,13 @@ def tidy(text: str) -> str:
         text = _BEFORE_MARK.sub(r"\1", text)
     if ",." in text or ",," in text or ",?" in text or ",:" in text or ",;" in text:
         text = _MARKS.sub(r"\1", text)
-    text = text.replace(".m..", ".m." + _END).replace(".m.?", ".m?").replace("..", ".").replace("?.", "?").replace("!.", "!")
+    text = (
+        text.replace(".m..", ".m." + _END)
+        .replace(".m.?", ".m?")
+        .replace("..", ".")
+        .replace("?.", "?")
+        .replace("!.", "!")
+    )
     if ". " in text or "? " in text or "! " in text or _END in text:
         text = _CAPITAL.sub(lambda m: m[1] + m[2] + m[3].upper(), text)
     if " a " in text or text[:2] in ("A ", "a "):

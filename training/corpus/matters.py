@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Matters that occur in many registers: actions, decisions, delays, costs, faults, figures, changes, meetings, people.
 
 A matter whose wording assumes a dialogue has "//" in it. Knows nothing about registers.
@@ -50,8 +51,8 @@ DELAY = Matter(
 COST = Matter(
     "cost",
     say=(
-        "{Thing} (will cost|costs|is going to cost|comes to|comes in at) (us |){money}(, which is {money2} (more|less) than (planned|we thought|last time)|).", "(The quote|The estimate|The price|The bill) for {thing} (is|came in at|was|came back at) {money}(, and we had {money2} in the budget|).",
-        "We (paid|spent|ended up paying) {money} (for|on) {thing}(, and that's within budget|, over the {money2} we set aside|).", "How much (is|was|are we paying for|did they want for) {thing}?// {Money}(, plus {cash} for delivery|).", "(Budget-wise|On the money side|Cost)(,|:) {thing} (is|will be|comes to) {money}(, so we're {money2} over|).",
+        "{Thing} (will cost|costs|is going to cost|comes to|comes in at) (us |){money}(, instead of the {money2} we (planned|thought|paid last time)|).", "(The quote|The estimate|The price|The bill) for {thing} (is|came in at|was|came back at) {money}(, and we had {money2} in the budget|).",
+        "We (paid|spent|ended up paying) {money} (for|on) {thing}(, and that's within budget|, over the {money2} we set aside|).", "How much (is|was|are we paying for|did they want for) {thing}?// {Money}(, plus {cash} for delivery|).", "(Budget-wise|On the money side|Cost)(,|:) {thing} (is|will be|comes to) {money}(, (a bit|slightly) over|).",
         "(They|The supplier) (want|asked for|quoted) {money} for {thing}, (and I think that's fair|which seems steep|but we may get it cheaper).", "(We've|We have) set aside {money} for {thing}(, paid in {few} (parts|instalments)|).",
     ),
     tell=("{Thing} costs {money}.", "The price for {thing} is {money}.", "{Money} is needed for {thing}.", "The cost of {thing} comes to {money}.", "{Thing} comes to {money}, plus {cash} for delivery."),

@@ -1,4 +1,5 @@
-"""One training example: what is said, what is asked, the summary, and the facts by which any summary of it can be counted.
+"""One training example: what is said, what is asked, the summary, and the facts by which any summary of it can be
+counted.
 
 A record is one line of the JSONL data files. Knows nothing about how it was generated, spoken or trained on.
 """
@@ -14,8 +15,8 @@ Split = Literal["train", "dev", "test"]
 
 @dataclass
 class Record:
-    """`turns` are (speaker index, text) in order; their texts joined with spaces are `transcript`. `audio` (a path relative to
-    the data file), `duration_s` (seconds) and `voice` are None until the text has been spoken."""
+    """`turns` are (speaker index, text) in order; their texts joined with spaces are `transcript`. `audio` (a path
+    relative to the data file), `duration_s` (seconds) and `voice` are None until the text has been spoken."""
 
     id: str
     register: str

@@ -1,7 +1,8 @@
 """A script and a style → the summary a careful writer would give, and only what was said.
 
-Picks points (core ones first, those that fit the focus), tells each in one of its wordings, and holds to the length asked for.
-Returns None where a style cannot be honoured with this material; the caller then asks for another. Knows nothing about speech.
+Picks points (core ones first, those that fit the focus), tells each in one of its wordings, and holds to the
+length asked for. Returns None where a style cannot be honoured with this material; the caller then asks for
+another. Knows nothing about speech.
 """
 
 from random import Random
@@ -17,7 +18,8 @@ def words_in(text: str) -> int:
     return len(text.split())
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text as a sentence, with its full stop."""
     return tidy(text if text.endswith((".", "!", "?")) else text + ".")
 
 
@@ -47,12 +49,17 @@ class Writer:
         return sum(
             (2 if f.core else 1)
             for f in point.facts
-            if all(isinstance(p, str) and p.lower() in low for p in (f.accept[0] if f.accept and isinstance(f.accept[0], list) else [f.text]))
+            if all(
+                isinstance(p, str) and p.lower() in low
+                for p in (f.accept[0] if f.accept and isinstance(f.accept[0], list) else [f.text])
+            )
         )
 
     def gist(self) -> str | None:
         core = [f.text.lower() for f in self.script.gist_facts if f.core]
-        return max(self.script.gists, key=lambda g: (sum(c in g.lower() for c in core), self.rng.random()), default=None)
+        return max(
+            self.script.gists, key=lambda g: (sum(c in g.lower() for c in core), self.rng.random()), default=None
+        )
 
     def topic(self) -> str:
         return self.rng.choice(self.script.topics) if self.script.topics else self.script.register.replace("_", " ")
@@ -79,11 +86,15 @@ class Writer:
         out = []
         for i, text in enumerate(sentences):
             joined = i > 1 and self.rng.random() < 0.08 and text.split()[0] in ("The", "They", "A", "There", "It")
-            out.append(_sentence(self.rng.choice(_JOINS) + text[0].lower() + text[1:] if joined else text))
+            out.append(sentence(self.rng.choice(_JOINS) + text[0].lower() + text[1:] if joined else text))
         return " ".join(out)
 
     def bullets(self, points: list[Point], *, most: int | None = None, gist: bool = True) -> str:
-        chosen = self.ranked(points)[:most] if most else [p for p in points if p.core] + [p for p in points if not p.core][: max(0, 10 - len(points))]
+        chosen = (
+            self.ranked(points)[:most]
+            if most
+            else [p for p in points if p.core] + [p for p in points if not p.core][: max(0, 10 - len(points))]
+        )
         lines = []
         opening = self.gist() if gist and (most is None or len(chosen) < most) else None
         short = self.rng.random() < 0.5
@@ -92,14 +103,21 @@ class Writer:
             lines.append(text[0].upper() + text[1:])
         if opening:
             lines.insert(0, opening)
-        return "\n".join(dict.fromkeys("- " + (_sentence(t) if not short else t.removesuffix(".") if not t.endswith(".m.") else t) for t in lines))
+        return "\n".join(
+            dict.fromkeys(
+                "- " + (sentence(t) if not short else t.removesuffix(".") if not t.endswith(".m.") else t)
+                for t in lines
+            )
+        )
 
     def ranked(self, points: list[Point]) -> list[Point]:
         return sorted(points, key=lambda p: (not p.core, not (p.decides or p.action is not None)))
 
     def headline(self, points: list[Point]) -> str | None:
         lead = [h for p in self.ranked(points)[:2] for h in p.heads]
-        options = [h for h in self.script.heads + lead if words_in(h) <= 12] or [t for t in self.script.gists if words_in(t) <= 12]
+        options = [h for h in self.script.heads + lead if words_in(h) <= 12] or [
+            t for t in self.script.gists if words_in(t) <= 12
+        ]
         options = options or [b for p in points for b in p.briefs if words_in(b) <= 12]
         return self.rng.choice(options).rstrip(".") if options else None
 
@@ -110,8 +128,17 @@ class Writer:
             if p.action:
                 who, what, when = p.action
                 who = who[0].upper() + who[1:]
-                lines.append(f"- {who} will {what} {when}." if form == 0 else f"- {who} to {what} {when}" if form == 1 else f"- {who}: {what} {when}")
-        return "\n".join(dict.fromkeys(" ".join(line.split()).replace(" .", ".").replace("m..", "m.") for line in lines)) or "No action items."
+                lines.append(
+                    f"- {who} will {what} {when}."
+                    if form == 0
+                    else f"- {who} to {what} {when}"
+                    if form == 1
+                    else f"- {who}: {what} {when}"
+                )
+        return (
+            "\n".join(dict.fromkeys(" ".join(line.split()).replace(" .", ".").replace("m..", "m.") for line in lines))
+            or "No action items."
+        )
 
     def minutes(self, points: list[Point]) -> str:
         key = [p for p in points if not p.decides and not p.action]
@@ -130,10 +157,11 @@ class Writer:
         opening = self.gist()
         if opening and len(sentences) == 1 and words_in(opening) < 30:
             sentences.insert(0, opening)
-        return " ".join(_sentence(s) for s in sentences[:2])
+        return " ".join(sentence(s) for s in sentences[:2])
 
     def fitted(self, points: list[Point], words: int) -> str | None:
-        """A paragraph of `words` words within 30 %, core points first; None where the material is too thin or too thick."""
+        """A paragraph of `words` words within 30 %, core points first; None where the material is too thin or too
+        thick."""
         order = self.ranked(points)
         opening = self.gist()
         best: str | None = None
@@ -142,13 +170,17 @@ class Writer:
             for lead in ([opening] if opening else []), []:
                 for pick in (max, min):
                     told = [pick(p.tells, key=words_in) for p in points if any(p is c for c in chosen)]
-                    text = " ".join(_sentence(s) for s in dict.fromkeys([*lead, *told]))
-                    if abs(words_in(text) - words) <= 0.28 * words and (best is None or abs(words_in(text) - words) < abs(words_in(best) - words)):
+                    text = " ".join(sentence(s) for s in dict.fromkeys([*lead, *told]))
+                    if abs(words_in(text) - words) <= 0.28 * words and (
+                        best is None or abs(words_in(text) - words) < abs(words_in(best) - words)
+                    ):
                         best = text
         return best
 
 
-def plain(script: Script, style: Style, rng: Random, points: list[Point] | None = None, *, gist: bool = True) -> str | None:
+def plain(
+    script: Script, style: Style, rng: Random, points: list[Point] | None = None, *, gist: bool = True
+) -> str | None:
     """The summary in a style's shape and length; `points` narrows it to some of the script's."""
     writer = Writer(script, rng)
     points = script.points if points is None else points

@@ -1,4 +1,5 @@
-"""What one recording says: its turns, its points with their facts, and ways to tell each point. Summaries are rendered from this.
+"""What one recording says: its turns, its points with their facts, and ways to tell each point. Summaries are
+rendered from this.
 
 Knows nothing about styles.
 """
@@ -13,10 +14,11 @@ class Matter:
     """One kind of thing that can be said, in many wordings. All texts are templates.
 
     say: as spoken; "//" changes to another speaker. tell: a sentence of a summary. brief: a bullet. head: a headline.
-    facts: "kind:slot" or "kind:slot+slot" (a conjunction), with "!" where the fact is core. A tell is used only if all of its slots
-    were spoken, so a summary cannot say more than the recording.
-    act: (who, what, when) slots of the action it holds, when may be "". weight: how often, against the others of a register.
-    domains: the only ones it suits, where that is so.
+    facts: "kind:slot" or "kind:slot+slot" (a conjunction), with "!" where the fact is core. A tell is used only if
+    all of its slots were spoken, so a summary cannot say more than the recording.
+    act: (who, what, when) slots of the action it holds, when may be "". weight: how often, against the others of a
+    register.
+    domains: the only ones it suits, where that is so. once: at most once in a recording.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Matter:
     decides: bool = False
     weight: float = 1.0
     domains: tuple[str, ...] = ()
+    once: bool = False
 
 
 @dataclass
@@ -51,7 +54,8 @@ class Point:
 
 @dataclass
 class Script:
-    """turns: (speaker, text). gists: opening sentences of a summary. heads: headlines for the whole. topic: what it is about."""
+    """turns: (speaker, text). gists: opening sentences of a summary. heads: headlines for the whole. topic: what
+    it is about."""
 
     register: str
     turns: list[tuple[int, str]]

@@ -5,17 +5,48 @@ About 45 % of requests carry nothing but a style. Knows nothing about speech.
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from app.prompts import Style, SummaryStyle
-from training.corpus.render import Writer, _sentence, plain, words_in
+from training.corpus.render import Writer, plain, sentence, words_in
 from training.corpus.script import Point, Script
 from training.spoken import canonical
 
-_SHARES = {SummaryStyle.PARAGRAPH: 38, SummaryStyle.BULLETS: 25, SummaryStyle.HEADLINE: 8, SummaryStyle.ACTION_ITEMS: 10, SummaryStyle.MINUTES: 9, SummaryStyle.TLDR: 10}
+_SHARES = {
+    SummaryStyle.PARAGRAPH: 38,
+    SummaryStyle.BULLETS: 25,
+    SummaryStyle.HEADLINE: 8,
+    SummaryStyle.ACTION_ITEMS: 10,
+    SummaryStyle.MINUTES: 9,
+    SummaryStyle.TLDR: 10,
+}
 _PROSE = (SummaryStyle.PARAGRAPH, SummaryStyle.TLDR)
-_LENGTHS = ["short", "medium", "short", "medium", "long", "20", "25", "30", "40", "50", "60", "75", "80 words", "100", "120", "45 words", "15", "35"]
+_LENGTHS = [
+    "short",
+    "medium",
+    "short",
+    "medium",
+    "long",
+    "20",
+    "25",
+    "30",
+    "40",
+    "50",
+    "60",
+    "75",
+    "80 words",
+    "100",
+    "120",
+    "45 words",
+    "15",
+    "35",
+]
 
 Written = tuple[Style, str]
+
+
+def _style(**fields: Any) -> Style:
+    return Style.model_validate(fields)
 
 
 def write(script: Script, rng: Random) -> Written:
@@ -24,23 +55,30 @@ def write(script: Script, rng: Random) -> Written:
         shape = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
         kind = rng.random()
         made = (
-            _as_is(script, rng, shape) if kind < 0.46 else _length(script, rng, shape) if kind < 0.59 else _focus(script, rng, shape) if kind < 0.78
-            else _instructed(script, rng, shape) if kind < 0.92 else _toned(script, rng, shape)
-        )  # fmt: skip
+            _as_is(script, rng, shape)
+            if kind < 0.46
+            else _length(script, rng, shape)
+            if kind < 0.59
+            else _focus(script, rng, shape)
+            if kind < 0.78
+            else _instructed(script, rng, shape)
+            if kind < 0.92
+            else _toned(script, rng, shape)
+        )
         if made is not None and made[1]:
             return made
-    style = Style(style=SummaryStyle.PARAGRAPH)
+    style = _style(style=SummaryStyle.PARAGRAPH)
     return style, plain(script, style, rng) or ""
 
 
 def _as_is(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = Style(style=shape)
+    style = _style(style=shape)
     text = plain(script, style, rng)
     return (style, text) if text else None
 
 
 def _length(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = Style(style=SummaryStyle.PARAGRAPH if shape not in _PROSE else shape, length=rng.choice(_LENGTHS))
+    style = _style(style=SummaryStyle.PARAGRAPH if shape not in _PROSE else shape, length=rng.choice(_LENGTHS))
     text = plain(script, style, rng)
     return (style, text) if text else None
 
@@ -51,11 +89,31 @@ def _people(point: Point) -> set[str]:
 
 _ABOUT: list[tuple[tuple[str, ...], Callable[[Point], bool], str]] = [
     (("decisions", "what was decided", "the decisions made"), lambda p: p.decides, "No decisions were made."),
-    (("dates and deadlines", "dates", "deadlines and times", "when things happen"), lambda p: p.has("when"), "No dates were mentioned."),
-    (("money", "costs", "the amounts of money", "prices and costs"), lambda p: any(_is_money(f.text) for f in p.facts), "No amounts of money were mentioned."),
-    (("action items", "next steps", "who has to do what", "tasks and owners"), lambda p: p.action is not None, "No tasks were assigned."),
-    (("problems", "what went wrong", "issues and their causes"), lambda p: p.has("problem"), "No problems were mentioned."),
-    (("numbers", "figures and amounts", "the numbers"), lambda p: any(any(t[0].isdigit() for t in canonical(f.text)) for f in p.facts), "No figures were mentioned."),
+    (
+        ("dates and deadlines", "dates", "deadlines and times", "when things happen"),
+        lambda p: p.has("when"),
+        "No dates were mentioned.",
+    ),
+    (
+        ("money", "costs", "the amounts of money", "prices and costs"),
+        lambda p: any(_is_money(f.text) for f in p.facts),
+        "No amounts of money were mentioned.",
+    ),
+    (
+        ("action items", "next steps", "who has to do what", "tasks and owners"),
+        lambda p: p.action is not None,
+        "No tasks were assigned.",
+    ),
+    (
+        ("problems", "what went wrong", "issues and their causes"),
+        lambda p: p.has("problem"),
+        "No problems were mentioned.",
+    ),
+    (
+        ("numbers", "figures and amounts", "the numbers"),
+        lambda p: any(any(t[0].isdigit() for t in canonical(f.text)) for f in p.facts),
+        "No figures were mentioned.",
+    ),
 ]
 
 
@@ -85,7 +143,7 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
         chosen = [p for p in script.points if wanted(p)]
         if not chosen and rng.random() < 0.7:
             return None
-    style = Style(style=shape, focus=focus)
+    style = _style(style=shape, focus=focus)
     if not chosen:
         return (style, ("- " if shape is SummaryStyle.BULLETS else "") + missing) if missing else None
     chosen = Writer(script, rng).ranked(chosen)[:7]
@@ -96,15 +154,32 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
 
 def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
     shape = shape if shape in _PROSE else SummaryStyle.BULLETS
-    style = Style(style=shape, tone=rng.choice(["formal", "neutral", "friendly", "professional", "casual", "plain", "factual"]), language=rng.choice([None, None, "en"]))
-    text = plain(script, Style(style=shape), rng)
+    style = _style(
+        style=shape,
+        tone=rng.choice(["formal", "neutral", "friendly", "professional", "casual", "plain", "factual"]),
+        language=rng.choice([None, None, "en"]),
+    )
+    text = plain(script, _style(style=shape), rng)
     if text and style.tone in ("friendly", "casual") and shape is not SummaryStyle.BULLETS:
-        text = rng.choice(["Here's the short version: ", "Quick recap: ", "In a nutshell: ", "Here's what you need to know. ", "Just so you know: "]) + text
+        text = (
+            rng.choice(
+                [
+                    "Here's the short version: ",
+                    "Quick recap: ",
+                    "In a nutshell: ",
+                    "Here's what you need to know. ",
+                    "Just so you know: ",
+                ]
+            )
+            + text
+        )
     return (style, text) if text else None
 
 
 def _instructed(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    made = rng.choice([_n_bullets, _n_bullets, _n_bullets, _dates, _decision_first, _one_sentence, _at_most, _questions, _no_gist])(script, rng)
+    made = rng.choice(
+        [_n_bullets, _n_bullets, _n_bullets, _dates, _decision_first, _onesentence, _at_most, _questions, _no_gist]
+    )(script, rng)
     return made
 
 
@@ -113,16 +188,34 @@ def _n_bullets(script: Script, rng: Random) -> Written | None:
     if len(script.points) < n:
         return None
     word = ["two", "three", "four", "five"][n - 2]
-    said = rng.choice(["{} bullets.", "Exactly {} bullet points", "Use {} bullets.", "Keep it to {} points.", "No more than {} bullets, please."])
+    said = rng.choice(
+        [
+            "{} bullets.",
+            "Exactly {} bullet points",
+            "Use {} bullets.",
+            "Keep it to {} points.",
+            "No more than {} bullets, please.",
+        ]
+    )
     said = said.format(word if said[0] != "{" else word.capitalize()) if rng.random() < 0.7 else said.format(n)
     text = Writer(script, rng).bullets(script.points, most=n, gist=False)
-    return (Style(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
+    return (_style(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
 
 
 def _dates(script: Script, rng: Random) -> Written | None:
     if not any(p.has("when") for p in script.points):
         return None
-    style = Style(style=SummaryStyle.PARAGRAPH, instructions=rng.choice(["Mention every date.", "Include all dates and times", "Name every deadline.", "Make sure all dates are in it."]))
+    style = _style(
+        style=SummaryStyle.PARAGRAPH,
+        instructions=rng.choice(
+            [
+                "Mention every date.",
+                "Include all dates and times",
+                "Name every deadline.",
+                "Make sure all dates are in it.",
+            ]
+        ),
+    )
     writer = Writer(script, rng)
     sentences = []
     for p in script.points:
@@ -131,7 +224,7 @@ def _dates(script: Script, rng: Random) -> Written | None:
         if whens and not options:
             return None
         if whens or p.core:
-            sentences.append(_sentence(options[0] if whens else writer.tell(p)))
+            sentences.append(sentence(options[0] if whens else writer.tell(p)))
     return style, " ".join(dict.fromkeys(sentences))
 
 
@@ -141,15 +234,30 @@ def _decision_first(script: Script, rng: Random) -> Written | None:
         return None
     writer = Writer(script, rng)
     rest = [p for p in script.points if not p.decides and p.core]
-    style = Style(style=SummaryStyle.PARAGRAPH, instructions=rng.choice(["Start with the decision.", "Begin with what was decided", "Put the decisions first.", "Decisions first, then the rest."]))
-    return style, " ".join(_sentence(writer.tell(p)) for p in decided + rest)
+    style = _style(
+        style=SummaryStyle.PARAGRAPH,
+        instructions=rng.choice(
+            [
+                "Start with the decision.",
+                "Begin with what was decided",
+                "Put the decisions first.",
+                "Decisions first, then the rest.",
+            ]
+        ),
+    )
+    return style, " ".join(sentence(writer.tell(p)) for p in decided + rest)
 
 
-def _one_sentence(script: Script, rng: Random) -> Written | None:
-    style = Style(style=rng.choice(_PROSE), instructions=rng.choice(["Answer in one sentence.", "One sentence only.", "Just one sentence, please", "A single sentence."]))
+def _onesentence(script: Script, rng: Random) -> Written | None:
+    style = _style(
+        style=rng.choice(_PROSE),
+        instructions=rng.choice(
+            ["Answer in one sentence.", "One sentence only.", "Just one sentence, please", "A single sentence."]
+        ),
+    )
     writer = Writer(script, rng)
     top = writer.ranked(script.points)[0]
-    return style, _sentence(writer.gist() or writer.tell(top)) if rng.random() < 0.3 else _sentence(writer.tell(top))
+    return style, sentence(writer.gist() or writer.tell(top)) if rng.random() < 0.3 else sentence(writer.tell(top))
 
 
 def _at_most(script: Script, rng: Random) -> Written | None:
@@ -157,12 +265,12 @@ def _at_most(script: Script, rng: Random) -> Written | None:
     writer = Writer(script, rng)
     picked: list[str] = []
     for p in writer.ranked(script.points):
-        text = _sentence(writer.tell(p))
+        text = sentence(writer.tell(p))
         if words_in(" ".join([*picked, text])) <= n:
             picked.append(text)
     said = rng.choice(["At most {} words.", "No more than {} words", "Stay under {} words.", "Maximum {} words."])
     bound = n + 1 if "under" in said else n
-    return (Style(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked)) if picked else None
+    return (_style(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked)) if picked else None
 
 
 def _questions(script: Script, rng: Random) -> Written | None:
@@ -171,11 +279,25 @@ def _questions(script: Script, rng: Random) -> Written | None:
     if acts and rng.random() < 0.6:
         said = rng.choice(["End with the next steps.", "Put the actions last", "Finish with who does what."])
         rest = [p for p in script.points if not p.action and p.core]
-        return Style(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(_sentence(writer.tell(p)) for p in rest + acts)
-    said = rng.choice(["Write for someone who missed it.", "It is for my boss.", "For the team chat.", "Use simple words.", "Only facts, no opinions."])
-    return Style(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
+        return _style(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(
+            sentence(writer.tell(p)) for p in rest + acts
+        )
+    said = rng.choice(
+        [
+            "Write for someone who missed it.",
+            "It is for my boss.",
+            "For the team chat.",
+            "Use simple words.",
+            "Only facts, no opinions.",
+        ]
+    )
+    return _style(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
 
 
 def _no_gist(script: Script, rng: Random) -> Written | None:
-    said = rng.choice(["Skip the introduction.", "No introduction, straight to the points", "Leave out greetings and small talk."])
-    return Style(style=SummaryStyle.PARAGRAPH, instructions=said), Writer(script, rng).paragraph(script.points, 90, gist=False)
+    said = rng.choice(
+        ["Skip the introduction.", "No introduction, straight to the points", "Leave out greetings and small talk."]
+    )
+    return _style(style=SummaryStyle.PARAGRAPH, instructions=said), Writer(script, rng).paragraph(
+        script.points, 90, gist=False
+    )

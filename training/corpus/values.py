@@ -1,12 +1,27 @@
-"""Figures as they are said and as Whisper writes them: days, dates, times, money, shares, counts, durations, phone numbers.
-Each maker takes a generator and returns text. Knows nothing about sentences.
+"""Figures as they are said and as Whisper writes them: days, dates, times, money, shares, counts, durations, phone
+numbers. Each maker takes a generator and returns text. Knows nothing about sentences.
 """
 
 from collections.abc import Callable
 from random import Random
 
+from training.spoken import canonical
+
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 SMALL = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
@@ -24,14 +39,38 @@ def month(r: Random) -> str:
 
 def date(r: Random) -> str:
     n, m = r.randint(1, 28), month(r)
-    return r.choice([f"{m} {ordinal(n)}", f"{m} {ordinal(n)}", f"the {ordinal(n)} of {m}", f"{m} {n}", f"the {ordinal(n)}", f"{n} {m}"])
+    return r.choice(
+        [
+            f"{m} {ordinal(n)}",
+            f"{m} {ordinal(n)}",
+            f"the {ordinal(n)} of {m}",
+            f"{m} {n}",
+            f"the {ordinal(n)}",
+            f"{n} {m}",
+        ]
+    )
 
 
 def day(r: Random) -> str:
     """A day that fits after "to", "until", "by" and "for"."""
     d = weekday(r)
-    return r.choice([d, d, d, d, f"next {d}", f"this {d}", f"{d} the {ordinal(r.randint(1, 28))}", f"{d} morning", date(r), date(r), "tomorrow",
-                     "next week", f"the {r.choice(['first', 'second', 'last'])} week of {month(r)}"])  # fmt: skip
+    return r.choice(
+        [
+            d,
+            d,
+            d,
+            d,
+            f"next {d}",
+            f"this {d}",
+            f"{d} the {ordinal(r.randint(1, 28))}",
+            f"{d} morning",
+            date(r),
+            date(r),
+            "tomorrow",
+            "next week",
+            f"the {r.choice(['first', 'second', 'last'])} week of {month(r)}",
+        ]
+    )
 
 
 def time(r: Random) -> str:
@@ -39,8 +78,10 @@ def time(r: Random) -> str:
     half = "a.m." if 7 <= h < 12 else "p.m."
     minute = r.choice([0, 0, 15, 30, 30, 45, 10, 20, 40, 50, 5])
     if minute == 0:
-        return r.choice([f"{h} {half}", f"{h} o'clock", f"{h} o'clock", f"{h} {half}", "noon" if h == 12 else f"{h}:00 {half}"])
-    word = (SMALL[h - 2] if 2 <= h <= 10 else {1: "one", 11: "eleven", 12: "twelve"}[h])
+        return r.choice(
+            [f"{h} {half}", f"{h} o'clock", f"{h} o'clock", f"{h} {half}", "noon" if h == 12 else f"{h}:00 {half}"]
+        )
+    word = SMALL[h - 2] if 2 <= h <= 10 else {1: "one", 11: "eleven", 12: "twelve"}[h]
     if minute == 30 and r.random() < 0.3:
         return f"half past {word}"
     if minute in (15, 45) and r.random() < 0.25:
@@ -48,37 +89,111 @@ def time(r: Random) -> str:
     return r.choice([f"{h}:{minute:02d} {half}", f"{h}:{minute:02d}", f"{h}:{minute:02d}"])
 
 
+def later(r: Random, text: str) -> str:
+    """A time some minutes or a few hours after another, in figures."""
+    figures = next((t for t in canonical(text) if t[0].isdigit()), "9")
+    hour, _, minute = figures.partition(":")
+    total = int(hour) * 60 + int(minute or 0) + r.choice([10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180])
+    hour24 = total // 60 + (12 if "p.m." in text and int(hour) < 12 else 0)
+    shown = f"{(total // 60 - 1) % 12 + 1}:{total % 60:02d}"
+    return f"{shown} {'p.m.' if hour24 % 24 >= 12 else 'a.m.'}" if ".m." in text else shown
+
+
 def when(r: Random) -> str:
     """A time with its preposition."""
     d = weekday(r)
-    return r.choice([f"on {d}", f"on {d}", f"on {d} at {time(r)}", f"on {d} at {time(r)}", f"next {d}", f"on {date(r)}", f"on {date(r)} at {time(r)}",
-                     f"tomorrow at {time(r)}", f"{d} morning", f"on {d} afternoon", f"this {d} at {time(r)}", "next week"])  # fmt: skip
+    return r.choice(
+        [
+            f"on {d}",
+            f"on {d}",
+            f"on {d} at {time(r)}",
+            f"on {d} at {time(r)}",
+            f"next {d}",
+            f"on {date(r)}",
+            f"on {date(r)} at {time(r)}",
+            f"tomorrow at {time(r)}",
+            f"{d} morning",
+            f"on {d} afternoon",
+            f"this {d} at {time(r)}",
+            "next week",
+        ]
+    )
 
 
 def due(r: Random) -> str:
     """A deadline with its preposition."""
     d = weekday(r)
-    return r.choice([f"by {d}", f"by {d}", f"by {d}", f"by next {d}", f"by {date(r)}", f"before {d}", f"by the end of {d}", "by the end of the week",
-                     "by the end of the month", f"by {time(r)} on {d}", "by tomorrow morning", "this afternoon", f"on {d}", f"by {d} at the latest",
-                     f"before the end of {month(r)}", "by the end of today", f"no later than {d}", f"by {date(r)}"])  # fmt: skip
+    return r.choice(
+        [
+            f"by {d}",
+            f"by {d}",
+            f"by {d}",
+            f"by next {d}",
+            f"by {date(r)}",
+            f"before {d}",
+            f"by the end of {d}",
+            "by the end of the week",
+            "by the end of the month",
+            f"by {time(r)} on {d}",
+            "by tomorrow morning",
+            "this afternoon",
+            f"on {d}",
+            f"by {d} at the latest",
+            f"before the end of {month(r)}",
+            "by the end of today",
+            f"no later than {d}",
+            f"by {date(r)}",
+        ]
+    )
 
 
 def past(r: Random) -> str:
-    return r.choice([f"last {weekday(r)}", "yesterday", "this morning", "last night", f"on {weekday(r)}", f"at {time(r)}", f"around {time(r)}", "last week",
-                     f"on {weekday(r)} night", f"{SMALL[r.randrange(7)]} days ago", f"on {date(r)}"])  # fmt: skip
+    return r.choice(
+        [
+            f"last {weekday(r)}",
+            "yesterday",
+            "this morning",
+            "last night",
+            f"on {weekday(r)}",
+            f"at {time(r)}",
+            f"around {time(r)}",
+            "last week",
+            f"on {weekday(r)} night",
+            f"{SMALL[r.randrange(7)]} days ago",
+            f"on {date(r)}",
+        ]
+    )
 
 
 def period(r: Random) -> str:
-    return r.choice(["this week", "last month", "this quarter", f"in {month(r)}", "this year", "last year", "over the summer", "since January", "last quarter",
-                     "this season", "over the weekend", "in the first half"])  # fmt: skip
+    return r.choice(
+        [
+            "this week",
+            "last month",
+            "this quarter",
+            f"in {month(r)}",
+            "this year",
+            "last year",
+            "over the summer",
+            "since January",
+            "last quarter",
+            "this season",
+            "over the weekend",
+            "in the first half",
+        ]
+    )
 
 
 def _cash(r: Random, n: int) -> str:
-    return r.choice([f"${n:,}", f"${n:,}", f"${n:,}", f"${n:,}", f"{n:,} dollars", f"£{n:,}", f"{n:,} euros", f"{n:,} pounds"])
+    return r.choice(
+        [f"${n:,}", f"${n:,}", f"${n:,}", f"${n:,}", f"{n:,} dollars", f"£{n:,}", f"{n:,} euros", f"{n:,} pounds"]
+    )
 
 
 def money(r: Random) -> str:
-    scale = r.choice([(15, 99, 1), (100, 990, 10), (100, 990, 5), (1000, 9900, 100), (1000, 9900, 50), (10000, 95000, 500)])
+    scale = r.choice(
+        [(15, 99, 1), (100, 990, 10), (100, 990, 5), (1000, 9900, 100), (1000, 9900, 50), (10000, 95000, 500)]
+    )
     return _cash(r, r.randrange(*scale))
 
 
@@ -102,7 +217,15 @@ def few(r: Random) -> str:
 
 
 def count(r: Random) -> str:
-    return r.choice([str(r.randint(11, 60)), str(r.randint(11, 400)), f"{r.randrange(60, 2500, 10):,}", SMALL[r.randrange(1, 9)], str(r.randint(12, 90))])
+    return r.choice(
+        [
+            str(r.randint(11, 60)),
+            str(r.randint(11, 400)),
+            f"{r.randrange(60, 2500, 10):,}",
+            SMALL[r.randrange(1, 9)],
+            str(r.randint(12, 90)),
+        ]
+    )
 
 
 def many(r: Random) -> str:
@@ -112,25 +235,72 @@ def many(r: Random) -> str:
 def span(r: Random) -> str:
     """A duration."""
     n = r.choice(SMALL[:7])
-    return r.choice([f"{n} days", f"{n} weeks", f"{n} hours", f"{r.choice([15, 20, 25, 30, 40, 45, 90])} minutes", "an hour and a half", "half an hour",
-                     "a week", f"{n} months", f"{r.randint(11, 21)} days", f"{n} weeks", "a couple of days", f"{n} and a half hours"])  # fmt: skip
+    return r.choice(
+        [
+            f"{n} days",
+            f"{n} weeks",
+            f"{n} hours",
+            f"{r.choice([15, 20, 25, 30, 40, 45, 90])} minutes",
+            "an hour and a half",
+            "half an hour",
+            "a week",
+            f"{n} months",
+            f"{r.randint(11, 21)} days",
+            f"{n} weeks",
+            "a couple of days",
+            f"{n} and a half hours",
+        ]
+    )
 
 
 def minutes(r: Random) -> str:
-    return r.choice([f"{r.choice([11, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 70, 90])} minutes", f"{r.choice(SMALL[:5])} hours", "half an hour", "an hour and a half"])
+    return r.choice(
+        [
+            f"{r.choice([11, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 70, 90])} minutes",
+            f"{r.choice(SMALL[:5])} hours",
+            "half an hour",
+            "an hour and a half",
+        ]
+    )
 
 
 def phone(r: Random) -> str:
-    return r.choice([f"555-{r.randint(1000, 9999)}", f"{r.randint(201, 989)}-555-{r.randint(1000, 9999)}", f"extension {r.randint(11, 499)}"])
+    return r.choice(
+        [
+            f"555-{r.randint(1000, 9999)}",
+            f"{r.randint(201, 989)}-555-{r.randint(1000, 9999)}",
+            f"extension {r.randint(11, 499)}",
+        ]
+    )
 
 
 def code(r: Random) -> str:
-    return r.choice([f"{r.randint(1000, 99999)}", f"{r.choice('ABCDEHKMPRT')}{r.randint(100, 999)}", f"{r.randint(10, 99)}-{r.randint(100, 999)}"])
+    return r.choice(
+        [
+            f"{r.randint(1000, 99999)}",
+            f"{r.choice('ABCDEHKMPRT')}{r.randint(100, 999)}",
+            f"{r.randint(10, 99)}-{r.randint(100, 999)}",
+        ]
+    )
 
 
 def room(r: Random) -> str:
-    return r.choice([f"room {r.randint(2, 40)}", f"room {r.choice('ABCD')}{r.randint(1, 9)}", "the main hall", "the library", "the canteen", "the small meeting room",
-                     f"room {r.randint(101, 420)}", "the conference room", "the back office", "the gym", "the community centre", "the studio upstairs"])  # fmt: skip
+    return r.choice(
+        [
+            f"room {r.randint(2, 40)}",
+            f"room {r.choice('ABCD')}{r.randint(1, 9)}",
+            "the main hall",
+            "the library",
+            "the canteen",
+            "the small meeting room",
+            f"room {r.randint(101, 420)}",
+            "the conference room",
+            "the back office",
+            "the gym",
+            "the community centre",
+            "the studio upstairs",
+        ]
+    )
 
 
 def age(r: Random) -> str:
@@ -138,9 +308,28 @@ def age(r: Random) -> str:
 
 
 VALUES: dict[str, Callable[[Random], str]] = {
-    "weekday": weekday, "month": month, "date": date, "day": day, "time": time, "when": when, "due": due, "past": past, "period": period,
-    "money": money, "big": big, "cash": small_money, "pct": pct, "few": few, "count": count, "many": many, "span": span, "minutes": minutes,
-    "phone": phone, "code": code, "room": room, "age": age,
-}  # fmt: skip
+    "weekday": weekday,
+    "month": month,
+    "date": date,
+    "day": day,
+    "time": time,
+    "when": when,
+    "due": due,
+    "past": past,
+    "period": period,
+    "money": money,
+    "big": big,
+    "cash": small_money,
+    "pct": pct,
+    "few": few,
+    "count": count,
+    "many": many,
+    "span": span,
+    "minutes": minutes,
+    "phone": phone,
+    "code": code,
+    "room": room,
+    "age": age,
+}
 # Values a speaker may misspeak and put right at once.
 CORRECTABLE = frozenset({"weekday", "date", "day", "time", "money", "big", "pct", "few", "count", "room", "month"})

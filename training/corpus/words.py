@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Word lists for slots that belong to one register: symptoms, drugs, defects, claims, goods … Knows nothing about sentences."""
 
 from training.corpus.pools import REMEDIES, SYMPTOMS
@@ -30,6 +31,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sky": _list("rain; snow; sunshine; fog; strong wind; clouds and sun; heavy showers; frost; thunderstorms; drizzle"),
     "utility": _list("water; power; heating; internet; hot water; gas"),
     "cause": _list("a signal failed; a tree fell on the line; a train ahead broke down; the crew is late; engineering works took longer; it snowed heavily; staff are on strike; a door is stuck; the track is flooded; there was an accident; someone was taken ill; the wind is too strong; a switch froze; a lorry hit a bridge"),
+    "ground": _list("rising costs; weak demand; high energy prices; a lack of skilled staff; new rules; a poor harvest; falling sales; delays abroad; a strong currency; storm damage; a cyber attack; a strike at the port"),
     "severity": _list("Minor; Serious; Moderate; Urgent; Cosmetic only; Safety relevant"),
     "good": _list("bread; two bottles of wine; charcoal; milk; batteries; the blue tent; candles; napkins; cheese; a cake; apples; paper plates; sunscreen; the board games; olive oil; a folding table; light bulbs; dog food; flour; stamps; wrapping paper; the cool box; coffee; printer ink; lemons; a salad; blankets; rice; tape; the speakers; tomatoes; soap"),
     "event": _list("summer fair; blood drive; book sale; open day; swimming gala; charity run; science fair; parents' evening; harvest supper; fire drill; film night; spring concert; chess tournament; repair café; flu clinic; street party; career day; bake sale; bike check; choir rehearsal; talent show; recycling day; quiz night; flea market; first aid course; carol evening"),

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Family and friends plan: who comes when, who brings what, what it costs, what was settled."""
 
 from training.corpus.compose import Register

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Hand-over: nursing, plant or shift; patients, machines and what the next shift must do."""
 
 from training.corpus.compose import Register

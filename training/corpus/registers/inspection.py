@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Site-inspection dictation: one inspector walks and dictates findings, measurements, deadlines."""
 
 from training.corpus.compose import Register

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Lecture: one speaker explains; findings, dates and names from invented history and science, and some course business."""
 
 from training.corpus.compose import Register
@@ -10,7 +11,7 @@ _IDEA = Matter(
 )  # fmt: skip
 _STUDY = Matter(
     "finding",
-    say=("In {year}, {person} (followed|studied|tested|measured) {many} {subjects} (for {span}|) and (found|saw|showed) that {metric2} (rose|fell|changed) by {pct}.", "(One|A) (famous|well-known|nice) (experiment|study) (was done|comes from) (in|from) {place}(:|, where) {person} (compared|watched) {many} {subjects}, and (about|roughly|only) {pct} (of them |)(changed|responded|improved).", "(Think of|Take) the work of {person}(, around {year}|): (about|some|roughly) {many} {subjects}, (and|with) an effect of {pct}."),
+    say=("In {year}, {person} (followed|studied|tested|measured) {many} {subjects} (for {span}|) and (found|saw|showed) (a change|an effect|a difference) of {pct}.", "(One|A) (famous|well-known|nice) (experiment|study) (was done|comes from) (in|from) {place}(:|, where) {person} (compared|watched) {many} {subjects}, and (about|roughly|only) {pct} (of them |)(changed|responded|improved).", "(Think of|Take) the work of {person}(, around {year}|): (about|some|roughly) {many} {subjects}, (and|with) an effect of {pct}."),
     tell=("In {year}, {person} studied {many} {subjects} and found a change of {pct}.", "{Person} studied {many} {subjects} and found that about {pct} responded.", "Work by {person} on {many} {subjects} showed an effect of {pct}."), brief=("{Person}: {many} {subjects}, {pct}", "{Person}, {year}: {pct} effect"), head=("{Person} and the {many} {subjects}",), facts=("who:person!", "amount:many", "amount:pct!", "when:year"), weight=1.3,
 )  # fmt: skip
 _HISTORY = Matter(

@@ -1,7 +1,22 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Project meeting: two to five people, several topics, digressions, corrections, things rejected on the way to a decision."""
 
 from training.corpus.compose import Register
-from training.corpus.matters import ACTION, CHANGE, COST, DECISION, DELAY, DONE, FAULT, MEET, OPEN, STAFF, SUPPLY, THIRD, UPDATES
+from training.corpus.matters import (
+    ACTION,
+    CHANGE,
+    COST,
+    DECISION,
+    DELAY,
+    DONE,
+    FAULT,
+    MEET,
+    OPEN,
+    STAFF,
+    SUPPLY,
+    THIRD,
+    UPDATES,
+)
 from training.corpus.script import Matter
 
 _PROPOSAL = Matter(

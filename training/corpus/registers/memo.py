@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Personal memo: somebody speaks to themselves: tasks, ideas, things to buy and to remember."""
 
 from training.corpus.compose import Register

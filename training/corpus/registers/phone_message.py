@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """A message taken for somebody else: who called, what they want, what to do."""
 
 from training.corpus.compose import Register

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Podcast talk: one or two hosts, loosely around a subject, with a few hard facts, a recommendation and a notice."""
 
 from training.corpus.compose import Register

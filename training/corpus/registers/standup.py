@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Stand-up: a few people, each says what is done, what is next, what is in the way."""
 
 from training.corpus.compose import Register

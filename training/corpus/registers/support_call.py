@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Support call: a customer with a problem, an agent with a remedy."""
 
 from training.corpus.compose import Register
@@ -15,12 +16,12 @@ _TRY = Matter(
     tell=("To {remedy} did not help, but to {remedy2} solved it.", "The agent had the customer {remedy}, then {remedy2}.", "The customer was asked to {remedy}."), brief=("Tried: {remedy}, then {remedy2}", "Tried: {remedy}"), facts=("what:remedy", "result:remedy2"), weight=1.0,
 )  # fmt: skip
 _REMEDY = Matter(
-    "remedy", decides=True,
+    "remedy", decides=True, once=True,
     say=("(I'll|I can|What I'll do is) send (you |)a (new one|replacement), (it|that) (will|should) (arrive|be there) {due}.// (Great|Perfect|Okay)( and the old one? Do I send it back?// Yes, please, within {few} weeks.|.)", "(I'm going to|I'll|We'll) refund (you |)(the |){money}(, you'll see it in {few} days|, it takes {few} working days).// (Thank you|Oh good|Fine).", "(Would you like|Do you want) a refund or a (new one|replacement)?// (A refund|I'd rather have a refund|The refund), please.// (Okay|Done), that's {money} back on your (card|account)( within {few} days|).", "(I'll|Let me) book (you |)a technician {when}(, is that okay|)?// (Can it be|Any chance of) (later|earlier)?// (I have|There's) {day} at {time}.// (Perfect|Yes), (that one|I'll take it)."),
     tell=("The agent will send a replacement {due}.", "The customer gets a refund of {money}.", "The customer gets a refund of {money} within {few} days.", "A replacement arrives {due}; the old one goes back within {few} weeks.", "A technician visit was booked for {day} at {time}.", "A technician will come {day} at {time}."), brief=("Refund of {money}", "Replacement {due}", "Technician: {day} at {time}"), head=("Customer gets {money} refund", "Replacement sent {due}", "Technician booked for {day}"), facts=("decision:money!", "when:due!", "when:day!", "when:time!", "amount:few"), weight=2.0,
 )  # fmt: skip
 _CONTACT = Matter(
-    "contact",
+    "contact", once=True,
     say=("(And your name|Who am I speaking to|May I have your name)?// {Person}.// (Thank you|Thanks), (and a number|a number where we can reach you)?// {Phone}.", "(If|In case) (it happens again|there's trouble), (call|use) {phone} and (ask for|quote) {code}.", "(My name|I) is {person}, (by the way|for your notes), (number|phone) {phone}."),
     tell=("The customer is {person}, reachable at {phone}.", "If it happens again, the customer should call {phone} and mention {code}."), brief=("Customer: {person}, {phone}", "Call {phone}, reference {code}"), facts=("who:person!", "amount:phone", "amount:code"), weight=1.0,
 )  # fmt: skip

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
 """Voicemail: one speaker, who calls and why, what is wanted back."""
 
 from training.corpus.compose import Register
@@ -5,7 +6,7 @@ from training.corpus.matters import COST, DELAY, FAULT, SELF_TASK, THIRD
 from training.corpus.script import Matter
 
 _MOVE = Matter(
-    "move",
+    "move", once=True,
     say=(
         "(I'm calling|I wanted to call|Just calling) about (your|our|the) appointment {when}. (I'm afraid|Unfortunately|Sorry, but) (we have to|I need to|I have to) move it (because {reason}|)( —|,) would {day} at {time} (work|be okay|suit you)?", "(Listen,|So,|) (our|the) meeting {when} (doesn't|does not|won't) work for me (after all|any more|), {reason}. Could we (do|make it|meet) {day} at {time} instead?",
         "Your (appointment|booking|slot) (was|is down) for {when}, but {reason}, so (I'd like to|we'd like to|can we) (offer you|suggest|switch to) {day} at {time}.", "(I can't|I can not|I won't be able to) make it {when}, (sorry about that|I'm really sorry), {reason}. How about {day}, (say|around|maybe) {time}?",
@@ -14,7 +15,7 @@ _MOVE = Matter(
     brief=("New time: {day} at {time}, not {when}", "New time suggested: {day} at {time}"), head=("{Self} asks to move appointment to {day}",), facts=("when:day!", "when:time!", "when:when", "reason:reason"), weight=1.4,
 )  # fmt: skip
 _BACK = Matter(
-    "callback",
+    "callback", once=True,
     say=(
         "(Please|Could you|Can you) (call|ring|phone) me back (on|at) {phone}(, I'm (here|around|in) until {time}|, any time before {time}|)( {weekday}|).", "(My|The) number is {phone}(, again, that's {phone}|), (and I'm|I'm) (reachable|available|free) (until|till) {time}.",
         "(You can|You'll) reach me (on|at) {phone}(, (ideally|best) before {time}|).", "(Give|Please give) me a (call|ring) (on|at) {phone} (when you get this|when you have a minute|as soon as you can)( please|).",
@@ -31,13 +32,13 @@ _ASK = Matter(
 _ASK_TO = Matter("ask", _ASK.say, ("{Self} asks {to} to {act} {due}.", "{To} is asked to {act} {due}.", "{Self} would like {to} to {act} {due}.", "{To} should {act} {due}, because {reason}."), ("action:act!", "when:due!", "reason:reason"),
                  ("{To} to {act} {due}", "{Act} {due}"), ("{To} asked to {act} {due}",), ("to", "act", "due"), weight=2.2)  # fmt: skip
 _READY = Matter(
-    "ready",
+    "ready", once=True,
     say=("Your (order|parcel|repair|prescription|key) is ready (to collect|for pick-up|at the desk)( from {day}|)(, and (it comes to|the bill is|you owe us) {cash}|). (We're|We are) open (until|till) {time}.", "(It's|This is) about {thing}. It's (ready|finished|here), (you can|please) (pick it up|come by) {when}(, and there's {cash} left to pay|)."),
     tell=("The order is ready for collection, and the place is open until {time}.", "The order is ready and comes to {cash}; closing time is {time}.", "{Thing} is ready to be picked up {when}.", "{Thing} can be picked up {when}, with {cash} to pay."), brief=("Ready for pick-up; open until {time}", "{Thing} ready to pick up {when}"),
     head=("{Thing} ready for pick-up",), facts=("what:thing!", "when:when!", "amount:cash!", "when:time!"), weight=0.7,
 )  # fmt: skip
 _ARRIVE = Matter(
-    "arrive",
+    "arrive", once=True,
     say=("I('ll| will) be (there|with you|at {spot}) {when}(, probably a bit later because {reason}|).", "(My|The) (train|flight|bus) (gets in|arrives|lands) {when}(, so (don't wait for dinner|you don't need to pick me up|I'll take a taxi)|).", "I'm running (late|behind), {reason}, I'll be (about|) {minutes} late(, so start without me|)."),
     tell=("{Self} will arrive {when}.", "{Self} will be {minutes} late because {reason}.", "{Self} will be there {when}."), brief=("{Self} arrives {when}", "{Self} {minutes} late"), head=("{Self} arrives {when}",), facts=("when:when!", "amount:minutes!", "reason:reason"), weight=0.7,
 )  # fmt: skip
