@@ -134,7 +134,7 @@ def broken_files() -> dict[str, tuple[bytes, int, str]]:
         "wav header of an empty file": (sound(np.zeros(0, np.float32)), 422, "empty_audio"),
         "flac magic only": (b"fLaC", 422, "undecodable_audio"),
         "riff magic only": (b"RIFF\xff\xff\xff\xffWAVE", 422, "undecodable_audio"),
-        "9 channels": (channels_wav(9), 422, "too_many_channels"),
+        "8 channels": (channels_wav(8), 422, "too_many_channels"),
         "655,350 Hz": (rate_wav(655_350), 422, "unsupported_sample_rate"),
         "1 Hz": (rate_wav(1), 422, "unsupported_sample_rate"),
         "NaN samples": (nan_wav(), 422, "non_finite_samples"),

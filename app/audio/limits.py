@@ -27,7 +27,7 @@ class DecodeLimits:
     max_seconds: float = 4 * 3600.0
     max_samples: int = 3_000_000_000
     max_source_rate: int = 384_000
-    max_channels: int = 8
+    max_channels: int = 6
     max_missing_seconds: float = 0.5
     setting_names: Mapping[str, str] = field(default_factory=dict)
 
