@@ -16,6 +16,7 @@ import pytest
 from app.__main__ import main
 from app.settings import env_example
 from tests.app.site import PATH
+from tests.app.test_main import register
 from tests.audio_files import speech_wav
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,6 @@ def test_settings_prints_the_example_file(capsys: pytest.CaptureFixture[str]) ->
 def test_models_lists_the_registry(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from tests.app.test_main import register
-
     register(tmp_path, "hears", "2", 0.625)
     register(tmp_path, "two-steps", "1", None)
     monkeypatch.setenv("SPEECHSUM_MODEL_REPO", str(tmp_path))
@@ -106,3 +105,15 @@ def test_a_service_killed_in_the_middle_of_a_request_comes_back() -> None:
     with served(port) as (_, url):
         assert httpx.post(url, files={"file": speech_wav()}, timeout=30).status_code == 200
     assert time.monotonic() - began < 60
+
+
+def test_a_model_that_cannot_be_built_ends_the_service_with_an_error(tmp_path: Path) -> None:
+    register(tmp_path / "registry", "hears", "1", 0.5, parts={"no-such-part": "0" * 64})
+    settings = {"SPEECHSUM_MODEL_REPO": str(tmp_path / "registry"), "SPEECHSUM_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "hears@1 could not be started" in ended.stderr
+    assert "curl" not in ended.stdout

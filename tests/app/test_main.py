@@ -16,7 +16,14 @@ from model_repo.registry import RegistryError, UnknownModel
 from tests.app.site import WaveDecoder, settings_for
 
 
-def register(root: Path, name: str, version: str, score: float | None, prompt_format: int = PROMPT_FORMAT) -> Manifest:
+def register(
+    root: Path,
+    name: str,
+    version: str,
+    score: float | None,
+    prompt_format: int = PROMPT_FORMAT,
+    parts: dict[str, str] | None = None,
+) -> Manifest:
     manifest = Manifest(
         name=name,
         version=version,
@@ -28,7 +35,7 @@ def register(root: Path, name: str, version: str, score: float | None, prompt_fo
         context_tokens=1000,
         audio=AudioLimits(max_seconds=45),
         stage="sft",
-        parts={},
+        parts=parts or {},
         weights={},
         figures=None if score is None else Figures(score=score, command="make", result="results.json"),
     )
