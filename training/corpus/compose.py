@@ -207,9 +207,10 @@ def compose(register: Register, rng: Random, split: Split, words: int) -> Script
             break
         due = talk.words >= opened + len(points) * (words - opened) / room
         if len(points) < room and (due or gen.chance(0.15)):
-            options = [
-                m for m in suited if m.name != last and not (m.once and any(p.matter == m.name for p in points))
-            ] or suited
+            options = [m for m in suited if m.name != last and not (m.once and any(p.matter == m.name for p in points))]
+            if not (queue or options):
+                room = len(points)  # all that happens once has happened
+                continue
             matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
             last = matter.name
             if register.apart and points:

@@ -30,7 +30,7 @@ _BRIDGES = [
 ]
 
 _PROPER = re.compile(
-    r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|(?!From |On |At |In |By |The |And |To |With |For |Is |Are |Does |Has |Can |Did |Will |Who |A |So |Then |If |What |Could |Would )[A-Z][\w']+ [A-Z]"  # noqa: E501
+    r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|(?!From |On |At |In |By |The |And |To |With |For |Is |Are |Does |Has |Can |Did |Will |Who |A |So |Hi |Hello |Hey |Then |If |What |Could |Would )[A-Z][\w']+ [A-Z]"  # noqa: E501
 )
 
 _BEFORE = {"time2": "time", "time3": "time2"}  # said in the order in which they happen
@@ -156,7 +156,9 @@ class Gen:
             case "spot":
                 return r.choice(d.places)
             case "win" | "lose":
-                pair = list(r.choice(d.choices))
+                fresh = [c for c in d.choices if not set(c) & self.seen] or list(d.choices)
+                pair = list(r.choice(fresh))
+                self.seen.update(pair)
                 r.shuffle(pair)
                 local["win"], local["lose"] = pair
                 return local[kind]

@@ -109,9 +109,9 @@ CHANGE = Matter(
 )  # fmt: skip
 STAFF = Matter(
     "staff",
-    say=("{Person} (is joining|will join|joins) (us|the team) {when}(, from {org}|), (and will|to) look after {topic}.", "{First} is (away|off|on leave|out) (until|till) {day}(, so|; meanwhile) {who} (is covering|will cover|covers|steps in).", "{Person3} is (leaving|moving on|retiring) {when3}, and {who} (will take over|takes over|is taking over) {topic}.", "{Who} is (now|from now on) (the contact|responsible|in charge) for {topic}, (not|instead of) {first}."),
-    tell=("{Person} joins {when} to look after {topic}.", "{Person} from {org} joins {when}.", "{First} is away until {day} and {who} covers.", "{Person3} leaves {when3}, and {who} takes over {topic}.", "{Who} is now responsible for {topic} instead of {first}."),
-    brief=("{Person}: {when}, {topic}", "{First} away until {day}; {who} covers", "{Who} now responsible for {topic}"), facts=("who:person!", "who:person3!", "who:who!", "who:first!", "when:when", "when:when3", "when:day", "what:topic"), weight=0.7,
+    say=("{Person} (is joining|will join|joins) (us|the team) {when}(, from {org}|), (and will|to) look after {topic}.", "{First} is (away|off|on leave|out) (until|till) {day}(, so|; meanwhile) {who} (is covering|will cover|covers|steps in).", "{Person3} is (leaving|moving on|retiring) {when3}, and {who} (will take over|takes over|is taking over) {topic}.", "{Who} is (now|from now on) (the contact|responsible|in charge) for {topic4}, (not|instead of) {first}."),
+    tell=("{Person} joins {when} to look after {topic}.", "{Person} from {org} joins {when}.", "{First} is away until {day} and {who} covers.", "{Person3} leaves {when3}, and {who} takes over {topic}.", "{Who} is now responsible for {topic4} instead of {first}."),
+    brief=("{Person}: {when}, {topic}", "{First} away until {day}; {who} covers", "{Who} now responsible for {topic4}"), facts=("who:person!", "who:person3!", "who:who!", "who:first!", "when:when", "when:when3", "when:day", "what:topic", "what:topic4"), weight=0.7,
 )  # fmt: skip
 DONE = Matter(
     "done",

@@ -7,7 +7,7 @@ from training.corpus.script import Matter
 
 _WANTS = Matter(
     "wants",
-    say=("(They|The caller) (want|wants|asked) you to {act} {due}(, because {reason}|).", "(You're|You are) (supposed|asked) to {act} {due}.", "{Caller} (asked|asks|wondered) (if|whether) you could {act} {due}(, {reason}|).", "Could you {act} {due}? That's what {caller} (needs|wanted|asked for).", "{Caller} (was very clear|insisted|said twice) that (somebody|someone|you) (has to|must) {act} {due}."),
+    say=("The caller (wants|asked|would like) you to {act} {due}(, because {reason}|).", "(You're|You are) (supposed|asked) to {act} {due}.", "{Caller} (asked|asks|wondered) (if|whether) you could {act} {due}(, {reason}|).", "Could you {act} {due}? That's what {caller} (needs|wanted|asked for).", "{Caller} (was very clear|insisted|said twice) that (somebody|someone|you) (has to|must) {act} {due}."),
     tell=("{Caller} wants {to} to {act} {due}.", "{To} is asked to {act} {due}.", "{Caller} asked {to} to {act} {due} because {reason}."), brief=("{To} to {act} {due}",), head=("{To} asked to {act} {due}",), facts=("action:act!", "when:due!", "reason:reason"), act=("to", "act", "due"), weight=2.5,
 )  # fmt: skip
 _AVAILABLE = Matter(

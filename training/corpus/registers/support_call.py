@@ -22,7 +22,7 @@ _REMEDY = Matter(
 )  # fmt: skip
 _CONTACT = Matter(
     "contact", once=True,
-    say=("(And your name|Who am I speaking to|May I have your name)?// {Person}.// (Thank you|Thanks), (and a number|a number where we can reach you)?// {Phone}.", "(If|In case) (it happens again|there's trouble), (call|use) {phone} and (ask for|quote) {code}.", "(My name|I) is {person}, (by the way|for your notes), (number|phone) {phone}."),
+    say=("(And your name|Who am I speaking to|May I have your name)?// {Person}.// (Thank you|Thanks), (and a number|a number where we can reach you)?// {Phone}.", "(If|In case) (it happens again|there's trouble), (call|use) {phone} and (ask for|quote) {code}.", "(My name is|It's) {person}, (by the way|for your notes), (number|phone) {phone}."),
     tell=("The customer is {person}, reachable at {phone}.", "If it happens again, the customer should call {phone} and mention {code}."), brief=("Customer: {person}, {phone}", "Call {phone}, reference {code}"), facts=("who:person!", "amount:phone", "amount:code"), weight=1.0,
 )  # fmt: skip
 REGISTER = Register(
