@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, env_example, fields, setting_name, unknown_variables
+from app.settings import LimitSettings, Settings, env_example, fields, setting_name, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +44,7 @@ def test_the_environment_is_read_by_section(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.port, settings.limits.upload_bytes) == (9000, 123)
     assert [key.get_secret_value() for key in settings.auth.keys] == ["one", "two"]
     assert settings.engine.enforce_eager is False
-    assert settings.limits.channels == 8
+    assert settings.limits.channels == LimitSettings().channels
 
 
 @pytest.mark.parametrize(
