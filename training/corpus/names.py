@@ -74,7 +74,12 @@ def firsts(split: Split) -> tuple[str, ...]:
 def surnames(split: Split) -> tuple[str, ...]:
     """Surnames of a split; half of them built, so that names no list holds are met too."""
     first = set(FIRST)
-    built = [a + b for a in _ONSET for b in ("son", "ley", "man", "well", "er", "ard", "ova", "ini", "wick", "ic") if len(a) > 2]
+    built = [
+        a + b
+        for a in _ONSET
+        for b in ("son", "ley", "man", "well", "er", "ard", "ova", "ini", "wick", "ic")
+        if len(a) > 2
+    ]
     chosen = [n for n in built if crc32(n.encode()) % 4 == 0]
     return tuple(n for n in LAST + chosen if n not in first and split_of(n) == split)
 

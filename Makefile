@@ -1,0 +1,64 @@
+# Two commands: `make serve` runs the service, `make test` checks everything. Both do their own set-up; both are quick the second time.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+MODEL ?=
+DEVICE ?= $(shell if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then echo gpu; else echo cpu; fi)
+LOCK = requirements/$(DEVICE).txt
+STAMP = $(VENV)/.installed-$(DEVICE)
+# uv does not read pip's configuration: pass on where pip is told to look for wheels.
+FIND_LINKS = $(foreach place,$(PIP_FIND_LINKS),--find-links $(place))
+UV = $(BIN)/uv
+ifeq ($(DEVICE),cpu)
+TORCH = $(if $(PIP_FIND_LINKS),,--torch-backend cpu)
+endif
+
+.PHONY: serve test test-slow env check lint types format lock models clean help
+
+serve: env  ## set up, assemble the default checkpoint and run the service
+	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL))
+
+test: env system check  ## the whole check: lint, types, tests
+	@$(BIN)/python -m pytest
+
+test-slow: env system  ## the heavier checks (marker `slow`)
+	@$(BIN)/python -m pytest -m slow
+
+check: lint types
+
+lint:
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types:
+	@$(BIN)/mypy
+
+format:  ## put the code into shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+env: $(STAMP)  ## the virtual environment alone
+
+$(STAMP): $(LOCK) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet uv
+	@echo "installing $(LOCK) into $(VENV)"
+	@$(UV) pip install --quiet --python $(BIN)/python $(FIND_LINKS) $(TORCH) -r $(LOCK)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: system
+system:  ## Debian packages the tests use (speech to post, a real Prometheus); installs what is missing where it may
+	@deploy/system-packages.sh
+
+models: env  ## fetch, verify and assemble every checkpoint of the registry
+	@$(BIN)/python -m model_repo.assemble
+
+lock:  ## resolve the requirement locks again
+	@deploy/lock.sh $(UV)
+
+clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -1,0 +1,29 @@
+"""`speechsum-train`: the pipeline's one command line. `speechsum-train COMMAND --help` says what each stage takes."""
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "align": "teach the encoder to say words the language model reads (before sft)",
+    "sft": "supervised fine-tuning, of the model that hears or of its text twin",
+    "export": "put what was trained into the registry, load-checked in vLLM",
+    "evaluate": "post recordings to a running service and count the known facts in its summaries",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Modules are imported when asked for, so that `--help` is quick."""
+    parser = argparse.ArgumentParser(prog="speechsum-train", description="Train the checkpoints that speechsum serves.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    arguments = sys.argv[1:] if argv is None else argv
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name in arguments[:1]:
+            importlib.import_module(f"training.{name}").add_arguments(command)
+    options = parser.parse_args(arguments)
+    return int(importlib.import_module(f"training.{options.command}").run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and for its text twin.
+
+    speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start adapter.safetensors …]
+    speechsum-train sft --base llama --data var/data/text.jsonl --out var/runs/twin
+
+What it does: encoder frozen, projector whole, LoRA on every projection of the language model; the loss is on the answer only (arXiv 2509.19631, stage
+one, with a synthetic corpus whose facts are known). Batches hold records of like length. Every `--gain-every` steps the *audio gain* is measured: the loss
+with another clip's audio minus the loss with its own. If it stays at zero the model has only learned how summaries sound, however well the loss falls.
+
+Limits: one process; the audio is decoded and its mel windows made when a batch is built (no feature cache).
+"""
+
+import argparse
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoProcessor, AutoTokenizer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
+from training.corpus.record import Record
+from training.examples import AudioCollator, TextCollator, read_records
+
+ADAPTER = "adapter.safetensors"
+
+
+class AudioGain(TrainerCallback):
+    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with their own."""
+
+    def __init__(self, model: Any, collator: AudioCollator, records: list[Record], every: int) -> None:
+        self.model, self.collator, self.records, self.every = model, collator, records, every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every == 0:
+            gain = audio_gain(self.model, self.collator, self.records)
+            state.log_history.append({"step": state.global_step, "audio_gain": gain})
+            print(f"step {state.global_step}: audio gain {gain:+.4f}", flush=True)
+
+
+class SaveAdapter(TrainerCallback):
+    """Writes the adapter every `every` steps, so that a run that is cut short leaves what it had learned."""
+
+    def __init__(self, model: Any, file: Path, every: int) -> None:
+        self.model, self.file, self.every = model, file, every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every == 0:
+            save_adapter(adapter_tensors(self.model), self.file)
+
+
+@torch.no_grad()
+def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> float:
+    """Mean over records of loss(another's audio) - loss(own audio), in nats a token; 0 means the audio is not heard."""
+    was_training = model.training
+    model.eval()
+    others = records[1:] + records[:1]
+    total = 0.0
+    for record, other in zip(records, others, strict=True):
+        own = model(**collator([record])).loss
+        wrong = model(**collator([replace(record, audio=other.audio)])).loss
+        total += float(wrong - own)
+    model.train(was_training)
+    return total / len(records)
+
+
+def train(
+    base: Path,
+    records: list[Record],
+    out: Path,
+    *,
+    start: list[Path],
+    steps: int,
+    batch: int,
+    rate: float,
+    rank: int,
+    alpha: float,
+    gain_every: int = 0,
+    save_every: int = 50,
+    seed: int = 0,
+) -> Path:
+    """Train and write the adapter; returns its file. `start`: adapters to begin from, copied in order."""
+    torch.manual_seed(seed)
+    model = add_lora(open_model(base), rank, alpha)
+    copied = [load_adapter(model, file) for file in start]
+    print(f"started from {list(zip(map(str, start), copied, strict=True))}", flush=True)
+    collator: Any
+    callbacks: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, save_every)]
+    if architecture_of(model) == "audioflamingo3":
+        processor = AutoProcessor.from_pretrained(base)
+        collator = AudioCollator(processor, model.get_base_model().config.audio_token_id)
+        if gain_every:
+            probe = random.Random(seed).sample(records, min(8, len(records)))
+            callbacks.append(AudioGain(model, collator, probe, gain_every))
+    else:
+        collator = TextCollator(AutoTokenizer.from_pretrained(base))
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(out),
+            max_steps=steps,
+            per_device_train_batch_size=batch,
+            learning_rate=rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, steps // 20),
+            logging_steps=10,
+            save_strategy="no",
+            report_to=["tensorboard"],
+            remove_unused_columns=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+            use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
+            gradient_checkpointing=False,
+            dataloader_pin_memory=False,
+            seed=seed,
+        ),
+        train_dataset=by_length(records, batch, seed),
+        data_collator=collator,
+        callbacks=callbacks,
+    )
+    # The rows are already in batches of like length, in random order; a sampler would take them apart again.
+    trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)  # type: ignore
+    trainer.train()
+    file = out / ADAPTER
+    save_adapter(adapter_tensors(model), file)
+    (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
+    return file
+
+
+def by_length(records: list[Record], batch: int, seed: int) -> Any:
+    """A dataset whose consecutive `batch` rows are of like length, the batches in random order."""
+    from datasets import Dataset
+
+    draw = random.Random(seed)
+    order = sorted(records, key=lambda r: (r.duration_s or r.words) * draw.uniform(0.9, 1.1))
+    batches = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+    draw.shuffle(batches)
+    return Dataset.from_list([{"record": record.to_json()} for group in batches for record in group])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of records")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters to begin from, in order")
+    parser.add_argument("--steps", type=int, default=500, help="optimizer steps")
+    parser.add_argument("--batch", type=int, default=8, help="records a step")
+    parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate")
+    parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs")
+    parser.add_argument("--alpha", type=float, default=32, help="their alpha")
+    parser.add_argument("--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never")
+    parser.add_argument("--save-every", type=int, default=50, help="steps between two writes of the adapter")
+    parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `sft` command."""
+    records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
+    print(f"{len(records)} records", flush=True)
+    keys = ("start", "steps", "batch", "rate", "rank", "alpha", "gain_every", "save_every", "seed")
+    print(train(options.base, records, options.out, **{key: getattr(options, key) for key in keys}))
+    return 0
