@@ -11,7 +11,8 @@
     └── Unavailable                 503     server_error             summarize, engine
         └── EngineDead              503     server_error             engine
 
-The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read them. Every
+The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read
+them. Every
 message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about HTTP frameworks.
 """
 
@@ -25,7 +26,9 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
 
-    def __init__(self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code

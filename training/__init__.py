@@ -1,1 +1,3 @@
-"""The pipeline that makes the served checkpoints. Imports `app.prompts`, `app.audio` and `model_repo`; nothing else of the service."""
+"""The pipeline that makes the served checkpoints. Imports `app.prompts`, `app.audio` and `model_repo`; nothing else
+of the service.
+"""

@@ -1,16 +1,21 @@
-"""Alignment, the stage before SFT: teach the encoder's frames to be words the language model already reads, without running the language model.
+"""Alignment, the stage before SFT: frames that are words the language model already reads, without running that model.
 
     speechsum-train align --base FOLDER --data var/data/speech/records.jsonl --out var/runs/align --minutes 40
 
-A connectionist temporal classification (Graves et al., 2006) whose classes are the language model's own token embeddings: the score of token v at a frame
-p is -|p - E_v|² / 2 (times `--sharpness`), so a frame that says "budget" comes to lie where the embedding of "budget" lies, and one that says nothing lies at
-"Ġ" (a space), the blank. Measured on the frozen SmolLM2: text given as one spike a token among such blanks is read far better than anything else of that rate.
-The targets are the words as spoken ("four thousand two hundred dollars"), because CTC keeps their order.
+A connectionist temporal classification (Graves et al., 2006) whose classes are the language model's own token
+embeddings: the score of token v at a frame p is -|p - E_v|² / 2 (times `--sharpness`), so a frame that says "budget"
+comes to lie where the embedding of "budget" lies, and one that says nothing lies at "Ġ" (a space), the blank. A frozen
+SmolLM2 reads one spike a token among such blanks far better than anything else of that rate. The targets are the words
+as spoken ("four thousand two hundred dollars"), because CTC keeps their order.
 
-Trains the projector whole and LoRA on the encoder. The paper (arXiv 2509.19631) freezes its encoder; a 4-layer Whisper, made to be listened to by a decoder
-over 30 s, does not spell frame by frame unless it is taught to. Costs a fortieth of an end-to-end step, so that it fits two cores.
+Trains the projector whole and LoRA on the encoder. The paper (arXiv 2509.19631) freezes its encoder; a four-layer
+Whisper,
+made to be listened to by a decoder over 30 s, does not spell frame by frame unless it is taught to. A step costs a
+small
+part of an end-to-end one, so that it fits two cores.
 
-Limits: one window (30 s) a clip; clips that are longer, or have more tokens than frames, are left out and counted. One process.
+Limits: one window (30 s) a clip; clips that are longer, or have more tokens than frames, are left out and counted. One
+process.
 """
 
 import argparse
@@ -66,7 +71,8 @@ class Aligner(nn.Module):
     def encode(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, bins, mel frames at 100 Hz) → projected frames and their number a clip.
 
-        The encoder's own forward pads every clip to 30 s; this runs its layers on the frames there are, which gives the same values (a masked
+        The encoder's own forward pads every clip to 30 s; this runs its layers on the frames there are, which gives
+        the same values (a masked
         frame takes no part in attention) at a third of the cost for a 10 s clip.
         """
         tower = self.tower
@@ -91,7 +97,10 @@ class Aligner(nn.Module):
         scores = self.log_probabilities(frames).transpose(0, 1)
         flat = torch.tensor([t for row in targets for t in row])
         counts = torch.tensor([len(row) for row in targets])
-        return nn.functional.ctc_loss(scores, flat, lengths, counts, blank=0, reduction="sum", zero_infinity=True) / counts.sum()
+        return (
+            nn.functional.ctc_loss(scores, flat, lengths, counts, blank=0, reduction="sum", zero_infinity=True)
+            / counts.sum()
+        )
 
     @torch.no_grad()
     def decode(self, mel: Tensor, mel_lengths: Tensor) -> list[list[int]]:
@@ -113,7 +122,9 @@ def vocabulary(tokenizer: Any, texts: list[str], size: int) -> list[int]:
 
 
 def clips(records: list[Record], tokenizer: Any, classes: list[int]) -> list[Clip]:
-    """Records that fit one window and the vocabulary, with their targets as class numbers; says how many were left out."""
+    """Records that fit one window and the vocabulary, with their targets as class numbers; says how many were left
+    out.
+    """
     number = {token: i for i, token in enumerate(classes)}
     kept = []
     for record in records:
@@ -122,7 +133,10 @@ def clips(records: list[Record], tokenizer: Any, classes: list[int]) -> list[Cli
         seconds = record.duration_s or 0
         if 0 < seconds <= WINDOW_SECONDS and len(targets) >= 0.95 * len(ids) and len(targets) * 1.3 < seconds * 25:
             kept.append(Clip(record, targets))
-    print(f"{len(kept)} clips kept, {len(records) - len(kept)} left out (longer than a window, or too many tokens)", flush=True)
+    print(
+        f"{len(kept)} clips kept, {len(records) - len(kept)} left out (longer than a window, or too many tokens)",
+        flush=True,
+    )
     return kept
 
 
@@ -198,10 +212,18 @@ def train(options: argparse.Namespace) -> Path:
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            log.append({"step": step, "minutes": round((time.monotonic() - began) / 60, 2), "loss": round(float(loss), 4)})
+            log.append(
+                {
+                    "step": step,
+                    "minutes": round((time.monotonic() - began) / 60, 2),
+                    "loss": round(float(loss.detach()), 4),
+                }
+            )
             if step % options.log_every == 0:
                 if held:
-                    log[-1]["token_error"] = round(token_error(aligner, held[: options.held_clips], extractor, options.batch), 4)
+                    log[-1]["token_error"] = round(
+                        token_error(aligner, held[: options.held_clips], extractor, options.batch), 4
+                    )
                 print(json.dumps(log[-1]), flush=True)
                 save_adapter(adapter_tensors(peft_model), file)
     if held:
@@ -218,7 +240,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint to start from")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
     parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the token error on")
-    parser.add_argument("--held-clips", type=int, default=32, help="of these, how many at each log line (all at the end)")
+    parser.add_argument(
+        "--held-clips", type=int, default=32, help="of these, how many at each log line (all at the end)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
     parser.add_argument("--minutes", type=float, default=40, help="how long to train")
     parser.add_argument("--batch", type=int, default=16, help="clips a step")

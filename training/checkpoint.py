@@ -1,7 +1,10 @@
-"""Checkpoints on the training side: open an assembled one as a Transformers model, add LoRA, and turn what was trained into an adapter.
+"""Checkpoints on the training side: open an assembled one as a Transformers model, add LoRA, and turn what was
+trained into an adapter.
 
-An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections that got LoRA, whole tensors for the projector. Names are those
-of the assembled checkpoint, which are also vLLM's; Transformers' differ (`NAMES`). Knows nothing about data or about how training is done.
+An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections that got LoRA, whole tensors for
+the projector. Names are those
+of the assembled checkpoint, which are also vLLM's; Transformers' differ (`NAMES`). Knows nothing about data or about
+how training is done.
 """
 
 from pathlib import Path
@@ -37,7 +40,9 @@ def assembled_name(architecture: str, name: str) -> str:
 
 
 def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The Transformers model of an assembled checkpoint, nothing missing and nothing left over (ValueError otherwise)."""
+    """The Transformers model of an assembled checkpoint, nothing missing and nothing left over (ValueError
+    otherwise).
+    """
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -77,7 +82,9 @@ def add_lora(model: Any, rank: int, alpha: float, dropout: float = 0.0) -> PeftM
 
 
 def adapter_tensors(model: PeftModel) -> dict[str, NDArray[np.float16]]:
-    """What was trained, float16, under assembled names. Raises ValueError if a trained tensor has no place in an adapter."""
+    """What was trained, float16, under assembled names. Raises ValueError if a trained tensor has no place in an
+    adapter.
+    """
     architecture = architecture_of(model)
     out: dict[str, NDArray[np.float16]] = {}
     for name, parameter in model.named_parameters():
@@ -105,7 +112,8 @@ def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
 def load_adapter(model: PeftModel, file: Path, *, only: str = "") -> int:
     """Copy an adapter's tensors into a model that has the same LoRA shape; `only` takes names that hold this text.
 
-    Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are mapped. Raises ValueError for a
+    Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are
+    mapped. Raises ValueError for a
     tensor that fits nothing.
     """
     architecture = architecture_of(model)

@@ -1,8 +1,10 @@
 """Evaluation: post recordings to a running service and count the known facts in the summaries that come back.
 
-    speechsum-train evaluate --records var/data/test/records.jsonl --url http://127.0.0.1:8000 --at-once 1 8 --out results/speechsum-tiny-1.json
+    speechsum-train evaluate --records var/data/test/records.jsonl --url http://127.0.0.1:8000 --at-once 1 8 --out
+    results/speechsum-tiny-1.json
 
-Asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone (`--at-once 1`) and among others; whether the summary is the
+Asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone (`--at-once 1`)
+and among others; whether the summary is the
 same both ways is part of the result. Intervals are bootstrap percentiles over recordings. Knows nothing about models.
 """
 
@@ -54,7 +56,10 @@ def score(record: Record, summary: str) -> dict[str, Any]:
 def aggregate(rows: list[dict[str, Any]], draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Shares over all recordings, with 95 % bootstrap intervals over recordings."""
     table = np.array(
-        [[r["core_covered"], r["core_total"], r["covered"], r["total"], len(r["hallucinated"]), r["repetition"]] for r in rows],
+        [
+            [r["core_covered"], r["core_total"], r["covered"], r["total"], len(r["hallucinated"]), r["repetition"]]
+            for r in rows
+        ],
         dtype=np.float64,
     )
 
@@ -82,7 +87,9 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
         runs[n] = asyncio.run(summaries(url, records, n))
         wall[n] = time.perf_counter() - began
     first = runs[at_once[0]]
-    rows = [{"id": r.id, "summary": a["summary"], **score(r, a["summary"])} for r, a in zip(records, first, strict=True)]
+    rows = [
+        {"id": r.id, "summary": a["summary"], **score(r, a["summary"])} for r, a in zip(records, first, strict=True)
+    ]
     audio_seconds = sum(a["audio_seconds"] for a in first)
     return {
         "model": first[0]["model"],
@@ -122,7 +129,10 @@ def run(options: argparse.Namespace) -> int:
     if options.write_figures:
         name, _, version = result["model"].partition("@")
         figures = Figures(
-            score=result["figures"]["core_coverage"], command=result["command"], result=str(options.out), **result["figures"]
+            score=result["figures"]["core_coverage"],
+            command=result["command"],
+            result=str(options.out),
+            **result["figures"],
         )
         add_figures(options.root, name, version, figures)
     return 0

@@ -1,7 +1,9 @@
 """From records to what a model is trained on: prompt and answer tokens, and for models that hear, the mel windows.
 
-Two collators with one rule: the prompt is worded by `app.prompts` and rendered by the checkpoint's own chat template, exactly as the service does,
-and only the answer (its end-of-turn token included) is in the labels. Truncation is an error here, never a silent cut. Knows nothing about optimizers.
+Two collators with one rule: the prompt is worded by `app.prompts` and rendered by the checkpoint's own chat template,
+exactly as the service does,
+and only the answer (its end-of-turn token included) is in the labels. Truncation is an error here, never a silent
+cut. Knows nothing about optimizers.
 """
 
 from collections.abc import Sequence
@@ -100,7 +102,9 @@ class AudioCollator:
             samples = read_audio(row)
             if len(samples) > self.processor.max_audio_len * SAMPLING_RATE:
                 seconds = len(samples) / SAMPLING_RATE
-                raise BadExample(f"{row.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s")
+                raise BadExample(
+                    f"{row.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s"
+                )
             one = self.processor(text=[self.prompt(row)], audio=[samples])
             answer = answer_ids(tokenizer, row)
             if self.audio_token_id in answer:
@@ -131,7 +135,7 @@ def answer_pair(tokenizer: Any, prompt: str, record: Record, max_tokens: int) ->
 
 
 def pad(pairs: Sequence[tuple[list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded on the right; labels only on answers."""
+    """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded right; labels on answers only."""
     longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
     ids = torch.full((len(pairs), longest), pad_id)
     mask = torch.zeros((len(pairs), longest), dtype=torch.long)

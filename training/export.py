@@ -3,7 +3,8 @@
     speechsum-train export --name speechsum-tiny --version 1 --architecture audioflamingo3 --stage sft \\
         --adapter var/runs/align/adapter.safetensors var/runs/sft/adapter.safetensors --log var/runs/align/log.json …
 
-Adapters are laid over one another in order (a later projector replaces an earlier one) and stored as one file. `--folder-only` writes the merged
+Adapters are laid over one another in order (a later projector replaces an earlier one) and stored as one file.
+`--folder-only` writes the merged
 weights to a folder instead: the base a next stage trains from.
 """
 
@@ -37,10 +38,11 @@ PARTS = {
     "llama": ["smollm2-135m-instruct-q4_1"],
 }
 BESIDE = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"]}
-# A cascade's limit is the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
+# A cascade's limit is the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by
+# count.
 CASCADE_SECONDS = 1500
 DESCRIPTIONS = {
-    "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M in one audio language model; no transcript.",
+    "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
     "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
 }
 
@@ -134,7 +136,8 @@ def first_tokens(folder: str, cascade: bool) -> str:
         events = [e async for e in core.stream(core.prompt(messages), Sampling(8), "load-check", tone)]
         await core.stop()
         last = events[-1]
-        assert isinstance(last, Finished) and last.completion_tokens
+        assert isinstance(last, Finished)
+        assert last.completion_tokens
         return "".join(getattr(event, "text", "") for event in events)
 
     return asyncio.run(go())
@@ -151,7 +154,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--architecture", choices=sorted(PARTS), required=True)
     parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order")
-    parser.add_argument("--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry")
+    parser.add_argument(
+        "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
+    )
     parser.add_argument("--name", help="name in the registry")
     parser.add_argument("--version", default="1", help="version in the registry")
     parser.add_argument("--stage", default="sft", help="training stage that ended here")
@@ -160,7 +165,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage")
     parser.add_argument("--command-line", nargs="*", default=[], help="the commands that trained it, for the record")
     parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
-    parser.add_argument("--scratch", type=Path, default=Path("var/export"), help="folder for the assembled weights meanwhile")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path("var/export"), help="folder for the assembled weights meanwhile"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,11 +1,15 @@
 """Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and for its text twin.
 
-    speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start adapter.safetensors …]
+    speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start
+    adapter.safetensors …]
     speechsum-train sft --base llama --data var/data/text.jsonl --out var/runs/twin
 
-What it does: encoder frozen, projector whole, LoRA on every projection of the language model; the loss is on the answer only (arXiv 2509.19631, stage
-one, with a synthetic corpus whose facts are known). Batches hold records of like length. Every `--gain-every` steps the *audio gain* is measured: the loss
-with another clip's audio minus the loss with its own. If it stays at zero the model has only learned how summaries sound, however well the loss falls.
+What it does: encoder frozen, projector whole, LoRA on every projection of the language model; the loss is on the
+answer only (arXiv 2509.19631, stage
+one, with a synthetic corpus whose facts are known). Batches hold records of like length. Every `--gain-every` steps
+the *audio gain* is measured: the loss
+with another clip's audio minus the loss with its own. If it stays at zero the model has only learned how summaries
+sound, however well the loss falls.
 
 Limits: one process; the audio is decoded and its mel windows made when a batch is built (no feature cache).
 """
@@ -29,7 +33,9 @@ ADAPTER = "adapter.safetensors"
 
 
 class AudioGain(TrainerCallback):
-    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with their own."""
+    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with their
+    own.
+    """
 
     def __init__(self, model: Any, collator: AudioCollator, records: list[Record], every: int) -> None:
         self.model, self.collator, self.records, self.every = model, collator, records, every
@@ -153,7 +159,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs")
     parser.add_argument("--alpha", type=float, default=32, help="their alpha")
-    parser.add_argument("--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never")
+    parser.add_argument(
+        "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
+    )
     parser.add_argument("--save-every", type=int, default=50, help="steps between two writes of the adapter")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument("--seed", type=int, default=0)

@@ -6,5 +6,6 @@ from pkgutil import iter_modules
 from training.corpus.compose import Register
 
 REGISTERS: tuple[Register, ...] = tuple(
-    import_module(f"{__name__}.{module.name}").REGISTER for module in sorted(iter_modules(__path__), key=lambda m: m.name)  # noqa: E501
+    import_module(f"{__name__}.{module.name}").REGISTER
+    for module in sorted(iter_modules(__path__), key=lambda m: m.name)
 )

@@ -9,7 +9,24 @@ _RESULT = Matter("result", once=True, say=("(Revenue|Income|Turnover) (for the p
                  tell=("Revenue reached {big}.", "Revenue was {big}, up {pct}.", "Revenue was {big} against a plan of {big2}.", "Income was {big} with {money} of one-off costs.", "Borrowing stands at {big3}.", "Borrowing stands at {big3}, compared with {big4} earlier."), brief=("Revenue {big}, up {pct}", "Revenue {big}", "Revenue {big} against {big2}", "Borrowing: {big3}"), head=("Revenue at {big}",), facts=("amount:big!", "amount:big3!", "amount:pct", "amount:big2", "amount:money"), weight=1.0)  # fmt: skip
 _VOTE = Matter("vote", decides=True, say=("(We (come|turn) to the vote on {topic}|The motion is to {win}).?// (In favour|All in favour|Those for)?// {Few}.// (Against|Those against)?// {Few2}.// (Then|So) (the motion is carried|it passes|it's approved)( and we will {win}|).".replace("(We (come|turn) to the vote on {topic}|The motion is to {win}).?", "The motion is to {win}."), "{Who} (moved|proposed) (to|that we) {win}(, {who2} seconded|). (The vote was|It passed) {few} to {few2}(, with one abstention|).", "The board (approved|agreed to|signed off) {money} for {topic}(, on condition that we {act} {due}|, (with|by) {few} votes to {few2}|)."),
                tell=("The board voted {few} to {few2} to {win}.", "{Who} moved to {win}, which passed {few} to {few2}.", "The board approved {money} for {topic}.", "The board approved {money} for {topic} by {few} to {few2}.", "The board approved {money} for {topic}, provided they {act} {due}."), brief=("Vote {few} to {few2}: {win}", "{Money} approved for {topic}"), head=("Board votes to {win}", "Board approves {money} for {topic}"), facts=("decision:win!", "amount:few+few2", "amount:money!", "what:topic!", "who:who"), weight=1.6)  # fmt: skip
-_OUTLOOK = Matter("outlook", say=("(For|In) (the (next|coming) (year|quarter)|{month}) (we|I) (expect|forecast|plan with) {big}(, (assuming|provided) {metric} (grows|rises) (by |){pct}|).", "{Who}, (your|the) (forecast|outlook)?// (We|I) (expect|see) {big} (by|until) (the end of |){month}(, (cautiously|conservatively)|).// (Earlier|Last time) (it was|you said) {big2}.// (Yes|Right), {reason}.", "(The|Our) (biggest|main) risk is that {fault} again(, (that would cost|which means) (about |){big3}|)."), tell=("The outlook is {big}.", "The outlook is {big}, assuming {metric} grows by {pct}.", "{Who} expects {big} by {month}, changed from {big2} because {reason}.", "The main risk is that {fault} again.", "The main risk is that {fault} again, costing {big3}."), brief=("Outlook: {big}", "Risk: {fault}"), facts=("amount:big!", "problem:fault!", "who:who", "when:month"), weight=1.0)
+_OUTLOOK = Matter(
+    "outlook",
+    say=(
+        "(For|In) (the (next|coming) (year|quarter)|{month}) (we|I) (expect|forecast|plan with) {big}(, (assuming|provided) {metric} (grows|rises) (by |){pct}|).",
+        "{Who}, (your|the) (forecast|outlook)?// (We|I) (expect|see) {big} (by|until) (the end of |){month}(, (cautiously|conservatively)|).// (Earlier|Last time) (it was|you said) {big2}.// (Yes|Right), {reason}.",
+        "(The|Our) (biggest|main) risk is that {fault} again(, (that would cost|which means) (about |){big3}|).",
+    ),
+    tell=(
+        "The outlook is {big}.",
+        "The outlook is {big}, assuming {metric} grows by {pct}.",
+        "{Who} expects {big} by {month}, changed from {big2} because {reason}.",
+        "The main risk is that {fault} again.",
+        "The main risk is that {fault} again, costing {big3}.",
+    ),
+    brief=("Outlook: {big}", "Risk: {fault}"),
+    facts=("amount:big!", "problem:fault!", "who:who", "when:month"),
+    weight=1.0,
+)
 REGISTER = Register(
     "board", 1.2, (110, 280, 1100), (2, 4), scene=("org", "topic", "period"),
     domains=("software", "hospital", "school", "farm", "retail", "construction", "restaurant", "theatre", "sports", "logistics", "factory", "council", "travel", "energy", "research", "banking", "housing", "charity", "insurance", "music", "police", "media", "marine", "fitness", "dental", "publishing"),
