@@ -3,7 +3,16 @@
 #   docker build --target cpu -t speechsum:cpu .     plain x86-64
 #   docker build --target gpu -t speechsum:gpu .     NVIDIA; the host needs only the driver and its container toolkit
 #
-# Dependencies come from the locks, with hashes and as they stand (--no-deps: a lock is complete). Models do not come
+# Dependencies come from the serving locks, with hashes and as they stand (--no-deps: a lock is complete). Each is made by
+#
+#   uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate --no-header
+#     --extra cpu --universal --find-links "$PIP_FIND_LINKS" -c requirements/cpu.txt -o requirements/serve-cpu.txt
+#     --extra gpu --no-config --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c requirements/gpu.txt
+#       -o requirements/serve-gpu.txt
+#
+# --no-config: vLLM needs Triton on a GPU, which pyproject.toml leaves out for the CPU's sake.
+#
+# Models do not come
 # with the image: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
 
 FROM python:3.11-slim-bookworm AS base
@@ -26,7 +35,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 
 FROM build AS gpu-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=bind,source=requirements/gpu.txt,target=/tmp/lock.txt \
+    --mount=type=bind,source=requirements/serve-gpu.txt,target=/tmp/lock.txt \
     VIRTUAL_ENV=/opt/venv uv pip install --no-deps --require-hashes -r /tmp/lock.txt
 
 FROM base AS service
