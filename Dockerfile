@@ -25,16 +25,16 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 FROM base AS build
 RUN pip install --no-cache-dir uv==0.13.9
-ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+ENV UV_CACHE_DIR=/var/cache/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 RUN uv venv --python /usr/local/bin/python /opt/venv
 
 FROM build AS cpu-environment
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     --mount=type=bind,source=requirements/serve-cpu.txt,target=/tmp/lock.txt \
     VIRTUAL_ENV=/opt/venv uv pip install --no-deps --require-hashes --torch-backend cpu -r /tmp/lock.txt
 
 FROM build AS gpu-environment
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     --mount=type=bind,source=requirements/serve-gpu.txt,target=/tmp/lock.txt \
     VIRTUAL_ENV=/opt/venv uv pip install --no-deps --require-hashes -r /tmp/lock.txt
 
