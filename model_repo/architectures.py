@@ -94,6 +94,11 @@ def _shared_files(gguf: GgufText) -> dict[str, str]:
 def llama(parts: dict[str, Path]) -> Base:
     """The text model alone; embeddings tied, so there is no `lm_head`."""
     gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
+    return Base({f"model.{name}": value for name, value in gguf.tensors().items()}, llama_files(gguf))
+
+
+def llama_files(gguf: GgufText) -> dict[str, str]:
+    """The companion files of `llama`."""
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -102,8 +107,7 @@ def llama(parts: dict[str, Path]) -> Base:
         "attention_bias": False,
         **_text_config(gguf),
     }
-    tensors = {f"model.{name}": value for name, value in gguf.tensors().items()}
-    return Base(tensors, _shared_files(gguf) | {"config.json": _json(config)})
+    return _shared_files(gguf) | {"config.json": _json(config)}
 
 
 def audioflamingo3(parts: dict[str, Path]) -> Base:
@@ -123,6 +127,11 @@ def audioflamingo3(parts: dict[str, Path]) -> Base:
             bias = name.removesuffix("weight") + "bias"
             tensors[f"language_model.model.{bias}"] = np.zeros(value.shape[0], np.float32)
     tensors["language_model.lm_head.weight"] = tensors["language_model.model.embed_tokens.weight"].copy()
+    return Base(tensors, audioflamingo3_files(gguf))
+
+
+def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
+    """The companion files of `audioflamingo3`: configuration, tokenizer, processor."""
     config = {
         "architectures": ["AudioFlamingo3ForConditionalGeneration"],
         "model_type": "audioflamingo3",
@@ -168,7 +177,7 @@ def audioflamingo3(parts: dict[str, Path]) -> Base:
         "preprocessor_config.json": _json(extractor),
         "processor_config.json": _json(processor | {"feature_extractor": extractor}),
     }
-    return Base(tensors, _shared_files(gguf) | files)
+    return _shared_files(gguf) | files
 
 
 BUILDERS = {"audioflamingo3": audioflamingo3, "llama": llama}

@@ -22,7 +22,7 @@ from model_repo import registry
 from model_repo.architectures import BUILDERS, Base, Tensors
 from model_repo.cache import cache_root, written_whole
 from model_repo.manifest import Manifest
-from model_repo.parts import PARTS, PartError, fetch
+from model_repo.parts import PartError, fetch, known
 
 WEIGHTS = "model.safetensors"
 LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
@@ -34,6 +34,10 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
     Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
     """
     registry.check(manifest, PROMPT_FORMAT)
+    if manifest.architecture not in BUILDERS:
+        raise registry.RegistryError(
+            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds {', '.join(BUILDERS)}"
+        )
     folder = (cache or cache_root()) / "checkpoints" / manifest.name / manifest.version
     if folder.is_dir():
         try:
@@ -41,17 +45,17 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
             return folder
         except registry.RegistryError as error:
             print(f"building {manifest.id} again: {error}", file=sys.stderr, flush=True)
+    for part, digest in manifest.parts.items():
+        if digest != first_digest(part):
+            raise PartError(
+                f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
+            )
     print(f"building {manifest.id}", file=sys.stderr, flush=True)
     for part in manifest.beside:
         fetch(part, cache=cache, from_hub=from_hub)
     base = build_base(
         manifest.architecture, [p for p in manifest.parts if p not in manifest.beside], cache=cache, from_hub=from_hub
     )
-    for part, digest in manifest.parts.items():
-        if digest != first_digest(part):
-            raise PartError(
-                f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
-            )
     if manifest.adapter:
         adapter = load_file(manifest.folder / manifest.adapter.file)
         base = Base(merged(base.tensors, adapter, manifest.adapter.scale), base.files)
@@ -82,6 +86,8 @@ def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float)
     out = dict(base)
     for name, value in adapter.items():
         if name.endswith(LORA_B):
+            if name.removesuffix(LORA_B) + LORA_A not in adapter:
+                raise ValueError(f"the adapter's {name} has no {LORA_A.removeprefix('.')} beside it")
             continue
         target = name.removesuffix(LORA_A) + ".weight" if name.endswith(LORA_A) else name
         if target not in base:
@@ -91,8 +97,11 @@ def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float)
                 raise ValueError(f"the adapter's {name} has shape {value.shape}, the base's has {base[name].shape}")
             out[name] = value.astype(np.float32)
             continue
-        rows, columns = value.astype(np.float64), adapter[name.removesuffix(LORA_A) + LORA_B].astype(np.float64)
-        if (columns.shape[0], rows.shape[1]) != base[target].shape:
+        other = name.removesuffix(LORA_A) + LORA_B
+        if other not in adapter:
+            raise ValueError(f"the adapter's {name} has no {LORA_B.removeprefix('.')} beside it")
+        rows, columns = value.astype(np.float64), adapter[other].astype(np.float64)
+        if (columns.shape[0], rows.shape[1]) != base[target].shape or columns.shape[1] != rows.shape[0]:
             raise ValueError(f"the adapter's {name} does not fit {target} of shape {base[target].shape}")
         delta = np.zeros(base[target].shape, np.float64)
         for rank in range(rows.shape[0]):
@@ -103,7 +112,7 @@ def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float)
 
 def first_digest(part: str) -> str:
     """SHA-256 of a part's first file: what manifests record."""
-    return next(iter(PARTS[part].files.values()))
+    return next(iter(known(part).files.values()))
 
 
 def main(argv: list[str] | None = None) -> int:

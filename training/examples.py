@@ -105,11 +105,15 @@ class AudioCollator:
                 raise BadExample(
                     f"{row.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s"
                 )
-            one = self.processor(text=[self.prompt(row)], audio=[samples])
+            if (prompt := self.prompt(row)).count(self.processor.audio_token) != 1:
+                raise BadExample(f"{row.id}: the query holds the audio placeholder")
+            one = self.processor(text=[prompt], audio=[samples])
             answer = answer_ids(tokenizer, row)
             if self.audio_token_id in answer:
                 raise BadExample(f"{row.id}: the summary holds the audio placeholder")
             prompt_ids = one["input_ids"][0].tolist()
+            if self.audio_token_id not in prompt_ids:
+                raise BadExample(f"{row.id}: {len(samples)} samples of audio are too few for one encoder frame")
             if len(prompt_ids) + len(answer) > self.max_tokens:
                 raise BadExample(f"{row.id}: {len(prompt_ids) + len(answer)} tokens, the model takes {self.max_tokens}")
             pairs.append((prompt_ids, answer))

@@ -30,9 +30,8 @@ from model_repo.assemble import build_base, ensure, first_digest, merged, write
 from model_repo.cache import sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
 from model_repo.registry import ROOT
-from training.checkpoint import save_adapter
+from training.checkpoint import SCALE, save_adapter
 
-SCALE = 2.0  # alpha / r of every recipe here
 PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
     "llama": ["smollm2-135m-instruct-q4_1"],
@@ -74,7 +73,8 @@ def to_registry(options: argparse.Namespace) -> Manifest:
         save_adapter(tensors, file)
     assembled = options.scratch / f"{options.name}-{options.version}"
     base = build_base(architecture, PARTS[architecture])
-    assembled.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(assembled, ignore_errors=True)  # what a failed export left must not get into the manifest
+    assembled.mkdir(parents=True)
     write(Base(merged(base.tensors, tensors, SCALE), base.files), assembled)
     cascade = architecture == "llama"
     manifest = Manifest(

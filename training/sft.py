@@ -61,13 +61,17 @@ class SaveAdapter(TrainerCallback):
 @torch.no_grad()
 def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> float:
     """Mean over records of loss(another's audio) - loss(own audio), in nats a token; 0 means the audio is not heard."""
+    if len(records) < 2:
+        raise ValueError("the audio gain needs two records: one lends the other its audio")
     was_training = model.training
     model.eval()
     others = records[1:] + records[:1]
     total = 0.0
     for record, other in zip(records, others, strict=True):
-        own = model(**collator([record])).loss
-        wrong = model(**collator([replace(record, audio=other.audio)])).loss
+        own, wrong = (
+            model(**{key: value.to(model.device) for key, value in collator([heard]).items()}).loss
+            for heard in (record, replace(record, audio=other.audio))
+        )
         total += float(wrong - own)
     model.train(was_training)
     return total / len(records)
@@ -83,21 +87,22 @@ def train(
     batch: int,
     rate: float,
     rank: int,
-    alpha: float,
     gain_every: int = 0,
     save_every: int = 50,
+    accumulate: int = 1,
     seed: int = 0,
 ) -> Path:
     """Train and write the adapter; returns its file. `start`: adapters to begin from, copied in order."""
     torch.manual_seed(seed)
-    model = add_lora(open_model(base), rank, alpha)
+    model = add_lora(open_model(base), rank)
     copied = [load_adapter(model, file) for file in start]
     print(f"started from {list(zip(map(str, start), copied, strict=True))}", flush=True)
+    inner: Any = model.get_base_model()
     collator: Any
     callbacks: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, save_every)]
     if architecture_of(model) == "audioflamingo3":
         processor = AutoProcessor.from_pretrained(base)
-        collator = AudioCollator(processor, model.get_base_model().config.audio_token_id)
+        collator = AudioCollator(processor, inner.config.audio_token_id)
         if gain_every:
             probe = random.Random(seed).sample(records, min(8, len(records)))
             callbacks.append(AudioGain(model, collator, probe, gain_every))
@@ -109,6 +114,7 @@ def train(
             output_dir=str(out),
             max_steps=steps,
             per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate,
             learning_rate=rate,
             lr_scheduler_type="cosine",
             warmup_steps=max(1, steps // 20),
@@ -138,14 +144,19 @@ def train(
 
 
 def by_length(records: list[Record], batch: int, seed: int) -> Any:
-    """A dataset whose consecutive `batch` rows are of like length, the batches in random order."""
+    """A dataset whose consecutive `batch` rows are of like length, the batches in random order.
+
+    Records that fill no batch, drawn at random, come last: none is left out, and it is not always the longest.
+    """
     from datasets import Dataset
 
     draw = random.Random(seed)
-    order = sorted(records, key=lambda r: (r.duration_s or r.words) * draw.uniform(0.9, 1.1))
-    batches = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+    rows = draw.sample(records, len(records))
+    whole = len(rows) // batch * batch
+    order = sorted(rows[:whole], key=lambda r: (r.duration_s or r.words) * draw.uniform(0.9, 1.1))
+    batches = [order[i : i + batch] for i in range(0, whole, batch)]
     draw.shuffle(batches)
-    return Dataset.from_list([{"record": record.to_json()} for group in batches for record in group])
+    return Dataset.from_list([{"record": record.to_json()} for group in [*batches, rows[whole:]] for record in group])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,10 +166,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters to begin from, in order")
     parser.add_argument("--steps", type=int, default=500, help="optimizer steps")
-    parser.add_argument("--batch", type=int, default=8, help="records a step")
+    parser.add_argument("--batch", type=int, default=8, help="records a batch")
+    parser.add_argument("--accumulate", type=int, default=1, help="batches a step; small batches suit a CPU's cache")
     parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate")
-    parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs")
-    parser.add_argument("--alpha", type=float, default=32, help="their alpha")
+    parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs (alpha is twice that)")
     parser.add_argument(
         "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
     )
@@ -171,6 +182,6 @@ def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
     records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
     print(f"{len(records)} records", flush=True)
-    keys = ("start", "steps", "batch", "rate", "rank", "alpha", "gain_every", "save_every", "seed")
+    keys = ("start", "steps", "batch", "rate", "rank", "gain_every", "save_every", "accumulate", "seed")
     print(train(options.base, records, options.out, **{key: getattr(options, key) for key in keys}))
     return 0
