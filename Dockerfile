@@ -3,17 +3,8 @@
 #   docker build --target cpu -t speechsum:cpu .     plain x86-64
 #   docker build --target gpu -t speechsum:gpu .     NVIDIA; the host needs only the driver and its container toolkit
 #
-# Dependencies come from the serving locks, with hashes and as they stand (--no-deps: a lock is complete). Each is made by
-#
-#   uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate --no-header
-#     --extra cpu --universal --find-links "$PIP_FIND_LINKS" -c requirements/cpu.txt -o requirements/serve-cpu.txt
-#     --extra gpu --no-config --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c requirements/gpu.txt
-#       -o requirements/serve-gpu.txt
-#
-# --no-config: vLLM needs Triton on a GPU, which pyproject.toml leaves out for the CPU's sake.
-#
-# Models do not come
-# with the image: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
+# Dependencies come from the serving locks (`make lock`), with hashes and as they stand (--no-deps: a lock is complete).
+# Models do not come with the image: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
 
 FROM python:3.11-slim-bookworm AS base
 # libnuma1: vLLM's CPU kernels link against it. g++ and its headers: PyTorch and Triton compile small kernels at run time.

@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 MODEL ?=
+HUB ?=
 DEVICE ?= $(shell if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then echo gpu; else echo cpu; fi)
 LOCK = requirements/$(DEVICE).txt
 STAMP = $(VENV)/.installed-$(DEVICE)
@@ -17,7 +18,7 @@ endif
 .PHONY: serve test test-slow env check lint types format lock models clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
-	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL))
+	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
 
 test: env system check  ## the whole check: lint, types, tests
 	@$(BIN)/python -m pytest
@@ -43,7 +44,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet uv
 	@echo "installing $(LOCK) into $(VENV)"
-	@$(UV) pip install --quiet --python $(BIN)/python $(FIND_LINKS) $(TORCH) -r $(LOCK)
+	@$(UV) pip install --quiet --python $(BIN)/python $(FIND_LINKS) $(TORCH) --no-deps -r $(LOCK)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

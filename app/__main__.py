@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--model", help="name or name@version; the best measured one if left out")
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="port to listen on")
+    serve.add_argument(
+        "--hub", action="store_true", default=None, help="fetch base parts from a model hub where one carries them"
+    )
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     commands.add_parser("models", help="list the registry")
     commands.add_parser(

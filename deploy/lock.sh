@@ -6,13 +6,24 @@ cd "$(dirname "$0")/.."
 uv=${1:-uv}
 find_links=()
 for place in ${PIP_FIND_LINKS:-}; do find_links+=(--find-links "$place"); done
+resolve() {  # FILE EXTRA… : the lock of the project with these extras
+  local file=$1 options=(); shift
+  for extra in "$@"; do
+    # On a GPU torch's companions are built for CUDA and wanted; on a CPU pyproject.toml excludes them.
+    if [ "$extra" = gpu ]; then options+=(--no-config); fi
+    options+=(--extra "$extra")
+  done
+  "$uv" pip compile --quiet pyproject.toml "${options[@]}" --universal "${find_links[@]}" --generate-hashes \
+    --no-emit-index-url --no-annotate --no-header -o "requirements/$file.txt"
+}
 for device in cpu gpu; do
-  "$uv" pip compile --quiet pyproject.toml --extra "$device" --extra train --extra dev --universal "${find_links[@]}" \
-    --generate-hashes --no-emit-index-url --no-annotate --no-header -o "requirements/$device.txt"
+  resolve "$device" "$device" train dev
+  resolve "serve-$device" "$device"
 done
 # A folder of wheels holds torch's CPU build for one Python only; its hash must not be asked of the builds for the others.
+for lock in cpu serve-cpu; do
 awk '/^torch==.*\+cpu/ { split($1, part, ";"); spec = part[1]
        print spec " ; python_full_version < \"3.12\" \\"; getline; sub(/ \\$/, ""); print
-       print spec " ; python_full_version >= \"3.12\""; next } { print }' requirements/cpu.txt > requirements/cpu.new
-mv requirements/cpu.new requirements/cpu.txt
+       print spec " ; python_full_version >= \"3.12\""; next } { print }' "requirements/$lock.txt" > requirements/new && mv requirements/new "requirements/$lock.txt"
+done
 if grep -nE 'https?://|file:' requirements/*.txt; then echo "an address stands in a lock" >&2; exit 1; fi

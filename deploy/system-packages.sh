@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use, if they are missing: voices, LibriVox clips with transcripts, a real Prometheus.
 set -euo pipefail
-packages=(espeak-ng flite pocketsphinx-testdata prometheus)
+packages=(espeak-ng flite libnuma1 pocketsphinx-testdata prometheus)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

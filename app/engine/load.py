@@ -14,8 +14,8 @@ def build_engine(manifest: Manifest, settings: Settings) -> Engine:
 
     Assembles at the first call (minutes). Raises `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
     """
-    folder = ensure(manifest, cache=settings.cache_dir)
+    folder = ensure(manifest, cache=settings.cache_dir, from_hub=settings.hub)
     if manifest.kind == "cascade":
-        (whisper,) = (fetch(part, cache=settings.cache_dir) for part in manifest.beside)
+        (whisper,) = (fetch(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         return CascadeEngine(folder, whisper, manifest.context_tokens, settings.engine)
     return VllmAudioEngine(folder, manifest.context_tokens, settings.engine)

@@ -1,0 +1,184 @@
+"""The service as a stranger meets it: `speechsum serve` in a process of its own, the default model, real recordings,
+a crash.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from model_repo import registry
+from tests import audio_files
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+CLIPS = sorted(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav"))
+START_S = 420
+
+
+class Served:
+    """A served process that can be killed and started again on the same port."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = log
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300)
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve", "--port", str(self.port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the service ended:\n{self.log.read_text()[-4000:]}"
+            try:
+                if self.http.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.5)
+        pytest.fail(f"not ready after {START_S} s:\n{self.log.read_text()[-4000:]}")
+
+    def children(self) -> list[int]:
+        """Process ids of everything the service has started."""
+        found = subprocess.run(["ps", "-eo", "pid,pgid"], capture_output=True, text=True, check=True).stdout
+        rows = [line.split() for line in found.splitlines()[1:]]
+        return [int(pid) for pid, group in rows if int(group) == self.process.pid and int(pid) != self.process.pid]
+
+    def stop(self) -> None:
+        try:
+            self.process.terminate()
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def summarize(self, audio: bytes, **fields: str) -> httpx.Response:
+        return self.http.post("/v1/audio/summaries", files={"file": audio}, data=fields)
+
+    def running(self) -> float:
+        """What vLLM itself says it is running."""
+        lines = self.http.get("/metrics").text.splitlines()
+        (value,) = [line.split()[-1] for line in lines if line.startswith("vllm:num_requests_running{")]
+        return float(value)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    service = Served(tmp_path_factory.mktemp("served") / "log.txt")
+    yield service
+    service.stop()
+
+
+def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
+    (line,) = [text.strip() for text in served.log.read_text().splitlines() if text.strip().startswith("curl http")]
+    command = line.replace("recording.wav", str(CLIPS[0]))
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    data = [text.removeprefix("data: ") for text in done.stdout.splitlines() if text.startswith("data: ")]
+    assert data[-1] == "[DONE]"
+    answer = json.loads(data[-2])
+    assert answer["object"] == "audio.summary.done"
+    assert answer["summary"].strip()
+    assert answer["model"] == registry.best().id
+    assert answer["kind"] == registry.best().kind
+    assert answer["complete"] is True
+    deltas = [json.loads(text) for text in data[:-2]]
+    assert "".join(d["delta"] for d in deltas if d["object"] == "audio.summary.delta") == answer["summary"]
+
+
+def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served) -> None:
+    audio = [clip.read_bytes() for clip in CLIPS] + [audio_files.sound(audio_files.speech())]
+    alone = [served.summarize(data).json()["summary"] for data in audio]
+    with ThreadPoolExecutor(8) as pool:
+        among = list(pool.map(lambda i: served.summarize(audio[i % len(audio)]).json()["summary"], range(8)))
+    assert among == [alone[i % len(audio)] for i in range(8)]
+    assert all(alone)
+
+
+def test_silence_spends_no_engine_time(served: Served) -> None:
+    def generated() -> float:
+        lines = served.http.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:prompt_tokens_total{"))
+
+    before = generated()
+    answer = served.summarize(audio_files.sound(audio_files.speech() * 0)).json()
+    assert (answer["summary"], answer["finish_reason"]) == ("", "no_speech")
+    assert generated() == before
+
+
+def test_broken_files_are_refused_and_the_service_answers_as_before(served: Served) -> None:
+    good = CLIPS[1].read_bytes()
+    before = served.summarize(good).json()["summary"]
+    memory = _resident(served.process.pid)
+    broken: dict[str, Any] = audio_files.broken_files()
+    for name, (data, status, code) in broken.items():
+        answer = served.summarize(data)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), name
+    hour = served.summarize(audio_files.opus_hour())
+    assert (hour.status_code, hour.json()["error"]["code"]) == (413, "audio_too_long")
+    assert served.summarize(good).json()["summary"] == before
+    assert _resident(served.process.pid) - memory < 200e6
+
+
+def test_a_caller_who_leaves_frees_the_engine(served: Served) -> None:
+    with served.http.stream(
+        "POST", "/v1/audio/summaries", files={"file": CLIPS[2].read_bytes()}, data={"stream": "true"}
+    ) as answer:
+        for line in answer.iter_lines():
+            if "audio.summary.delta" in line:
+                break
+    deadline = time.monotonic() + 10
+    while served.running() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert served.running() == 0
+
+
+def test_killed_in_the_middle_of_a_request_it_starts_again_and_answers(served: Served) -> None:
+    before = served.summarize(CLIPS[0].read_bytes()).json()["summary"]
+    left = served.children()
+    assert left, "the engine runs in a process of its own"
+    with (
+        pytest.raises(httpx.TransportError),
+        served.http.stream(
+            "POST", "/v1/audio/summaries", files={"file": CLIPS[3].read_bytes()}, data={"stream": "true"}
+        ) as answer,
+    ):
+        for _ in answer.iter_lines():
+            served.process.kill()
+    served.process.wait(10)
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() and not _zombie(pid) for pid in left) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert [pid for pid in left if Path(f"/proc/{pid}").exists() and not _zombie(pid)] == []
+    served.start()
+    assert served.summarize(CLIPS[0].read_bytes()).json()["summary"] == before
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def _resident(pid: int) -> int:
+    """Resident bytes of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [text for text in lines if text.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
