@@ -38,6 +38,7 @@ IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their fi
 QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engine.")
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
+READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
 MODEL_INFO = Gauge("speechsum_model_info", "The model that is served; always 1.", ["name", "version", "kind"])
 
 

@@ -77,6 +77,7 @@ class Service:
     async def stop(self) -> None:
         """Stop the engine and the decoder. Harmless twice."""
         self.ready = False
+        metrics.READY.set(0)
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -96,7 +97,11 @@ class Service:
         if self.failure is not None:
             raise EngineDead(self.failure, code="engine_failed")
         if self.ready and self._engine is not None:
-            await self._engine.check_health()
+            try:
+                await self._engine.check_health()
+            except EngineDead:
+                metrics.READY.set(0)
+                raise
 
     async def check_ready(self) -> None:
         """Raise `Unavailable` (503) unless a request would be served now."""
@@ -126,6 +131,7 @@ class Service:
             log.exception("%s could not be started", self.model.id)
         else:
             self.ready = True
+            metrics.READY.set(1)
             log.info("%s is ready after %.1f s", self.model.id, time.perf_counter() - began)
         (self.on_ready if self.ready else self.on_failure)()
 

@@ -153,14 +153,8 @@ def test_killed_in_the_middle_of_a_request_it_starts_again_and_answers(served: S
     before = served.summarize(CLIPS[0].read_bytes()).json()["summary"]
     left = served.children()
     assert left, "the engine runs in a process of its own"
-    with (
-        pytest.raises(httpx.TransportError),
-        served.http.stream(
-            "POST", "/v1/audio/summaries", files={"file": CLIPS[3].read_bytes()}, data={"stream": "true"}
-        ) as answer,
-    ):
-        for _ in answer.iter_lines():
-            served.process.kill()
+    with pytest.raises(httpx.TransportError):
+        _kill_at_the_first_event(served, CLIPS[3].read_bytes())
     served.process.wait(10)
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() and not _zombie(pid) for pid in left) and time.monotonic() < deadline:
@@ -168,6 +162,12 @@ def test_killed_in_the_middle_of_a_request_it_starts_again_and_answers(served: S
     assert [pid for pid in left if Path(f"/proc/{pid}").exists() and not _zombie(pid)] == []
     served.start()
     assert served.summarize(CLIPS[0].read_bytes()).json()["summary"] == before
+
+
+def _kill_at_the_first_event(served: Served, audio: bytes) -> None:
+    with served.http.stream("POST", "/v1/audio/summaries", files={"file": audio}, data={"stream": "true"}) as answer:
+        for _ in answer.iter_lines():
+            served.process.kill()
 
 
 def _zombie(pid: int) -> bool:

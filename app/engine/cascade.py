@@ -25,9 +25,14 @@ class CascadeEngine:
         self._transcribing = 0
 
     async def start(self) -> None:
-        """Load both models."""
+        """Load both models and let the second write a word: the service's warm-up is noise, in which the first finds
+        none.
+        """
         await self._transcriber.start()
         await self._core.start()
+        prompt = self._core.prompt(transcript_messages("Summarize.", "Hello."))
+        async for _ in self._core.stream(prompt, Sampling(max_tokens=2), "cascade-start"):
+            pass
 
     async def stop(self) -> None:
         """Free both models."""

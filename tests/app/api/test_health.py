@@ -8,6 +8,13 @@ from app.errors import Unavailable
 from tests.app.site import Site, code, serving
 
 
+async def ready_gauge(site: Site) -> float:
+    """`speechsum_ready` as a scrape shows it."""
+    text = (await site.client.get("/metrics")).text
+    (family,) = [f for f in text_string_to_metric_families(text) if f.name == "speechsum_ready"]
+    return family.samples[0].value
+
+
 async def test_ready_only_after_one_real_inference() -> None:
     engine = ScriptedEngine(start_s=0.15, prefill_s=0.15)
     async with serving(engine, ready=False) as site:
@@ -16,10 +23,15 @@ async def test_ready_only_after_one_real_inference() -> None:
         assert code(refused) == (503, "not_ready")
         assert refused.headers["retry-after"]
         assert engine.requests == []
+        assert await ready_gauge(site) == 0
         await site.service.started()
         assert (await site.client.get("/readyz")).json() == {"status": "ok", "model": "test-model@3"}
         (warm_up,) = engine.requests
         assert isinstance(warm_up, Generation)
+        assert await ready_gauge(site) == 1
+        engine.die()
+        assert code(await site.client.get("/livez")) == (503, "engine_dead")
+        assert await ready_gauge(site) == 0
         assert len(warm_up.samples) == 16_000
 
 

@@ -114,7 +114,7 @@ async def test_leaving_frees_the_engine_and_the_next_caller_is_answered(engine: 
             break
     await stream.aclose()
     assert engine.running == 0
-    text, end = await asyncio.wait_for(finished(engine, request("next", recording(5.0), max_tokens=4)), 60)
+    _, end = await asyncio.wait_for(finished(engine, request("next", recording(5.0), max_tokens=4)), 60)
     assert end.completion_tokens <= 4
 
 
