@@ -108,6 +108,39 @@ def train(
             callbacks.append(AudioGain(model, collator, probe, gain_every))
     else:
         collator = TextCollator(AutoTokenizer.from_pretrained(base))
+    trainer = trainer_of(
+        model,
+        collator,
+        records,
+        out,
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        rate=rate,
+        seed=seed,
+        callbacks=callbacks,
+    )
+    trainer.train()
+    file = out / ADAPTER
+    save_adapter(adapter_tensors(model), file)
+    (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
+    return file
+
+
+def trainer_of(
+    model: Any,
+    collator: Any,
+    records: list[Record],
+    out: Path,
+    *,
+    steps: int,
+    batch: int,
+    accumulate: int = 1,
+    rate: float,
+    seed: int,
+    callbacks: list[TrainerCallback],
+) -> SFTTrainer:
+    """TRL's trainer over the records, as this recipe sets it up."""
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -136,11 +169,7 @@ def train(
     )
     # The rows are already in batches of like length, in random order; a sampler would take them apart again.
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)  # type: ignore
-    trainer.train()
-    file = out / ADAPTER
-    save_adapter(adapter_tensors(model), file)
-    (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1) + "\n")
-    return file
+    return trainer
 
 
 def by_length(records: list[Record], batch: int, seed: int) -> Any:
