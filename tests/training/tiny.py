@@ -65,8 +65,11 @@ def _write(architecture: str, kind: Any, model_config: Any, config: Any, files: 
 
 
 def noise(seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """Samples that no other seed gives."""
-    return (np.random.default_rng(seed).normal(size=round(seconds * RATE)) * 0.1).astype(np.float32)
+    """Samples that no other seed gives: a tone of its own in noise of its own."""
+    draw = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    tone = 0.3 * np.sin(2 * np.pi * draw.uniform(200, 4000) * time)
+    return (tone + 0.02 * draw.normal(size=len(time))).astype(np.float32)
 
 
 def record(number: int, folder: Path, samples: Any = None, summary: str = "Anna called.", **fields: Any) -> Record:
