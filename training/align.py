@@ -71,9 +71,9 @@ class Aligner(nn.Module):
     def encode(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, bins, mel frames at 100 Hz) → projected frames and their number a clip.
 
-        The encoder's own forward pads every clip to 30 s; this runs its layers on the frames there are, which gives
-        the same values (a masked
-        frame takes no part in attention) at a third of the cost for a 10 s clip.
+        The encoder's own forward pads every clip to 30 s; this runs its layers on the frames there are, at a third of
+        the cost for a 10 s clip. A masked frame takes no part in attention, so the values are the same, but that the
+        longest clip of a batch ends in its reflection instead of silence, which moves every frame by a per cent or so.
         """
         tower = self.tower
         hidden = nn.functional.gelu(tower.conv1(mel))
@@ -93,10 +93,10 @@ class Aligner(nn.Module):
 
     def forward(self, mel: Tensor, mel_lengths: Tensor, targets: list[list[int]]) -> Tensor:
         """Mean CTC loss a target token."""
-        frames, lengths = self.encode(mel, mel_lengths)
-        scores = self.log_probabilities(frames).transpose(0, 1)
-        flat = torch.tensor([t for row in targets for t in row])
-        counts = torch.tensor([len(row) for row in targets])
+        frames, lengths = self.encode(mel.to(self.embeddings.device), mel_lengths.to(self.embeddings.device))
+        scores = self.log_probabilities(frames).float().transpose(0, 1)
+        flat = torch.tensor([t for row in targets for t in row], device=scores.device)
+        counts = torch.tensor([len(row) for row in targets], device=scores.device)
         return (
             nn.functional.ctc_loss(scores, flat, lengths, counts, blank=0, reduction="sum", zero_infinity=True)
             / counts.sum()
@@ -105,7 +105,7 @@ class Aligner(nn.Module):
     @torch.no_grad()
     def decode(self, mel: Tensor, mel_lengths: Tensor) -> list[list[int]]:
         """The best class a frame, repeats and blanks taken out."""
-        frames, lengths = self.encode(mel, mel_lengths)
+        frames, lengths = self.encode(mel.to(self.embeddings.device), mel_lengths.to(self.embeddings.device))
         best = self.log_probabilities(frames).argmax(-1)
         out = []
         for row, length in zip(best.tolist(), lengths.tolist(), strict=True):
@@ -125,7 +125,7 @@ def clips(records: list[Record], tokenizer: Any, classes: list[int]) -> list[Cli
     """Records that fit one window and the vocabulary, with their targets as class numbers; says how many were left
     out.
     """
-    number = {token: i for i, token in enumerate(classes)}
+    number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
     kept = []
     for record in records:
         ids = tokenizer(" " + spoken(record.transcript), add_special_tokens=False)["input_ids"]
@@ -196,7 +196,7 @@ def train(options: argparse.Namespace) -> Path:
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:
             parameter.requires_grad_(True)
-    aligner = Aligner(peft_model, embeddings, options.sharpness)
+    aligner = Aligner(peft_model, embeddings, options.sharpness).to("cuda" if torch.cuda.is_available() else "cpu")
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.01)
     log: list[dict[str, float]] = []

@@ -19,8 +19,8 @@ from app.engine.base import EngineEvent, Finished, FinishReason, StageStarted, T
 from app.errors import EngineDead, TooLarge, Unavailable, Unprocessable
 from app.settings import EngineSettings
 
-# Eight repeats of one to forty tokens are never a summary; small models fall into such loops on long meetings.
-REPEATS, LONGEST_PATTERN = 8, 40
+# Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
+REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ class VllmCore:
             temperature=sampling.temperature,
             seed=sampling.seed,
             output_kind=RequestOutputKind.DELTA,
-            repetition_detection=RepetitionDetectionParams(max_pattern_size=LONGEST_PATTERN, min_count=REPEATS),
+            repetition_detection=RepetitionDetectionParams(
+                max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
+            ),
         )
         inputs: dict[str, Any] = {"prompt": prompt}
         if audio is not None:
