@@ -65,11 +65,12 @@ def _write(architecture: str, kind: Any, model_config: Any, config: Any, files: 
 
 
 def noise(seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """Samples that no other seed gives: a tone of its own in noise of its own."""
+    """Samples that no other seed gives: five tones a second, in noise."""
     draw = np.random.default_rng(seed)
-    time = np.arange(round(seconds * RATE)) / RATE
-    tone = 0.3 * np.sin(2 * np.pi * draw.uniform(200, 4000) * time)
-    return (tone + 0.02 * draw.normal(size=len(time))).astype(np.float32)
+    size = round(seconds * RATE)
+    pitch = np.repeat(draw.uniform(200, 4000, size=size // 3200 + 1), 3200)[:size]
+    tone = 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / RATE)
+    return (tone + 0.02 * draw.normal(size=size)).astype(np.float32)
 
 
 def record(number: int, folder: Path, samples: Any = None, summary: str = "Anna called.", **fields: Any) -> Record:

@@ -1,0 +1,153 @@
+import argparse
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.engine.scripted import ScriptedEngine
+from model_repo.manifest import Manifest
+from tests.app.site import serving
+from tests.audio_files import speech_wav
+from tests.model_repo.fakes import manifest
+from tests.training.tiny import record
+from training import evaluate
+from training.corpus.record import Record
+from training.evaluate import aggregate, score
+from training.facts import Fact
+
+TRANSCRIPT = "Please send the report to Anna by Friday afternoon."
+FACTS = [Fact("who", "Anna", core=True), Fact("when", "Friday", core=True), Fact("what", "the report")]
+
+
+def row(core: int, facts: int, invented: int = 0, repetition: float = 0.0) -> dict[str, Any]:
+    """Counts of a summary of two core facts among four."""
+    return {
+        "core_covered": core,
+        "core_total": 2,
+        "covered": facts,
+        "total": 4,
+        "hallucinated": ["x"] * invented,
+        "repetition": repetition,
+    }
+
+
+def test_shares_are_over_all_facts_and_rates_over_recordings() -> None:
+    found = aggregate([row(2, 3, 0, 0.1), row(1, 1, 2, 0.3), row(0, 0, 1)] + [row(2, 4)] * 3)
+    assert found["recordings"] == 6
+    assert found["core_coverage"] == round(9 / 12, 4)
+    assert found["coverage"] == round(16 / 24, 4)
+    assert found["hallucinations_per_summary"] == 0.5
+    assert found["repetition"] == round(0.4 / 6, 4)
+    for name in ("core_coverage", "coverage", "hallucinations_per_summary", "repetition"):
+        low, high = found[f"{name}_95"]
+        assert low < found[name] < high
+
+
+def test_intervals_are_the_same_twice_and_narrow_with_more_recordings() -> None:
+    few = [row(2, 4), row(0, 0), row(1, 2), row(2, 2)]
+    assert aggregate(few) == aggregate(few)
+    widths = [high - low for low, high in (aggregate(rows)["coverage_95"] for rows in (few, few * 16))]
+    assert widths[1] < 0.5 * widths[0]
+    assert aggregate([row(1, 2)] * 5)["coverage_95"] == [0.5, 0.5]
+
+
+def test_recordings_with_more_facts_count_for_more() -> None:
+    many = row(0, 0) | {"core_total": 8}
+    assert aggregate([row(2, 4), many])["core_coverage"] == 0.2
+
+
+def test_a_summary_is_counted(tmp_path: Path) -> None:
+    asked = record(1, tmp_path, transcript=TRANSCRIPT, facts=FACTS)
+    assert score(asked, "The report goes to Anna by Tuesday.") == {
+        "core_covered": 1,
+        "core_total": 2,
+        "covered": 2,
+        "total": 3,
+        "hallucinated": ["tuesday"],
+        "words": 7,
+        "repetition": 0.0,
+    }
+    assert score(asked, "")["covered"] == 0
+
+
+def spoken(folder: Path, styles: list[dict[str, Any]]) -> list[Record]:
+    """Records of one real spoken clip, asked for in several styles."""
+    (folder / "clip.wav").write_bytes(speech_wav())
+    return [
+        record(
+            i, folder, transcript=TRANSCRIPT, facts=FACTS, style=style, audio=str(folder / "clip.wav"), duration_s=6.0
+        )
+        for i, style in enumerate(styles)
+    ]
+
+
+async def test_a_running_service_is_asked_and_its_summaries_counted(tmp_path: Path) -> None:
+    styles = [{"style": "tldr"}, {"style": "bullets", "length": 80}, {"style": "paragraph", "focus": "Anna"}]
+    engine = ScriptedEngine(["Anna ", "gets ", "the ", "report."], prefill_s=0.1)
+    async with serving(engine, real_audio=True) as site:
+        url = f"http://127.0.0.1:{site.port}"
+        found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, styles), [1, 3])
+    assert (found["model"], found["kind"]) == ("test-model@3", "audio-llm")
+    assert found["figures"]["recordings"] == 3
+    assert found["figures"]["core_coverage"] == 0.5
+    assert found["figures"]["coverage"] == round(2 / 3, 4)
+    assert [r["summary"] for r in found["rows"]] == ["Anna gets the report."] * 3
+    assert [r["id"] for r in found["rows"]] == ["clip-0", "clip-1", "clip-2"]
+    assert {n: run["same_as_alone"] for n, run in found["runs"].items()} == {"1": 3, "3": 3}
+    assert found["runs"]["3"]["rtfx"] > found["runs"]["1"]["rtfx"] > 0
+    asked = [request.instruction for request in engine.requests]
+    assert sum("Use about 80 words." in text for text in asked) == 2
+    assert sum("Focus on Anna." in text for text in asked) == 2
+
+
+async def test_no_more_are_open_than_allowed_and_other_answers_are_noticed(tmp_path: Path) -> None:
+    class Busy(ScriptedEngine):
+        """Says something else when it is not alone, as an engine does whose batches change its arithmetic."""
+
+        async def generate(self, request: Any) -> Any:
+            self.pieces = ("Anna.",) if self.running == 0 else ("Friday.",)
+            async for event in super().generate(request):
+                yield event
+
+    engine = Busy(prefill_s=0.2)
+    async with serving(engine, real_audio=True) as site:
+        url = f"http://127.0.0.1:{site.port}"
+        found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, [{"style": "tldr"}] * 4), [1, 2])
+    assert found["runs"]["1"]["same_as_alone"] == 4
+    assert found["runs"]["2"]["same_as_alone"] < 4
+    assert engine.most_running == 2
+
+
+async def test_a_refusal_names_the_record(tmp_path: Path) -> None:
+    async with serving() as site:
+        url = f"http://127.0.0.1:{site.port}"
+        with pytest.raises(RuntimeError, match=r"clip-0: 400 .*style"):
+            await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, [{"style": "limerick"}]), [1])
+
+
+def test_the_command_writes_the_raw_result_and_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest("tiny", "2").write(tmp_path / "registry" / "tiny" / "2")
+    rows = [replace(r, audio="clip.wav") for r in spoken(tmp_path, [{"style": "tldr"}] * 2)]
+    (tmp_path / "records.jsonl").write_text("".join(r.to_json() + "\n" for r in rows))
+
+    async def answer(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
+        return [{"summary": "Anna.", "model": "tiny@2", "kind": "audio-llm", "audio_seconds": 6.0} for _ in records]
+
+    monkeypatch.setattr(evaluate, "summaries", answer)
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    out = tmp_path / "results" / "tiny.json"
+    words = f"--records {tmp_path}/records.jsonl --out {out} --limit 1 --write-figures --root {tmp_path}/registry"
+    assert evaluate.run(parser.parse_args(words.split())) == 0
+    raw = json.loads(out.read_text())
+    assert raw["figures"]["recordings"] == len(raw["rows"]) == 1
+    figures = Manifest.read(tmp_path / "registry" / "tiny" / "2").figures
+    assert figures is not None
+    assert figures.score == raw["figures"]["core_coverage"] == 0.5
+    assert (figures.command, figures.result) == (raw["command"], str(out))
+    assert '"core_coverage": 0.5' in capsys.readouterr().out

@@ -1,0 +1,142 @@
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from model_repo import assemble, registry
+from model_repo.cache import sha256
+from model_repo.manifest import Figures
+from tests.model_repo.fakes import SCALE, adapter, base
+from training import export
+from training.export import add_figures, overlaid, record_of, to_folder, to_registry
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """The fake architecture in the exporter's tables; the list holds the folders that were load-checked."""
+    checked: list[Path] = []
+
+    def check(folder: Path, cascade: bool) -> None:
+        assert (folder / "model.safetensors").is_file()
+        assert not list((tmp_path / "registry").rglob("manifest.json")), "the manifest comes after the check"
+        checked.append(folder)
+
+    monkeypatch.setenv("SPEECHSUM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setitem(assemble.BUILDERS, "fake", lambda parts: base())
+    monkeypatch.setitem(export.PARTS, "fake", [])
+    monkeypatch.setitem(export.BESIDE, "fake", [])
+    monkeypatch.setitem(export.DESCRIPTIONS, "fake", "A fake.")
+    monkeypatch.setattr(export, "load_check", check)
+    return checked
+
+
+def options(folder: Path, **changed: Any) -> argparse.Namespace:
+    """The command's options, as parsed; one adapter, one log and one data file."""
+    files = {"adapter": "a.safetensors", "log": "sft/log.json", "data": "train.jsonl"}
+    (folder / "sft").mkdir()
+    save_file(adapter(), folder / files["adapter"])
+    (folder / files["log"]).write_text(json.dumps([{"loss": 3.0}, {"loss": 1.5}]))
+    (folder / files["data"]).write_text("{}\n")
+    parser = argparse.ArgumentParser()
+    export.add_arguments(parser)
+    found = vars(parser.parse_args(["--architecture", "llama", "--name", "tiny", "--version", "2"]))
+    found |= {key: [folder / name] for key, name in files.items()}
+    found |= {"architecture": "fake", "root": folder / "registry", "scratch": folder / "scratch"}
+    return argparse.Namespace(**found | changed)
+
+
+def test_later_adapters_lie_over_earlier_ones(tmp_path: Path) -> None:
+    one, two = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    save_file({"x": np.zeros(2, np.float16), "y": np.zeros(2, np.float16)}, one)
+    save_file({"y": np.ones(2, np.float16), "z": np.ones(2, np.float16)}, two)
+    assert {name: int(value[0]) for name, value in overlaid([one, two]).items()} == {"x": 0, "y": 1, "z": 1}
+    assert {name: int(value[0]) for name, value in overlaid([two, one]).items()} == {"x": 0, "y": 0, "z": 1}
+    assert overlaid([]) == {}
+
+
+def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tmp_path: Path) -> None:
+    given = options(tmp_path, stage="align", parent="tiny@1")
+    found = to_registry(given)
+    read = registry.resolve(tmp_path / "registry", "tiny@2")
+    assert read == found
+    assert (read.stage, read.parent, read.figures) == ("align", "tiny@1", None)
+    assert loads == [tmp_path / "scratch" / "tiny-2"]
+    built = load_file(tmp_path / "cache" / "checkpoints" / "tiny" / "2" / "model.safetensors")
+    for name, value in assemble.merged(base().tensors, adapter(), SCALE).items():
+        np.testing.assert_array_equal(built[name], value)
+    assert not (tmp_path / "scratch" / "tiny-2").exists()
+
+
+def test_what_does_not_load_gets_no_manifest(
+    loads: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path, cascade: bool) -> None:
+        raise subprocess.CalledProcessError(1, "vllm")
+
+    given = options(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "load_check", fail)
+        with pytest.raises(subprocess.CalledProcessError):
+            to_registry(given)
+    assert registry.list_models(tmp_path / "registry") == []
+    # What the failed export left in its scratch folder does not get into the next one's manifest.
+    (tmp_path / "scratch" / "tiny-2" / "left.json").write_text("{}")
+    assert sorted(to_registry(given).weights) == ["config.json", "model.safetensors"]
+
+
+def test_an_adapter_that_fits_nothing_is_not_exported(loads: list[Path], tmp_path: Path) -> None:
+    save_file({"c.weight": np.ones(2, np.float16)}, tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match=r"c\.weight fits no tensor"):
+        to_registry(options(tmp_path, adapter=[tmp_path / "c.safetensors"]))
+    assert registry.list_models(tmp_path / "registry") == []
+    assert not loads
+
+
+def test_a_folder_for_the_next_stage_holds_the_merged_weights(loads: list[Path], tmp_path: Path) -> None:
+    given = options(tmp_path, folder_only=tmp_path / "next")
+    assert export.run(given) == 0
+    assert not (tmp_path / "registry").exists()
+    whole = load_file(to_folder("fake", given.adapter, tmp_path / "next") / "model.safetensors")
+    np.testing.assert_array_equal(whole["a.weight"], assemble.merged(base().tensors, adapter(), SCALE)["a.weight"])
+    assert (tmp_path / "next" / "config.json").read_text() == base().files["config.json"]
+
+
+def test_the_record_says_what_it_was_trained_with(tmp_path: Path) -> None:
+    found = record_of(options(tmp_path, command_line=["speechsum-train sft --steps 3"]))
+    assert found["data"] == {"train.jsonl": sha256(tmp_path / "train.jsonl")}
+    assert found["last_log"] == {"sft": {"loss": 1.5}}
+    assert found["commands"] == ["speechsum-train sft --steps 3"]
+    assert len(found["commit"]) in (0, 40)
+    assert found["versions"]["torch"]
+    json.dumps(found)
+
+
+def test_figures_are_added_and_nothing_else_changes(loads: list[Path], tmp_path: Path) -> None:
+    before = to_registry(options(tmp_path))
+    figures = Figures.model_validate({"score": 0.5, "command": "measure", "result": "r.json", "coverage": 0.4})
+    add_figures(tmp_path / "registry", "tiny", "2", figures)
+    after = registry.resolve(tmp_path / "registry", "tiny")
+    assert after.figures == figures
+    assert after.model_copy(update={"figures": None}) == before
+    assert registry.best(tmp_path / "registry").id == "tiny@2"
+
+
+@pytest.mark.parametrize("cascade", [True, False])
+def test_the_load_check_runs_in_a_process_of_its_own_and_fails_with_it(
+    cascade: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(command: list[str], *, check: bool) -> None:
+        assert command[:2] == [sys.executable, "-c"]
+        assert check, "a process that fails must stop the export"
+        exec(command[2], {"__name__": "__main__"})
+
+    monkeypatch.setattr(export.subprocess, "run", run)
+    monkeypatch.setattr(export, "first_tokens", lambda *given: given)
+    export.load_check(tmp_path / "it's here", cascade)
+    assert capsys.readouterr().out.strip() == str((str(tmp_path / "it's here"), cascade))
