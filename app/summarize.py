@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from app import metrics
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.speech import find_speech, speech_seconds, windows
-from app.engine.base import Engine, EngineEvent, Finished, Generation, StageStarted, TextDelta
+from app.engine.base import Engine, EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import InvalidRequest, Unavailable
 from app.prompts import Style, instruction, language_name
 from app.served import ServedModel
@@ -77,7 +77,7 @@ class Summary:
 
     job: Job
     text: str
-    finish_reason: Literal["stop", "length", "no_speech"]
+    finish_reason: FinishReason
     instruction: str
     audio: DecodedAudio
     summarized_seconds: float
@@ -162,6 +162,8 @@ class Summarizer:
             metrics.NO_SPEECH.inc()
             return self._summary(job, generation, audio, speech, "", None, timings)
         text, finished = await self._generate(generation, job, timings, emit)
+        if finished.finish_reason == "no_speech":
+            metrics.NO_SPEECH.inc()
         return self._summary(job, generation, audio, speech, text, finished, timings)
 
     async def _generate(
@@ -212,7 +214,7 @@ class Summarizer:
         return Summary(
             job=job,
             text=text,
-            finish_reason=cast(Literal["stop", "length"], finished.finish_reason) if finished else "no_speech",
+            finish_reason=finished.finish_reason if finished else "no_speech",
             instruction=generation.instruction,
             audio=audio,
             summarized_seconds=audio.seconds if finished else 0.0,
@@ -242,7 +244,12 @@ class Summarizer:
                 f"The summary was stopped at {generation.max_tokens} tokens and may end in the middle of a sentence; "
                 "ask for more with max_tokens."
             )
-        if not text.strip():
+        if finished.finish_reason == "repetition":
+            yield "The model began to repeat itself and was stopped; the end of the summary says one thing more than
+            once."
+        if finished.finish_reason == "no_speech":
+            yield "Someone may be speaking, but no word was understood."
+        elif not text.strip():
             yield "The model wrote nothing about this recording."
         if style.language and not self.model.writes(style.language):
             trained = ", ".join(language_name(tag) for tag in self.model.languages)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from app.engine.base import FinishReason
 from app.errors import InvalidRequest
 from app.prompts import Style
 from app.served import ServedModel
@@ -96,7 +97,11 @@ class SummaryResponse(BaseModel):
     model: str = Field(description="`name@version` of the model that wrote it.")
     kind: str = Field(description="`audio-llm` heard the recording itself; `cascade` read a transcript of it.")
     summary: str = Field(description="Empty where there was no speech.")
-    finish_reason: Literal["stop", "length", "no_speech"]
+    finish_reason: FinishReason = Field(
+        description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat
+        itself and "
+        "was stopped; `no_speech`: there was nothing to summarize."
+    )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether the summary rests on the whole recording.")
     style: StyleEcho

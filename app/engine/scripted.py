@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
+from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead
 
 SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
@@ -20,7 +20,7 @@ class ScriptedEngine:
 
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
-    error: raised by each request after `error_after` pieces.
+    error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
     """
 
     def __init__(
@@ -33,11 +33,13 @@ class ScriptedEngine:
         transcript: str | None = None,
         error: Exception | None = None,
         error_after: int = 0,
+        reason: FinishReason | None = None,
     ) -> None:
         self.pieces = tuple(pieces)
         self.start_s, self.prefill_s, self.piece_s = start_s, prefill_s, piece_s
         self.transcript = transcript
         self.error, self.error_after = error, error_after
+        self.reason = reason
         self.requests: list[Generation] = []
         self.aborted = 0
         self.most_running = 0
@@ -102,7 +104,7 @@ class ScriptedEngine:
             raise self.error
         seconds["decode"] = time.perf_counter() - began
         yield Finished(
-            finish_reason="stop" if len(written) == len(self.pieces) else "length",
+            finish_reason=self.reason or ("stop" if len(written) == len(self.pieces) else "length"),
             prompt_tokens=25 * len(request.samples) // 16_000 + len(request.instruction.split()),
             completion_tokens=len(written),
             stage_seconds=seconds,

@@ -216,3 +216,19 @@ async def test_two_callers_with_the_same_request_id_do_not_meet_in_the_engine() 
         answers = await asyncio.gather(*posts)
         assert {answer.headers["x-request-id"] for answer in answers} == {"same"}
         assert len({request.request_id for request in site.engine.requests}) == 2
+
+
+async def test_a_summary_stopped_for_repeating_itself_says_so() -> None:
+    async with serving(ScriptedEngine(["Again. ", "Again. ", "Again. "], reason="repetition")) as site:
+        answer = (await site.post()).json()
+        assert answer["finish_reason"] == "repetition"
+        assert any("repeat" in warning for warning in answer["warnings"])
+
+
+async def test_speech_of_which_no_word_was_understood_is_told_from_an_empty_answer() -> None:
+    async with serving(ScriptedEngine([], transcript="", reason="no_speech")) as site:
+        before = value("speechsum_no_speech_total")
+        answer = (await site.post()).json()
+        assert (answer["summary"], answer["finish_reason"], answer["complete"]) == ("", "no_speech", True)
+        assert answer["warnings"] == ["Someone may be speaking, but no word was understood."]
+        assert value("speechsum_no_speech_total") == before + 1
