@@ -245,8 +245,7 @@ class Summarizer:
                 "ask for more with max_tokens."
             )
         if finished.finish_reason == "repetition":
-            yield "The model began to repeat itself and was stopped; the end of the summary says one thing more than
-            once."
+            yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
         if finished.finish_reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
         elif not text.strip():

@@ -98,9 +98,8 @@ class SummaryResponse(BaseModel):
     kind: str = Field(description="`audio-llm` heard the recording itself; `cascade` read a transcript of it.")
     summary: str = Field(description="Empty where there was no speech.")
     finish_reason: FinishReason = Field(
-        description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat
-        itself and "
-        "was stopped; `no_speech`: there was nothing to summarize."
+        description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat "
+        "itself and was stopped; `no_speech`: there was nothing to summarize."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether the summary rests on the whole recording.")
