@@ -80,7 +80,8 @@ class VllmCore:
         """End the engine's process. Harmless twice."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            await asyncio.to_thread(engine.shutdown)
+            # On the loop's own thread: vLLM's output task must not get to see the core go, or it reports a crash.
+            engine.shutdown()
 
     async def check_health(self) -> None:
         """Raise `EngineDead` if the engine's process is gone."""
