@@ -26,7 +26,7 @@ from safetensors.numpy import load_file
 
 from app.prompts import PROMPT_FORMAT
 from model_repo.architectures import CONTEXT, MAX_AUDIO_SECONDS, Base
-from model_repo.assemble import build_base, ensure, first_digest, merged, write
+from model_repo.assemble import LORA_A, LORA_B, build_base, ensure, first_digest, merged, write
 from model_repo.cache import sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
 from model_repo.registry import ROOT
@@ -47,10 +47,19 @@ DESCRIPTIONS = {
 
 
 def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
-    """The adapters' tensors, later ones over earlier ones."""
+    """The adapters' tensors, whole ones of a later file over those of an earlier.
+
+    Raises ValueError where two files hold a low-rank pair for one module: a pair says nothing without the weights it
+    was trained on, so the later one cannot stand for both.
+    """
     out: dict[str, NDArray[np.float16]] = {}
     for file in adapters:
-        out |= load_file(file)
+        tensors = load_file(file)
+        if twice := sorted(name for name in tensors.keys() & out.keys() if name.endswith((LORA_A, LORA_B))):
+            raise ValueError(
+                f"{file} and a file before it both hold {twice[0]}: start the later run from the earlier one"
+            )
+        out |= tensors
     return out
 
 

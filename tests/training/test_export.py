@@ -60,6 +60,14 @@ def test_later_adapters_lie_over_earlier_ones(tmp_path: Path) -> None:
     assert overlaid([]) == {}
 
 
+def test_two_pairs_for_one_module_are_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    for file in (one, two):
+        save_file({"layer.lora_A.weight": np.ones((2, 3), np.float16)}, file)
+    with pytest.raises(ValueError, match=r"2\.safetensors.*layer\.lora_A"):
+        overlaid([one, two])
+
+
 def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tmp_path: Path) -> None:
     given = options(tmp_path, stage="align", parent="tiny@1")
     found = to_registry(given)
