@@ -108,6 +108,7 @@ def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
     """Write an adapter file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file)
+    file.chmod(0o644)  # safetensors makes it private; an image or another user must be able to read it
 
 
 def load_adapter(model: PeftModel, file: Path) -> int:
