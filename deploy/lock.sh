@@ -21,9 +21,9 @@ for device in cpu gpu; do
   resolve "serve-$device" "$device"
 done
 # A folder of wheels holds torch's CPU build for one Python only; its hash must not be asked of the builds for the others.
-for lock in cpu serve-cpu; do
+# (The serving lock keeps it as it is: the image has that one Python.)
 awk '/^torch==.*\+cpu/ { split($1, part, ";"); spec = part[1]
        print spec " ; python_full_version < \"3.12\" \\"; getline; sub(/ \\$/, ""); print
-       print spec " ; python_full_version >= \"3.12\""; next } { print }' "requirements/$lock.txt" > requirements/new && mv requirements/new "requirements/$lock.txt"
-done
+       print spec " ; python_full_version >= \"3.12\""; next } { print }' requirements/cpu.txt > requirements/new
+mv requirements/new requirements/cpu.txt
 if grep -nE 'https?://|file:' requirements/*.txt; then echo "an address stands in a lock" >&2; exit 1; fi

@@ -70,6 +70,7 @@ class VllmCore:
             scheduling_policy="priority",
             limit_mm_per_prompt={"audio": 1} if self._audio else {},
             disable_log_stats=False,
+            worker_extension_cls="app.engine.end_with_service.EndWithService",
         )
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._specials = sorted(tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()), key=len, reverse=True)

@@ -60,6 +60,7 @@ def finite(series: list[dict[str, Any]]) -> bool:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
+    metrics.STAGE_SECONDS.clear()  # stages that tests before this one went through have no rate now
     async with serving() as site:
         with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
             answers = Answers(prometheus)

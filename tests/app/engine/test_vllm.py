@@ -119,8 +119,9 @@ async def test_leaving_frees_the_engine_and_the_next_caller_is_answered(engine: 
 
 
 async def test_a_recording_that_does_not_fit_the_context_is_refused_with_the_limit(engine: VllmAudioEngine) -> None:
+    wordy = Generation("long", recording(290.0), "Be brief. " * 500, TOKENS)
     with pytest.raises(TooLarge, match="8192") as refusal:
-        await finished(engine, request("long", recording(290.0), max_tokens=4000))
+        await finished(engine, wordy)
     assert refusal.value.code == "context_exceeded"
     assert engine.running == 0
 
