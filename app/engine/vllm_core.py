@@ -119,6 +119,7 @@ class VllmCore:
         vLLM.
         """
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -159,7 +160,7 @@ class VllmCore:
             raise EngineDead(
                 "the engine's process has died; the service must be restarted", code="engine_dead"
             ) from error
-        except (EngineGenerateError, ValueError) as error:  # VLLMValidationError is a ValueError
+        except (EngineGenerateError, VLLMClientError, ValueError) as error:
             raise _refusal(error, self._context) from error
         finally:
             self._running -= 1
