@@ -123,7 +123,7 @@ async def test_an_unforeseen_exception_is_the_files_fault(monkeypatch: pytest.Mo
 
 
 async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after() -> None:
-    decoder = Decoder(1, memory_bytes=64 << 20)
+    decoder = Decoder(1, memory_bytes=100 << 20)  # half an hour is 115 MB of samples; a thread's arena reserves 64
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
         await decoder.decode(sound(np.zeros(16000 * 1800, np.int16)), LIMITS)
