@@ -4,7 +4,6 @@ Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD
 environment wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model_repo.cache import cache_root
 
 PREFIX = "SPEECHSUM_"
 DELIMITER = "__"
@@ -106,10 +107,6 @@ def _model_repo() -> Path:
     return Path(__file__).resolve().parent.parent / "model_repo"
 
 
-def _cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechsum"
-
-
 class Settings(BaseSettings):
     """The service's settings; `Settings()` reads them from the environment and `.env`."""
 
@@ -129,7 +126,7 @@ class Settings(BaseSettings):
         default_factory=_model_repo, description="Folder of the model registry; empty is this package's own."
     )
     cache_dir: Path = Field(
-        default_factory=_cache_dir,
+        default_factory=cache_root,
         description="Folder for downloaded parts and assembled checkpoints; empty is `speechsum` in the user's cache.",
     )
     hub: bool = Field(
