@@ -12,8 +12,8 @@
         └── EngineDead              503     server_error             engine
 
 The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read
-them. Every
-message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about HTTP frameworks.
+them. Every message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about
+HTTP frameworks.
 """
 
 import copyreg

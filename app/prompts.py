@@ -6,10 +6,9 @@ changes what the checkpoints were trained on: raise `PROMPT_FORMAT`, which every
 checks.
 
 A prompt is a list of chat messages: a fixed system message, then one user message that holds the material (the audio,
-or for a
-cascade the transcript between two marks) followed by the instruction. The instruction comes last, so that several
-summaries of
-one recording share their prefix in the engine's cache. Knows nothing about engines, HTTP or tokenizers.
+or for a cascade the transcript between two marks) followed by the instruction. The instruction comes last, so that
+several summaries of one recording share their prefix in the engine's cache. Knows nothing about engines, HTTP or
+tokenizers.
 """
 
 import re

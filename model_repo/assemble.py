@@ -3,10 +3,8 @@
     python -m model_repo.assemble speechsum-tiny [--hub] [--root model_repo]
 
 LoRA pairs are merged here, because vLLM refuses or ignores adapters on the projector (and serves merged weights
-faster). The merge adds rank-one
-products in a fixed order in float64, one numpy operation at a time, so that the result, and so its digest in the
-manifest, does not depend
-on a BLAS library or on the processor.
+faster). The merge adds rank-one products in a fixed order in float64, one numpy operation at a time, so that the
+result, and so its digest in the manifest, does not depend on a BLAS library or on the processor.
 """
 
 import argparse

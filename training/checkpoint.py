@@ -2,9 +2,8 @@
 trained into an adapter.
 
 An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections that got LoRA, whole tensors for
-the projector. Names are those
-of the assembled checkpoint, which are also vLLM's; Transformers' differ (`NAMES`). Knows nothing about data or about
-how training is done.
+the projector. Names are those of the assembled checkpoint, which are also vLLM's; Transformers' differ (`NAMES`).
+Knows nothing about data or about how training is done.
 """
 
 from pathlib import Path
@@ -114,9 +113,8 @@ def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
 def load_adapter(model: PeftModel, file: Path) -> int:
     """Copy an adapter's tensors into a model that has the same LoRA shape.
 
-    Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are
-    mapped. Raises ValueError for a
-    tensor that fits nothing.
+    Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are mapped.
+    Raises ValueError for a tensor that fits nothing.
     """
     architecture = architecture_of(model)
     into = {}

@@ -4,8 +4,8 @@
     results/speechsum-tiny-1.json
 
 Asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone (`--at-once 1`)
-and among others; whether the summary is the
-same both ways is part of the result. Intervals are bootstrap percentiles over recordings. Knows nothing about models.
+and among others; whether the summary is the same both ways is part of the result. Intervals are bootstrap percentiles
+over recordings. Knows nothing about models.
 """
 
 import argparse

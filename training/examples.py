@@ -1,9 +1,8 @@
 """From records to what a model is trained on: prompt and answer tokens, and for models that hear, the mel windows.
 
 Two collators with one rule: the prompt is worded by `app.prompts` and rendered by the checkpoint's own chat template,
-exactly as the service does,
-and only the answer (its end-of-turn token included) is in the labels. Truncation is an error here, never a silent
-cut. Knows nothing about optimizers.
+exactly as the service does, and only the answer (its end-of-turn token included) is in the labels. Truncation is an
+error here, never a silent cut. Knows nothing about optimizers.
 """
 
 from collections.abc import Sequence

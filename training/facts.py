@@ -1,9 +1,8 @@
 # ruff: noqa: RUF001, SIM905  (a typographic apostrophe is meant; word lists read better as text)
 """Facts of a recording, and counting them in a summary: coverage, invented figures and names, repetition.
 
-Counting is by canonical tokens (`training.spoken`), so it needs no model and gives the same number twice. It
-cannot see a contradiction that uses only words of the source. Knows nothing about how the material or the summary
-was made.
+Counting is by canonical tokens (`training.spoken`), so it needs no model and gives the same number twice. It cannot
+see a contradiction that uses only words of the source. Knows nothing about how the material or the summary was made.
 """
 
 import re
@@ -87,8 +86,8 @@ def _sentences(summary: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _mentions(phrase: str, summary: str) -> bool:
-    """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of
-    the summary."""
+    """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of the
+    summary."""
     wanted = _content(phrase)
     if not wanted:
         return False

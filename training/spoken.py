@@ -168,8 +168,8 @@ def canonical(text: str) -> tuple[str, ...]:
 
 
 def _clock_pairs(tokens: list[str]) -> list[str]:
-    """Spoken clock times, found before numbers are joined: an hour word followed by a tens word ("three thirty",
-    "ten forty-five")."""
+    """Spoken clock times, found before numbers are joined: an hour word followed by a tens word ("three thirty", "ten
+    forty-five")."""
     out = list(tokens)
     i = 0
     while i + 1 < len(out):

@@ -84,6 +84,5 @@ class Engine(Protocol):
         """Stages and text as they come, `Finished` last.
 
         Raises `app.errors.TooLarge` if prompt and answer do not fit the model's context, `app.errors.EngineDead` if
-        the engine
-        died, `app.errors.Unprocessable` if it refused the input.
+        the engine died, `app.errors.Unprocessable` if it refused the input.
         """

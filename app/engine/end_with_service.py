@@ -1,9 +1,8 @@
 """Ends vLLM's engine process when the service's process is gone, however it went.
 
 vLLM's core is a process of its own and outlives a service that was killed (`kill -9`, out of memory), holding its
-memory for good. vLLM
-imports the class named by `worker_extension_cls` inside that process, by its path; importing this module starts the
-watch.
+memory for good. vLLM imports the class named by `worker_extension_cls` inside that process, by its path; importing
+this module starts the watch.
 """
 
 import multiprocessing

@@ -1,8 +1,7 @@
 """Whisper for the cascade: samples in, plain text out, through faster-whisper (CTranslate2, int8 on CPU).
 
 Runs in one worker thread, one recording at a time, so that it does not fight the language model for the cores; a
-recording whose caller has
-left is dropped before its next window. Knows nothing about prompts or vLLM.
+recording whose caller has left is dropped before its next window. Knows nothing about prompts or vLLM.
 """
 
 import asyncio

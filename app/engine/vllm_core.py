@@ -2,8 +2,8 @@
 vLLM.
 
 What it shields the rest from was read off vllm 0.32 (see the comments): how errors are told apart, that closing the
-stream aborts the request,
-that start-up blocks for a minute and is therefore done in a thread. Knows nothing about audio codecs, styles or HTTP.
+stream aborts the request, that start-up blocks for a minute and is therefore done in a thread. Knows nothing about
+audio codecs, styles or HTTP.
 """
 
 import asyncio
@@ -103,9 +103,8 @@ class VllmCore:
         return self._running
 
     def prompt(self, messages: list[dict[str, Any]]) -> str:
-        """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken
-        out first:
-        a caller's instruction, or a transcript, must not be able to end its own turn."""
+        """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken out
+        first: a caller's instruction, or a transcript, must not be able to end its own turn."""
         return str(
             self._template(without_control_tokens(messages, self._specials), tokenize=False, add_generation_prompt=True)
         )

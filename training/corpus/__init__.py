@@ -1,7 +1,6 @@
 """Spoken material whose facts are known by construction: text only, seeded, no model.
 
-from training.corpus import generate
-for record in generate(seed=1, n=1000, split="train"): ...
+from training.corpus import generate for record in generate(seed=1, n=1000, split="train"): ...
 """
 
 from training.corpus.generate import generate, make

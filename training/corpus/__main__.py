@@ -2,8 +2,9 @@
 
 import argparse
 import textwrap
+from random import Random
 
-from training.corpus import generate
+from training.corpus import generate, noisy
 
 
 def main() -> None:
@@ -14,16 +15,27 @@ def main() -> None:
     parser.add_argument("--min-words", type=int, default=20)
     parser.add_argument("--max-words", type=int, default=1500)
     parser.add_argument("--register", action="append", default=[], help="only this register; may be repeated")
+    parser.add_argument(
+        "--asr-noise",
+        type=float,
+        default=0.0,
+        help="share of words misheard as a recogniser would, in every other record",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a record, as in the data files")
     args = parser.parse_args()
-    for record in generate(
-        args.seed,
-        args.n,
-        args.split,
-        min_words=args.min_words,
-        max_words=args.max_words,
-        registers=tuple(args.register),
+    misheard = Random(args.seed)
+    for number, record in enumerate(
+        generate(
+            args.seed,
+            args.n,
+            args.split,
+            min_words=args.min_words,
+            max_words=args.max_words,
+            registers=tuple(args.register),
+        )
     ):
+        if args.asr_noise and number % 2:
+            record = noisy(record, misheard, args.asr_noise)
         if args.json:
             print(record.to_json())
             continue

@@ -1,5 +1,5 @@
-"""A register's description → a script: opening, points with links and asides between them, closing, until it is
-long enough.
+"""A register's description → a script: opening, points with links and asides between them, closing, until it is long
+enough.
 
 Knows nothing about summaries' styles.
 """

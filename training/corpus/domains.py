@@ -1,7 +1,7 @@
 """Domains: the worlds the recordings speak about, each with phrases for every noun and verb slot.
 
-The phrases lie in `domains_*.txt` beside this module, one domain a block of `field: a; b; c` lines. Two domains
-are met only in the dev split and four only in test. Knows nothing about sentences.
+The phrases lie in `domains_*.txt` beside this module, one domain a block of `field: a; b; c` lines. Two domains are
+met only in the dev split and four only in test. Knows nothing about sentences.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
-"""The template language: `{slot}`, `{Slot}` (capitalised), `{@pool}` (a phrase of a named pool) and
-`(one|another|)` choices, nested as deep as wanted. Templates are parsed once and rendered with a caller's way of
-filling slots.
+"""The template language: `{slot}`, `{Slot}` (capitalised), `{@pool}` (a phrase of a named pool) and `(one|another|)`
+choices, nested as deep as wanted. Templates are parsed once and rendered with a caller's way of filling slots.
 
 Knows nothing about registers or facts.
 """

@@ -1,5 +1,5 @@
-"""Transcripts as a small recogniser writes them: misheard names, homophones, lost punctuation, other number
-formats, merged words.
+"""Transcripts as a small recogniser writes them: misheard names, homophones, lost punctuation, other number formats,
+merged words.
 
 Facts stay recognisable (`training.spoken` reads every number format made here); names are misheard the same way
 everywhere in a record, so that its summary copies what the input says. Knows nothing about audio.
@@ -110,8 +110,8 @@ def _spelled(text: str, names: dict[str, str]) -> str:
 
 
 def noisy(record: Record, rng: Random, rate: float) -> Record:
-    """The record as a recogniser would have heard it: noise in the transcript and turns, and misheard names in all
-    of it.
+    """The record as a recogniser would have heard it: noise in the transcript and turns, and misheard names in all of
+    it.
 
     The instruction keeps its own spelling, except for names, which a caller would take from the same recording.
     """

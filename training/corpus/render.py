@@ -1,8 +1,8 @@
 """A script and a style → the summary a careful writer would give, and only what was said.
 
-Picks points (core ones first, those that fit the focus), tells each in one of its wordings, and holds to the
-length asked for. Returns None where a style cannot be honoured with this material; the caller then asks for
-another. Knows nothing about speech.
+Picks points (core ones first, those that fit the focus), tells each in one of its wordings, and holds to the length
+asked for. Returns None where a style cannot be honoured with this material; the caller then asks for another. Knows
+nothing about speech.
 """
 
 from random import Random

@@ -54,8 +54,8 @@ class Point:
 
 @dataclass
 class Script:
-    """turns: (speaker, text). gists: opening sentences of a summary. heads: headlines for the whole. topic: what
-    it is about."""
+    """turns: (speaker, text). gists: opening sentences of a summary. heads: headlines for the whole. topic: what it is
+    about."""
 
     register: str
     turns: list[tuple[int, str]]
