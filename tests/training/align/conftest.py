@@ -1,0 +1,43 @@
+"""What several of the modules' tests need: the small checkpoint's tokenizer and extractor, two clips, and a clock."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, WhisperFeatureExtractor
+
+from tests.training.tiny import noise, record
+from training.corpus.record import Record
+
+TEXTS = ("Please call Anna.", "The pump failed on Monday.")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(audio_folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(audio_folder)
+
+
+@pytest.fixture(scope="session")
+def extractor(audio_folder: Path) -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor.from_pretrained(audio_folder)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Noise of 1.5 and 2.5 s: 75 and 125 encoder frames."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [record(i, folder, noise(1.5 + i, seed=i), transcript=text) for i, text in enumerate(TEXTS)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, float], None]:
+    """`clock(module, seconds)`: in the module, time passes by so much at each look at it, however busy the machine."""
+
+    def install(module: Any, seconds: float) -> None:
+        moments = itertools.count(0.0, seconds)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+
+    return install

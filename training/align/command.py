@@ -1,0 +1,198 @@
+"""The `align` command: data in, adapter out."""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers import AutoTokenizer, WhisperFeatureExtractor
+
+from training.align.characters import CharacterHead, train_head
+from training.align.encoder import Clip, SplitEncoder, encode, padded
+from training.align.tokens import Aligner, Spikes, collapsed, edit_distance, spikes, vocabulary, words_said
+from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
+from training.corpus.record import Record
+from training.examples import read_records
+
+WINDOW_SECONDS = 30
+
+
+@dataclass
+class Aligned:
+    """A clip and where its tokens are said."""
+
+    clip: Clip
+    spikes: Spikes
+
+
+def encoder_lora(first: int, layers: int, rank: int) -> LoraConfig:
+    """LoRA on every projection of the encoder's layers from `first` on."""
+    numbers = "|".join(str(i) for i in range(first, layers))
+    pattern = rf".*audio_tower\.layers\.({numbers})\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"
+    return LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=pattern)
+
+
+def in_window(records: list[Record]) -> list[Record]:
+    """Records that fit one window; says how many do not."""
+    kept = [r for r in records if 0 < (r.duration_s or 0) <= WINDOW_SECONDS]
+    print(f"{len(kept)} clips, {len(records) - len(kept)} longer than a window left out", flush=True)
+    return kept
+
+
+@torch.no_grad()
+def located(
+    head: CharacterHead, clips: Sequence[Clip], texts: Sequence[str], tokenizer: Any, classes: list[int]
+) -> list[Aligned]:
+    """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be."""
+    device = next(head.parameters()).device
+    number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
+    out = []
+    for clip, text in zip(clips, texts, strict=True):
+        frames, _ = padded([clip.top()], device)
+        found = spikes(text, head(frames)[0].float().cpu().numpy(), tokenizer, number)
+        if found:
+            out.append(Aligned(clip, found))
+    print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
+    return out
+
+
+def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, float]:
+    """`token_error`: edit distance of what the frames say to what was said, a token; `spikes_right`: share of the
+    frames where a token is said that are nearest to it.
+    """
+    aligner.eval()
+    device = aligner.embeddings.device
+    wrong = right = total = 0
+    for start in range(0, len(clips), batch):
+        group = clips[start : start + batch]
+        for one, path in zip(group, aligner.best(*padded([a.clip.lower() for a in group], device)), strict=True):
+            wrong += edit_distance(collapsed(path), [token for _, token in one.spikes])
+            right += sum(path[frame] == token for frame, token in one.spikes)
+            total += len(one.spikes)
+    aligner.train()
+    return {"token_error": round(wrong / max(1, total), 4), "spikes_right": round(right / max(1, total), 4)}
+
+
+def train_tokens(
+    aligner: Aligner,
+    trained: list[nn.Parameter],
+    clips: Sequence[Aligned],
+    held: Sequence[Aligned],
+    options: argparse.Namespace,
+    save: Any,
+) -> list[dict[str, float]]:
+    """Train for `--minutes`; returns the log. `save()` is called at every log line and at the end."""
+    device = aligner.embeddings.device
+    draw = random.Random(options.seed)
+    optimizer = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.01)
+    log: list[dict[str, float]] = []
+    began, step, recent = time.monotonic(), 0, 0.0
+    while (share := (time.monotonic() - began) / (60 * options.minutes)) < 1:
+        order = sorted(clips, key=lambda a: (a.clip.record.duration_s or 0) * draw.uniform(0.8, 1.25))
+        groups = [order[i : i + options.batch] for i in range(0, len(order), options.batch)]
+        draw.shuffle(groups)
+        for group in groups:
+            share = (time.monotonic() - began) / (60 * options.minutes)
+            if share >= 1:
+                break
+            step += 1
+            rate = options.rate * min(1.0, step / options.warmup) * max(0.02, 0.5 * (1 + math.cos(math.pi * share)))
+            for setting in optimizer.param_groups:
+                setting["lr"] = rate
+            hidden, lengths = padded([a.clip.lower() for a in group], device)
+            loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks)
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            recent = float(loss.detach()) if step == 1 else 0.95 * recent + 0.05 * float(loss.detach())
+            if step % options.log_every == 0:
+                minutes = round((time.monotonic() - began) / 60, 2)
+                log.append({"step": step, "minutes": minutes, "loss": round(recent, 4)})
+                if held:
+                    log[-1] |= errors(aligner, held[: options.held_clips], options.batch)
+                print(json.dumps(log[-1]), flush=True)
+                save()
+    log.append({"step": step, "minutes": options.minutes, "loss": round(recent, 4)})
+    if held:
+        log[-1] |= errors(aligner, held, options.batch)
+    print(json.dumps(log[-1]), flush=True)
+    save()
+    return log
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write `--out`/adapter.safetensors, its log, and the classes' token ids."""
+    torch.manual_seed(options.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = AutoTokenizer.from_pretrained(options.base)
+    extractor = WhisperFeatureExtractor.from_pretrained(options.base)
+    records = in_window(read_records(*options.data))
+    held = in_window(read_records(*options.held)) if options.held else []
+    if not records:
+        raise ValueError("no clip is left to align")
+    texts = words_said([r.transcript for r in [*records, *held]])
+    classes = vocabulary(tokenizer, texts[: len(records)], options.classes)
+    model = open_model(options.base).to(device)
+    embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
+    encoder = SplitEncoder(model, options.layers)
+    clips = encode(encoder, [*records, *held], extractor, options.features or options.out / "features")
+    print("encoded", flush=True)
+    head = CharacterHead(clips[0].top().shape[1]).to(device)
+    loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)
+    print(json.dumps({"character_loss": round(loss, 4), "classes": len(classes)}), flush=True)
+    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes)
+    if not aligned:
+        raise ValueError("no clip fits its text: nothing is left to train on")
+    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes)
+    peft_model = get_peft_model(model, encoder_lora(encoder.first, len(encoder.tower.layers), options.rank))
+    for name, parameter in peft_model.named_parameters():
+        if "multi_modal_projector" in name:
+            parameter.requires_grad_(True)
+    aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
+    trained = [p for p in peft_model.parameters() if p.requires_grad]
+    file = options.out / "adapter.safetensors"
+    log = train_tokens(
+        aligner, trained, aligned, held_aligned, options, lambda: save_adapter(adapter_tensors(peft_model), file)
+    )
+    (options.out / "log.json").write_text(
+        json.dumps([{"character_loss": round(loss, 4), "clips": len(aligned), "classes": len(classes)}, *log], indent=1)
+        + "\n"
+    )
+    (options.out / "classes.json").write_text(json.dumps(classes) + "\n")
+    print(file)
+    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint to start from")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
+    parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the errors on")
+    parser.add_argument(
+        "--held-clips", type=int, default=32, help="of these, how many at each log line (all at the end)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
+    parser.add_argument("--features", type=Path, help="folder to keep what the lower layers give in [OUT/features]")
+    parser.add_argument("--layers", type=int, default=2, help="how many of the encoder's last layers learn")
+    parser.add_argument("--character-minutes", type=float, default=3, help="how long the character head trains")
+    parser.add_argument("--minutes", type=float, default=30, help="how long the tokens train")
+    parser.add_argument("--batch", type=int, default=4, help="clips a step")
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--warmup", type=int, default=50, help="steps to the peak")
+    parser.add_argument("--rank", type=int, default=64, help="rank of the encoder's LoRA pairs")
+    parser.add_argument("--classes", type=int, default=4000, help="tokens in the vocabulary, the blank among them")
+    parser.add_argument(
+        "--blanks", type=float, default=2.0, help="silent frames trained on, for each that says a token"
+    )
+    parser.add_argument("--sharpness", type=float, default=1.0, help="factor on the scores")
+    parser.add_argument("--log-every", type=int, default=100, help="steps between two log lines")
+    parser.add_argument("--seed", type=int, default=0)

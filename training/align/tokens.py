@@ -1,0 +1,133 @@
+"""Words the language model reads: which tokens are said in which frames, and the frames trained to lie at them.
+
+The score of token v at a frame p is -|p - E_v|² / 2 (E: the language model's own token embeddings), so a frame that
+says "budget" comes to lie where the embedding of "budget" lies, and one that says nothing lies at "Ġ" (a space), the
+blank. A frozen SmolLM2 reads one spike a token among such blanks far better than anything else of that rate.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.align.characters import forced_alignment, spelled
+from training.align.encoder import SplitEncoder
+from training.speech.spoken import spoken
+
+BLANK = "Ġ"
+Spikes = list[tuple[int, int]]  # (frame at 25 Hz, class), frames ascending
+
+
+def words_said(transcripts: Sequence[str]) -> list[str]:
+    """The words of each transcript as they are spoken, without signs; sentences begin in lower case but for names.
+
+    A capital cannot be heard. A word at the head of a sentence keeps it only if the texts never write it small.
+    """
+    texts = [spoken(transcript) for transcript in transcripts]
+    small = {word for text in texts for word in re.findall(r"[^\W\d_]+", text) if word.islower()}
+    out = []
+    for text in texts:
+        text = re.sub(
+            r"(^|[.!?:]\s+)([^\W\d_]+)",
+            lambda m: m[1] + (m[2].lower() if m[2].lower() in small and m[2] != "I" else m[2]),
+            text,
+        )
+        out.append(" ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text)))
+    return out
+
+
+def vocabulary(tokenizer: Any, texts: Iterable[str], size: int) -> list[int]:
+    """Token ids of the classes: the blank, then the `size` - 1 tokens most frequent in the texts."""
+    counts = Counter(token for text in texts for token in tokenizer(" " + text, add_special_tokens=False)["input_ids"])
+    blank = tokenizer.convert_tokens_to_ids(BLANK)
+    return [blank, *(token for token, _ in counts.most_common(size) if token != blank)][:size]
+
+
+def spikes(text: str, scores: NDArray[np.float32], tokenizer: Any, number: dict[int, int]) -> Spikes | None:
+    """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
+
+    scores: (frames at 50 Hz, classes) of the character head. number: token id → class; other tokens are left out.
+    None if the text does not fit into the frames.
+    """
+    said = " " + text
+    targets, origins = spelled(said)
+    frames = forced_alignment(scores, targets)
+    if frames is None:
+        return None
+    when = dict(zip(origins, frames, strict=True))
+    count = len(scores) // 2
+    encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
+    out: Spikes = []
+    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        heard = [when[i] for i in range(start, end) if i in when and said[i] != " "]
+        if heard and token in number:
+            frame = min(heard[-1] // 2, count - 1)  # an odd last frame is in no pair of its own
+            out.append((max(frame, out[-1][0] + 1 if out else 0), number[token]))
+    return out if out and out[-1][0] < count else None
+
+
+class Aligner(nn.Module):
+    """Encoder and projector under a classification of frames by token embeddings.
+
+    embeddings: (classes, width), class 0 the blank. sharpness: factor on the scores.
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, encoder: SplitEncoder, embeddings: Tensor, sharpness: float = 1.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.sharpness = sharpness
+        self.register_buffer("embeddings", embeddings, persistent=False)
+
+    def log_probabilities(self, frames: Tensor) -> Tensor:
+        """(…, width) → (…, classes): how near each frame lies to each token's embedding."""
+        half_norms = self.embeddings.square().sum(-1) / 2
+        return (self.sharpness * (frames @ self.embeddings.T - half_norms)).log_softmax(-1)
+
+    def forward(self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes], blanks: float) -> Tensor:
+        """Mean cross-entropy over every spike and `blanks` times as many of the frames that say nothing.
+
+        Fewer silent frames than there are make the model readier to say a word than the truth would be: an unsure
+        frame then leans towards the word instead of vanishing in the blank.
+        """
+        frames, counts = self.encoder(hidden, lengths)
+        rows: list[Tensor] = []
+        classes: list[int] = []
+        for row, said in enumerate(where):
+            at = torch.tensor([frame for frame, _ in said])
+            silent = torch.ones(int(counts[row]), dtype=torch.bool)
+            silent[at] = False
+            others = silent.nonzero()[:, 0]
+            others = others[torch.randperm(len(others))[: round(blanks * len(said))]]
+            rows.append(frames[row, torch.cat([at, others]).to(frames.device)])
+            classes += [token for _, token in said] + [0] * len(others)
+        scores = self.log_probabilities(torch.cat(rows)).float()
+        return nn.functional.nll_loss(scores, torch.tensor(classes, device=scores.device))
+
+    @torch.no_grad()
+    def best(self, hidden: Tensor, lengths: Tensor) -> list[list[int]]:
+        """The best class of each frame."""
+        frames, counts = self.encoder(hidden, lengths)
+        best = self.log_probabilities(frames).argmax(-1).tolist()
+        return [row[:count] for row, count in zip(best, counts.tolist(), strict=True)]
+
+
+def collapsed(path: Sequence[int]) -> list[int]:
+    """The classes of a path of frames, repeats and blanks taken out."""
+    return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
+
+
+def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
