@@ -28,7 +28,7 @@ def words_said(transcripts: Sequence[str]) -> list[str]:
 
     A capital cannot be heard. A word at the head of a sentence keeps it only if the texts never write it small.
     """
-    texts = [spoken(transcript) for transcript in transcripts]
+    texts = [spoken(transcript, engine=None) for transcript in transcripts]
     small = {word for text in texts for word in re.findall(r"[^\W\d_]+", text) if word.islower()}
     out = []
     for text in texts:

@@ -48,16 +48,16 @@ _LABELS = (
 )
 
 
-def spoken(text: str, engine: Engine = "espeak") -> str:
+def spoken(text: str, engine: Engine | None = "espeak") -> str:
     """The text with figures, signs, addresses and abbreviations as words; punctuation stays, for the pauses it makes.
 
-    engine: how the letter A is spelled depends on it, nothing else.
+    engine: how the letter A is spelled depends on it, nothing else; None leaves it a letter.
     """
     text = text.replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"').replace("\u00a0", " ")
     for pattern, words in _RULES:
         text = pattern.sub(words, text)
     text = re.sub(r"\s*[\u2013\u2014]\s*", ", ", text)
-    text = text.replace(_A, "ay" if engine == "flite" else "eh")
+    text = text.replace(_A, "A" if engine is None else "ay" if engine == "flite" else "eh")
     return re.sub(r"\s+", " ", re.sub(r'["*_<>\[\]{}|~^\\]', " ", text)).strip()
 
 

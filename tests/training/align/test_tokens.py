@@ -23,11 +23,13 @@ def test_words_are_said_without_signs_and_capitals_stay_where_they_can_be_known(
             "The pump failed. Anna called the plant: it was shut.",
             "Call me! It's $4,000, I'm told. I will call Anna; please don\u2019t.",
             "Will it rain on Monday? Zebras will run.",
+            "At 10 a.m. we met.",
         ]
     ) == [
         "the pump failed Anna called the plant it was shut",
         "call me it's four thousand dollars I'm told I will call Anna please don't",
         "will it rain on Monday Zebras will run",
+        "At ten A M we met",
     ]
 
 
