@@ -15,7 +15,7 @@ ifeq ($(DEVICE),cpu)
 TORCH = $(if $(PIP_FIND_LINKS),,--torch-backend cpu)
 endif
 
-.PHONY: serve test test-slow env check lint types format lock models clean help
+.PHONY: serve test test-slow env check lint types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
@@ -57,6 +57,9 @@ models: env  ## fetch, verify and assemble every checkpoint of the registry
 
 lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
+
+gpu-pack: env system  ## what half an hour on a GPU without network needs, in parts that travel (training/gpu/README.md)
+	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" training/gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache

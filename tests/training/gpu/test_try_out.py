@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoProcessor, AutoTokenizer
+
+from model_repo.architectures import AUDIO_TOKEN_ID
+from tests.training.tiny import noise, record
+from training.checkpoint import open_model
+from training.corpus.record import Record
+from training.examples import AudioCollator, TextCollator
+from training.gpu.try_out import main, prompts, summaries, try_text, with_other_audio
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    folder = tmp_path_factory.mktemp("clips")
+    short = {"style": "headline"}
+    return [record(i, folder, noise(0.5 + 0.7 * i, seed=i), style=short, split="test") for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def hears(audio_folder: Path) -> AudioCollator:
+    return AudioCollator(AutoProcessor.from_pretrained(audio_folder), AUDIO_TOKEN_ID)
+
+
+def test_prompts_end_where_the_answer_begins(hears: AudioCollator, rows: list[Record]) -> None:
+    given = prompts(hears, rows, 0)
+    assert given["input_features"].shape[0] == 3
+    assert given["attention_mask"][:, -1].tolist() == [1, 1, 1], "padded on the left"
+    for row, ids, mask in zip(rows, given["input_ids"], given["attention_mask"], strict=True):
+        text = hears.processor.tokenizer.decode(ids[mask.bool()])
+        assert text.endswith("<|im_start|>assistant\n")
+        assert row.query in text
+        assert row.summary not in text
+
+
+def test_answers_do_not_depend_on_the_batch(audio_folder: Path, hears: AudioCollator, rows: list[Record]) -> None:
+    model, tokenizer = open_model(audio_folder), hears.processor.tokenizer
+    together = summaries(model, hears, tokenizer, rows, batch=3)
+    assert together == summaries(model, hears, tokenizer, rows, batch=1)
+    assert len(set(together)) > 1, "other audio, another answer"
+
+
+def test_an_answer_is_no_longer_than_its_style_allows(
+    audio_folder: Path, hears: AudioCollator, rows: list[Record]
+) -> None:
+    model, tokenizer = open_model(audio_folder), hears.processor.tokenizer
+    torch.nn.init.zeros_(model.lm_head.weight)  # every token as likely: greedy takes the first, and never the end
+    model.lm_head.weight.data[300] = 0
+    (answer,) = summaries(model, hears, tokenizer, rows[:1], batch=1)
+    assert len(tokenizer(answer)["input_ids"]) <= 48
+
+
+def test_each_record_hears_another(rows: list[Record]) -> None:
+    other = with_other_audio(rows)
+    assert [r.id for r in other] == [r.id for r in rows]
+    assert all(o.audio != r.audio for o, r in zip(other, rows, strict=True))
+
+
+def test_the_command_writes_every_row(audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    records = tmp_path / "held" / "records.jsonl"
+    records.parent.mkdir()
+    records.write_text("".join(row.to_json() + "\n" for row in rows))
+    out = tmp_path / "tried.json"
+    arguments = ["--model", audio_folder, "--twin", llama_folder, "--records", records, "--limit", "2", "--out", out]
+    assert main([str(a) for a in arguments]) == 0
+    found = json.loads(out.read_text())["held"]
+    assert found.keys() == {"own", "another's", "twin", "audio_gain"}
+    assert [row["id"] for row in found["own"]["rows"]] == ["clip-0", "clip-1"]
+    assert found["own"]["figures"]["recordings"] == 2
+    assert abs(found["audio_gain"]) > 0
+
+
+def test_a_model_that_hears_is_no_twin(audio_folder: Path, rows: list[Record]) -> None:
+    with pytest.raises(ValueError, match="no text model"):
+        try_text(audio_folder, rows, 1)
+
+
+def test_the_twins_prompt_holds_the_transcript(llama_folder: Path, rows: list[Record]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    given = prompts(TextCollator(tokenizer), rows[:1], 0)
+    assert rows[0].transcript in tokenizer.decode(given["input_ids"][0])

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Gathers what the GPU machine lacks into FOLDER/1, FOLDER/2, …: one folder for each call that carries one.
+#
+#   training/gpu/pack.sh [FOLDER]        (FOLDER is .gpu; needs the package index, flite and espeak-ng, uv, xz)
+#
+# PART_MIB: size of a part; by default what the working tree leaves of the 64 MiB that travel with a call, 45 at most.
+# PYTHON: this project's Python [.venv/bin/python]. HELD: folders of held-out spoken records, taken if they are complete.
+#
+# Two archives travel, cut into pieces: `voice` (speech engines and the packages that speaking needs: the first to arrive,
+# so that speech is made while the rest travels) and `model` (the other packages, the base parts).
+set -euo pipefail
+
+engine() {  # NAME FOLDER: a speech engine with every library it loads, libc too, so that any Linux of this processor runs it
+  local name=$1 to=$2 binary loader
+  binary=$(command -v "$name") || { echo "$name is not installed: deploy/system-packages.sh" >&2; exit 1; }
+  mkdir -p "$to/bin" "$to/libexec" "$to/lib"
+  cp -L "$binary" "$to/libexec/$name"
+  ldd "$binary" | grep -o '/[^ ]*' | xargs -I{} cp -Lu {} "$to/lib/"
+  loader=$(basename "$(ldd "$binary" | grep -o '/[^ ]*ld-linux[^ ]*')")
+  cat > "$to/bin/$name" <<END
+#!/bin/sh
+here=\$(dirname "\$0")/..
+export ESPEAK_DATA_PATH="\$here/share"
+exec "\$here/lib/$loader" --library-path "\$here/lib" "\$here/libexec/$name" "\$@"
+END
+  chmod +x "$to/bin/$name"
+}
+
+locked() {  # FILE OUT: the lines of the project's lock, digests and all, for the packages listed in FILE
+  awk -v list="$1" '
+    BEGIN { while ((getline line < list) > 0) if (line !~ /^#/ && line != "") wanted[line] = 1 }
+    /^[A-Za-z0-9]/ { name = tolower($1); sub(/[=;].*/, "", name); gsub(/[_.]/, "-", name); take = name in wanted
+                     if (take) found[name] = 1 }
+    take { print }
+    END { for (name in wanted) if (!(name in found)) { print name " is not in the lock" > "/dev/stderr"; bad = 1 }; exit bad }
+  ' requirements/cpu.txt > "$2"
+}
+
+site() {  # FILE FOLDER: the packages listed in FILE, for Python 3.12
+  locked "$1" "$scratch/lock.txt"
+  "$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --python-version 3.12 \
+    --python-platform x86_64-manylinux_2_28 --target "$2" -r "$scratch/lock.txt"
+  # What no import of the training path reaches.
+  rm -rf "$2"/bin "$2"/pandas/tests "$2"/pyarrow/{tests,include,src} "$2"/pyarrow/*flight* "$2"/pyarrow/*.a \
+    "$2"/tensorboard/webfiles.zip
+  find "$2" -name __pycache__ -prune -exec rm -rf {} +
+}
+
+held() {  # FOLDER…: complete sets of held-out clips
+  local from
+  for from in "$@"; do
+    if [ -s "$from/records.jsonl" ]; then
+      mkdir -p "$scratch/voice/held/$(basename "$from")"
+      cp -r "$from/records.jsonl" "$from/audio" "$scratch/voice/held/$(basename "$from")/"
+    else
+      echo "$from has no records.jsonl: left out" >&2
+    fi
+  done
+}
+
+main() {
+  cd "$(dirname "$0")/../.."
+  local out python tree room n used piece size
+  out=$(realpath -m "${1:-.gpu}")
+  python=${PYTHON:-.venv/bin/python}
+  uv=$(command -v uv || echo .venv/bin/uv)
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+
+  mkdir -p "$scratch/voice/packed" "$scratch/voice/engines/share" "$scratch/model/base"
+  git rev-parse HEAD > "$scratch/voice/packed/commit"
+  "$python" -c 'from pathlib import Path; from training.gpu.table import code_digest; print(code_digest(Path(".")))' \
+    > "$scratch/voice/packed/code"
+  engine flite "$scratch/voice/engines"
+  engine espeak-ng "$scratch/voice/engines"
+  cp -r "$(espeak-ng --version | sed -n 's/.*Data at: *//p')" "$scratch/voice/engines/share/espeak-ng-data"
+  # shellcheck disable=SC2086
+  held ${HELD-var/data/test var/data/ctc-dev}
+  site training/gpu/packages-speech.txt "$scratch/voice/site"
+  tar -C "$scratch/voice" -cf - . | xz -6 -T0 > "$scratch/voice.tar.xz"
+
+  site training/gpu/packages.txt "$scratch/site/site"
+  tar -C "$scratch/site" -cf - site | xz -6 -T0 > "$scratch/model/site.tar.xz"
+  "$python" -c '
+import shutil, sys
+from pathlib import Path
+from model_repo.parts import fetch
+from training.gpu.base import cut
+out = Path(sys.argv[1])
+cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.pt")
+shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
+  tar -C "$scratch/model" -cf "$scratch/model.tar" .
+
+  tree=$(git ls-files -z -c -o --exclude-standard | xargs -0 du -cb 2> /dev/null | awk '$2 == "total" { sum += $1 } END { print int(sum / 1048576) + 1 }')
+  room=$((PART_MIB > 0 ? PART_MIB : 62 - tree < 45 ? 62 - tree : 45))
+  [ "$room" -ge 8 ] || { echo "the working tree's $tree MiB leave no room for a part" >&2; exit 1; }
+  mkdir "$scratch/pieces"
+  for piece in voice.tar.xz model.tar; do split -b 2M -d -a 3 "$scratch/$piece" "$scratch/pieces/$piece."; done
+  (cd "$scratch/pieces" && sha256sum voice.* model.* > "$scratch/manifest")
+  rm -rf "$out"
+  n=1 used=0
+  mkdir -p "$out/1"
+  for piece in "$scratch"/pieces/voice.* "$scratch"/pieces/model.*; do
+    size=$(stat -c %s "$piece")
+    if [ $((used + size)) -gt $((room * 1048576 - 65536)) ]; then n=$((n + 1)) used=0; mkdir "$out/$n"; fi
+    mv "$piece" "$out/$n/"
+    used=$((used + size))
+  done
+  for piece in "$out"/*/; do cp "$scratch/manifest" "$piece"; done
+  echo "$n parts of at most $room MiB beside a working tree of $tree MiB:"
+  du -sh "$out"/*
+}
+PART_MIB=${PART_MIB:-0}
+main "$@"

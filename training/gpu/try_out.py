@@ -1,0 +1,121 @@
+"""Summaries of held-out recordings by Transformers' generate, greedy, and the facts counted in them: what
+`speechsum-train evaluate` measures, where no vLLM can serve the checkpoint.
+
+    python -m training.gpu.try_out --model FOLDER [--twin FOLDER] --records held/records.jsonl --out tried.json
+
+Four rows a set of records. `own`: the recording. `another's`: the next record's recording with this record's facts, so
+what a summary scores by sounding like one. `twin`: the text twin, given the true transcript. And the audio gain. Prompts
+are the collators' own, which are the service's. Knows nothing about how the checkpoints were trained.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoProcessor, AutoTokenizer
+
+from app.prompts import Style
+from training.checkpoint import architecture_of, open_model
+from training.corpus.record import Record
+from training.evaluate import aggregate, score
+from training.examples import IGNORED, AudioCollator, TextCollator, read_records
+from training.sft import audio_gain
+
+
+def prompts(collator: Any, records: Sequence[Record], pad_id: int) -> dict[str, torch.Tensor]:
+    """The collator's prompts without their answers, padded left: `input_ids`, `attention_mask` (batch, longest), and
+    the mel windows if it gives any.
+    """
+    rows = [collator([record]) for record in records]
+    questions = [row["input_ids"][0][row["labels"][0] == IGNORED] for row in rows]
+    longest = max(len(question) for question in questions)
+    ids = torch.full((len(rows), longest), pad_id)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for i, question in enumerate(questions):
+        ids[i, longest - len(question) :] = question
+        mask[i, longest - len(question) :] = 1
+    rest = {k: torch.cat([row[k] for row in rows]) for k in ("input_features", "input_features_mask") if k in rows[0]}
+    return {"input_ids": ids, "attention_mask": mask} | rest
+
+
+@torch.no_grad()
+def summaries(model: Any, collator: Any, tokenizer: Any, records: Sequence[Record], batch: int) -> list[str]:
+    """Greedy answers, each cut at the tokens its style allows (the service's limit)."""
+    model.eval()
+    out = []
+    for start in range(0, len(records), batch):
+        group = records[start : start + batch]
+        limits = [Style(**record.style).max_tokens for record in group]
+        given = {k: v.to(model.device) for k, v in prompts(collator, group, tokenizer.pad_token_id).items()}
+        made = model.generate(
+            **given,
+            max_new_tokens=max(limits),
+            do_sample=False,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )[:, given["input_ids"].shape[1] :]
+        for ids, limit in zip(made.tolist(), limits, strict=True):
+            out.append(tokenizer.decode(ids[:limit], skip_special_tokens=True).strip())
+    return out
+
+
+def with_other_audio(records: Sequence[Record]) -> list[Record]:
+    """Each record with the next one's audio."""
+    return [replace(r, audio=o.audio) for r, o in zip(records, [*records[1:], *records[:1]], strict=True)]
+
+
+def counted(records: Sequence[Record], answers: Sequence[str]) -> dict[str, Any]:
+    """Aggregate figures, and each answer with its counts."""
+    rows = [{"id": r.id, "summary": a, **score(r, a)} for r, a in zip(records, answers, strict=True)]
+    return {"figures": aggregate(rows), "rows": rows}
+
+
+def try_audio(folder: Path, records: list[Record], batch: int) -> dict[str, Any]:
+    """Rows `own` and `another's`, and `audio_gain` in nats a token."""
+    model = open_model(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+    processor = AutoProcessor.from_pretrained(folder)
+    collator = AudioCollator(processor, model.config.audio_token_id)
+    own = summaries(model, collator, processor.tokenizer, records, batch)
+    other = summaries(model, collator, processor.tokenizer, with_other_audio(records), batch)
+    gain = audio_gain(model, collator, records)
+    return {"own": counted(records, own), "another's": counted(records, other), "audio_gain": round(gain, 4)}
+
+
+def try_text(folder: Path, records: list[Record], batch: int) -> dict[str, Any]:
+    """Row `twin`. Raises ValueError for a checkpoint that is not a text model."""
+    model = open_model(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+    if architecture_of(model) != "llama":
+        raise ValueError(f"{folder} is no text model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return {"twin": counted(records, summaries(model, TextCollator(tokenizer), tokenizer, records, batch))}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.gpu.try_out", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="merged audio checkpoint")
+    parser.add_argument("--twin", type=Path, help="merged text twin, to read the true transcripts")
+    parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL files, each a set of its own")
+    parser.add_argument("--limit", type=int, default=0, help="only the first so many records of a set")
+    parser.add_argument("--batch", type=int, default=32, help="recordings generated for at once")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the raw result")
+    options = parser.parse_args(argv)
+    result: dict[str, Any] = {}
+    for file in options.records:
+        records = read_records(file)[: options.limit or None]
+        found = try_audio(options.model, records, options.batch)
+        if options.twin:
+            found |= try_text(options.twin, records, options.batch)
+        result[file.parent.name] = found
+        options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        figures = {row: found[row]["figures"]["core_coverage"] for row in found if row != "audio_gain"}
+        print(json.dumps({"set": file.parent.name, "audio_gain": found["audio_gain"], "core_coverage": figures}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
