@@ -87,6 +87,7 @@ def train(
     save_every: int = 50,
     accumulate: int = 1,
     seed: int = 0,
+    workers: int = 0,
     held: list[Record] | None = None,
 ) -> Path:
     """Train and write the adapter; returns its file.
@@ -119,6 +120,7 @@ def train(
         accumulate=accumulate,
         rate=rate,
         seed=seed,
+        workers=workers,
         callbacks=callbacks,
     )
     trainer.train()
@@ -139,6 +141,7 @@ def trainer_of(
     accumulate: int = 1,
     rate: float,
     seed: int,
+    workers: int = 0,
     callbacks: list[TrainerCallback],
 ) -> SFTTrainer:
     """TRL's trainer over the records, as this recipe sets it up."""
@@ -162,6 +165,7 @@ def trainer_of(
             bf16=torch.cuda.is_available(),
             gradient_checkpointing=False,
             dataloader_pin_memory=False,
+            dataloader_num_workers=workers,
             seed=seed,
         ),
         train_dataset=by_length(records, batch, seed),
@@ -206,6 +210,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save-every", type=int, default=50, help="steps between two writes of the adapter")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that make batches, so that a GPU need not wait for audio"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -213,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
     records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
     print(f"{len(records)} records", flush=True)
-    keys = ("start", "steps", "batch", "rate", "rank", "gain_every", "save_every", "accumulate", "seed")
+    keys = ("start", "steps", "batch", "rate", "rank", "gain_every", "save_every", "accumulate", "seed", "workers")
     held = read_records(*options.held)
     print(train(options.base, records, options.out, held=held, **{key: getattr(options, key) for key in keys}))
     return 0

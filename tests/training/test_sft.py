@@ -130,6 +130,26 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
         assert (value == adapter[name]).all(), name
 
 
+def test_processes_that_make_batches_change_nothing_and_the_gain_is_measured_on_held_records(
+    audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[list[Record]] = []
+
+    def gain(_model: Any, _collator: Any, records: list[Record]) -> float:
+        measured.append(records)
+        return 0.0
+
+    monkeypatch.setattr(sft, "audio_gain", gain)
+    common: dict[str, Any] = {"start": [], "steps": 2, "batch": 1, "rate": 1e-3, "rank": 4, "gain_every": 2}
+    alone, beside = (
+        load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), workers=n, held=rows[2:], **common))
+        for n in (0, 1)
+    )
+    for name, value in alone.items():
+        assert (value == beside[name]).all(), name
+    assert [{r.id for r in records} for records in measured] == [{r.id for r in rows[2:]}] * 2
+
+
 def test_a_run_that_is_cut_short_leaves_what_it_had_learned(
     audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
