@@ -4,7 +4,7 @@
     receive.sh           there: takes the parts in, verifies, unpacks
     run.sh               there: speech, alignment, the text twin, SFT, evaluation, each within its minutes
     base.py              base weights out of the parts that travelled
-    encode.py            the frozen layers' output for many clips, by several processes
+    encode.py            the frozen layers' output for many clips, in several threads
     repeats.py           spoken records → "repeat what is said" records
     try_out.py           summaries of held-out recordings by Transformers' generate, their facts counted
     table.py             what the run came to, as JSON and as a short table

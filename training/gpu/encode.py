@@ -1,16 +1,15 @@
-"""Works out what `speechsum-train align` would work out first, by several processes: the frozen layers' output of every
+"""Works out what `speechsum-train align` would work out first, in several threads: the frozen layers' output of every
 clip, kept in the folder that its `--features` then names.
 
-    python -m training.gpu.encode --base FOLDER --data …/records.jsonl --features FOLDER --processes 8
+    OMP_NUM_THREADS=1 python -m training.gpu.encode --base FOLDER --data …/records.jsonl --features FOLDER --threads 10
 
-One process makes the mel frames of some eighty clips a second at best; a GPU waits for them. Knows nothing about
-training.
+One thread makes the mel frames of some eighty clips a second at best, and a GPU waits for them; reading files and
+Fourier transforms leave the interpreter to the other threads. Knows nothing about training.
 """
 
 import argparse
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -23,11 +22,13 @@ from training.corpus.record import Record
 from training.examples import read_records
 
 
-def encode_share(base: Path, records: list[Record], features: Path, layers: int) -> int:
-    """Encode the records in this process; returns how many."""
-    torch.set_num_threads(1)
+def encode_all(base: Path, records: list[Record], features: Path, layers: int, threads: int) -> int:
+    """Encode the records, one model for all threads; returns how many."""
     model = open_model(base).to("cuda" if torch.cuda.is_available() else "cpu")
-    return len(encode(SplitEncoder(model, layers), records, WhisperFeatureExtractor.from_pretrained(base), features))
+    encoder, extractor = SplitEncoder(model, layers), WhisperFeatureExtractor.from_pretrained(base)
+    shares = [share for i in range(threads) if (share := records[i::threads])]
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(len(clips) for clips in pool.map(lambda share: encode(encoder, share, extractor, features), shares))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,14 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
     parser.add_argument("--features", type=Path, required=True, help="folder for the files")
     parser.add_argument("--layers", type=int, default=2, help="how many of the encoder's last layers will learn")
-    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=10)
     options = parser.parse_args(argv)
     records = in_window(read_records(*options.data))
-    shares = [share for i in range(options.processes) if (share := records[i :: options.processes])]
-    context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
-    with ProcessPoolExecutor(max(1, len(shares)), mp_context=context) as pool:
-        waiting = [pool.submit(encode_share, options.base, s, options.features, options.layers) for s in shares]
-        print(f"{sum(done.result() for done in waiting)} clips encoded", flush=True)
+    done = encode_all(options.base, records, options.features, options.layers, options.threads)
+    print(f"{done} clips encoded", flush=True)
     return 0
 
 

@@ -41,7 +41,7 @@ settings() {
   : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
   : "${LEG:=40} ${MAX_STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=5e-4} ${BATCH:=64} ${REPEAT_RATE:=5e-4} ${SFT_RATE:=3e-4}"
   : "${GAIN_EVERY:=50} ${SAVE_EVERY:=50} ${WORKERS:=12}"
-  : "${ALIGN_CLIPS:=4000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=8} ${TRY_CLIPS:=64}"
+  : "${ALIGN_CLIPS:=4000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=10} ${TRY_CLIPS:=64}"
   export work code home JOBS CHUNKS CHUNK ENGINES MAX_WORDS
   mkdir -p "$work/logs" "$work/speech" "$OUT"
   cd "$code"
@@ -139,8 +139,8 @@ stage_align() {
   local data
   wait_for_clips "$ALIGN_CLIPS"
   mapfile -t data < <(spoken | head -n $(((ALIGN_CLIPS + CHUNK - 1) / CHUNK)))
-  "$PYTHON" -m training.gpu.encode --base "$work/audio" --data "${data[@]}" "$work/held/records.jsonl" \
-    --features "$work/features" --processes "$ENCODERS"
+  OMP_NUM_THREADS=1 "$PYTHON" -m training.gpu.encode --base "$work/audio" --data "${data[@]}" "$work/held/records.jsonl" \
+    --features "$work/features" --threads "$ENCODERS"
   "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$work/held/records.jsonl" --out "$work/align" \
     --features "$work/features" --character-minutes "$ALIGN_HEAD_MIN" --minutes "$ALIGN_MIN" --batch "$ALIGN_BATCH" --log-every 100
 }

@@ -82,9 +82,10 @@ def lines(result: dict[str, Any]) -> list[str]:
         for row in ("own", "another's", "twin"):
             if row in found:
                 f = found[row]["figures"]
+                invented, repetition = f["hallucinations_per_summary"], f["repetition"]
                 out.append(
                     f"{name:12} {row:10} core {f['core_coverage']:.3f}  all {f['coverage']:.3f}  "
-                    f"invented {f['hallucinations_per_summary']:.2f}  repetition {f['repetition']:.3f}  n {f['recordings']}"
+                    f"invented {invented:.2f}  repetition {repetition:.3f}  n {f['recordings']}"
                 )
         out.append(f"{name:12} audio gain {found['audio_gain']:+.4f}")
     return out

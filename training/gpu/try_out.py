@@ -3,9 +3,9 @@
 
     python -m training.gpu.try_out --model FOLDER [--twin FOLDER] --records held/records.jsonl --out tried.json
 
-Four rows a set of records. `own`: the recording. `another's`: the next record's recording with this record's facts, so
-what a summary scores by sounding like one. `twin`: the text twin, given the true transcript. And the audio gain. Prompts
-are the collators' own, which are the service's. Knows nothing about how the checkpoints were trained.
+Three rows a set of records. `own`: the recording. `another's`: the next record's recording with this record's facts,
+so what a summary scores by sounding like one. `twin`: the text twin, given the true transcript. And the audio gain.
+Prompts are the collators' own, which are the service's. Knows nothing about how the checkpoints were trained.
 """
 
 import argparse

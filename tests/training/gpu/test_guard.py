@@ -6,7 +6,9 @@ from pathlib import Path
 import training.gpu
 
 FOLDER = Path(training.gpu.__file__).parent
-NEEDED = "training.corpus.__main__, training.speech.build, training.gpu.encode, training.gpu.try_out, training.gpu.table"
+NEEDED = (
+    "training.corpus.__main__, training.speech.build, training.gpu.encode, training.gpu.try_out, training.gpu.table"
+)
 
 
 def guarded(code: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +25,9 @@ def test_what_is_brought_or_there_is_enough_for_the_run() -> None:
 
 
 def test_what_is_neither_is_not_found() -> None:
-    done = guarded("import importlib.util as u; print(u.find_spec('vllm'), u.find_spec('fastapi'), u.find_spec('torch'))")
+    done = guarded(
+        "import importlib.util as u; print(u.find_spec('vllm'), u.find_spec('fastapi'), u.find_spec('torch'))"
+    )
     assert done.stdout.startswith("None None ModuleSpec"), done.stdout + done.stderr
 
 

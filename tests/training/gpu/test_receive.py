@@ -58,7 +58,9 @@ def receive(tree: Path, *parts: str) -> subprocess.CompletedProcess[str]:
 def test_parts_are_taken_in_as_they_come_and_unpacked_when_whole(tree: Path) -> None:
     home = tree.parent / "home"
     first = receive(tree, "1")
-    assert (first.returncode, first.stdout) == (0, "voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\n"), first.stderr
+    assert (first.returncode, first.stdout) == (0, "voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\n"), (
+        first.stderr
+    )
     assert (home / "packed/commit").read_text() == "abc\n"
     assert not (tree / ".gpu/1/manifest").exists(), "what was taken in is not left in the tree"
     second = receive(tree, "2")

@@ -23,7 +23,9 @@ case "$*" in *"$HANGS"*) mkdir -p "$WORK/twin"; echo half > "$WORK/twin/adapter.
 """
 
 
-def run(folder: Path, stages: str, fails: str = "never", hangs: str = "never", **more: str) -> tuple[int, str, list[str]]:
+def run(
+    folder: Path, stages: str, fails: str = "never", hangs: str = "never", **more: str
+) -> tuple[int, str, list[str]]:
     fake = folder / "python"
     fake.write_text(FAKE)
     fake.chmod(0o755)
