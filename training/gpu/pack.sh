@@ -41,8 +41,9 @@ site() {  # FILE FOLDER: the packages listed in FILE, for Python 3.12
   "$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --python-version 3.12 \
     --python-platform x86_64-manylinux_2_28 --target "$2" -r "$scratch/lock.txt"
   # What no import of the training path reaches.
-  rm -rf "$2"/bin "$2"/pandas/tests "$2"/pyarrow/{tests,include,src} "$2"/pyarrow/*flight* "$2"/pyarrow/*.a \
-    "$2"/tensorboard/webfiles.zip
+  rm -rf "$2"/bin "$2"/pandas/tests "$2"/pyarrow/{tests,include,src} "$2"/pyarrow/*flight* \
+    "$2"/pyarrow/*s3* "$2"/tensorboard/webfiles.zip
+  # The folder's name matters: dill, by which datasets names its contents, pickles whole modules that lie in no `site-packages`.
   find "$2" -name __pycache__ -prune -exec rm -rf {} +
 }
 
@@ -76,11 +77,11 @@ main() {
   cp -r "$(espeak-ng --version | sed -n 's/.*Data at: *//p')" "$scratch/voice/engines/share/espeak-ng-data"
   # shellcheck disable=SC2086
   held ${HELD-var/data/test var/data/ctc-dev}
-  site training/gpu/packages-speech.txt "$scratch/voice/site"
+  site training/gpu/packages-speech.txt "$scratch/voice/site-packages"
   tar -C "$scratch/voice" -cf - . | xz -6 -T0 > "$scratch/voice.tar.xz"
 
-  site training/gpu/packages.txt "$scratch/site/site"
-  tar -C "$scratch/site" -cf - site | xz -6 -T0 > "$scratch/model/site.tar.xz"
+  site training/gpu/packages.txt "$scratch/site/site-packages"
+  tar -C "$scratch/site" -cf - site-packages | xz -6 -T0 > "$scratch/model/site.tar.xz"
   "$python" -c '
 import shutil, sys
 from pathlib import Path
@@ -91,13 +92,14 @@ cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.
 shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
   tar -C "$scratch/model" -cf "$scratch/model.tar" .
 
-  tree=$(git ls-files -z -c -o --exclude-standard | xargs -0 du -cb 2> /dev/null | awk '$2 == "total" { sum += $1 } END { print int(sum / 1048576) + 1 }')
+  tree=$(git ls-files -z -c -o --exclude-standard | { xargs -0 du -cb 2> /dev/null || true; } |
+    awk '$2 == "total" { sum += $1 } END { print int(sum / 1048576) + 1 }')
   room=$((PART_MIB > 0 ? PART_MIB : 62 - tree < 45 ? 62 - tree : 45))
   [ "$room" -ge 8 ] || { echo "the working tree's $tree MiB leave no room for a part" >&2; exit 1; }
   mkdir "$scratch/pieces"
   for piece in voice.tar.xz model.tar; do split -b 2M -d -a 3 "$scratch/$piece" "$scratch/pieces/$piece."; done
   (cd "$scratch/pieces" && sha256sum voice.* model.* > "$scratch/manifest")
-  rm -rf "$out"
+  rm -rf "$out"/[0-9]*
   n=1 used=0
   mkdir -p "$out/1"
   for piece in "$scratch"/pieces/voice.* "$scratch"/pieces/model.*; do

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # On the GPU machine, first thing in every call: takes in the part that came with it (.gpu/N), and unpacks each of the two
 # archives as soon as its last piece is there. Says what is missing still; fails on a piece that is not what was packed.
+# When the voices have come, speech begins in the background, in a session of its own, so that it goes on between calls.
 #
-#   training/gpu/receive.sh              (GPU_HOME is where all goes: /tmp/speechsum-gpu)
+#   training/gpu/receive.sh              (GPU_HOME is where all goes: /tmp/speechsum-gpu; SPEAK=0 begins nothing)
 #
 # The code goes to $GPU_HOME/code: the next call replaces the working tree, under the feet of what runs in the background.
 set -euo pipefail
@@ -28,12 +29,21 @@ arrived() {  # ARCHIVE: unpacked now or before? Otherwise says how many pieces a
   echo "$archive: unpacked"
 }
 
+code_of() {  # TREE: the names of its code's files
+  (cd "$1" && find app model_repo training -type f ! -name '*.safetensors' ! -path '*/__pycache__/*' | sort)
+}
+
 main() {
-  local here part
+  local here part digest
   here=$(cd "$(dirname "$0")/../.." && pwd)
   home=${GPU_HOME:-/tmp/speechsum-gpu}
   mkdir -p "$home/parts" "$home/code"
-  tar -C "$here" --exclude='*.safetensors' --exclude=__pycache__ -cf - app model_repo training | tar -C "$home/code" -xf -
+  digest=$(code_of "$here" | (cd "$here" && xargs -d '\n' sha256sum) | sha256sum)
+  if [ "$digest" != "$(cat "$home/code.digest" 2> /dev/null)" ]; then
+    rm -rf "$home/code/app" "$home/code/model_repo" "$home/code/training"
+    code_of "$here" | tar -C "$here" -cf - -T - | tar -C "$home/code" -xf -
+    echo "$digest" > "$home/code.digest"
+  fi
   cd "$home/parts"
   for part in "$here"/.gpu/*/; do
     [ -f "$part/manifest" ] || continue
@@ -47,6 +57,13 @@ main() {
   [ -f manifest ] || { echo "no part has come yet" >&2; exit 1; }
   arrived voice.tar.xz || true
   arrived model.tar || true
+  if [ -e "$home/voice.tar.xz.done" ] && [ "${SPEAK:-1}" = 1 ] && [ ! -e "$home/speaking" ]; then
+    touch "$home/speaking"
+    # Not this call's $OUT: the next call empties it, and has its own.
+    GPU_HOME=$home OUT=$home/out STAGES=speech setsid "$home/code/training/gpu/run.sh" > "$home/speaking" 2>&1 < /dev/null &
+    echo "speech: begun in the background"
+  fi
+  echo "speech: $(cat "$home"/work/speech/*/clips.jsonl 2> /dev/null | wc -l) clips so far"
 }
 main "$@"
 exit

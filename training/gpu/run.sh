@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole run on the GPU machine, stage by stage, each within its seconds; README.md has the calls.
 #
-#   STAGES="base texts twin+align" training/gpu/run.sh          stages in order; those joined by + at the same time
+#   STAGES="base+texts twin+align" training/gpu/run.sh         stages in order; those joined by + at the same time
 #   SMALL=1 training/gpu/run.sh                                  the rehearsal: a dozen clips, a few steps, on a CPU
 #
 #   speech    texts from training.corpus, spoken by flite and espeak-ng, in chunks; leaves off at SPEECH_S, keeps whole chunks.
@@ -25,23 +25,23 @@ settings() {
     PYTHON=${PYTHON:-$code/.venv/bin/python} work=${WORK:-$code/var/gpu-small}
     OUT=${OUT:-$code/var/gpu-small-out}
     export PYTHONPATH="$code/training/gpu/guard:$code"
-    : "${STAGES:=speech base texts twin+align repeat sft evaluate}"
+    : "${STAGES:=speech base+texts twin+align repeat sft evaluate}"
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${MAX_WORDS:=24} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${LEG:=2} ${MAX_STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=0}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_MIN:=0.15} ${ALIGN_BATCH:=2} ${ENCODERS:=1} ${TRY_CLIPS:=2}"
     export OMP_NUM_THREADS=1
   else
     PYTHON=${PYTHON:-python3} work=${WORK:-$home/work}
-    export PYTHONPATH="$home/site:$code" PATH="$home/engines/bin:$PATH"
+    export PYTHONPATH="$home/site-packages:$code" PATH="$home/engines/bin:$PATH"
   fi
   export PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
-  : "${STAGES:=base texts twin+align repeat sft evaluate}"
-  : "${SPEECH_S:=1500} ${TWIN_S:=300} ${ALIGN_S:=480} ${REPEAT_S:=150} ${SFT_S:=330} ${EVALUATE_S:=200} ${BASE_S:=120} ${TEXTS_S:=120}"
+  : "${STAGES:=base+texts twin+align repeat sft evaluate}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=300} ${ALIGN_S:=480} ${REPEAT_S:=150} ${SFT_S:=330} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
   : "${JOBS:=14} ${CHUNKS:=100} ${CHUNK:=300} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.35,espeak:0.65} ${MAX_WORDS:=90}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
   : "${LEG:=40} ${MAX_STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=5e-4} ${BATCH:=64} ${REPEAT_RATE:=5e-4} ${SFT_RATE:=3e-4}"
   : "${GAIN_EVERY:=50} ${SAVE_EVERY:=50} ${WORKERS:=12}"
-  : "${ALIGN_CLIPS:=4000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=10} ${TRY_CLIPS:=64}"
+  : "${ALIGN_CLIPS:=3000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=10} ${TRY_CLIPS:=64}"
   export work code home JOBS CHUNKS CHUNK ENGINES MAX_WORDS
   mkdir -p "$work/logs" "$work/speech" "$OUT"
   cd "$code"

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def tree(tmp_path: Path) -> Path:
         (tree / folder).mkdir(parents=True)
     (tree / "training/gpu/note.py").write_text("1")
     (tree / "model_repo/x/adapter.safetensors").write_text("large")
+    (tree / "model_repo/x/manifest.json").write_text("{}")
+    run = tree / "training/gpu/run.sh"
+    run.write_text('#!/bin/sh\necho "$STAGES" >> "$GPU_HOME/began"\n')
+    run.chmod(0o755)
     shutil.copy(SCRIPT, tree / "training/gpu/receive.sh")
     voice = archive("w:xz", packed__commit=b"abc\n")
     site = archive("w:xz", site__a_py=b"a = 1\n")
@@ -46,10 +51,10 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def receive(tree: Path, *parts: str) -> subprocess.CompletedProcess[str]:
+def receive(tree: Path, *parts: str, speak: str = "0") -> subprocess.CompletedProcess[str]:
     for part in parts:
         shutil.copytree(tree.parent / "packed" / part, tree / ".gpu" / part, dirs_exist_ok=True)
-    environment = os.environ | {"GPU_HOME": str(tree.parent / "home"), "PYTHON": sys.executable}
+    environment = os.environ | {"GPU_HOME": str(tree.parent / "home"), "PYTHON": sys.executable, "SPEAK": speak}
     return subprocess.run(
         ["bash", tree / "training/gpu/receive.sh"], env=environment, capture_output=True, text=True, timeout=60
     )
@@ -58,13 +63,13 @@ def receive(tree: Path, *parts: str) -> subprocess.CompletedProcess[str]:
 def test_parts_are_taken_in_as_they_come_and_unpacked_when_whole(tree: Path) -> None:
     home = tree.parent / "home"
     first = receive(tree, "1")
-    assert (first.returncode, first.stdout) == (0, "voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\n"), (
-        first.stderr
-    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\n")
     assert (home / "packed/commit").read_text() == "abc\n"
     assert not (tree / ".gpu/1/manifest").exists(), "what was taken in is not left in the tree"
     second = receive(tree, "2")
-    assert (second.returncode, second.stdout) == (0, "model.tar: unpacked\n"), second.stderr
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.startswith("model.tar: unpacked\n")
     assert (home / "site/a.py").read_text() == "a = 1\n"
     assert (home / "base/weights").read_bytes() == b"w" * 50_000
     assert not list(home.glob("*.tar*[!e]")), "archives are not kept"
@@ -75,7 +80,7 @@ def test_the_code_is_set_aside_without_the_registrys_adapters(tree: Path) -> Non
     receive(tree, "1")
     code = tree.parent / "home/code"
     assert (code / "training/gpu/note.py").exists()
-    assert (code / "model_repo/x").is_dir()
+    assert (code / "model_repo/x/manifest.json").exists()
     assert not (code / "model_repo/x/adapter.safetensors").exists()
 
 
@@ -99,3 +104,26 @@ def test_parts_of_two_packings_are_not_mixed(tree: Path) -> None:
 def test_a_first_call_without_a_part_says_so(tree: Path) -> None:
     done = receive(tree)
     assert (done.returncode, "no part" in done.stderr) == (1, True)
+
+
+def test_speech_begins_once_as_soon_as_the_voices_are_there(tree: Path) -> None:
+    home = tree.parent / "home"
+    assert "begun in the background" in receive(tree, "1", speak="1").stdout
+    for _ in range(100):
+        if (home / "began").exists():
+            break
+        time.sleep(0.05)
+    assert "begun" not in receive(tree, "2", speak="1").stdout
+    assert (home / "began").read_text() == "speech\n"
+    (home / "work/speech/00").mkdir(parents=True)
+    (home / "work/speech/00/clips.jsonl").write_text("{}\n{}\n")
+    assert "speech: 2 clips so far" in receive(tree, speak="1").stdout
+
+
+def test_code_that_changed_replaces_what_was_set_aside(tree: Path) -> None:
+    receive(tree, "1")
+    (tree / "training/gpu/note.py").unlink()
+    (tree / "training/gpu/other.py").write_text("2")
+    receive(tree)
+    code = tree.parent / "home/code/training/gpu"
+    assert ((code / "note.py").exists(), (code / "other.py").exists()) == (False, True)
