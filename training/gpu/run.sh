@@ -104,12 +104,11 @@ stage_texts() {
 }
 
 sft() {  # OUT BASE START STEPS RATE BATCH DATA…: START may be empty
-  local out=$1 base=$2 start=$3 steps=$4 rate=$5 batch=$6 workers=()
+  local out=$1 base=$2 start=$3 steps=$4 rate=$5 batch=$6 held=()
   shift 6
-  # An option that sft has not had from the start.
-  if "$PYTHON" -m training sft --help | grep -q -- --workers; then workers=(--workers "$WORKERS"); fi
+  if [ "$base" != "$work/llama" ]; then held=(--held "$work/held/records.jsonl"); fi
   "$PYTHON" -m training sft --base "$base" --data "$@" --out "$out" ${start:+--start "$start"} --steps "$steps" --batch "$batch" \
-    --rate "$rate" --rank "$RANK" --gain-every "$GAIN_EVERY" --save-every "$SAVE_EVERY" "${workers[@]}"
+    --rate "$rate" --rank "$RANK" --gain-every "$GAIN_EVERY" --save-every "$SAVE_EVERY" --workers "$WORKERS" "${held[@]}"
 }
 
 # A first leg of LEG steps shows how long a step takes; the second takes as many as the seconds hold, at a schedule that ends.
