@@ -106,7 +106,9 @@ def adapter_tensors(model: PeftModel) -> dict[str, NDArray[np.float16]]:
 def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
     """Write an adapter file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, file)
+    scratch = file.with_suffix(".part")  # a run that is ended while it saves must leave the last whole one
+    save_file(tensors, scratch)
+    scratch.replace(file)
     file.chmod(0o644)  # safetensors makes it private; an image or another user must be able to read it
 
 

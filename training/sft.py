@@ -164,7 +164,7 @@ def trainer_of(
             use_cpu=not torch.cuda.is_available(),
             bf16=torch.cuda.is_available(),
             gradient_checkpointing=False,
-            dataloader_pin_memory=False,
+            dataloader_pin_memory=torch.cuda.is_available(),
             dataloader_num_workers=workers,
             seed=seed,
         ),

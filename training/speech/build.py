@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soundfile as sf
 
@@ -221,6 +220,8 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
 
 def _opus(file: Path, samples: Samples, kbps: int) -> None:
     """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, slower than the synthesis."""
+    import av  # FFmpeg's libraries, which a machine that writes FLAC need not have
+
     with av.open(str(file), "w", format="ogg") as container:
         effort = {"compression_level": "3", "application": "voip"}
         stream = container.add_stream("libopus", rate=RATE, layout="mono", options=effort)
