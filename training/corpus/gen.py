@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
 
-from training.corpus import names, values
+from training.corpus import dates, names, values
 from training.corpus.domains import Domain, domains_for
 from training.corpus.grammar import render, slots
 from training.corpus.pools import POOLS
@@ -211,7 +211,7 @@ class Gen:
                 found = (
                     self._near(local[base(name)])
                     if name in ("money2", "big2") and base(name) in local
-                    else values.later(self.rng, local[_BEFORE[name]])
+                    else dates.later(self.rng, local[_BEFORE[name]])
                     if local.get(_BEFORE.get(name, ""))
                     else self.draw(base(name), local)
                 )

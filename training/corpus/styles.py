@@ -1,14 +1,15 @@
-"""Which summary is asked for: styles, lengths, focus, tone and instructions, each with the points that honour it.
+"""Which summary is asked for: styles, lengths, focus and tone, each with the points that honour it; free
+instructions are in `instructed`.
 
 About 45 % of requests carry nothing but a style. Knows nothing about speech.
 """
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-from app.prompts import Style, SummaryStyle
-from training.corpus.render import Writer, plain, sentence, words_in
+from app.prompts import SummaryStyle
+from training.corpus.instructed import PROSE, Written, instructed, styled
+from training.corpus.render import Writer, plain
 from training.corpus.script import Point, Script
 from training.spoken import canonical
 
@@ -20,7 +21,6 @@ _SHARES = {
     SummaryStyle.MINUTES: 9,
     SummaryStyle.TLDR: 10,
 }
-_PROSE = (SummaryStyle.PARAGRAPH, SummaryStyle.TLDR)
 _LENGTHS = [
     "short",
     "medium",
@@ -42,12 +42,6 @@ _LENGTHS = [
     "35",
 ]
 
-Written = tuple[Style, str]
-
-
-def _style(**fields: Any) -> Style:
-    return Style.model_validate(fields)
-
 
 def write(script: Script, rng: Random) -> Written:
     """A style and the summary that honours it."""
@@ -61,24 +55,24 @@ def write(script: Script, rng: Random) -> Written:
             if kind < 0.59
             else _focus(script, rng, shape)
             if kind < 0.78
-            else _instructed(script, rng, shape)
+            else instructed(script, rng)
             if kind < 0.92
             else _toned(script, rng, shape)
         )
         if made is not None and made[1]:
             return made
-    style = _style(style=SummaryStyle.PARAGRAPH)
+    style = styled(style=SummaryStyle.PARAGRAPH)
     return style, plain(script, style, rng) or ""
 
 
 def _as_is(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = _style(style=shape)
+    style = styled(style=shape)
     text = plain(script, style, rng)
     return (style, text) if text else None
 
 
 def _length(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = _style(style=SummaryStyle.PARAGRAPH if shape not in _PROSE else shape, length=rng.choice(_LENGTHS))
+    style = styled(style=SummaryStyle.PARAGRAPH if shape not in PROSE else shape, length=rng.choice(_LENGTHS))
     text = plain(script, style, rng)
     return (style, text) if text else None
 
@@ -122,7 +116,7 @@ def _is_money(text: str) -> bool:
 
 
 def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    shape = shape if shape in _PROSE and rng.random() < 0.6 else SummaryStyle.BULLETS
+    shape = shape if shape in PROSE and rng.random() < 0.6 else SummaryStyle.BULLETS
     if rng.random() < 0.3:
         people = sorted({n for p in script.points for n in _people(p) if n[:1].isupper()})
         if not people:
@@ -143,7 +137,7 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
         chosen = [p for p in script.points if wanted(p)]
         if not chosen and rng.random() < 0.7:
             return None
-    style = _style(style=shape, focus=focus)
+    style = styled(style=shape, focus=focus)
     if not chosen:
         return (style, ("- " if shape is SummaryStyle.BULLETS else "") + missing) if missing else None
     chosen = Writer(script, rng).ranked(chosen)[:7]
@@ -153,13 +147,13 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
 
 
 def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    shape = shape if shape in _PROSE else SummaryStyle.BULLETS
-    style = _style(
+    shape = shape if shape in PROSE else SummaryStyle.BULLETS
+    style = styled(
         style=shape,
         tone=rng.choice(["formal", "neutral", "friendly", "professional", "casual", "plain", "factual"]),
         language=rng.choice([None, None, "en"]),
     )
-    text = plain(script, _style(style=shape), rng)
+    text = plain(script, styled(style=shape), rng)
     if text and style.tone in ("friendly", "casual") and shape is not SummaryStyle.BULLETS:
         text = (
             rng.choice(
@@ -174,130 +168,3 @@ def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
             + text
         )
     return (style, text) if text else None
-
-
-def _instructed(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    made = rng.choice(
-        [_n_bullets, _n_bullets, _n_bullets, _dates, _decision_first, _onesentence, _at_most, _questions, _no_gist]
-    )(script, rng)
-    return made
-
-
-def _n_bullets(script: Script, rng: Random) -> Written | None:
-    n = rng.choice([2, 3, 3, 3, 4, 5])
-    if len(script.points) < n:
-        return None
-    word = ["two", "three", "four", "five"][n - 2]
-    said = rng.choice(
-        [
-            "{} bullets.",
-            "Exactly {} bullet points",
-            "Use {} bullets.",
-            "Keep it to {} points.",
-            "No more than {} bullets, please.",
-        ]
-    )
-    said = said.format(word if said[0] != "{" else word.capitalize()) if rng.random() < 0.7 else said.format(n)
-    text = Writer(script, rng).bullets(script.points, most=n, gist=False)
-    return (_style(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
-
-
-def _dates(script: Script, rng: Random) -> Written | None:
-    if not any(p.has("when") for p in script.points):
-        return None
-    style = _style(
-        style=SummaryStyle.PARAGRAPH,
-        instructions=rng.choice(
-            [
-                "Mention every date.",
-                "Include all dates and times",
-                "Name every deadline.",
-                "Make sure all dates are in it.",
-            ]
-        ),
-    )
-    writer = Writer(script, rng)
-    sentences = []
-    for p in script.points:
-        whens = [f.text for f in p.facts if f.kind == "when"]
-        options = [t for t in p.tells if all(w.lower() in t.lower() for w in whens)]
-        if whens and not options:
-            return None
-        if whens or p.core:
-            sentences.append(sentence(options[0] if whens else writer.tell(p)))
-    return style, " ".join(dict.fromkeys(sentences))
-
-
-def _decision_first(script: Script, rng: Random) -> Written | None:
-    decided = [p for p in script.points if p.decides]
-    if not decided:
-        return None
-    writer = Writer(script, rng)
-    rest = [p for p in script.points if not p.decides and p.core]
-    style = _style(
-        style=SummaryStyle.PARAGRAPH,
-        instructions=rng.choice(
-            [
-                "Start with the decision.",
-                "Begin with what was decided",
-                "Put the decisions first.",
-                "Decisions first, then the rest.",
-            ]
-        ),
-    )
-    return style, " ".join(sentence(writer.tell(p)) for p in decided + rest)
-
-
-def _onesentence(script: Script, rng: Random) -> Written | None:
-    style = _style(
-        style=rng.choice(_PROSE),
-        instructions=rng.choice(
-            ["Answer in one sentence.", "One sentence only.", "Just one sentence, please", "A single sentence."]
-        ),
-    )
-    writer = Writer(script, rng)
-    top = writer.ranked(script.points)[0]
-    return style, sentence(writer.gist() or writer.tell(top)) if rng.random() < 0.3 else sentence(writer.tell(top))
-
-
-def _at_most(script: Script, rng: Random) -> Written | None:
-    n = rng.choice([12, 15, 20, 25, 30, 40, 50])
-    writer = Writer(script, rng)
-    picked: list[str] = []
-    for p in writer.ranked(script.points):
-        text = sentence(writer.tell(p))
-        if words_in(" ".join([*picked, text])) <= n:
-            picked.append(text)
-    said = rng.choice(["At most {} words.", "No more than {} words", "Stay under {} words.", "Maximum {} words."])
-    bound = n + 1 if "under" in said else n
-    return (_style(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked)) if picked else None
-
-
-def _questions(script: Script, rng: Random) -> Written | None:
-    writer = Writer(script, rng)
-    acts = [p for p in script.points if p.action]
-    if acts and rng.random() < 0.6:
-        said = rng.choice(["End with the next steps.", "Put the actions last", "Finish with who does what."])
-        rest = [p for p in script.points if not p.action and p.core]
-        return _style(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(
-            sentence(writer.tell(p)) for p in rest + acts
-        )
-    said = rng.choice(
-        [
-            "Write for someone who missed it.",
-            "It is for my boss.",
-            "For the team chat.",
-            "Use simple words.",
-            "Only facts, no opinions.",
-        ]
-    )
-    return _style(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
-
-
-def _no_gist(script: Script, rng: Random) -> Written | None:
-    said = rng.choice(
-        ["Skip the introduction.", "No introduction, straight to the points", "Leave out greetings and small talk."]
-    )
-    return _style(style=SummaryStyle.PARAGRAPH, instructions=said), Writer(script, rng).paragraph(
-        script.points, 90, gist=False
-    )
