@@ -2,6 +2,7 @@
 
 Each maker takes a generator and returns text. Knows nothing about sentences.
 """
+
 from random import Random
 
 from training.spoken import canonical
