@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, WhisperFeatureExtractor
 from training.align.characters import CharacterHead, train_head
 from training.align.encoder import Clip, SplitEncoder, encode, padded
 from training.align.tokens import Aligner, Spikes, collapsed, edit_distance, spikes, vocabulary, words_said
-from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
+from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
 from training.examples import read_records
 
@@ -78,19 +78,24 @@ def located(
 
 def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, float]:
     """`token_error`: edit distance of what the frames say to what was said, a token; `spikes_right`: share of the
-    frames where a token is said that are nearest to it.
+    frames where a token is said that are nearest to it; `distance`: how far they lie from it, in lengths of an
+    embedding (1 is as far as nowhere).
     """
     aligner.eval()
     device = aligner.embeddings.device
     wrong = right = total = 0
+    away = 0.0
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
-        for one, path in zip(group, aligner.best(*padded([a.clip.lower() for a in group], device)), strict=True):
+        given = padded([a.clip.lower() for a in group], device)
+        away += aligner.distance(*given, [a.spikes for a in group]) * sum(len(a.spikes) for a in group)
+        for one, path in zip(group, aligner.best(*given), strict=True):
             wrong += edit_distance(collapsed(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)
     aligner.train()
-    return {"token_error": round(wrong / max(1, total), 4), "spikes_right": round(right / max(1, total), 4)}
+    shares = {"token_error": wrong, "spikes_right": right, "distance": away}
+    return {name: round(value / max(1, total), 4) for name, value in shares.items()}
 
 
 def train_tokens(
@@ -120,7 +125,7 @@ def train_tokens(
             for setting in optimizer.param_groups:
                 setting["lr"] = rate
             hidden, lengths = padded([a.clip.lower() for a in group], device)
-            loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks)
+            loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks, options.pull)
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
@@ -169,6 +174,8 @@ def run(options: argparse.Namespace) -> int:
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:
             parameter.requires_grad_(True)
+    if options.start:
+        print(f"started from {options.start}: {load_adapter(peft_model, options.start)} tensors", flush=True)
     aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     file = options.out / "adapter.safetensors"
@@ -205,6 +212,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blanks", type=float, default=2.0, help="silent frames trained on, for each that says a token"
     )
-    parser.add_argument("--sharpness", type=float, default=1.0, help="factor on the scores")
+    parser.add_argument("--sharpness", type=float, default=4.0, help="factor on the scores")
+    parser.add_argument("--pull", type=float, default=0.5, help="weight of the squared distance to the right embedding")
+    parser.add_argument("--start", type=Path, help="an earlier run's adapter to go on from")
     parser.add_argument("--log-every", type=int, default=100, help="steps between two log lines")
     parser.add_argument("--seed", type=int, default=0)

@@ -90,8 +90,14 @@ class Aligner(nn.Module):
         half_norms = self.embeddings.square().sum(-1) / 2
         return (self.sharpness * (frames @ self.embeddings.T - half_norms)).log_softmax(-1)
 
-    def forward(self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes], blanks: float) -> Tensor:
-        """Mean cross-entropy over every spike and `blanks` times as many of the frames that say nothing.
+    def forward(
+        self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes], blanks: float, pull: float = 0.0
+    ) -> Tensor:
+        """Mean cross-entropy over every spike and `blanks` times as many of the frames that say nothing, and `pull`
+        times the mean squared distance of these frames to the embeddings they should lie at.
+
+        Cross-entropy alone is blind to a frame's length and to all that lies across the embeddings: frames ten times
+        as long as any token's, which a language model cannot read, satisfy it. The pull is what puts them in place.
 
         Fewer silent frames than there are make the model readier to say a word than the truth would be: an unsure
         frame then leans towards the word instead of vanishing in the blank.
@@ -107,8 +113,22 @@ class Aligner(nn.Module):
             others = others[torch.randperm(len(others))[: round(blanks * len(said))]]
             rows.append(frames[row, torch.cat([at, others]).to(frames.device)])
             classes += [token for _, token in said] + [0] * len(others)
-        scores = self.log_probabilities(torch.cat(rows)).float()
-        return nn.functional.nll_loss(scores, torch.tensor(classes, device=scores.device))
+        chosen = torch.cat(rows)
+        truth = torch.tensor(classes, device=chosen.device)
+        scores = self.log_probabilities(chosen).float()
+        away = (chosen.float() - self.embeddings[truth]).square().sum(-1).mean()
+        return nn.functional.nll_loss(scores, truth) + pull * away
+
+    @torch.no_grad()
+    def distance(self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes]) -> float:
+        """Mean distance of the frames that say a token to its embedding, over the embeddings' mean length."""
+        frames, _ = self.encoder(hidden, lengths)
+        away = [
+            (frames[row, frame] - self.embeddings[token]).norm()
+            for row, said in enumerate(where)
+            for frame, token in said
+        ]
+        return float(torch.stack(away).mean() / self.embeddings.norm(dim=-1).mean())
 
     @torch.no_grad()
     def best(self, hidden: Tensor, lengths: Tensor) -> list[list[int]]:

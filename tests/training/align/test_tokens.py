@@ -154,6 +154,17 @@ def test_the_loss_is_the_mean_over_spikes_and_silent_frames(aligner: Aligner, fr
     assert all(min(abs(f - p) for p in possible) < 2e-5 for f in found)
 
 
+def test_the_pull_is_the_squared_distance_to_the_right_embedding(aligner: Aligner, frames: Tensor) -> None:
+    lengths, where = torch.tensor([9, 4]), [[(0, 3), (5, 1)], [(2, 5)]]
+    right = aligner.embeddings[torch.tensor([3, 1, 5])]
+    away = torch.stack([frames[0, 0], frames[0, 5], frames[1, 2]]) - right
+    without, with_ = (aligner(frames, lengths, where, 0.0, pull) for pull in (0.0, 2.0))
+    torch.testing.assert_close(with_ - without, 2 * away.square().sum(-1).mean())
+    # Ten times as long frames are as right to the cross-entropy's eye or more so; the distance tells.
+    lengths_of_embedding = float(away.norm(dim=-1).mean() / aligner.embeddings.norm(dim=-1).mean())
+    assert aligner.distance(frames, lengths, where) == pytest.approx(lengths_of_embedding, rel=1e-5)
+
+
 def test_the_best_class_of_each_frame_ends_with_the_clip(aligner: Aligner) -> None:
     path = [0, 3, 3, 0, 3, 5, 5, 2]
     frames = aligner.embeddings[torch.tensor([path, path])]
