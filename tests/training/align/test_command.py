@@ -133,14 +133,14 @@ def test_training_brings_the_errors_down_and_the_merged_checkpoint_says_the_same
     file = tmp_path / "adapter.safetensors"
     before = errors(aligner, aligned, 2)
     clock(command, 60 / 400)  # a step looks at the clock twice
-    how = options(minutes=1, rate=1e-2, warmup=5, batch=2, blanks=4.0, log_every=40)
+    how = options(minutes=1, rate=1e-2, warmup=5, batch=2, blanks=4.0, log_every=40, pull=0.003)
     log = train_tokens(aligner, trained, aligned, aligned, how, lambda: save_adapter(adapter_tensors(model), file))
     assert [line["step"] for line in log[:2]] == [40, 80]
     assert log[-1]["loss"] < 0.3 * log[0]["loss"]
     assert log[-1]["spikes_right"] > 0.8 > 0.3 > before["spikes_right"]
-    assert log[-1]["token_error"] < 0.3 < before["token_error"]
+    assert log[-1]["token_error"] < 0.5 < before["token_error"]
     _, served = aligner_of(on_base(audio_folder, file, tmp_path / "merged"), tokenizer)
-    assert log[-1]["distance"] < min(0.6, before["distance"])
+    assert log[-1]["distance"] < 0.97 * before["distance"]
     assert errors(served, aligned, 2) == pytest.approx(errors(aligner, aligned, 2), abs=0.01)
     with torch.no_grad():
         inputs = padded([a.clip.lower() for a in aligned])
