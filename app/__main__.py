@@ -16,6 +16,15 @@ from app.settings import Settings, env_example, setting_name, unknown_variables
 from model_repo import registry
 
 FAILED, MISUSED = 1, 2
+PROBES = ("/livez", "/readyz", "/metrics")
+
+
+class WithoutProbes(logging.Filter):
+    """Keeps what orchestrators and Prometheus ask every few seconds out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # uvicorn's arguments: client, method, path with query, HTTP version, status.
+        return not (isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in PROBES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,6 +98,8 @@ def _serve(settings: Settings) -> int:
         log_level=settings.log_level,
         timeout_graceful_shutdown=round(settings.timeouts.shutdown_seconds),
     )
+    if settings.log_level != "debug":
+        logging.getLogger("uvicorn.access").addFilter(WithoutProbes())
     server = uvicorn.Server(config)
     server.run()
     return 0 if app.state.service.failure is None else FAILED

@@ -24,6 +24,8 @@ from app.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 15  # between two lines that say it is still loading
+
 
 class StartableDecoder(AudioDecoder, Protocol):
     """A decoder with a life of its own, such as `app.audio.pool.Decoder`."""
@@ -118,6 +120,8 @@ class Service:
 
     async def _start_engine(self) -> None:
         began = time.perf_counter()
+        log.info("loading %s; this takes a minute or two", self.model.id)
+        waiting = asyncio.create_task(self._say_loading(began))
         try:
             self._engine = await _in_thread(self.build)
             await self._engine.start()
@@ -133,7 +137,14 @@ class Service:
             self.ready = True
             metrics.READY.set(1)
             log.info("%s is ready after %.1f s", self.model.id, time.perf_counter() - began)
+        finally:
+            waiting.cancel()
         (self.on_ready if self.ready else self.on_failure)()
+
+    async def _say_loading(self, began: float) -> None:
+        while True:
+            await asyncio.sleep(PATIENCE_SECONDS)
+            log.info("%s is still loading after %.0f s", self.model.id, time.perf_counter() - began)
 
 
 async def _in_thread(build: Callable[[], Engine]) -> Engine:

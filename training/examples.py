@@ -6,7 +6,7 @@ error here, never a silent cut. Knows nothing about optimizers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ def read_records(*files: Path) -> list[Record]:
                 record.audio = str(file.parent / record.audio)
             records.append(record)
     return records
+
+
+def with_other_audio(records: Sequence[Record]) -> list[Record]:
+    """Each record with the next one's audio: what is said then has nothing to do with what is asked for."""
+    return [replace(r, audio=o.audio) for r, o in zip(records, [*records[1:], *records[:1]], strict=True)]
 
 
 def read_audio(record: Record) -> NDArray[np.float32]:

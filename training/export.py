@@ -4,8 +4,7 @@
         --adapter var/runs/align/adapter.safetensors var/runs/sft/adapter.safetensors --log var/runs/align/log.json …
 
 Adapters are laid over one another in order (a later projector replaces an earlier one) and stored as one file.
-`--folder-only` writes the merged
-weights to a folder instead: the base a next stage trains from.
+`--folder-only` writes the merged weights to a folder instead: the base a next stage trains from.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from app.prompts import PROMPT_FORMAT
-from model_repo.architectures import CONTEXT, MAX_AUDIO_SECONDS, Base
+from model_repo.architectures import BUILDERS, CONTEXT, MAX_AUDIO_SECONDS, Base
 from model_repo.assemble import LORA_A, LORA_B, build_base, ensure, first_digest, merged, write
 from model_repo.cache import sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
@@ -63,9 +62,13 @@ def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
     return out
 
 
-def to_folder(architecture: str, adapters: list[Path], folder: Path) -> Path:
-    """Write base weights with the adapters merged as a loadable checkpoint folder."""
-    base = build_base(architecture, PARTS[architecture])
+def to_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
+    """Write base weights with the adapters merged as a loadable checkpoint folder.
+
+    parts: where the base parts lie, a folder each, taken as they are; without it they are fetched and verified.
+    """
+    names = PARTS[architecture]
+    base = BUILDERS[architecture]({n: parts / n for n in names}) if parts else build_base(architecture, names)
     folder.mkdir(parents=True, exist_ok=True)
     write(Base(merged(base.tensors, overlaid(adapters), SCALE), base.files), folder)
     return folder
@@ -166,6 +169,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
     )
+    parser.add_argument(
+        "--parts",
+        type=Path,
+        help="with --folder-only: folder of base parts to take as they are; nothing is fetched",
+    )
     parser.add_argument("--name", help="name in the registry")
     parser.add_argument("--version", default="1", help="version in the registry")
     parser.add_argument("--stage", default="sft", help="training stage that ended here")
@@ -182,7 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The `export` command."""
     if options.folder_only:
-        print(to_folder(options.architecture, options.adapter, options.folder_only))
+        print(to_folder(options.architecture, options.adapter, options.folder_only, options.parts))
     else:
         print(to_registry(options).id)
     return 0

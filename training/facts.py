@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001, SIM905  (a typographic apostrophe is meant; word lists read better as text)
 """Facts of a recording, and counting them in a summary: coverage, invented figures and names, repetition.
 
-Counting is by canonical tokens (`training.spoken`), so it needs no model and gives the same number twice. It cannot
+Counting is by canonical tokens (`training.canonical`), so it needs no model and gives the same number twice. It cannot
 see a contradiction that uses only words of the source. Knows nothing about how the material or the summary was made.
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, cast
 
-from training.spoken import MONTHS, WEEKDAYS, canonical
+from training.canonical import MONTHS, WEEKDAYS, canonical
 
 FactKind = Literal["who", "what", "when", "where", "amount", "decision", "action", "reason", "problem", "result"]
 

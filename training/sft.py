@@ -1,7 +1,6 @@
 """Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and for its text twin.
 
-    speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start
-    adapter.safetensors …]
+    speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start FILE …]
     speechsum-train sft --base llama --data var/data/text.jsonl --out var/runs/twin
 
 What it does: encoder frozen, projector whole, LoRA on every projection of the language model; the loss is on the
@@ -15,7 +14,6 @@ Limits: one process; the audio is decoded and its mel windows made when a batch 
 import argparse
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
-from training.examples import AudioCollator, TextCollator, read_records
+from training.examples import AudioCollator, TextCollator, read_records, with_other_audio
 
 ADAPTER = "adapter.safetensors"
 
@@ -61,12 +59,10 @@ def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> fl
         raise ValueError("the audio gain needs two records: one lends the other its audio")
     was_training = model.training
     model.eval()
-    others = records[1:] + records[:1]
     total = 0.0
-    for record, other in zip(records, others, strict=True):
+    for pair in zip(records, with_other_audio(records), strict=True):
         own, wrong = (
-            model(**{key: value.to(model.device) for key, value in collator([heard]).items()}).loss
-            for heard in (record, replace(record, audio=other.audio))
+            model(**{key: value.to(model.device) for key, value in collator([heard]).items()}).loss for heard in pair
         )
         total += float(wrong - own)
     model.train(was_training)

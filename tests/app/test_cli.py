@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.__main__ import main
+from app.__main__ import PROBES, main
 from app.settings import env_example
 from tests.app.site import PATH
 from tests.app.test_main import register
@@ -57,7 +57,9 @@ def test_a_misspelt_setting_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog
 
 
 @contextmanager
-def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(
+    port: int = 0, log_level: str = "warning", stderr: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service in its own process, and its address as it prints it."""
     command = [
         sys.executable,
@@ -69,10 +71,10 @@ def served(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
         "--port",
         str(port),
         "--log-level",
-        "warning",
+        log_level,
     ]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
     assert process.stdout is not None
     try:
@@ -92,6 +94,19 @@ def test_serve_prints_a_line_that_works_and_stops_when_told() -> None:
         assert answer["summary"] == "A scripted summary of what was said."
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0 or process.returncode == -signal.SIGTERM
+
+
+def test_the_access_log_leaves_probes_out_unless_debugging() -> None:
+    with served(log_level="info", stderr=subprocess.STDOUT) as (process, url):
+        base = url.removesuffix(PATH)
+        for path in ("/readyz", "/metrics", "/v1/models", "/livez"):
+            httpx.get(base + path, timeout=30)
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+        assert process.stdout is not None
+        log = process.stdout.read()
+    assert "GET /v1/models" in log
+    assert not any(f"GET {path}" in log for path in PROBES)
 
 
 def test_a_service_killed_in_the_middle_of_a_request_comes_back() -> None:

@@ -1,6 +1,8 @@
 """How the application is put together from settings and the registry."""
 
+import asyncio
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,30 @@ async def test_the_engine_is_built_while_the_service_already_lives(
     await service.stop()
     await service.stop()
     assert not service.ready
+
+
+async def test_while_it_loads_it_says_so(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(manifest: Manifest, settings: Settings) -> Engine:
+        until = time.monotonic() + 20
+        while caplog.text.count("hears@2 is still loading after") < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        return ScriptedEngine()
+
+    monkeypatch.setattr("app.main.build_engine", build)
+    monkeypatch.setattr("app.service.PATIENCE_SECONDS", 0.01)
+    service: Service = create_app(settings_for(model_repo=registry), decoder=WaveDecoder()).state.service
+    with caplog.at_level(logging.INFO):
+        await service.start()
+        await service.started()
+        said = caplog.text
+        await asyncio.sleep(0.05)
+    assert "loading hears@2; this takes" in said
+    assert said.count("hears@2 is still loading after") >= 2
+    assert "hears@2 is ready after" in caplog.text
+    assert caplog.text == said, "and no more once it is ready"
+    await service.stop()
 
 
 async def test_a_checkpoint_that_cannot_be_built_fails_the_service(

@@ -12,7 +12,7 @@ from app.prompts import SYSTEM, Style, instruction
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN
 from tests.training.tiny import RATE, noise, record
 from training.checkpoint import open_model
-from training.examples import IGNORED, AudioCollator, BadExample, TextCollator, read_records
+from training.examples import IGNORED, AudioCollator, BadExample, TextCollator, read_records, with_other_audio
 
 ANSWER = "Anna called; call her back."
 
@@ -154,3 +154,10 @@ def test_a_line_that_is_no_record_is_named(line: str, tmp_path: Path) -> None:
     file.write_text(record(1, tmp_path).to_json() + "\n" + line + "\n")
     with pytest.raises(BadExample, match=r"records\.jsonl, line 2: not a record"):
         read_records(file)
+
+
+def test_each_record_hears_another(tmp_path: Path) -> None:
+    rows = [record(i, tmp_path) for i in range(3)]
+    other = with_other_audio(rows)
+    assert [r.id for r in other] == [r.id for r in rows]
+    assert [r.audio for r in other] == [rows[1].audio, rows[2].audio, rows[0].audio]

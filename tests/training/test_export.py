@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from model_repo import assemble, registry
+from model_repo.architectures import Base
 from model_repo.cache import sha256
 from model_repo.manifest import Figures
 from tests.model_repo.fakes import SCALE, adapter, base
@@ -113,6 +114,24 @@ def test_a_folder_for_the_next_stage_holds_the_merged_weights(loads: list[Path],
     whole = load_file(to_folder("fake", given.adapter, tmp_path / "next") / "model.safetensors")
     np.testing.assert_array_equal(whole["a.weight"], assemble.merged(base().tensors, adapter(), SCALE)["a.weight"])
     assert (tmp_path / "next" / "config.json").read_text() == base().files["config.json"]
+
+
+def test_a_folder_is_built_from_parts_that_lie_there(
+    loads: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Path] = {}
+
+    def builder(parts: dict[str, Path]) -> Base:
+        asked.update(parts)
+        return base()
+
+    monkeypatch.setitem(export.BUILDERS, "fake", builder)
+    monkeypatch.setitem(export.PARTS, "fake", ["words"])
+    given = options(tmp_path, folder_only=tmp_path / "next", parts=tmp_path / "parts")
+    assert export.run(given) == 0
+    assert asked == {"words": tmp_path / "parts" / "words"}
+    whole = load_file(tmp_path / "next" / "model.safetensors")
+    np.testing.assert_array_equal(whole["a.weight"], assemble.merged(base().tensors, adapter(), SCALE)["a.weight"])
 
 
 def test_the_record_says_what_it_was_trained_with(tmp_path: Path) -> None:

@@ -42,9 +42,11 @@ def encoder_lora(first: int, layers: int, rank: int) -> LoraConfig:
 
 
 def in_window(records: list[Record]) -> list[Record]:
-    """Records that fit one window; says how many do not."""
+    """Records known to fit one window; says how many are left out."""
     kept = [r for r in records if 0 < (r.duration_s or 0) <= WINDOW_SECONDS]
-    print(f"{len(kept)} clips, {len(records) - len(kept)} longer than a window left out", flush=True)
+    print(
+        f"{len(kept)} clips, {len(records) - len(kept)} longer than a window or of unknown length left out", flush=True
+    )
     return kept
 
 
@@ -87,9 +89,10 @@ def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, 
     away = 0.0
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
-        given = padded([a.clip.lower() for a in group], device)
-        away += aligner.distance(*given, [a.spikes for a in group]) * sum(len(a.spikes) for a in group)
-        for one, path in zip(group, aligner.best(*given), strict=True):
+        with torch.no_grad():
+            frames, counts = aligner.encoder(*padded([a.clip.lower() for a in group], device))
+        away += float(aligner.distances(frames, [a.spikes for a in group]).sum())
+        for one, path in zip(group, aligner.best(frames, counts), strict=True):
             wrong += edit_distance(collapsed(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)

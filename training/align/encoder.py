@@ -32,6 +32,13 @@ class SplitEncoder(nn.Module):
         if self.first < 0:
             raise ValueError(f"the encoder has {len(self.tower.layers)} layers, not {trained} to train")
 
+    def name(self) -> str:
+        """A digest of the tower's weights and of where it is cut."""
+        digest = hashlib.sha256(str(self.first).encode())
+        for tensor in self.tower.state_dict().values():
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     @torch.no_grad()
     def lower(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, bins, mel frames at 100 Hz) → what the lower layers give, (batch, frames at 50 Hz, width), and the
@@ -100,11 +107,13 @@ def encode(
 ) -> list[Clip]:
     """Work out every record's features into the folder, those that are there already left as they are.
 
-    The encoder must not have learned anything yet. Files are named by the audio's path and the number of layers.
+    The encoder must not have learned anything yet. Files are named by the audio's path, the number of layers and the
+    encoder's weights, so that another base does not read them for its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(encoder.parameters()).device
-    clips = [Clip(record, folder / f"{_name(record, encoder.first)}.npy") for record in records]
+    encoder_name = encoder.name()
+    clips = [Clip(record, folder / f"{_name(record, encoder_name)}.npy") for record in records]
     missing = sorted((c for c in clips if not c.features.exists()), key=lambda c: c.record.duration_s or 0)
     for start in range(0, len(missing), batch):
         group = missing[start : start + batch]
@@ -128,6 +137,6 @@ def padded(rows: Sequence[NDArray[np.float16]], device: torch.device | str = "cp
     return out, lengths
 
 
-def _name(record: Record, first: int) -> str:
+def _name(record: Record, encoder: str) -> str:
     path = Path(record.audio or "").resolve()
-    return hashlib.sha256(f"{path} {first}".encode()).hexdigest()[:20]
+    return hashlib.sha256(f"{path} {encoder}".encode()).hexdigest()[:20]

@@ -120,20 +120,18 @@ class Aligner(nn.Module):
         return nn.functional.nll_loss(scores, truth) + pull * away
 
     @torch.no_grad()
-    def distance(self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes]) -> float:
-        """Mean distance of the frames that say a token to its embedding, over the embeddings' mean length."""
-        frames, _ = self.encoder(hidden, lengths)
+    def distances(self, frames: Tensor, where: Sequence[Spikes]) -> Tensor:
+        """How far each frame that says a token lies from its embedding, over the embeddings' mean length."""
         away = [
             (frames[row, frame] - self.embeddings[token]).norm()
             for row, said in enumerate(where)
             for frame, token in said
         ]
-        return float(torch.stack(away).mean() / self.embeddings.norm(dim=-1).mean())
+        return torch.stack(away) / self.embeddings.norm(dim=-1).mean()
 
     @torch.no_grad()
-    def best(self, hidden: Tensor, lengths: Tensor) -> list[list[int]]:
+    def best(self, frames: Tensor, counts: Tensor) -> list[list[int]]:
         """The best class of each frame."""
-        frames, counts = self.encoder(hidden, lengths)
         best = self.log_probabilities(frames).argmax(-1).tolist()
         return [row[:count] for row, count in zip(best, counts.tolist(), strict=True)]
 

@@ -5,7 +5,7 @@ Each maker takes a generator and returns text. Knows nothing about sentences.
 
 from random import Random
 
-from training.spoken import canonical
+from training.canonical import canonical
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _MONTHS = [

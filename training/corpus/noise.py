@@ -1,7 +1,7 @@
 """Transcripts as a small recogniser writes them: misheard names, homophones, lost punctuation, other number formats,
 merged words.
 
-Facts stay recognisable (`training.spoken` reads every number format made here); names are misheard the same way
+Facts stay recognisable (`training.canonical` reads every number format made here); names are misheard the same way
 everywhere in a record, so that its summary copies what the input says. Knows nothing about audio.
 """
 

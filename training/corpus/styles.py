@@ -8,10 +8,10 @@ from collections.abc import Callable
 from random import Random
 
 from app.prompts import SummaryStyle
+from training.canonical import canonical
 from training.corpus.instructed import PROSE, Written, instructed, styled
 from training.corpus.render import Writer, plain
 from training.corpus.script import Point, Script
-from training.spoken import canonical
 
 _SHARES = {
     SummaryStyle.PARAGRAPH: 38,

@@ -3,7 +3,7 @@
     pack.sh              here: everything the machine lacks, in parts small enough to travel
     receive.sh           there: takes the parts in, verifies, unpacks
     run.sh               there: speech, alignment, the text twin, SFT, evaluation, each within its minutes
-    base.py              base weights out of the parts that travelled
+    cut.py               Whisper's encoder without its decoder, to travel
     encode.py            the frozen layers' output for many clips, in several threads
     repeats.py           spoken records → "repeat what is said" records
     try_out.py           summaries of held-out recordings by Transformers' generate, their facts counted

@@ -86,7 +86,7 @@ main() {
 import shutil, sys
 from pathlib import Path
 from model_repo.parts import fetch
-from training.gpu.base import cut
+from training.gpu.cut import cut
 out = Path(sys.argv[1])
 cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.pt")
 shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"

@@ -85,7 +85,11 @@ wait_for_clips() {  # NUMBER: until there are so many, or no more are being made
 
 # --- training ----------------------------------------------------------------------------------------------------------
 
-build() { "$PYTHON" -m training.gpu.base build "$parts" "$@"; }
+build() {  # ARCHITECTURE FOLDER [ADAPTER …]: merged weights, out of the parts that travelled
+  local architecture=$1 folder=$2
+  shift 2
+  "$PYTHON" -m training export --architecture "$architecture" --folder-only "$folder" --parts "$parts" --adapter "$@"
+}
 
 stage_base() {
   build llama "$work/llama"

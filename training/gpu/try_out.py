@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from app.prompts import Style
 from training.checkpoint import architecture_of, open_model
 from training.corpus.record import Record
 from training.evaluate import aggregate, score
-from training.examples import IGNORED, AudioCollator, TextCollator, read_records
+from training.examples import IGNORED, AudioCollator, TextCollator, read_records, with_other_audio
 from training.sft import audio_gain
 
 
@@ -64,21 +63,22 @@ def summaries(model: Any, collator: Any, tokenizer: Any, records: Sequence[Recor
     return out
 
 
-def with_other_audio(records: Sequence[Record]) -> list[Record]:
-    """Each record with the next one's audio."""
-    return [replace(r, audio=o.audio) for r, o in zip(records, [*records[1:], *records[:1]], strict=True)]
-
-
 def counted(records: Sequence[Record], answers: Sequence[str]) -> dict[str, Any]:
     """Aggregate figures, and each answer with its counts."""
     rows = [{"id": r.id, "summary": a, **score(r, a)} for r, a in zip(records, answers, strict=True)]
     return {"figures": aggregate(rows), "rows": rows}
 
 
-def try_audio(folder: Path, records: list[Record], batch: int) -> dict[str, Any]:
+def opened(folder: Path, architecture: str) -> Any:
+    """The checkpoint, on the GPU if there is one. Raises ValueError if it is of another architecture."""
+    model = open_model(folder)
+    if architecture_of(model) != architecture:
+        raise ValueError(f"{folder} is {architecture_of(model)}, not {architecture}")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def try_audio(model: Any, processor: Any, records: list[Record], batch: int) -> dict[str, Any]:
     """Rows `own` and `another's`, and `audio_gain` in nats a token."""
-    model = open_model(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    processor = AutoProcessor.from_pretrained(folder)
     collator = AudioCollator(processor, model.config.audio_token_id)
     own = summaries(model, collator, processor.tokenizer, records, batch)
     other = summaries(model, collator, processor.tokenizer, with_other_audio(records), batch)
@@ -86,12 +86,8 @@ def try_audio(folder: Path, records: list[Record], batch: int) -> dict[str, Any]
     return {"own": counted(records, own), "another's": counted(records, other), "audio_gain": round(gain, 4)}
 
 
-def try_text(folder: Path, records: list[Record], batch: int) -> dict[str, Any]:
-    """Row `twin`. Raises ValueError for a checkpoint that is not a text model."""
-    model = open_model(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    if architecture_of(model) != "llama":
-        raise ValueError(f"{folder} is no text model")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def try_text(model: Any, tokenizer: Any, records: list[Record], batch: int) -> dict[str, Any]:
+    """Row `twin`."""
     return {"twin": counted(records, summaries(model, TextCollator(tokenizer), tokenizer, records, batch))}
 
 
@@ -104,12 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=32, help="recordings generated for at once")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the raw result")
     options = parser.parse_args(argv)
+    model, processor = opened(options.model, "audioflamingo3"), AutoProcessor.from_pretrained(options.model)
+    twin = (opened(options.twin, "llama"), AutoTokenizer.from_pretrained(options.twin)) if options.twin else None
     result: dict[str, Any] = {}
     for file in options.records:
         records = read_records(file)[: options.limit or None]
-        found = try_audio(options.model, records, options.batch)
-        if options.twin:
-            found |= try_text(options.twin, records, options.batch)
+        found = try_audio(model, processor, records, options.batch)
+        if twin:
+            found |= try_text(*twin, records, options.batch)
         result[file.parent.name] = found
         options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
         figures = {row: found[row]["figures"]["core_coverage"] for row in found if row != "audio_gain"}

@@ -114,6 +114,19 @@ def test_another_number_of_trained_layers_has_files_of_its_own(
     assert not np.array_equal(one.lower(), two.lower())
 
 
+def test_another_base_has_files_of_its_own(
+    audio_folder: Path, pair: list[Record], extractor: WhisperFeatureExtractor, tmp_path: Path
+) -> None:
+    other = open_model(audio_folder)
+    with torch.no_grad():
+        other.model.audio_tower.layers[0].fc1.weight[0, 0] += 1
+    one, another = (
+        encode(SplitEncoder(model, 1), pair[:1], extractor, tmp_path)[0] for model in (open_model(audio_folder), other)
+    )
+    assert one.features != another.features
+    assert not np.array_equal(one.top(), another.top())
+
+
 def test_padding_keeps_the_rows_and_puts_zeros_after_them() -> None:
     rows = [np.full((2, 3), 1.5, np.float16), np.full((4, 3), -2, np.float16)]
     out, lengths = padded(rows)

@@ -161,8 +161,9 @@ def test_the_pull_is_the_squared_distance_to_the_right_embedding(aligner: Aligne
     without, with_ = (aligner(frames, lengths, where, 0.0, pull) for pull in (0.0, 2.0))
     torch.testing.assert_close(with_ - without, 2 * away.square().sum(-1).mean())
     # Ten times as long frames are as right to the cross-entropy's eye or more so; the distance tells.
-    lengths_of_embedding = float(away.norm(dim=-1).mean() / aligner.embeddings.norm(dim=-1).mean())
-    assert aligner.distance(frames, lengths, where) == pytest.approx(lengths_of_embedding, rel=1e-5)
+    torch.testing.assert_close(
+        aligner.distances(frames, where), away.norm(dim=-1) / aligner.embeddings.norm(dim=-1).mean()
+    )
 
 
 def test_the_best_class_of_each_frame_ends_with_the_clip(aligner: Aligner) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
+from training.canonical import canonical
 from training.speech.spoken import cardinal, ordinal, spoken, year
-from training.spoken import canonical
 
 
 @pytest.mark.parametrize(

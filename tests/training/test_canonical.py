@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.spoken import canonical
+from training.canonical import canonical
 
 
 @pytest.mark.parametrize(
