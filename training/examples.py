@@ -5,6 +5,7 @@ exactly as the service does, and only the answer (its end-of-turn token included
 error here, never a silent cut. Knows nothing about optimizers.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +62,59 @@ def read_audio(record: Record) -> NDArray[np.float32]:
     return samples
 
 
+class Collator(ABC):
+    """Records → batches. What a record asks is a `question`; its answer follows, and only the answer has labels."""
+
+    tokenizer: Any
+    max_tokens: int
+
+    @property
+    def placeholders(self) -> list[int]:
+        """Ids that stand for something other than text, which no answer may hold."""
+        return []
+
+    @abstractmethod
+    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+        """Prompt ids up to where the answer begins, and what else the model is given. Raises `BadExample`."""
+
+    def answer(self, record: Record) -> list[int]:
+        """Tokens of the summary and the end of turn. Raises `BadExample`."""
+        if not record.summary.strip():
+            raise BadExample(f"{record.id}: the summary is empty")
+        return [*self.tokenizer(record.summary, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
+    def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
+        rows = [_record(r) for r in records]
+        pairs, others = [], []
+        for row in rows:
+            ids, other = self.question(row)
+            answer = self.answer(row)
+            if len(ids) + len(answer) > self.max_tokens:
+                raise BadExample(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
+            pairs.append((ids, answer))
+            others.append(other)
+        return pad(pairs, self.tokenizer.pad_token_id) | joined(others)
+
+    def questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
+        """Prompts alone, padded left, so that answers written after them stand in the same columns.
+
+        `input_ids`, `attention_mask` (batch, longest), and what else the model is given. room: tokens the answer may
+        take; a question that leaves less raises `BadExample`. No summary is needed.
+        """
+        asked = [self.question(record) for record in records]
+        longest = max(len(ids) for ids, _ in asked)
+        ids = torch.full((len(asked), longest), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(asked), longest), dtype=torch.long)
+        for row, (record, (question, _)) in enumerate(zip(records, asked, strict=True)):
+            if len(question) + room > self.max_tokens:
+                raise BadExample(f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}")
+            ids[row, longest - len(question) :] = torch.tensor(question)
+            mask[row, longest - len(question) :] = 1
+        return {"input_ids": ids, "attention_mask": mask} | joined([other for _, other in asked])
+
+
 @dataclass
-class TextCollator:
+class TextCollator(Collator):
     """Batches for the text twin: transcript and instruction in, summary out.
 
     tokenizer: the checkpoint's. max_tokens: longest prompt and answer together; a longer record raises `BadExample`.
@@ -76,14 +128,12 @@ class TextCollator:
         messages = transcript_messages(record.query, record.transcript)
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
-        rows = [_record(r) for r in records]
-        pairs = [answer_pair(self.tokenizer, self.prompt(row), row, self.max_tokens) for row in rows]
-        return pad(pairs, self.tokenizer.pad_token_id)
+    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+        return self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"], {}
 
 
 @dataclass
-class AudioCollator:
+class AudioCollator(Collator):
     """Batches for models that hear: the processor's mel windows and placeholders, instruction, summary.
 
     processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted.
@@ -93,53 +143,43 @@ class AudioCollator:
     audio_token_id: int
     max_tokens: int = 8192
 
+    @property
+    def tokenizer(self) -> Any:  # type: ignore[override]
+        """The processor's."""
+        return self.processor.tokenizer
+
+    @property
+    def placeholders(self) -> list[int]:
+        return [self.audio_token_id]
+
     def prompt(self, record: Record) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
         messages = audio_messages(record.query)
         return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
-        rows = [_record(r) for r in records]
-        tokenizer = self.processor.tokenizer
-        pairs, features, masks = [], [], []
-        for row in rows:
-            samples = read_audio(row)
-            if len(samples) > self.processor.max_audio_len * SAMPLING_RATE:
-                seconds = len(samples) / SAMPLING_RATE
-                raise BadExample(
-                    f"{row.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s"
-                )
-            if (prompt := self.prompt(row)).count(self.processor.audio_token) != 1:
-                raise BadExample(f"{row.id}: the query holds the audio placeholder")
-            one = self.processor(text=[prompt], audio=[samples])
-            answer = answer_ids(tokenizer, row)
-            if self.audio_token_id in answer:
-                raise BadExample(f"{row.id}: the summary holds the audio placeholder")
-            prompt_ids = one["input_ids"][0].tolist()
-            if self.audio_token_id not in prompt_ids:
-                raise BadExample(f"{row.id}: {len(samples)} samples of audio are too few for one encoder frame")
-            if len(prompt_ids) + len(answer) > self.max_tokens:
-                raise BadExample(f"{row.id}: {len(prompt_ids) + len(answer)} tokens, the model takes {self.max_tokens}")
-            pairs.append((prompt_ids, answer))
-            features.append(one["input_features"])
-            masks.append(one["input_features_mask"])
-        batch = pad(pairs, tokenizer.pad_token_id)
-        return batch | {"input_features": torch.cat(features), "input_features_mask": torch.cat(masks)}
+    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+        samples = read_audio(record)
+        if len(samples) > self.processor.max_audio_len * SAMPLING_RATE:
+            seconds = len(samples) / SAMPLING_RATE
+            raise BadExample(f"{record.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s")
+        if (prompt := self.prompt(record)).count(self.processor.audio_token) != 1:
+            raise BadExample(f"{record.id}: the query holds the audio placeholder")
+        one = self.processor(text=[prompt], audio=[samples])
+        ids = one["input_ids"][0].tolist()
+        if self.audio_token_id not in ids:
+            raise BadExample(f"{record.id}: {len(samples)} samples of audio are too few for one encoder frame")
+        return ids, {name: one[name] for name in ("input_features", "input_features_mask")}
+
+    def answer(self, record: Record) -> list[int]:
+        ids = super().answer(record)
+        if self.audio_token_id in ids:
+            raise BadExample(f"{record.id}: the summary holds the audio placeholder")
+        return ids
 
 
-def answer_ids(tokenizer: Any, record: Record) -> list[int]:
-    """Tokens of the summary and the end of turn."""
-    if not record.summary.strip():
-        raise BadExample(f"{record.id}: the summary is empty")
-    return [*tokenizer(record.summary, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-
-
-def answer_pair(tokenizer: Any, prompt: str, record: Record, max_tokens: int) -> tuple[list[int], list[int]]:
-    """(prompt ids, answer ids). Raises `BadExample` if they are longer than `max_tokens` together."""
-    ids, answer = tokenizer(prompt, add_special_tokens=False)["input_ids"], answer_ids(tokenizer, record)
-    if len(ids) + len(answer) > max_tokens:
-        raise BadExample(f"{record.id}: {len(ids) + len(answer)} tokens, the model takes {max_tokens}")
-    return ids, answer
+def joined(others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The tensors of every row, one after the other: a long recording has several windows."""
+    return {name: torch.cat([other[name] for other in others]) for name in others[0]}
 
 
 def pad(pairs: Sequence[tuple[list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:

@@ -141,6 +141,32 @@ def test_nothing_is_cut_to_fit(hears: AudioCollator, reads: TextCollator, tmp_pa
         assert f"{size} tokens, the model takes {size - 1}" in message
 
 
+def test_questions_end_where_the_answer_begins_and_need_none(
+    hears: AudioCollator, reads: TextCollator, tmp_path: Path
+) -> None:
+    rows = [record(i, tmp_path, noise(0.5 + 0.7 * i, i), "", transcript=f"Caller {i}.") for i in range(3)]
+    for collator in (hears, reads):
+        given = collator.questions(rows)
+        assert given["attention_mask"][:, -1].tolist() == [1, 1, 1], "padded on the left"
+        answered = collator([replace(row, summary=ANSWER) for row in rows])
+        for i, (ids, mask) in enumerate(zip(given["input_ids"], given["attention_mask"], strict=True)):
+            asked = answered["input_ids"][i][answered["labels"][i] == IGNORED][: int(mask.sum())]
+            assert ids[mask.bool()].tolist() == asked.tolist()
+            text = collator.tokenizer.decode(ids[mask.bool()])
+            assert text.endswith("<|im_start|>assistant\n")
+            assert (f"Caller {i}." in text) == (collator is reads)
+        for name in given.keys() - {"input_ids", "attention_mask"}:
+            assert torch.equal(given[name], answered[name])
+
+
+def test_a_question_leaves_room_for_its_answer(reads: TextCollator, tmp_path: Path) -> None:
+    row = record(5, tmp_path)
+    size = reads.questions([row])["input_ids"].shape[1]
+    replace(reads, max_tokens=size + 9).questions([row], room=9)
+    with pytest.raises(BadExample, match=f"clip-5: {size} tokens leave no room for 9"):
+        replace(reads, max_tokens=size + 8).questions([row], room=9)
+
+
 def test_records_are_read_with_their_audio_beside_them(tmp_path: Path) -> None:
     row = record(1, tmp_path, noise(0.5))
     file = tmp_path / "records.jsonl"

@@ -12,12 +12,13 @@ from transformers import AutoProcessor
 
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny import noise, record
-from training import sft
+from training import loop, sft
 from training.__main__ import main
 from training.checkpoint import add_lora, load_adapter, open_model
 from training.corpus.record import Record
 from training.examples import AudioCollator
-from training.sft import audio_gain, by_length, trainer_of
+from training.loop import Loop, audio_gain, by_length
+from training.sft import trainer_of
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def trainer(audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path) -> Any:
     """SFT's own trainer over a small model."""
     model = add_lora(open_model(audio_folder), 4)
-    return trainer_of(model, hears, rows, tmp_path, steps=1, batch=2, rate=1e-3, seed=0, callbacks=[])
+    return trainer_of(model, hears, rows, tmp_path, Loop(steps=1, batch=2, rate=1e-3, rank=4), [])
 
 
 def hearing_another(row: Record, seed: int = 99) -> Record:
@@ -116,8 +117,8 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
     audio_folder: Path, rows: list[Record], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    common: dict[str, Any] = {"batch": 2, "rate": 1e-3, "rank": 4, "seed": 0}
-    file = sft.train(audio_folder, rows, out, start=[], steps=3, gain_every=2, save_every=1, **common)
+    how = Loop(steps=3, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
+    file = sft.train(audio_folder, rows, out, how)
     adapter = load_file(file)
     assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight")), "something moved"
     assert load_adapter(add_lora(open_model(audio_folder), 4), file) == len(adapter) == 4 + 28
@@ -125,7 +126,7 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
     assert [row["step"] for row in log if "audio_gain" in row] == [2]
     assert math.isfinite(log[-1]["train_loss"])
     # A second run begins where the first ended.
-    again = sft.train(audio_folder, rows, tmp_path / "again", start=[file], steps=1, **common | {"rate": 0.0})
+    again = sft.train(audio_folder, rows, tmp_path / "again", replace(how, start=[file], steps=1, rate=0.0))
     for name, value in load_file(again).items():
         assert (value == adapter[name]).all(), name
 
@@ -139,11 +140,10 @@ def test_processes_that_make_batches_change_nothing_and_the_gain_is_measured_on_
         measured.append(records)
         return 0.0
 
-    monkeypatch.setattr(sft, "audio_gain", gain)
-    common: dict[str, Any] = {"start": [], "steps": 2, "batch": 1, "rate": 1e-3, "rank": 4, "gain_every": 2}
+    monkeypatch.setattr(loop, "audio_gain", gain)
+    how = Loop(steps=2, batch=1, rate=1e-3, rank=4, gain_every=2, held=rows[2:])
     alone, beside = (
-        load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), workers=n, held=rows[2:], **common))
-        for n in (0, 1)
+        load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), replace(how, workers=n))) for n in (0, 1)
     )
     for name, value in alone.items():
         assert (value == beside[name]).all(), name
@@ -156,12 +156,10 @@ def test_a_run_that_is_cut_short_leaves_what_it_had_learned(
     def cut(*_: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sft, "audio_gain", cut)
+    monkeypatch.setattr(loop, "audio_gain", cut)
     with pytest.raises(KeyboardInterrupt):
-        sft.train(
-            audio_folder, rows, tmp_path, start=[], steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1
-        )
-    assert len(load_file(tmp_path / sft.ADAPTER)) == 4 + 28
+        sft.train(audio_folder, rows, tmp_path, Loop(steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1))
+    assert len(load_file(tmp_path / loop.ADAPTER)) == 4 + 28
 
 
 def test_the_text_twin_trains_from_the_command_line(

@@ -22,24 +22,8 @@ from app.prompts import Style
 from training.checkpoint import architecture_of, open_model
 from training.corpus.record import Record
 from training.evaluate import aggregate, score
-from training.examples import IGNORED, AudioCollator, TextCollator, read_records, with_other_audio
-from training.sft import audio_gain
-
-
-def prompts(collator: Any, records: Sequence[Record], pad_id: int) -> dict[str, torch.Tensor]:
-    """The collator's prompts without their answers, padded left: `input_ids`, `attention_mask` (batch, longest), and
-    the mel windows if it gives any.
-    """
-    rows = [collator([record]) for record in records]
-    questions = [row["input_ids"][0][row["labels"][0] == IGNORED] for row in rows]
-    longest = max(len(question) for question in questions)
-    ids = torch.full((len(rows), longest), pad_id)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for i, question in enumerate(questions):
-        ids[i, longest - len(question) :] = question
-        mask[i, longest - len(question) :] = 1
-    rest = {k: torch.cat([row[k] for row in rows]) for k in ("input_features", "input_features_mask") if k in rows[0]}
-    return {"input_ids": ids, "attention_mask": mask} | rest
+from training.examples import AudioCollator, TextCollator, read_records, with_other_audio
+from training.loop import audio_gain
 
 
 @torch.no_grad()
@@ -50,7 +34,7 @@ def summaries(model: Any, collator: Any, tokenizer: Any, records: Sequence[Recor
     for start in range(0, len(records), batch):
         group = records[start : start + batch]
         limits = [Style(**record.style).max_tokens for record in group]
-        given = {k: v.to(model.device) for k, v in prompts(collator, group, tokenizer.pad_token_id).items()}
+        given = {k: v.to(model.device) for k, v in collator.questions(group, max(limits)).items()}
         made = model.generate(
             **given,
             max_new_tokens=max(limits),

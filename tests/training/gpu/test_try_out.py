@@ -3,14 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from transformers import AutoProcessor, AutoTokenizer
+from transformers import AutoProcessor
 
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny import noise, record
 from training.checkpoint import open_model
 from training.corpus.record import Record
-from training.examples import AudioCollator, TextCollator
-from training.gpu.try_out import main, opened, prompts, summaries
+from training.examples import AudioCollator
+from training.gpu.try_out import main, opened, summaries
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +24,6 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 @pytest.fixture(scope="module")
 def hears(audio_folder: Path) -> AudioCollator:
     return AudioCollator(AutoProcessor.from_pretrained(audio_folder), AUDIO_TOKEN_ID)
-
-
-def test_prompts_end_where_the_answer_begins(hears: AudioCollator, rows: list[Record]) -> None:
-    given = prompts(hears, rows, 0)
-    assert given["input_features"].shape[0] == 3
-    assert given["attention_mask"][:, -1].tolist() == [1, 1, 1], "padded on the left"
-    for row, ids, mask in zip(rows, given["input_ids"], given["attention_mask"], strict=True):
-        text = hears.processor.tokenizer.decode(ids[mask.bool()])
-        assert text.endswith("<|im_start|>assistant\n")
-        assert row.query in text
-        assert row.summary not in text
 
 
 def test_answers_do_not_depend_on_the_batch(audio_folder: Path, hears: AudioCollator, rows: list[Record]) -> None:
@@ -73,9 +62,3 @@ def test_the_command_writes_every_row(
 def test_a_model_that_hears_is_no_twin(audio_folder: Path) -> None:
     with pytest.raises(ValueError, match="is audioflamingo3, not llama"):
         opened(audio_folder, "llama")
-
-
-def test_the_twins_prompt_holds_the_transcript(llama_folder: Path, rows: list[Record]) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
-    given = prompts(TextCollator(tokenizer), rows[:1], 0)
-    assert rows[0].transcript in tokenizer.decode(given["input_ids"][0])
