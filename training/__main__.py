@@ -4,9 +4,15 @@ import argparse
 import importlib
 import sys
 
+from training import config
+
 COMMANDS = {
     "align": "teach the encoder to say words the language model reads (before sft)",
     "sft": "supervised fine-tuning, of the model that hears or of its text twin",
+    "distill": "on-policy distillation: the student hears and writes, a text model reads and corrects",
+    "pairs": "sample answers of a checkpoint and pair the better with the worse, by the known facts",
+    "dpo": "direct preference optimization on such pairs",
+    "curves": "draw the logs of one or several runs",
     "export": "put what was trained into the registry, load-checked in vLLM",
     "evaluate": "post recordings to a running service and count the known facts in its summaries",
 }
@@ -21,6 +27,10 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text)
         if name in arguments[:1]:
             importlib.import_module(f"training.{name}").add_arguments(command)
+            try:
+                config.apply(command, arguments[1:])
+            except config.ConfigError as error:
+                command.error(str(error))
     options = parser.parse_args(arguments)
     return int(importlib.import_module(f"training.{options.command}").run(options))
 

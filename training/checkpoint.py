@@ -89,6 +89,8 @@ def adapter_tensors(model: PeftModel) -> dict[str, NDArray[np.float16]]:
     out: dict[str, NDArray[np.float16]] = {}
     for name, parameter in model.named_parameters():
         plain = name.removeprefix("base_model.model.")
+        if ".lora_" in plain and ".default." not in plain:
+            continue  # another adapter's: the reference that DPO keeps
         if ".lora_A." in plain or ".lora_B." in plain:
             module, _, rest = plain.partition(".lora_")
             plain = module + (LORA_A if rest.startswith("A") else LORA_B)

@@ -11,12 +11,14 @@ from typing import Any, Literal
 from training.facts import Fact
 
 Split = Literal["train", "dev", "test"]
+PAIR = ("chosen", "rejected")
 
 
 @dataclass
 class Record:
     """`turns` are (speaker index, text) in order; their texts joined with spaces are `transcript`. `audio` (a path
-    relative to the data file), `duration_s` (seconds) and `voice` are None until the text has been spoken."""
+    relative to the data file), `duration_s` (seconds) and `voice` are None until the text has been spoken; `chosen` and
+    `rejected`, two answers of which the first is the better, until a model has written them (`training.pairs`)."""
 
     id: str
     register: str
@@ -34,10 +36,13 @@ class Record:
     audio: str | None = None
     duration_s: float | None = None
     voice: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
 
     def to_json(self) -> str:
         """The record as one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        known = {name: value for name, value in asdict(self).items() if value is not None or name not in PAIR}
+        return json.dumps(known, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Record":

@@ -12,6 +12,7 @@
 #   align     encoder and projector, on ALIGN_CLIPS clips (ALIGN_S; ALIGN_HEAD_MIN and ALIGN_MIN are its minutes); their base
 #   repeat    SFT on "repeat what is said", from align's base and the twin's adapter (REPEAT_S)
 #   sft       SFT on summaries, from repeat's adapter, or the twin's (SFT_S). The same stage again goes on from its own adapter.
+#   distill   on-policy distillation from the twin, from sft's adapter (DISTILL_S; not among the default stages)
 #   evaluate  the final checkpoint on held-out clips (EVALUATE_S)
 #
 # A stage that meets its limit counts as cut short, not as failed, if it has saved an adapter. Adapters, logs and the table
@@ -25,7 +26,7 @@ settings() {
     PYTHON=${PYTHON:-$code/.venv/bin/python} work=${WORK:-$code/var/gpu-small}
     OUT=${OUT:-$code/var/gpu-small-out}
     export PYTHONPATH="$code/training/gpu/guard:$code"
-    : "${STAGES:=speech base+texts twin+align repeat sft evaluate}"
+    : "${STAGES:=speech base+texts twin+align repeat sft distill evaluate}"
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${MAX_WORDS:=24} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${LEG:=2} ${MAX_STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=0}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_MIN:=0.15} ${ALIGN_BATCH:=2} ${ENCODERS:=1} ${TRY_CLIPS:=2}"
@@ -36,10 +37,10 @@ settings() {
   fi
   export PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin+align repeat sft evaluate}"
-  : "${SPEECH_S:=1500} ${TWIN_S:=300} ${ALIGN_S:=480} ${REPEAT_S:=150} ${SFT_S:=330} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=300} ${ALIGN_S:=480} ${REPEAT_S:=150} ${SFT_S:=330} ${DISTILL_S:=200} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
   : "${JOBS:=14} ${CHUNKS:=100} ${CHUNK:=300} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.35,espeak:0.65} ${MAX_WORDS:=90}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
-  : "${LEG:=40} ${MAX_STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=5e-4} ${BATCH:=64} ${REPEAT_RATE:=5e-4} ${SFT_RATE:=3e-4}"
+  : "${LEG:=40} ${MAX_STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=5e-4} ${BATCH:=64} ${REPEAT_RATE:=5e-4} ${SFT_RATE:=3e-4} ${DISTILL_RATE:=1e-4}"
   : "${GAIN_EVERY:=50} ${SAVE_EVERY:=50} ${WORKERS:=12}"
   : "${ALIGN_CLIPS:=3000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=10} ${TRY_CLIPS:=64}"
   export work code home JOBS CHUNKS CHUNK ENGINES MAX_WORDS
@@ -107,12 +108,13 @@ stage_texts() {
   for pid in "${pids[@]}"; do wait "$pid"; done
 }
 
-sft() {  # OUT BASE START STEPS RATE BATCH DATA…: START may be empty
-  local out=$1 base=$2 start=$3 steps=$4 rate=$5 batch=$6 held=()
+recipe() {  # OUT BASE START STEPS RATE BATCH DATA…: START may be empty; `distill` where OUT says so, else `sft`
+  local out=$1 base=$2 start=$3 steps=$4 rate=$5 batch=$6 which=(sft --workers "$WORKERS") held=()
   shift 6
+  if [[ $out = */distill* ]]; then which=(distill --teacher "$work/reader"); fi
   if [ "$base" != "$work/llama" ]; then held=(--held "$work/held/records.jsonl"); fi
-  "$PYTHON" -m training sft --base "$base" --data "$@" --out "$out" ${start:+--start "$start"} --steps "$steps" --batch "$batch" \
-    --rate "$rate" --rank "$RANK" --gain-every "$GAIN_EVERY" --save-every "$SAVE_EVERY" --workers "$WORKERS" "${held[@]}"
+  "$PYTHON" -m training "${which[@]}" --base "$base" --data "$@" --out "$out" ${start:+--start "$start"} --steps "$steps" \
+    --batch "$batch" --rate "$rate" --rank "$RANK" --gain-every "$GAIN_EVERY" --save-every "$SAVE_EVERY" "${held[@]}"
 }
 
 # A first leg of LEG steps shows how long a step takes; the second takes as many as the seconds hold, at a schedule that ends.
@@ -120,7 +122,7 @@ learn() {  # NAME SECONDS BASE START RATE BATCH DATA…: SECONDS of this stage's
   local name=$1 seconds=$2 base=$3 start=$4 rate=$5 batch=$6 began=$SECONDS steps
   shift 6
   rm -f "$work/$name/log.json"
-  sft "$work/$name-first" "$base" "$start" "$LEG" "$rate" "$batch" "$@"
+  recipe "$work/$name-first" "$base" "$start" "$LEG" "$rate" "$batch" "$@"
   steps=$("$PYTHON" -c '
 import json, sys
 last = json.load(open(sys.argv[1]))[-1]
@@ -132,7 +134,7 @@ print(int(min(most, 0.92 * (left - startup - 10) * last["train_steps_per_second"
   if [ "$steps" -lt 1 ]; then
     mkdir -p "$work/$name" && cp "$work/$name-first"/{adapter.safetensors,log.json} "$work/$name/"
   else
-    sft "$work/$name" "$base" "$work/$name-first/adapter.safetensors" "$steps" "$rate" "$batch" "$@"
+    recipe "$work/$name" "$base" "$work/$name-first/adapter.safetensors" "$steps" "$rate" "$batch" "$@"
   fi
 }
 
@@ -170,14 +172,26 @@ stage_sft() {
   learn sft "$SFT_S" "$work/aligned" "$start" "$SFT_RATE" "$BATCH" "${data[@]}"
 }
 
+reader() {  # the text twin: its adapter merged
+  [ -f "$work/reader/model.safetensors" ] || build llama "$work/reader" "$work/twin/adapter.safetensors"
+}
+
+stage_distill() {
+  local data
+  aligned
+  reader
+  mapfile -t data < <(spoken)
+  learn distill "$DISTILL_S" "$work/aligned" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$BATCH" "${data[@]}"
+}
+
 stage_evaluate() {
   local sets=("$work/held/records.jsonl") file name last
   for file in "$home"/held/*/records.jsonl; do [ ! -f "$file" ] || sets+=("$file"); done
-  for name in repeat sft; do
+  for name in repeat sft distill; do
     [ ! -f "$work/$name/adapter.safetensors" ] || last=$work/$name/adapter.safetensors
   done
   build audioflamingo3 "$work/final" "$work/align/adapter.safetensors" "$last"
-  build llama "$work/reader" "$work/twin/adapter.safetensors"
+  reader
   "$PYTHON" -m training.gpu.try_out --model "$work/final" --twin "$work/reader" --records "${sets[@]}" --limit "$TRY_CLIPS" --batch 64 \
     --out "$work/tried.json"
 }
@@ -187,11 +201,12 @@ stage_evaluate() {
 keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
   local name file scratch
   scratch=$(mktemp -d "$work/keep.XXXX")
-  for name in twin align repeat sft; do
+  for name in twin align repeat sft distill; do
     file=$work/$name/adapter.safetensors
     [ -f "$file" ] && cp "$file" "$scratch/x" && cmp -s "$file" "$scratch/x" && mv "$scratch/x" "$OUT/$name.safetensors"
   done
   [ ! -f "$OUT/sft.safetensors" ] || rm -f "$OUT/repeat.safetensors"
+  [ ! -f "$OUT/distill.safetensors" ] || rm -f "$OUT/sft.safetensors"
   (cd "$work" && find . -maxdepth 2 -type f \( -path './logs/*' -o -name log.json -o -name classes.json -o -name commands \) \
     | tar -czf "$scratch/logs.tar.gz" -T - && mv "$scratch/logs.tar.gz" "$OUT/")
   [ ! -f "$work/tried.json" ] || cp "$work/tried.json" "$OUT/"

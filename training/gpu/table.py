@@ -19,7 +19,7 @@ import torch
 from model_repo.registry import ROOT
 
 CODE = ("app", "model_repo", "training")
-STAGES = ("twin", "align", "repeat", "sft")
+STAGES = ("twin", "align", "repeat", "sft", "distill")
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
 

@@ -1,0 +1,93 @@
+"""The teacher behind a real vLLM server gives what the same checkpoint gives here."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from tests.training.tiny import record
+from training.checkpoint import open_model
+from training.distill import served
+from training.examples import TextCollator
+from training.kd.divergence import Dense, TopK
+from training.kd.rollout import Answer
+from training.kd.teacher import LocalTeacher
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    how = [
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--max-model-len",
+        "2048",
+        "--max-num-seqs",
+        "4",
+        "--host",
+        "127.0.0.1",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        llama_folder,
+        "--port",
+        port,
+        *how,
+    ]
+    log = tmp_path_factory.mktemp("vllm") / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen([str(c) for c in command], env=environment, stdout=out, stderr=out)
+    try:
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            assert process.poll() is None, log.read_text()[-3000:]
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_it_reads_as_the_same_model_reads_here(server: str, llama_folder: Path, tmp_path: Path) -> None:
+    reads = TextCollator(AutoTokenizer.from_pretrained(llama_folder))
+    rows = [record(i, tmp_path, transcript=f"Caller {i} wants {i} pumps.") for i in range(3)]
+    answers = [Answer([11, 12, 2], True), Answer([40], False), Answer([7, 2], True)]
+    model = open_model(llama_folder).eval()
+    size = model.config.vocab_size
+    here, there = (
+        LocalTeacher(model, reads, size).read(rows, answers),
+        served(server, reads, size, 20).read(rows, answers),
+    )
+    assert isinstance(here, Dense)
+    assert isinstance(there, TopK)
+    assert there.ids.shape[0] == 6
+    known = ~there.log_probabilities.isneginf()
+    assert known.sum(-1).min() >= 20
+    expected = here.log_probabilities.gather(-1, there.ids)
+    torch.testing.assert_close(there.log_probabilities[known], expected[known], atol=2e-3, rtol=1e-3)

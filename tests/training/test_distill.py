@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoTokenizer, TrainingArguments
+
+from tests.training.tiny import noise, record
+from training import distill
+from training.__main__ import main
+from training.checkpoint import add_lora, load_adapter, open_model
+from training.corpus.record import Record
+from training.distill import DistillTrainer, told
+from training.examples import TextCollator, read_records
+from training.kd.divergence import Dense
+from training.kd.rollout import Answer, Generated, answer_logits, followed_by
+from training.loop import Loop, by_length, collator_of, take_in_order
+
+SHORT = {"style": "headline"}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Without a summary: none is read."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [record(i, folder, noise(0.6 + 0.1 * i, seed=i), "", style=SHORT) for i in range(4)]
+
+
+class Always:
+    """A rollout that writes these answers, and a teacher that always would have said the other token."""
+
+    def __init__(self, written: int, wanted: int, words: int) -> None:
+        self.written, self.words = written, words
+        self.certain = torch.full((words,), -20.0)
+        self.certain[wanted] = 0.0
+
+    def sample(self, model: Any, records: Any) -> list[Answer]:
+        return [Answer([self.written] * (2 + i), ended=i == 0) for i, _ in enumerate(records)]
+
+    def read(self, records: Any, answers: Any) -> Dense:
+        count = sum(len(answer.ids) for answer in answers)
+        return Dense(self.certain.log_softmax(-1).expand(count, self.words))
+
+
+def trainer_of(folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, **how: Any) -> Any:
+    settings = Loop(steps=steps, batch=2, rate=1e-2, rank=4, **how)
+    model = settings.student(folder)
+    collator = collator_of(folder, model)
+    both = both or Always(11, 12, 500)
+    trainer = DistillTrainer(
+        model,
+        TrainingArguments(**settings.arguments(out), logging_steps=1),
+        train_dataset=by_length(rows, 2, 0),
+        collator=collator,
+        rollout=both,
+        teacher=both,
+        vocabulary=both.words,
+        beta=0.0,
+    )
+    take_in_order(trainer)
+    return trainer
+
+
+def test_the_student_comes_to_say_what_the_teacher_would_have_said(
+    audio_folder: Path, rows: list[Record], tmp_path: Path
+) -> None:
+    trainer = trainer_of(audio_folder, rows, tmp_path, 25)
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "divergence" in line]
+    assert [line["step"] for line in lines] == list(range(1, 26)), "every step says how it went"
+    assert lines[0]["divergence"] == pytest.approx(lines[0]["loss"], rel=1e-3)
+    assert lines[-1]["divergence"] < 0.3 * lines[0]["divergence"]
+    assert lines[0]["answer_tokens"] == 2.5
+    assert lines[0]["clipped"] == 0.5
+    answers = [Answer([11, 11], True)]
+    given = followed_by(trainer.collator.questions(rows[:1]), answers, 0)
+    with torch.no_grad():
+        assert answer_logits(trainer.model.eval(), given, answers)[:, :500].argmax(-1).tolist() == [12, 12]
+
+
+def test_the_loss_needs_the_audio(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    trainer = trainer_of(audio_folder, rows, tmp_path, 1)
+    own = trainer.compute_loss(trainer.model, {"records": rows[:1]})
+    other = record(9, tmp_path, noise(rows[0].duration_s or 0, 77), "", style=SHORT)
+    assert torch.equal(own, trainer.compute_loss(trainer.model, {"records": rows[:1]}))
+    assert abs(own - trainer.compute_loss(trainer.model, {"records": [other]})) > 1e-4
+    own.backward()
+    moved = {n for n, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert any("multi_modal_projector" in name for name in moved)
+    assert any("lora_B" in name for name in moved)
+    assert all("multi_modal_projector" in name or "lora_" in name for name in moved)
+
+
+def test_repetition_is_told(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    word = open_model(audio_folder).config.text_config.vocab_size - 9
+    both = Always(word, 12, word + 1)
+    both.sample = lambda model, records: [Answer([504, 253] * 12, False) for _ in records]  # type: ignore[method-assign]
+    trainer = trainer_of(audio_folder, rows, tmp_path, 1, both)
+    trainer.train()
+    assert trainer.state.log_history[0]["repetition"] > 0.5
+    assert trainer.state.log_history[0]["clipped"] == 1
+
+
+def written(file: Path, rows: list[Record]) -> Path:
+    file.write_text("".join(row.to_json() + "\n" for row in rows))
+    return file
+
+
+def test_the_command_distils_a_text_twin_into_the_model_that_hears(
+    audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path
+) -> None:
+    data, out = written(tmp_path / "data.jsonl", rows), tmp_path / "run"
+    command = ["distill", "--base", audio_folder, "--teacher", llama_folder, "--data", data, "--out", out]
+    more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1"
+    assert main([*map(str, command), *more.split()]) == 0
+    adapter = load_file(out / "adapter.safetensors")
+    assert load_adapter(add_lora(open_model(audio_folder), 4), out / "adapter.safetensors") == len(adapter) == 4 + 28
+    assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight"))
+    head, *lines = json.loads((out / "log.json").read_text())
+    assert head == {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0}
+    assert {"divergence", "answer_tokens", "clipped", "repetition"} <= lines[0].keys()
+
+
+def test_other_tokens_make_it_sequence_level_and_the_log_says_so(
+    audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distill, "same_tokens", lambda ours, theirs: "id 3 differs")
+
+    def short(self: Any, model: Any, records: Any) -> list[Answer]:
+        made = self.collator.tokenizer("A pump failed.")["input_ids"]
+        return [Answer([*made, self.collator.tokenizer.eos_token_id], i > 0) for i, _ in enumerate(records)]
+
+    monkeypatch.setattr(Generated, "sample", short)
+    how = Loop(steps=1, batch=4, rate=1e-3, rank=4)
+    file = distill.train(audio_folder, llama_folder, rows, tmp_path / "run", how)
+    head = json.loads((file.parent / "log.json").read_text())[0]
+    assert head == {"level": "sequence", "why": "id 3 differs", "teacher": str(llama_folder)}
+    taught = read_records(file.parent / "told.jsonl")
+    assert [(r.id, r.summary) for r in taught] == [(r.id, "A pump failed.") for r in rows[1:]], "the first had no end"
+    assert load_file(file)
+
+
+def test_a_teacher_that_writes_nothing_of_use_says_so(
+    llama_folder: Path, rows: list[Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = open_model(llama_folder)
+    reads = TextCollator(AutoTokenizer.from_pretrained(llama_folder))
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+        model.model.norm.weight.zero_()
+    with pytest.raises(ValueError, match="no summary that could be learned"):
+        told(model, reads, rows, 4)
+    assert "wrote 0 summaries; 4 were" in capsys.readouterr().out

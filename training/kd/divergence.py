@@ -1,0 +1,90 @@
+"""How far a student's next-token distribution lies from its teacher's, in nats.
+
+`beta` goes from forward KL (0: cover all that the teacher would say) to reverse KL (1: say nothing that the teacher
+would not), and between them is the generalized Jensen-Shannon divergence of arXiv 2306.13649, eq. 1. Knows nothing
+about models.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 256  # positions whose distributions are in memory at once
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A teacher's log-probabilities, (positions, vocabulary)."""
+
+    log_probabilities: Tensor
+
+
+@dataclass(frozen=True)
+class TopK:
+    """A teacher of which only the likeliest tokens are known: ids and log-probabilities, both (positions, k).
+
+    A place that holds no token has -inf for its log-probability, and any id. Everything else is one bucket, the tail.
+    """
+
+    ids: Tensor
+    log_probabilities: Tensor
+
+
+Distribution = Dense | TopK
+
+
+def divergence(student: Tensor, teacher: Distribution, beta: float, chunk: int = CHUNK) -> Tensor:
+    """student: logits (positions, vocabulary) → (positions,), float32, gradient to the student alone.
+
+    With `TopK` both sides are compared on the known tokens and the tail, which is at most the true divergence. Worked
+    out `chunk` positions at a time, and once more in the backward pass, so that no more than a chunk's distributions
+    are held. Raises ValueError for a beta outside 0 … 1.
+    """
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta is {beta}; it goes from 0 (forward KL) to 1 (reverse KL)")
+    parts = []
+    for start in range(0, len(student), chunk):
+        rows = slice(start, start + chunk)
+        if isinstance(teacher, Dense):
+            given = (student[rows], teacher.log_probabilities[rows].detach(), beta)
+            parts.append(checkpoint(_dense, *given, use_reentrant=False))
+        else:
+            known = (teacher.ids[rows], teacher.log_probabilities[rows].detach())
+            parts.append(checkpoint(_sparse, student[rows], *known, beta, use_reentrant=False))
+    return torch.cat(parts) if parts else student.new_zeros(0, dtype=torch.float32)
+
+
+def _dense(logits: Tensor, teacher: Tensor, beta: float) -> Tensor:
+    return _between(logits.float().log_softmax(-1), teacher.float(), beta)
+
+
+def _sparse(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float) -> Tensor:
+    known = teacher.float()
+    here = logits.float().log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
+    return _between(_with_tail(here), _with_tail(known), beta)
+
+
+def _with_tail(log_probabilities: Tensor) -> Tensor:
+    """What is left of one, as a last event. Rounding may leave less than nothing: then it is as good as none."""
+    rest = 1 - log_probabilities.exp().sum(-1, keepdim=True)
+    return torch.cat([log_probabilities, rest.clamp_min(1e-9).log()], -1)
+
+
+def _between(student: Tensor, teacher: Tensor, beta: float) -> Tensor:
+    """Both log-probabilities."""
+    if beta == 0:
+        return _kl(teacher, student)
+    if beta == 1:
+        return _kl(student, teacher)
+    weights = torch.tensor([beta, 1 - beta], device=student.device).log()
+    middle = torch.logsumexp(torch.stack([teacher + weights[0], student + weights[1]]), 0)
+    return beta * _kl(teacher, middle) + (1 - beta) * _kl(student, middle)
+
+
+def _kl(p: Tensor, q: Tensor) -> Tensor:
+    """Σ p (log p - log q). An event that neither has adds nothing; nor, without a NaN, does its gradient."""
+    possible = ~p.isneginf()
+    p, q = p.masked_fill(~possible, 0), q.masked_fill(~possible, 0)
+    return (p.exp() * (p - q) * possible).sum(-1)
