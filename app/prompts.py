@@ -1,9 +1,8 @@
 """Style → instruction: the one place where a prompt is worded.
 
 The service words a caller's style here, and so does `training`, so what is trained is what is served. A change of
-wording
-changes what the checkpoints were trained on: raise `PROMPT_FORMAT`, which every manifest records and the registry
-checks.
+wording changes what the checkpoints were trained on: raise `PROMPT_FORMAT`, which every manifest records and the
+registry checks.
 
 A prompt is a list of chat messages: a fixed system message, then one user message that holds the material (the audio,
 or for a cascade the transcript between two marks) followed by the instruction. The instruction comes last, so that
@@ -50,18 +49,15 @@ SHAPES = {
 LENGTH_WORDS = {"short": 30, "medium": 70, "long": 150}
 MAX_LENGTH_WORDS = 1000
 _WORDS = re.compile(r"^(\d{1,5})(?:\s*words?)?$")
-# BCP 47 (RFC 5646): language, then optional script, region and variants. Private-use and grandfathered tags are
-# refused.
+# BCP 47 (RFC 5646): language, then optional script, region, variants. Private-use and grandfathered tags are refused.
 _BCP47 = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|\d{3}))?(-(?:[A-Za-z0-9]{5,8}|\d[A-Za-z0-9]{3}))*$")
 
 LANGUAGE_NAMES = {
     "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
-    "fi": "Finnish",
-    "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean",
-    "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
-    "ru": "Russian", "sv": "Swedish",
-    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish",
+    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "th": "Thai", "tr": "Turkish",
+    "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 
 

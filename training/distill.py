@@ -38,12 +38,12 @@ from training.kd.divergence import divergence
 from training.kd.rollout import Answer, Generated, Rollout, answer_logits, followed_by
 from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher
 from training.kd.tokens import same_tokens, shared_range
-from training.loop import Loop, by_length, collator_of, finish, loop_of, take_in_order
+from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 TIMEOUT_S = 600
 
 
-class DistillTrainer(Trainer):
+class DistillTrainer(Resumable, Trainer):
     """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
 
     collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
@@ -130,7 +130,7 @@ def train(
     vocabulary = shared_range(collator.tokenizer, reader)
     trainer = DistillTrainer(
         model,
-        TrainingArguments(**how.arguments(out), logging_steps=1),
+        TrainingArguments(**how.arguments(out)),
         train_dataset=by_length(records, how.batch, how.seed),
         callbacks=how.callbacks(model, collator, records, out),
         collator=collator,
@@ -145,7 +145,7 @@ def train(
     )
     head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
     take_in_order(trainer)
-    return finish(trainer, model, out, head)
+    return finish(trainer, model, out, how, head)
 
 
 def _opened(teacher: Path) -> Any:
@@ -183,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model, such as the text twin")
     parser.add_argument("--teacher-url", help="vLLM server of that model; without it the model is loaded here")
     parser.add_argument("--top-k", type=int, default=20, help="tokens a position to ask the server for")
-    loop.add_arguments(parser, steps=300, rate=1e-4)
+    loop.add_arguments(parser, steps=300, rate=1e-4, log_every=1)
     parser.add_argument("--beta", type=float, default=0.0, help="0 is forward KL, 1 reverse KL")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the student's sampling; 0 is greedy")
 

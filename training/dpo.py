@@ -23,7 +23,7 @@ from trl import DPOConfig, DPOTrainer
 from training import loop
 from training.corpus.record import Record
 from training.examples import IGNORED, AudioCollator, BadExample, Collator
-from training.loop import Loop, by_length, collator_of, finish, loop_of, take_in_order
+from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 
 @dataclass
@@ -45,7 +45,7 @@ class PairCollator:
         return batch
 
 
-class PairTrainer(DPOTrainer):
+class PairTrainer(Resumable, DPOTrainer):
     """TRL's trainer over rows that our collator reads, which it therefore must leave as they are."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -63,7 +63,6 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: floa
         model=model,
         args=DPOConfig(
             **how.arguments(out),
-            logging_steps=1,
             beta=beta,
             max_length=None,
             precompute_ref_log_probs=True,
@@ -76,13 +75,13 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: floa
     )
     take_in_order(trainer)
     ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)
-    return finish(trainer, model, out, {"beta": beta, "pairs": len(records), "length_ratio": round(ratio, 3)})
+    return finish(trainer, model, out, how, {"beta": beta, "pairs": len(records), "length_ratio": round(ratio, 3)})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
-    loop.add_arguments(parser, steps=200, rate=2e-5)
+    loop.add_arguments(parser, steps=200, rate=2e-5, log_every=1)
     parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
 
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, AutoTokenizer, Trainer, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
 
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator, TextCollator, read_records, with_other_audio
 
 ADAPTER = "adapter.safetensors"
+TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Loop:
     steps: optimizer steps. batch: records a batch. accumulate: batches a step. rate: peak learning rate, cosine after a
     twentieth of the steps. rank: of the LoRA pairs. start: adapters to begin from, copied in order. held: records to
     measure the audio gain on; without them it is measured on some of those trained on, which flatters it. gain_every,
-    save_every: steps between two measures (0 is never), between two writes of the adapter. workers: processes that make
-    batches.
+    save_every, log_every: steps between two measures (0 is never), two checkpoints, two log lines. workers: processes
+    that make batches. resume: go on from the last checkpoint, if there is one.
     """
 
     steps: int
@@ -41,8 +44,10 @@ class Loop:
     accumulate: int = 1
     gain_every: int = 0
     save_every: int = 50
+    log_every: int = 10
     seed: int = 0
     workers: int = 0
+    resume: bool = False
 
     def arguments(self, out: Path) -> dict[str, Any]:
         """Of Transformers' `TrainingArguments`, the same for every recipe."""
@@ -54,7 +59,10 @@ class Loop:
             "learning_rate": self.rate,
             "lr_scheduler_type": "cosine",
             "warmup_steps": max(1, self.steps // 20),
-            "save_strategy": "no",
+            "logging_steps": self.log_every,
+            "save_strategy": "steps",
+            "save_steps": self.save_every,
+            "save_total_limit": 1,
             "report_to": ["tensorboard"],
             "remove_unused_columns": False,
             "use_cpu": not torch.cuda.is_available(),
@@ -82,6 +90,37 @@ class Loop:
         return found
 
 
+class Resumable:
+    """In front of a trainer: its checkpoints hold what is trained, all of it and in full precision.
+
+    Transformers would keep PEFT's adapter and forget the projector, which is trained whole and is no adapter. With
+    optimizer, schedule and random state, which Transformers does keep, the step after is the one that would have been.
+    """
+
+    model: Any
+    args: Any
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: p.detach().cpu().contiguous() for name, p in self._trained().items()}, folder / TRAINED)
+
+    @torch.no_grad()
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        file = Path(resume_from_checkpoint) / TRAINED
+        found, trained = load_file(file), self._trained()
+        if found.keys() != trained.keys():
+            raise ValueError(f"{file} was written by a run that trained something else")
+        for name, value in found.items():
+            trained[name].copy_(value)
+
+    def _trained(self) -> dict[str, Any]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: a checkpoint to go on from is nobody's model."""
+
+
 def collator_of(base: Path, model: Any) -> Collator:
     """What makes batches for the base's architecture."""
     if architecture_of(model) == "audioflamingo3":
@@ -96,9 +135,12 @@ def take_in_order(trainer: Trainer) -> None:
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)  # type: ignore
 
 
-def finish(trainer: Trainer, model: Any, out: Path, head: dict[str, Any] | None = None) -> Path:
+def finish(trainer: Trainer, model: Any, out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
     """Train, then write the adapter and the log (`head`, if given, is its first line); returns the adapter's file."""
-    trainer.train()
+    last = get_last_checkpoint(str(out)) if how.resume and out.is_dir() else None
+    if how.resume:
+        print(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning", flush=True)
+    trainer.train(resume_from_checkpoint=last)
     save_adapter(adapter_tensors(model), out / ADAPTER)
     lines = [*([head] if head else []), *trainer.state.log_history]
     (out / "log.json").write_text(json.dumps(lines, indent=1) + "\n")
@@ -162,8 +204,8 @@ def by_length(records: list[Record], batch: int, seed: int) -> Any:
     return Dataset.from_list([{"record": record.to_json()} for group in [*batches, rows[whole:]] for record in group])
 
 
-def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float) -> None:
-    """The options that every recipe has; `steps` and `rate` are its defaults."""
+def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_every: int = 10) -> None:
+    """The options that every recipe has; `steps`, `rate` and `log_every` are its defaults."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of records")
     parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the audio gain on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
@@ -176,7 +218,11 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float) -> N
     parser.add_argument(
         "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
     )
-    parser.add_argument("--save-every", type=int, default=50, help="steps between two writes of the adapter")
+    parser.add_argument(
+        "--save-every", type=int, default=50, help="steps between two checkpoints, and writes of the adapter"
+    )
+    parser.add_argument("--log-every", type=int, default=log_every, help="steps between two log lines")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that make batches, so that a GPU need not wait for audio"

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and for its text twin.
+"""Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and its text twin.
 
     speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start FILE …]
     speechsum-train sft --base llama --data var/data/text.jsonl --out var/runs/twin
@@ -21,7 +21,11 @@ from trl import SFTConfig, SFTTrainer
 from training import loop
 from training.corpus.record import Record
 from training.examples import Collator
-from training.loop import Loop, by_length, collator_of, finish, loop_of, take_in_order
+from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
+
+
+class SummaryTrainer(Resumable, SFTTrainer):
+    """TRL's trainer as it is, but for what its checkpoints hold."""
 
 
 def train(base: Path, records: list[Record], out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
@@ -29,18 +33,17 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, head: dict[st
     model = how.student(base)
     collator = collator_of(base, model)
     trainer = trainer_of(model, collator, records, out, how, how.callbacks(model, collator, records, out))
-    return finish(trainer, model, out, head)
+    return finish(trainer, model, out, how, head)
 
 
 def trainer_of(
     model: Any, collator: Collator, records: list[Record], out: Path, how: Loop, callbacks: list[TrainerCallback]
-) -> SFTTrainer:
+) -> SummaryTrainer:
     """TRL's trainer over the records, as this recipe sets it up."""
-    trainer = SFTTrainer(
+    trainer = SummaryTrainer(
         model=model,
         args=SFTConfig(
             **how.arguments(out),
-            logging_steps=10,
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
             gradient_checkpointing=False,

@@ -50,13 +50,13 @@ class Always:
 
 
 def trainer_of(folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, **how: Any) -> Any:
-    settings = Loop(steps=steps, batch=2, rate=1e-2, rank=4, **how)
+    settings = Loop(steps=steps, batch=2, rate=1e-2, rank=4, log_every=1, **how)
     model = settings.student(folder)
     collator = collator_of(folder, model)
     both = both or Always(11, 12, 500)
     trainer = DistillTrainer(
         model,
-        TrainingArguments(**settings.arguments(out), logging_steps=1),
+        TrainingArguments(**settings.arguments(out)),
         train_dataset=by_length(rows, 2, 0),
         collator=collator,
         rollout=both,

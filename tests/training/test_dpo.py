@@ -74,7 +74,7 @@ def gap(model: Any, hears: AudioCollator, row: Record) -> float:
 def test_the_chosen_comes_to_be_preferred_over_what_the_reference_preferred(
     audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
-    how = Loop(steps=12, batch=2, rate=2e-3, rank=4, save_every=100)
+    how = Loop(steps=12, batch=2, rate=2e-3, rank=4, save_every=100, log_every=1)
     file = dpo.train(audio_folder, rows, tmp_path / "run", how, beta=0.1)
     adapter = load_file(file)
     assert len(adapter) == 4 + 28, "the reference's copies of the adapter are not in it"
