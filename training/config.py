@@ -53,7 +53,7 @@ def converted(option: argparse.Action, value: Any) -> Any:
         if not isinstance(value, bool):
             raise ValueError(f"{value!r} is neither true nor false")
         return value
-    many = option.nargs in ("*", "+")
+    many = option.nargs in ("*", "+") or isinstance(option, argparse._AppendAction)
     if many != isinstance(value, list):
         raise ValueError(f"{value!r} should{'' if many else ' not'} be a list")
     if many and option.nargs == "+" and not value:

@@ -1,81 +1,34 @@
-"""Evaluation: post recordings to a running service and count the known facts in the summaries that come back.
+"""Evaluation: recordings in, summaries counted; of one running service in depth, or of several systems side by side.
 
     speechsum-train evaluate --records var/data/test/records.jsonl --url http://127.0.0.1:8000 --at-once 1 8 --out
     results/speechsum-tiny-1.json
+    speechsum-train evaluate --records var/data/test/records.jsonl --system tiny=service:http://127.0.0.1:8000 \\
+        --system twin=reads:var/twin --system reference --out results/ladder.json
 
-Asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone (`--at-once 1`)
-and among others; whether the summary is the same both ways is part of the result. Intervals are bootstrap percentiles
-over recordings. Knows nothing about models.
+The first asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone
+(`--at-once 1`) and among others; whether the summary is the same both ways is part of the result. The second writes one
+table (JSON with every answer, Markdown, PNG) over the systems that `training.systems` names, with the grades of a judge
+if `--judge` names one. Knows nothing about models.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
-
 from model_repo.manifest import Figures
 from model_repo.registry import ROOT
+from training import table
 from training.corpus.record import Record
 from training.examples import read_records
 from training.export import add_figures
-from training.facts import count, repetition_rate
-
-TIMEOUT_S = 900
-
-
-async def summaries(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
-    """The service's JSON answers, in the order of the records; at most `at_once` requests are open."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def ask(client: httpx.AsyncClient, record: Record) -> dict[str, Any]:
-        async with gate:
-            audio = await asyncio.to_thread(Path(str(record.audio)).read_bytes)
-            fields = {key: str(value) for key, value in record.style.items()}
-            answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
-        if answer.status_code != 200:
-            raise RuntimeError(f"{record.id}: {answer.status_code} {answer.text}")
-        return dict(answer.json())
-
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
-        return await asyncio.gather(*(ask(client, record) for record in records))
-
-
-def score(record: Record, summary: str) -> dict[str, Any]:
-    """The counts of one summary."""
-    counts = asdict(count(record.facts, summary, record.transcript))
-    return counts | {"words": len(summary.split()), "repetition": round(repetition_rate(summary), 4)}
-
-
-def aggregate(rows: list[dict[str, Any]], draws: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Shares over all recordings, with 95 % bootstrap intervals over recordings."""
-    table = np.array(
-        [
-            [r["core_covered"], r["core_total"], r["covered"], r["total"], len(r["hallucinated"]), r["repetition"]]
-            for r in rows
-        ],
-        dtype=np.float64,
-    )
-
-    def figures(sample: Any) -> tuple[float, ...]:
-        core, core_all, facts, all_, invented, repeated = sample.sum(0)
-        return core / max(1, core_all), facts / max(1, all_), invented / len(sample), repeated / len(sample)
-
-    rng = np.random.default_rng(seed)
-    samples = [figures(table[rng.integers(0, len(table), len(table))]) for _ in range(draws)]
-    low, high = np.percentile(np.array(samples), [2.5, 97.5], axis=0)
-    names = ("core_coverage", "coverage", "hallucinations_per_summary", "repetition")
-    out: dict[str, Any] = {"recordings": len(rows)}
-    for i, (name, value) in enumerate(zip(names, figures(table), strict=True)):
-        out[name] = round(float(value), 4)
-        out[f"{name}_95"] = [round(float(low[i]), 4), round(float(high[i]), 4)]
-    return out
+from training.judge import Judge, Verdict
+from training.scores import aggregate, means, score
+from training.systems import System, posted, system_of
 
 
 def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, Any]:
@@ -84,7 +37,7 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     wall: dict[int, float] = {}
     for n in at_once:
         began = time.perf_counter()
-        runs[n] = asyncio.run(summaries(url, records, n))
+        runs[n] = asyncio.run(posted(url, records, n))
         wall[n] = time.perf_counter() - began
     first = runs[at_once[0]]
     rows = [
@@ -107,6 +60,46 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     }
 
 
+def counted(system: System, records: list[Record], judge: Judge | None) -> dict[str, Any]:
+    """One system's line and its rows."""
+    answers = system.answers(records)
+    rows = [{"id": r.id, "summary": a, **score(r, a)} for r, a in zip(records, answers, strict=True)]
+    figures = aggregate(rows) | means(rows, ["words"])
+    if judge:
+        for row, verdict in zip(rows, judge.grade(records, answers), strict=True):
+            row |= verdict.model_dump()
+        figures |= means(rows, list(Verdict.model_fields))
+    return {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
+
+
+def side_by_side(options: argparse.Namespace, records: list[Record]) -> int:
+    """The table over `--system`: JSON, Markdown and PNG of one name."""
+    systems = [system_of(spec, options.batch) for spec in options.system]  # all of them known before the first works
+    judge = judge_of(options.judge) if options.judge else None
+    results = []
+    for system in systems:
+        results.append(counted(system, records, judge))
+        print(f"{system.name}: core facts {results[-1]['figures']['core_coverage']:.1%}", flush=True)
+    name = judge.model if judge else None
+    whole = {"command": "speechsum-train " + " ".join(sys.argv[1:]), "judge": name, "systems": results}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    text = table.markdown(results, name)
+    options.out.with_suffix(".md").write_text(text)
+    table.picture(results, options.out.with_suffix(".png"))
+    print(text)
+    return 0
+
+
+def judge_of(spec: str) -> Judge:
+    """URL#MODEL. The key is OPENAI_API_KEY's."""
+    from openai import OpenAI
+
+    url, _, model = spec.partition("#")
+    client = OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"))
+    return Judge(client, model or client.models.list().data[0].id)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
@@ -114,14 +107,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-once", type=int, nargs="+", default=[1], help="requests open at once; a run for each")
     parser.add_argument("--limit", type=int, default=0, help="only the first so many records")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the raw result")
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        help="NAME=KIND:WHERE, once for each: writes a table",
+    )
+    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that grades the table's answers")
+    parser.add_argument("--batch", type=int, default=8, help="records that a system answers at once")
     parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
     parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `evaluate` command."""
-    records = read_records(*options.records)
-    result = evaluate(options.url, records[: options.limit or None], options.at_once)
+    records = read_records(*options.records)[: options.limit or None]
+    if options.system:
+        return side_by_side(options, records)
+    result = evaluate(options.url, records, options.at_once)
     result["command"] = "speechsum-train " + " ".join(sys.argv[1:])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")

@@ -124,7 +124,7 @@ class Resumable:
 def collator_of(base: Path, model: Any) -> Collator:
     """What makes batches for the base's architecture."""
     if architecture_of(model) == "audioflamingo3":
-        return AudioCollator(AutoProcessor.from_pretrained(base), model.get_base_model().config.audio_token_id)
+        return AudioCollator(AutoProcessor.from_pretrained(base), model.config.audio_token_id)
     return TextCollator(AutoTokenizer.from_pretrained(base))
 
 

@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--learning-rate", type=float, default=0.1)
     found.add_argument("--shape", choices=("round", "square"))
     found.add_argument("--quick", action="store_true")
+    found.add_argument("--system", action="append", default=[])
     return found
 
 
@@ -34,7 +35,7 @@ def parsed(parser: argparse.ArgumentParser, file: Path, text: str, *more: str) -
 def test_values_are_defaults_and_the_command_line_goes_over_them(
     parser: argparse.ArgumentParser, tmp_path: Path
 ) -> None:
-    text = "data: [a.jsonl, b.jsonl]\nsteps: 7\nlearning-rate: 1e-3\nshape: round\nquick: true\nheld: []\n"
+    text = "data: [a.jsonl, b.jsonl]\nsteps: 7\nlearning-rate: 1e-3\nshape: round\nquick: true\nheld: []\nsystem: [a]\n"
     found = parsed(parser, tmp_path / "c.yaml", text, "--steps", "9")
     assert found.pop("config") == tmp_path / "c.yaml"
     assert found == {
@@ -44,6 +45,7 @@ def test_values_are_defaults_and_the_command_line_goes_over_them(
         "learning_rate": 0.001,
         "shape": "round",
         "quick": True,
+        "system": ["a"],
     }
 
 

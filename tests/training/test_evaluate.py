@@ -15,62 +15,10 @@ from tests.model_repo.fakes import manifest
 from tests.training.tiny import record
 from training import evaluate
 from training.corpus.record import Record
-from training.evaluate import aggregate, score
 from training.facts import Fact
 
 TRANSCRIPT = "Please send the report to Anna by Friday afternoon."
 FACTS = [Fact("who", "Anna", core=True), Fact("when", "Friday", core=True), Fact("what", "the report")]
-
-
-def row(core: int, facts: int, invented: int = 0, repetition: float = 0.0) -> dict[str, Any]:
-    """Counts of a summary of two core facts among four."""
-    return {
-        "core_covered": core,
-        "core_total": 2,
-        "covered": facts,
-        "total": 4,
-        "hallucinated": ["x"] * invented,
-        "repetition": repetition,
-    }
-
-
-def test_shares_are_over_all_facts_and_rates_over_recordings() -> None:
-    found = aggregate([row(2, 3, 0, 0.1), row(1, 1, 2, 0.3), row(0, 0, 1)] + [row(2, 4)] * 3)
-    assert found["recordings"] == 6
-    assert found["core_coverage"] == round(9 / 12, 4)
-    assert found["coverage"] == round(16 / 24, 4)
-    assert found["hallucinations_per_summary"] == 0.5
-    assert found["repetition"] == round(0.4 / 6, 4)
-    for name in ("core_coverage", "coverage", "hallucinations_per_summary", "repetition"):
-        low, high = found[f"{name}_95"]
-        assert low < found[name] < high
-
-
-def test_intervals_are_the_same_twice_and_narrow_with_more_recordings() -> None:
-    few = [row(2, 4), row(0, 0), row(1, 2), row(2, 2)]
-    assert aggregate(few) == aggregate(few)
-    widths = [high - low for low, high in (aggregate(rows)["coverage_95"] for rows in (few, few * 16))]
-    assert widths[1] < 0.5 * widths[0]
-    assert aggregate([row(1, 2)] * 5)["coverage_95"] == [0.5, 0.5]
-
-
-def test_recordings_with_more_facts_count_for_more() -> None:
-    many = row(0, 0) | {"core_total": 8}
-    assert aggregate([row(2, 4), many])["core_coverage"] == 0.2
-
-
-def test_a_summary_is_counted(tmp_path: Path) -> None:
-    asked = record(1, tmp_path, transcript=TRANSCRIPT, facts=FACTS)
-    assert score(asked, "The report goes to Anna by Tuesday.") == {
-        "core_covered": 1,
-        "core_total": 2,
-        "covered": 2,
-        "total": 3,
-        "hallucinated": ["tuesday"],
-        "words": 7,
-        "repetition": 0.0,
-    }
-    assert score(asked, "")["covered"] == 0
 
 
 def spoken(folder: Path, styles: list[dict[str, Any]]) -> list[Record]:

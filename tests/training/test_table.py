@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.training.test_judge import GRADE, Client
+from tests.training.tiny import record
+from training import evaluate, table
+from training.__main__ import main
+from training.facts import Fact
+from training.judge import Judge
+
+
+def result(name: str, **figures: Any) -> dict[str, Any]:
+    known = {"recordings": 20, "core_coverage": 0.392, "core_coverage_95": [0.27, 0.5], "coverage": 0.375}
+    known |= {"hallucinations_per_summary": 0.25, "hallucinations_per_summary_95": [0.1, 0.4], "repetition": 0.0}
+    return {"system": name, "kind": "service", "figures": known | figures}
+
+
+def test_a_line_a_system_and_only_columns_that_someone_has() -> None:
+    text = table.markdown([result("cascade"), result("tiny", core_coverage=0.014, words=21.4)], None)
+    header, _, first, second, _, under, *_ = text.splitlines()
+    assert "Core facts" in header
+    assert "Words" in header
+    assert "Judge" not in header
+    assert "39.2% (27.0% to 50.0%)" in first
+    assert first.endswith("| - |"), "it has no words"
+    assert "1.4%" in second
+    assert second.endswith("| 21 |")
+    assert under.startswith("20 recordings")
+
+
+def test_the_judge_is_named_under_its_grades() -> None:
+    text = table.markdown([result("tiny", overall=4.5, adherence=6.0, hallucination=0.25)], "big-judge")
+    assert "Judge, 1 to 7" in text
+    assert "| 4.50 | 6.00 | 25% |" in text
+    assert "Judge: big-judge." in text
+
+
+def test_the_picture_has_a_bar_a_system(tmp_path: Path) -> None:
+    table.picture([result(f"system {i}", core_coverage=i / 10) for i in range(4)], tmp_path / "p" / "table.png")
+    with Image.open(tmp_path / "p" / "table.png") as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+
+
+def test_the_command_writes_one_table_three_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = [Fact("who", "Anna", core=True), Fact("when", "Friday", core=True)]
+    rows = [record(i, tmp_path, None, "Anna called.", transcript="Anna here, Friday.", facts=facts) for i in range(3)]
+    data = tmp_path / "records.jsonl"
+    data.write_text("".join(row.to_json() + "\n" for row in rows))
+    monkeypatch.setattr(evaluate, "judge_of", lambda spec: Judge(Client(*[GRADE] * 4), "big", 1))
+    out = tmp_path / "out" / "ladder.json"
+    command = ["evaluate", "--records", str(data), "--out", str(out), "--limit", "2", "--judge", "http://x#big"]
+    assert main([*command, "--system", "own=reference", "--system", "again=reference"]) == 0
+    found = json.loads(out.read_text())
+    assert [s["system"] for s in found["systems"]] == ["own", "again"]
+    assert found["judge"] == "big"
+    figures = found["systems"][0]["figures"]
+    assert (figures["recordings"], figures["core_coverage"], figures["overall"], figures["words"]) == (2, 0.5, 5, 2)
+    assert found["systems"][0]["rows"][0]["summary"] == "Anna called."
+    assert out.with_suffix(".md").read_text().splitlines()[0] in capsys.readouterr().out
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_system_that_is_none_stops_it_before_the_first_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "records.jsonl"
+    data.write_text(record(1, tmp_path).to_json() + "\n")
+    worked: list[Any] = []
+    monkeypatch.setattr(evaluate, "counted", lambda *a: worked.append(a))
+    command = ["evaluate", "--records", str(data), "--out", str(tmp_path / "x.json")]
+    with pytest.raises(ValueError, match="oracle"):
+        main([*command, "--system", "reference", "--system", "x=oracle:here"])
+    assert not worked
