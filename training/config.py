@@ -17,7 +17,12 @@ class ConfigError(ValueError):
 
 
 def apply(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Add `--config` to the parser and, if the arguments name one, make its values the defaults."""
+    """Add `--config` to the parser and, if the arguments name one, make its values the defaults.
+
+    A command that has commands of its own (`data`) gets none: its options are theirs.
+    """
+    if parser._subparsers is not None:
+        return
     parser.add_argument("--config", type=Path, help="YAML file whose values are this command's defaults")
     finder = argparse.ArgumentParser(add_help=False)
     finder.add_argument("--config", type=Path)

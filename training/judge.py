@@ -38,6 +38,13 @@ class JudgeError(RuntimeError):
     """The judge gave no verdict that can be read; the message holds what it said."""
 
 
+def grading(record: Record, summary: str) -> list[dict[str, str]]:
+    """The chat messages that ask for a verdict."""
+    parts = {"transcript": record.transcript, "request": record.query, "summary": summary}
+    material = "\n".join(f"<{name}>\n{text}\n</{name}>" for name, text in parts.items())
+    return [{"role": "system", "content": ASK}, {"role": "user", "content": material}]
+
+
 @dataclass
 class Judge:
     """client: an `openai.OpenAI`. model: its name there, pinned in every table. at_once: open requests."""
@@ -52,15 +59,11 @@ class Judge:
             return list(pool.map(self._one, records, summaries))
 
     def _one(self, record: Record, summary: str) -> Verdict:
-        material = (
-            f"<transcript>\n{record.transcript}\n</transcript>\n<request>\n{record.query}\n</request>\n"
-            f"<summary>\n{summary}\n</summary>"
-        )
         said = ""
         for _ in range(ATTEMPTS):
             answer = self.client.chat.completions.create(
                 model=self.model,
-                messages=[{"role": "system", "content": ASK}, {"role": "user", "content": material}],
+                messages=grading(record, summary),
                 temperature=0,
                 max_tokens=200,
                 response_format={

@@ -1,6 +1,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_the_shipped_files_run_as_their_first_line_says(file: Path, monkeypatch:
         add_arguments = staticmethod(__import__(f"training.{arguments[0]}", fromlist=["x"]).add_arguments)
         run = staticmethod(lambda options: seen.append(options) or 0)
 
-    monkeypatch.setattr(command_line.importlib, "import_module", lambda name: Module)
+    monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=lambda name: Module))
     assert command_line.main(arguments) == 0
     assert seen[0].data
 

@@ -86,7 +86,7 @@ def test_the_command_writes_the_raw_result_and_the_figures(
     async def answer(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
         return [{"summary": "Anna.", "model": "tiny@2", "kind": "audio-llm", "audio_seconds": 6.0} for _ in records]
 
-    monkeypatch.setattr(evaluate, "summaries", answer)
+    monkeypatch.setattr(evaluate, "posted", answer)
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     out = tmp_path / "results" / "tiny.json"

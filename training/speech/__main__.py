@@ -10,17 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from training.speech.build import Settings, build
-from training.speech.voices import ENGINES, Engine
-
-
-def _engines(text: str) -> tuple[tuple[Engine, float], ...]:
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, share = part.partition(":")
-        if name not in ENGINES:
-            raise argparse.ArgumentTypeError(f"no engine {name!r}: {', '.join(ENGINES)}")
-        shares[name] = float(share or 1)
-    return tuple((engine, shares[engine]) for engine in ENGINES if engine in shares)
+from training.speech.voices import engine_shares
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.speech", description="Speak records into audio files.")
     parser.add_argument("--records", type=Path, required=True, help="JSONL of records with id, split and turns")
     parser.add_argument("--out", type=Path, required=True, help="folder for the audio and records.jsonl")
-    parser.add_argument("--engines", type=_engines, default=_engines("flite:0.5,espeak:0.5"), help="engine:share,…")
+    parser.add_argument(
+        "--engines", type=engine_shares, default=engine_shares("flite:0.5,espeak:0.5"), help="engine:share,…"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -5,6 +5,7 @@ flite's `kal` and `kal16` are one man at two sampling rates. Splits share no voi
 made to speak.
 """
 
+import argparse
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,3 +88,14 @@ def find(voice_id: str) -> Voice:
                 if voice.id == voice_id:
                     return voice
     raise KeyError(f"no voice {voice_id}: engines are {', '.join(ENGINES)}")
+
+
+def engine_shares(text: str) -> tuple[tuple[Engine, float], ...]:
+    """`flite:0.5,espeak:0.5` → the engines and their shares, for a command line."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.partition(":")
+        if name not in ENGINES:
+            raise argparse.ArgumentTypeError(f"no engine {name!r}: {', '.join(ENGINES)}")
+        shares[name] = float(share or 1)
+    return tuple((engine, shares[engine]) for engine in ENGINES if engine in shares)

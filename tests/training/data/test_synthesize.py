@@ -1,0 +1,170 @@
+import asyncio
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.training.tiny import record
+from training.__main__ import main
+from training.data.llm import Llm, Used
+from training.examples import read_records
+
+Reply = Callable[[str, str], str]
+
+
+class Endpoint(http.server.BaseHTTPRequestHandler):
+    """An OpenAI-compatible text model whose answers a function gives, by schema name ("" for none) and question."""
+
+    reply: ClassVar[Reply]
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.answer({"object": "list", "data": [{"id": "big", "object": "model", "created": 0, "owned_by": "x"}]})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        shape = asked.get("response_format", {}).get("json_schema", {}).get("name", "")
+        self.asked.append(shape)
+        message = {"role": "assistant", "content": type(self).reply(shape, asked["messages"][-1]["content"])}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        self.answer(
+            {"id": "x", "object": "chat.completion", "created": 0, "model": "b", "choices": [choice], "usage": usage}
+        )
+
+    def answer(self, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def wish(**fields: Any) -> dict[str, Any]:
+    return {"style": "paragraph", "length": None, "focus": None, "tone": None, "instructions": None} | fields
+
+
+WISHES = [
+    wish(style="bullets", focus="prices"),
+    wish(style="tldr", instructions="For my boss"),
+    wish(style="tldr", instructions="For my boss"),
+    wish(length="endless"),
+    wish(style="headline", focus="the weather"),
+    wish(instructions="Name every date"),
+    wish(instructions="Make something up"),
+    wish(instructions="As a poem"),
+]
+
+
+def sensible(shape: str, question: str) -> str:
+    """Knows what matters, and grades what it is shown."""
+    if shape == "wishes":
+        return json.dumps({"wishes": WISHES})
+    if shape == "importance":
+        return json.dumps({"importance": 1 if "weather" in question else 4})
+    if shape == "verdict":
+        verdict = {"overall": 5, "adherence": 2 if "As a poem" in question else 6}
+        return json.dumps(verdict | {"hallucination": int("Make something up" in question)})
+    return "" if "Name every date" in question else " Anna wants pumps. "
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Endpoint.reply = staticmethod(sensible)
+    Endpoint.asked.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def command(url: str, folder: Path, *more: str) -> list[str]:
+    data = folder / "mine.jsonl"
+    rows = [record(i, folder, transcript=f"Caller {i} wants pumps.") for i in range(2)]
+    data.write_text("".join(row.to_json() + "\n" for row in rows))
+    where = ["--records", str(data), "--out", str(folder / "out" / "train.jsonl"), "--url", url]
+    return ["data", "synthesize", *where, "--wishes", "8", *more]
+
+
+def test_wishes_become_records_and_what_is_dropped_is_counted(url: str, tmp_path: Path) -> None:
+    assert main(command(url, tmp_path, "--prompt-price", "2", "--completion-price", "10")) == 0
+    made = read_records(tmp_path / "out" / "train.jsonl")
+    assert [r.id for r in made] == ["clip-0-0", "clip-0-1", "clip-1-0", "clip-1-1"]
+    assert made[0].style == {"style": "bullets", "focus": "prices"}
+    assert made[0].query.endswith("Focus on prices."), "worded as the service words it"
+    assert {r.summary for r in made} == {"Anna wants pumps."}
+    report = json.loads((tmp_path / "out" / "train.report.json").read_text())
+    assert (report["model"], report["recordings"], report["made"]) == ("big", 2, 4)
+    assert report["dropped"] == {
+        "asked for twice": 2,
+        "malformed": 2,
+        "unimportant": 2,
+        "empty": 2,
+        "unfaithful": 2,
+        "beside the wish": 2,
+    }
+    assert report["asked"] == len(Endpoint.asked) == 2 * (1 + 6 + 5 + 4)
+    assert report["cost"] == pytest.approx(report["asked"] * (100 * 2 + 10 * 10) / 1e6, abs=1e-4)
+
+
+def test_started_again_it_asks_nothing_twice(url: str, tmp_path: Path) -> None:
+    main(command(url, tmp_path))
+    first = (tmp_path / "out" / "train.jsonl").read_text()
+    kept = tmp_path / "out" / "train.answers.jsonl"
+    lines = kept.read_text().splitlines()
+    kept.write_text("\n".join(lines[:10]) + "\n" + lines[10][:20])  # ended in the middle of a line
+    Endpoint.asked.clear()
+    main(command(url, tmp_path))
+    assert len(Endpoint.asked) == len(lines) - 10
+    assert (tmp_path / "out" / "train.jsonl").read_text() == first
+
+
+def test_answers_that_cannot_be_read_are_dropped(url: str, tmp_path: Path) -> None:
+    Endpoint.reply = staticmethod(lambda shape, question: "I would rather not." if shape == "wishes" else "x")
+    assert main(command(url, tmp_path)) == 1
+    report = json.loads((tmp_path / "out" / "train.report.json").read_text())
+    assert report["dropped"] == {"no wishes": 2}
+    (tmp_path / "again").mkdir()
+    Endpoint.reply = staticmethod(lambda shape, question: sensible(shape, question) if shape == "wishes" else "x")
+    assert main(command(url, tmp_path / "again")) == 1
+    report = json.loads((tmp_path / "again" / "out" / "train.report.json").read_text())
+    assert report["dropped"] == {"asked for twice": 2, "malformed": 2, "not rated": 12}
+
+
+class Slow:
+    """A client that notes how many questions are open, and when they came."""
+
+    def __init__(self) -> None:
+        self.open = self.most = 0
+        self.times: list[float] = []
+        self.chat = self.completions = self
+
+    async def create(self, **_: Any) -> Any:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        self.times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.02)
+        self.open -= 1
+        message = type("Message", (), {"content": "x"})
+        return type("Answer", (), {"choices": [type("Choice", (), {"message": message})], "usage": None})
+
+
+async def test_no_more_are_open_and_no_more_a_minute_than_allowed(tmp_path: Path) -> None:
+    client = Slow()
+    llm = Llm(client, "m", tmp_path / "kept", at_once=3)
+    await asyncio.gather(*(llm.ask([{"role": "user", "content": str(i)}], 5) for i in range(12)))
+    assert client.most == 3
+    assert llm.used == Used(asked=12)
+    client = Slow()
+    llm = Llm(client, "m", tmp_path / "kept2", at_once=8, per_minute=60 / 0.05)
+    await asyncio.gather(*(llm.ask([{"role": "user", "content": str(i)}], 5) for i in range(6)))
+    assert client.times[-1] - client.times[0] >= 0.05 * 5 * 0.9

@@ -1,0 +1,29 @@
+"""Data for the recipes: `speechsum-train data generate | synthesize | prepare`.
+
+generate.py     spoken material whose facts are known by construction, and its speech
+synthesize.py   from transcripts: a text model asks for summaries, writes them, and checks them
+prepare.py      records out of what people have: folders, datasets
+llm.py          a text model behind an endpoint: concurrent, at a rate, every answer kept
+"""
+
+import argparse
+from pathlib import Path
+
+from training.data import generate, prepare, synthesize
+
+COMMANDS = {"generate": generate, "synthesize": synthesize, "prepare": prepare}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommands and their options."""
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for name, module in COMMANDS.items():
+        first = (module.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        module.add_arguments(commands.add_parser(name, help=first, description=first))
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `data` command."""
+    out: Path = options.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return COMMANDS[options.what].run(options)
