@@ -32,7 +32,7 @@ from transformers import AutoTokenizer, Trainer, TrainingArguments
 from training import loop, sft
 from training.checkpoint import open_model
 from training.corpus.record import Record
-from training.examples import Collator, TextCollator
+from training.examples import Collator, TextCollator, write_records
 from training.facts import repetition_rate
 from training.kd.divergence import divergence
 from training.kd.rollout import Answer, Generated, Rollout, answer_logits, followed_by
@@ -122,8 +122,7 @@ def train(
     if difference := same_tokens(AutoTokenizer.from_pretrained(base), reader):
         print(f"sequence-level: {difference}", flush=True)
         taught = told(_opened(teacher), TextCollator(reader), records, how.batch)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "told.jsonl").write_text("".join(record.to_json() + "\n" for record in taught))
+        write_records(out / "told.jsonl", taught)
         return sft.train(base, taught, out, how, {"level": "sequence", "why": difference, "teacher": str(teacher)})
     model = how.student(base)
     collator = collator_of(base, model)

@@ -14,7 +14,6 @@ if `--judge` names one. Knows nothing about models.
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from model_repo.manifest import Figures
 from model_repo.registry import ROOT
 from training import table
 from training.corpus.record import Record
+from training.endpoint import endpoint
 from training.examples import read_records
 from training.export import add_figures
 from training.judge import Judge, Verdict
@@ -92,12 +92,8 @@ def side_by_side(options: argparse.Namespace, records: list[Record]) -> int:
 
 
 def judge_of(spec: str) -> Judge:
-    """URL#MODEL. The key is OPENAI_API_KEY's."""
-    from openai import OpenAI
-
-    url, _, model = spec.partition("#")
-    client = OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"))
-    return Judge(client, model or client.models.list().data[0].id)
+    """URL#MODEL."""
+    return Judge(*endpoint(spec))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ error here, never a silent cut. Knows nothing about optimizers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,15 @@ def read_records(*files: Path) -> list[Record]:
                 record.audio = str(file.parent / record.audio)
             records.append(record)
     return records
+
+
+def write_records(file: Path, records: Iterable[Record]) -> None:
+    """The records as JSONL, their audio by its absolute path: paths in a data file are relative to it, and this one may
+    lie elsewhere than where they came from.
+    """
+    rows = (replace(r, audio=str(Path(r.audio).resolve())) if r.audio else r for r in records)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(row.to_json() + "\n" for row in rows))
 
 
 def with_other_audio(records: Sequence[Record]) -> list[Record]:

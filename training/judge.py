@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.corpus.record import Record
+from training.endpoint import held_to
 
 ASK = """You grade a summary of a recording. You are given the recording's transcript, the request that was made, and
 the summary that was written without seeing the transcript.
@@ -66,10 +67,7 @@ class Judge:
                 messages=grading(record, summary),
                 temperature=0,
                 max_tokens=200,
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {"name": "verdict", "strict": True, "schema": Verdict.model_json_schema()},
-                },
+                response_format=held_to(Verdict),
             )
             said = answer.choices[0].message.content or ""
             try:

@@ -230,9 +230,15 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument("--seed", type=int, default=0)
 
 
-def loop_of(options: argparse.Namespace) -> tuple[list[Record], Loop]:
-    """The records and the loop that the options name."""
+def records_of(options: argparse.Namespace) -> list[Record]:
+    """The records of `--data`, without those of more than `--max-words`."""
     records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
     print(f"{len(records)} records", flush=True)
+    return records
+
+
+def loop_of(options: argparse.Namespace) -> tuple[list[Record], Loop]:
+    """The records and the loop that the options name."""
+    records = records_of(options)
     given = {f.name: getattr(options, f.name) for f in fields(Loop)}
     return records, Loop(**given | {"held": read_records(*options.held)})

@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 from training.corpus.record import Record
-from training.examples import read_records
+from training.examples import write_records
 from training.facts import count, repetition_rate
 from training.kd.rollout import Answer, Generated
-from training.loop import Loop, collator_of
+from training.loop import Loop, collator_of, records_of
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `pairs` command."""
-    records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
+    records = records_of(options)
     how = Loop(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start, seed=options.seed)
     model = how.student(options.base)
     if torch.cuda.is_available():
@@ -119,10 +119,7 @@ def run(options: argparse.Namespace) -> int:
     found, report = paired(model, writer, records, options.samples, options.margin, options.length_ratio, options.batch)
     if not found:
         raise ValueError(f"no pair was found: {report['dropped']}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    # Paths in data files are relative to them, and this one may lie elsewhere.
-    rows = [replace(r, audio=str(Path(r.audio).resolve())) if r.audio else r for r in found]
-    options.out.write_text("".join(row.to_json() + "\n" for row in rows))
+    write_records(options.out, found)
     options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0

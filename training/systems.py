@@ -10,7 +10,6 @@ All answer greedily, in the words of `app.prompts`, within the tokens that the s
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ import torch
 from app.prompts import transcript_messages
 from training.checkpoint import architecture_of, open_model
 from training.corpus.record import Record
+from training.endpoint import TIMEOUT_S, endpoint
 from training.kd.rollout import Generated, answer_limit
 from training.loop import collator_of
 
-TIMEOUT_S = 900
 ARCHITECTURES = {"hears": "audioflamingo3", "reads": "llama"}
 
 
@@ -60,8 +59,7 @@ def system_of(spec: str, batch: int = 8) -> System:
     if kind in ARCHITECTURES:
         return System(name, kind, lambda records: generated(Path(where), ARCHITECTURES[kind], records, batch))
     if kind == "endpoint":
-        url, _, model = where.partition("#")
-        return System(name, kind, lambda records: asked(url, model, records, batch))
+        return System(name, kind, lambda records: asked(where, records, batch))
     raise UnknownSystem(f"{spec!r}: {kind!r} is none of service, hears, reads, endpoint, reference")
 
 
@@ -105,12 +103,9 @@ def written(model: Any, collator: Any, records: Sequence[Record], batch: int) ->
     return out
 
 
-def asked(url: str, model: str, records: Sequence[Record], at_once: int) -> list[str]:
-    """An endpoint's answers to the true transcripts."""
-    from openai import OpenAI
-
-    client = OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=TIMEOUT_S)
-    name = model or client.models.list().data[0].id
+def asked(where: str, records: Sequence[Record], at_once: int) -> list[str]:
+    """An endpoint's answers to the true transcripts. where: URL#MODEL."""
+    client, name = endpoint(where)
 
     def ask(record: Record) -> str:
         messages: Any = transcript_messages(record.query, record.transcript)

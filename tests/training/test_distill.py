@@ -21,11 +21,6 @@ from training.loop import Loop, by_length, collator_of, take_in_order
 SHORT = {"style": "headline"}
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-
-
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """Without a summary: none is read."""

@@ -17,11 +17,6 @@ from training.loop import TRAINED, Loop
 Recipe = Callable[[Path, Loop], Path]
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-
-
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     folder, short = tmp_path_factory.mktemp("clips"), {"style": "headline"}

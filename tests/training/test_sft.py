@@ -8,9 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from torch import nn
-from transformers import AutoProcessor
 
-from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny import noise, record
 from training import loop, sft
 from training.__main__ import main
@@ -19,16 +17,6 @@ from training.corpus.record import Record
 from training.examples import AudioCollator
 from training.loop import Loop, audio_gain, by_length
 from training.sft import trainer_of
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-
-
-@pytest.fixture(scope="module")
-def hears(audio_folder: Path) -> AudioCollator:
-    return AudioCollator(AutoProcessor.from_pretrained(audio_folder), AUDIO_TOKEN_ID)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,7 @@
 import asyncio
-import http.server
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
@@ -13,6 +9,7 @@ from app.engine.scripted import ScriptedEngine
 from app.prompts import SYSTEM
 from tests.app.site import serving
 from tests.audio_files import speech_wav
+from tests.training.stand_in import StandIn, standing_in
 from tests.training.tiny import noise, record
 from training import systems
 from training.corpus.record import Record
@@ -70,63 +67,24 @@ def test_what_is_no_system_is_named(spec: str) -> None:
         system_of(spec)
 
 
-class Endpoint(http.server.BaseHTTPRequestHandler):
-    """Says back what it was asked, in OpenAI's shape."""
-
-    asked: ClassVar[list[dict[str, Any]]] = []
-
-    def do_GET(self) -> None:
-        self.answer({"object": "list", "data": [{"id": "big", "object": "model", "created": 0, "owned_by": "x"}]})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.asked.append(asked)
-        message = {"role": "assistant", "content": f" Heard: {asked['messages'][-1]['content'][:60]} "}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        self.answer({"id": "x", "object": "chat.completion", "created": 0, "model": "big", "choices": [choice]})
-
-    def answer(self, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
-def endpoint() -> Iterator[str]:
-    Endpoint.asked.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+def big() -> Iterator[StandIn]:
+    with standing_in(lambda asked: f" Heard: {asked['messages'][-1]['content'][:60]} ") as model:
+        yield model
 
 
-@pytest.mark.parametrize("model", ["", "#other"])
-def test_an_endpoint_reads_the_transcript_and_is_asked_greedily(endpoint: str, model: str, rows: list[Record]) -> None:
+@pytest.mark.parametrize("name", ["", "#other"])
+def test_an_endpoint_reads_the_transcript_and_is_asked_greedily(big: StandIn, name: str, rows: list[Record]) -> None:
     told = [replace(row, transcript=f"Caller {i} here.") for i, row in enumerate(rows)]
-    answers = system_of(f"big=endpoint:{endpoint}{model}").answers(told)
+    answers = system_of(f"big=endpoint:{big.url}{name}").answers(told)
     assert [f"Caller {i} here." in answer for i, answer in enumerate(answers)] == [True] * 3
-    asked = Endpoint.asked[0]
-    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == (model[1:] or "big", 0, 48)
-    assert asked["messages"][0] == {"role": "system", "content": SYSTEM}
-    assert rows[0].query in asked["messages"][1]["content"]
+    first = next(asked for asked in big.asked if "Caller 0" in asked["messages"][1]["content"])
+    assert (first["model"], first["temperature"], first["max_tokens"]) == (name[1:] or "big", 0, 48)
+    assert first["messages"][0] == {"role": "system", "content": SYSTEM}
+    assert rows[0].query in first["messages"][1]["content"]
 
 
-def test_the_key_is_the_environments(endpoint: str, rows: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_the_environments(big: StandIn, rows: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    seen: list[str] = []
-    answer = Endpoint.answer
-
-    def noting(self: Endpoint, body: dict[str, Any]) -> None:
-        seen.append(self.headers["authorization"])
-        answer(self, body)
-
-    monkeypatch.setattr(Endpoint, "answer", noting)
-    systems.asked(endpoint, "big", rows[:1], 1)
-    assert seen == ["Bearer secret"]
+    systems.asked(f"{big.url}#big", rows[:1], 1)
+    assert big.keys == ["Bearer secret"]

@@ -42,10 +42,10 @@ def write_audio(folder: Path) -> Path:
     return _write("audioflamingo3", AudioFlamingo3ForConditionalGeneration, model_config, config, files, folder)
 
 
-def write_llama(folder: Path) -> Path:
-    """The `llama` checkpoint whose widths are those of the audio model's language model."""
+def write_llama(folder: Path, **changed: int) -> Path:
+    """The `llama` checkpoint whose widths are those of the audio model's language model, but for what is changed."""
     files = llama_files(smollm())
-    config = json.loads(files["config.json"]) | TEXT
+    config = json.loads(files["config.json"]) | TEXT | changed
     return _write("llama", LlamaForCausalLM, LlamaConfig.from_dict(config), config, files, folder)
 
 

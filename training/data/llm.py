@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from training.endpoint import held_to
+
 TEMPERATURE = 0.7
 
 
@@ -68,8 +70,7 @@ class Llm:
             "seed": seed,
         }
         if shape:
-            schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
-            question["response_format"] = {"type": "json_schema", "json_schema": schema}
+            question["response_format"] = held_to(shape)
         key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         if key in self._answers:
             self.used.kept += 1

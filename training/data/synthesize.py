@@ -11,7 +11,6 @@ the wish is dropped, and how much of each is printed and kept beside the data. S
 import argparse
 import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.prompts import Style, SummaryStyle, instruction, transcript_messages
 from training.corpus.record import Record
 from training.data.llm import Llm
-from training.examples import read_records
+from training.endpoint import TIMEOUT_S, key
+from training.examples import read_records, write_records
 from training.judge import Verdict, grading
 
-TIMEOUT_S = 600
 WISHES = """You are given the transcript of a recording. Think of {n} different people who need a summary of it, and say
 what each would ask for. Vary what they focus on, how long it should be, its form and who it is for. Use only these
 fields: style (one of {styles}), length (short, medium, long, or a number of words), focus, tone, instructions (anything
@@ -153,8 +152,7 @@ async def synthesized(options: argparse.Namespace, records: list[Record]) -> tup
     """The new records, and the report."""
     from openai import AsyncOpenAI
 
-    key = os.environ.get("OPENAI_API_KEY", "none")
-    async with AsyncOpenAI(base_url=options.url, api_key=key, timeout=TIMEOUT_S, max_retries=5) as client:
+    async with AsyncOpenAI(base_url=options.url, api_key=key(), timeout=TIMEOUT_S, max_retries=5) as client:
         model = options.model or (await client.models.list()).data[0].id
         kept = options.out.with_suffix(".answers.jsonl")
         llm = Llm(client, model, kept, options.at_once, options.per_minute)
@@ -186,9 +184,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the data, and the report beside it."""
     records = read_records(*options.records)
     made, report = asyncio.run(synthesized(options, records))
-    # Paths in data files are relative to them, and this one may lie elsewhere.
-    rows = [replace(r, audio=str(Path(r.audio).resolve())) if r.audio else r for r in made]
-    options.out.write_text("".join(row.to_json() + "\n" for row in rows))
+    write_records(options.out, made)
     options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0 if made else 1

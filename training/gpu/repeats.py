@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.corpus.record import Record
-from training.examples import read_records
+from training.examples import read_records, write_records
 
 QUERY = "Repeat what is said in the recording, word for word."
 
 
 def repetition(record: Record) -> Record:
-    """The record with its transcript for an answer, and the path of its audio made absolute."""
-    audio = str(Path(record.audio).resolve()) if record.audio else None
-    return replace(record, id=f"{record.id}-repeat", query=QUERY, summary=record.transcript, audio=audio)
+    """The record with its transcript for an answer."""
+    return replace(record, id=f"{record.id}-repeat", query=QUERY, summary=record.transcript)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         print("usage: python -m training.gpu.repeats OUT.jsonl IN.jsonl …", file=sys.stderr)
         return 2
     out, *files = map(Path, arguments)
-    out.write_text("".join(repetition(record).to_json() + "\n" for record in read_records(*files)))
+    write_records(out, map(repetition, read_records(*files)))
     return 0
 
 

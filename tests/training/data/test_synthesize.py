@@ -1,51 +1,16 @@
 import asyncio
-import http.server
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
+from tests.training.stand_in import StandIn, standing_in
 from tests.training.tiny import record
 from training.__main__ import main
 from training.data.llm import Llm, Used
 from training.examples import read_records
-
-Reply = Callable[[str, str], str]
-
-
-class Endpoint(http.server.BaseHTTPRequestHandler):
-    """An OpenAI-compatible text model whose answers a function gives, by schema name ("" for none) and question."""
-
-    reply: ClassVar[Reply]
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.answer({"object": "list", "data": [{"id": "big", "object": "model", "created": 0, "owned_by": "x"}]})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        shape = asked.get("response_format", {}).get("json_schema", {}).get("name", "")
-        self.asked.append(shape)
-        message = {"role": "assistant", "content": type(self).reply(shape, asked["messages"][-1]["content"])}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        self.answer(
-            {"id": "x", "object": "chat.completion", "created": 0, "model": "b", "choices": [choice], "usage": usage}
-        )
-
-    def answer(self, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
 
 
 def wish(**fields: Any) -> dict[str, Any]:
@@ -64,8 +29,14 @@ WISHES = [
 ]
 
 
-def sensible(shape: str, question: str) -> str:
+def shape_of(asked: dict[str, Any]) -> str:
+    """Name of the schema that the answer is held to, "" for none."""
+    return str(asked.get("response_format", {}).get("json_schema", {}).get("name", ""))
+
+
+def sensible(asked: dict[str, Any]) -> str:
     """Knows what matters, and grades what it is shown."""
+    shape, question = shape_of(asked), asked["messages"][-1]["content"]
     if shape == "wishes":
         return json.dumps({"wishes": WISHES})
     if shape == "importance":
@@ -77,14 +48,9 @@ def sensible(shape: str, question: str) -> str:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    Endpoint.reply = staticmethod(sensible)
-    Endpoint.asked.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+def big() -> Iterator[StandIn]:
+    with standing_in(sensible) as model:
+        yield model
 
 
 def command(url: str, folder: Path, *more: str) -> list[str]:
@@ -95,8 +61,8 @@ def command(url: str, folder: Path, *more: str) -> list[str]:
     return ["data", "synthesize", *where, "--wishes", "8", *more]
 
 
-def test_wishes_become_records_and_what_is_dropped_is_counted(url: str, tmp_path: Path) -> None:
-    assert main(command(url, tmp_path, "--prompt-price", "2", "--completion-price", "10")) == 0
+def test_wishes_become_records_and_what_is_dropped_is_counted(big: StandIn, tmp_path: Path) -> None:
+    assert main(command(big.url, tmp_path, "--prompt-price", "2", "--completion-price", "10")) == 0
     made = read_records(tmp_path / "out" / "train.jsonl")
     assert [r.id for r in made] == ["clip-0-0", "clip-0-1", "clip-1-0", "clip-1-1"]
     assert made[0].style == {"style": "bullets", "focus": "prices"}
@@ -112,30 +78,30 @@ def test_wishes_become_records_and_what_is_dropped_is_counted(url: str, tmp_path
         "unfaithful": 2,
         "beside the wish": 2,
     }
-    assert report["asked"] == len(Endpoint.asked) == 2 * (1 + 6 + 5 + 4)
+    assert report["asked"] == len(big.asked) == 2 * (1 + 6 + 5 + 4)
     assert report["cost"] == pytest.approx(report["asked"] * (100 * 2 + 10 * 10) / 1e6, abs=1e-4)
 
 
-def test_started_again_it_asks_nothing_twice(url: str, tmp_path: Path) -> None:
-    main(command(url, tmp_path))
+def test_started_again_it_asks_nothing_twice(big: StandIn, tmp_path: Path) -> None:
+    main(command(big.url, tmp_path))
     first = (tmp_path / "out" / "train.jsonl").read_text()
     kept = tmp_path / "out" / "train.answers.jsonl"
     lines = kept.read_text().splitlines()
     kept.write_text("\n".join(lines[:10]) + "\n" + lines[10][:20])  # ended in the middle of a line
-    Endpoint.asked.clear()
-    main(command(url, tmp_path))
-    assert len(Endpoint.asked) == len(lines) - 10
+    big.asked.clear()
+    main(command(big.url, tmp_path))
+    assert len(big.asked) == len(lines) - 10
     assert (tmp_path / "out" / "train.jsonl").read_text() == first
 
 
-def test_answers_that_cannot_be_read_are_dropped(url: str, tmp_path: Path) -> None:
-    Endpoint.reply = staticmethod(lambda shape, question: "I would rather not." if shape == "wishes" else "x")
-    assert main(command(url, tmp_path)) == 1
+def test_answers_that_cannot_be_read_are_dropped(big: StandIn, tmp_path: Path) -> None:
+    big.reply = lambda asked: "I would rather not."
+    assert main(command(big.url, tmp_path)) == 1
     report = json.loads((tmp_path / "out" / "train.report.json").read_text())
     assert report["dropped"] == {"no wishes": 2}
     (tmp_path / "again").mkdir()
-    Endpoint.reply = staticmethod(lambda shape, question: sensible(shape, question) if shape == "wishes" else "x")
-    assert main(command(url, tmp_path / "again")) == 1
+    big.reply = lambda asked: sensible(asked) if shape_of(asked) == "wishes" else "x"
+    assert main(command(big.url, tmp_path / "again")) == 1
     report = json.loads((tmp_path / "again" / "out" / "train.report.json").read_text())
     assert report["dropped"] == {"asked for twice": 2, "malformed": 2, "not rated": 12}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoProcessor, AutoTokenizer
+from transformers import AutoTokenizer
 
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny import noise, record
@@ -14,11 +14,6 @@ from training.examples import IGNORED, AudioCollator, TextCollator
 from training.kd.divergence import Dense
 from training.kd.rollout import Answer, Generated, answer_limit, answer_logits, followed_by, until_end
 from training.kd.teacher import LocalTeacher
-
-
-@pytest.fixture(scope="module")
-def hears(audio_folder: Path) -> AudioCollator:
-    return AudioCollator(AutoProcessor.from_pretrained(audio_folder), AUDIO_TOKEN_ID)
 
 
 @pytest.fixture(scope="module")

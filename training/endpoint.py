@@ -1,0 +1,31 @@
+"""OpenAI-compatible endpoints: how one is named, opened and held to a shape. Knows nothing about what it is asked."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+TIMEOUT_S = 900
+
+
+def key() -> str:
+    """OPENAI_API_KEY, or something for endpoints that want none."""
+    return os.environ.get("OPENAI_API_KEY", "none")
+
+
+def endpoint(spec: str) -> tuple["OpenAI", str]:
+    """`URL#MODEL`, or a URL alone for the first model it lists → a client, and the model's name."""
+    from openai import OpenAI
+
+    url, _, model = spec.partition("#")
+    client = OpenAI(base_url=url, api_key=key(), timeout=TIMEOUT_S)
+    return client, model or client.models.list().data[0].id
+
+
+def held_to(shape: type[BaseModel]) -> Any:
+    """The `response_format` that holds an answer to the model's JSON schema."""
+    schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
+    return {"type": "json_schema", "json_schema": schema}
