@@ -82,7 +82,7 @@ class DistillTrainer(Resumable, Trainer):
         return (loss, {}) if return_outputs else loss
 
     def _note(self, answers: Sequence[Answer], away: torch.Tensor) -> None:
-        texts = [self.collator.tokenizer.decode(answer.ids, skip_special_tokens=True) for answer in answers]
+        texts = [self.collator.text(answer.ids) for answer in answers]
         for name, values in {
             "divergence": away.tolist(),
             "answer_tokens": [len(answer.ids) for answer in answers],
@@ -167,7 +167,7 @@ def told(model: Any, collator: TextCollator, records: list[Record], batch: int) 
     for first in range(0, len(records), batch):
         group = records[first : first + batch]
         for record, answer in zip(group, writer.sample(model, group), strict=True):
-            text = collator.tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+            text = collator.text(answer.ids)
             if answer.ended and text:
                 out.append(replace(record, summary=text))
     print(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end", flush=True)

@@ -27,7 +27,7 @@ from training.endpoint import endpoint
 from training.examples import read_records
 from training.export import add_figures
 from training.judge import Judge, Verdict
-from training.scores import aggregate, means, score
+from training.scores import aggregate, means, scored
 from training.systems import System, posted, system_of
 
 
@@ -40,9 +40,7 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
         runs[n] = asyncio.run(posted(url, records, n))
         wall[n] = time.perf_counter() - began
     first = runs[at_once[0]]
-    rows = [
-        {"id": r.id, "summary": a["summary"], **score(r, a["summary"])} for r, a in zip(records, first, strict=True)
-    ]
+    rows = scored(records, [answer["summary"] for answer in first])
     audio_seconds = sum(a["audio_seconds"] for a in first)
     return {
         "model": first[0]["model"],
@@ -63,7 +61,7 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
 def counted(system: System, records: list[Record], judge: Judge | None) -> dict[str, Any]:
     """One system's line and its rows."""
     answers = system.answers(records)
-    rows = [{"id": r.id, "summary": a, **score(r, a)} for r, a in zip(records, answers, strict=True)]
+    rows = scored(records, answers)
     figures = aggregate(rows) | means(rows, ["words"])
     if judge:
         for row, verdict in zip(rows, judge.grade(records, answers), strict=True):

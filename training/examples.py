@@ -82,6 +82,10 @@ class Collator(ABC):
         """Ids that stand for something other than text, which no answer may hold."""
         return []
 
+    def text(self, ids: Sequence[int]) -> str:
+        """An answer's tokens in words."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
     @abstractmethod
     def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         """Prompt ids up to where the answer begins, and what else the model is given. Raises `BadExample`."""

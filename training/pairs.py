@@ -87,7 +87,7 @@ def paired(
 
 
 def _written(writer: Generated, record: Record, answer: Answer) -> Written:
-    text = writer.collator.tokenizer.decode(answer.ids, skip_special_tokens=True).strip()
+    text = writer.collator.text(answer.ids)
     return Written(text, answer.ended, goodness(record, text))
 
 

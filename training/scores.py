@@ -22,6 +22,11 @@ def score(record: Record, summary: str) -> dict[str, Any]:
     return counts | {"words": len(summary.split()), "repetition": round(repetition_rate(summary), 4)}
 
 
+def scored(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a record: its id, the summary, and its counts."""
+    return [{"id": r.id, "summary": s, **score(r, s)} for r, s in zip(records, summaries, strict=True)]
+
+
 def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     """Shares over all recordings and their intervals (`…_95`)."""
     keys = ("core_covered", "core_total", "covered", "total")

@@ -99,7 +99,7 @@ def written(model: Any, collator: Any, records: Sequence[Record], batch: int) ->
     writer, out = Generated(collator, temperature=0, forbidden=collator.placeholders), []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
-            out.append(collator.tokenizer.decode(answer.ids, skip_special_tokens=True).strip())
+            out.append(collator.text(answer.ids))
     return out
 
 

@@ -18,13 +18,13 @@ from typing import Any
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator, read_records, with_other_audio
 from training.loop import audio_gain, collator_of
-from training.scores import aggregate, score
+from training.scores import aggregate, scored
 from training.systems import opened, written
 
 
 def counted(records: Sequence[Record], answers: Sequence[str]) -> dict[str, Any]:
     """Aggregate figures, and each answer with its counts."""
-    rows = [{"id": r.id, "summary": a, **score(r, a)} for r, a in zip(records, answers, strict=True)]
+    rows = scored(records, answers)
     return {"figures": aggregate(rows), "rows": rows}
 
 
