@@ -4,6 +4,7 @@
 would misread the new one.
 """
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class Manifest(BaseModel):
     audio: AudioLimits
     stage: str = Field(description="Training stage that ended in this version: base, align, sft, kd or dpo.")
     parent: str | None = Field(None, description="name@version it was trained from, if that is in the registry.")
+    parent_sha256: str | None = Field(None, description="SHA-256 of the parent's weights when it was trained from it.")
     parts: dict[str, str] = Field(description="Base part → SHA-256 of its first file (see model_repo.parts).")
     beside: list[str] = Field(
         default_factory=list, description="Parts used as they are, beside the weights: a cascade's Whisper."
@@ -72,11 +74,19 @@ class Manifest(BaseModel):
     adapter: Adapter | None = None
     weights: dict[str, str] = Field(description="File of the assembled checkpoint → SHA-256.")
     training: dict[str, Any] = Field(
-        default_factory=dict, description="Config, data digests, library versions, seed, commit."
+        default_factory=dict,
+        description="Library versions and commit of the export, and under `runs` of each stage: its config, data "
+        "digests, base, adapters begun from, teacher, judge, seed, library versions, commit, last log line.",
     )
     figures: Figures | None = None
 
     _folder: Path | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights (of their digests, if they are several files): what a child records of its parent."""
+        found = [sha for file, sha in sorted(self.weights.items()) if file.endswith(".safetensors")]
+        return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
 
     @property
     def id(self) -> str:

@@ -11,12 +11,14 @@ COMMANDS = {
     "align": "teach the encoder to say words the language model reads (before sft)",
     "sft": "supervised fine-tuning, of the model that hears or of its text twin",
     "distill": "on-policy distillation: the student hears and writes, a text model reads and corrects",
-    "pairs": "sample answers of a checkpoint and pair the better with the worse, by the known facts",
+    "serve": "vLLM's server as the recipes need it, to sample from or to read with",
+    "pairs": "sample answers of a checkpoint and pair the better with the worse, by known facts or a judge",
     "dpo": "direct preference optimization on such pairs",
     "ladder": "all of it: speech, every stage, and a table of what came out",
     "curves": "draw the logs of one or several runs",
     "export": "put what was trained into the registry, load-checked in vLLM",
-    "evaluate": "post recordings to a running service and count the known facts in its summaries",
+    "evaluate": "score summaries: of a running service in depth, or of several systems in one table",
+    "lineage": "where a checkpoint of the registry comes from, as a tree",
 }
 
 

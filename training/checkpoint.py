@@ -2,8 +2,8 @@
 trained into an adapter.
 
 An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections that got LoRA, whole tensors for
-the projector. Names are those of the assembled checkpoint, which are also vLLM's; Transformers' differ (`NAMES`).
-Knows nothing about data or about how training is done.
+the projector. Names are those in the checkpoint's files, which are also vLLM's; Transformers' differ, and
+`training.families` says how. Knows nothing about data or about how training is done.
 """
 
 from pathlib import Path
@@ -17,78 +17,54 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from model_repo.assemble import LORA_A, LORA_B
+from training.families import Family, UnknownFamily, family_in, family_named
+from training.processes import whole
 
 SCALE = 2  # alpha / r of every recipe here: one adapter's scale serves all its pairs
-TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-# Transformers' parameter prefixes → the assembled checkpoint's; longest first.
-NAMES = {
-    "audioflamingo3": (
-        ("model.language_model.", "language_model.model."),
-        ("lm_head.", "language_model.lm_head."),
-        ("model.", ""),
-    ),
-    "llama": (),
-}
+WRAPPED = "base_model.model."  # what PEFT puts before a parameter's name
 
 
 def assembled_name(architecture: str, name: str) -> str:
-    """A Transformers parameter's name in the assembled checkpoint."""
-    for ours, theirs in NAMES[architecture]:
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    return name
+    """A Transformers parameter's name in the checkpoint's files."""
+    return family_named(architecture).on_disk(name)
 
 
 def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The Transformers model of an assembled checkpoint, nothing missing and nothing left over (ValueError
-    otherwise).
-    """
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(folder)
-    # Not every audio architecture is in an auto class: take the one the config names.
-    model_class = getattr(transformers, config.architectures[0])
-    model, info = model_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    wrong = {k: v for k, v in info.items() if v and k != "error_msgs"}
-    if wrong:
-        raise ValueError(f"{folder} does not fit {config.architectures[0]}: {wrong}")
-    return model
+    """The Transformers model of a checkpoint folder, nothing missing and nothing left over (ValueError otherwise)."""
+    try:
+        family = family_in(folder)
+    except UnknownFamily:
+        return Family().open(folder, dtype)  # a teacher is only read: any text model will do
+    return family.open(folder, dtype)
 
 
 def architecture_of(model: nn.Module) -> str:
-    """`audioflamingo3` or `llama`: the registry's name of the model's architecture."""
+    """The `model_type` of the model's family."""
     inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     return str(inner.config.model_type)
 
 
-def lora_targets(architecture: str) -> str:
-    """Pattern of the modules that get LoRA: every projection of the language model, none of the encoder's."""
-    projections = "|".join(TEXT_PROJECTIONS)
-    prefix = r".*language_model\." if architecture == "audioflamingo3" else r"model\."
-    return rf"{prefix}layers\.\d+\.\w+\.({projections})"
-
-
 def add_lora(model: Any, rank: int) -> PeftModel:
     """LoRA on the language model; the projector, if there is one, trains whole; everything else is frozen."""
-    architecture = architecture_of(model)
-    config = LoraConfig(
-        r=rank, lora_alpha=SCALE * rank, target_modules=lora_targets(architecture), task_type="CAUSAL_LM"
-    )
+    family = family_named(architecture_of(model))
+    config = LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=family.lora_targets, task_type="CAUSAL_LM")
     peft_model = get_peft_model(model, config)
     for name, parameter in peft_model.named_parameters():
-        if "multi_modal_projector" in name:
+        if family.is_projector(name.removeprefix(WRAPPED)):
             parameter.requires_grad_(True)
     return peft_model
 
 
-def adapter_tensors(model: PeftModel) -> dict[str, NDArray[np.float16]]:
-    """What was trained, float16, under assembled names. Raises ValueError if a trained tensor has no place in an
-    adapter.
+def adapter_tensors(model: Any) -> dict[str, NDArray[np.floating[Any]]]:
+    """What was trained, under assembled names: float16, but float32 of a model that was trained whole, whose steps may
+    be smaller than what float16 can tell apart. Collective (`training.processes`). Raises ValueError if training has
+    diverged.
     """
-    architecture = architecture_of(model)
-    out: dict[str, NDArray[np.float16]] = {}
+    family = family_named(architecture_of(model))
+    kept: Any = np.float16 if isinstance(model, PeftModel) else np.float32
+    out: dict[str, NDArray[np.floating[Any]]] = {}
     for name, parameter in model.named_parameters():
-        plain = name.removeprefix("base_model.model.")
+        plain = name.removeprefix(WRAPPED)
         if ".lora_" in plain and ".default." not in plain:
             continue  # another adapter's: the reference that DPO keeps
         if ".lora_A." in plain or ".lora_B." in plain:
@@ -96,16 +72,16 @@ def adapter_tensors(model: PeftModel) -> dict[str, NDArray[np.float16]]:
             plain = module + (LORA_A if rest.startswith("A") else LORA_B)
         elif not parameter.requires_grad:
             continue
-        value = parameter.detach().float().cpu().numpy()
-        if not np.isfinite(value).all() or np.abs(value).max(initial=0) > np.finfo(np.float16).max:
-            raise ValueError(f"{name} holds values that float16 cannot: training has diverged")
-        out[assembled_name(architecture, plain)] = value.astype(np.float16)
+        value = whole(parameter).numpy()
+        if not np.isfinite(value).all() or np.abs(value).max(initial=0) > np.finfo(kept).max:
+            raise ValueError(f"{name} holds values that {kept.__name__} cannot: training has diverged")
+        out[family.on_disk(plain)] = value.astype(kept)
     if not out:
         raise ValueError("nothing was trained")
     return out
 
 
-def save_adapter(tensors: dict[str, NDArray[np.float16]], file: Path) -> None:
+def save_adapter(tensors: dict[str, NDArray[np.floating[Any]]], file: Path) -> None:
     """Write an adapter file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".part")  # a run that is ended while it saves must leave the last whole one
@@ -120,15 +96,14 @@ def load_adapter(model: PeftModel, file: Path) -> int:
     Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are mapped.
     Raises ValueError for a tensor that fits nothing.
     """
-    architecture = architecture_of(model)
+    family = family_named(architecture_of(model))
     into = {}
     for name, parameter in model.named_parameters():
-        plain = name.removeprefix("base_model.model.").replace(".default.weight", ".weight")
-        into[assembled_name(architecture, plain)] = parameter
+        plain = name.removeprefix(WRAPPED).replace(".default.weight", ".weight")
+        into[family.on_disk(plain)] = parameter
     copied = 0
     for name, value in load_file(file).items():
-        if architecture == "audioflamingo3" and name.startswith("model."):
-            name = f"language_model.{name}"
+        name = name if name in into else family.of_twin(name)
         if name not in into or tuple(into[name].shape) != value.shape:
             raise ValueError(f"{file}: {name} with shape {value.shape} fits nothing in the model")
         with torch.no_grad():

@@ -9,13 +9,18 @@ transcript and the same query, gives its distribution at each token of that answ
 the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
 
 The teacher is a text model in this process, or with `--teacher-url` the same one behind a vLLM server, of which the
-`--top-k` likeliest tokens are known and the rest is one bucket.
+`--top-k` likeliest tokens are known and the rest is one bucket. The student samples in this process too, or with
+`--rollout` behind a vLLM server (`speechsum-train serve`) that gets its weights every `--sync-every` steps.
 
 If the teacher's tokens are not the student's, their distributions cannot be compared: then the teacher's texts become
 the summaries and `sft` learns them (sequence-level distillation), and the log's first line says so and why.
 
 Logged each step: divergence, tokens an answer, share of answers that met their limit, repetition. The last two are how
-this method is known to fail. Limits: one process; the mel windows of a batch are made twice, to sample and to learn.
+this method is known to fail. With `--rollout` also how far the sampled tokens' log-probabilities were from those of the
+student that learns from them (`off_policy`). `--features` as in `sft`. Under `accelerate launch`
+(training/configs/accelerate) every process samples its part of each batch from the model as it is sharded, all at the
+same time, and holds the whole teacher; what is logged is a mean over all of them. Limits: of several processes, each
+writes the texts of a teacher with other tokens anew, and `--rollout` is for one process.
 """
 
 import argparse
@@ -29,16 +34,22 @@ import httpx
 import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
-from training import loop, sft
+from training import loop, precision, processes, sft
+from training.check import ready
 from training.checkpoint import open_model
 from training.corpus.record import Record
-from training.examples import Collator, TextCollator, write_records
+from training.examples import Collator, TextCollator
 from training.facts import repetition_rate
+from training.families import family_in
+from training.kd import served_rollout
 from training.kd.divergence import divergence
-from training.kd.rollout import Answer, Generated, Rollout, answer_logits, followed_by
+from training.kd.rollout import Answer, Generated, Rollout, answer_logits, followed_by, questions_of
+from training.kd.served_rollout import Follow, Served, off_policy, rollout_of
 from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher
 from training.kd.tokens import same_tokens, shared_range
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
+from training.processes import say
+from training.records import write_records
 
 TIMEOUT_S = 600
 
@@ -71,31 +82,38 @@ class DistillTrainer(Resumable, Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         records = inputs["records"]
+        questions = questions_of(self.collator, records)
         with self.accelerator.autocast():
-            answers = self.rollout.sample(self.accelerator.unwrap_model(model), records)
+            answers = self.rollout.sample(self.accelerator.unwrap_model(model), records, questions)
             wanted = self.teacher.read(records, answers)
-        longest = max(len(answer.ids) for answer in answers)
-        given = followed_by(self.collator.questions(records, longest), answers, self.collator.tokenizer.pad_token_id)
-        away = divergence(answer_logits(model, given, answers)[:, : self.vocabulary], wanted, self.beta)
-        self._note(answers, away)
-        loss = away.mean()
+        given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
+        logits = answer_logits(model, given, answers)
+        away = divergence(logits[:, : self.vocabulary], wanted, self.beta)
+        # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
+        tokens = self.accelerator.reduce(torch.tensor(float(len(away)), device=away.device), "mean")
+        loss = away.sum() / tokens
+        self._note(answers, float(loss.detach()), off_policy(logits, answers))
         return (loss, {}) if return_outputs else loss
 
-    def _note(self, answers: Sequence[Answer], away: torch.Tensor) -> None:
+    def _note(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
         texts = [self.collator.text(answer.ids) for answer in answers]
-        for name, values in {
-            "divergence": away.tolist(),
+        noted: dict[str, Sequence[float]] = {
+            "divergence": [loss],
             "answer_tokens": [len(answer.ids) for answer in answers],
             "clipped": [not answer.ended for answer in answers],
             "repetition": [repetition_rate(text) for text in texts],
-        }.items():
+            **({} if off is None else {"off_policy": [off]}),
+        }
+        for name, values in noted.items():
             self._seen[name].append(sum(values) / len(values))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """With the means of what was noted since the last line."""
-        means = {name: round(sum(values) / len(values), 4) for name, values in self._seen.items()}
+        """With the means, over all processes, of what was noted since the last line."""
+        own = torch.tensor([sum(values) / len(values) for values in self._seen.values()], device=self.args.device)
+        means = self.accelerator.reduce(own, "mean").tolist() if self._seen else []
+        logs = logs | {name: round(value, 4) for name, value in zip(self._seen, means, strict=True)}
         self._seen.clear()
-        super().log(logs | means, start_time)
+        super().log(logs, start_time)
 
 
 def _records(rows: Sequence[Any]) -> dict[str, list[Record]]:
@@ -113,41 +131,62 @@ def train(
     top_k: int = 20,
     beta: float = 0.0,
     temperature: float = 1.0,
+    rollout: str | None = None,
+    rollout_folder: Path | None = None,
+    sync_every: int = 1,
 ) -> Path:
     """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
 
     teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then read here.
+    rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
+    the student's weights.
     """
     reader = AutoTokenizer.from_pretrained(teacher)
-    if difference := same_tokens(AutoTokenizer.from_pretrained(base), reader):
-        print(f"sequence-level: {difference}", flush=True)
-        taught = told(_opened(teacher), TextCollator(reader), records, how.batch)
-        write_records(out / "told.jsonl", taught)
+    reads = TextCollator(reader)
+    if difference := same_tokens(family_in(base).tokenizer(base), reader):
+        say(f"sequence-level: {difference}")
+        records, how, _ = ready(how, records, [reads], answers=(), audio=True)
+        taught = told(_opened(teacher), reads, records, how.batch)
+        if processes.first():
+            write_records(out / "told.jsonl", taught)
         return sft.train(base, taught, out, how, {"level": "sequence", "why": difference, "teacher": str(teacher)})
     model = how.student(base)
-    collator = collator_of(base, model)
+    plain = collator_of(base, model)
+    records, how, data = ready(how, records, [plain, reads], answers=())
+    collator = how.collator(model, plain, records)
     vocabulary = shared_range(collator.tokenizer, reader)
+    # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
+    teaches = served(url, reads, vocabulary, top_k) if url else LocalTeacher(_opened(teacher), reads, vocabulary)
+    if how.gradient_checkpointing:
+        model.enable_input_require_grads()  # as TRL does for the other two
+    if rollout and processes.count() > 1:
+        raise ValueError(
+            "--rollout gives a server the weights of one process; several sample for themselves, without it"
+        )
+    half = precision.bfloat16(how.precision)
+    writer = rollout_of(collator, temperature, rollout, rollout_folder, half, together=True)
+    following = [Follow(writer, model, sync_every)] if isinstance(writer, Served) else []
     trainer = DistillTrainer(
         model,
         TrainingArguments(**how.arguments(out)),
-        train_dataset=by_length(records, how.batch, how.seed),
-        callbacks=how.callbacks(model, collator, records, out),
+        train_dataset=by_length(records, how.batch * processes.count(), how.seed),
+        callbacks=[*how.callbacks(model, collator, records, out), *following],
         collator=collator,
-        rollout=Generated(collator, temperature, collator.placeholders),
-        teacher=(
-            served(url, TextCollator(reader), vocabulary, top_k)
-            if url
-            else LocalTeacher(_opened(teacher), TextCollator(reader), vocabulary)
-        ),
+        rollout=writer,
+        teacher=teaches,
         vocabulary=vocabulary,
         beta=beta,
     )
     head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
+    if rollout:
+        head |= {"rollout": rollout, "sync_every": sync_every}
     take_in_order(trainer)
-    return finish(trainer, model, out, how, head)
+    torch.manual_seed(how.seed + processes.index())  # processes draw differently
+    return finish(trainer, model, out, how, head | data)
 
 
 def _opened(teacher: Path) -> Any:
+    processes.settle()
     model = open_model(teacher).eval().requires_grad_(False)
     return model.to("cuda") if torch.cuda.is_available() else model
 
@@ -170,7 +209,7 @@ def told(model: Any, collator: TextCollator, records: list[Record], batch: int) 
             text = collator.text(answer.ids)
             if answer.ended and text:
                 out.append(replace(record, summary=text))
-    print(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end", flush=True)
+    say(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end")
     if not out:
         raise ValueError("the teacher wrote no summary that could be learned from")
     return out
@@ -185,12 +224,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop.add_arguments(parser, steps=300, rate=1e-4, log_every=1)
     parser.add_argument("--beta", type=float, default=0.0, help="0 is forward KL, 1 reverse KL")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the student's sampling; 0 is greedy")
+    served_rollout.add_arguments(parser)
+    parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
     records, how = loop_of(options)
-    names = {"url": "teacher_url", "top_k": "top_k", "beta": "beta", "temperature": "temperature"}
-    settings = {name: getattr(options, option) for name, option in names.items()}
-    print(train(options.base, options.teacher, records, options.out, how, **settings))
+    names = ("top_k", "beta", "temperature", "rollout", "rollout_folder", "sync_every")
+    settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
+    say(str(train(options.base, options.teacher, records, options.out, how, **settings)))
     return 0

@@ -8,7 +8,8 @@ from: its log-probabilities are worked out before the first step, since the proj
 that could be switched off. What is trained is what `sft` trains. Logged: TRL's rewards, margins and accuracies, and
 in the first line the length ratio of chosen to rejected over the data.
 
-Limits: one process; every pair's audio is encoded twice, once for each answer.
+Under `accelerate launch` (training/configs/accelerate) every process takes its part of each batch. Limits: every
+pair's audio is encoded twice, once for each answer (with `--features FOLDER`, once for all steps: see `sft`).
 """
 
 import argparse
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import load_from_disk
 from trl import DPOConfig, DPOTrainer
 
-from training import loop
+from training import loop, processes
+from training.check import ready
 from training.corpus.record import Record
-from training.examples import IGNORED, AudioCollator, BadExample, Collator
+from training.examples import IGNORED, AudioCollator, Collator
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 
@@ -51,31 +54,48 @@ class PairTrainer(Resumable, DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
 
+    def _precompute_ref_logps(self, *given: Any) -> Any:
+        if self.is_fsdp_enabled and self.ref_model is None:
+            self.model.to(self.args.device)  # where the batches are; FSDP would bring it there only to shard it
+        return super()._precompute_ref_logps(*given)
+
 
 def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: float = 0.1) -> Path:
     """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair."""
-    for record in records:
-        if not record.chosen or not record.rejected or record.chosen == record.rejected:
-            raise BadExample(f"{record.id}: no two answers to choose between; `speechsum-train pairs` makes them")
     model = how.student(base)
-    collator = collator_of(base, model)
+    plain = collator_of(base, model)
+    records, how, data = ready(how, records, [plain], answers=("chosen", "rejected"))
+    collator = how.collator(model, plain, records)
+    # Trained whole under FSDP, the reference has to be a model of its own, which TRL would take from the base alone.
+    reference = how.student(base).requires_grad_(False) if how.full and processes.fsdp() else None
+    if reference is not None:
+        how.collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
+    args = DPOConfig(**how.arguments(out), beta=beta, max_length=None, precompute_ref_log_probs=True)
     trainer = PairTrainer(
         model=model,
-        args=DPOConfig(
-            **how.arguments(out),
-            beta=beta,
-            max_length=None,
-            precompute_ref_log_probs=True,
-            gradient_checkpointing=False,
-        ),
-        train_dataset=by_length(records, how.batch, how.seed),
+        ref_model=reference,
+        args=args,
+        train_dataset=shared(by_length(records, how.batch * processes.count(), how.seed), out / "rows", args),
         data_collator=PairCollator(collator),
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=how.callbacks(model, collator, records, out),
     )
     take_in_order(trainer)
     ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)
-    return finish(trainer, model, out, how, {"beta": beta, "pairs": len(records), "length_ratio": round(ratio, 3)})
+    head = {"beta": beta, "pairs": len(records), "length_ratio": round(ratio, 3)}
+    return finish(trainer, model, out, how, head | data)
+
+
+def shared(rows: Any, folder: Path, args: DPOConfig) -> Any:
+    """The rows as a folder that all processes read, if there are several: the first writes the reference's
+    log-probabilities beside them, where the others look for theirs.
+    """
+    if processes.count() == 1:
+        return rows
+    with args.main_process_first():
+        if processes.first():
+            rows.save_to_disk(folder)
+        return load_from_disk(folder)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,5 +108,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The `dpo` command."""
     records, how = loop_of(options)
-    print(train(options.base, records, options.out, how, beta=options.beta))
+    processes.say(str(train(options.base, records, options.out, how, beta=options.beta)))
     return 0

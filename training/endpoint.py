@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 TIMEOUT_S = 900
+RETRIES = 6  # of what fails for a while (429, 5xx, no connection): the client waits 0.5 s, 1 s, … 8 s, or as it is told
 
 
 def key() -> str:
@@ -21,7 +22,7 @@ def endpoint(spec: str) -> tuple["OpenAI", str]:
     from openai import OpenAI
 
     url, _, model = spec.partition("#")
-    client = OpenAI(base_url=url, api_key=key(), timeout=TIMEOUT_S)
+    client = OpenAI(base_url=url, api_key=key(), timeout=TIMEOUT_S, max_retries=RETRIES)
     return client, model or client.models.list().data[0].id
 
 

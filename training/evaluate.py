@@ -7,8 +7,9 @@
 
 The first asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone
 (`--at-once 1`) and among others; whether the summary is the same both ways is part of the result. The second writes one
-table (JSON with every answer, Markdown, PNG) over the systems that `training.systems` names, with the grades of a judge
-if `--judge` names one. Knows nothing about models.
+table (JSON with every answer, Markdown, PNG) over the systems that `training.systems` names: counted facts where facts
+are known, ROUGE where the data has summaries, the grades of a judge if `--judge` names one, BERTScore if `--bert-model`
+does. Knows nothing about models.
 """
 
 import argparse
@@ -21,14 +22,18 @@ from typing import Any
 
 from model_repo.manifest import Figures
 from model_repo.registry import ROOT
-from training import table
+from training import check, picture, table
+from training.ablations import ABLATIONS
+from training.bertscore import BertScore
 from training.corpus.record import Record
-from training.endpoint import endpoint
-from training.examples import read_records
 from training.export import add_figures
-from training.judge import Judge, Verdict
+from training.judge import Judge, Verdict, judge_of
+from training.overlap import NAMES as ROUGE
+from training.records import read_records
 from training.scores import aggregate, means, scored
 from training.systems import System, posted, system_of
+
+HEARING = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
 
 
 def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, Any]:
@@ -58,11 +63,18 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     }
 
 
-def counted(system: System, records: list[Record], judge: Judge | None) -> dict[str, Any]:
-    """One system's line and its rows."""
+def counted(system: System, records: list[Record], judge: Judge | None, bert: BertScore | None) -> dict[str, Any]:
+    """One system's line and its rows. The data's own summaries are not compared with themselves."""
     answers = system.answers(records)
     rows = scored(records, answers)
-    figures = aggregate(rows) | means(rows, ["words"])
+    if system.kind == "reference":
+        rows = [{name: value for name, value in row.items() if name not in ROUGE} for row in rows]
+    elif bert:
+        having = [place for place, record in enumerate(records) if record.summary.strip()]
+        found = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
+        for place, value in zip(having, found, strict=True):
+            rows[place]["bertscore"] = round(value, 4)
+    figures = aggregate(rows) | means(rows, ["bertscore"])
     if judge:
         for row, verdict in zip(rows, judge.grade(records, answers), strict=True):
             row |= verdict.model_dump()
@@ -70,33 +82,40 @@ def counted(system: System, records: list[Record], judge: Judge | None) -> dict[
     return {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
 
 
-def side_by_side(options: argparse.Namespace, records: list[Record]) -> int:
-    """The table over `--system`: JSON, Markdown and PNG of one name."""
-    systems = [system_of(spec, options.batch) for spec in options.system]  # all of them known before the first works
+def side_by_side(
+    options: argparse.Namespace, systems: list[System], records: list[Record], data: dict[str, Any]
+) -> int:
+    """The table over the systems: JSON, Markdown and PNG of one name."""
     judge = judge_of(options.judge) if options.judge else None
+    bert = BertScore(options.bert_model, options.bert_layer) if options.bert_model else None
     results = []
     for system in systems:
-        results.append(counted(system, records, judge))
-        print(f"{system.name}: core facts {results[-1]['figures']['core_coverage']:.1%}", flush=True)
-    name = judge.model if judge else None
-    whole = {"command": "speechsum-train " + " ".join(sys.argv[1:]), "judge": name, "systems": results}
+        results.append(counted(system, records, judge, bert))
+        print(f"{system.name}: {brief(results[-1]['figures'])}", flush=True)
+    pinned = {"judge": judge.model if judge else None, "bertscore": bert.name if bert else None}
+    if bert and bert.cut:
+        pinned["bertscore"] = f"{bert.name}; {len(bert.cut)} texts of more than {bert.longest} tokens cut there"
+    whole = {"command": "speechsum-train " + " ".join(sys.argv[1:])} | pinned | {"data": data, "systems": results}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-    text = table.markdown(results, name)
+    text = table.markdown(results, pinned["judge"], pinned["bertscore"])
     options.out.with_suffix(".md").write_text(text)
-    table.picture(results, options.out.with_suffix(".png"))
+    picture.draw(results, options.out.with_suffix(".png"), table.under(results, pinned["judge"], pinned["bertscore"]))
     print(text)
     return 0
 
 
-def judge_of(spec: str) -> Judge:
-    """URL#MODEL."""
-    return Judge(*endpoint(spec))
+def brief(figures: dict[str, Any]) -> str:
+    """The first figure there is of those that matter most."""
+    for name, heading, form in table.COLUMNS:
+        if name in ("core_coverage", "rougeL") and name in figures:
+            return f"{heading} {table.cell(figures, name, form)}"
+    return f"{figures['summaries']} summaries"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
+    parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the running service")
     parser.add_argument("--at-once", type=int, nargs="+", default=[1], help="requests open at once; a run for each")
     parser.add_argument("--limit", type=int, default=0, help="only the first so many records")
@@ -108,22 +127,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="NAME=KIND:WHERE, once for each: writes a table",
     )
     parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that grades the table's answers")
+    parser.add_argument(
+        "--bert-model", type=Path, help="folder of an encoder such as RoBERTa, for BERTScore; nothing is downloaded"
+    )
+    parser.add_argument(
+        "--bert-layer", type=int, default=0, help="whose vectors it takes; 0 is three quarters of the way up"
+    )
     parser.add_argument("--batch", type=int, default=8, help="records that a system answers at once")
+    check.add_argument(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
     parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `evaluate` command."""
-    records = read_records(*options.records)[: options.limit or None]
-    if options.system:
-        return side_by_side(options, records)
+    systems = [system_of(spec, options.batch) for spec in options.system]  # all of them known before the first works
+    read = read_records(*options.records)[: options.limit or None]
+    kinds = {system.kind for system in systems} or {"service"}
+    needs = ["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"})
+    checked = check.check(read, [], options.bad_data, answers=(), audio=bool(kinds & HEARING), needs=needs)
+    records = checked.records
+    if systems:
+        return side_by_side(options, systems, records, checked.head())
     result = evaluate(options.url, records, options.at_once)
+    result["data"] = checked.head()
     result["command"] = "speechsum-train " + " ".join(sys.argv[1:])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps({key: result[key] for key in ("model", "figures", "runs")}, indent=1))
     if options.write_figures:
+        if "core_coverage" not in result["figures"]:
+            raise ValueError("no record has core facts: --write-figures has no score to write")
         name, _, version = result["model"].partition("@")
         figures = Figures(
             score=result["figures"]["core_coverage"],

@@ -6,69 +6,36 @@ error here, never a silent cut. Knows nothing about optimizers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import soundfile
 import torch
-from numpy.typing import NDArray
 
-from app.prompts import audio_messages, transcript_messages
+from app.prompts import transcript_messages
+from training.audio import read_audio, stretch
 from training.corpus.record import Record
+from training.families import Family
+from training.families.audioflamingo3 import AudioFlamingo3
+from training.families.family import Unanswerable
+from training.records import BadExample
 
 IGNORED = -100
-SAMPLING_RATE = 16_000
-
-
-class BadExample(ValueError):
-    """A record that cannot be trained on; the message names it and says why."""
-
-
-def read_records(*files: Path) -> list[Record]:
-    """Every record of the JSONL files, audio paths made absolute. Raises `BadExample` with file and line."""
-    records = []
-    for file in files:
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            try:
-                record = Record.from_json(line)
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadExample(f"{file}, line {number}: not a record: {error}") from error
-            if record.audio:
-                record.audio = str(file.parent / record.audio)
-            records.append(record)
-    return records
-
-
-def write_records(file: Path, records: Iterable[Record]) -> None:
-    """The records as JSONL, their audio by its absolute path: paths in a data file are relative to it, and this one may
-    lie elsewhere than where they came from.
-    """
-    rows = (replace(r, audio=str(Path(r.audio).resolve())) if r.audio else r for r in records)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(row.to_json() + "\n" for row in rows))
 
 
 def with_other_audio(records: Sequence[Record]) -> list[Record]:
-    """Each record with the next one's audio: what is said then has nothing to do with what is asked for."""
-    return [replace(r, audio=o.audio) for r, o in zip(records, [*records[1:], *records[:1]], strict=True)]
-
-
-def read_audio(record: Record) -> NDArray[np.float32]:
-    """The record's samples, float32 mono at 16 kHz. Raises `BadExample`."""
-    if not record.audio:
-        raise BadExample(f"{record.id}: has no audio")
-    try:
-        samples, rate = soundfile.read(record.audio, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise BadExample(f"{record.id}: {record.audio} cannot be read: {error}") from error
-    if rate != SAMPLING_RATE or samples.ndim != 1:
-        raise BadExample(f"{record.id}: {record.audio} is not 16 kHz mono")
-    if not np.isfinite(samples).all():
-        raise BadExample(f"{record.id}: {record.audio} holds samples that are not finite")
-    return samples
+    """Each record with the audio of the next one that has another: what is said then has nothing to do with what is
+    asked for, even where several records ask about one recording. Raises `BadExample` if all have the same.
+    """
+    out = []
+    for place, record in enumerate(records):
+        mine = stretch(record)
+        after = (records[(place + step) % len(records)] for step in range(1, len(records)))
+        other = next((o for o in after if stretch(o) != mine), None)
+        if other is None:
+            raise BadExample(f"{record.id}: no other recording is there to lend it audio")
+        out.append(replace(record, audio=other.audio, start=other.start, end=other.end))
+    return out
 
 
 class Collator(ABC):
@@ -76,11 +43,25 @@ class Collator(ABC):
 
     tokenizer: Any
     max_tokens: int
+    hears = False
 
     @property
     def placeholders(self) -> list[int]:
         """Ids that stand for something other than text, which no answer may hold."""
         return []
+
+    def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """What else the model is given, of all rows."""
+        return {}
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds of audio that a question may hold."""
+        return float("inf")
+
+    def tokens(self, record: Record) -> int:
+        """Tokens of the question, all but what stands for audio. Raises `BadExample`."""
+        return len(self.question(record)[0])
 
     def text(self, ids: Sequence[int]) -> str:
         """An answer's tokens in words."""
@@ -93,7 +74,7 @@ class Collator(ABC):
     def answer(self, record: Record) -> list[int]:
         """Tokens of the summary and the end of turn. Raises `BadExample`."""
         if not record.summary.strip():
-            raise BadExample(f"{record.id}: the summary is empty")
+            raise BadExample(f"{record.id}: the summary is empty", "empty answer")
         return [*self.tokenizer(record.summary, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
 
     def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
@@ -106,7 +87,7 @@ class Collator(ABC):
                 raise BadExample(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
             pairs.append((ids, answer))
             others.append(other)
-        return pad(pairs, self.tokenizer.pad_token_id) | joined(others)
+        return pad(pairs, self.tokenizer.pad_token_id) | self.joined(others)
 
     def questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
         """Prompts alone, padded left, so that answers written after them stand in the same columns.
@@ -123,7 +104,7 @@ class Collator(ABC):
                 raise BadExample(f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}")
             ids[row, longest - len(question) :] = torch.tensor(question)
             mask[row, longest - len(question) :] = 1
-        return {"input_ids": ids, "attention_mask": mask} | joined([other for _, other in asked])
+        return {"input_ids": ids, "attention_mask": mask} | self.joined([other for _, other in asked])
 
 
 @dataclass
@@ -142,19 +123,37 @@ class TextCollator(Collator):
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
-        return self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"], {}
+        if not record.transcript.strip():
+            raise BadExample(f"{record.id}: has no transcript to read", "no transcript")
+        # as tokens at once: what Mistral's tokenizer renders it does not read back
+        asked = self.tokenizer.apply_chat_template(
+            transcript_messages(record.query, record.transcript), add_generation_prompt=True, return_dict=True
+        )
+        return list(asked["input_ids"]), {}
 
 
 @dataclass
 class AudioCollator(Collator):
-    """Batches for models that hear: the processor's mel windows and placeholders, instruction, summary.
+    """Batches for models that hear: what the processor makes of the audio, placeholders, instruction, summary.
 
-    processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted.
+    processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted. family:
+    how such a model is asked.
     """
 
     processor: Any
     audio_token_id: int
     max_tokens: int = 8192
+    family: Family = field(default_factory=AudioFlamingo3)
+    hears = True
+
+    @property
+    def longest_s(self) -> float:
+        return self.family.longest_s(self.processor)
+
+    def tokens(self, record: Record) -> int:
+        if self.audio_token_id in self.tokenizer(record.query, add_special_tokens=False)["input_ids"]:
+            raise BadExample(f"{record.id}: the query holds the audio placeholder", "placeholder")
+        return len(self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"])
 
     @property
     def tokenizer(self) -> Any:  # type: ignore[override]
@@ -167,32 +166,23 @@ class AudioCollator(Collator):
 
     def prompt(self, record: Record) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
-        messages = audio_messages(record.query)
-        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return self.family.prompt(self.processor, record.query)
 
     def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         samples = read_audio(record)
-        if len(samples) > self.processor.max_audio_len * SAMPLING_RATE:
-            seconds = len(samples) / SAMPLING_RATE
-            raise BadExample(f"{record.id}: {seconds:.1f} s of audio, the model takes {self.processor.max_audio_len} s")
-        if (prompt := self.prompt(record)).count(self.processor.audio_token) != 1:
-            raise BadExample(f"{record.id}: the query holds the audio placeholder")
-        one = self.processor(text=[prompt], audio=[samples])
-        ids = one["input_ids"][0].tolist()
-        if self.audio_token_id not in ids:
-            raise BadExample(f"{record.id}: {len(samples)} samples of audio are too few for one encoder frame")
-        return ids, {name: one[name] for name in ("input_features", "input_features_mask")}
+        try:
+            return self.family.ask(self.processor, record.query, samples)
+        except Unanswerable as error:
+            raise BadExample(f"{record.id}: {error}", error.reason) from error
 
     def answer(self, record: Record) -> list[int]:
         ids = super().answer(record)
         if self.audio_token_id in ids:
-            raise BadExample(f"{record.id}: the summary holds the audio placeholder")
+            raise BadExample(f"{record.id}: the summary holds the audio placeholder", "placeholder")
         return ids
 
-
-def joined(others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The tensors of every row, one after the other: a long recording has several windows."""
-    return {name: torch.cat([other[name] for other in others]) for name in others[0]}
+    def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        return self.family.joined(others)
 
 
 def pad(pairs: Sequence[tuple[list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:

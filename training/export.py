@@ -1,21 +1,26 @@
 """Export: trained adapters → a version in the registry, proven to load in vLLM before its manifest is written.
 
     speechsum-train export --name speechsum-tiny --version 1 --architecture audioflamingo3 --stage sft \\
-        --adapter var/runs/align/adapter.safetensors var/runs/sft/adapter.safetensors --log var/runs/align/log.json …
+        --parent cascade-tiny@2 --run var/runs/align var/runs/sft
 
-Adapters are laid over one another in order (a later projector replaces an earlier one) and stored as one file.
-`--folder-only` writes the merged weights to a folder instead: the base a next stage trains from.
+`--run` takes the recipes' own folders, in order, and from each its adapter, options, data digests and log; `--adapter`,
+`--data`, `--log` and `--command-line` are for what was trained elsewhere. An adapter that a later run began from is not
+laid under it again. Adapters are laid over one another in order (a later projector replaces an earlier one) and stored
+as one file. `--folder-only` writes the merged weights to a folder instead: the base a next stage trains from.
+
+    speechsum-train export --folder-only OUT --base /path/to/checkpoint --adapter var/runs/sft/adapter.safetensors
+
+does so for a checkpoint folder of your own, of any family in `training.families`: a copy with every companion file,
+the weights under the names vLLM loads.
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +33,11 @@ from model_repo.architectures import BUILDERS, CONTEXT, MAX_AUDIO_SECONDS, Base
 from model_repo.assemble import LORA_A, LORA_B, build_base, ensure, first_digest, merged, write
 from model_repo.cache import sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
-from model_repo.registry import ROOT
+from model_repo.registry import ROOT, resolve
+from training import runs
 from training.checkpoint import SCALE, save_adapter
+from training.families import family_in
+from training.merge import merged_copy
 
 PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
@@ -59,6 +67,12 @@ def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
                 f"{file} and a file before it both hold {twice[0]}: start the later run from the earlier one"
             )
         out |= tensors
+    for name in out:
+        if name.endswith(LORA_A) and (whole := name.removesuffix(LORA_A) + ".weight") in out:
+            raise ValueError(
+                f"the adapters hold {whole} whole and a low-rank pair on it, which was trained on other weights: "
+                "export the whole one with --folder-only and train the pair from there"
+            )
     return out
 
 
@@ -74,9 +88,25 @@ def to_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path
     return folder
 
 
+def to_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
+    """Write a copy of a checkpoint folder with the adapters merged, and what vLLM needs beside it.
+
+    Raises ValueError, before anything is written, for a folder of no known family or one that is not whole.
+    """
+    family = family_in(base)
+    if missing := [name for name in family.needs if not (base / name).is_file()]:
+        raise ValueError(f"{base} has no {' and no '.join(missing)}, without which vLLM cannot load it")
+    merged_copy(base, overlaid(adapters), folder, SCALE, family.derived)
+    family.serve(folder)
+    if family.vllm:
+        print(f"vLLM loads it with {json.dumps(family.vllm)}")
+    return folder
+
+
 def to_registry(options: argparse.Namespace) -> Manifest:
     """Write `<root>/<name>/<version>/`: the adapter, then, once vLLM has loaded and run the result, the manifest."""
     architecture = options.architecture
+    parent = resolve(options.root, options.parent) if options.parent else None
     folder = options.root / options.name / options.version
     folder.mkdir(parents=True, exist_ok=True)
     tensors = overlaid(options.adapter)
@@ -98,8 +128,9 @@ def to_registry(options: argparse.Namespace) -> Manifest:
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT,
         audio=AudioLimits(max_seconds=CASCADE_SECONDS if cascade else MAX_AUDIO_SECONDS),
-        stage=options.stage,
-        parent=options.parent,
+        stage=stage_of(options),
+        parent=parent.id if parent else None,
+        parent_sha256=parent.digest if parent else None,
         parts={part: first_digest(part) for part in PARTS[architecture] + BESIDE[architecture]},
         beside=BESIDE[architecture],
         adapter=Adapter(sha256=sha256(file), scale=SCALE) if tensors else None,
@@ -114,16 +145,22 @@ def to_registry(options: argparse.Namespace) -> Manifest:
 
 
 def record_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What it was trained with: commit, library versions, data digests, the stages' logs in short."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    """What it was trained with: commit and library versions of the export, and of every run what it left."""
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit,
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "trl")},
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "runs": [runs.collected(folder) for folder in options.run_folders],
         "commands": options.command_line,
-        "data": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in options.data},
+        "data": runs.digests(options.data),
         "last_log": {str(file.parent.name): json.loads(file.read_text())[-1] for file in options.log},
     }
+
+
+def stage_of(options: argparse.Namespace) -> str:
+    """The stage that is named, or the last run's."""
+    last = runs.collected(options.run_folders[-1])["stage"] if options.run_folders else "sft"
+    return str(options.stage or last)
 
 
 def load_check(folder: Path, cascade: bool) -> None:
@@ -164,8 +201,19 @@ def add_figures(root: Path, name: str, version_: str, figures: Figures) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--architecture", choices=sorted(PARTS), required=True)
-    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order")
+    parser.add_argument("--architecture", choices=sorted(PARTS), help="whose base parts the adapters were trained on")
+    parser.add_argument(
+        "--base", type=Path, help="with --folder-only: checkpoint folder they were trained on, instead of base parts"
+    )
+    parser.add_argument(
+        "--run",
+        dest="run_folders",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="what each stage's recipe wrote (its --out), in order: adapter, options, data digests and log at once",
+    )
+    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order, instead of runs")
     parser.add_argument(
         "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
     )
@@ -176,8 +224,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="name in the registry")
     parser.add_argument("--version", default="1", help="version in the registry")
-    parser.add_argument("--stage", default="sft", help="training stage that ended here")
-    parser.add_argument("--parent", help="name@version it was trained from")
+    parser.add_argument("--stage", help="training stage that ended here [the last run's; sft where there is none]")
+    parser.add_argument("--parent", help="name@version in the registry that it was trained from")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="training files, for their digests")
     parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage")
     parser.add_argument("--command-line", nargs="*", default=[], help="the commands that trained it, for the record")
@@ -189,7 +237,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `export` command."""
-    if options.folder_only:
+    if options.run_folders and options.adapter:
+        raise ValueError("--run brings the runs' adapters: name no --adapter beside it")
+    options.adapter = options.adapter or runs.standing(options.run_folders)
+    if (options.base is None) == (options.architecture is None):
+        raise ValueError("say what was trained: --architecture for base parts, or --base for a folder of your own")
+    if options.base and not options.folder_only:
+        raise ValueError("a registry's version is made of base parts: with --base say --folder-only as well")
+    if options.base:
+        print(to_copy(options.base, options.adapter, options.folder_only))
+    elif options.folder_only:
         print(to_folder(options.architecture, options.adapter, options.folder_only, options.parts))
     else:
         print(to_registry(options).id)

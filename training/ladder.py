@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEXTS, TRAIN, HELD = "speech/texts.jsonl", "speech/records.jsonl", "held/records.jsonl"
+ABLATIONS = {"silent": "given silence", "shuffled": "given another recording"}
 PYTHON = "python"  # stands for this interpreter in what is printed and remembered
 
 
@@ -87,8 +88,11 @@ def rungs(options: argparse.Namespace) -> Iterator[Rung]:
     stages = {"SFT": "sft", "SFT, KD": "distill", "SFT, KD, DPO": "dpo"}
     for stage in stages.values():
         yield export(f"{stage}-merged", "audioflamingo3", "align", stage)
-    systems = [f"untaught text model, true transcript=reads:{at('text')}"]
+    systems = [f"base=hears:{at('aligned')}"]
     systems += [f"{title}=hears:{at(f'{stage}-merged')}" for title, stage in stages.items()]
+    systems += [f"SFT, KD, DPO, {what}={kind}:{at('dpo-merged')}" for kind, what in ABLATIONS.items()]
+    systems += [f"cascade, Whisper and the text twin=cascade:{at('reader')}"]
+    systems += [f"untaught text model, true transcript=reads:{at('text')}"]
     systems += [f"text twin, true transcript=reads:{at('reader')}", "the data's own=reference"]
     shown = [part for system in systems for part in ("--system", system)]
     yield rung("evaluate", "evaluate", "--records", at(HELD), "--out", at("ladder.json"), *shown)

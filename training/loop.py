@@ -1,5 +1,4 @@
-"""What the recipes share: their options, the model that learns, batches of like length, the adapter saved on the way,
-the audio gain.
+"""What the recipes share: their options, the model that learns, batches of like length, the end of a run.
 
 Knows nothing about losses.
 """
@@ -7,18 +6,27 @@ Knows nothing about losses.
 import argparse
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoProcessor, AutoTokenizer, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from training import check, precision, processes, reports, runs
+from training.callbacks import AudioGain, SaveAdapter
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
-from training.examples import AudioCollator, Collator, TextCollator, read_records, with_other_audio
+from training.examples import AudioCollator, Collator, TextCollator
+from training.families import family_named
+from training.features import kept
+from training.full import take, unfrozen
+from training.processes import say
+from training.records import read_records
 
 ADAPTER = "adapter.safetensors"
 TRAINED = "trained.safetensors"
@@ -28,11 +36,15 @@ TRAINED = "trained.safetensors"
 class Loop:
     """How a recipe goes through its records.
 
-    steps: optimizer steps. batch: records a batch. accumulate: batches a step. rate: peak learning rate, cosine after a
-    twentieth of the steps. rank: of the LoRA pairs. start: adapters to begin from, copied in order. held: records to
-    measure the audio gain on; without them it is measured on some of those trained on, which flatters it. gain_every,
-    save_every, log_every: steps between two measures (0 is never), two checkpoints, two log lines. workers: processes
-    that make batches. resume: go on from the last checkpoint, if there is one.
+    steps: optimizer steps. batch: records a batch, of each process. accumulate: batches a step. rate: peak learning
+    rate, cosine after a twentieth of the steps. rank: of the LoRA pairs. start: adapters to begin from, copied in
+    order. held: records to measure the audio gain on; without them it is measured on some of those trained on, which
+    flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two checkpoints, two log
+    lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
+    features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
+    encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. report_to: of
+    `training.reports`. resume: go on from the last checkpoint, if there is one. begin: called when all is well and
+    training begins.
     """
 
     steps: int
@@ -47,10 +59,18 @@ class Loop:
     log_every: int = 10
     seed: int = 0
     workers: int = 0
+    precision: str = "auto"
+    features: Path | None = None
+    bad_data: str = "stop"
+    full: bool = False
+    gradient_checkpointing: bool = False
+    report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     resume: bool = False
+    begin: Callable[[], None] = lambda: None
 
     def arguments(self, out: Path) -> dict[str, Any]:
         """Of Transformers' `TrainingArguments`, the same for every recipe."""
+        sharded = processes.fsdp() or processes.deepspeed()
         return {
             "output_dir": str(out),
             "max_steps": self.steps,
@@ -63,29 +83,49 @@ class Loop:
             "save_strategy": "steps",
             "save_steps": self.save_every,
             "save_total_limit": 1,
-            "report_to": ["tensorboard"],
+            "report_to": self.report_to,
             "remove_unused_columns": False,
-            "use_cpu": not torch.cuda.is_available(),
-            "bf16": torch.cuda.is_available(),
+            # On a CPU DeepSpeed is told its backend; accelerate would not start it for what is called CPU training.
+            "use_cpu": not torch.cuda.is_available() and not sharded,
+            "ddp_backend": "gloo" if sharded and processes.launched() and not torch.cuda.is_available() else None,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            # ZeRO-3 shows a layer's parameters empty when they are compared on the way back, as frozen ones are.
+            "gradient_checkpointing_kwargs": {"use_reentrant": processes.zero3() and not self.full},
+            "bf16": precision.bfloat16(self.precision),
             "dataloader_num_workers": self.workers,
             "dataloader_pin_memory": torch.cuda.is_available(),
             "seed": self.seed,
         }
 
     def student(self, base: Path) -> Any:
-        """The base with LoRA, as the adapters to begin from left it."""
+        """The base with LoRA, or to be trained whole, as the adapters to begin from left it."""
         torch.manual_seed(self.seed)
-        model = add_lora(open_model(base), self.rank)
-        copied = [load_adapter(model, file) for file in self.start]
-        print(f"started from {list(zip(map(str, self.start), copied, strict=True))}", flush=True)
+        processes.settle()
+        model = open_model(base)
+        model = unfrozen(model) if self.full else add_lora(model, self.rank)
+        if not (processes.fsdp() or processes.deepspeed()):  # which want weights in one type, and cast them themselves
+            precision.suit(model, self.precision)
+        if processes.zero3():
+            processes.reachable(model)
+        copied = [(take if self.full else load_adapter)(model, file) for file in self.start]
+        say(f"started from {list(zip(map(str, self.start), copied, strict=True))}")
         return model
+
+    def collator(self, model: Any, plain: Collator, records: list[Record]) -> Collator:
+        """What makes batches of the records and of the held ones: `plain`, or with `features` what reads those, which
+        the model is made to take.
+        """
+        return kept(model, plain, [*records, *self.held], self.features, self.precision) if self.features else plain
 
     def callbacks(self, model: Any, collator: Collator, records: list[Record], out: Path) -> list[TrainerCallback]:
         """The adapter saved on the way, and for a model that hears the audio gain."""
         found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every)]
         if self.gain_every and isinstance(collator, AudioCollator):
-            known = self.held or records
+            known = [record for record in self.held or records if record.summary.strip()]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))
+            if len(probe) < 2:
+                say("no audio gain will be measured: it takes two records with a summary")
+                return found
             found.append(AudioGain(model, collator, probe, self.gain_every))
         return found
 
@@ -100,10 +140,13 @@ class Resumable:
     model: Any
     args: Any
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: p.detach().cpu().contiguous() for name, p in self._trained().items()}, folder / TRAINED)
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """By all processes, of which the first writes."""
+        trained = {name: processes.whole(p).contiguous() for name, p in self._trained().items()}
+        if processes.first():
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(trained, folder / TRAINED)
 
     @torch.no_grad()
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -112,7 +155,7 @@ class Resumable:
         if found.keys() != trained.keys():
             raise ValueError(f"{file} was written by a run that trained something else")
         for name, value in found.items():
-            trained[name].copy_(value)
+            processes.put(trained[name], value)
 
     def _trained(self) -> dict[str, Any]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -122,10 +165,12 @@ class Resumable:
 
 
 def collator_of(base: Path, model: Any) -> Collator:
-    """What makes batches for the base's architecture."""
-    if architecture_of(model) == "audioflamingo3":
-        return AudioCollator(AutoProcessor.from_pretrained(base), model.config.audio_token_id)
-    return TextCollator(AutoTokenizer.from_pretrained(base))
+    """What makes batches for the base's family, of no more tokens than the model has positions for."""
+    family, positions = family_named(architecture_of(model)), model.config.get_text_config().max_position_embeddings
+    if not family.hears:
+        return TextCollator(family.tokenizer(base), positions)
+    processor = family.processor(base)
+    return AudioCollator(processor, family.placeholder_id(processor), positions, family)
 
 
 def take_in_order(trainer: Trainer) -> None:
@@ -139,57 +184,29 @@ def finish(trainer: Trainer, model: Any, out: Path, how: Loop, head: dict[str, A
     """Train, then write the adapter and the log (`head`, if given, is its first line); returns the adapter's file."""
     last = get_last_checkpoint(str(out)) if how.resume and out.is_dir() else None
     if how.resume:
-        print(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning", flush=True)
+        say(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning")
+    if processes.fsdp() and not trainer.is_fsdp_enabled:
+        raise ValueError(
+            "FSDP was asked for, which accelerate has for several processes with a GPU each: "
+            "for one process leave the launcher out, on a CPU take ddp.yaml or zero2.yaml"
+        )
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, AudioGain):
+            callback.trainer = trainer
+    how.begin()
     trainer.train(resume_from_checkpoint=last)
-    save_adapter(adapter_tensors(model), out / ADAPTER)
-    lines = [*([head] if head else []), *trainer.state.log_history]
-    (out / "log.json").write_text(json.dumps(lines, indent=1) + "\n")
+    tensors = adapter_tensors(model)
+    if processes.first():
+        save_adapter(tensors, out / ADAPTER)
+        lines = [*([head] if head else []), *trainer.state.log_history]
+        (out / "log.json").write_text(json.dumps(lines, indent=1) + "\n")
+    processes.wait()
     return out / ADAPTER
 
 
-class AudioGain(TrainerCallback):
-    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with theirs."""
-
-    def __init__(self, model: Any, collator: AudioCollator, records: list[Record], every: int) -> None:
-        self.model, self.collator, self.records, self.every = model, collator, records, every
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.every == 0:
-            gain = audio_gain(self.model, self.collator, self.records)
-            state.log_history.append({"step": state.global_step, "audio_gain": gain})
-            print(f"step {state.global_step}: audio gain {gain:+.4f}", flush=True)
-
-
-class SaveAdapter(TrainerCallback):
-    """Writes the adapter every `every` steps, so that a run that is cut short leaves what it had learned."""
-
-    def __init__(self, model: Any, file: Path, every: int) -> None:
-        self.model, self.file, self.every = model, file, every
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.every == 0:
-            save_adapter(adapter_tensors(self.model), self.file)
-
-
-@torch.no_grad()
-def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> float:
-    """Mean over records of loss(another's audio) - loss(own audio), in nats a token; 0 means the audio is not heard."""
-    if len(records) < 2:
-        raise ValueError("the audio gain needs two records: one lends the other its audio")
-    was_training = model.training
-    model.eval()
-    total = 0.0
-    for pair in zip(records, with_other_audio(records), strict=True):
-        own, wrong = (
-            model(**{key: value.to(model.device) for key, value in collator([heard]).items()}).loss for heard in pair
-        )
-        total += float(wrong - own)
-    model.train(was_training)
-    return total / len(records)
-
-
 def by_length(records: list[Record], batch: int, seed: int) -> Any:
-    """A dataset whose consecutive `batch` rows are of like length, the batches in random order.
+    """A dataset whose consecutive `batch` rows are of like length, the batches in random order. Several processes take
+    theirs out of one such batch, so that none waits long for another.
 
     Records that fill no batch, drawn at random, come last: none is left out, and it is not always the longest.
     """
@@ -206,12 +223,12 @@ def by_length(records: list[Record], batch: int, seed: int) -> Any:
 
 def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_every: int = 10) -> None:
     """The options that every recipe has; `steps`, `rate` and `log_every` are its defaults."""
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of records")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the audio gain on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters to begin from, in order")
     parser.add_argument("--steps", type=int, default=steps, help="optimizer steps")
-    parser.add_argument("--batch", type=int, default=8, help="records a batch")
+    parser.add_argument("--batch", type=int, default=8, help="records a batch, of each process")
     parser.add_argument("--accumulate", type=int, default=1, help="batches a step; small batches suit a CPU's cache")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs (alpha is twice that)")
@@ -222,6 +239,14 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
         "--save-every", type=int, default=50, help="steps between two checkpoints, and writes of the adapter"
     )
     parser.add_argument("--log-every", type=int, default=log_every, help="steps between two log lines")
+    precision.add_argument(parser)
+    parser.add_argument("--features", type=Path, help="folder to keep the encoder's output in: worked out once a clip")
+    check.add_argument(parser)
+    parser.add_argument("--full", action="store_true", help="train every weight but the encoder's, instead of LoRA")
+    parser.add_argument(
+        "--gradient-checkpointing", action="store_true", help="less memory for more time: activations are made twice"
+    )
+    reports.add_argument(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument(
@@ -233,12 +258,12 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
 def records_of(options: argparse.Namespace) -> list[Record]:
     """The records of `--data`, without those of more than `--max-words`."""
     records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
-    print(f"{len(records)} records", flush=True)
+    say(f"{len(records)} records")
     return records
 
 
 def loop_of(options: argparse.Namespace) -> tuple[list[Record], Loop]:
-    """The records and the loop that the options name."""
+    """The records and the loop that the options name, which writes what they were when training begins."""
     records = records_of(options)
-    given = {f.name: getattr(options, f.name) for f in fields(Loop)}
-    return records, Loop(**given | {"held": read_records(*options.held)})
+    given = {f.name: getattr(options, f.name) for f in fields(Loop) if f.name not in ("held", "begin")}
+    return records, Loop(**given, held=read_records(*options.held), begin=partial(runs.begin, options))

@@ -8,7 +8,10 @@ answer only (arXiv 2509.19631, stage one, with a synthetic corpus whose facts ar
 length. Every `--gain-every` steps the *audio gain* is measured: the loss with another clip's audio minus the loss with
 its own. If it stays at zero the model has only learned how summaries sound, however well the loss falls.
 
-Limits: one process; the audio is decoded and its mel windows made when a batch is built (no feature cache).
+With `--features FOLDER` the frozen encoder's output is worked out once a clip and kept there; without it, audio is
+decoded, made into mel windows and encoded for every batch. Under `accelerate launch` (training/configs/accelerate)
+every process takes its part of each batch, and the loss is a mean over all their tokens; features that are missing
+each of them works out by itself.
 """
 
 import argparse
@@ -18,9 +21,10 @@ from typing import Any
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from training import loop
+from training import loop, processes
+from training.check import ready
 from training.corpus.record import Record
-from training.examples import Collator
+from training.examples import AudioCollator, Collator
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 
@@ -31,9 +35,11 @@ class SummaryTrainer(Resumable, SFTTrainer):
 def train(base: Path, records: list[Record], out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
     """Train and write the adapter; returns its file. head: the log's first line, if it needs one."""
     model = how.student(base)
-    collator = collator_of(base, model)
+    plain = collator_of(base, model)
+    records, how, data = ready(how, records, [plain])
+    collator = how.collator(model, plain, records)
     trainer = trainer_of(model, collator, records, out, how, how.callbacks(model, collator, records, out))
-    return finish(trainer, model, out, how, head)
+    return finish(trainer, model, out, how, (head or {}) | data)
 
 
 def trainer_of(
@@ -46,10 +52,10 @@ def trainer_of(
             **how.arguments(out),
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
-            gradient_checkpointing=False,
         ),
-        train_dataset=by_length(records, how.batch, how.seed),
+        train_dataset=by_length(records, how.batch * processes.count(), how.seed),
         data_collator=collator,
+        processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
     take_in_order(trainer)
@@ -65,5 +71,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
     records, how = loop_of(options)
-    print(train(options.base, records, options.out, how))
+    processes.say(str(train(options.base, records, options.out, how)))
     return 0

@@ -4,9 +4,14 @@
     hears:FOLDER         a checkpoint that hears, here, by Transformers' generate
     reads:FOLDER         a text model, here, given the true transcripts
     endpoint:URL#MODEL   any OpenAI-compatible endpoint, given the true transcripts (key: OPENAI_API_KEY)
+    cascade:FOLDER       a text model, here, given what Whisper heard; cascade:WHISPER#FOLDER for another Whisper, a
+                         folder in CTranslate2's format, than the service's own
+    silent:FOLDER        a checkpoint that hears, given silence as long as each recording
+    shuffled:FOLDER      a checkpoint that hears, given another recording each time
     reference            the data's own summaries
 
-All answer greedily, in the words of `app.prompts`, within the tokens that the style allows. Knows nothing about scores.
+Silence and another's recording are no rivals but checks: a model that listens is at a loss there. All answer greedily,
+in the words of `app.prompts`, within the tokens that the style allows. Knows nothing about scores.
 """
 
 import asyncio
@@ -20,13 +25,17 @@ import httpx
 import torch
 
 from app.prompts import transcript_messages
+from training.ablations import ABLATIONS
+from training.audio import as_file
 from training.checkpoint import architecture_of, open_model
 from training.corpus.record import Record
 from training.endpoint import TIMEOUT_S, endpoint
+from training.families import family_named
+from training.heard import heard
 from training.kd.rollout import Generated, answer_limit
 from training.loop import collator_of
 
-ARCHITECTURES = {"hears": "audioflamingo3", "reads": "llama"}
+HERE = {"hears": True, "reads": False}
 
 
 class UnknownSystem(ValueError):
@@ -52,15 +61,24 @@ def system_of(spec: str, batch: int = 8) -> System:
         return System(name, kind, lambda records: [record.summary for record in records])
     if not where:
         raise UnknownSystem(
-            f"{spec!r} says not where: NAME=service:URL, hears:FOLDER, reads:FOLDER, endpoint:URL#MODEL"
+            f"{spec!r} says not where: NAME=service:URL, endpoint:URL#MODEL, cascade:FOLDER, or hears, reads, silent, "
+            "shuffled and a FOLDER"
         )
     if kind == "service":
         return System(name, kind, lambda records: [a["summary"] for a in asyncio.run(posted(where, records, batch))])
-    if kind in ARCHITECTURES:
-        return System(name, kind, lambda records: generated(Path(where), ARCHITECTURES[kind], records, batch))
+    if kind in HERE:
+        return System(name, kind, lambda records: generated(Path(where), HERE[kind], records, batch))
     if kind == "endpoint":
         return System(name, kind, lambda records: asked(where, records, batch))
-    raise UnknownSystem(f"{spec!r}: {kind!r} is none of service, hears, reads, endpoint, reference")
+    if kind == "cascade":
+        whisper, _, folder = where.rpartition("#")
+        return System(
+            name, kind, lambda records: cascaded(Path(whisper) if whisper else None, Path(folder), records, batch)
+        )
+    if kind in ABLATIONS:
+        return System(name, kind, lambda records: ablated(Path(where), kind, records, batch))
+    known = ("service", *HERE, "endpoint", "cascade", *ABLATIONS, "reference")
+    raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
 
 
 async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict[str, Any]]:
@@ -69,8 +87,10 @@ async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict
 
     async def ask(client: httpx.AsyncClient, record: Record) -> dict[str, Any]:
         async with gate:
-            audio = await asyncio.to_thread(Path(str(record.audio)).read_bytes)
-            fields = {key: str(value) for key, value in record.style.items()}
+            audio = await asyncio.to_thread(as_file, record)
+            # A service is asked by style; a query that is in nobody's style is what it calls instructions.
+            style = {"instructions": record.query} if record.style is None else record.style
+            fields = {key: str(value) for key, value in style.items()}
             answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
         if answer.status_code != 200:
             raise RuntimeError(f"{record.id}: {answer.status_code} {answer.text}")
@@ -80,17 +100,17 @@ async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict
         return await asyncio.gather(*(ask(client, record) for record in records))
 
 
-def opened(folder: Path, architecture: str) -> Any:
-    """The checkpoint, on the GPU if there is one. Raises `UnknownSystem` if it is of another architecture."""
+def opened(folder: Path, hears: bool) -> Any:
+    """The checkpoint, on the GPU if there is one. Raises `UnknownSystem` if it hears and should not, or the reverse."""
     model = open_model(folder)
-    if architecture_of(model) != architecture:
-        raise UnknownSystem(f"{folder} is {architecture_of(model)}, not {architecture}")
+    if family_named(architecture := architecture_of(model)).hears != hears:
+        raise UnknownSystem(f"{folder} is {architecture}, which {'reads' if hears else 'hears'}")
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def generated(folder: Path, architecture: str, records: Sequence[Record], batch: int) -> list[str]:
+def generated(folder: Path, hears: bool, records: Sequence[Record], batch: int) -> list[str]:
     """Greedy answers of a checkpoint, here."""
-    model = opened(folder, architecture)
+    model = opened(folder, hears)
     return written(model, collator_of(folder, model), records, batch)
 
 
@@ -101,6 +121,20 @@ def written(model: Any, collator: Any, records: Sequence[Record], batch: int) ->
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.text(answer.ids))
     return out
+
+
+def cascaded(whisper: Path | None, folder: Path, records: Sequence[Record], batch: int) -> list[str]:
+    """Greedy answers of a text model to what Whisper heard; none where it heard nothing, as in the service."""
+    model = opened(folder, hears=False)
+    told = asyncio.run(heard(records, whisper))
+    answers = iter(written(model, collator_of(folder, model), [row for row in told if row.transcript], batch))
+    return [next(answers) if row.transcript else "" for row in told]
+
+
+def ablated(folder: Path, how: str, records: Sequence[Record], batch: int) -> list[str]:
+    """Greedy answers of a checkpoint that is given other audio than the right one."""
+    with ABLATIONS[how](records) as changed:
+        return generated(folder, True, changed, batch)
 
 
 def asked(where: str, records: Sequence[Record], at_once: int) -> list[str]:

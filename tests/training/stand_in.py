@@ -12,13 +12,17 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 
 
 class StandIn:
-    """reply: the question's JSON → the answer's text; may be exchanged. asked: the questions. keys: who asked."""
+    """reply: the question's JSON → the answer's text; may be exchanged. asked: the questions. keys: who asked.
+    failures: statuses of the next answers, which are errors. cut: answers met their limit.
+    """
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.url = ""
+        self.failures: list[int] = []
+        self.cut = False
 
 
 @contextmanager
@@ -34,17 +38,21 @@ def standing_in(reply: Reply) -> Iterator[StandIn]:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             model.asked.append(asked)
             model.keys.append(self.headers["authorization"])
+            if model.failures:
+                self.answer({"error": {"message": "not now", "type": "x", "code": None}}, model.failures.pop(0))
+                return
             choice = {
                 "index": 0,
                 "message": {"role": "assistant", "content": model.reply(asked)},
-                "finish_reason": "stop",
+                "finish_reason": "length" if model.cut else "stop",
             }
             about = {"id": "x", "object": "chat.completion", "created": 0, "model": asked["model"]}
             self.answer(about | {"choices": [choice], "usage": USAGE})
 
-        def answer(self, body: dict[str, Any]) -> None:
+        def answer(self, body: dict[str, Any], status: int = 200) -> None:
             data = json.dumps(body).encode()
-            self.send_response(200)
+            self.send_response(status)
+            self.send_header("retry-after-ms", "20")
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()

@@ -13,10 +13,11 @@ from training.__main__ import main
 from training.checkpoint import add_lora, load_adapter, open_model
 from training.corpus.record import Record
 from training.distill import DistillTrainer, told
-from training.examples import TextCollator, read_records
+from training.examples import TextCollator
 from training.kd.divergence import Dense
 from training.kd.rollout import Answer, Generated, answer_logits, followed_by
 from training.loop import Loop, by_length, collator_of, take_in_order
+from training.records import read_records
 
 SHORT = {"style": "headline"}
 
@@ -36,7 +37,7 @@ class Always:
         self.certain = torch.full((words,), -20.0)
         self.certain[wanted] = 0.0
 
-    def sample(self, model: Any, records: Any) -> list[Answer]:
+    def sample(self, model: Any, records: Any, questions: Any = None) -> list[Answer]:
         return [Answer([self.written] * (2 + i), ended=i == 0) for i, _ in enumerate(records)]
 
     def read(self, records: Any, answers: Any) -> Dense:
@@ -93,10 +94,23 @@ def test_the_loss_needs_the_audio(audio_folder: Path, rows: list[Record], tmp_pa
     assert all("multi_modal_projector" in name or "lora_" in name for name in moved)
 
 
+def test_a_batchs_questions_are_made_once(
+    audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mel windows are what a batch costs before the model sees it."""
+    trainer = trainer_of(audio_folder, rows, tmp_path, 1)
+    trainer.rollout = Generated(trainer.collator, 0, trainer.collator.placeholders)
+    made: list[str] = []
+    question = type(trainer.collator).question
+    monkeypatch.setattr(type(trainer.collator), "question", lambda self, r: [made.append(r.id), question(self, r)][1])
+    trainer.compute_loss(trainer.model, {"records": rows})
+    assert made == [row.id for row in rows]
+
+
 def test_repetition_is_told(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     word = open_model(audio_folder).config.text_config.vocab_size - 9
     both = Always(word, 12, word + 1)
-    both.sample = lambda model, records: [Answer([504, 253] * 12, False) for _ in records]  # type: ignore[method-assign]
+    both.sample = lambda model, records, questions: [Answer([504, 253] * 12, False) for _ in records]  # type: ignore[method-assign]
     trainer = trainer_of(audio_folder, rows, tmp_path, 1, both)
     trainer.train()
     assert trainer.state.log_history[0]["repetition"] > 0.5
@@ -119,7 +133,8 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
     assert load_adapter(add_lora(open_model(audio_folder), 4), out / "adapter.safetensors") == len(adapter) == 4 + 28
     assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight"))
     head, *lines = json.loads((out / "log.json").read_text())
-    assert head == {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0}
+    data = {"records": len(rows), "dropped": {}}
+    assert head == {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0, "data": data}
     assert {"divergence", "answer_tokens", "clipped", "repetition"} <= lines[0].keys()
 
 
@@ -136,7 +151,8 @@ def test_other_tokens_make_it_sequence_level_and_the_log_says_so(
     how = Loop(steps=1, batch=4, rate=1e-3, rank=4)
     file = distill.train(audio_folder, llama_folder, rows, tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
-    assert head == {"level": "sequence", "why": "id 3 differs", "teacher": str(llama_folder)}
+    data = {"records": len(rows) - 1, "dropped": {}}
+    assert head == {"level": "sequence", "why": "id 3 differs", "teacher": str(llama_folder), "data": data}
     taught = read_records(file.parent / "told.jsonl")
     assert [(r.id, r.summary) for r in taught] == [(r.id, "A pump failed.") for r in rows[1:]], "the first had no end"
     assert load_file(file)

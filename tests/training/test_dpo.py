@@ -15,8 +15,10 @@ from training.__main__ import main
 from training.checkpoint import add_lora, load_adapter, open_model
 from training.corpus.record import Record
 from training.dpo import PairCollator
-from training.examples import IGNORED, AudioCollator, BadExample
+from training.examples import IGNORED, AudioCollator
 from training.loop import Loop
+from training.records import BadExample
+from training.runs import collected
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,8 @@ def test_the_chosen_comes_to_be_preferred_over_what_the_reference_preferred(
     after = [gap(model, hears, row) for row in rows]
     assert np.mean(after) > np.mean(before) + 1
     head, *lines = json.loads((tmp_path / "run" / "log.json").read_text())
-    assert head == {"beta": 0.1, "pairs": 4, "length_ratio": 1.0}
+    data = {"records": 4, "dropped": {}}
+    assert head == {"beta": 0.1, "pairs": 4, "length_ratio": 1.0, "data": data}
     first, *_, last = [line for line in lines if "rewards/margins" in line]
     assert float(first["loss"]) == pytest.approx(np.log(2), abs=1e-3), "it starts from its own reference"
     assert float(last["rewards/margins"]) > float(first["rewards/margins"])
@@ -95,3 +98,5 @@ def test_the_command(audio_folder: Path, rows: list[Record], tmp_path: Path) -> 
     command = ["dpo", "--base", audio_folder, "--data", data, "--out", tmp_path / "run", "--gain-every", "0"]
     assert main([*map(str, command), "--steps", "1", "--batch", "2", "--rank", "2"]) == 0
     assert load_file(tmp_path / "run" / "adapter.safetensors")
+    left = collected(tmp_path / "run")
+    assert (left["stage"], left["config"]["steps"], left["log"]["step"]) == ("dpo", 1, 1)

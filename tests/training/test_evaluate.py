@@ -12,8 +12,9 @@ from model_repo.manifest import Manifest
 from tests.app.site import serving
 from tests.audio_files import speech_wav
 from tests.model_repo.fakes import manifest
-from tests.training.tiny import record
+from tests.training.tiny import noise, record
 from training import evaluate
+from training.__main__ import main
 from training.corpus.record import Record
 from training.facts import Fact
 
@@ -39,7 +40,7 @@ async def test_a_running_service_is_asked_and_its_summaries_counted(tmp_path: Pa
         url = f"http://127.0.0.1:{site.port}"
         found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, styles), [1, 3])
     assert (found["model"], found["kind"]) == ("test-model@3", "audio-llm")
-    assert found["figures"]["recordings"] == 3
+    assert (found["figures"]["recordings"], found["figures"]["summaries"]) == (1, 3)
     assert found["figures"]["core_coverage"] == 0.5
     assert found["figures"]["coverage"] == round(2 / 3, 4)
     assert [r["summary"] for r in found["rows"]] == ["Anna gets the report."] * 3
@@ -93,9 +94,23 @@ def test_the_command_writes_the_raw_result_and_the_figures(
     words = f"--records {tmp_path}/records.jsonl --out {out} --limit 1 --write-figures --root {tmp_path}/registry"
     assert evaluate.run(parser.parse_args(words.split())) == 0
     raw = json.loads(out.read_text())
-    assert raw["figures"]["recordings"] == len(raw["rows"]) == 1
+    assert raw["figures"]["summaries"] == len(raw["rows"]) == 1
     figures = Manifest.read(tmp_path / "registry" / "tiny" / "2").figures
     assert figures is not None
     assert figures.score == raw["figures"]["core_coverage"] == 0.5
     assert (figures.command, figures.result) == (raw["command"], str(out))
     assert '"core_coverage": 0.5' in capsys.readouterr().out
+
+
+def test_figures_without_a_score_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest("tiny", "2").write(tmp_path / "registry" / "tiny" / "2")
+    (tmp_path / "records.jsonl").write_text(record(1, tmp_path, noise(0.2), facts=[]).to_json() + "\n")
+
+    async def answer(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
+        return [{"summary": "Anna.", "model": "tiny@2", "kind": "audio-llm", "audio_seconds": 6.0}]
+
+    monkeypatch.setattr(evaluate, "posted", answer)
+    where = f"--records {tmp_path}/records.jsonl --out {tmp_path}/x.json --root {tmp_path}/registry"
+    with pytest.raises(ValueError, match="no record has core facts"):
+        main(f"evaluate {where} --write-figures".split())
+    assert Manifest.read(tmp_path / "registry" / "tiny" / "2").figures is None

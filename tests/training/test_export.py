@@ -13,7 +13,7 @@ from model_repo import assemble, registry
 from model_repo.architectures import Base
 from model_repo.cache import sha256
 from model_repo.manifest import Figures
-from tests.model_repo.fakes import SCALE, adapter, base
+from tests.model_repo.fakes import SCALE, adapter, base, manifest
 from training import export
 from training.export import add_figures, overlaid, record_of, to_folder, to_registry
 
@@ -25,7 +25,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 
     def check(folder: Path, cascade: bool) -> None:
         assert (folder / "model.safetensors").is_file()
-        assert not list((tmp_path / "registry").rglob("manifest.json")), "the manifest comes after the check"
+        assert not (tmp_path / "registry" / "tiny" / "2" / "manifest.json").exists(), "it comes after the check"
         checked.append(folder)
 
     monkeypatch.setenv("SPEECHSUM_CACHE_DIR", str(tmp_path / "cache"))
@@ -40,7 +40,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 def options(folder: Path, **changed: Any) -> argparse.Namespace:
     """The command's options, as parsed; one adapter, one log and one data file."""
     files = {"adapter": "a.safetensors", "log": "sft/log.json", "data": "train.jsonl"}
-    (folder / "sft").mkdir()
+    (folder / "sft").mkdir(exist_ok=True)
     save_file(adapter(), folder / files["adapter"])
     (folder / files["log"]).write_text(json.dumps([{"loss": 3.0}, {"loss": 1.5}]))
     (folder / files["data"]).write_text("{}\n")
@@ -70,11 +70,14 @@ def test_two_pairs_for_one_module_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tmp_path: Path) -> None:
-    given = options(tmp_path, stage="align", parent="tiny@1")
+    before = manifest("tiny", "1")
+    before.weights = {"model.safetensors": "ab" * 32, "config.json": "cd" * 32}
+    before.write(tmp_path / "registry" / "tiny" / "1")
+    given = options(tmp_path, stage="align", parent="tiny")
     found = to_registry(given)
     read = registry.resolve(tmp_path / "registry", "tiny@2")
     assert read == found
-    assert (read.stage, read.parent, read.figures) == ("align", "tiny@1", None)
+    assert (read.stage, read.parent, read.parent_sha256, read.figures) == ("align", "tiny@1", "ab" * 32, None)
     assert loads == [tmp_path / "scratch" / "tiny-2"]
     built = load_file(tmp_path / "cache" / "checkpoints" / "tiny" / "2" / "model.safetensors")
     for name, value in assemble.merged(base().tensors, adapter(), SCALE).items():
@@ -136,12 +139,50 @@ def test_a_folder_is_built_from_parts_that_lie_there(
 
 def test_the_record_says_what_it_was_trained_with(tmp_path: Path) -> None:
     found = record_of(options(tmp_path, command_line=["speechsum-train sft --steps 3"]))
-    assert found["data"] == {"train.jsonl": sha256(tmp_path / "train.jsonl")}
+    assert found["data"] == {f"{tmp_path.name}/train.jsonl": sha256(tmp_path / "train.jsonl")}
     assert found["last_log"] == {"sft": {"loss": 1.5}}
     assert found["commands"] == ["speechsum-train sft --steps 3"]
     assert len(found["commit"]) in (0, 40)
     assert found["versions"]["torch"]
     json.dumps(found)
+
+
+def test_a_parent_that_is_not_there_has_no_child(loads: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(registry.UnknownModel, match="gone@3"):
+        to_registry(options(tmp_path, parent="gone@3"))
+    assert not loads
+
+
+def test_runs_bring_adapters_options_digests_and_logs(loads: list[Path], tmp_path: Path) -> None:
+    """Three stages; the third began from the second, whose pairs it holds."""
+    one, two = ran(tmp_path, "align", {}), ran(tmp_path, "sft", {})
+    pair = {k: v for k, v in adapter().items() if "lora" in k}
+    save_file({k: v for k, v in adapter().items() if "lora" not in k}, one / "adapter.safetensors")
+    save_file(pair, two / "adapter.safetensors")
+    three = ran(tmp_path, "dpo", {"start": {"sft/adapter.safetensors": sha256(two / "adapter.safetensors")}})
+    save_file(pair, three / "adapter.safetensors")
+    given = options(tmp_path, adapter=[], run_folders=[one, two, three], data=[], log=[])
+    assert export.run(given) == 0
+    read = registry.resolve(tmp_path / "registry", "tiny")
+    assert read.stage == "dpo"
+    assert [run["stage"] for run in read.training["runs"]] == ["align", "sft", "dpo"]
+    assert read.training["runs"][2]["log"] == {"loss": 1.5}
+    assert read.training["runs"][2]["config"] == {"seed": 3, "base": "some/base", "data": ["far/data.jsonl"]}
+    assert read.training["runs"][2]["adapter"] == sha256(three / "adapter.safetensors")
+    kept = load_file(read.folder / "adapter.safetensors")
+    assert kept.keys() == adapter().keys()
+    with pytest.raises(ValueError, match="no --adapter beside it"):
+        export.run(options(tmp_path, run_folders=[one]))
+
+
+def ran(folder: Path, stage: str, more: dict[str, Any]) -> Path:
+    """A run's folder, without its adapter."""
+    out = folder / "runs" / stage
+    out.mkdir(parents=True)
+    (out / "run.json").write_text(json.dumps({"stage": stage, "seed": 3, "data": {"far/data.jsonl": "0"}} | more))
+    (out / "config.yaml").write_text("seed: 3\nbase: /a/long/way/to/some/base\ndata: [/a/far/data.jsonl]\n")
+    (out / "log.json").write_text(json.dumps([{"loss": 3.0}, {"loss": 1.5}]))
+    return out
 
 
 def test_figures_are_added_and_nothing_else_changes(loads: list[Path], tmp_path: Path) -> None:

@@ -39,6 +39,43 @@ def test_the_judge_reads_transcript_request_and_summary(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", ["good summary!", '{"overall": 9, "adherence": 7, "hallucination": 0}', ""])
 def test_a_verdict_that_cannot_be_read_is_asked_for_once_more(tmp_path: Path, bad: str) -> None:
     row = record(1, tmp_path)
-    assert Judge(Client(bad, GRADE), "big", 1).grade([row], ["x"])[0].overall == 5
+    client = Client(bad, GRADE)
+    assert Judge(client, "big", 1).grade([row], ["x"])[0].overall == 5
+    assert [asked["temperature"] > 0 for asked in client.asked] == [False, True], "greedily it would say the same"
     with pytest.raises(JudgeError, match="clip-1: big gave no verdict in 2 attempts"):
         Judge(Client(bad, bad), "big", 1).grade([row], ["x"])
+
+
+def grades(first: int, second: int) -> str:
+    return f'{{"first": {first}, "second": {second}}}'
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "expected"),
+    [
+        ((6, 3), (3, 6), 3.0),
+        ((6, 3), (4, 5), 2.0),
+        ((2, 3), (7, 1), -3.5),
+        ((7, 1), (7, 1), "flip"),
+        ((3, 4), (3, 4), "flip"),
+        ((5, 5), (5, 5), 0.0),
+        ((7, 1), (4, 4), 0.0),
+    ],
+)
+def test_two_summaries_are_compared_in_both_orders(
+    tmp_path: Path, there: tuple[int, int], back: tuple[int, int], expected: float | str
+) -> None:
+    client, row = Client(grades(*there), grades(*back)), record(1, tmp_path)
+    assert Judge(client, "big", 1).prefer([(row, "One called.", "Other called.")]) == [expected]
+    first, second = (asked["messages"][1]["content"] for asked in client.asked)
+    assert first.index("One called.") < first.index("Other called.")
+    assert second.index("Other called.") < second.index("One called.")
+    assert row.transcript in first
+    assert row.query in first
+
+
+def test_a_comparison_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    row = record(1, tmp_path)
+    good = [grades(5, 1), grades(1, 5)]
+    judge = Judge(Client("x", "y", *good), "big", 1)
+    assert judge.prefer([(row, "a", "b"), (row, "c", "d")]) == ["no verdict", 4.0]

@@ -54,7 +54,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
     assert by_out[tmp_path / "sft"].data == [tmp_path / "speech" / "records.jsonl"], "over its YAML file"
     assert by_out[tmp_path / "dpo"].beta == 0.3
     assert by_out[tmp_path / "distill"].teacher == tmp_path / "reader"
-    assert len(by_out[tmp_path / "ladder.json"].system) == 6
+    assert len(by_out[tmp_path / "ladder.json"].system) == 10
 
 
 def test_what_a_rung_needs_was_made_before_it(tmp_path: Path) -> None:
@@ -129,6 +129,30 @@ def test_a_setting_that_is_none_is_named(text: str) -> None:
 def test_a_setting_for_no_rung_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'sff'; the rungs are align"):
         main(["ladder", "--work", str(tmp_path), "--set", "sff.steps=3"])
+
+
+@pytest.mark.slow  # ten minutes: the real weights
+@pytest.mark.timeout(15 * 60)
+def test_at_toy_size_it_runs_from_nothing_and_its_table_has_every_row(tmp_path: Path) -> None:
+    toy = Path(ladder.__file__).parent / "configs" / "toy"
+    sizes = ["--clips", "12", "--held", "4", "--max-words", "24"]
+    assert main(["ladder", "--work", str(tmp_path), "--configs", str(toy), *sizes]) == 0
+    rows = json.loads((tmp_path / "ladder.json").read_text())["systems"]
+    assert [row["system"] for row in rows] == [
+        "base",
+        "SFT",
+        "SFT, KD",
+        "SFT, KD, DPO",
+        "SFT, KD, DPO, given silence",
+        "SFT, KD, DPO, given another recording",
+        "cascade, Whisper and the text twin",
+        "untaught text model, true transcript",
+        "text twin, true transcript",
+        "the data's own",
+    ]
+    assert {row["figures"]["recordings"] for row in rows} == {4}
+    for name in ("ladder.md", "ladder.png", "curves.png"):
+        assert (tmp_path / name).stat().st_size
 
 
 def test_lines_can_be_typed(tmp_path: Path) -> None:

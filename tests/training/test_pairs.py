@@ -1,72 +1,23 @@
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.training.tiny import noise, record
-from training import pairs
+from tests.training.anna import GOOD, told_by_anna
+from tests.training.stand_in import standing_in
+from tests.training.tiny import noise
 from training.__main__ import main
 from training.corpus.record import Record
-from training.examples import read_records
-from training.facts import Fact
-from training.kd.rollout import Answer
-from training.pairs import Written, goodness, pair_of
-
-GOOD = "Anna wants two pumps on Monday."
+from training.kd.rollout import Answer, Generated
+from training.records import read_records
 
 
 @pytest.fixture
 def told(tmp_path: Path) -> Record:
-    facts = [
-        Fact("who", "Anna", core=True),
-        Fact("when", "Monday"),
-        Fact("amount", "two pumps"),
-        Fact("where", "Leeds"),
-    ]
-    said = "Anna here. Two pumps on Monday, in Leeds, please."
-    return record(1, tmp_path, noise(0.6), "", transcript=said, facts=facts, style={"style": "headline"})
-
-
-def test_what_is_covered_is_good_and_what_is_invented_or_said_twice_is_not(told: Record) -> None:
-    assert goodness(told, GOOD) == pytest.approx(0.75)
-    assert goodness(told, "Anna wants two pumps on Monday in Leeds.") == pytest.approx(1.0)
-    assert goodness(told, "") == 0
-    assert goodness(told, "Anna wants two pumps on Friday.") < goodness(told, "Anna wants two pumps.")
-    assert goodness(told, f"{GOOD}\n{GOOD}") < goodness(told, GOOD)
-
-
-def written(words: int, goodness: float, ended: bool = True) -> Written:
-    return Written(" ".join(["word"] * words), ended, goodness)
-
-
-def test_the_pair_that_lies_furthest_apart_is_taken() -> None:
-    answers = [written(10, 0.4), written(11, 0.9), written(9, 0.1), written(10, 0.8)]
-    assert pair_of(answers, 0.1, 1.5) == (answers[1], answers[2])
-
-
-@pytest.mark.parametrize(
-    ("answers", "why"),
-    [
-        ([written(10, 0.5), written(10, 0.45)], "alike"),
-        ([written(10, 0.5), written(0, 0.0)], "alike"),
-        ([written(10, 0.9, ended=False), written(10, 0.1)], "no end"),
-        ([written(10, 0.9), written(16, 0.1)], "length"),
-        ([written(16, 0.9), written(10, 0.1)], "length"),
-    ],
-)
-def test_what_is_no_pair_says_why(answers: list[Written], why: str) -> None:
-    assert pair_of(answers, 0.1, 1.5) == why
-
-
-def test_a_pair_of_like_length_goes_before_one_that_lies_further_apart() -> None:
-    long, good, bad = written(30, 0.9), written(11, 0.6), written(10, 0.1)
-    assert pair_of([long, good, bad], 0.1, 1.5) == (good, bad)
-
-
-def test_the_worse_answer_may_have_no_end() -> None:
-    good, endless = written(10, 0.9), written(12, 0.1, ended=False)
-    assert pair_of([endless, good], 0.1, 1.5) == (good, endless)
+    return told_by_anna(tmp_path, noise(0.6))
 
 
 def test_the_command_writes_pairs_and_says_what_it_dropped(
@@ -78,14 +29,14 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
 ) -> None:
     tries = iter([GOOD, "Somebody came.", "Nobody wants anything at all.", "Somebody came."])
 
-    def sample(self: pairs.Generated, model: object, records: list[Record]) -> list[Answer]:
+    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
         """The first record's answers lie apart, the second's do not."""
         tokenizer = self.collator.tokenizer
         assert [r.id for r in records] == ["clip-1", "clip-2"]
         texts = [next(tries) for _ in records]
         return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in texts]
 
-    monkeypatch.setattr(pairs.Generated, "sample", sample)
+    monkeypatch.setattr(Generated, "sample", sample)
     folder = tmp_path / "data"
     folder.mkdir()
     data = folder / "records.jsonl"
@@ -97,8 +48,87 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
     assert (row.id, row.chosen, row.rejected) == ("clip-1", GOOD, "Nobody wants anything at all.")
     assert Path(str(row.audio)).is_file()
     report = json.loads(out.with_suffix(".report.json").read_text())
-    assert report == {"records": 2, "pairs": 1, "dropped": {"alike": 1}, "length_ratio": 1.2}
+    assert (report["records"], report["pairs"], report["dropped"]) == (2, 1, {"alike": 1})
+    assert (report["length_ratio"], report["length_ratios"], report["length_ratio_limit"]) == (1.2, [1.2, 1.2], 1.5)
+    assert (report["judge"], report["judged_by"]) == ("counted facts", {"counted facts": 2})
+    assert report["data"] == {"records": 2, "dropped": {}}
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == report
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record is answered, in turn, with two of like length and one that is empty."""
+    tries = itertools.cycle([GOOD, "Somebody wants two pumps.", ""])
+
+    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
+        tokenizer = self.collator.tokenizer
+        text = next(tries)
+        return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for _ in records]
+
+    monkeypatch.setattr(Generated, "sample", sample)
+
+
+def comparing(asked: dict[str, Any]) -> str:
+    """A judge that reads: who knows the day is better, wherever it stands."""
+    told = asked["messages"][1]["content"]
+    first = told[told.index("<first>") : told.index("</first>")]
+    return json.dumps({"first": 6, "second": 3} if "Monday" in first else {"first": 3, "second": 6})
+
+
+def paired(base: Path, rows: list[Record], out: Path, *more: str) -> tuple[list[Record], dict[str, Any]]:
+    data = out.parent / "records.jsonl"
+    data.write_text("".join(r.to_json() + "\n" for r in rows))
+    command = ["pairs", "--base", str(base), "--data", str(data), "--out", str(out), "--samples", "3", "--rank", "2"]
+    assert main([*command, *more]) == 0
+    return read_records(out), json.loads(out.with_suffix(".report.json").read_text())
+
+
+def test_a_judge_that_compares_makes_the_pairs_where_no_facts_are_known(
+    audio_folder: Path, told: Record, several: None, tmp_path: Path
+) -> None:
+    rows = [replace(told, id="bare", facts=[]), told]
+    with standing_in(comparing) as judge:
+        made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", "--judge", f"{judge.url}#big")
+    assert [r.id for r in made] == ["bare", "clip-1"]
+    assert [(r.chosen, r.rejected) for r in made] == [(GOOD, "Somebody wants two pumps.")] * 2
+    assert report["judged_by"] == {"big": 1, "counted facts": 1}
+    assert report["judge"] == "big and counted facts"
+    assert report["comparisons"] == {"in both orders": 1}
+    asked = [question["messages"][1]["content"] for question in judge.asked]
+    assert len(asked) == 2, "one pair, both orders; nobody is asked about the empty answer"
+    assert sum(f"<first>\n{GOOD}" in text for text in asked) == sum(f"<second>\n{GOOD}" in text for text in asked) == 1
+    assert all(told.transcript in text and told.query in text for text in asked)
+
+
+def test_the_judge_may_be_asked_even_where_facts_are_known(
+    audio_folder: Path, told: Record, several: None, tmp_path: Path
+) -> None:
+    with standing_in(comparing) as judge:
+        flags = ["--judge", judge.url, "--by", "judge"]
+        made, report = paired(audio_folder, [told], tmp_path / "p.jsonl", *flags)
+    assert (made[0].chosen, report["judge"], report["judged_by"]) == (GOOD, "big", {"big": 1})
+    with pytest.raises(ValueError, match="--judge URL#MODEL"):
+        paired(audio_folder, [told], tmp_path / "p.jsonl", "--by", "judge")
+
+
+def test_a_judge_that_always_prefers_the_first_makes_no_pair(
+    audio_folder: Path, told: Record, several: None, tmp_path: Path
+) -> None:
+    rows = [replace(told, id=f"bare-{i}", facts=[]) for i in range(3)]
+    with standing_in(lambda asked: '{"first": 7, "second": 1}') as judge:
+        with pytest.raises(ValueError, match=r"no pair was found: \{'flip': 3\}"):
+            paired(audio_folder, rows, tmp_path / "p.jsonl", "--judge", judge.url)
+        made, report = paired(audio_folder, [*rows, told], tmp_path / "p.jsonl", "--judge", judge.url)
+    assert [r.id for r in made] == ["clip-1"], "its facts are counted"
+    assert report["dropped"] == {"flip": 3}
+    assert report["comparisons"] == {"flip": 3}
+
+
+def test_without_facts_and_without_a_judge_nothing_is_compared(
+    audio_folder: Path, told: Record, several: None, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"\{'no facts': 1\}; where facts are not known, --judge compares"):
+        paired(audio_folder, [replace(told, facts=[])], tmp_path / "p.jsonl")
 
 
 def test_no_pair_at_all_is_an_error(audio_folder: Path, told: Record, tmp_path: Path) -> None:

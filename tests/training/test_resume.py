@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.training.tiny import noise, record
-from training import distill, dpo, loop, sft
+from training import callbacks, distill, dpo, sft
 from training.corpus.record import Record
 from training.loop import TRAINED, Loop
 
@@ -55,7 +55,7 @@ def test_it_takes_the_steps_it_would_have_taken(
 
     cut = tmp_path / "cut"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "audio_gain", killed)
+        patch.setattr(callbacks, "audio_gain", killed)
         with pytest.raises(KeyboardInterrupt):
             recipe(cut, how(gain_every=3))
     assert [folder.name for folder in cut.glob("checkpoint-*")] == ["checkpoint-2"]

@@ -4,18 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.numpy import load_file
 from torch import nn
 
 from tests.training.tiny import noise, record
-from training import loop, sft
+from training import callbacks, loop, sft
 from training.__main__ import main
+from training.callbacks import audio_gain
 from training.checkpoint import add_lora, load_adapter, open_model
 from training.corpus.record import Record
 from training.examples import AudioCollator
-from training.loop import Loop, audio_gain, by_length
+from training.loop import Loop, by_length
 from training.sft import trainer_of
 
 
@@ -128,7 +131,7 @@ def test_processes_that_make_batches_change_nothing_and_the_gain_is_measured_on_
         measured.append(records)
         return 0.0
 
-    monkeypatch.setattr(loop, "audio_gain", gain)
+    monkeypatch.setattr(callbacks, "audio_gain", gain)
     how = Loop(steps=2, batch=1, rate=1e-3, rank=4, gain_every=2, held=rows[2:])
     alone, beside = (
         load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), replace(how, workers=n))) for n in (0, 1)
@@ -144,7 +147,7 @@ def test_a_run_that_is_cut_short_leaves_what_it_had_learned(
     def cut(*_: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "audio_gain", cut)
+    monkeypatch.setattr(callbacks, "audio_gain", cut)
     with pytest.raises(KeyboardInterrupt):
         sft.train(audio_folder, rows, tmp_path, Loop(steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1))
     assert len(load_file(tmp_path / loop.ADAPTER)) == 4 + 28
@@ -162,6 +165,18 @@ def test_the_text_twin_trains_from_the_command_line(
     assert "3 records" in said
     assert said.strip().endswith("adapter.safetensors")
     assert len(load_file(tmp_path / "run" / "adapter.safetensors")) == 28
+
+
+@pytest.mark.parametrize("kind", ["hears", "reads"])
+def test_a_minimal_record_of_ones_own_trains(kind: str, audio_folder: Path, llama_folder: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "call.wav", np.stack([noise(1)] * 2, 1), 44_100)
+    fields = {"audio": "call.wav", "query": "Sum it up.", "summary": "A pump failed.", "transcript": "The pump failed."}
+    data = tmp_path / "mine.jsonl"
+    data.write_text("".join(json.dumps({"id": name} | fields) + "\n" for name in "ab"))
+    base = audio_folder if kind == "hears" else llama_folder
+    command = f"sft --base {base} --data {data} --out {tmp_path / 'run'} --steps 1 --batch 2 --rank 2"
+    assert main(command.split()) == 0
+    assert load_file(tmp_path / "run" / "adapter.safetensors")
 
 
 def test_batches_hold_records_of_like_length_and_none_is_left_out(tmp_path: Path) -> None:

@@ -2,17 +2,22 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from app.engine.scripted import ScriptedEngine
 from app.prompts import SYSTEM
 from tests.app.site import serving
 from tests.audio_files import speech_wav
 from tests.training.stand_in import StandIn, standing_in
-from tests.training.tiny import noise, record
+from tests.training.tiny import RATE, noise, record
 from training import systems
+from training.audio import read_audio
 from training.corpus.record import Record
+from training.examples import AudioCollator
 from training.systems import UnknownSystem, opened, system_of
 
 
@@ -42,9 +47,9 @@ def test_an_answer_is_cut_where_its_own_style_ends(audio_folder: Path, rows: lis
 
 
 def test_the_other_architecture_is_refused(audio_folder: Path, rows: list[Record]) -> None:
-    with pytest.raises(UnknownSystem, match="is audioflamingo3, not llama"):
-        opened(audio_folder, "llama")
-    with pytest.raises(UnknownSystem, match="is audioflamingo3, not llama"):
+    with pytest.raises(UnknownSystem, match="is audioflamingo3, which hears"):
+        opened(audio_folder, hears=False)
+    with pytest.raises(UnknownSystem, match="is audioflamingo3, which hears"):
         system_of(f"reads:{audio_folder}").answers(rows)
 
 
@@ -61,7 +66,58 @@ def test_the_reference_is_the_datas_own(rows: list[Record]) -> None:
     assert system_of("reference").answers(rows) == [row.summary for row in rows]
 
 
-@pytest.mark.parametrize("spec", ["tiny", "tiny=hears", "x=oracle:here", "x=service:"])
+@pytest.mark.parametrize("kind", ["silent", "shuffled"])
+def test_without_the_right_audio_the_answers_are_others(
+    kind: str, audio_folder: Path, rows: list[Record], hears: AudioCollator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[torch.Tensor] = []
+
+    def listening(folder: Path, architecture: str) -> Any:
+        model = opened(folder, architecture)
+        model.get_submodule("model.audio_tower").register_forward_pre_hook(
+            lambda _, given, named: reached.append(given[0] if given else named["input_features"]), with_kwargs=True
+        )
+        return model
+
+    own = system_of(f"hears:{audio_folder}", batch=1).answers(rows)
+    monkeypatch.setattr(systems, "opened", listening)
+    system = system_of(f"x={kind}:{audio_folder}", batch=1)
+    other = system.answers(rows)
+    assert (system.name, system.kind) == ("x", kind)
+    assert all(a != b for a, b in zip(own, other, strict=True)), "the audio decides what this model says"
+    if kind == "silent":
+        meant = [np.zeros(round((0.5 + 0.7 * i) * RATE), np.float32) for i in range(3)]
+    else:
+        meant = [read_audio(rows[i]) for i in (1, 2, 0)]
+    for features, samples, row in zip(reached, meant, rows, strict=True):
+        given = hears.processor(text=[hears.prompt(row)], audio=[samples])
+        torch.testing.assert_close(features, given["input_features"].to(features.dtype), rtol=0, atol=0)
+
+
+def test_a_cascade_answers_what_was_heard_and_nothing_where_nothing_was(
+    llama_folder: Path, rows: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whispers: list[Path | None] = []
+
+    async def heard(records: list[Record], whisper: Path | None) -> list[Record]:
+        whispers.append(whisper)
+        return [replace(r, transcript="" if i == 1 else f"Caller {i} wants a pump.") for i, r in enumerate(records)]
+
+    monkeypatch.setattr(systems, "heard", heard)
+    read = [
+        replace(rows[0], transcript="Caller 0 wants a pump."),
+        replace(rows[2], transcript="Caller 2 wants a pump."),
+    ]
+    first, last = system_of(f"reads:{llama_folder}").answers(read)
+    system = system_of(f"cascade:{llama_folder}")
+    assert system.answers(rows) == [first, "", last]
+    assert first
+    assert system.kind == "cascade"
+    system_of(f"cascade:some/whisper#{llama_folder}").answers(rows)
+    assert whispers == [None, Path("some/whisper")]
+
+
+@pytest.mark.parametrize("spec", ["tiny", "tiny=hears", "x=oracle:here", "x=service:", "x=cascade:"])
 def test_what_is_no_system_is_named(spec: str) -> None:
     with pytest.raises(UnknownSystem, match=spec):
         system_of(spec)

@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from tests.training.test_judge import GRADE, Client
 from tests.training.tiny import record
@@ -11,10 +10,17 @@ from training import evaluate, table
 from training.__main__ import main
 from training.facts import Fact
 from training.judge import Judge
+from training.systems import System, system_of
 
 
 def result(name: str, **figures: Any) -> dict[str, Any]:
-    known = {"recordings": 20, "core_coverage": 0.392, "core_coverage_95": [0.27, 0.5], "coverage": 0.375}
+    known = {
+        "recordings": 20,
+        "summaries": 20,
+        "core_coverage": 0.392,
+        "core_coverage_95": [0.27, 0.5],
+        "coverage": 0.375,
+    }
     known |= {"hallucinations_per_summary": 0.25, "hallucinations_per_summary_95": [0.1, 0.4], "repetition": 0.0}
     return {"system": name, "kind": "service", "figures": known | figures}
 
@@ -39,30 +45,49 @@ def test_the_judge_is_named_under_its_grades() -> None:
     assert "Judge: big-judge." in text
 
 
-def test_the_picture_has_a_bar_a_system(tmp_path: Path) -> None:
-    table.picture([result(f"system {i}", core_coverage=i / 10) for i in range(4)], tmp_path / "p" / "table.png")
-    with Image.open(tmp_path / "p" / "table.png") as picture:
-        assert picture.format == "PNG"
-        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+class Bert:
+    """An encoder that finds everything half alike, and one text too long."""
+
+    name, longest = "small, layer 2 of 2, weights abc", 9
+
+    def __init__(self, folder: Path, layer: int) -> None:
+        self.cut: set[str] = set()
+
+    def f1(self, references: list[str], summaries: list[str]) -> list[float]:
+        self.cut.add("one")
+        return [0.5] * len(references)
 
 
 def test_the_command_writes_one_table_three_ways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = [Fact("who", "Anna", core=True), Fact("when", "Friday", core=True)]
-    rows = [record(i, tmp_path, None, "Anna called.", transcript="Anna here, Friday.", facts=facts) for i in range(3)]
+    said_in = ["Anna here, Friday." + " Bye." * i for i in range(3)]  # three recordings, not one
+    rows = [record(i, tmp_path, None, "Anna called.", transcript=t, facts=facts) for i, t in enumerate(said_in)]
     data = tmp_path / "records.jsonl"
     data.write_text("".join(row.to_json() + "\n" for row in rows))
     monkeypatch.setattr(evaluate, "judge_of", lambda spec: Judge(Client(*[GRADE] * 4), "big", 1))
     out = tmp_path / "out" / "ladder.json"
+    monkeypatch.setattr(evaluate, "BertScore", Bert)
+    monkeypatch.setattr(
+        evaluate, "system_of", lambda spec, batch: other_system if spec == "said=reads:x" else system_of(spec, batch)
+    )
+    other_system = System("said", "reads", lambda records: ["Anna called on Friday." for _ in records])
     command = ["evaluate", "--records", str(data), "--out", str(out), "--limit", "2", "--judge", "http://x#big"]
-    assert main([*command, "--system", "own=reference", "--system", "again=reference"]) == 0
+    assert main([*command, "--system", "own=reference", "--system", "said=reads:x", "--bert-model", str(tmp_path)]) == 0
     found = json.loads(out.read_text())
-    assert [s["system"] for s in found["systems"]] == ["own", "again"]
+    assert [s["system"] for s in found["systems"]] == ["own", "said"]
     assert found["judge"] == "big"
     figures = found["systems"][0]["figures"]
     assert (figures["recordings"], figures["core_coverage"], figures["overall"], figures["words"]) == (2, 0.5, 5, 2)
     assert found["systems"][0]["rows"][0]["summary"] == "Anna called."
+    assert not figures.keys() & {"rouge1", "bertscore"}, "it is what the others are compared with"
+    other = found["systems"][1]["figures"]
+    assert (other["rouge1"], other["bertscore"], other["core_coverage"]) == (0.6667, 0.5, 1)
+    assert other["bertscore_95"] == [0.5, 0.5]
+    assert found["bertscore"] == "small, layer 2 of 2, weights abc; 1 texts of more than 9 tokens cut there"
+    assert "small, layer 2 of 2" in out.with_suffix(".md").read_text()
+    assert "ROUGE" in out.with_suffix(".md").read_text()
     assert out.with_suffix(".md").read_text().splitlines()[0] in capsys.readouterr().out
     assert out.with_suffix(".png").stat().st_size > 1000
 

@@ -32,11 +32,11 @@ TEXT = {
 AUDIO = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
-def write_audio(folder: Path) -> Path:
-    """An `audioflamingo3` checkpoint."""
+def write_audio(folder: Path, **changed: int) -> Path:
+    """An `audioflamingo3` checkpoint; changed: sizes of its language model."""
     files = audioflamingo3_files(smollm())
     config = json.loads(files["config.json"])
-    config["text_config"] |= TEXT
+    config["text_config"] |= TEXT | changed
     config["audio_config"] |= AUDIO
     model_config = AudioFlamingo3Config.from_dict(config)
     return _write("audioflamingo3", AudioFlamingo3ForConditionalGeneration, model_config, config, files, folder)

@@ -16,12 +16,14 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
+from training import runs
 from training.align.characters import CharacterHead, train_head
 from training.align.encoder import Clip, SplitEncoder, encode, padded
 from training.align.tokens import Aligner, Spikes, collapsed, edit_distance, spikes, vocabulary, words_said
 from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
-from training.examples import read_records
+from training.precision import add_argument, autocast
+from training.records import read_records
 
 WINDOW_SECONDS = 30
 
@@ -128,7 +130,8 @@ def train_tokens(
             for setting in optimizer.param_groups:
                 setting["lr"] = rate
             hidden, lengths = padded([a.clip.lower() for a in group], device)
-            loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks, options.pull)
+            with autocast(options.precision, device):
+                loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks, options.pull)
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
@@ -159,6 +162,7 @@ def run(options: argparse.Namespace) -> int:
     held = in_window(read_records(*options.held)) if options.held else []
     if not records:
         raise ValueError("no clip is left to align")
+    runs.begin(options)
     texts = words_said([r.transcript for r in [*records, *held]])
     classes = vocabulary(tokenizer, texts[: len(records)], options.classes)
     model = open_model(options.base).to(device)
@@ -219,4 +223,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pull", type=float, default=0.5, help="weight of the squared distance to the right embedding")
     parser.add_argument("--start", type=Path, help="an earlier run's adapter to go on from")
     parser.add_argument("--log-every", type=int, default=100, help="steps between two log lines")
+    add_argument(parser)
     parser.add_argument("--seed", type=int, default=0)

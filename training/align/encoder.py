@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
+from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
-from training.examples import SAMPLING_RATE, read_audio
 
 
 class SplitEncoder(nn.Module):
@@ -138,5 +138,7 @@ def padded(rows: Sequence[NDArray[np.float16]], device: torch.device | str = "cp
 
 
 def _name(record: Record, encoder: str) -> str:
-    path = Path(record.audio or "").resolve()
+    path = str(Path(record.audio or "").resolve())
+    if record.start is not None or record.end is not None:
+        path += f" {record.start} {record.end}"  # parts of one file are clips of their own
     return hashlib.sha256(f"{path} {encoder}".encode()).hexdigest()[:20]

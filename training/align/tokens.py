@@ -113,10 +113,11 @@ class Aligner(nn.Module):
             others = others[torch.randperm(len(others))[: round(blanks * len(said))]]
             rows.append(frames[row, torch.cat([at, others]).to(frames.device)])
             classes += [token for _, token in said] + [0] * len(others)
-        chosen = torch.cat(rows)
+        chosen = torch.cat(rows).float()
         truth = torch.tensor(classes, device=chosen.device)
-        scores = self.log_probabilities(chosen).float()
-        away = (chosen.float() - self.embeddings[truth]).square().sum(-1).mean()
+        with torch.autocast(chosen.device.type, enabled=False):  # differences of large numbers: not in bfloat16
+            scores = self.log_probabilities(chosen)
+        away = (chosen - self.embeddings[truth]).square().sum(-1).mean()
         return nn.functional.nll_loss(scores, truth) + pull * away
 
     @torch.no_grad()

@@ -45,6 +45,8 @@ def make(
             turns=script.turns,
             words=words,
             names=script.names,
+            source="speechsum generator",
+            license="CC0-1.0",
         )
     raise ValueError(f"no record between {min_words} and {max_words} words came out in 50 attempts")
 

@@ -128,7 +128,7 @@ def noisy(record: Record, rng: Random, rate: float) -> Record:
     ]
     turns = [(speaker, asr_noise(_spelled(text, names), rng, rate)) for speaker, text in record.turns]
     transcript = " ".join(text for _, text in turns)
-    style = {k: _spelled(v, names) if k == "focus" else v for k, v in record.style.items()}
+    style = {k: _spelled(v, names) if k == "focus" else v for k, v in (record.style or {}).items()}
     return replace(
         record,
         transcript=transcript,

@@ -1,17 +1,17 @@
-"""Data for the recipes: `speechsum-train data generate | synthesize | prepare`.
+"""Data for the recipes: `speechsum-train data generate | synthesize | prepare | check`.
 
 generate.py     spoken material whose facts are known by construction, and its speech
 synthesize.py   from transcripts: a text model asks for summaries, writes them, and checks them
 prepare.py      records out of what people have: folders, datasets
+check.py        fields, ids, splits and audio of files of records
 llm.py          a text model behind an endpoint: concurrent, at a rate, every answer kept
 """
 
 import argparse
-from pathlib import Path
 
-from training.data import generate, prepare, synthesize
+from training.data import check, generate, prepare, synthesize
 
-COMMANDS = {"generate": generate, "synthesize": synthesize, "prepare": prepare}
+COMMANDS = {"generate": generate, "synthesize": synthesize, "prepare": prepare, "check": check}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `data` command."""
-    out: Path = options.out
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out := getattr(options, "out", None):
+        out.parent.mkdir(parents=True, exist_ok=True)
     return COMMANDS[options.what].run(options)

@@ -1,7 +1,8 @@
 """A text model behind an OpenAI-compatible endpoint: many questions at once, at a rate, every answer kept.
 
 An answer is stored under the SHA-256 of model and question the moment it comes, so that a run that is ended goes on
-without asking twice. Knows nothing about what is asked.
+without asking twice. What fails for a while (429, 5xx, no connection) the client asks again, waiting longer each time;
+what the endpoint will not answer is `Refused`. Knows nothing about what is asked.
 """
 
 import asyncio
@@ -17,6 +18,18 @@ from pydantic import BaseModel
 from training.endpoint import held_to
 
 TEMPERATURE = 0.7
+
+
+class Refused(ValueError):
+    """The endpoint will not answer this question (longer than its context, a shape it cannot hold answers to, …)."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer. ended: False if it met its limit of tokens."""
+
+    text: str
+    ended: bool = True
 
 
 @dataclass
@@ -49,19 +62,25 @@ class Llm:
     def __post_init__(self) -> None:
         self._gate = asyncio.Semaphore(self.at_once)
         self._next = 0.0
-        self._answers: dict[str, str] = {}
+        self._answers: dict[str, Said] = {}
         if self.kept.exists():
-            for line in self.kept.read_text().splitlines():
+            text = self.kept.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):  # what comes next begins a line of its own
+                with self.kept.open("a") as file:
+                    file.write("\n")
+            for line in text.split("\n"):
                 try:
                     row = json.loads(line)
                 except ValueError:
                     continue  # the last line of a run that was ended while it wrote
-                self._answers[row["key"]] = row["answer"]
+                self._answers[row["key"]] = Said(row["answer"], row.get("ended", True))
 
     async def ask(
         self, messages: list[dict[str, str]], max_tokens: int, shape: type[BaseModel] | None = None, seed: int = 0
-    ) -> str:
-        """The answer's text. shape: the JSON schema that the endpoint holds the answer to."""
+    ) -> Said:
+        """The answer. shape: the JSON schema that the endpoint holds it to. Raises `Refused`."""
+        from openai import BadRequestError, UnprocessableEntityError
+
         question: dict[str, Any] = {
             "model": self.model,
             "messages": messages,
@@ -77,16 +96,20 @@ class Llm:
             return self._answers[key]
         async with self._gate:
             await self._turn()
-            answer = await self.client.chat.completions.create(**question)
+            try:
+                answer = await self.client.chat.completions.create(**question)
+            except (BadRequestError, UnprocessableEntityError) as error:
+                raise Refused(str(error)) from error
         self.used.asked += 1
         if answer.usage:
             self.used.prompt_tokens += answer.usage.prompt_tokens
             self.used.completion_tokens += answer.usage.completion_tokens
-        text = str(answer.choices[0].message.content or "")
-        self._answers[key] = text
-        with self.kept.open("a") as file:
-            file.write(json.dumps({"key": key, "answer": text}, ensure_ascii=False) + "\n")
-        return text
+        said = Said(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
+        self._answers[key] = said
+        with self.kept.open("a", encoding="utf-8") as file:
+            row = {"key": key, "answer": said.text, "ended": said.ended}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return said
 
     async def _turn(self) -> None:
         """Wait until the rate allows one more."""

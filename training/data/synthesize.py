@@ -4,8 +4,9 @@
 
 The synthetic data of arXiv 2509.19631, in four questions a recording, each to the same endpoint: which summaries would
 people want of this (as the service's own style fields, so that what is trained can be asked for); how important is each
-wish; the summary itself; and does it keep to transcript and wish. What is unimportant, malformed, unfaithful or beside
-the wish is dropped, and how much of each is printed and kept beside the data. Started again, it asks nothing twice.
+wish; the summary itself; and does it keep to transcript and wish. What is unimportant, malformed, cut short,
+unfaithful or beside the wish is dropped, as is what the endpoint refuses; how much of each is printed and kept beside
+the data. Started again, it asks nothing twice.
 """
 
 import argparse
@@ -21,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.prompts import Style, SummaryStyle, instruction, transcript_messages
 from training.corpus.record import Record
-from training.data.llm import Llm
-from training.endpoint import TIMEOUT_S, key
-from training.examples import read_records, write_records
+from training.data.llm import Llm, Refused
+from training.endpoint import RETRIES, TIMEOUT_S, key
 from training.judge import Verdict, grading
+from training.records import read_records, write_records
 
 WISHES = """You are given the transcript of a recording. Think of {n} different people who need a summary of it, and say
 what each would ask for. Vary what they focus on, how long it should be, its form and who it is for. Use only these
@@ -79,7 +80,14 @@ class Synthesizer:
 
     async def one(self, record: Record) -> list[Record]:
         """One recording's."""
-        styles = await self.styles(record)
+        if not record.transcript.strip():
+            self.dropped["no transcript"] += 1
+            return []
+        try:
+            styles = await self.styles(record)
+        except Refused as error:
+            self.refuse(record, error)
+            return []
         found = await asyncio.gather(*(self.summarized(record, style, i) for i, style in enumerate(styles)))
         return [one for one in found if one]
 
@@ -88,7 +96,7 @@ class Synthesizer:
         ask = WISHES.format(n=self.wishes, styles=", ".join(SummaryStyle))
         said = await self.llm.ask(_about(ask, record), 150 * self.wishes, Wishes)
         try:
-            wishes = Wishes.model_validate_json(said).wishes
+            wishes = Wishes.model_validate_json(said.text).wishes
         except ValidationError:
             self.dropped["no wishes"] += 1
             return []
@@ -105,18 +113,35 @@ class Synthesizer:
                 out[asked] = style
         return list(out.values())
 
+    def refuse(self, record: Record, error: Refused) -> None:
+        """Count a question that the endpoint would not answer; the first time, say what it said."""
+        if not self.dropped["refused"]:
+            print(f"{record.id}: the endpoint refuses: {error}", flush=True)
+        self.dropped["refused"] += 1
+
     async def summarized(self, record: Record, style: Style, number: int) -> Record | None:
         """The record with this wish and its summary, or None if one of the checks dropped it."""
+        try:
+            return await self._summarized(record, style, number)
+        except Refused as error:
+            self.refuse(record, error)
+            return None
+
+    async def _summarized(self, record: Record, style: Style, number: int) -> Record | None:
         query = instruction(style)
         said = await self.llm.ask(_about(IMPORTANCE, record, query), 60, Importance)
         try:
-            if Importance.model_validate_json(said).importance < self.importance:
+            if Importance.model_validate_json(said.text).importance < self.importance:
                 self.dropped["unimportant"] += 1
                 return None
         except ValidationError:
             self.dropped["not rated"] += 1
             return None
-        summary = (await self.llm.ask(transcript_messages(query, record.transcript), style.max_tokens)).strip()
+        written = await self.llm.ask(transcript_messages(query, record.transcript), style.max_tokens)
+        summary = written.text.strip()
+        if not written.ended:
+            self.dropped["cut short"] += 1
+            return None
         if not summary:
             self.dropped["empty"] += 1
             return None
@@ -128,7 +153,8 @@ class Synthesizer:
             summary=summary,
         )
         try:
-            verdict = Verdict.model_validate_json(await self.llm.ask(grading(made, summary), 200, Verdict))
+            said = await self.llm.ask(grading(made, summary), 200, Verdict)
+            verdict = Verdict.model_validate_json(said.text)
         except ValidationError:
             self.dropped["not checked"] += 1
             return None
@@ -152,23 +178,31 @@ async def synthesized(options: argparse.Namespace, records: list[Record]) -> tup
     """The new records, and the report."""
     from openai import AsyncOpenAI
 
-    async with AsyncOpenAI(base_url=options.url, api_key=key(), timeout=TIMEOUT_S, max_retries=5) as client:
+    async with AsyncOpenAI(base_url=options.url, api_key=key(), timeout=TIMEOUT_S, max_retries=RETRIES) as client:
         model = options.model or (await client.models.list()).data[0].id
         kept = options.out.with_suffix(".answers.jsonl")
         llm = Llm(client, model, kept, options.at_once, options.per_minute)
         synthesizer = Synthesizer(llm, options.wishes, options.importance, options.adherence)
         made = await synthesizer.all(records)
     dropped = dict(synthesizer.dropped)
-    shares = {"recordings": len(records), "made": len(made), "dropped": dropped}
-    return made, {"model": model} | shares | llm.report(options.prompt_price, options.completion_price)
+    whole = len(made) + sum(dropped.values())
+    counts = {
+        "recordings": len(records),
+        "made": len(made),
+        "dropped": dropped,
+        "drop_rate": {reason: round(n / whole, 4) for reason, n in dropped.items()},
+    }
+    return made, {"model": model} | counts | llm.report(options.prompt_price, options.completion_price)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.add_argument(
-        "--records", type=Path, nargs="+", required=True, help="JSONL files of records with transcripts"
+        "--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records with transcripts"
     )
-    parser.add_argument("--out", type=Path, required=True, help="JSONL file to write; answers and report go beside it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSONL or Parquet file to write; answers and report go beside it"
+    )
     parser.add_argument("--url", required=True, help="OpenAI-compatible endpoint (its key: OPENAI_API_KEY)")
     parser.add_argument("--model", help="its name there [the first that the endpoint lists]")
     parser.add_argument("--wishes", type=int, default=5, help="summaries to ask for a recording")

@@ -19,7 +19,7 @@ from training.align.command import in_window
 from training.align.encoder import SplitEncoder, encode
 from training.checkpoint import open_model
 from training.corpus.record import Record
-from training.examples import read_records
+from training.records import read_records
 
 
 def encode_all(base: Path, records: list[Record], features: Path, layers: int, threads: int) -> int:

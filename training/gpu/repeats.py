@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.corpus.record import Record
-from training.examples import read_records, write_records
+from training.records import read_records, write_records
 
 QUERY = "Repeat what is said in the recording, word for word."
 

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.callbacks import audio_gain
 from training.corpus.record import Record
-from training.examples import AudioCollator, Collator, read_records, with_other_audio
-from training.loop import audio_gain, collator_of
+from training.examples import AudioCollator, Collator, with_other_audio
+from training.loop import collator_of
+from training.records import read_records
 from training.scores import aggregate, scored
 from training.systems import opened, written
 
@@ -50,10 +52,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=32, help="recordings generated for at once")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the raw result")
     options = parser.parse_args(argv)
-    model = opened(options.model, "audioflamingo3")
+    model = opened(options.model, hears=True)
     collator = collator_of(options.model, model)
     assert isinstance(collator, AudioCollator)
-    twin = opened(options.twin, "llama") if options.twin else None
+    twin = opened(options.twin, hears=False) if options.twin else None
     reads = collator_of(options.twin, twin) if twin else None
     result: dict[str, Any] = {}
     for file in options.records:

@@ -1,9 +1,11 @@
 """Parts of on-policy distillation, put together by `training.distill`.
 
-    rollout.py      the student writes: Transformers' generate
-    teacher.py      the teacher reads, here or behind a vLLM server, and gives its distribution at the student's tokens
-    divergence.py   how far the one lies from the other
-    tokens.py       do the two mean the same by their token ids?
+    rollout.py          the student writes: Transformers' generate
+    served_rollout.py   or a vLLM server, which gets the student's weights between steps
+    weights.py          those weights as an engine loads them
+    teacher.py          the teacher reads, here or behind a vLLM server: its distribution at the student's tokens
+    divergence.py       how far the one lies from the other
+    tokens.py           do the two mean the same by their token ids?
 
 None of them knows how the student is trained.
 """

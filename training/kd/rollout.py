@@ -1,6 +1,7 @@
 """The student writes: one sampled answer a record, as token ids, no gradient.
 
-`Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling. Knows nothing about teachers.
+`Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling, `training.kd.served_rollout` has the
+other. Knows nothing about teachers.
 """
 
 from collections.abc import Sequence
@@ -10,45 +11,60 @@ from typing import Any, Protocol
 import torch
 
 from app.prompts import Style
+from training import processes
 from training.corpus.record import Record
 from training.examples import Collator
+from training.precision import placed
+
+Questions = dict[str, torch.Tensor]  # of `Collator.questions`
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Sampled ids, up to and with the end of the turn; `ended` is False if the answer met its limit before that."""
+    """Sampled ids, up to and with the end of the turn; `ended` is False if the answer met its limit before that.
+
+    likely: log-probabilities that the ids had when they were sampled, where that is known.
+    """
 
     ids: list[int]
     ended: bool
+    likely: list[float] | None = None
 
 
 class Rollout(Protocol):
-    """Answers of the student as it now is."""
+    """Answers of the student as it now is. questions: of `questions_of`, where they have been made already."""
 
-    def sample(self, model: Any, records: Sequence[Record]) -> list[Answer]: ...
+    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]: ...
 
 
 def answer_limit(record: Record) -> int:
-    """Tokens the record's style allows: the service's own limit."""
-    return Style(**record.style).max_tokens
+    """Tokens the record's style allows: the service's own limit, and its default where a query is all there is."""
+    return Style(**(record.style or {})).max_tokens
+
+
+def questions_of(collator: Collator, records: Sequence[Record]) -> Questions:
+    """The collator's questions, with room for the longest answer that the records' styles allow."""
+    return collator.questions(records, max(map(answer_limit, records)))
 
 
 @dataclass
 class Generated:
     """Transformers' generate, in the process that trains.
 
-    forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy.
+    forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy. together: the
+    model is the one that all processes train, and all of them sample at the same time.
     """
 
     collator: Collator
     temperature: float = 1.0
     forbidden: list[int] = field(default_factory=list)
+    together: bool = False
 
     @torch.no_grad()
-    def sample(self, model: Any, records: Sequence[Record]) -> list[Answer]:
+    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
         limits = [answer_limit(record) for record in records]
         tokenizer = self.collator.tokenizer
-        given = {k: v.to(model.device) for k, v in self.collator.questions(records, max(limits)).items()}
+        given = placed(questions or questions_of(self.collator, records), model)
         how: dict[str, Any] = {"do_sample": False}
         if self.temperature:
             # The whole distribution: a cut one would be another policy than the one that is trained.
@@ -62,6 +78,8 @@ class Generated:
             suppress_tokens=self.forbidden or None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
+            # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
+            synced_gpus=self.together and processes.shared_parameters(),
         )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
         pairs = zip(made.tolist(), limits, strict=True)
@@ -73,7 +91,7 @@ def until_end(ids: list[int], end: int) -> Answer:
     return Answer(ids[: ids.index(end) + 1], True) if end in ids else Answer(ids, False)
 
 
-def followed_by(questions: dict[str, torch.Tensor], answers: Sequence[Answer], pad_id: int) -> dict[str, torch.Tensor]:
+def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) -> Questions:
     """Questions (padded left) and the answers after them (padded right): in every row the last K columns are the
     answer's, K the longest answer's tokens.
     """
@@ -90,9 +108,8 @@ def followed_by(questions: dict[str, torch.Tensor], answers: Sequence[Answer], p
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:
     """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
 
-    given: of `followed_by`. Only the last K + 1 positions' logits are worked out.
+    given: of `followed_by`. Only the last K + 1 positions' logits are worked out, where the model knows how.
     """
     longest = max(len(answer.ids) for answer in answers)
-    inputs = {name: value.to(model.device) for name, value in given.items()}
-    logits = model(**inputs, logits_to_keep=longest + 1).logits[:, :-1]
+    logits = model(**placed(given, model), logits_to_keep=longest + 1).logits[:, -longest - 1 : -1]
     return torch.cat([logits[row, : len(answer.ids)] for row, answer in enumerate(answers)])

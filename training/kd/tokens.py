@@ -12,7 +12,7 @@ def same_tokens(student: Any, teacher: Any) -> str | None:
 
     Ids that only one of them has (a placeholder for audio, padding up to a round size) are no difference.
     """
-    ours, theirs = ({index: token for token, index in t.get_vocab().items()} for t in (student, teacher))
+    ours, theirs = _tokens(student), _tokens(teacher)
     for index in sorted(ours.keys() & theirs.keys()):
         if ours[index] != theirs[index]:
             return f"id {index} is {ours[index]!r} to the student and {theirs[index]!r} to the teacher"
@@ -23,6 +23,16 @@ def same_tokens(student: Any, teacher: Any) -> str | None:
 
 def shared_range(student: Any, teacher: Any) -> int:
     """Number of ids, counted from 0, that both have: what is beyond is sliced off before they are compared."""
-    ours, theirs = (set(t.get_vocab().values()) for t in (student, teacher))
-    both = ours & theirs
+    both = _tokens(student).keys() & _tokens(teacher).keys()
     return next(i for i in range(len(both) + 1) if i not in both)
+
+
+def _tokens(tokenizer: Any) -> dict[int, str]:
+    """Every id's token. Mistral's vocabulary names all lone bytes alike and so lists one of them: the rest is asked for
+    one by one.
+    """
+    found = {index: token for token, index in tokenizer.get_vocab().items()}
+    for index in range(len(tokenizer)):
+        if index not in found and (token := tokenizer.convert_ids_to_tokens(index)) is not None:
+            found[index] = token
+    return found

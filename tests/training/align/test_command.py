@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 from model_repo.architectures import Base
 from model_repo.assemble import WEIGHTS, merged, write
+from model_repo.cache import sha256
 from tests.training.align.conftest import TEXTS
 from tests.training.tiny import noise, record
 from training.__main__ import main
@@ -25,6 +26,7 @@ from training.align.encoder import Clip, SplitEncoder, encode, padded
 from training.align.tokens import Aligner, vocabulary, words_said
 from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
 from training.corpus.record import Record
+from training.runs import collected
 
 
 def options(**changed: Any) -> argparse.Namespace:
@@ -188,6 +190,9 @@ def test_the_command_writes_an_adapter_that_changes_the_last_layers_only(
     printed = capsys.readouterr().out
     assert "2 clips, 1 longer than a window or of unknown length left out" in printed
     assert printed.splitlines()[-1] == str(out / "adapter.safetensors")
+    left = collected(out)
+    assert (left["stage"], left["config"]["layers"]) == ("align", 1)
+    assert left["data"] == {"data/records.jsonl": sha256(data)}
 
     base = load_file(audio_folder / WEIGHTS)
     after = load_file(on_base(audio_folder, out / "adapter.safetensors", tmp_path / "merged") / WEIGHTS)

@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
 from training.align.encoder import SplitEncoder, encode, mel_of, padded
+from training.audio import read_audio
 from training.checkpoint import open_model
 from training.corpus.record import Record
-from training.examples import read_audio
 
 
 @pytest.fixture(scope="module")

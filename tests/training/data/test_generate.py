@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from training.__main__ import main
-from training.examples import read_audio, read_records
+from training.audio import read_audio
+from training.records import read_records
 
 
 def test_texts_and_their_speech(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
+import argparse
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ from app.prompts import Style, instruction
 from tests.audio_files import speech_wav
 from tests.training.tiny import noise
 from training.__main__ import main
-from training.data.prepare import split_of
-from training.examples import read_audio, read_records
+from training.audio import read_audio
+from training.data.prepare import KNOWN, add_arguments, layout_of, split_of
+from training.records import read_records
 
 
 def rows_of(out: Path) -> list[Any]:
@@ -36,6 +40,7 @@ def test_a_folder_of_recordings_beside_transcripts(tmp_path: Path, capsys: pytes
     assert one.transcript == "Anna here. Call me back."
     assert one.query == instruction(Style())
     assert (one.words, one.license, one.facts) == (5, "CC-BY-4.0", [])
+    assert (one.source, one.recording) == (str(folder), "monday/one.wav")
     assert len(read_audio(one)) == pytest.approx(16_000 * (one.duration_s or 0), abs=20)
     assert len(read_audio(rows["two.flac"])) == pytest.approx(8000 * 16_000 / 44_100, abs=50)
     report = json.loads((out / "report.json").read_text())
@@ -80,6 +85,112 @@ def test_rows_of_one_meeting_are_joined_in_order(dataset: Path, tmp_path: Path) 
     assert {name: row.transcript for name, row in rows.items()} == {"a": "One, and three", "b": "Then two."}
     assert rows["a"].duration_s == pytest.approx(0.2 + 0.4 + 0.6)
     assert read_audio(rows["a"])[:3200].tolist() == pytest.approx(noise(0.2, 1).tolist(), abs=1e-4)
+
+
+def sound(seconds: float, seed: int) -> dict[str, Any]:
+    """A cell of an audio column."""
+    with io.BytesIO() as out:
+        soundfile.write(out, noise(seconds, seed), 16_000, format="FLAC")
+        return {"bytes": out.getvalue(), "path": f"{seed}.flac"}
+
+
+def hub_copy(place: Path, config: str, rows: dict[str, list[dict[str, Any]]]) -> Path:
+    """A dataset's repository as it lies on the hub: a card with configurations, Parquet files by split."""
+    (place / config).mkdir(parents=True)
+    card = ["configs:", f"- config_name: {config}", "  data_files:"]
+    for split, of in rows.items():
+        card += [f"  - split: {split}", f"    path: {config}/{split}-*"]
+        found = Dataset.from_list(of).cast_column("audio", Audio(sampling_rate=16_000))
+        found.to_parquet(place / config / f"{split}-00000-of-00001.parquet")
+    (place / "README.md").write_text("\n".join(["---", *card, "---", ""]))
+    return place
+
+
+def test_ami_as_it_lies_on_the_hub(tmp_path: Path) -> None:
+    """A row an utterance, not in order, of four microphones."""
+    said = [("ES2004b", 4.5, "SO"), ("ES2004a", 77.4, "OKAY GREAT"), ("ES2004a", 12.0, "HELLO EVERYONE")]
+    rows = [
+        {
+            "meeting_id": meeting,
+            "audio_id": f"AMI_{meeting}_H0{i}_FEE013_{begin:.0f}",
+            "text": text,
+            "audio": sound(0.3 + 0.1 * i, i),
+            "begin_time": begin,
+            "end_time": begin + 1,
+            "microphone_id": f"H0{i}",
+            "speaker_id": "FEE013",
+        }
+        for i, (meeting, begin, text) in enumerate(said)
+    ]
+    copy = hub_copy(tmp_path / "ami", "ihm", {"test": rows, "validation": rows[:1]})
+    found = prepare(copy, tmp_path / "out", "--like", "edinburghcstr/ami", "--split", "test")
+    assert {name: row.transcript for name, row in found.items()} == {
+        "ES2004b": "SO",
+        "ES2004a": "HELLO EVERYONE OKAY GREAT",
+    }
+    row = found["ES2004a"]
+    assert (row.split, row.license, row.recording, row.source) == ("test", "CC-BY-4.0", "ES2004a", str(copy))
+    assert row.duration_s == pytest.approx(0.5 + 0.4)
+    assert read_audio(row)[:8000].tolist() == pytest.approx(noise(0.5, 2).tolist(), abs=1e-3)
+    held = prepare(copy, tmp_path / "held", "--like", "edinburghcstr/ami", "--split", "validation")
+    assert held["ES2004b"].split == "dev"
+
+
+def test_floras_as_it_lies_on_the_hub(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": f"yt_{i}",
+            "language": "es",
+            "score": "-0.31",
+            "audio": sound(0.5, i),
+            "text": f"Hola {i}.",
+            "summary": summary,
+            "translation": None,
+        }
+        for i, summary in enumerate(("Un saludo.", None))
+    ]
+    copy = hub_copy(tmp_path / "floras", "monolingual", {"train": rows[:1], "dev": rows, "test": rows[:1]})
+    found = prepare(copy, tmp_path / "out", "--like", "espnet/floras", "--split", "dev")
+    assert {name: (row.transcript, row.summary, row.language, row.split) for name, row in found.items()} == {
+        "yt_0": ("Hola 0.", "Un saludo.", "es", "dev"),
+        "yt_1": ("Hola 1.", "", "es", "dev"),
+    }
+    assert {row.license for row in found.values()} == {"CC-BY-3.0"}
+    drawn = prepare(copy, tmp_path / "drawn", "--like", "espnet/floras", "--split", "dev", "--no-keep-split")
+    assert {name: row.split for name, row in drawn.items()} == {name: split_of(name, 0.05) for name in drawn}
+
+
+@pytest.mark.parametrize("dataset", KNOWN)
+def test_a_known_dataset_is_known_by_its_name(dataset: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = parser.parse_args(["--dataset", dataset, "--out", "x", "--license", "mine"])
+    assert layout_of(given) == replace(KNOWN[dataset], license="mine")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_folder_of_audio_with_a_table_of_what_is_said(kind: str, tmp_path: Path) -> None:
+    """What `datasets` calls an audio folder."""
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    (folder / "train").mkdir(parents=True)
+    for i in range(2):
+        soundfile.write(folder / "train" / f"{i}.wav", noise(0.4, i), 22_050)
+    lines = ["file_name,sentence,talk", "0.wav,Hello.,a", "1.wav,Goodbye.,b"]
+    if kind == "jsonl":
+        lines = [json.dumps(dict(zip(lines[0].split(","), line.split(","), strict=True))) for line in lines[1:]]
+    (folder / "train" / f"metadata.{kind}").write_text("\n".join(lines))
+    command = ["data", "prepare", "--folder", str(folder), "--out", str(out)]
+    assert main([*command, "--text", "sentence", "--name", "talk"]) == 0
+    found = {row.id: row for row in rows_of(out)}
+    assert {name: row.transcript for name, row in found.items()} == {"a": "Hello.", "b": "Goodbye."}
+    assert len(read_audio(found["a"])) == pytest.approx(0.4 * 16_000 * 16_000 / 22_050, abs=30)
+    with pytest.raises(ValueError, match=r"row 1 has no 'text' \(--text is text\); it has file_name, sentence, talk"):
+        main(command)
+
+
+def test_a_column_that_is_not_there_is_named(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no column 'words' \(--text\); it has audio, text, meeting, begin, about"):
+        prepare(dataset, tmp_path / "out", "--text", "words")
 
 
 def test_what_is_too_long_is_left_out_and_a_few_can_be_asked_for(dataset: Path, tmp_path: Path) -> None:

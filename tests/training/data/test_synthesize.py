@@ -10,7 +10,7 @@ from tests.training.stand_in import StandIn, standing_in
 from tests.training.tiny import record
 from training.__main__ import main
 from training.data.llm import Llm, Used
-from training.examples import read_records
+from training.records import read_records
 
 
 def wish(**fields: Any) -> dict[str, Any]:
@@ -78,6 +78,7 @@ def test_wishes_become_records_and_what_is_dropped_is_counted(big: StandIn, tmp_
         "unfaithful": 2,
         "beside the wish": 2,
     }
+    assert report["drop_rate"] == dict.fromkeys(report["dropped"], 0.125)
     assert report["asked"] == len(big.asked) == 2 * (1 + 6 + 5 + 4)
     assert report["cost"] == pytest.approx(report["asked"] * (100 * 2 + 10 * 10) / 1e6, abs=1e-4)
 
@@ -106,6 +107,44 @@ def test_answers_that_cannot_be_read_are_dropped(big: StandIn, tmp_path: Path) -
     assert report["dropped"] == {"asked for twice": 2, "malformed": 2, "not rated": 12}
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_fails_for_a_while_is_asked_again(status: int, big: StandIn, tmp_path: Path) -> None:
+    big.failures = [status] * 3
+    assert main(command(big.url, tmp_path)) == 0
+    report = json.loads((tmp_path / "out" / "train.report.json").read_text())
+    assert (report["made"], report["asked"], len(big.asked)) == (4, 32, 32 + 3)
+
+
+def test_what_the_endpoint_refuses_is_dropped_and_said(
+    big: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    big.failures = [400]
+    assert main(command(big.url, tmp_path, "--at-once", "1")) == 0
+    report = json.loads((tmp_path / "out" / "train.report.json").read_text())
+    assert report["dropped"]["refused"] == 1, "all of the first recording's"
+    assert report["made"] == 2
+    assert "the endpoint refuses: " in capsys.readouterr().out
+    assert main(command(big.url, tmp_path)) == 0, "a refusal is not kept: it is asked again"
+    assert json.loads((tmp_path / "out" / "train.report.json").read_text())["made"] == 4
+
+
+def test_a_summary_that_was_cut_short_is_not_learned_from(big: StandIn, tmp_path: Path) -> None:
+    big.cut = True
+    for _ in range(2):  # asked, and then kept
+        assert main(command(big.url, tmp_path)) == 1
+        report = json.loads((tmp_path / "out" / "train.report.json").read_text())
+        assert report["dropped"] == {"asked for twice": 2, "malformed": 2, "unimportant": 2, "cut short": 10}
+
+
+def test_a_record_without_a_transcript_is_not_asked_about(big: StandIn, tmp_path: Path) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"id": "a", "audio": "a.wav"}\n{"id": "b", "transcript": "Caller 1 wants pumps."}\n')
+    out = tmp_path / "train.parquet"
+    assert main(["data", "synthesize", "--records", str(data), "--out", str(out), "--url", big.url]) == 0
+    assert {r.id[0] for r in read_records(out)} == {"b"}
+    assert json.loads((tmp_path / "train.report.json").read_text())["dropped"]["no transcript"] == 1
+
+
 class Slow:
     """A client that notes how many questions are open, and when they came."""
 
@@ -120,8 +159,8 @@ class Slow:
         self.times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.02)
         self.open -= 1
-        message = type("Message", (), {"content": "x"})
-        return type("Answer", (), {"choices": [type("Choice", (), {"message": message})], "usage": None})
+        choice = {"message": type("Message", (), {"content": "x"}), "finish_reason": "stop"}
+        return type("Answer", (), {"choices": [type("Choice", (), choice)], "usage": None})
 
 
 async def test_no_more_are_open_and_no_more_a_minute_than_allowed(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 from tests.training.tiny import noise, record
-from training.examples import read_audio, read_records
+from training.audio import read_audio
 from training.gpu.repeats import QUERY, main
+from training.records import read_records
 
 
 def test_what_is_said_becomes_the_answer_and_the_audio_is_still_found(tmp_path: Path) -> None:

@@ -1,18 +1,13 @@
 """The teacher behind a real vLLM server gives what the same checkpoint gives here."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import torch
 from transformers import AutoTokenizer
 
+from tests.training.kd.servers import vllm_server
 from tests.training.tiny import record, write_llama
 from training.checkpoint import open_model
 from training.distill import served
@@ -32,52 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    how = [
-        "--dtype",
-        "float32",
-        "--enforce-eager",
-        "--max-model-len",
-        "2048",
-        "--max-num-seqs",
-        "4",
-        "--host",
-        "127.0.0.1",
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        folder,
-        "--port",
-        port,
-        *how,
-    ]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen([str(c) for c in command], env=environment, stdout=out, stderr=out)
-    try:
-        until = time.monotonic() + 300
-        while time.monotonic() < until:
-            assert process.poll() is None, log.read_text()[-3000:]
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
+    with vllm_server(folder, tmp_path_factory.mktemp("vllm") / "log") as url:
+        yield url
 
 
 def test_it_reads_as_the_same_model_reads_here(server: str, folder: Path, tmp_path: Path) -> None:

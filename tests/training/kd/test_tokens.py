@@ -12,7 +12,13 @@ class Tokens:
         self.tokens, self.eos_token_id = tokens, end
 
     def get_vocab(self) -> dict[str, int]:
-        return {token: index for index, token in enumerate(self.tokens) if token}
+        return {token: index for index, token in reversed([*enumerate(self.tokens)]) if token}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def convert_ids_to_tokens(self, index: int) -> str | None:
+        return self.tokens[index] or None
 
 
 STUDENT = Tokens("<end>", "a", "b", "<audio>")
@@ -38,3 +44,11 @@ def test_what_only_one_has_is_no_difference(teacher: Any, shared: int) -> None:
 )
 def test_a_difference_is_named(teacher: Any, said: str) -> None:
     assert said in str(same_tokens(STUDENT, teacher))
+
+
+def test_ids_of_the_same_name_are_ids_all_the_same() -> None:
+    mistral = Tokens("<end>", "\ufffd", "\ufffd", "a")
+    assert len(mistral.get_vocab()) == 3
+    assert same_tokens(mistral, mistral) is None
+    assert shared_range(mistral, mistral) == 4
+    assert "id 2 is" in str(same_tokens(mistral, Tokens("<end>", "\ufffd", "b", "a")))

@@ -1,0 +1,141 @@
+"""Families on their way from training through export into vLLM, in a process of their own and one after another: the
+imports, half a minute, are paid for once.
+
+    python -m tests.training.families.trip FOLDER NAME …
+
+Writes FOLDER/NAME.json: a `Trip`, or {"error": …}.
+"""
+
+import gc
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from tests.training.families.tiny import BUILDERS, teacher
+from tests.training.tiny import noise, record
+from training.__main__ import main
+from training.audio import read_audio
+from training.checkpoint import open_model
+from training.corpus.record import Record
+from training.families import family_in
+from training.loop import collator_of
+from training.records import write_records
+
+TOKENS = 16
+SECONDS = {"qwen2_audio": (2.0, 7.03)}  # takes no more than a window
+LONGER = (2.0, 31.07)
+
+
+@dataclass
+class Trip:
+    """For each clip what is written: by Transformers before training, after, after without a sound; by vLLM after."""
+
+    before: list["Written"]
+    after: list["Written"]
+    silent: list["Written"]
+    served: list["Written"]
+
+
+class Written(NamedTuple):
+    """Greedy tokens, and the first one's log-probability."""
+
+    ids: list[int]
+    first: float
+
+
+def trip(name: str, folder: Path) -> Trip:
+    """Every stage and the export by the command line, each stage from where the one before it ended."""
+    base, exported, data = folder / "base", folder / "exported", folder / "train.jsonl"
+    base.mkdir(parents=True)
+    BUILDERS[name](base)
+    teacher(base, folder / "teacher")
+    said = {"style": {"style": "headline"}, "chosen": "Anna called.", "rejected": "Bob is ill."}
+    rows = [record(i, folder, noise(s, i), **said) for i, s in enumerate(SECONDS.get(name, LONGER))]
+    write_records(data, rows)
+    how = ["--base", str(base), "--data", str(data), "--batch", "2", "--rank", "4", "--gain-every", "0", "--rate"]
+    adapters = {stage: str(folder / stage / "adapter.safetensors") for stage in ("sft", "distill", "dpo")}
+    main(["sft", *how, "0.05", "--out", str(folder / "sft"), "--steps", "2"])
+    more = ["0.01", "--steps", "1", "--start"]
+    read = ["--teacher", str(folder / "teacher")]
+    main(["distill", *how, *more, adapters["sft"], "--out", str(folder / "distill"), *read])
+    main(["dpo", *how, *more, adapters["distill"], "--out", str(folder / "dpo")])
+    main(["export", "--base", str(base), "--adapter", adapters["dpo"], "--folder-only", str(exported)])
+    quiet = [record(10 + i, folder, 0 * read_audio(row)) for i, row in enumerate(rows)]
+    return Trip(greedy(base, rows), greedy(exported, rows), greedy(exported, quiet), served(exported, rows))
+
+
+@torch.no_grad()
+def greedy(folder: Path, rows: list[Record]) -> list[Written]:
+    """Transformers' tokens, each recording alone."""
+    model = open_model(folder).eval()
+    model.generation_config.eos_token_id = None  # to the full length, as vLLM is told to
+    collator: Any = collator_of(folder, model)
+    out = []
+    for row in rows:
+        given = collator.questions([row])
+        # A placeholder that is written is read as nothing in particular, here and there.
+        how = {"max_new_tokens": TOKENS, "do_sample": False, "suppress_tokens": collator.placeholders}
+        made = model.generate(**given, **how, output_logits=True, return_dict_in_generate=True)
+        ids = made.sequences[0, given["input_ids"].shape[1] :].tolist()
+        out.append(Written(ids, float(made.logits[0][0].log_softmax(-1)[ids[0]])))
+    return out
+
+
+def served(folder: Path, rows: list[Record]) -> list[Written]:
+    """vLLM's tokens, each recording alone; the prompts as the service words them, the samples as they are."""
+    import vllm
+    from vllm.distributed import cleanup_dist_env_and_memory
+
+    family = family_in(folder)
+    processor = family.processor(folder)
+    inputs: list[Any] = []
+    for row in rows:
+        samples, given = read_audio(row), {}
+        if "tokenizer_mode" in family.vllm:  # Mistral's, whose prompts are ids from the start
+            given["prompt_token_ids"] = family.ask(processor, row.query, samples)[0]
+        else:
+            given["prompt"] = family.prompt(processor, row.query)
+        inputs.append(given | {"multi_modal_data": {"audio": samples}})
+    engine: Any = vllm.LLM(
+        model=str(folder),
+        dtype="float32",
+        enforce_eager=True,
+        max_model_len=2048,
+        max_num_seqs=4,
+        **{"limit_mm_per_prompt": {"audio": 1}} | family.vllm,
+    )
+    unwritten = {family.placeholder_id(processor): -100.0}
+    how = vllm.SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True, logit_bias=unwritten, logprobs=1)
+    found = []
+    for given in inputs:
+        (piece,) = engine.generate([given], how, use_tqdm=False)[0].outputs
+        ids = list(piece.token_ids)
+        found.append(Written(ids, piece.logprobs[0][ids[0]].logprob))
+    engine.llm_engine.engine_core.shutdown()
+    del engine
+    cleanup_dist_env_and_memory()
+    gc.collect()
+    return found
+
+
+if __name__ == "__main__":
+    os.environ |= {
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TQDM_DISABLE": "1",
+    }
+    out = Path(sys.argv[1])
+    for name in sys.argv[2:]:
+        try:
+            made = asdict(trip(name, out / name))
+        except Exception:
+            made = {"error": traceback.format_exc()}
+        (out / f"{name}.json").write_text(json.dumps(made))

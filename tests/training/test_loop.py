@@ -1,0 +1,78 @@
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from accelerate.data_loader import BatchSamplerShard
+from safetensors.numpy import load_file
+from torch.utils.data import BatchSampler, SequentialSampler
+from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
+
+from tests.training.test_resume import losses
+from tests.training.tiny import noise, record
+from training import distill, dpo, sft
+from training.corpus.record import Record
+from training.loop import Loop, by_length
+
+Recipe = Callable[[Path, Loop], Path]
+
+
+@pytest.fixture(params=["sft", "distill", "dpo"])
+def recipe(request: Any, audio_folder: Path, llama_folder: Path, tmp_path: Path) -> Recipe:
+    good = [f"Caller {i} wants a pump." for i in range(2)]
+    pairs = [{"chosen": text, "rejected": "It is about a garden."} for text in good]
+    short = {"style": "headline"}
+    rows = [record(i, tmp_path, noise(0.5, i), good[i], style=short, **pairs[i]) for i in range(2)]
+    recipes: dict[str, Recipe] = {
+        "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
+        "distill": lambda out, how: distill.train(audio_folder, llama_folder, rows, out, how, temperature=0),
+        "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
+    }
+    return recipes[request.param]
+
+
+def test_gradient_checkpointing_costs_time_and_changes_nothing(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, passes = Qwen2MLP.forward, Counter[bool]()
+    logged, learned = [], []
+    for again in (False, True):
+
+        def counted(module: Any, *given: Any, again: bool = again) -> Any:
+            passes[again] += module.training
+            return forward(module, *given)
+
+        monkeypatch.setattr(Qwen2MLP, "forward", counted)
+        settings = {"steps": 2, "batch": 2, "rate": 1e-2, "rank": 2, "log_every": 1, "report_to": ["none"]}
+        file = recipe(tmp_path / str(again), Loop(**settings, gradient_checkpointing=again))
+        logged.append(losses(file))
+        learned.append(load_file(file))
+    assert passes[True] >= 1.5 * passes[False] > 0, "layers are worked out again on the way back"
+    assert logged[1] == pytest.approx(logged[0], rel=1e-5)
+    for name, value in learned[0].items():
+        np.testing.assert_allclose(learned[1][name].astype(float), value.astype(float), atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(("records", "processes"), [(24, 2), (24, 3), (23, 2), (3, 4)])
+def test_processes_share_batches_of_like_length_and_leave_no_record_out(
+    records: int, processes: int, tmp_path: Path
+) -> None:
+    """As accelerate deals them out: whole batches in turn, and what the last round lacks from the first again."""
+    batch = 2
+    rows = by_length([record(i, tmp_path, duration_s=float(1 + i)) for i in range(records)], batch * processes, seed=1)
+    found = [Record.from_json(row["record"]) for row in rows]
+    dealt = [
+        list(BatchSamplerShard(BatchSampler(SequentialSampler(rows), batch, False), processes, number))
+        for number in range(processes)
+    ]
+    rounds = list(zip(*dealt, strict=True))
+    seen = Counter(found[i].id for group in rounds for part in group for i in part)
+    assert seen.keys() == {r.id for r in found}
+    assert sum(seen.values()) == -(-records // (batch * processes)) * batch * processes
+    if records % (batch * processes) == 0:
+        assert set(seen.values()) == {1}
+    for group in rounds[: records // (batch * processes)]:
+        seconds = [float(found[i].duration_s or 0) for part in group for i in part]
+        assert max(seconds) <= 1.25 * min(seconds) + batch * processes

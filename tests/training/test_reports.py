@@ -1,0 +1,50 @@
+import argparse
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.training.tiny import noise, record
+from training import reports, sft
+from training.__main__ import main
+from training.loop import Loop
+
+
+def parsed(*given: str) -> list[str]:
+    parser = argparse.ArgumentParser()
+    reports.add_argument(parser)
+    return list(parser.parse_args(given).report_to)
+
+
+def test_tensorboard_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parsed() == ["tensorboard"]
+    assert parsed("--report-to", "none") == ["none"]
+    monkeypatch.setattr(reports, "find_spec", lambda name: name)
+    assert parsed("--report-to", "wandb", "trackio", "tensorboard") == ["wandb", "trackio", "tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("trackio", "speechsum[trackers]"), ("paper", "none of tensorboard, wandb")]
+)
+def test_what_is_not_there_is_named_before_anything_is_read(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reports, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(["sft", "--base", "b", "--data", "d", "--out", "o", "--report-to", name])
+    assert said in (found := capsys.readouterr().err)
+    assert repr(name) in found
+
+
+def curves(out: Path) -> set[str]:
+    """Names of the curves under a run's folder."""
+    return {tag for file in out.rglob("events.*") for tag in EventAccumulator(str(file)).Reload().Tags()["scalars"]}
+
+
+def test_loss_and_audio_gain_are_curves(audio_folder: Path, tmp_path: Path) -> None:
+    rows = [record(i, tmp_path, noise(0.5, i)) for i in range(2)]
+    settings = {"steps": 2, "batch": 2, "rate": 1e-3, "rank": 2, "gain_every": 1, "log_every": 1}
+    sft.train(audio_folder, rows, tmp_path / "run", Loop(**settings))
+    assert {"train/loss", "train/audio_gain"} <= curves(tmp_path / "run")
+    sft.train(audio_folder, rows, tmp_path / "none", Loop(**settings, report_to=["none"]))
+    assert not curves(tmp_path / "none")

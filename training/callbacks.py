@@ -1,0 +1,66 @@
+"""What happens on the way: the audio gain is measured, the adapter saved.
+
+Knows nothing about losses or data files.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback
+
+from training import processes
+from training.checkpoint import adapter_tensors, save_adapter
+from training.corpus.record import Record
+from training.examples import AudioCollator, with_other_audio
+from training.precision import placed
+from training.processes import say
+
+
+class AudioGain(TrainerCallback):
+    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with theirs.
+
+    Every process measures it on the same records, so that none waits for another's part of the parameters in vain.
+    """
+
+    trainer: Trainer
+
+    def __init__(self, model: Any, collator: AudioCollator, records: list[Record], every: int) -> None:
+        self.model, self.collator, self.records, self.every = model, collator, records, every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every == 0:
+            gain = audio_gain(self.model, self.collator, self.records)
+            # Past what a recipe's own trainer adds to a line: that belongs to the step's, which is still to come.
+            step_too = control.should_log
+            Trainer.log(self.trainer, {"audio_gain": gain})
+            control.should_log = step_too
+            say(f"step {state.global_step}: audio gain {gain:+.4f}")
+
+
+class SaveAdapter(TrainerCallback):
+    """Writes the adapter every `every` steps, so that a run that is cut short leaves what it had learned."""
+
+    def __init__(self, model: Any, file: Path, every: int) -> None:
+        self.model, self.file, self.every = model, file, every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every == 0:
+            tensors = adapter_tensors(self.model)
+            if processes.first():
+                save_adapter(tensors, self.file)
+
+
+@torch.no_grad()
+def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> float:
+    """Mean over records of loss(another's audio) - loss(own audio), in nats a token; 0 means the audio is not heard."""
+    if len(records) < 2:
+        raise ValueError("the audio gain needs two records: one lends the other its audio")
+    was_training = model.training
+    model.eval()
+    total = 0.0
+    for pair in zip(records, with_other_audio(records), strict=True):
+        own, wrong = (model(**placed(collator([heard]), model)).loss for heard in pair)
+        total += float(wrong - own)
+    model.train(was_training)
+    return total / len(records)

@@ -1,0 +1,16 @@
+"""Qwen2-Audio: Whisper's encoder, one linear layer, Qwen2."""
+
+from typing import Any
+
+from training.families.family import Family
+
+
+class Qwen2Audio(Family):
+    """One window: the processor would cut what is longer without a word."""
+
+    model_type = "qwen2_audio"
+    tensors = ("input_features", "feature_attention_mask")
+    end_of_turn = "<|im_end|>"  # the tokenizer's own end is that of a text
+
+    def longest_s(self, processor: Any) -> float:
+        return float(processor.feature_extractor.chunk_length)

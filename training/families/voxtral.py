@@ -1,0 +1,116 @@
+"""Voxtral: Whisper's encoder, four frames a place, Llama.
+
+Two sets of files: Transformers reads Hugging Face's, vLLM reads Mistral's (`params.json`, `tekken.json`,
+`consolidated.safetensors`), as Mistral's repositories hold both. `serve` writes Mistral's weights from the others.
+"""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers.models.whisper.modeling_whisper import sinusoids
+
+from app.prompts import SYSTEM
+from training.families.family import SAMPLING_RATE, Family
+
+CONSOLIDATED = "consolidated.safetensors"
+ENCODER = "mm_whisper_embeddings.whisper_encoder"
+# Names in Hugging Face's files → in Mistral's.
+MISTRAL = (
+    (r"language_model\.model\.embed_tokens\.", "mm_whisper_embeddings.tok_embeddings."),
+    (r"language_model\.model\.norm\.", "norm."),
+    (r"language_model\.lm_head\.", "output."),
+    (r"language_model\.model\.layers\.(\d+)\.self_attn\.([qkvo])_proj\.", r"layers.\1.attention.w\2."),
+    (r"language_model\.model\.layers\.(\d+)\.mlp\.gate_proj\.", r"layers.\1.feed_forward.w1."),
+    (r"language_model\.model\.layers\.(\d+)\.mlp\.down_proj\.", r"layers.\1.feed_forward.w2."),
+    (r"language_model\.model\.layers\.(\d+)\.mlp\.up_proj\.", r"layers.\1.feed_forward.w3."),
+    (r"language_model\.model\.layers\.(\d+)\.input_layernorm\.", r"layers.\1.attention_norm."),
+    (r"language_model\.model\.layers\.(\d+)\.post_attention_layernorm\.", r"layers.\1.ffn_norm."),
+    (r"multi_modal_projector\.linear_1\.", "mm_whisper_embeddings.audio_language_projection.0."),
+    (r"multi_modal_projector\.linear_2\.", "mm_whisper_embeddings.audio_language_projection.2."),
+    (r"audio_tower\.conv1\.", f"{ENCODER}.conv_layers.0."),
+    (r"audio_tower\.conv2\.", f"{ENCODER}.conv_layers.1."),
+    (r"audio_tower\.layer_norm\.", f"{ENCODER}.transformer.norm."),
+    (r"audio_tower\.layers\.(\d+)\.self_attn\.([qkv])_proj\.", rf"{ENCODER}.transformer.layers.\1.attention.w\2."),
+    (r"audio_tower\.layers\.(\d+)\.self_attn\.out_proj\.", rf"{ENCODER}.transformer.layers.\1.attention.wo."),
+    (r"audio_tower\.layers\.(\d+)\.self_attn_layer_norm\.", rf"{ENCODER}.transformer.layers.\1.attention_norm."),
+    (r"audio_tower\.layers\.(\d+)\.fc([12])\.", rf"{ENCODER}.transformer.layers.\1.feed_forward.w\2."),
+    (r"audio_tower\.layers\.(\d+)\.final_layer_norm\.", rf"{ENCODER}.transformer.layers.\1.ffn_norm."),
+)
+COMPUTED = "audio_tower.embed_positions.weight"  # sinusoids, which vLLM works out itself
+
+
+class Voxtral(Family):
+    """Windows of 30 s, each filled up with silence. Its tokenizer makes tokens of messages and audio at once, and older
+    ones refuse a system message beside audio: what ours says opens the user's text.
+    """
+
+    model_type = "voxtral"
+    tensors = ("input_features",)
+    needs = ("params.json", "tekken.json")
+    derived = (CONSOLIDATED,)
+    vllm = {"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral"}  # noqa: RUF012
+
+    def placeholder_id(self, processor: Any) -> int:
+        return int(processor.audio_token_id)
+
+    def prompt(self, processor: Any, query: str) -> str:
+        """The prompt in words, to be counted and read: the engine gets the tokens of `ask`."""
+        return f"<s>[INST][BEGIN_AUDIO]{processor.audio_token}{SYSTEM}\n{query}[/INST]"
+
+    def ask(
+        self, processor: Any, query: str, samples: NDArray[np.float32]
+    ) -> tuple[list[int], dict[str, torch.Tensor]]:
+        file = io.BytesIO()
+        soundfile.write(file, samples, SAMPLING_RATE, format="WAV", subtype="FLOAT")
+        audio = {"type": "audio", "base64": base64.b64encode(file.getvalue()).decode()}
+        content = [audio, {"type": "text", "text": f"{SYSTEM}\n{query}"}]
+        one = processor.apply_chat_template([{"role": "user", "content": content}])
+        return one["input_ids"][0].tolist(), {name: one[name] for name in self.tensors}
+
+    def serve(self, folder: Path) -> None:
+        """Write Mistral's weights. Raises ValueError for a tensor that has no place among them, or for an encoder whose
+        positions are not the sinusoids that vLLM takes them for.
+        """
+        import transformers
+
+        text = transformers.AutoConfig.from_pretrained(folder).text_config
+        heads = {"q": text.num_attention_heads, "k": text.num_key_value_heads}
+        out = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            with safe_open(file, "pt") as opened:
+                for name in sorted(opened.keys()):
+                    value = opened.get_tensor(name)
+                    if name != COMPUTED:
+                        out[mistral_name(name)] = mistral_order(name, value, heads)
+                    elif not torch.allclose(value.float(), sinusoids(*value.shape), atol=0.01):  # bfloat16's eight bits
+                        raise ValueError(f"{folder}: {name} are not sinusoids, and vLLM would take them for such")
+        save_file(out, folder / CONSOLIDATED, metadata={"format": "pt"})
+        (folder / CONSOLIDATED).chmod(0o644)
+
+
+def mistral_name(name: str) -> str:
+    """A tensor's name in Mistral's files."""
+    for ours, theirs in MISTRAL:
+        if re.match(ours, name):
+            return re.sub(ours, theirs, name, count=1)
+    raise ValueError(f"{name} has no name among Mistral's weights")
+
+
+def mistral_order(name: str, value: torch.Tensor, heads: dict[str, int]) -> torch.Tensor:
+    """The rows as Mistral has them: where positions turn a head's rows, the two of a pair lie side by side there, half
+    a head apart here.
+    """
+    found = re.fullmatch(r"language_model\.model\.layers\.\d+\.self_attn\.([qk])_proj\.weight", name)
+    if not found:
+        return value
+    halves = value.view(heads[found[1]], 2, -1, value.shape[1])
+    return halves.transpose(1, 2).reshape(value.shape).contiguous()

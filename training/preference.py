@@ -1,0 +1,138 @@
+"""Of several answers to one record, the better beside the worse: by the counted facts, or by a judge in both orders.
+
+Every choice keeps the rules that make a pair worth learning from: the two differ by a margin, the better one ended its
+turn, and neither is so much longer than the other that length would be what is learned. Knows nothing about where the
+answers come from.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, permutations
+
+from training.corpus.record import Record
+from training.facts import count, repetition_rate
+from training.judge import FLIP, NO_VERDICT, Judge
+
+COUNTED = "counted facts"
+ALIKE, NO_END, LENGTH, NO_FACTS = "alike", "no end", "length", "no facts"
+
+
+@dataclass(frozen=True)
+class Written:
+    """An answer in words, and how good it is by the counted facts."""
+
+    text: str
+    ended: bool
+    goodness: float
+
+    @property
+    def words(self) -> int:
+        """Its length."""
+        return len(self.text.split())
+
+
+Pair = tuple[Written, Written]
+
+
+def goodness(record: Record, text: str) -> float:
+    """Covered share of the facts, less inventions a fact, less repetition; at most 1."""
+    found = count(record.facts, text, record.transcript)
+    facts = max(1, found.total)
+    return found.covered / facts - len(found.hallucinated) / facts - repetition_rate(text)
+
+
+def pair_of(answers: Sequence[Written], margin: float, length_ratio: float) -> Pair | str:
+    """(chosen, rejected) by goodness, the two that lie furthest apart; or in a word why there is none."""
+    pairs = [(a, b) for a, b in permutations(answers, 2) if a.goodness - b.goodness >= margin and a.text and b.text]
+    if not pairs:
+        return ALIKE
+    pairs = [(a, b) for a, b in pairs if a.ended]
+    if not pairs:
+        return NO_END
+    pairs = [(a, b) for a, b in pairs if alike_in_length(a, b, length_ratio)]
+    if not pairs:
+        return LENGTH
+    return max(pairs, key=lambda pair: pair[0].goodness - pair[1].goodness)
+
+
+def alike_in_length(a: Written, b: Written, ratio: float) -> bool:
+    """Neither has more than `ratio` times the other's words."""
+    return max(a.words, b.words) <= ratio * min(a.words, b.words)
+
+
+def worth_asking(answers: Sequence[Written], length_ratio: float) -> list[Pair] | str:
+    """Two at a time, those of which a judge could make a pair; or in a word why there are none."""
+    pairs = [(a, b) for a, b in combinations({a.text: a for a in answers if a.text}.values(), 2)]
+    if not pairs:
+        return ALIKE
+    pairs = [(a, b) for a, b in pairs if a.ended or b.ended]
+    if not pairs:
+        return NO_END
+    return [(a, b) for a, b in pairs if alike_in_length(a, b, length_ratio)] or LENGTH
+
+
+def preferred(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float) -> Pair | str:
+    """(chosen, rejected), the pair in which the judge saw most difference; or in a word what kept the one that came
+    nearest from being one.
+
+    ahead: of each pair, what `Judge.prefer` said of it.
+    """
+    found: list[tuple[float, Pair]] = []
+    why: set[str] = set()
+    for (a, b), by in zip(pairs, ahead, strict=True):
+        if isinstance(by, str):
+            why.add(by)
+            continue
+        better, worse = (a, b) if by > 0 else (b, a)
+        if abs(by) < margin:
+            why.add(ALIKE)
+        elif not better.ended:
+            why.add(NO_END)
+        else:
+            found.append((abs(by), (better, worse)))
+    if not found:
+        return next(reason for reason in (NO_END, ALIKE, FLIP, NO_VERDICT) if reason in why)
+    return max(found, key=lambda one: one[0])[1]
+
+
+@dataclass
+class Choice:
+    """Makes the pairs, and keeps count.
+
+    margin: least difference in goodness. judge_margin: least difference in the judge's grades, of 1 to 7. judge: None
+    leaves out what has no facts. always: the judge compares even where there are facts. by: records compared, by whom.
+    comparisons: what became of the judge's.
+    """
+
+    margin: float
+    length_ratio: float
+    judge: Judge | None = None
+    judge_margin: float = 1.0
+    always: bool = False
+    by: Counter[str] = field(default_factory=Counter)
+    comparisons: Counter[str] = field(default_factory=Counter)
+
+    def pairs(self, records: Sequence[Record], answers: Sequence[Sequence[Written]]) -> list[Pair | str]:
+        """For each record (chosen, rejected), or in a word why there is none."""
+        out: list[Pair | str] = []
+        asked: list[tuple[int, list[Pair]]] = []
+        for record, tries in zip(records, answers, strict=True):
+            if record.facts and not self.always:
+                self.by[COUNTED] += 1
+                out.append(pair_of(tries, self.margin, self.length_ratio))
+            elif self.judge is None:
+                out.append(NO_FACTS)
+            else:
+                self.by[self.judge.model] += 1
+                pairs = worth_asking(tries, self.length_ratio)
+                out.append(pairs if isinstance(pairs, str) else "")
+                if not isinstance(pairs, str):
+                    asked.append((len(out) - 1, pairs))
+        if self.judge and asked:
+            said = iter(self.judge.prefer([(records[i], a.text, b.text) for i, pairs in asked for a, b in pairs]))
+            for place, pairs in asked:
+                ahead = [next(said) for _ in pairs]
+                self.comparisons.update(by if isinstance(by, str) else "in both orders" for by in ahead)
+                out[place] = preferred(pairs, ahead, self.judge_margin)
+        return out
