@@ -19,6 +19,7 @@ TITLES = {
     "spikes_right": "words at the right embedding, held out",
     "distance": "distance to the right embedding, held out",
     "divergence": "divergence from the teacher, nats",
+    "divergence_of_references": "the same, on the data's summaries",
     "answer_tokens": "tokens an answer",
     "clipped": "answers without an end",
     "repetition": "repetition",

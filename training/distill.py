@@ -8,6 +8,11 @@ transcript and the same query, gives its distribution at each token of that answ
 (`--beta` 0 is forward KL on the student's own prefixes, as the paper reads; 1 is reverse KL). No gradient goes through
 the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
 
+Two settings are for students that still write much that is wrong. With `--off-policy-share` that share of the steps is
+not sampled: the teacher reads the records' own summaries (1 - lambda of arXiv 2306.13649). With `--loop-tokens N` an
+answer counts only up to where it says N tokens again: a teacher that reads a loop expects it to go on, and would teach
+just that.
+
 The teacher is a text model in this process, or with `--teacher-url` the same one behind a vLLM server, of which the
 `--top-k` likeliest tokens are known and the rest is one bucket. The student samples in this process too, or with
 `--rollout` behind a vLLM server (`speechsum-train serve`) that gets its weights every `--sync-every` steps.
@@ -28,6 +33,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -43,7 +49,16 @@ from training.facts import repetition_rate
 from training.families import family_in
 from training.kd import served_rollout
 from training.kd.divergence import divergence
-from training.kd.rollout import Answer, Generated, Rollout, answer_logits, followed_by, questions_of
+from training.kd.rollout import (
+    Answer,
+    Generated,
+    References,
+    Rollout,
+    answer_logits,
+    followed_by,
+    questions_of,
+    until_loop,
+)
 from training.kd.served_rollout import Follow, Served, off_policy, rollout_of
 from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher
 from training.kd.tokens import same_tokens, shared_range
@@ -58,6 +73,8 @@ class DistillTrainer(Resumable, Trainer):
     """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
 
     collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
+    off_policy: share of the steps in which the teacher reads the records' own summaries. loop_tokens: what an answer
+    says again, this many tokens of it, does not count; 0 counts all.
     """
 
     def __init__(
@@ -70,11 +87,14 @@ class DistillTrainer(Resumable, Trainer):
         teacher: Teacher,
         vocabulary: int,
         beta: float,
+        off_policy: float = 0.0,
+        loop_tokens: int = 0,
         **more: Any,
     ) -> None:
         super().__init__(model, args, data_collator=_records, **more)
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
+        self.off_policy, self.loop_tokens, self.references = off_policy, loop_tokens, References(collator)
         self.model_accepts_loss_kwargs = False  # a batch's mean is its loss; accumulated ones are averaged
         self._seen: dict[str, list[float]] = defaultdict(list)
 
@@ -83,8 +103,12 @@ class DistillTrainer(Resumable, Trainer):
     ) -> Any:
         records = inputs["records"]
         questions = questions_of(self.collator, records)
+        # By the step alone: all processes must choose alike, and a run that goes on as it would have.
+        given_words = Random(f"{self.args.seed} {self.state.global_step}").random() < self.off_policy
+        writer: Rollout = self.references if given_words else self.rollout
         with self.accelerator.autocast():
-            answers = self.rollout.sample(self.accelerator.unwrap_model(model), records, questions)
+            written = writer.sample(self.accelerator.unwrap_model(model), records, questions)
+            answers = [until_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
             wanted = self.teacher.read(records, answers)
         given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(model, given, answers)
@@ -92,7 +116,10 @@ class DistillTrainer(Resumable, Trainer):
         # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
         tokens = self.accelerator.reduce(torch.tensor(float(len(away)), device=away.device), "mean")
         loss = away.sum() / tokens
-        self._note(answers, float(loss.detach()), off_policy(logits, answers))
+        if given_words:
+            self._seen["divergence_of_references"].append(float(loss.detach()))
+        else:
+            self._note(written, float(loss.detach()), off_policy(logits, answers))
         return (loss, {}) if return_outputs else loss
 
     def _note(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
@@ -134,13 +161,17 @@ def train(
     rollout: str | None = None,
     rollout_folder: Path | None = None,
     sync_every: int = 1,
+    off_policy_share: float = 0.0,
+    loop_tokens: int = 0,
 ) -> Path:
     """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
 
     teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then read here.
     rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
-    the student's weights.
+    the student's weights. off_policy_share, loop_tokens: see `DistillTrainer`.
     """
+    if not 0 <= off_policy_share <= 1:
+        raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
     reader = AutoTokenizer.from_pretrained(teacher)
     reads = TextCollator(reader)
     if difference := same_tokens(family_in(base).tokenizer(base), reader):
@@ -152,7 +183,7 @@ def train(
         return sft.train(base, taught, out, how, {"level": "sequence", "why": difference, "teacher": str(teacher)})
     model = how.student(base)
     plain = collator_of(base, model)
-    records, how, data = ready(how, records, [plain, reads], answers=())
+    records, how, data = ready(how, records, [plain, reads], answers=("summary",) if off_policy_share else ())
     collator = how.collator(model, plain, records)
     vocabulary = shared_range(collator.tokenizer, reader)
     # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
@@ -176,8 +207,11 @@ def train(
         teacher=teaches,
         vocabulary=vocabulary,
         beta=beta,
+        off_policy=off_policy_share,
+        loop_tokens=loop_tokens,
     )
     head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
+    head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens}
     if rollout:
         head |= {"rollout": rollout, "sync_every": sync_every}
     take_in_order(trainer)
@@ -224,6 +258,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop.add_arguments(parser, steps=300, rate=1e-4, log_every=1)
     parser.add_argument("--beta", type=float, default=0.0, help="0 is forward KL, 1 reverse KL")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the student's sampling; 0 is greedy")
+    parser.add_argument(
+        "--off-policy-share", type=float, default=0.0, help="share of the steps that read the data's summaries instead"
+    )
+    parser.add_argument(
+        "--loop-tokens", type=int, default=0, help="an answer counts until it says so many tokens again; 0 counts all"
+    )
     served_rollout.add_arguments(parser)
     parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
@@ -232,6 +272,7 @@ def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
     records, how = loop_of(options)
     names = ("top_k", "beta", "temperature", "rollout", "rollout_folder", "sync_every")
+    names += ("off_policy_share", "loop_tokens")
     settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
     say(str(train(options.base, options.teacher, records, options.out, how, **settings)))
     return 0

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from training import check, precision, processes, reports, runs
+from training import allocator, check, precision, processes, reports, runs
 from training.callbacks import AudioGain, SaveAdapter
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
@@ -101,6 +101,8 @@ class Loop:
         """The base with LoRA, or to be trained whole, as the adapters to begin from left it."""
         torch.manual_seed(self.seed)
         processes.settle()
+        if not torch.cuda.is_available():
+            allocator.keep()
         model = open_model(base)
         model = unfrozen(model) if self.full else add_lora(model, self.rank)
         if not (processes.fsdp() or processes.deepspeed()):  # which want weights in one type, and cast them themselves

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class Always:
         return Dense(self.certain.log_softmax(-1).expand(count, self.words))
 
 
-def trainer_of(folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, **how: Any) -> Any:
+def trainer_of(
+    folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, more: Any = None, **how: Any
+) -> Any:
     settings = Loop(steps=steps, batch=2, rate=1e-2, rank=4, log_every=1, **how)
     model = settings.student(folder)
     collator = collator_of(folder, model)
@@ -59,6 +62,7 @@ def trainer_of(folder: Path, rows: list[Record], out: Path, steps: int, both: An
         teacher=both,
         vocabulary=both.words,
         beta=0.0,
+        **(more or {}),
     )
     take_in_order(trainer)
     return trainer
@@ -117,6 +121,45 @@ def test_repetition_is_told(audio_folder: Path, rows: list[Record], tmp_path: Pa
     assert trainer.state.log_history[0]["clipped"] == 1
 
 
+def test_off_policy_steps_read_the_datas_summaries(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    known = [replace(row, summary=f"Call {number}.") for number, row in enumerate(rows)]
+    both, read = Always(11, 12, 500), []
+    teach = both.read
+    both.read = lambda records, answers: [read.append(answers), teach(records, answers)][1]  # type: ignore
+    trainer = trainer_of(audio_folder, known, tmp_path, 8, both, more={"off_policy": 0.5})
+    trainer.train()
+    told = [[trainer.collator.text(answer.ids) for answer in answers] for answers in read]
+    given = [all(text.startswith("Call") for text in texts) for texts in told]
+    lines = [line for line in trainer.state.log_history if "grad_norm" in line]
+    assert 0 < sum(given) < 8
+    assert ["divergence_of_references" in line for line in lines] == given
+    assert ["answer_tokens" in line for line in lines] == [not g for g in given], "only what it wrote itself"
+    again = trainer_of(audio_folder, known, tmp_path, 8, more={"off_policy": 0.5})
+    again.train()
+    assert [line["loss"] for line in again.state.log_history if "grad_norm" in line] == [line["loss"] for line in lines]
+
+
+def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    """The teacher, which would have the loop go on, is asked about what stands before it."""
+
+    def loss(ids: list[int], **more: Any) -> float:
+        both = Always(11, 12, 500)
+        both.sample = lambda model, records, questions: [Answer(ids, False) for _ in records]  # type: ignore
+        trainer = trainer_of(audio_folder, rows, tmp_path, 1, both, more=more)
+        return float(trainer.compute_loss(trainer.model.eval(), {"records": rows[:1]}).detach())
+
+    once, thrice = [21, 22, 23, 24], [21, 22, 23, 24] * 3
+    assert loss(thrice, loop_tokens=4) == pytest.approx(loss(once), rel=1e-4)
+    assert loss(thrice) != pytest.approx(loss(once), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_is_a_share(audio_folder: Path, rows: list[Record], tmp_path: Path, share: float) -> None:
+    how = Loop(steps=1, batch=2, rate=1e-3, rank=4)
+    with pytest.raises(ValueError, match="off-policy-share"):
+        distill.train(audio_folder, audio_folder, rows, tmp_path, how, off_policy_share=share)
+
+
 def written(file: Path, rows: list[Record]) -> Path:
     file.write_text("".join(row.to_json() + "\n" for row in rows))
     return file
@@ -127,14 +170,15 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
 ) -> None:
     data, out = written(tmp_path / "data.jsonl", rows), tmp_path / "run"
     command = ["distill", "--base", audio_folder, "--teacher", llama_folder, "--data", data, "--out", out]
-    more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1"
+    more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1 --loop-tokens 8"
     assert main([*map(str, command), *more.split()]) == 0
     adapter = load_file(out / "adapter.safetensors")
     assert load_adapter(add_lora(open_model(audio_folder), 4), out / "adapter.safetensors") == len(adapter) == 4 + 28
     assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight"))
     head, *lines = json.loads((out / "log.json").read_text())
     data = {"records": len(rows), "dropped": {}}
-    assert head == {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0, "data": data}
+    taught = {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0}
+    assert head == taught | {"off_policy_share": 0.0, "loop_tokens": 8, "data": data}
     assert {"divergence", "answer_tokens", "clipped", "repetition"} <= lines[0].keys()
 
 

@@ -1,7 +1,7 @@
 """The student writes: one sampled answer a record, as token ids, no gradient.
 
 `Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling, `training.kd.served_rollout` has the
-other. Knows nothing about teachers.
+other; `References` writes what the data holds, for the steps off policy. Knows nothing about teachers.
 """
 
 from collections.abc import Sequence
@@ -84,6 +84,29 @@ class Generated:
         model.train(was_training)
         pairs = zip(made.tolist(), limits, strict=True)
         return [until_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
+
+
+@dataclass
+class References:
+    """The records' own summaries, as the student would have written them: the steps off policy."""
+
+    collator: Collator
+
+    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
+        """Raises `BadExample` for a record without a summary."""
+        return [Answer(self.collator.answer(record), True) for record in records]
+
+
+def until_loop(answer: Answer, run: int) -> Answer:
+    """The answer up to where it begins to say again `run` tokens that stand in it already."""
+    seen: set[tuple[int, ...]] = set()
+    for start in range(len(answer.ids) - run + 1):
+        tokens = tuple(answer.ids[start : start + run])
+        if tokens in seen:
+            likely = None if answer.likely is None else answer.likely[:start]
+            return Answer(answer.ids[:start], False, likely)
+        seen.add(tokens)
+    return answer
 
 
 def until_end(ids: list[int], end: int) -> Answer:

@@ -12,7 +12,16 @@ from training.checkpoint import open_model
 from training.corpus.record import Record
 from training.examples import IGNORED, AudioCollator, TextCollator
 from training.kd.divergence import Dense
-from training.kd.rollout import Answer, Generated, answer_limit, answer_logits, followed_by, until_end
+from training.kd.rollout import (
+    Answer,
+    Generated,
+    References,
+    answer_limit,
+    answer_logits,
+    followed_by,
+    until_end,
+    until_loop,
+)
 from training.kd.teacher import LocalTeacher
 
 
@@ -107,3 +116,17 @@ def test_sampling_follows_the_models_distribution_and_leaves_placeholders_out(
 def test_an_answer_goes_to_the_end_of_its_turn() -> None:
     assert until_end([5, 6, 2, 0, 2], 2) == Answer([5, 6, 2], True)
     assert until_end([5, 6], 2) == Answer([5, 6], False)
+
+
+def test_what_an_answer_says_again_is_cut_off() -> None:
+    assert until_loop(Answer([1, 2, 3, 4, 1, 2, 5], True), 3) == Answer([1, 2, 3, 4, 1, 2, 5], True)
+    looped = Answer([9, 1, 2, 3, 1, 2, 3, 1, 2], False, [-0.1 * i for i in range(9)])
+    assert until_loop(looped, 3) == Answer([9, 1, 2, 3], False, looped.likely[:4] if looped.likely else None)
+    assert until_loop(Answer([7, 7, 7, 7], True), 2) == Answer([7], False), "runs may overlap"
+    assert until_loop(Answer([7], True), 2) == Answer([7], True)
+
+
+def test_references_are_the_datas_own_words(hears: AudioCollator, rows: list[Record]) -> None:
+    answers = References(hears).sample(None, rows)
+    assert [hears.text(answer.ids) for answer in answers] == [row.summary for row in rows]
+    assert all(answer.ended and answer.ids[-1] == hears.tokenizer.eos_token_id for answer in answers)
