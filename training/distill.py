@@ -271,8 +271,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
     records, how = loop_of(options)
-    names = ("top_k", "beta", "temperature", "rollout", "rollout_folder", "sync_every")
-    names += ("off_policy_share", "loop_tokens")
+    sampling = ("temperature", "rollout", "rollout_folder", "sync_every")
+    names = ("top_k", "beta", "off_policy_share", "loop_tokens", *sampling)
     settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
     say(str(train(options.base, options.teacher, records, options.out, how, **settings)))
     return 0

@@ -4,14 +4,21 @@
         --parent cascade-tiny@2 --run var/runs/align var/runs/sft
 
 `--run` takes the recipes' own folders, in order, and from each its adapter, options, data digests and log; `--adapter`,
-`--data`, `--log` and `--command-line` are for what was trained elsewhere. An adapter that a later run began from is not
-laid under it again. Adapters are laid over one another in order (a later projector replaces an earlier one) and stored
-as one file. `--folder-only` writes the merged weights to a folder instead: the base a next stage trains from.
+`--data`, `--log` and `--command-line` are for what was trained elsewhere, or lies under the runs. An adapter that a
+later run began from is not laid under it again. Adapters are laid over one another in order (a later projector replaces
+an earlier one) and stored as one file. `--folder-only` writes the merged weights to a folder instead: the base a next
+stage trains from.
 
     speechsum-train export --folder-only OUT --base /path/to/checkpoint --adapter var/runs/sft/adapter.safetensors
 
 does so for a checkpoint folder of your own, of any family in `training.families`: a copy with every companion file,
 the weights under the names vLLM loads.
+
+    speechsum-train export --take-up speechsum-tiny --folder-only var/aligned
+
+writes the folder from which a version of the registry can be trained on, and beside it `aligned.start.safetensors`, to
+`--start` from, and `aligned.below.safetensors`, which the export of what came out has to name as `--adapter`, under the
+runs.
 """
 
 import argparse
@@ -38,6 +45,7 @@ from training import runs
 from training.checkpoint import SCALE, save_adapter
 from training.families import family_in
 from training.merge import merged_copy
+from training.taken_up import write_parts
 
 PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
@@ -213,7 +221,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="what each stage's recipe wrote (its --out), in order: adapter, options, data digests and log at once",
     )
-    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order, instead of runs")
+    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order, under the runs'")
+    parser.add_argument("--take-up", help="with --folder-only: NAME[@VERSION] of the registry to train on from")
     parser.add_argument(
         "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
     )
@@ -235,11 +244,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def take_up(options: argparse.Namespace) -> int:
+    """A version of the registry as a folder to train on from, and where that begins."""
+    if not options.folder_only:
+        raise ValueError("--take-up writes a folder: name it with --folder-only")
+    manifest = resolve(options.root, options.take_up)
+    below, start = write_parts(manifest, options.folder_only)
+    to_folder(manifest.architecture, below, options.folder_only, options.parts)
+    print("\n".join(map(str, [options.folder_only, start, *below])))
+    return 0
+
+
 def run(options: argparse.Namespace) -> int:
     """The `export` command."""
-    if options.run_folders and options.adapter:
-        raise ValueError("--run brings the runs' adapters: name no --adapter beside it")
-    options.adapter = options.adapter or runs.standing(options.run_folders)
+    if options.take_up:
+        return take_up(options)
+    options.adapter = [*options.adapter, *runs.standing(options.run_folders)]
     if (options.base is None) == (options.architecture is None):
         raise ValueError("say what was trained: --architecture for base parts, or --base for a folder of your own")
     if options.base and not options.folder_only:

@@ -171,8 +171,20 @@ def test_runs_bring_adapters_options_digests_and_logs(loads: list[Path], tmp_pat
     assert read.training["runs"][2]["adapter"] == sha256(three / "adapter.safetensors")
     kept = load_file(read.folder / "adapter.safetensors")
     assert kept.keys() == adapter().keys()
-    with pytest.raises(ValueError, match="no --adapter beside it"):
-        export.run(options(tmp_path, run_folders=[one]))
+
+
+def test_adapters_that_are_named_lie_under_the_runs(loads: list[Path], tmp_path: Path) -> None:
+    below = {k: v for k, v in adapter().items() if "lora" in k}
+    over = {k: v + 1 for k, v in adapter().items() if "lora" not in k}
+    one = ran(tmp_path, "sft", {})
+    save_file(over, one / "adapter.safetensors")
+    given = options(tmp_path, run_folders=[one], data=[], log=[])
+    save_file(below | {k: v - 1 for k, v in over.items()}, tmp_path / "a.safetensors")
+    assert export.run(given) == 0
+    kept = load_file(registry.resolve(tmp_path / "registry", "tiny").folder / "adapter.safetensors")
+    assert kept.keys() == below.keys() | over.keys()
+    for name, value in over.items():
+        np.testing.assert_array_equal(kept[name], value)
 
 
 def ran(folder: Path, stage: str, more: dict[str, Any]) -> Path:
