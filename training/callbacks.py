@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from training import processes
+from training import allocator, processes
 from training.checkpoint import adapter_tensors, save_adapter
 from training.corpus.record import Record
 from training.examples import AudioCollator, with_other_audio
@@ -36,6 +36,14 @@ class AudioGain(TrainerCallback):
             Trainer.log(self.trainer, {"audio_gain": gain})
             control.should_log = step_too
             say(f"step {state.global_step}: audio gain {gain:+.4f}")
+
+
+class GiveBack(TrainerCallback):
+    """Gives free memory back when the machine runs short of it (`training.allocator`)."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if allocator.short():
+            allocator.give_back()
 
 
 class SaveAdapter(TrainerCallback):

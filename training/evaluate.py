@@ -28,10 +28,11 @@ from training.bertscore import BertScore
 from training.corpus.record import Record
 from training.export import add_figures
 from training.judge import Judge, Verdict, judge_of
+from training.kd import served_rollout
 from training.overlap import NAMES as ROUGE
 from training.records import read_records
 from training.scores import aggregate, means, scored
-from training.systems import System, posted, system_of
+from training.systems import Means, System, posted, system_of
 
 HEARING = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
 
@@ -134,6 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bert-layer", type=int, default=0, help="whose vectors it takes; 0 is three quarters of the way up"
     )
     parser.add_argument("--batch", type=int, default=8, help="records that a system answers at once")
+    served_rollout.add_arguments(parser)
     check.add_argument(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
     parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
@@ -141,7 +143,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `evaluate` command."""
-    systems = [system_of(spec, options.batch) for spec in options.system]  # all of them known before the first works
+    means = Means(options.batch, options.rollout, options.rollout_folder)
+    systems = [system_of(spec, means) for spec in options.system]  # all of them known before the first works
     read = read_records(*options.records)[: options.limit or None]
     kinds = {system.kind for system in systems} or {"service"}
     needs = ["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"})

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import allocator, check, precision, processes, reports, runs
-from training.callbacks import AudioGain, SaveAdapter
+from training.callbacks import AudioGain, GiveBack, SaveAdapter
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator, TextCollator
@@ -120,8 +120,8 @@ class Loop:
         return kept(model, plain, [*records, *self.held], self.features, self.precision) if self.features else plain
 
     def callbacks(self, model: Any, collator: Collator, records: list[Record], out: Path) -> list[TrainerCallback]:
-        """The adapter saved on the way, and for a model that hears the audio gain."""
-        found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every)]
+        """The adapter saved and memory given back on the way, and for a model that hears the audio gain."""
+        found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every), GiveBack()]
         if self.gain_every and isinstance(collator, AudioCollator):
             known = [record for record in self.held or records if record.summary.strip()]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))

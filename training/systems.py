@@ -11,7 +11,9 @@
     reference            the data's own summaries
 
 Silence and another's recording are no rivals but checks: a model that listens is at a loss there. All answer greedily,
-in the words of `app.prompts`, within the tokens that the style allows. Knows nothing about scores.
+in the words of `app.prompts`, within the tokens that the style allows. With a vLLM server (`speechsum-train serve`) to
+answer on, checkpoints that hear do so there, one after another, and it is given the weights of each. Knows nothing
+about scores.
 """
 
 import asyncio
@@ -32,7 +34,8 @@ from training.corpus.record import Record
 from training.endpoint import TIMEOUT_S, endpoint
 from training.families import family_named
 from training.heard import heard
-from training.kd.rollout import Generated, answer_limit
+from training.kd.rollout import answer_limit
+from training.kd.served_rollout import Served, rollout_of
 from training.loop import collator_of
 
 HERE = {"hears": True, "reads": False}
@@ -51,8 +54,20 @@ class System:
     answers: Callable[[Sequence[Record]], list[str]]
 
 
-def system_of(spec: str, batch: int = 8) -> System:
+@dataclass(frozen=True)
+class Means:
+    """How systems answer. batch: records at once, here or of a service. rollout: address of a vLLM server for those
+    that hear. rollout_folder: in which it is given their weights.
+    """
+
+    batch: int = 8
+    rollout: str | None = None
+    rollout_folder: Path | None = None
+
+
+def system_of(spec: str, means: Means | None = None) -> System:
     """`NAME=KIND:WHERE`, or without the name. Raises `UnknownSystem` for one that is not known or not there."""
+    means = means or Means()
     name, named, what = spec.partition("=")
     if not named:
         name, what = spec, spec
@@ -65,18 +80,20 @@ def system_of(spec: str, batch: int = 8) -> System:
             "shuffled and a FOLDER"
         )
     if kind == "service":
-        return System(name, kind, lambda records: [a["summary"] for a in asyncio.run(posted(where, records, batch))])
+        return System(
+            name, kind, lambda records: [a["summary"] for a in asyncio.run(posted(where, records, means.batch))]
+        )
     if kind in HERE:
-        return System(name, kind, lambda records: generated(Path(where), HERE[kind], records, batch))
+        return System(name, kind, lambda records: generated(Path(where), HERE[kind], records, means))
     if kind == "endpoint":
-        return System(name, kind, lambda records: asked(where, records, batch))
+        return System(name, kind, lambda records: asked(where, records, means.batch))
     if kind == "cascade":
         whisper, _, folder = where.rpartition("#")
         return System(
-            name, kind, lambda records: cascaded(Path(whisper) if whisper else None, Path(folder), records, batch)
+            name, kind, lambda records: cascaded(Path(whisper) if whisper else None, Path(folder), records, means)
         )
     if kind in ABLATIONS:
-        return System(name, kind, lambda records: ablated(Path(where), kind, records, batch))
+        return System(name, kind, lambda records: ablated(Path(where), kind, records, means))
     known = ("service", *HERE, "endpoint", "cascade", *ABLATIONS, "reference")
     raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
 
@@ -100,6 +117,11 @@ async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict
         return await asyncio.gather(*(ask(client, record) for record in records))
 
 
+def served(url: str, records: Sequence[Record], at_once: int) -> list[str]:
+    """A running service's summaries."""
+    return [answer["summary"] for answer in asyncio.run(posted(url, records, at_once))]
+
+
 def opened(folder: Path, hears: bool) -> Any:
     """The checkpoint, on the GPU if there is one. Raises `UnknownSystem` if it hears and should not, or the reverse."""
     model = open_model(folder)
@@ -108,33 +130,35 @@ def opened(folder: Path, hears: bool) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def generated(folder: Path, hears: bool, records: Sequence[Record], batch: int) -> list[str]:
-    """Greedy answers of a checkpoint, here."""
+def generated(folder: Path, hears: bool, records: Sequence[Record], means: Means) -> list[str]:
+    """Greedy answers of a checkpoint: here, or on the server if it hears."""
     model = opened(folder, hears)
-    return written(model, collator_of(folder, model), records, batch)
+    return written(model, collator_of(folder, model), records, means)
 
 
-def written(model: Any, collator: Any, records: Sequence[Record], batch: int) -> list[str]:
+def written(model: Any, collator: Any, records: Sequence[Record], means: Means) -> list[str]:
     """Greedy answers of a model that is open."""
-    writer, out = Generated(collator, temperature=0, forbidden=collator.placeholders), []
+    writer = rollout_of(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
+    # A server makes batches of its own out of all that is open.
+    batch, out = len(records) if isinstance(writer, Served) else means.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.text(answer.ids))
     return out
 
 
-def cascaded(whisper: Path | None, folder: Path, records: Sequence[Record], batch: int) -> list[str]:
+def cascaded(whisper: Path | None, folder: Path, records: Sequence[Record], means: Means) -> list[str]:
     """Greedy answers of a text model to what Whisper heard; none where it heard nothing, as in the service."""
     model = opened(folder, hears=False)
     told = asyncio.run(heard(records, whisper))
-    answers = iter(written(model, collator_of(folder, model), [row for row in told if row.transcript], batch))
+    answers = iter(written(model, collator_of(folder, model), [row for row in told if row.transcript], means))
     return [next(answers) if row.transcript else "" for row in told]
 
 
-def ablated(folder: Path, how: str, records: Sequence[Record], batch: int) -> list[str]:
+def ablated(folder: Path, how: str, records: Sequence[Record], means: Means) -> list[str]:
     """Greedy answers of a checkpoint that is given other audio than the right one."""
     with ABLATIONS[how](records) as changed:
-        return generated(folder, True, changed, batch)
+        return generated(folder, True, changed, means)
 
 
 def asked(where: str, records: Sequence[Record], at_once: int) -> list[str]:

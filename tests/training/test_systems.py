@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from app.engine.scripted import ScriptedEngine
 from app.prompts import SYSTEM
 from tests.app.site import serving
 from tests.audio_files import speech_wav
+from tests.training.kd.servers import sampling_stand_in
 from tests.training.stand_in import StandIn, standing_in
 from tests.training.tiny import RATE, noise, record
 from training import systems
 from training.audio import read_audio
 from training.corpus.record import Record
 from training.examples import AudioCollator
-from training.systems import UnknownSystem, opened, system_of
+from training.systems import Means, UnknownSystem, opened, system_of
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +36,33 @@ def test_a_checkpoint_answers_here_whatever_the_batch(
 ) -> None:
     folder = {"hears": audio_folder, "reads": llama_folder}[kind]
     told = [replace(row, transcript=f"Caller {i} wants pumps.") for i, row in enumerate(rows)]
-    together = system_of(f"x={kind}:{folder}", batch=3).answers(told)
-    assert together == system_of(f"x={kind}:{folder}", batch=1).answers(told)
+    together = system_of(f"x={kind}:{folder}", Means(3)).answers(told)
+    assert together == system_of(f"x={kind}:{folder}", Means(1)).answers(told)
     if kind == "hears":  # the small text model says the same of everything
         assert len(set(together)) > 1, "other material, another answer"
 
 
 def test_an_answer_is_cut_where_its_own_style_ends(audio_folder: Path, rows: list[Record]) -> None:
     longer = replace(rows[0], style={"style": "tldr"})
-    headline, tldr = system_of(f"hears:{audio_folder}", batch=2).answers([rows[0], longer])
+    headline, tldr = system_of(f"hears:{audio_folder}", Means(2)).answers([rows[0], longer])
     assert tldr.startswith(headline[:-4]), "the same prompt, the same words"
     assert len(headline) < len(tldr), "48 tokens beside 128"
+
+
+def test_on_a_server_each_answers_with_its_own_weights(
+    audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(audio_folder, other)
+    tensors = load_file(other / "model.safetensors")
+    save_file({name: value.flip(0) if "projector" in name else value for name, value in tensors.items()},
+              other / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    systems = [f"hears:{audio_folder}", f"hears:{other}", f"silent:{audio_folder}", f"reads:{llama_folder}"]
+    with sampling_stand_in(audio_folder, tmp_path / "served") as (url, behind):
+        there = [system_of(spec, Means(2, url)).answers(rows) for spec in systems]
+        assert (behind.loaded, len(behind.asked)) == (3, 9), "what reads is not asked there"
+    assert there == [system_of(spec, Means(2)).answers(rows) for spec in systems]
+    assert there[0] != there[1]
 
 
 def test_the_other_architecture_is_refused(audio_folder: Path, rows: list[Record]) -> None:
@@ -79,9 +98,9 @@ def test_without_the_right_audio_the_answers_are_others(
         )
         return model
 
-    own = system_of(f"hears:{audio_folder}", batch=1).answers(rows)
+    own = system_of(f"hears:{audio_folder}", Means(1)).answers(rows)
     monkeypatch.setattr(systems, "opened", listening)
-    system = system_of(f"x={kind}:{audio_folder}", batch=1)
+    system = system_of(f"x={kind}:{audio_folder}", Means(1))
     other = system.answers(rows)
     assert (system.name, system.kind) == ("x", kind)
     assert all(a != b for a, b in zip(own, other, strict=True)), "the audio decides what this model says"

@@ -70,7 +70,7 @@ def test_the_command_writes_one_table_three_ways(
     out = tmp_path / "out" / "ladder.json"
     monkeypatch.setattr(evaluate, "BertScore", Bert)
     monkeypatch.setattr(
-        evaluate, "system_of", lambda spec, batch: other_system if spec == "said=reads:x" else system_of(spec, batch)
+        evaluate, "system_of", lambda spec, means: other_system if spec == "said=reads:x" else system_of(spec, means)
     )
     other_system = System("said", "reads", lambda records: ["Anna called on Friday." for _ in records])
     command = ["evaluate", "--records", str(data), "--out", str(out), "--limit", "2", "--judge", "http://x#big"]

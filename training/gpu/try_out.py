@@ -21,7 +21,7 @@ from training.examples import AudioCollator, Collator, with_other_audio
 from training.loop import collator_of
 from training.records import read_records
 from training.scores import aggregate, scored
-from training.systems import opened, written
+from training.systems import Means, opened, written
 
 
 def counted(records: Sequence[Record], answers: Sequence[str]) -> dict[str, Any]:
@@ -32,15 +32,15 @@ def counted(records: Sequence[Record], answers: Sequence[str]) -> dict[str, Any]
 
 def try_audio(model: Any, collator: AudioCollator, records: list[Record], batch: int) -> dict[str, Any]:
     """Rows `own` and `another's`, and `audio_gain` in nats a token."""
-    own = written(model, collator, records, batch)
-    other = written(model, collator, with_other_audio(records), batch)
+    own = written(model, collator, records, Means(batch))
+    other = written(model, collator, with_other_audio(records), Means(batch))
     gain = audio_gain(model, collator, records)
     return {"own": counted(records, own), "another's": counted(records, other), "audio_gain": round(gain, 4)}
 
 
 def try_text(model: Any, collator: Collator, records: list[Record], batch: int) -> dict[str, Any]:
     """Row `twin`."""
-    return {"twin": counted(records, written(model, collator, records, batch))}
+    return {"twin": counted(records, written(model, collator, records, Means(batch)))}
 
 
 def main(argv: list[str] | None = None) -> int:
