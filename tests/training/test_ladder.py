@@ -50,7 +50,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
         assert main(rung.command[3:]) == 0, rung.line
     by_out = {getattr(given, "out", None): given for _, given in seen}
     assert by_out[tmp_path / "sft"].steps == 7
-    assert by_out[tmp_path / "sft"].batch == 2, "out of its YAML file"
+    assert by_out[tmp_path / "sft"].batch == 4, "out of its YAML file"
     assert by_out[tmp_path / "sft"].data == [tmp_path / "speech" / "records.jsonl"], "over its YAML file"
     assert by_out[tmp_path / "dpo"].beta == 0.3
     assert by_out[tmp_path / "distill"].teacher == tmp_path / "reader"
