@@ -32,7 +32,9 @@ def command(options: argparse.Namespace, on_cpu: bool) -> list[str]:
     made = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(options.model)]
     made += ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
     if on_cpu:
-        made += ["--enforce-eager"]
+        # A prompt that is read in parts and sampled with a seed would end the engine: "CPU Generator does not use
+        # offset" (vLLM 0.32, gpu_model_runner's _bookkeeping_sync).
+        made += ["--enforce-eager", "--no-enable-chunked-prefill"]
     return made + options.more
 
 

@@ -64,6 +64,9 @@ class VllmCore:
             model=str(self._folder),
             dtype=dtype,
             enforce_eager=on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            # On a CPU a prompt that is read in parts and sampled with a seed ends the engine: "CPU Generator does not
+            # use offset" (vLLM 0.32, gpu_model_runner's _bookkeeping_sync). There prompts are read whole.
+            enable_chunked_prefill=False if on_cpu else None,
             max_model_len=self._context,
             max_num_seqs=settings.max_num_seqs,
             gpu_memory_utilization=settings.gpu_memory_utilization,

@@ -33,7 +33,14 @@ def test_on_a_cpu_nothing_is_compiled_and_vllms_own_options_pass(
     program, made, environment = became
     line = " ".join(made)
     assert line.startswith(f"{program} -m vllm.")
-    for part in ("--model here", "--host 127.0.0.1", "--port 8005", "--dtype float32", "--enforce-eager"):
+    for part in (
+        "--model here",
+        "--host 127.0.0.1",
+        "--port 8005",
+        "--dtype float32",
+        "--enforce-eager",
+        "--no-enable-chunked-prefill",
+    ):
         assert part in line
     assert line.endswith("--max-num-seqs 3")
     assert environment["VLLM_SERVER_DEV_MODE"] == "1", "or it takes no weights"
@@ -46,4 +53,5 @@ def test_on_a_gpu_it_is_bfloat16_and_compiled(monkeypatch: pytest.MonkeyPatch) -
     line = " ".join(command(options, on_cpu=False))
     assert "--dtype bfloat16" in line
     assert "--enforce-eager" not in line
+    assert "chunked" not in line
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(on_cpu=False)

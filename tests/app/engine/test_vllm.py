@@ -101,6 +101,20 @@ async def test_a_clip_among_others_gives_the_tokens_it_gives_alone(
     assert [list(end.token_ids) for _, end in ends] == [expected[s] for s in others]
 
 
+async def test_a_seed_repeats_the_answer_to_a_long_recording(engine: VllmAudioEngine) -> None:
+    """Read in parts, such a prompt ended the engine for everyone."""
+
+    async def drawn(name: str, seed: int) -> list[int]:
+        wanted = Generation(name, recording(180.0), instruction(Style()), TOKENS, temperature=1.0, seed=seed)
+        return list((await finished(engine, wanted))[1].token_ids)
+
+    first = await drawn("first", 1)
+    again, other = await asyncio.gather(drawn("again", 1), drawn("other", 2))
+    assert first == again
+    assert first != other
+    await engine.check_health()
+
+
 async def test_another_recording_changes_the_prompt_the_model_sees(engine: VllmAudioEngine) -> None:
     _, short = await finished(engine, request("short", recording(5.0)))
     _, longer = await finished(engine, request("longer", recording(10.0)))
