@@ -92,6 +92,16 @@ def test_records_without_a_pair_are_refused(audio_folder: Path, rows: list[Recor
             dpo.train(audio_folder, [broken], tmp_path, how)
 
 
+def test_held_records_need_no_pair(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    """The audio gain is measured by their summaries, as in the other stages."""
+    held = [record(20 + i, tmp_path, noise(1 + 0.2 * i, 30 + i), "Anna called.", split="test") for i in range(2)]
+    how = Loop(steps=1, batch=2, rate=1e-3, rank=4, held=held, gain_every=1)
+    dpo.train(audio_folder, rows, tmp_path / "run", how)
+    head, *lines = json.loads((tmp_path / "run" / "log.json").read_text())
+    assert head["held"] == {"records": 2, "dropped": {}}
+    assert any("audio_gain" in line for line in lines)
+
+
 def test_the_command(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(row.to_json() + "\n" for row in rows))
