@@ -42,8 +42,8 @@ class Loop:
     flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two checkpoints, two log
     lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
     features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
-    encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. report_to: of
-    `training.reports`. resume: go on from the last checkpoint, if there is one. begin: called when all is well and
+    encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. keep_memory: of
+    `training.allocator`. report_to: of `training.reports`. resume: go on from the last checkpoint, if there is one. begin: called when all is well and
     training begins.
     """
 
@@ -64,6 +64,7 @@ class Loop:
     bad_data: str = "stop"
     full: bool = False
     gradient_checkpointing: bool = False
+    keep_memory: bool = False
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     resume: bool = False
     begin: Callable[[], None] = lambda: None
@@ -101,7 +102,7 @@ class Loop:
         """The base with LoRA, or to be trained whole, as the adapters to begin from left it."""
         torch.manual_seed(self.seed)
         processes.settle()
-        if not torch.cuda.is_available():
+        if self.keep_memory:
             allocator.keep()
         model = open_model(base)
         model = unfrozen(model) if self.full else add_lora(model, self.rank)
@@ -121,7 +122,9 @@ class Loop:
 
     def callbacks(self, model: Any, collator: Collator, records: list[Record], out: Path) -> list[TrainerCallback]:
         """The adapter saved and memory given back on the way, and for a model that hears the audio gain."""
-        found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every), GiveBack()]
+        found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every)]
+        if self.keep_memory:
+            found.append(GiveBack())
         if self.gain_every and isinstance(collator, AudioCollator):
             known = [record for record in self.held or records if record.summary.strip()]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))
@@ -247,6 +250,9 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument("--full", action="store_true", help="train every weight but the encoder's, instead of LoRA")
     parser.add_argument(
         "--gradient-checkpointing", action="store_true", help="less memory for more time: activations are made twice"
+    )
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="on a CPU: quicker steps, up to half of the machine's memory"
     )
     reports.add_argument(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
