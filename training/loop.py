@@ -43,8 +43,8 @@ class Loop:
     lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
     features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
     encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. keep_memory: of
-    `training.allocator`. report_to: of `training.reports`. resume: go on from the last checkpoint, if there is one. begin: called when all is well and
-    training begins.
+    `training.allocator`. report_to: of `training.reports`. resume: go on from the last checkpoint, if there is one.
+    begin: called when all is well and training begins.
     """
 
     steps: int
