@@ -89,16 +89,17 @@ def side_by_side(
     """The table over the systems: JSON, Markdown and PNG of one name."""
     judge = judge_of(options.judge) if options.judge else None
     bert = BertScore(options.bert_model, options.bert_layer) if options.bert_model else None
-    results = []
+    results: list[dict[str, Any]] = []
+    pinned = {"judge": judge.model if judge else None, "bertscore": bert.name if bert else None}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     for system in systems:
         results.append(counted(system, records, judge, bert))
         print(f"{system.name}: {brief(results[-1]['figures'])}", flush=True)
-    pinned = {"judge": judge.model if judge else None, "bertscore": bert.name if bert else None}
-    if bert and bert.cut:
-        pinned["bertscore"] = f"{bert.name}; {len(bert.cut)} texts of more than {bert.longest} tokens cut there"
-    whole = {"command": "speechsum-train " + " ".join(sys.argv[1:])} | pinned | {"data": data, "systems": results}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        if bert and bert.cut:
+            pinned["bertscore"] = f"{bert.name}; {len(bert.cut)} texts of more than {bert.longest} tokens cut there"
+        whole = {"command": "speechsum-train " + " ".join(sys.argv[1:])} | pinned | {"data": data, "systems": results}
+        # After each: a run that breaks off leaves what it had.
+        options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     text = table.markdown(results, pinned["judge"], pinned["bertscore"])
     options.out.with_suffix(".md").write_text(text)
     picture.draw(results, options.out.with_suffix(".png"), table.under(results, pinned["judge"], pinned["bertscore"]))

@@ -8,6 +8,7 @@ from tests.training.test_judge import GRADE, Client
 from tests.training.tiny import record
 from training import evaluate, table
 from training.__main__ import main
+from training.corpus.record import Record
 from training.facts import Fact
 from training.judge import Judge
 from training.systems import System, system_of
@@ -101,3 +102,16 @@ def test_a_system_that_is_none_stops_it_before_the_first_works(tmp_path: Path, m
     with pytest.raises(ValueError, match="oracle"):
         main([*command, "--system", "reference", "--system", "x=oracle:here"])
     assert not worked
+
+
+def test_what_was_answered_before_a_system_breaks_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(records: list[Record]) -> list[str]:
+        raise RuntimeError("gone")
+
+    data, out = tmp_path / "records.jsonl", tmp_path / "ladder.json"
+    data.write_text(record(1, tmp_path, None, "Anna called.").to_json() + "\n")
+    systems = {"own": System("own", "reference", lambda records: ["Anna called."]), "bad": System("bad", "x", broken)}
+    monkeypatch.setattr(evaluate, "system_of", lambda spec, means: systems[spec])
+    with pytest.raises(RuntimeError, match="gone"):
+        main(["evaluate", "--records", str(data), "--out", str(out), "--system", "own", "--system", "bad"])
+    assert [s["system"] for s in json.loads(out.read_text())["systems"]] == ["own"]
