@@ -80,9 +80,7 @@ def system_of(spec: str, means: Means | None = None) -> System:
             "shuffled and a FOLDER"
         )
     if kind == "service":
-        return System(
-            name, kind, lambda records: [a["summary"] for a in asyncio.run(posted(where, records, means.batch))]
-        )
+        return System(name, kind, lambda records: served(where, records, means.batch))
     if kind in HERE:
         return System(name, kind, lambda records: generated(Path(where), HERE[kind], records, means))
     if kind == "endpoint":
@@ -140,7 +138,7 @@ def written(model: Any, collator: Any, records: Sequence[Record], means: Means) 
     """Greedy answers of a model that is open."""
     writer = rollout_of(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
     # A server makes batches of its own out of all that is open.
-    batch, out = len(records) if isinstance(writer, Served) else means.batch, []
+    batch, out = max(1, len(records)) if isinstance(writer, Served) else means.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.text(answer.ids))
