@@ -20,6 +20,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from training import allocator, check, precision, processes, reports, runs
 from training.callbacks import AudioGain, GiveBack, SaveAdapter
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
+from training.compiled import compile_layers
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator, TextCollator
 from training.families import family_named
@@ -43,8 +44,8 @@ class Loop:
     lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
     features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
     encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. keep_memory: of
-    `training.allocator`. report_to: of `training.reports`. resume: go on from the last checkpoint, if there is one.
-    begin: called when all is well and training begins.
+    `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`. resume: go on from the
+    last checkpoint, if there is one. begin: called when all is well and training begins.
     """
 
     steps: int
@@ -65,6 +66,7 @@ class Loop:
     full: bool = False
     gradient_checkpointing: bool = False
     keep_memory: bool = False
+    compile: bool = False
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     resume: bool = False
     begin: Callable[[], None] = lambda: None
@@ -110,6 +112,8 @@ class Loop:
             precision.suit(model, self.precision)
         if processes.zero3():
             processes.reachable(model)
+        if self.compile:
+            say(f"{compile_layers(model)} layers to be compiled")
         copied = [(take if self.full else load_adapter)(model, file) for file in self.start]
         say(f"started from {list(zip(map(str, self.start), copied, strict=True))}")
         return model
@@ -254,6 +258,7 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument(
         "--keep-memory", action="store_true", help="on a CPU: quicker steps, up to half of the machine's memory"
     )
+    parser.add_argument("--compile", action="store_true", help="quicker steps after a minute of compiling")
     reports.add_argument(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")

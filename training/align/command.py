@@ -168,7 +168,8 @@ def run(options: argparse.Namespace) -> int:
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     encoder = SplitEncoder(model, options.layers)
-    clips = encode(encoder, [*records, *held], extractor, options.features or options.out / "features")
+    folder = options.features or options.out / "features"
+    clips = encode(encoder, [*records, *held], extractor, folder, numbers=options.precision)
     print("encoded", flush=True)
     head = CharacterHead(clips[0].top().shape[1]).to(device)
     loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)

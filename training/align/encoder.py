@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
+from training import precision
 from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
 
@@ -103,23 +104,30 @@ def mel_of(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tup
 
 @torch.no_grad()
 def encode(
-    encoder: SplitEncoder, records: Sequence[Record], extractor: WhisperFeatureExtractor, folder: Path, batch: int = 8
+    encoder: SplitEncoder,
+    records: Sequence[Record],
+    extractor: WhisperFeatureExtractor,
+    folder: Path,
+    batch: int = 8,
+    numbers: str = "float32",
 ) -> list[Clip]:
     """Work out every record's features into the folder, those that are there already left as they are.
 
-    The encoder must not have learned anything yet. Files are named by the audio's path, the number of layers and the
-    encoder's weights, so that another base does not read them for its own.
+    The encoder must not have learned anything yet. numbers: in which it computes, of `training.precision`. Files are
+    named by the audio's path, the number of layers, the encoder's weights and these numbers, so that another base does
+    not read them for its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(encoder.parameters()).device
-    encoder_name = encoder.name()
+    encoder_name = f"{encoder.name()} {precision.bfloat16(numbers)}"
     clips = [Clip(record, folder / f"{_name(record, encoder_name)}.npy") for record in records]
     missing = sorted((c for c in clips if not c.features.exists()), key=lambda c: c.record.duration_s or 0)
     for start in range(0, len(missing), batch):
         group = missing[start : start + batch]
         mel, mel_lengths = mel_of([clip.record for clip in group], extractor)
-        hidden, lengths = encoder.lower(mel.to(device), mel_lengths.to(device))
-        both = torch.stack([hidden, encoder.upper(hidden, lengths)], 1).half().cpu().numpy()
+        with precision.autocast(numbers, device):
+            hidden, lengths = encoder.lower(mel.to(device), mel_lengths.to(device))
+            both = torch.stack([hidden, encoder.upper(hidden, lengths)], 1).half().cpu().numpy()
         for clip, values, length in zip(group, both, lengths.tolist(), strict=True):
             scratch = clip.features.with_suffix(".part")
             with scratch.open("wb") as file:

@@ -1,0 +1,47 @@
+"""The language model's layers as compiled code, where `--compile` asks for it.
+
+A layer is mostly small steps between its matrix products (norms, positions, LoRA's sums, casts), each of which goes
+through memory once; `torch.compile` makes a few passes of them. Layers are alike, so that one is compiled, for all
+lengths, and serves them all: a minute before the first step. With it a step of `sft` (four clips of 13 s, bfloat16 with
+AMX, two cores) took 1.8 s instead of 2.8 s (`results/compile-step.txt`). Only passes that are differentiated run compiled: sampling changes shapes
+at every token, and there eager code is as quick. Knows nothing about losses.
+"""
+
+import shutil
+from functools import wraps
+from typing import Any
+
+import torch
+
+from training.checkpoint import WRAPPED, architecture_of
+from training.families import family_named
+
+
+def compile_layers(model: Any) -> int:
+    """Compile the layers of the model's language model, in place; returns how many there are.
+
+    Raises ValueError where nothing could be compiled: without a C++ compiler on a CPU, or without layers.
+    """
+    if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++"))):
+        raise ValueError("--compile needs a C++ compiler: g++ or clang++")
+    prefix = family_named(architecture_of(model)).language_model + "layers."
+    layers = [
+        module
+        for name, module in model.named_modules()
+        if name.removeprefix(WRAPPED).startswith(prefix) and name.removeprefix(WRAPPED)[len(prefix) :].isdigit()
+    ]
+    if not layers:
+        raise ValueError(f"{architecture_of(model)} has no {prefix}N to compile")
+    for layer in layers:
+        layer.forward = _when_differentiated(layer.forward)
+    return len(layers)
+
+
+def _when_differentiated(forward: Any) -> Any:
+    compiled = torch.compile(forward, dynamic=True)
+
+    @wraps(forward)
+    def chosen(*given: Any, **named: Any) -> Any:
+        return (compiled if torch.is_grad_enabled() else forward)(*given, **named)
+
+    return chosen
