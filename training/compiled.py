@@ -4,7 +4,7 @@ A layer is mostly small steps between its matrix products (norms, positions, LoR
 through memory once; `torch.compile` makes a few passes of them. Layers are alike, so that one is compiled, for all
 lengths, and serves them all: a minute before the first step. With it a step of `sft` (four clips of 13 s, bfloat16
 with AMX, two cores) took 1.8 s instead of 2.8 s (`results/compile-step.txt`). Only passes that are differentiated run
-compiled: sampling changes shapes at every token, and there eager code is as quick. Knows nothing about losses.
+compiled: sampling, whose shapes change at every token, would have it compile anew. Knows nothing about losses.
 """
 
 import shutil
