@@ -38,10 +38,14 @@ def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     return family.open(folder, dtype)
 
 
+def unwrapped(model: nn.Module) -> Any:
+    """The Transformers model itself, where PEFT is around it."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def architecture_of(model: nn.Module) -> str:
     """The `model_type` of the model's family."""
-    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    return str(inner.config.model_type)
+    return str(unwrapped(model).config.model_type)
 
 
 def add_lora(model: Any, rank: int) -> PeftModel:

@@ -13,25 +13,19 @@ from typing import Any
 
 import torch
 
-from training.checkpoint import WRAPPED, architecture_of
+from training.checkpoint import architecture_of, unwrapped
 from training.families import family_named
 
 
 def compile_layers(model: Any) -> int:
     """Compile the layers of the model's language model, in place; returns how many there are.
 
-    Raises ValueError where nothing could be compiled: without a C++ compiler on a CPU, or without layers.
+    Raises ValueError without a C++ compiler on a CPU.
     """
     if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++"))):
         raise ValueError("--compile needs a C++ compiler: g++ or clang++")
-    prefix = family_named(architecture_of(model)).language_model + "layers."
-    layers = [
-        module
-        for name, module in model.named_modules()
-        if name.removeprefix(WRAPPED).startswith(prefix) and name.removeprefix(WRAPPED)[len(prefix) :].isdigit()
-    ]
-    if not layers:
-        raise ValueError(f"{architecture_of(model)} has no {prefix}N to compile")
+    family = family_named(architecture_of(model))
+    layers: Any = unwrapped(model).get_submodule(family.language_model + "layers")
     for layer in layers:
         layer.forward = _when_differentiated(layer.forward)
     return len(layers)

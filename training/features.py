@@ -23,7 +23,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from training import precision
 from training.align.encoder import SplitEncoder
-from training.checkpoint import architecture_of
+from training.checkpoint import architecture_of, unwrapped
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator
 from training.families.audioflamingo3 import AudioFlamingo3
@@ -150,7 +150,7 @@ def _save(file: Path, record: Record, values: Any, lengths: Any) -> None:
 
 
 def _tower(model: Any) -> Any:
-    return (model.get_base_model() if hasattr(model, "get_base_model") else model).model.audio_tower
+    return unwrapped(model).model.audio_tower
 
 
 def _name(model: Any, extractor: Any, numbers: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from training.checkpoint import unwrapped
+
 CHOICES = ("auto", "float32", "bfloat16")
 
 
@@ -37,7 +39,7 @@ def suit(model: Any, choice: str) -> None:
         if isinstance(module, nn.Linear) and not module.weight.requires_grad and id(module.weight) not in tied:
             module.to(torch.bfloat16)
     if not torch.cuda.is_available():
-        (model.get_base_model() if hasattr(model, "get_base_model") else model).set_attn_implementation("eager")
+        unwrapped(model).set_attn_implementation("eager")
 
 
 def placed(batch: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from transformers import WhisperFeatureExtractor
 
 from training import precision
 from training.audio import SAMPLING_RATE, read_audio
+from training.checkpoint import unwrapped
 from training.corpus.record import Record
 
 
@@ -26,7 +27,7 @@ class SplitEncoder(nn.Module):
 
     def __init__(self, model: Any, trained: int) -> None:
         super().__init__()
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner = unwrapped(model)
         self.tower = inner.model.audio_tower
         self.projector = inner.model.multi_modal_projector
         self.first = len(self.tower.layers) - trained
