@@ -31,6 +31,7 @@ from training.processes import say
 from training.records import BadExample, is_uri
 
 WINDOWS_AT_ONCE = 8
+SILENCE = 8  # mel frames after a clip's end that its convolutions may still see
 
 
 @dataclass
@@ -96,7 +97,7 @@ def kept(model: Any, collator: Collator, records: Sequence[Record], folder: Path
     frames = int(encoded_frames(torch.tensor(mel)))
     name = _name(model, extractor, numbers)
     found = FeatureCollator(**known, folder=folder, encoder=name, frames=frames, mel_frames=mel)
-    _work_out(tower, collator, found, records, numbers)
+    _work_out(model, collator, found, records, numbers)
     # The instance's own attribute goes before the class's method: nothing else of the encoder changes, its weights are
     # still there for who saves the whole model.
     tower.forward = _passed_on
@@ -114,14 +115,18 @@ def _passed_on(input_features: Any, input_features_mask: Any = None, **_: Any) -
 
 @torch.no_grad()
 def _work_out(
-    tower: Any, collator: AudioCollator, found: FeatureCollator, records: Sequence[Record], numbers: str
+    model: Any, collator: AudioCollator, found: FeatureCollator, records: Sequence[Record], numbers: str
 ) -> None:
+    """Fill the folder. What is encoded ends soon after the speech, not after 30 s: the values are the same, since what
+    is masked takes no part in attention, at a third of the cost for a clip of 10 s.
+    """
     found.folder.mkdir(parents=True, exist_ok=True)
     clips = {found.file(record): record for record in records}
     missing = {file: record for file, record in clips.items() if not file.exists()}
     say(f"{len(clips)} clips in {found.folder}, {len(missing)} of them to be encoded")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tower.to(device)
+    tower = _tower(model).to(device)
+    encoder = SplitEncoder(model, 0)
     training = tower.training
     tower.eval()
     for number, (file, record) in enumerate(missing.items(), 1):
@@ -129,8 +134,10 @@ def _work_out(
         lengths = given["input_features_mask"].sum(-1)
         parts = []
         for mel, mask in zip(*(given[name].split(WINDOWS_AT_ONCE) for name in given), strict=True):
+            spoken = mask.sum(-1)
+            heard = mel[..., : int(spoken.max()) + SILENCE]
             with precision.autocast(numbers, device):
-                hidden = tower(mel.to(device), input_features_mask=mask.to(device)).last_hidden_state
+                hidden = encoder.pool(encoder.lower(heard.to(device), spoken.to(device))[0])
             parts += hidden.float().cpu().unbind()
         each = encoded_frames(lengths).tolist()
         values = torch.cat([part[:count] for part, count in zip(parts, each, strict=True)]).numpy()

@@ -63,8 +63,12 @@ class SplitEncoder(nn.Module):
 
     def project(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The last layers' output at 50 Hz → the language model's frames at 25 Hz, and their number a clip."""
+        return self.projector(self.pool(hidden)), (lengths - 2) // 2 + 1
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """The last layers' output at 50 Hz → the encoder's own at 25 Hz, which the projector takes."""
         pooled = self.tower.avg_pooler(hidden.transpose(1, 2)).transpose(1, 2)
-        return self.projector(self.tower.layer_norm(pooled)), (lengths - 2) // 2 + 1
+        return self.tower.layer_norm(pooled)
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """From the lower layers' output to the language model's frames, and their number a clip."""
