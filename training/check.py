@@ -102,18 +102,23 @@ def check(
 
 
 def ready(
-    how: "Loop", records: Sequence[Record], readers: Sequence[Collator], **needed: Any
+    how: "Loop",
+    records: Sequence[Record],
+    readers: Sequence[Collator],
+    *,
+    held_answers: Sequence[str] | None = None,
+    **needed: Any,
 ) -> tuple[list[Record], "Loop", dict[str, Any]]:
     """A recipe's records and its loop, whose held records are checked too, and what its log's first line says of the
-    data. needed: as in `check`; held records, on which nothing is preferred, need no pairs. Raises `BadExample` too if
-    a recording lies in two splits.
+    data. needed: as in `check`. held_answers: what held records need of `answers`, if not the same. Raises
+    `BadExample` too if a recording lies in two splits.
     """
     refuse_shared([*records, *how.held])
     found = check(records, readers, how.bad_data, **needed)
     if not how.held:
         return found.records, how, {"data": found.head()}
-    if "chosen" in needed.get("answers", ()):
-        needed["answers"] = ()
+    if held_answers is not None:
+        needed["answers"] = held_answers
     held = check(how.held, readers, how.bad_data, **needed)
     return found.records, replace(how, held=held.records), {"data": found.head(), "held": held.head()}
 

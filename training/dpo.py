@@ -64,7 +64,7 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: floa
     """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair."""
     model = how.student(base)
     plain = collator_of(base, model)
-    records, how, data = ready(how, records, [plain], answers=("chosen", "rejected"))
+    records, how, data = ready(how, records, [plain], answers=("chosen", "rejected"), held_answers=())
     collator = how.collator(model, plain, records)
     # Trained whole under FSDP, the reference has to be a model of its own, which TRL would take from the base alone.
     reference = how.student(base).requires_grad_(False) if how.full and processes.fsdp() else None
