@@ -25,6 +25,7 @@ from training import loop, processes
 from training.check import ready
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator
+from training.head import answers_only
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 
@@ -58,6 +59,7 @@ def trainer_of(
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
+    answers_only(model)
     take_in_order(trainer)
     return trainer
 
