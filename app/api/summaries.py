@@ -22,11 +22,11 @@ from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
 from app.audio.sniff import sniff
 from app.errors import ModelNotFound
+from app.job import Delta, Emit, Job, Stage, Summary
 from app.metrics import RequestWatch
 from app.prompts import Style
 from app.service import Service
 from app.settings import setting_name
-from app.summarize import Delta, Emit, Job, Stage, Summary
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["summaries"])
@@ -114,7 +114,8 @@ def _stream(work: Work, summary_id: str, created: int, service: Service) -> Even
             if isinstance(event, Delta):
                 say(DeltaEvent(id=summary_id, created=created, model=model.id, delta=event.text))
             else:
-                say(ProgressEvent(id=summary_id, created=created, model=model.id, stage=event.stage))
+                at = {"id": summary_id, "created": created, "model": model.id}
+                say(ProgressEvent(**at, stage=event.stage, done=event.done, of=event.of))
 
         emit(Stage("received"))
         say(summary_response(await work(emit), model, created, done=True))

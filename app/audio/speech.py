@@ -1,4 +1,4 @@
-"""Where somebody speaks, and how many windows a recording fills.
+"""Where somebody speaks, and how many windows of the encoder a recording fills.
 
 Silero VAD (v6, MIT) as bundled with faster-whisper, in ONNX on one thread; it needs neither torch nor an engine. It
 hears speech down to peaks of -50 dBFS and none in silence, noise, hum or tones. Knows nothing about codecs, HTTP or
@@ -48,6 +48,6 @@ def speech_seconds(spans: list[Segment]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def windows(n_samples: int, window_s: float = WINDOW_S) -> int:
-    """Encoder windows that `n_samples` at 16 kHz fill, the last one perhaps in part."""
-    return math.ceil(n_samples / (window_s * SAMPLE_RATE))
+def encoder_windows(seconds: float, window_s: float = WINDOW_S) -> int:
+    """Encoder windows that so many seconds fill, the last one perhaps in part."""
+    return math.ceil(round(seconds * SAMPLE_RATE) / (window_s * SAMPLE_RATE))

@@ -1,4 +1,4 @@
-"""The protocol every engine implements: samples and an instruction in, stages and text out.
+"""The protocol every engine implements: samples (or notes) and an instruction in, stages and text out.
 
     vllm_audio.VllmAudioEngine   an audio language model in vLLM, in this process          kind "audio-llm"
     cascade.CascadeEngine        Whisper, then a text model in vLLM, in this process       kind "cascade"
@@ -23,16 +23,18 @@ class Generation:
     """One summary to write.
 
     samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
+        None where the material is `notes`, the text of `app.prompts.notes_text`.
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
     """
 
     request_id: str
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float32] | None
     instruction: str
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,13 @@ class Engine(Protocol):
     @property
     def running(self) -> int:
         """Requests inside the engine now."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, as the model reads it."""
 
     def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         """Stages and text as they come, `Finished` last.

@@ -44,6 +44,7 @@ class VllmCore:
         self._running = 0
         self._specials: list[str] = []
         self._template: Any = None
+        self._tokenizer: Any = None
 
     async def start(self) -> None:
         """Load the checkpoint. Raises `Unavailable` with vLLM's reason."""
@@ -78,6 +79,7 @@ class VllmCore:
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._specials = sorted(tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()), key=len, reverse=True)
         self._template = tokenizer.apply_chat_template
+        self._tokenizer = tokenizer
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
 
     async def stop(self) -> None:
@@ -104,6 +106,15 @@ class VllmCore:
     def running(self) -> int:
         """Requests inside the engine now."""
         return self._running
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self._context
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text. The engine must be started."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def prompt(self, messages: list[dict[str, Any]]) -> str:
         """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken out

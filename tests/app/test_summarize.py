@@ -7,9 +7,9 @@ import pytest
 from app.engine.base import EngineEvent, Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import InvalidRequest, Unavailable
+from app.job import Delta, Job, Stage
 from app.prompts import Style
-from app.served import ServedModel
-from app.summarize import Delta, Job, Stage, Summarizer, decode_limits
+from app.summarize import Summarizer, decode_limits
 from tests.app.site import MODEL, WaveDecoder, loud, settings_for, wav
 
 
@@ -62,7 +62,7 @@ async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: 
         await path.summarize(Job("one", wav()), lambda _: None)
     assert caught.value.code == "engine_aborted"
     assert engine.running == 0
-    assert not path.slots.locked()
+    assert not path.writer.slots.locked()
 
 
 async def test_a_time_out_inside_the_engine_is_not_called_the_deadline() -> None:
@@ -76,16 +76,6 @@ async def test_more_tokens_than_the_setting_are_refused_with_it() -> None:
         (await summarizer()).check(4097)
 
 
-def test_the_tighter_of_model_and_setting_is_named() -> None:
-    short = ServedModel("short", "1", "audio-llm", max_seconds=30)
-    limits = decode_limits(settings_for(), short)
-    assert limits.max_seconds == 30
-    assert "short@1" in limits.setting("max_seconds")
-    limits = decode_limits(settings_for(limits={"decode_seconds": 20}), short)
-    assert limits.max_seconds == 20
-    assert "SPEECHSUM_LIMITS__DECODE_SECONDS" in limits.setting("max_seconds")
-
-
 def test_every_limit_names_a_setting_that_exists() -> None:
     from dataclasses import fields
 
@@ -93,7 +83,7 @@ def test_every_limit_names_a_setting_that_exists() -> None:
     from app.settings import setting_name
 
     known = {setting_name(*path) for path, _ in settings_fields()}
-    limits = decode_limits(settings_for(limits={"decode_seconds": 1}), MODEL)
+    limits = decode_limits(settings_for(limits={"decode_seconds": 1}))
     for field in fields(limits):
         if field.name != "setting_names":
             assert limits.setting(field.name).split()[-1] in known, field.name

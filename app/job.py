@@ -1,0 +1,90 @@
+"""What goes into the path of a request and what comes out: a job, the events on its way, the summary.
+
+Knows nothing about how a summary is made.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.audio.decode import DecodedAudio
+from app.audio.windows import Window
+from app.citations import Citation
+from app.engine.base import FinishReason
+from app.prompts import Style
+
+
+@dataclass
+class Job:
+    """One summary to make.
+
+    audio: the recording as received; let go as soon as it is decoded. max_tokens: None is what the style asks for.
+    began: `time.perf_counter()` at the request's first byte. received_s: seconds the recording took to arrive.
+    """
+
+    id: str
+    audio: bytes
+    style: Style = field(default_factory=Style)
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    seed: int | None = None
+    began: float = field(default_factory=time.perf_counter)
+    received_s: float = 0.0
+    on_decoded: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The request entered a stage: decode, speech, queue, engine_transcribe, engine_prefill or engine_decode; where
+    the recording is longer than one pass, windows and merge, with so many of their parts done.
+    """
+
+    stage: str
+    done: int | None = None
+    of: int | None = None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of the summary, in order."""
+
+    text: str
+
+
+Emit = Callable[[Stage | Delta], None]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A window that was read, and what was noted down of it; no note where the recording was read in one pass."""
+
+    window: Window
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished summary and what it rests on. Times in seconds by stage, as they passed on the wall.
+
+    heard: the windows read, in order. citations: of a recording read in several windows.
+    """
+
+    job: Job
+    text: str
+    finish_reason: FinishReason
+    instruction: str
+    audio: DecodedAudio
+    speech_seconds: float
+    heard: list[Heard]
+    complete: bool
+    encoder_windows: int
+    citations: list[Citation]
+    prompt_tokens: int
+    completion_tokens: int
+    timings: dict[str, float]
+    warnings: list[str]
+
+    @property
+    def summarized_seconds(self) -> float:
+        """How much of the recording was read."""
+        return sum(one.window.seconds for one in self.heard)
