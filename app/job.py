@@ -6,6 +6,7 @@ Knows nothing about how a summary is made.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
@@ -18,12 +19,13 @@ from app.prompts import Style
 class Job:
     """One summary to make.
 
-    audio: the recording as received; let go as soon as it is decoded. max_tokens: None is what the style asks for.
-    began: `time.perf_counter()` at the request's first byte. received_s: seconds the recording took to arrive.
+    audio: the recording as received, in a file; closed as soon as it is decoded. max_tokens: None is what the style
+    asks for. began: `time.perf_counter()` at the request's first byte. received_s: seconds that the recording took to
+    arrive.
     """
 
     id: str
-    audio: bytes
+    audio: BinaryIO
     style: Style = field(default_factory=Style)
     max_tokens: int | None = None
     temperature: float = 0.0

@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app import prompts
+from app.audio.samples import Samples
 from app.audio.windows import Window
 from app.engine.base import EngineEvent, Finished, Generation
 from app.errors import TooLarge
@@ -43,7 +41,7 @@ class Note:
 
 
 class LongReader:
-    """Reads one recording in windows. generation: the request as for one pass; its samples are the whole recording."""
+    """Reads one recording in windows. generation: the request as for one pass, without its samples."""
 
     def __init__(self, settings: LongSettings, writer: Writer, style: Style, generation: Generation) -> None:
         self.settings = settings
@@ -55,10 +53,10 @@ class LongReader:
         self.room = self._room()
         self.note_tokens = min(settings.note_tokens, self.room // _NOTES_A_PROMPT - _SHORTEST_NOTE // 2)
 
-    async def read(self, windows: Sequence[Window], emit: Emit, tell: Callable[[EngineEvent], None]) -> Read:
+    async def read(
+        self, samples: Samples, windows: Sequence[Window], emit: Emit, tell: Callable[[EngineEvent], None]
+    ) -> Read:
         """The summary; `tell` gets the events of its last answer. Raises `TooLarge`, and what the engine raises."""
-        samples = self.whole.samples
-        assert samples is not None
         written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit)
         for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
             self._warn(f"Of window {index} ({prompts.clock(window.start)} to {prompts.clock(window.end)})", one)
@@ -88,9 +86,9 @@ class LongReader:
         emit(Stage("merge", 0, 1))
         return await self._write(self._about(notes, self.whole.request_id), tell)
 
-    async def _noted(self, samples: NDArray[np.float32], index: int, window: Window) -> Written:
+    async def _noted(self, samples: Samples, index: int, window: Window) -> Written:
         name = f"{self.whole.request_id}-w{index + 1}"
-        asked = replace(self.whole, request_id=name, samples=window.of(samples))
+        asked = replace(self.whole, request_id=name, samples=await asyncio.to_thread(window.of, samples))
         return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens))
 
     async def _condensed(self, level: int, index: int, group: Sequence[Note]) -> Written:

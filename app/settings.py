@@ -26,9 +26,11 @@ class _Section(BaseModel):
 class LimitSettings(_Section):
     """What one request, one client and all requests together may take."""
 
-    upload_bytes: int = Field(200_000_000, ge=1, description="Largest recording accepted, in bytes.")
+    upload_bytes: int = Field(1_000_000_000, ge=1, description="Largest recording accepted, in bytes.")
     held_bytes: int = Field(
-        2_000_000_000, ge=1, description="Bytes of uploaded recordings held in memory at once, over all requests."
+        4_000_000_000,
+        ge=1,
+        description="Bytes of uploaded recordings held at once, over all requests (on the disk, where TMPDIR says).",
     )
     decode_seconds: float = Field(14_400, gt=0, description="Longest recording accepted, in seconds.")
     samples: int = Field(

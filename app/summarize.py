@@ -8,15 +8,15 @@ the decoding job and aborts the engine's requests. Knows nothing about HTTP or c
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from threading import Event
+from typing import BinaryIO, Protocol
 
 from app import metrics
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
+from app.audio.samples import Samples
 from app.audio.speech import Segment, encoder_windows, find_speech, speech_seconds
 from app.audio.windows import Window, covers, cut
 from app.citations import cite
@@ -29,14 +29,12 @@ from app.served import ServedModel
 from app.settings import Settings, setting_name
 from app.writing import Read, Writer
 
-Samples = NDArray[np.float32]
-
 
 class AudioDecoder(Protocol):
     """What the path needs of `app.audio.pool.Decoder`."""
 
-    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
-        """Bytes in, samples out. Raises ServiceError."""
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+        """A file in, samples out. Raises ServiceError."""
 
 
 class Summarizer:
@@ -48,7 +46,7 @@ class Summarizer:
         model: ServedModel,
         engine: Engine,
         decoder: AudioDecoder,
-        find: Callable[[Samples], list[Segment]] = find_speech,
+        find: Callable[[Samples, Event], list[Segment]] = find_speech,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -88,26 +86,43 @@ class Summarizer:
         emit(Stage("decode"))
         with _timed(timings, "decode"):
             audio = await self.decoder.decode(job.audio, self.limits)
-        job.audio = b""
+        with closing(audio):
+            return await self._heard(job, audio, timings, emit)
+
+    async def _heard(self, job: Job, audio: DecodedAudio, timings: dict[str, float], emit: Emit) -> Summary:
+        job.audio.close()
         job.on_decoded()
         metrics.AUDIO.inc(audio.seconds)
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(Stage("speech"))
         with _timed(timings, "speech"):
-            speech = await asyncio.to_thread(self.find, audio.samples)
+            speech = await self._speech(audio.samples)
         generation = Generation(
             request_id=job.id,
-            samples=audio.samples,
+            samples=None,
             instruction=instruction(job.style),
             max_tokens=job.max_tokens or min(job.style.max_tokens, self.settings.limits.max_tokens),
             temperature=job.temperature,
             seed=job.seed,
         )
-        read = await self._read(generation, job, speech, timings, emit) if speech else None
+        read = await self._read(generation, audio.samples, job, speech, timings, emit) if speech else None
         return self._summary(job, generation, audio, speech, read, timings)
 
+    async def _speech(self, samples: Samples) -> list[Segment]:
+        left = Event()
+        try:
+            return await asyncio.to_thread(self.find, samples, left)
+        finally:
+            left.set()
+
     async def _read(
-        self, generation: Generation, job: Job, speech: list[Segment], timings: dict[str, float], emit: Emit
+        self,
+        generation: Generation,
+        samples: Samples,
+        job: Job,
+        speech: list[Segment],
+        timings: dict[str, float],
+        emit: Emit,
     ) -> Read:
         """In one pass if it fits, else in windows."""
 
@@ -124,18 +139,18 @@ class Summarizer:
                     begun = True
                     emit(Delta(text))
 
-        assert generation.samples is not None
         longest = self.model.max_seconds
-        whole = Window(0.0, len(generation.samples) / self.model.sampling_rate)
+        whole = Window(0.0, len(samples) / self.model.sampling_rate)
         if whole.seconds <= longest:
             emit(Stage("queue"))
+            generation = replace(generation, samples=await asyncio.to_thread(whole.of, samples))
             written = await self.writer.write(generation, tell)
             read = Read(written, [Heard(whole)], written.finished.prompt_tokens, written.finished.completion_tokens)
         else:
             longest = min(self.settings.long.window_seconds or longest, longest)
             reader = LongReader(self.settings.long, self.writer, job.style, generation)
             with _timed(timings, "long"):
-                read = await reader.read(cut(speech, longest, generation.samples), emit, tell)
+                read = await reader.read(samples, cut(speech, longest, samples), emit, tell)
         timings["queue"] = read.last.waited_s
         timings |= {f"engine_{stage}": seconds for stage, seconds in read.last.finished.stage_seconds.items()}
         return read

@@ -20,7 +20,7 @@ from app.api.openapi import query_parameters, request_body, stream_content
 from app.api.protocol import DeltaEvent, ProgressEvent, SummaryOptions, SummaryResponse, parse_fields, summary_response
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
-from app.audio.sniff import sniff
+from app.audio.sniff import HEAD_BYTES, sniff
 from app.errors import ModelNotFound
 from app.job import Delta, Emit, Job, Stage, Summary
 from app.metrics import RequestWatch
@@ -77,7 +77,8 @@ async def _receive(
     place: Place = held.enter_context(service.admission.place(caller))
     upload = await read_upload(request, service.settings, place.hold)
     style, options = fields or _fields([*query, *upload.fields], service)
-    sniff(upload.audio)
+    upload.audio.seek(0)
+    sniff(upload.audio.read(HEAD_BYTES))
     job = Job(
         id=f"sum-{uuid.uuid4().hex}",
         audio=upload.audio,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audio.limits import SAMPLE_RATE
+from app.audio.samples import Samples
 from app.audio.speech import Segment
 
 # Where nobody pauses for as long as a window, it is cut at the quietest moment of its last seconds.
@@ -30,12 +31,12 @@ class Window:
         """Its length."""
         return self.end - self.start
 
-    def of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Its samples, a view."""
+    def of(self, samples: Samples) -> NDArray[np.float32]:
+        """Its samples."""
         return samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
 
 
-def cut(spans: Sequence[Segment], longest_s: float, samples: NDArray[np.float32]) -> list[Window]:
+def cut(spans: Sequence[Segment], longest_s: float, samples: Samples) -> list[Window]:
     """Windows over all `spans` of speech (of `find_speech`), in order and apart, none longer than `longest_s`.
 
     They are of like length, as far as the pauses allow: a last window of two seconds would be understood by nobody.
@@ -73,7 +74,7 @@ def covers(windows: Sequence[Window], spans: Sequence[Segment]) -> bool:
     return True
 
 
-def _quietest(samples: NDArray[np.float32], start: float, end: float) -> float:
+def _quietest(samples: Samples, start: float, end: float) -> float:
     """The middle of the quietest 50 ms between two times, in seconds."""
     frame = round(_FRAME_S * SAMPLE_RATE)
     piece = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
 from app import prompts
+from app.audio.decode import DecodedAudio
+from app.audio.limits import DecodeLimits
+from app.audio.samples import Samples, spool
 from app.engine.base import Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import TooLarge, Unavailable
@@ -21,7 +24,7 @@ STYLE = Style(focus="the harbour", instructions="Name every ship")  # type: igno
 SPEECH_S = 50
 
 
-def minutes(samples: np.ndarray) -> list[tuple[float, float]]:
+def minutes(samples: Samples, _: Any = None) -> list[tuple[float, float]]:
     """Stands in for the speech detector."""
     seconds = len(samples) / 16_000
     return [(start, min(start + SPEECH_S, seconds)) for start in range(0, int(seconds), 60)]
@@ -42,10 +45,9 @@ def listener(request: Generation) -> Sequence[str]:
 class Tape(WaveDecoder):
     """A recording whose every minute has its own loudness: minute n is n thousandths loud."""
 
-    async def decode(self, data: bytes, limits: Any) -> Any:
-        from app.audio.decode import DecodedAudio
-
-        count = int(data)
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+        recording.seek(0)
+        count = int(recording.read())
         samples = np.repeat(np.arange(1, count + 1, dtype=np.float32) / 1000, 60 * 16_000)
         return DecodedAudio(samples, "wav", 16_000, 1, count * 60.0, [])
 
@@ -60,7 +62,7 @@ async def summary_of(
 ) -> tuple[Summary, ScriptedEngine, list[Stage | Delta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
     events: list[Stage | Delta] = []
-    job = Job("long", str(count).encode(), STYLE)
+    job = Job("long", spool(str(count).encode()), STYLE)
     return await (await path(engine, **long)).summarize(job, events.append), engine, events
 
 
@@ -115,14 +117,14 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
 async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_read() -> None:
     engine = ScriptedEngine(listener, context_tokens=300)
     with pytest.raises(TooLarge) as caught:
-        await (await path(engine)).summarize(Job("long", b"5", STYLE), lambda _: None)
+        await (await path(engine)).summarize(Job("long", spool(b"5"), STYLE), lambda _: None)
     assert (caught.value.code, caught.value.param) == ("context_exceeded", "instructions")
     assert engine.requests == []
 
 
 async def test_only_so_many_windows_are_in_the_engine_at_once() -> None:
     engine = ScriptedEngine(listener, piece_s=0.01)
-    await (await path(engine, windows_at_once=3)).summarize(Job("long", b"12"), lambda _: None)
+    await (await path(engine, windows_at_once=3)).summarize(Job("long", spool(b"12")), lambda _: None)
     assert engine.most_running == 3
 
 
@@ -144,7 +146,7 @@ async def test_what_is_wrong_with_a_window_is_said(reason: Any, said: str) -> No
                 faulty = isinstance(event, Finished) and request.request_id == "long-w2"
                 yield Finished(reason, 1, 1) if faulty else event
 
-    summary = await (await path(Faulty(listener))).summarize(Job("long", b"3"), lambda _: None)
+    summary = await (await path(Faulty(listener))).summarize(Job("long", spool(b"3")), lambda _: None)
     (warning,) = summary.warnings
     assert "window 2 (0:01:00 to 0:01:50)" in warning
     assert said in warning
@@ -161,7 +163,7 @@ async def test_where_nothing_was_noted_nothing_is_made_up() -> None:
 async def test_a_window_that_fails_ends_the_request_and_the_others() -> None:
     engine = ScriptedEngine(listener, piece_s=0.05, error=Unavailable("no more", code="engine_refused"))
     with pytest.raises(Unavailable, match="no more"):
-        await (await path(engine)).summarize(Job("long", b"30"), lambda _: None)
+        await (await path(engine)).summarize(Job("long", spool(b"30")), lambda _: None)
     assert engine.running == 0
     assert len(engine.requests) < 30
 
@@ -173,7 +175,7 @@ async def test_leaving_ends_every_window(stage: str) -> None:
     way = await path(engine)
     task = asyncio.create_task(
         way.summarize(
-            Job("long", b"9"),
+            Job("long", spool(b"9")),
             lambda event: at_stage.set() if isinstance(event, Stage) and event.stage == stage else None,
         )
     )

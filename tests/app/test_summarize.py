@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.audio.samples import spool
 from app.engine.base import EngineEvent, Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import InvalidRequest, Unavailable
@@ -21,20 +22,20 @@ async def summarizer(engine: ScriptedEngine | None = None, decoder: WaveDecoder 
 
 async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
     events: list[Stage | Delta] = []
-    job = Job("one", wav(), Style(tone="dry"))
+    job = Job("one", spool(wav()), Style(tone="dry"))
     summary = await (await summarizer()).summarize(job, events.append)
     stages = [event.stage for event in events if isinstance(event, Stage)]
     assert stages == ["decode", "speech", "queue", "engine_prefill", "engine_decode"]
     assert summary.text == "".join(event.text for event in events if isinstance(event, Delta))
     assert summary.complete
-    assert job.audio == b"", "the recording is let go"
+    assert job.audio.closed, "the recording is let go"
 
 
 async def test_cancelling_reaches_the_decoder() -> None:
     decoder = WaveDecoder()
     decoder.delay_s = 30
     path = await summarizer(decoder=decoder)
-    task = asyncio.create_task(path.summarize(Job("one", wav()), lambda _: None))
+    task = asyncio.create_task(path.summarize(Job("one", spool(wav())), lambda _: None))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -59,7 +60,7 @@ async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: 
     engine.abort = abort
     path = await summarizer(engine)
     with pytest.raises(Unavailable) as caught:
-        await path.summarize(Job("one", wav()), lambda _: None)
+        await path.summarize(Job("one", spool(wav())), lambda _: None)
     assert caught.value.code == "engine_aborted"
     assert engine.running == 0
     assert not path.writer.slots.locked()
@@ -68,7 +69,7 @@ async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: 
 async def test_a_time_out_inside_the_engine_is_not_called_the_deadline() -> None:
     path = await summarizer(ScriptedEngine(error=TimeoutError("the engine's own")))
     with pytest.raises(TimeoutError, match="the engine's own"):
-        await path.summarize(Job("one", wav()), lambda _: None)
+        await path.summarize(Job("one", spool(wav())), lambda _: None)
 
 
 async def test_more_tokens_than_the_setting_are_refused_with_it() -> None:

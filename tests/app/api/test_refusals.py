@@ -230,7 +230,7 @@ async def test_recordings_in_memory_are_bounded_over_all_requests() -> None:
         first = asyncio.create_task(site.post(audio))
         await until(lambda: site.decoder.running == 1)
         refused = await site.post(audio)
-        assert code(refused) == (503, "memory_full")
+        assert code(refused) == (503, "storage_full")
         assert "SPEECHSUM_LIMITS__HELD_BYTES" in refused.json()["error"]["message"]
         assert refused.headers["retry-after"]
         assert (await first).status_code == 200
@@ -286,7 +286,7 @@ async def test_requests_while_the_engine_loads_are_told_to_come_back() -> None:
         assert code(response) == (503, "not_ready")
         assert response.headers["retry-after"]
         await site.service.started()
-        site.service.summarizer.find = lambda samples: []
+        site.service.summarizer.find = lambda samples, left: []
         assert (await site.post()).status_code == 200
 
 

@@ -185,7 +185,11 @@ async def test_silence_is_answered_without_engine_time(site: Site, stream: str) 
         answer = response.json()
         assert (answer["summary"], answer["finish_reason"]) == ("", "no_speech")
         assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-        assert (answer["audio_seconds"], answer["audio"]["summarized_seconds"], answer["audio"]["encoder_windows"]) == (4, 0, 0)
+        assert (answer["audio_seconds"], answer["audio"]["summarized_seconds"], answer["audio"]["encoder_windows"]) == (
+            4,
+            0,
+            0,
+        )
         assert answer["complete"] is True
     else:
         assert '"finish_reason":"no_speech"' in response.text
