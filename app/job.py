@@ -6,13 +6,24 @@ Knows nothing about how a summary is made.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
 from app.citations import Citation
 from app.engine.base import FinishReason
 from app.prompts import Style
+
+
+@dataclass(frozen=True)
+class Form:
+    """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
+    max_tokens: room that it needs at least.
+    """
+
+    wording: str = ""
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 0
 
 
 @dataclass
@@ -27,6 +38,7 @@ class Job:
     id: str
     audio: BinaryIO
     style: Style = field(default_factory=Style)
+    form: Form = field(default_factory=Form)
     max_tokens: int | None = None
     temperature: float = 0.0
     seed: int | None = None
@@ -68,7 +80,8 @@ class Heard:
 class Summary:
     """A finished summary and what it rests on. Times in seconds by stage, as they passed on the wall.
 
-    heard: the windows read, in order. citations: of a recording read in several windows.
+    heard: the windows read, in order. citations: of a recording read in several windows. structured: the text's value
+    where it was to follow a schema, and does.
     """
 
     job: Job
@@ -85,6 +98,7 @@ class Summary:
     completion_tokens: int
     timings: dict[str, float]
     warnings: list[str]
+    structured: Any = None
 
     @property
     def summarized_seconds(self) -> float:

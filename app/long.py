@@ -89,11 +89,11 @@ class LongReader:
     async def _noted(self, samples: Samples, index: int, window: Window) -> Written:
         name = f"{self.whole.request_id}-w{index + 1}"
         asked = replace(self.whole, request_id=name, samples=await asyncio.to_thread(window.of, samples))
-        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens))
+        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None))
 
     async def _condensed(self, level: int, index: int, group: Sequence[Note]) -> Written:
         asked = self._about(group, f"{self.whole.request_id}-m{level}-{index + 1}")
-        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens))
+        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None))
 
     async def _write(self, asked: Generation, tell: Callable[[EngineEvent], None] = lambda _: None) -> Written:
         written = await self.writer.write(asked, tell)

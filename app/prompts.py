@@ -147,6 +147,18 @@ def instruction(style: Style) -> str:
     return " ".join(parts)
 
 
+MARKDOWN = "Write it in Markdown."
+AS_DATA = (
+    "Answer as one JSON object: title, summary, key_points, decisions, action_items (who, what, when) and "
+    "open_questions."
+)
+
+
+def by_schema(schema: str) -> str:
+    """The words that go with a caller's own JSON Schema."""
+    return f"Answer as one JSON object that follows this schema: {schema}"
+
+
 def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
     """Chat messages around one recording; `{"type": "audio"}` marks where the engine puts it."""
     return [

@@ -13,7 +13,7 @@ from dataclasses import replace
 from threading import Event
 from typing import BinaryIO, Protocol
 
-from app import metrics
+from app import metrics, structured
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples
@@ -100,10 +100,12 @@ class Summarizer:
         generation = Generation(
             request_id=job.id,
             samples=None,
-            instruction=instruction(job.style),
-            max_tokens=job.max_tokens or min(job.style.max_tokens, self.settings.limits.max_tokens),
+            instruction=" ".join(filter(None, [instruction(job.style), job.form.wording])),
+            max_tokens=job.max_tokens
+            or min(max(job.style.max_tokens, job.form.max_tokens), self.settings.limits.max_tokens),
             temperature=job.temperature,
             seed=job.seed,
+            schema=job.form.schema,
         )
         read = await self._read(generation, audio.samples, job, speech, timings, emit) if speech else None
         return self._summary(job, generation, audio, speech, read, timings)
@@ -172,6 +174,7 @@ class Summarizer:
         heard = read.heard if read else []
         notes = [one.note for one in heard if one.note is not None]
         text = read.last.text if read else ""
+        value, fault = structured.read(text, job.form.schema) if job.form.schema and text else (None, None)
         return Summary(
             job=job,
             text=text,
@@ -186,7 +189,8 @@ class Summarizer:
             prompt_tokens=read.prompt_tokens if read else 0,
             completion_tokens=read.completion_tokens if read else 0,
             timings=timings,
-            warnings=[*audio.warnings, *self._warnings(job.style, generation, read)],
+            warnings=[*audio.warnings, *self._warnings(job.style, generation, read), *([fault] if fault else [])],
+            structured=value,
         )
 
     def _observe(self, audio: DecodedAudio, timings: dict[str, float], read: Read | None) -> None:

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.protocol import ErrorResponse, invalid_field
+from app.api.fields import invalid_field
+from app.api.protocol import ErrorResponse
 from app.errors import InvalidRequest, ServiceError
 
 # What nginx logs for a client that left; nobody receives it.

@@ -1,64 +1,13 @@
-"""The typed requests and responses of the HTTP interface. Knows nothing about how they are served."""
+"""The typed answers of the HTTP interface. Knows nothing about how they come about."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from app.engine.base import FinishReason
-from app.errors import InvalidRequest
 from app.job import Summary
 from app.prompts import Style
 from app.served import ServedModel
-
-
-class SummaryOptions(BaseModel):
-    """The fields of `POST /v1/audio/summaries` beside the recording and its style."""
-
-    model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
-    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
-    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
-
-
-KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
-
-
-def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
-    """Validate form fields or query parameters; blank ones count as left out.
-
-    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
-    """
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in KNOWN_FIELDS:
-            known = ", ".join(KNOWN_FIELDS)
-            raise InvalidRequest(f"Unknown field {name!r}. Known are: {known}.", code="unknown_field", param=name)
-        if name in values:
-            raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
-        values[name] = value
-    given = {name: value for name, value in values.items() if value.strip()}
-    faults: list[Any] = []
-    parsed: list[BaseModel] = []
-    for model in (Style, SummaryOptions):
-        try:
-            parsed.append(model.model_validate({name: given[name] for name in model.model_fields if name in given}))
-        except ValidationError as error:
-            faults += error.errors()
-    if faults:
-        raise invalid_field(faults)
-    style, options = parsed
-    assert isinstance(style, Style)
-    assert isinstance(options, SummaryOptions)
-    return style, options
-
-
-def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
-    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
-    faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
-    message = "; ".join(f"{name}: {text.removeprefix('Value error, ')}" for name, text in faults)
-    return InvalidRequest(f"{message}.", code="invalid_field", param=faults[0][0] if faults else None)
 
 
 class StyleEcho(Style):
@@ -123,6 +72,10 @@ class SummaryResponse(BaseModel):
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether every second of speech was read.")
+    structured: Any = Field(
+        description="With `response_format=json` the summary as data, by the schema; null if it breaks off, which "
+        "`warnings` then say."
+    )
     windows: list[WindowFacts] = Field(
         description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
         "in pauses, whose notes were merged."
@@ -241,6 +194,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
         finish_reason=summary.finish_reason,
         audio_seconds=round(audio.seconds, 3),
         complete=summary.complete,
+        structured=summary.structured,
         windows=[
             WindowFacts(
                 index=index,

@@ -1,5 +1,6 @@
 """`POST /v1/audio/summaries`: the route. What a summary is and how it is made is in `app.summarize`."""
 
+import json
 import logging
 import time
 import uuid
@@ -16,8 +17,9 @@ from app.admission import Place
 from app.api.auth import Credentials, client
 from app.api.connection import while_connected
 from app.api.errors import responses
-from app.api.openapi import query_parameters, request_body, stream_content
-from app.api.protocol import DeltaEvent, ProgressEvent, SummaryOptions, SummaryResponse, parse_fields, summary_response
+from app.api.fields import SummaryOptions, parse_fields
+from app.api.openapi import other_content, query_parameters, request_body
+from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, summary_response
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
 from app.audio.sniff import HEAD_BYTES, sniff
@@ -31,6 +33,7 @@ from app.settings import setting_name
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["summaries"])
 
+MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 Work = Callable[[Emit], Coroutine[Any, Any, Summary]]
 
 
@@ -39,7 +42,7 @@ Work = Callable[[Emit], Coroutine[Any, Any, Summary]]
     summary="Summarize a recording",
     response_model=SummaryResponse,
     responses={
-        200: {"description": "The summary; empty where nobody speaks.", "content": stream_content()},
+        200: {"description": "The summary; empty where nobody speaks.", "content": other_content()},
         **responses(400, 401, 413, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": request_body(), "parameters": query_parameters()},
@@ -62,6 +65,8 @@ async def create_summary(request: Request, credentials: Credentials) -> Response
     if options.stream:
         return _stream(work, job.id, created, service)
     summary = await while_connected(request.receive, work(lambda _: None))
+    if options.response_format in MEDIA_TYPES:
+        return _bare(summary, service, MEDIA_TYPES[options.response_format])
     return JSONResponse(summary_response(summary, service.model, created).model_dump(mode="json"))
 
 
@@ -83,6 +88,7 @@ async def _receive(
         id=f"sum-{uuid.uuid4().hex}",
         audio=upload.audio,
         style=style,
+        form=options.form,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         seed=options.seed,
@@ -96,6 +102,7 @@ async def _receive(
 def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, SummaryOptions]:
     style, options = parse_fields(pairs)
     service.summarizer.check(options.max_tokens)
+    _ = options.form  # a schema that is none is refused before the recording is read
     if options.model and not service.model.answers_to(options.model):
         known = any(model.answers_to(options.model) for model in service.models)
         raise ModelNotFound(
@@ -105,6 +112,19 @@ def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, Summ
             param="model",
         )
     return style, options
+
+
+def _bare(summary: Summary, service: Service, media_type: str) -> Response:
+    """The summary alone; what a reader should know of it in headers, in ASCII."""
+    headers = {
+        "x-summary-id": summary.job.id,
+        "x-summary-model": service.model.id,
+        "x-summary-kind": service.model.kind,
+        "x-summary-complete": str(summary.complete).lower(),
+        "x-summary-finish-reason": summary.finish_reason,
+        "x-summary-warnings": json.dumps(summary.warnings),
+    }
+    return Response(summary.text, media_type=media_type, headers=headers)
 
 
 def _stream(work: Work, summary_id: str, created: int, service: Service) -> EventStream:

@@ -9,7 +9,7 @@ Knows nothing about HTTP, codecs or styles.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class Generation:
         None where the material is `notes`, the text of `app.prompts.notes_text`.
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
+    schema: JSON Schema that the text follows, which the engine enforces.
     """
 
     request_id: str
@@ -35,6 +36,7 @@ class Generation:
     temperature: float = 0.0
     seed: int | None = None
     notes: str = ""
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one answer is written. `temperature` 0 is greedy; `seed` is for sampling."""
+    """How one answer is written. `temperature` 0 is greedy; `seed` is for sampling; `schema`: JSON Schema of it."""
 
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
+    schema: dict[str, Any] | None = None
 
 
 class VllmCore:
@@ -133,7 +134,7 @@ class VllmCore:
         """
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         if self._engine is None:
@@ -143,6 +144,9 @@ class VllmCore:
             temperature=sampling.temperature,
             seed=sampling.seed,
             output_kind=RequestOutputKind.DELTA,
+            # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
+            structured_outputs=sampling.schema
+            and StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True),
             repetition_detection=RepetitionDetectionParams(
                 max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
             ),
