@@ -18,8 +18,8 @@ from app.audio.windows import Window
 from app.engine.base import EngineEvent, Finished, Generation
 from app.errors import TooLarge
 from app.job import Emit, Heard, Stage
-from app.prompts import Style
 from app.settings import LongSettings
+from app.together import together
 from app.writing import Read, Writer, Written
 
 # Beside the notes, a prompt holds the chat template's marks.
@@ -41,13 +41,15 @@ class Note:
 
 
 class LongReader:
-    """Reads one recording in windows. generation: the request as for one pass, without its samples."""
+    """Reads one recording in windows. generation: the request as for one pass, without its samples. noting: the
+    instruction by which windows are noted down.
+    """
 
-    def __init__(self, settings: LongSettings, writer: Writer, style: Style, generation: Generation) -> None:
+    def __init__(self, settings: LongSettings, writer: Writer, noting: str, generation: Generation) -> None:
         self.settings = settings
         self.writer = writer
         self.whole = generation
-        self.noting = prompts.instruction(prompts.notes_style(style))
+        self.noting = noting
         self.written: list[Written] = []
         self.warnings: list[str] = []
         self.room = self._room()
@@ -89,11 +91,16 @@ class LongReader:
     async def _noted(self, samples: Samples, index: int, window: Window) -> Written:
         name = f"{self.whole.request_id}-w{index + 1}"
         asked = replace(self.whole, request_id=name, samples=await asyncio.to_thread(window.of, samples))
-        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None))
+        return await self._note(asked)
 
     async def _condensed(self, level: int, index: int, group: Sequence[Note]) -> Written:
         asked = self._about(group, f"{self.whole.request_id}-m{level}-{index + 1}")
-        return await self._write(replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None))
+        return await self._note(asked)
+
+    async def _note(self, asked: Generation) -> Written:
+        """Material noted down: in words, whatever form the summary is to have."""
+        as_note = replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None, stop=())
+        return await self._write(as_note)
 
     async def _write(self, asked: Generation, tell: Callable[[EngineEvent], None] = lambda _: None) -> Written:
         written = await self.writer.write(asked, tell)
@@ -153,12 +160,7 @@ class LongReader:
             return outcome
 
         emit(Stage(stage, 0, len(things)))
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(index, thing)) for index, thing in enumerate(things)]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await together(one(index, thing) for index, thing in enumerate(things))
 
 
 def _fault(finished: Finished, text: str) -> str | None:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app.api import errors, health, models, summaries
+from app.api import chat, errors, health, models, summaries
 from app.api.auth import key_digests
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
@@ -70,7 +70,7 @@ def create_app(
     app.state.key_digests = key_digests(settings)
     app.add_middleware(RequestId)
     errors.install(app)
-    for module in (summaries, models, health):
+    for module in (summaries, chat, models, health):
         app.include_router(module.router)
     return app
 

@@ -153,6 +153,8 @@ AS_DATA = (
     "open_questions."
 )
 
+AS_JSON = "Answer as one JSON object."
+
 
 def by_schema(schema: str) -> str:
     """The words that go with a caller's own JSON Schema."""
@@ -176,9 +178,12 @@ def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str
     ]
 
 
-def notes_style(style: Style) -> Style:
-    """How a part of a long recording is noted down for a summary in this style: all that may matter to it."""
-    return style.model_copy(update={"style": SummaryStyle.BULLETS, "length": None, "tone": None})
+def noting(style: Style, own: str = "") -> str:
+    """How a part of a long recording is noted down for a summary in this style, or for an instruction in the caller's
+    own words: all that may matter to it.
+    """
+    noted = instruction(style.model_copy(update={"style": SummaryStyle.BULLETS, "length": None, "tone": None}))
+    return f"{noted} The notes are for this request: {own}" if own else noted
 
 
 def notes_text(notes: Sequence[tuple[float, str]]) -> str:

@@ -27,6 +27,9 @@ class LimitSettings(_Section):
     """What one request, one client and all requests together may take."""
 
     upload_bytes: int = Field(1_000_000_000, ge=1, description="Largest recording accepted, in bytes.")
+    json_bytes: int = Field(
+        100_000_000, ge=1, description="Largest body of a chat completion, in bytes; it is held in memory for a moment."
+    )
     held_bytes: int = Field(
         4_000_000_000,
         ge=1,

@@ -54,21 +54,28 @@ MEETING: dict[str, Any] = {
 }
 
 
-def schema_of(text: str) -> dict[str, Any]:
-    """A caller's JSON Schema (draft 2020-12) for an object. Raises InvalidRequest (400) with what is wrong with it."""
+def schema_of(text: str, param: str = "json_schema") -> dict[str, Any]:
+    """A caller's JSON Schema (draft 2020-12) for an object. Raises InvalidRequest (400) with what is wrong with it.
+
+    param: the field that it came in.
+    """
+
+    def invalid(what: str) -> InvalidRequest:
+        return InvalidRequest(f"{param}: the schema {what}.", code="invalid_json_schema", param=param)
+
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _invalid(f"is no JSON: {error}") from None
+        raise invalid(f"is no JSON: {error}") from None
     if not isinstance(schema, dict) or schema.get("type") != "object":
-        raise _invalid('must be an object whose "type" is "object"')
+        raise invalid('must be an object whose "type" is "object"')
     depth, nodes = _size(schema)
     if depth > MAX_DEPTH or nodes > MAX_NODES:
-        raise _invalid(f"has {nodes} parts, {depth} deep; at most {MAX_NODES}, {MAX_DEPTH} deep, are accepted")
+        raise invalid(f"has {nodes} parts, {depth} deep; at most {MAX_NODES}, {MAX_DEPTH} deep, are accepted")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise _invalid(f"is no JSON Schema: {error.message}") from None
+        raise invalid(f"is no JSON Schema: {error.message}") from None
     return schema
 
 
@@ -90,7 +97,3 @@ def _size(node: Any) -> tuple[int, int]:
     inside = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
     below = [_size(one) for one in inside]
     return 1 + max((depth for depth, _ in below), default=0), 1 + sum(nodes for _, nodes in below)
-
-
-def _invalid(what: str) -> InvalidRequest:
-    return InvalidRequest(f"json_schema {what}.", code="invalid_json_schema", param="json_schema")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from threading import Event
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from app import metrics, structured
 from app.audio.decode import DecodedAudio
@@ -22,11 +22,12 @@ from app.audio.windows import Window, covers, cut
 from app.citations import cite
 from app.engine.base import Engine, EngineEvent, Generation, StageStarted, TextDelta
 from app.errors import InvalidRequest, Unavailable
-from app.job import Delta, Emit, Heard, Job, Stage, Summary
+from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
-from app.prompts import Style, instruction, language_name
+from app.prompts import Style, language_name
 from app.served import ServedModel
 from app.settings import Settings, setting_name
+from app.together import together
 from app.writing import Read, Writer
 
 
@@ -100,15 +101,25 @@ class Summarizer:
         generation = Generation(
             request_id=job.id,
             samples=None,
-            instruction=" ".join(filter(None, [instruction(job.style), job.form.wording])),
+            instruction=job.instruction,
             max_tokens=job.max_tokens
             or min(max(job.style.max_tokens, job.form.max_tokens), self.settings.limits.max_tokens),
             temperature=job.temperature,
             seed=job.seed,
             schema=job.form.schema,
+            stop=job.stop,
+            top_p=job.top_p,
         )
-        read = await self._read(generation, audio.samples, job, speech, timings, emit) if speech else None
-        return self._summary(job, generation, audio, speech, read, timings)
+        reads: list[Read] = []
+        if speech:
+            asked = [generation] + [
+                replace(generation, request_id=f"{job.id}-{n}", seed=None if job.seed is None else job.seed + n)
+                for n in range(1, job.choices)
+            ]
+            reads = await together(
+                self._read(one, number, audio.samples, job, speech, timings, emit) for number, one in enumerate(asked)
+            )
+        return self._summary(job, generation, audio, speech, reads, timings)
 
     async def _speech(self, samples: Samples) -> list[Segment]:
         left = Event()
@@ -120,6 +131,7 @@ class Summarizer:
     async def _read(
         self,
         generation: Generation,
+        choice: int,
         samples: Samples,
         job: Job,
         speech: list[Segment],
@@ -139,7 +151,7 @@ class Summarizer:
                     if not begun:
                         metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(time.perf_counter() - job.began)
                     begun = True
-                    emit(Delta(text))
+                    emit(Delta(text, choice))
 
         longest = self.model.max_seconds
         whole = Window(0.0, len(samples) / self.model.sampling_rate)
@@ -150,7 +162,7 @@ class Summarizer:
             read = Read(written, [Heard(whole)], written.finished.prompt_tokens, written.finished.completion_tokens)
         else:
             longest = min(self.settings.long.window_seconds or longest, longest)
-            reader = LongReader(self.settings.long, self.writer, job.style, generation)
+            reader = LongReader(self.settings.long, self.writer, job.noting, generation)
             with _timed(timings, "long"):
                 read = await reader.read(samples, cut(speech, longest, samples), emit, tell)
         timings["queue"] = read.last.waited_s
@@ -163,59 +175,62 @@ class Summarizer:
         generation: Generation,
         audio: DecodedAudio,
         speech: list[Segment],
-        read: Read | None,
+        reads: list[Read],
         timings: dict[str, float],
     ) -> Summary:
-        finish_reason = read.last.finished.finish_reason if read else "no_speech"
-        if finish_reason == "no_speech":
+        warnings = list(audio.warnings)
+        choices = [self._choice(job, generation, read, warnings) for read in reads] or [Choice("", "no_speech", [])]
+        if choices[0].finish_reason == "no_speech":
             metrics.NO_SPEECH.inc()
+        heard = reads[0].heard if reads else []
         timings["total"] = time.perf_counter() - job.began
-        self._observe(audio, timings, read)
-        heard = read.heard if read else []
-        notes = [one.note for one in heard if one.note is not None]
-        text = read.last.text if read else ""
-        value, fault = structured.read(text, job.form.schema) if job.form.schema and text else (None, None)
-        return Summary(
+        summary = Summary(
             job=job,
-            text=text,
-            finish_reason=finish_reason,
-            instruction=generation.instruction,
+            choices=choices,
             audio=audio,
             speech_seconds=speech_seconds(speech),
             heard=heard,
-            complete=finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
-            citations=cite(text, notes) if notes else [],
-            prompt_tokens=read.prompt_tokens if read else 0,
-            completion_tokens=read.completion_tokens if read else 0,
+            prompt_tokens=reads[0].prompt_tokens if reads else 0,
+            completion_tokens=sum(read.completion_tokens for read in reads),
             timings=timings,
-            warnings=[*audio.warnings, *self._warnings(job.style, generation, read), *([fault] if fault else [])],
-            structured=value,
+            warnings=list(dict.fromkeys(warnings)),
         )
+        self._observe(summary, sum(read.prompt_tokens for read in reads))
+        return summary
 
-    def _observe(self, audio: DecodedAudio, timings: dict[str, float], read: Read | None) -> None:
-        kind = self.model.kind
-        metrics.PROMPT_TOKENS.labels(kind).inc(read.prompt_tokens if read else 0)
-        metrics.OUTPUT_TOKENS.labels(kind).inc(read.completion_tokens if read else 0)
+    def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
+        """The words of one reading; what is to be said of them goes to the warnings."""
+        text, reason = read.last.text, read.last.finished.finish_reason
+        warnings += [*read.warnings, *self._warnings(job.style, generation, read)]
+        notes = [one.note for one in read.heard if one.note is not None]
+        value: Any = None
+        if generation.schema and text:
+            value, fault = structured.read(text, generation.schema)
+            warnings += [fault] if fault else []
+        return Choice(text, reason, cite(text, notes) if notes else [], value)
+
+    def _observe(self, summary: Summary, prompt_tokens: int) -> None:
+        kind, timings = self.model.kind, summary.timings
+        metrics.PROMPT_TOKENS.labels(kind).inc(prompt_tokens)
+        metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
         for stage, seconds in timings.items():
             if stage != "total":
                 metrics.STAGE_SECONDS.labels(stage).observe(seconds)
         processing = timings["total"] - timings["receive"] - timings.get("queue", 0.0)
-        metrics.RTFX_RATIO.labels(kind).observe(audio.seconds / max(processing, 1e-6))
+        metrics.RTFX_RATIO.labels(kind).observe(summary.audio.seconds / max(processing, 1e-6))
 
-    def _warnings(self, style: Style, generation: Generation, read: Read | None) -> Iterator[str]:
-        if read is None:
-            return
-        yield from read.warnings
-        finished = read.last.finished
-        if finished.finish_reason == "length":
+    def _warnings(self, style: Style, generation: Generation, read: Read) -> Iterator[str]:
+        reason = read.last.finished.finish_reason
+        if reason == "length":
             yield (
                 f"The summary was stopped at {generation.max_tokens} tokens and may end in the middle of a sentence; "
                 "ask for more with max_tokens."
             )
-        if finished.finish_reason == "repetition":
+        if reason == "repetition":
             yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
-        if finished.finish_reason == "no_speech":
+        if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
         elif not read.last.text.strip():
             yield "The model wrote nothing about this recording."

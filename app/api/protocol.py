@@ -194,7 +194,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
         finish_reason=summary.finish_reason,
         audio_seconds=round(audio.seconds, 3),
         complete=summary.complete,
-        structured=summary.structured,
+        structured=summary.choices[0].structured,
         windows=[
             WindowFacts(
                 index=index,
@@ -211,9 +211,9 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
                 text=summary.text[cited.start : cited.end],
                 windows=list(cited.windows),
             )
-            for cited in summary.citations
+            for cited in summary.choices[0].citations
         ],
-        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.instruction),
+        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.job.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
             summarized_seconds=round(summary.summarized_seconds, 3),

@@ -54,7 +54,7 @@ async def read_upload(request: Request, settings: Settings, hold: Callable[[int]
     most = settings.limits.upload_bytes
     pieces = _bounded(request, settings, most + FORM_BYTES if form else most, hold)
     try:
-        return await (_read_form(request, pieces, most) if form else _read_body(pieces))
+        return await (_read_form(request, settings, pieces, most) if form else _read_body(pieces))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -77,12 +77,20 @@ async def _read_body(pieces: AsyncGenerator[bytes, None]) -> Upload:
     return Upload(file, [])
 
 
+async def read_bytes(request: Request, settings: Settings, most: int, hold: Callable[[int], None]) -> bytes:
+    """A body of at most so many bytes, in memory. Raises as `read_upload`."""
+    body = bytearray()
+    async for piece in _bounded(request, settings, most, hold):
+        body += piece
+    return bytes(body)
+
+
 async def _bounded(
     request: Request, settings: Settings, most: int, hold: Callable[[int], None]
 ) -> AsyncGenerator[bytes, None]:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
-        raise _too_large(settings.limits.upload_bytes)
+        raise _too_large(most, settings)
     stream = request.stream()
     received = 0
     longest = time.perf_counter() + settings.timeouts.request_seconds
@@ -101,12 +109,12 @@ async def _bounded(
             return
         received += len(piece)
         if received > most:
-            raise _too_large(settings.limits.upload_bytes)
+            raise _too_large(most, settings)
         hold(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None], most: int) -> Upload:
+async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerator[bytes, None], most: int) -> Upload:
     parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
     parser.spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
     try:
@@ -133,14 +141,16 @@ async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None], most
             f"The form needs the recording in a field `file`{hint}.", code="missing_file", param="file"
         )
     if size > most:
-        raise _too_large(most)
+        raise _too_large(most, settings)
     return Upload(audio, fields)
 
 
-def _too_large(most: int) -> TooLarge:
+def _too_large(most: int, settings: Settings) -> TooLarge:
+    setting = "json_bytes" if most == settings.limits.json_bytes else "upload_bytes"
+    accepted = most if setting == "json_bytes" else settings.limits.upload_bytes
     return TooLarge(
-        f"The recording has more than {most} bytes, the most that is accepted. The setting is "
-        f"{setting_name('limits', 'upload_bytes')}.",
+        f"The request has more than {accepted} bytes, the most that is accepted. The setting is "
+        f"{setting_name('limits', setting)}.",
         code="upload_too_large",
-        param="file",
+        param="file" if setting == "upload_bytes" else None,
     )

@@ -26,7 +26,8 @@ class Generation:
         None where the material is `notes`, the text of `app.prompts.notes_text`.
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
-    schema: JSON Schema that the text follows, which the engine enforces.
+    schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
+        of the probability that is sampled from.
     """
 
     request_id: str
@@ -37,6 +38,8 @@ class Generation:
     seed: int | None = None
     notes: str = ""
     schema: dict[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class CascadeEngine:
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""
-        sampling = Sampling(request.max_tokens, request.temperature, request.seed, request.schema)
+        sampling = Sampling.of(request)
         if request.samples is None:
             prompt = self._core.prompt(notes_messages(request.instruction, request.notes))
             async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:

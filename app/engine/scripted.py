@@ -6,6 +6,7 @@ past `max_tokens`. Knows nothing about HTTP, codecs or vLLM.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -102,7 +103,9 @@ class ScriptedEngine:
         seconds["prefill"] = time.perf_counter() - began
         yield StageStarted("decode")
         began = time.perf_counter()
-        written = pieces[: request.max_tokens]
+        written = _until(pieces, request.stop)
+        stopped = len(written) < len(pieces)
+        written, whole = written[: request.max_tokens], len(written)
         for index, piece in enumerate(written):
             if self.error is not None and index >= self.error_after:
                 raise self.error
@@ -112,7 +115,7 @@ class ScriptedEngine:
             raise self.error
         seconds["decode"] = time.perf_counter() - began
         yield Finished(
-            finish_reason=self.reason or ("stop" if len(written) == len(pieces) else "length"),
+            finish_reason=self.reason or ("stop" if stopped or len(written) == whole else "length"),
             prompt_tokens=25 * heard // 16_000 + self.count_tokens(f"{request.notes} {request.instruction}"),
             completion_tokens=len(written),
             stage_seconds=seconds,
@@ -123,3 +126,8 @@ class ScriptedEngine:
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self.check_health()
+
+
+def _until(pieces: Sequence[str], stop: tuple[str, ...]) -> Sequence[str]:
+    """The pieces before the first that holds a stop text."""
+    return list(itertools.takewhile(lambda piece: not any(text in piece for text in stop), pieces))

@@ -52,7 +52,7 @@ class VllmAudioEngine:
             else audio_messages(request.instruction)
         )
         prompt = self._core.prompt(messages)
-        sampling = Sampling(request.max_tokens, request.temperature, request.seed, request.schema)
+        sampling = Sampling.of(request)
         async with contextlib.aclosing(
             self._core.stream(prompt, sampling, request.request_id, request.samples)
         ) as events:

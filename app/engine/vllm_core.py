@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.engine.base import EngineEvent, Finished, FinishReason, StageStarted, TextDelta
+from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead, TooLarge, Unavailable, Unprocessable
 from app.settings import EngineSettings
 
@@ -25,12 +25,19 @@ REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one answer is written. `temperature` 0 is greedy; `seed` is for sampling; `schema`: JSON Schema of it."""
+    """How one answer is written: see `app.engine.base.Generation`."""
 
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
     schema: dict[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+    top_p: float = 1.0
+
+    @classmethod
+    def of(cls, request: Generation) -> "Sampling":
+        """As the request says."""
+        return cls(request.max_tokens, request.temperature, request.seed, request.schema, request.stop, request.top_p)
 
 
 class VllmCore:
@@ -143,10 +150,13 @@ class VllmCore:
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
             seed=sampling.seed,
+            top_p=sampling.top_p,
+            stop=list(sampling.stop) or None,
             output_kind=RequestOutputKind.DELTA,
             # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
-            structured_outputs=sampling.schema
-            and StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True),
+            structured_outputs=StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True)
+            if sampling.schema
+            else None,
             repetition_detection=RepetitionDetectionParams(
                 max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
             ),
