@@ -14,7 +14,7 @@ import pytest
 from app import prompts
 from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
-from app.errors import Unavailable
+from app.errors import Unavailable, Unprocessable
 from app.prompts import Style
 from tests.app.site import Site, serving, value, wav
 
@@ -36,13 +36,17 @@ def messages(*parts: dict[str, Any], text: str = "Three bullets, in German.") ->
 
 
 def client(site: Site, **more: Any) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(
-        base_url=f"http://127.0.0.1:{site.port}/v1", **{"api_key": "none", "max_retries": 0, **more}
-    )
+    given = {"api_key": "none", "max_retries": 0, **more}
+    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
 
 
 async def asked(site: Site, **more: Any) -> Any:
-    return await client(site).chat.completions.create(**{"model": "test-model", "messages": messages(), **more})
+    known = client(site)
+    try:
+        return await known.chat.completions.create(**{"model": "test-model", "messages": messages(), **more})
+    finally:
+        if not more.get("stream"):
+            await known.close()
 
 
 async def test_a_recording_is_summarized_as_the_texts_say(site: Site) -> None:
@@ -221,8 +225,9 @@ async def test_errors_are_openais_own_exceptions(site: Site) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         await asked(site, model="gpt-4o-audio-preview")
     assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.UnprocessableEntityError):
-        await asked(site, messages=messages(part(wav()[:44])))
+    site.decoder.error = Unprocessable("It is damaged.", code="undecodable_audio", param="file")
+    with pytest.raises(openai.UnprocessableEntityError, match="damaged"):
+        await asked(site)
     with pytest.raises(openai.APIStatusError) as odd:
         await asked(site, messages=messages(part(b"no audio at all")))
     assert odd.value.status_code == 415
@@ -254,7 +259,8 @@ async def test_it_is_tried_again_when_told_so_and_as_late_as_told() -> None:
 
 
 async def test_what_will_not_get_better_is_not_tried_again() -> None:
-    async with serving(ScriptedEngine(error=Unavailable("Broken.", code="engine_failed"))) as site:
+    async with serving() as site:
+        site.engine.error = Unavailable("Broken.", code="engine_failed")
         with pytest.raises(openai.InternalServerError):
             await client(site, max_retries=5).chat.completions.create(model="test-model", messages=messages())
         assert len(site.engine.requests) == 1
