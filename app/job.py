@@ -135,6 +135,12 @@ class Summary:
         return self.choices[0].finish_reason
 
     @property
+    def rtfx(self) -> float:
+        """Seconds of audio a second of work: without the time in which it arrived or waited."""
+        worked = self.timings["total"] - self.timings["receive"] - self.timings.get("queue", 0.0)
+        return self.audio.seconds / max(worked, 1e-6)
+
+    @property
     def summarized_seconds(self) -> float:
         """How much of the recording was read."""
         return sum(one.window.seconds for one in self.heard)

@@ -117,7 +117,9 @@ class Summarizer:
                 for n in range(1, job.choices)
             ]
             reads = await together(
-                self._read(one, number, audio.samples, job, speech, timings, emit) for number, one in enumerate(asked)
+                # The first one's times are told: several at once take theirs from each other.
+                self._read(one, number, audio.samples, job, speech, {} if number else timings, emit)
+                for number, one in enumerate(asked)
             )
         return self._summary(job, generation, audio, speech, reads, timings)
 
@@ -184,6 +186,7 @@ class Summarizer:
             metrics.NO_SPEECH.inc()
         heard = reads[0].heard if reads else []
         timings["total"] = time.perf_counter() - job.began
+        timings["overhead"] = _overhead(timings)
         summary = Summary(
             job=job,
             choices=choices,
@@ -216,10 +219,9 @@ class Summarizer:
         metrics.PROMPT_TOKENS.labels(kind).inc(prompt_tokens)
         metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
         for stage, seconds in timings.items():
-            if stage != "total":
+            if stage not in ("total", "overhead"):
                 metrics.STAGE_SECONDS.labels(stage).observe(seconds)
-        processing = timings["total"] - timings["receive"] - timings.get("queue", 0.0)
-        metrics.RTFX_RATIO.labels(kind).observe(summary.audio.seconds / max(processing, 1e-6))
+        metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
 
     def _warnings(self, style: Style, generation: Generation, read: Read) -> Iterator[str]:
         reason = read.last.finished.finish_reason
@@ -260,6 +262,14 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_missing_seconds=limits.missing_seconds,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
+
+
+def _overhead(timings: dict[str, float]) -> float:
+    """What the service itself took: the whole, less its stages. The stages of the engine are part of `long`."""
+    parts = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
+    if "long" not in timings:
+        parts |= {stage for stage in timings if stage.startswith("engine_")}
+    return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in parts))
 
 
 @contextmanager

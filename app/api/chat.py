@@ -24,7 +24,7 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Entrance, check_model, enter
 from app.api.errors import responses
-from app.api.protocol import summary_response
+from app.api.protocol import server_timing, summary_response
 from app.api.sse import EventStream, Say
 from app.api.upload import read_bytes
 from app.audio.samples import spool
@@ -61,7 +61,7 @@ async def create_chat_completion(request: Request, credentials: Credentials) -> 
     if asked.stream:
         return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
-    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"))
+    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary))
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:

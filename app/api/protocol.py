@@ -84,7 +84,12 @@ class SummaryResponse(BaseModel):
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
-    timings: dict[str, float] = Field(description="Seconds by stage: receive, decode, speech, queue, engine_…, total.")
+    timings: dict[str, float] = Field(
+        description="Seconds by stage: receive, decode, speech (voice activity), queue, engine_prefill, engine_decode "
+        "(for a recording read in windows `long` for all of these, and they are the last answer's), overhead (the "
+        "service's own), total. Also in the header `Server-Timing`."
+    )
+    rtfx: float = Field(description="Seconds of audio a second of work, without the time it arrived or waited.")
     warnings: list[str] = Field(description="What a reader of this summary should know.")
 
 
@@ -230,5 +235,12 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             total_tokens=summary.prompt_tokens + summary.completion_tokens,
         ),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
+        rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def server_timing(summary: Summary) -> dict[str, str]:
+    """The header by which browsers show the stages (W3C Server Timing), in milliseconds."""
+    stages = [f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in summary.timings.items()]
+    return {"server-timing": ", ".join(stages)}

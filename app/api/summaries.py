@@ -14,7 +14,7 @@ from app.api.entrance import Entrance, check_model, enter
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import other_content, query_parameters, request_body
-from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, summary_response
+from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_timing, summary_response
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
 from app.audio.sniff import HEAD_BYTES, sniff
@@ -52,7 +52,8 @@ async def create_summary(request: Request, credentials: Credentials) -> Response
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
     if options.response_format in MEDIA_TYPES:
         return _bare(summary, entrance.service, MEDIA_TYPES[options.response_format])
-    return JSONResponse(summary_response(summary, entrance.service.model, entrance.created).model_dump(mode="json"))
+    answer = summary_response(summary, entrance.service.model, entrance.created)
+    return JSONResponse(answer.model_dump(mode="json"), headers=server_timing(summary))
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, SummaryOptions]:
@@ -96,6 +97,7 @@ def _bare(summary: Summary, service: Service, media_type: str) -> Response:
         "x-summary-complete": str(summary.complete).lower(),
         "x-summary-finish-reason": summary.finish_reason,
         "x-summary-warnings": json.dumps(summary.warnings),
+        **server_timing(summary),
     }
     return Response(summary.text, media_type=media_type, headers=headers)
 
