@@ -171,7 +171,7 @@ async def test_a_schema_is_enforced_whatever_the_model_would_say(engine: VllmAud
 async def test_the_meetings_schema_comes_to_an_end_in_its_room(engine: VllmAudioEngine) -> None:
     wanted = Generation("meeting", recording(5.0), f"{instruction(Style())} {AS_DATA}", 1024, schema=MEETING)
     text, end = await finished(engine, wanted)
-    value, fault = read(text, MEETING)
+    _, fault = read(text, MEETING)
     assert (end.finish_reason, fault) == ("stop", None) or (end.finish_reason in ("length", "repetition") and fault)
     assert text.startswith('{"title":')
 
