@@ -140,8 +140,7 @@ class Summarizer:
         timings: dict[str, float],
         emit: Emit,
     ) -> Read:
-        """In one pass if it fits, else in windows."""
-
+        """In one pass if the recording, or all speech in it, fits; else in windows."""
         begun = False
 
         def tell(event: EngineEvent) -> None:
@@ -156,17 +155,19 @@ class Summarizer:
                     emit(Delta(text, choice))
 
         longest = self.model.max_seconds
-        whole = Window(0.0, len(samples) / self.model.sampling_rate)
-        if whole.seconds <= longest:
-            emit(Stage("queue"))
-            generation = replace(generation, samples=await asyncio.to_thread(whole.of, samples))
-            written = await self.writer.write(generation, tell)
-            read = Read(written, [Heard(whole)], written.finished.prompt_tokens, written.finished.completion_tokens)
-        else:
+        parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
+        if parts[0].seconds > longest:
             longest = min(self.settings.long.window_seconds or longest, longest)
+            parts = await asyncio.to_thread(cut, speech, longest, samples)
+        if len(parts) == 1:
+            emit(Stage("queue"))
+            generation = replace(generation, samples=await asyncio.to_thread(parts[0].of, samples))
+            written = await self.writer.write(generation, tell)
+            read = Read(written, [Heard(parts[0])], written.finished.prompt_tokens, written.finished.completion_tokens)
+        else:
             reader = LongReader(self.settings.long, self.writer, job.noting, generation)
             with _timed(timings, "long"):
-                read = await reader.read(samples, cut(speech, longest, samples), emit, tell)
+                read = await reader.read(samples, parts, emit, tell)
         timings["queue"] = read.last.waited_s
         timings |= {f"engine_{stage}": seconds for stage, seconds in read.last.finished.stage_seconds.items()}
         return read

@@ -90,6 +90,16 @@ async def test_what_fits_one_pass_is_read_in_one() -> None:
     assert summary.citations == []
 
 
+async def test_a_little_speech_in_a_long_silence_is_read_in_one_pass() -> None:
+    engine = ScriptedEngine(listener)
+    way = await path(engine)
+    way.find = lambda samples, left: [(100.0, 130.0)]
+    summary = await way.summarize(Job("long", spool(b"5")), lambda _: None)
+    assert [(one.window.start, one.window.end, one.note) for one in summary.heard] == [(100, 130, None)]
+    assert len(engine.requests) == 1
+    assert summary.complete
+
+
 async def test_the_callers_words_are_in_every_prompt_and_the_last_has_the_whole_style() -> None:
     _, engine, _ = await summary_of(40, context=720)
     assert len(engine.requests) > 42, "notes were condensed on the way"
