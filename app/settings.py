@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     model: str = Field(
         "",
-        description="Model to serve, `name` or `name@version`. Empty is the one with the best measured figures; "
+        description="Model to serve, `name` or `name@version`. Empty is the best measured one that hears; "
         "`scripted` plays back a script without a model, for load ceilings.",
     )
     model_repo: Path = Field(
