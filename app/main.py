@@ -76,7 +76,7 @@ def create_app(
 
 
 def choose(settings: Settings) -> Manifest:
-    """The registry's entry that the settings name, or the best measured one that hears. Raises `UnknownModel`, `RegistryError`."""
+    """The registry's entry that the settings name, or the best one. Raises `UnknownModel`, `RegistryError`."""
     return (
         registry.resolve(settings.model_repo, settings.model) if settings.model else registry.best(settings.model_repo)
     )
