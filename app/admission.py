@@ -1,4 +1,4 @@
-"""Who may come in: a bound on requests, on each client's requests, and on the bytes of recordings held in memory.
+"""Who may come in: a bound on requests, on each client's requests, and on the bytes of recordings held.
 
 A request takes a `Place` before its recording is read, so what cannot be served is refused before it costs anything.
 Knows nothing about HTTP or audio.
@@ -62,7 +62,7 @@ class Place:
             raise Unavailable(
                 f"The service holds {admission.held_bytes} bytes of recordings and has no room for more now. Try again "
                 f"later. The setting is {setting_name('limits', 'held_bytes')} (now {limits.held_bytes}).",
-                code="memory_full",
+                code="storage_full",
                 retry_after_s=limits.retry_after_seconds,
             )
         admission.held_bytes += count

@@ -78,3 +78,13 @@ class Unavailable(ServiceError):
 
 class EngineDead(Unavailable):
     """The engine's process is gone; `/livez` fails from here on, so that a supervisor restarts the service."""
+
+
+def disk_full() -> Unavailable:
+    """The refusal where a recording, or its samples, find no room on the disk."""
+    return Unavailable(
+        "The service has no room on its disk for this recording now. Try again later. The folder is the one that "
+        "TMPDIR names.",
+        code="disk_full",
+        retry_after_s=30,
+    )

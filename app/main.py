@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app.api import errors, health, models, summaries
+from app.api import chat, errors, health, models, summaries
 from app.api.auth import key_digests
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
@@ -70,13 +70,13 @@ def create_app(
     app.state.key_digests = key_digests(settings)
     app.add_middleware(RequestId)
     errors.install(app)
-    for module in (summaries, models, health):
+    for module in (summaries, chat, models, health):
         app.include_router(module.router)
     return app
 
 
 def choose(settings: Settings) -> Manifest:
-    """The registry's entry that the settings name, or the best measured one. Raises `UnknownModel`, `RegistryError`."""
+    """The registry's entry that the settings name, or the best one. Raises `UnknownModel`, `RegistryError`."""
     return (
         registry.resolve(settings.model_repo, settings.model) if settings.model else registry.best(settings.model_repo)
     )

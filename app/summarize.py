@@ -1,101 +1,45 @@
-"""The one path of a request: recording → samples → speech? → engine → summary.
+"""The one path of a request: recording → samples → speech? → windows → engine → summary.
 
-`Summarizer.summarize` is a coroutine that tells of its progress by calling `emit` and returns the whole `Summary`.
-Cancelling it cancels the decoding job and aborts the engine's request. Knows nothing about HTTP or codecs, nor how an
-engine works.
+`Summarizer.summarize` is a coroutine that tells of its progress by calling `emit` and returns the whole `Summary`. A
+recording that fits the model's longest pass is read in one; a longer one in windows (`app.long`). Cancelling it cancels
+the decoding job and aborts the engine's requests. Knows nothing about HTTP or codecs, nor how an engine works.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol, cast
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from threading import Event
+from typing import Any, BinaryIO, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app import metrics
+from app import metrics, structured
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
-from app.audio.speech import find_speech, speech_seconds, windows
-from app.engine.base import Engine, EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
+from app.audio.samples import Samples
+from app.audio.speech import Segment, encoder_windows, find_speech, speech_seconds
+from app.audio.windows import Window, covers, cut
+from app.citations import cite
+from app.engine.base import Engine, EngineEvent, Generation, StageStarted, TextDelta
 from app.errors import InvalidRequest, Unavailable
-from app.prompts import Style, instruction, language_name
+from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
+from app.long import LongReader
+from app.prompts import Style, language_name
 from app.served import ServedModel
 from app.settings import Settings, setting_name
-
-Samples = NDArray[np.float32]
+from app.together import together
+from app.writing import Read, Writer
 
 
 class AudioDecoder(Protocol):
     """What the path needs of `app.audio.pool.Decoder`."""
 
-    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
-        """Bytes in, samples out. Raises ServiceError."""
-
-
-@dataclass
-class Job:
-    """One summary to make.
-
-    audio: the recording as received; let go as soon as it is decoded. max_tokens: None is what the style asks for.
-    began: `time.perf_counter()` at the request's first byte. received_s: seconds the recording took to arrive.
-    """
-
-    id: str
-    audio: bytes
-    style: Style = field(default_factory=Style)
-    max_tokens: int | None = None
-    temperature: float = 0.0
-    seed: int | None = None
-    began: float = field(default_factory=time.perf_counter)
-    received_s: float = 0.0
-    on_decoded: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The request entered a stage: decode, speech, queue, engine_transcribe, engine_prefill or engine_decode."""
-
-    stage: str
-
-
-@dataclass(frozen=True)
-class Delta:
-    """A piece of the summary, in order."""
-
-    text: str
-
-
-Emit = Callable[[Stage | Delta], None]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A finished summary and what it rests on. Times in seconds by stage, as they passed on the wall."""
-
-    job: Job
-    text: str
-    finish_reason: FinishReason
-    instruction: str
-    audio: DecodedAudio
-    summarized_seconds: float
-    speech_seconds: float
-    windows: int
-    prompt_tokens: int
-    completion_tokens: int
-    timings: dict[str, float]
-    warnings: list[str]
-
-    @property
-    def complete(self) -> bool:
-        """Whether the summary rests on the whole recording."""
-        return self.finish_reason == "no_speech" or self.summarized_seconds >= self.audio.seconds
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+        """A file in, samples out. Raises ServiceError."""
 
 
 class Summarizer:
-    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` are in the engine at once; the rest wait."""
+    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait."""
 
     def __init__(
         self,
@@ -103,15 +47,15 @@ class Summarizer:
         model: ServedModel,
         engine: Engine,
         decoder: AudioDecoder,
-        find: Callable[[Samples], list[tuple[float, float]]] = find_speech,
+        find: Callable[[Samples, Event], list[Segment]] = find_speech,
     ) -> None:
         self.settings = settings
         self.model = model
         self.engine = engine
         self.decoder = decoder
         self.find = find
-        self.slots = asyncio.Semaphore(settings.engine.max_num_seqs)
-        self.limits = decode_limits(settings, model)
+        self.writer = Writer(engine, settings.engine.max_num_seqs)
+        self.limits = decode_limits(settings)
 
     def check(self, max_tokens: int | None) -> None:
         """Refuse what can be refused without the recording. Raises InvalidRequest (400)."""
@@ -143,112 +87,155 @@ class Summarizer:
         emit(Stage("decode"))
         with _timed(timings, "decode"):
             audio = await self.decoder.decode(job.audio, self.limits)
-        job.audio = b""
+        with closing(audio):
+            return await self._heard(job, audio, timings, emit)
+
+    async def _heard(self, job: Job, audio: DecodedAudio, timings: dict[str, float], emit: Emit) -> Summary:
+        job.audio.close()
         job.on_decoded()
         metrics.AUDIO.inc(audio.seconds)
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(Stage("speech"))
         with _timed(timings, "speech"):
-            speech = await asyncio.to_thread(self.find, audio.samples)
+            speech = await self._speech(audio.samples)
         generation = Generation(
             request_id=job.id,
-            samples=audio.samples,
-            instruction=instruction(job.style),
-            max_tokens=job.max_tokens or min(job.style.max_tokens, self.settings.limits.max_tokens),
+            samples=None,
+            instruction=job.instruction,
+            max_tokens=job.max_tokens
+            or min(max(job.style.max_tokens, job.form.max_tokens), self.settings.limits.max_tokens),
             temperature=job.temperature,
             seed=job.seed,
+            schema=job.form.schema,
+            stop=job.stop,
+            top_p=job.top_p,
         )
-        if not speech:
-            metrics.NO_SPEECH.inc()
-            return self._summary(job, generation, audio, speech, "", None, timings)
-        text, finished = await self._generate(generation, job, timings, emit)
-        if finished.finish_reason == "no_speech":
-            metrics.NO_SPEECH.inc()
-        return self._summary(job, generation, audio, speech, text, finished, timings)
+        reads: list[Read] = []
+        if speech:
+            asked = [generation] + [
+                replace(generation, request_id=f"{job.id}-{n}", seed=None if job.seed is None else job.seed + n)
+                for n in range(1, job.choices)
+            ]
+            reads = await together(
+                # The first one's times are told: several at once take theirs from each other.
+                self._read(one, number, audio.samples, job, speech, {} if number else timings, emit)
+                for number, one in enumerate(asked)
+            )
+        return self._summary(job, generation, audio, speech, reads, timings)
 
-    async def _generate(
-        self, generation: Generation, job: Job, timings: dict[str, float], emit: Emit
-    ) -> tuple[str, Finished]:
-        emit(Stage("queue"))
-        with _timed(timings, "queue"), metrics.QUEUE_WAITING.track_inprogress():
-            await self.slots.acquire()
-        pieces: list[str] = []
-        finished: Finished | None = None
+    async def _speech(self, samples: Samples) -> list[Segment]:
+        left = Event()
         try:
-            events = cast(AsyncGenerator[EngineEvent, None], self.engine.generate(generation))
-            async with aclosing(events):
-                async for event in events:
-                    match event:
-                        case StageStarted(stage):
-                            emit(Stage(f"engine_{stage}"))
-                        case TextDelta(text):
-                            if not pieces:
-                                first = time.perf_counter() - job.began
-                                metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(first)
-                            pieces.append(text)
-                            emit(Delta(text))
-                        case Finished():
-                            finished = event
+            return await asyncio.to_thread(self.find, samples, left)
         finally:
-            self.slots.release()
-        if finished is None or finished.finish_reason == "abort":
-            raise Unavailable("The engine gave this request up. Try again.", code="engine_aborted", retry_after_s=1)
-        for stage, seconds in finished.stage_seconds.items():
-            timings[f"engine_{stage}"] = seconds
-        return "".join(pieces), finished
+            left.set()
+
+    async def _read(
+        self,
+        generation: Generation,
+        choice: int,
+        samples: Samples,
+        job: Job,
+        speech: list[Segment],
+        timings: dict[str, float],
+        emit: Emit,
+    ) -> Read:
+        """In one pass if the recording, or all speech in it, fits; else in windows."""
+        begun = False
+
+        def tell(event: EngineEvent) -> None:
+            nonlocal begun
+            match event:
+                case StageStarted(stage):
+                    emit(Stage(f"engine_{stage}"))
+                case TextDelta(text):
+                    if not begun:
+                        metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(time.perf_counter() - job.began)
+                    begun = True
+                    emit(Delta(text, choice))
+
+        longest = self.model.max_seconds
+        parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
+        if parts[0].seconds > longest:
+            longest = min(self.settings.long.window_seconds or longest, longest)
+            parts = await asyncio.to_thread(cut, speech, longest, samples)
+        if len(parts) == 1:
+            emit(Stage("queue"))
+            generation = replace(generation, samples=await asyncio.to_thread(parts[0].of, samples))
+            written = await self.writer.write(generation, tell)
+            read = Read(written, [Heard(parts[0])], written.finished.prompt_tokens, written.finished.completion_tokens)
+        else:
+            reader = LongReader(self.settings.long, self.writer, job.noting, generation)
+            with _timed(timings, "long"):
+                read = await reader.read(samples, parts, emit, tell)
+        timings["queue"] = read.last.waited_s
+        timings |= {f"engine_{stage}": seconds for stage, seconds in read.last.finished.stage_seconds.items()}
+        return read
 
     def _summary(
         self,
         job: Job,
         generation: Generation,
         audio: DecodedAudio,
-        speech: list[tuple[float, float]],
-        text: str,
-        finished: Finished | None,
+        speech: list[Segment],
+        reads: list[Read],
         timings: dict[str, float],
     ) -> Summary:
+        warnings = list(audio.warnings)
+        choices = [self._choice(job, generation, read, warnings) for read in reads] or [Choice("", "no_speech", [])]
+        if choices[0].finish_reason == "no_speech":
+            metrics.NO_SPEECH.inc()
+        heard = reads[0].heard if reads else []
         timings["total"] = time.perf_counter() - job.began
-        prompt_tokens = finished.prompt_tokens if finished else 0
-        completion_tokens = finished.completion_tokens if finished else 0
-        self._observe(audio, timings, prompt_tokens, completion_tokens)
-        return Summary(
+        timings["overhead"] = _overhead(timings)
+        summary = Summary(
             job=job,
-            text=text,
-            finish_reason=finished.finish_reason if finished else "no_speech",
-            instruction=generation.instruction,
+            choices=choices,
             audio=audio,
-            summarized_seconds=audio.seconds if finished else 0.0,
             speech_seconds=speech_seconds(speech),
-            windows=windows(len(audio.samples), self.model.window_seconds) if finished else 0,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            heard=heard,
+            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
+            prompt_tokens=reads[0].prompt_tokens if reads else 0,
+            completion_tokens=sum(read.completion_tokens for read in reads),
             timings=timings,
-            warnings=[*audio.warnings, *self._warnings(job.style, generation, text, finished)],
+            warnings=list(dict.fromkeys(warnings)),
         )
+        self._observe(summary, sum(read.prompt_tokens for read in reads))
+        return summary
 
-    def _observe(self, audio: DecodedAudio, timings: dict[str, float], prompt: int, completion: int) -> None:
-        kind = self.model.kind
-        metrics.PROMPT_TOKENS.labels(kind).inc(prompt)
-        metrics.OUTPUT_TOKENS.labels(kind).inc(completion)
+    def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
+        """The words of one reading; what is to be said of them goes to the warnings."""
+        text, reason = read.last.text, read.last.finished.finish_reason
+        warnings += [*read.warnings, *self._warnings(job.style, generation, read)]
+        notes = [one.note for one in read.heard if one.note is not None]
+        value: Any = None
+        if generation.schema and text:
+            value, fault = structured.read(text, generation.schema)
+            warnings += [fault] if fault else []
+        return Choice(text, reason, cite(text, notes) if notes else [], value)
+
+    def _observe(self, summary: Summary, prompt_tokens: int) -> None:
+        kind, timings = self.model.kind, summary.timings
+        metrics.PROMPT_TOKENS.labels(kind).inc(prompt_tokens)
+        metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
         for stage, seconds in timings.items():
-            if stage != "total":
+            if stage not in ("total", "overhead"):
                 metrics.STAGE_SECONDS.labels(stage).observe(seconds)
-        processing = timings["total"] - timings["receive"] - timings.get("queue", 0.0)
-        metrics.RTFX_RATIO.labels(kind).observe(audio.seconds / max(processing, 1e-6))
+        metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
 
-    def _warnings(self, style: Style, generation: Generation, text: str, finished: Finished | None) -> Iterator[str]:
-        if finished is None:
-            return
-        if finished.finish_reason == "length":
+    def _warnings(self, style: Style, generation: Generation, read: Read) -> Iterator[str]:
+        reason = read.last.finished.finish_reason
+        if reason == "length":
             yield (
                 f"The summary was stopped at {generation.max_tokens} tokens and may end in the middle of a sentence; "
                 "ask for more with max_tokens."
             )
-        if finished.finish_reason == "repetition":
+        if reason == "repetition":
             yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
-        if finished.finish_reason == "no_speech":
+        if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
-        elif not text.strip():
+        elif not read.last.text.strip():
             yield "The model wrote nothing about this recording."
         if style.language and not self.model.writes(style.language):
             trained = ", ".join(language_name(tag) for tag in self.model.languages)
@@ -256,8 +243,8 @@ class Summarizer:
             yield f"{self.model.id} was not trained to write {asked}; it was trained on {trained}."
 
 
-def decode_limits(settings: Settings, model: ServedModel) -> DecodeLimits:
-    """What a recording for `model` may be: the settings' bounds, and never longer than one pass of the model holds."""
+def decode_limits(settings: Settings) -> DecodeLimits:
+    """What a recording may be: the settings' bounds, and their names."""
     limits = settings.limits
     names = {
         "max_bytes": "upload_bytes",
@@ -267,20 +254,23 @@ def decode_limits(settings: Settings, model: ServedModel) -> DecodeLimits:
         "max_channels": "channels",
         "max_missing_seconds": "missing_seconds",
     }
-    words = {limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()}
-    if model.max_seconds < limits.decode_seconds:
-        words["max_seconds"] = (
-            f"the longest that {model.id} hears in one pass; another model is chosen with SPEECHSUM_MODEL"
-        )
     return DecodeLimits(
         max_bytes=limits.upload_bytes,
-        max_seconds=min(limits.decode_seconds, model.max_seconds),
+        max_seconds=limits.decode_seconds,
         max_samples=limits.samples,
         max_source_rate=limits.source_rate,
         max_channels=limits.channels,
         max_missing_seconds=limits.missing_seconds,
-        setting_names=words,
+        setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
+
+
+def _overhead(timings: dict[str, float]) -> float:
+    """What the service itself took: the whole, less its stages. The stages of the engine are part of `long`."""
+    parts = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
+    if "long" not in timings:
+        parts |= {stage for stage in timings if stage.startswith("engine_")}
+    return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in parts))
 
 
 @contextmanager

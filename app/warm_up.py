@@ -4,9 +4,11 @@ import asyncio
 import io
 import uuid
 import wave
+from threading import Event
 
 import numpy as np
 
+from app.audio.samples import spool
 from app.engine.base import Finished, Generation
 from app.errors import Unavailable
 from app.prompts import Style, instruction
@@ -17,9 +19,10 @@ TOKENS = 4
 
 async def warm_up(summarizer: Summarizer) -> None:
     """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
-    audio = await summarizer.decoder.decode(_noise_wav(), summarizer.limits)
-    await asyncio.to_thread(summarizer.find, audio.samples)
-    generation = Generation(f"warm-up-{uuid.uuid4().hex}", audio.samples, instruction(Style()), TOKENS)
+    with spool(_noise_wav()) as recording:
+        audio = await summarizer.decoder.decode(recording, summarizer.limits)
+    await asyncio.to_thread(summarizer.find, audio.samples, Event())
+    generation = Generation(f"warm-up-{uuid.uuid4().hex}", audio.samples[:], instruction(Style()), TOKENS)
     events = [event async for event in summarizer.engine.generate(generation)]
     if not events or not isinstance(events[-1], Finished) or events[-1].finish_reason == "abort":
         raise Unavailable("The warm-up inference did not finish.", code="engine_failed")

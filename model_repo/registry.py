@@ -9,6 +9,7 @@ from model_repo.cache import sha256
 from model_repo.manifest import FILE, FORMAT, Manifest
 
 ROOT = Path(__file__).parent
+HEARS = "audio-llm"
 
 
 class RegistryError(Exception):
@@ -41,13 +42,20 @@ def resolve(root: Path, model: str) -> Manifest:
 
 
 def best(root: Path = ROOT) -> Manifest:
-    """The newest version with the highest measured score among each name's newest. Raises `UnknownModel` if the
-    registry is empty.
+    """What is served if nothing else is asked for: among each name's newest, of those that hear the one with the
+    highest measured score; a cascade, the baseline, only where none that hears is measured. Raises `UnknownModel` if
+    the registry is empty.
     """
     newest = {m.name: m for m in list_models(root)}
     if not newest:
         raise UnknownModel(f"the registry {root} holds no model")
-    return max(newest.values(), key=lambda m: -1.0 if m.figures is None else m.figures.score)
+
+    def rank(manifest: Manifest) -> tuple[bool, float]:
+        if manifest.figures is None:
+            return False, -1.0
+        return manifest.kind == HEARS, manifest.figures.score
+
+    return max(newest.values(), key=rank)
 
 
 def check(manifest: Manifest, prompt_format: int) -> None:

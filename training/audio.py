@@ -131,13 +131,13 @@ def _resampled(record: Record, file: soundfile.SoundFile, frames: int) -> NDArra
         for block in _blocks(file, frames):
             sink.write(block, file.samplerate)
             found += len(block)
-        samples = sink.finish()
+        sink.finish()
     except ServiceError as error:
         if error.code == "non_finite_samples":
             raise _not_finite(record) from error
         raise BadExample(f"{record.id}: {record.audio}: {error.message}", "audio unreadable") from error
     _complete(record, file, found, frames)
-    return samples / np.float32(max(sink.peak, 1))
+    return sink.samples() / np.float32(max(sink.peak, 1))
 
 
 def _complete(record: Record, file: soundfile.SoundFile, found: int, frames: int) -> None:

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.protocol import ErrorResponse, invalid_field
+from app.api.fields import invalid_field
+from app.api.protocol import ErrorResponse
 from app.errors import InvalidRequest, ServiceError
 
 # What nginx logs for a client that left; nobody receives it.
@@ -43,6 +44,9 @@ def error_response(error: ServiceError) -> JSONResponse:
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
+    # What OpenAI's clients go by: else they try everything again that is 409, 429 or 5xx.
+    headers["x-should-retry"] = "false" if error.retry_after_s is None else "true"
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 

@@ -5,7 +5,8 @@ Derived from the same typed models the route validates with, so that the two can
 
 from typing import Any
 
-from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryOptions, SummaryResponse
+from app.api.fields import SummaryOptions
+from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse
 from app.prompts import Style
 
 _RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
@@ -56,10 +57,14 @@ def request_body() -> dict[str, Any]:
     }
 
 
-def stream_content() -> dict[str, Any]:
-    """The answer where `stream=true`: each `data:` line holds one of these as JSON; `[DONE]` is the last."""
+def other_content() -> dict[str, Any]:
+    """The answer where it is not the JSON of `SummaryResponse`: with `response_format` text or markdown the summary
+    alone; with `stream=true` events, of which each `data:` line holds one as JSON, and `[DONE]` is the last.
+    """
     events = (ProgressEvent, DeltaEvent, SummaryResponse, ErrorResponse)
     return {
+        "text/plain": {"schema": {"type": "string", "description": "The summary, with `response_format=text`."}},
+        "text/markdown": {"schema": {"type": "string", "description": "The summary, `response_format=markdown`."}},
         "text/event-stream": {
             "schema": {
                 "type": "string",
@@ -67,5 +72,5 @@ def stream_content() -> dict[str, Any]:
                 "`audio.summary.done` (or an error object), then `[DONE]`.",
             },
             "x-events": {model.__name__: model.model_json_schema() for model in events},
-        }
+        },
     }

@@ -1,64 +1,13 @@
-"""The typed requests and responses of the HTTP interface. Knows nothing about how they are served."""
+"""The typed answers of the HTTP interface. Knows nothing about how they come about."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from app.engine.base import FinishReason
-from app.errors import InvalidRequest
+from app.job import Summary
 from app.prompts import Style
 from app.served import ServedModel
-from app.summarize import Summary
-
-
-class SummaryOptions(BaseModel):
-    """The fields of `POST /v1/audio/summaries` beside the recording and its style."""
-
-    model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
-    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
-    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
-
-
-KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
-
-
-def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
-    """Validate form fields or query parameters; blank ones count as left out.
-
-    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
-    """
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in KNOWN_FIELDS:
-            known = ", ".join(KNOWN_FIELDS)
-            raise InvalidRequest(f"Unknown field {name!r}. Known are: {known}.", code="unknown_field", param=name)
-        if name in values:
-            raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
-        values[name] = value
-    given = {name: value for name, value in values.items() if value.strip()}
-    faults: list[Any] = []
-    parsed: list[BaseModel] = []
-    for model in (Style, SummaryOptions):
-        try:
-            parsed.append(model.model_validate({name: given[name] for name in model.model_fields if name in given}))
-        except ValidationError as error:
-            faults += error.errors()
-    if faults:
-        raise invalid_field(faults)
-    style, options = parsed
-    assert isinstance(style, Style)
-    assert isinstance(options, SummaryOptions)
-    return style, options
-
-
-def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
-    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
-    faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
-    message = "; ".join(f"{name}: {text.removeprefix('Value error, ')}" for name, text in faults)
-    return InvalidRequest(f"{message}.", code="invalid_field", param=faults[0][0] if faults else None)
 
 
 class StyleEcho(Style):
@@ -73,11 +22,31 @@ class AudioFacts(BaseModel):
     seconds: float = Field(description="Length of the recording received.")
     summarized_seconds: float = Field(description="How much of it the model heard; 0 where there was no speech.")
     speech_seconds: float = Field(description="How much of it is speech.")
-    windows: int = Field(description="Windows the model heard it in.")
-    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    encoder_windows: int = Field(description="Windows of the model's encoder that it filled.")
+    complete: bool = Field(description="Whether every second of speech was read.")
     format: str = Field(description="Container, told by content.")
     sample_rate: int = Field(description="Of the recording received, in Hz.")
     channels: int = Field(description="Of the recording received.")
+
+
+class WindowFacts(BaseModel):
+    """A stretch of the recording that was read in one pass. Times in seconds from its beginning."""
+
+    index: int = Field(description="From 1; what citations name.")
+    start: float
+    end: float
+    note: str | None = Field(description="What was noted down of it; null where the whole was read in one pass.")
+
+
+class CitedSentence(BaseModel):
+    """A sentence or bullet of the summary, `summary[start:end]` in Unicode code points, and where it comes from."""
+
+    start: int
+    end: int
+    text: str
+    windows: list[int] = Field(
+        description="Windows whose notes it shares most words with; empty where it shares too few with any."
+    )
 
 
 class Usage(BaseModel):
@@ -102,11 +71,25 @@ class SummaryResponse(BaseModel):
         "itself and was stopped; `no_speech`: there was nothing to summarize."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
-    complete: bool = Field(description="Whether the summary rests on the whole recording.")
+    complete: bool = Field(description="Whether every second of speech was read.")
+    structured: Any = Field(
+        description="With `response_format=json` the summary as data, by the schema; null if it breaks off, which "
+        "`warnings` then say."
+    )
+    windows: list[WindowFacts] = Field(
+        description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
+        "in pauses, whose notes were merged."
+    )
+    citations: list[CitedSentence] = Field(description="Where each sentence comes from, if there are several windows.")
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
-    timings: dict[str, float] = Field(description="Seconds by stage: receive, decode, speech, queue, engine_…, total.")
+    timings: dict[str, float] = Field(
+        description="Seconds by stage: receive, decode, speech (voice activity), queue, engine_prefill, engine_decode "
+        "(for a recording read in windows `long` for all of these, and they are the last answer's), overhead (the "
+        "service's own), total. Also in the header `Server-Timing`."
+    )
+    rtfx: float = Field(description="Seconds of audio a second of work, without the time it arrived or waited.")
     warnings: list[str] = Field(description="What a reader of this summary should know.")
 
 
@@ -118,8 +101,11 @@ class ProgressEvent(BaseModel):
     created: int
     model: str
     stage: str = Field(
-        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …"
+        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …; for a "
+        "recording longer than one pass windows and merge before these."
     )
+    done: int | None = Field(None, description="Parts of the stage that are done, where it has parts.")
+    of: int | None = Field(None, description="How many parts it has.")
 
 
 class DeltaEvent(BaseModel):
@@ -213,12 +199,31 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
         finish_reason=summary.finish_reason,
         audio_seconds=round(audio.seconds, 3),
         complete=summary.complete,
-        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.instruction),
+        structured=summary.choices[0].structured,
+        windows=[
+            WindowFacts(
+                index=index,
+                start=round(one.window.start, 3),
+                end=round(one.window.end, 3),
+                note=one.note,
+            )
+            for index, one in enumerate(summary.heard, 1)
+        ],
+        citations=[
+            CitedSentence(
+                start=cited.start,
+                end=cited.end,
+                text=summary.text[cited.start : cited.end],
+                windows=list(cited.windows),
+            )
+            for cited in summary.choices[0].citations
+        ],
+        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.job.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
             summarized_seconds=round(summary.summarized_seconds, 3),
             speech_seconds=round(summary.speech_seconds, 3),
-            windows=summary.windows,
+            encoder_windows=summary.encoder_windows,
             complete=summary.complete,
             format=audio.source_format,
             sample_rate=audio.source_rate,
@@ -230,5 +235,12 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             total_tokens=summary.prompt_tokens + summary.completion_tokens,
         ),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
+        rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def server_timing(summary: Summary) -> dict[str, str]:
+    """The header by which browsers show the stages (W3C Server Timing), in milliseconds."""
+    stages = [f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in summary.timings.items()]
+    return {"server-timing": ", ".join(stages)}

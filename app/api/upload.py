@@ -1,30 +1,36 @@
-"""Reads a recording off the wire, as a multipart form or as a raw body, and never holds more of it than it may.
+"""Reads a recording off the wire, as a multipart form or as a raw body, into a file without a name, and never takes
+more of it than it may.
 
 The bound is checked on every piece as it arrives, before the form's parser sees it. Knows nothing about audio.
 """
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from app.errors import InvalidRequest, TooLarge, UnsupportedAudio
+from app.audio.samples import spool
+from app.errors import InvalidRequest, TooLarge, UnsupportedAudio, disk_full
 from app.settings import Settings, setting_name
 
 # Room for a form's fields and boundaries beside the recording.
 FORM_BYTES = 65_536
 FIELD_BYTES = 16_384
 MAX_FIELDS = 64
+# Of a recording in memory; what is more is written to the disk.
+BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Upload:
     """A recording and the form fields that came with it, in order."""
 
-    audio: bytes
+    audio: BinaryIO
     fields: list[tuple[str, str]]
 
 
@@ -47,12 +53,36 @@ async def read_upload(request: Request, settings: Settings, hold: Callable[[int]
     form = is_form(request)
     most = settings.limits.upload_bytes
     pieces = _bounded(request, settings, most + FORM_BYTES if form else most, hold)
-    if not form:
-        body = bytearray()
+    try:
+        return await (_read_form(request, settings, pieces, most) if form else _read_body(pieces))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise disk_full() from error
+
+
+async def _read_body(pieces: AsyncGenerator[bytes, None]) -> Upload:
+    file, waiting = spool(), bytearray()
+    try:
         async for piece in pieces:
-            body += piece
-        return Upload(bytes(body), [])
-    return await _read_form(request, pieces, most)
+            waiting += piece
+            if len(waiting) >= BLOCK_BYTES:
+                await asyncio.to_thread(file.write, waiting)
+                waiting = bytearray()
+        await asyncio.to_thread(file.write, waiting)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return Upload(file, [])
+
+
+async def read_bytes(request: Request, settings: Settings, most: int, hold: Callable[[int], None]) -> bytes:
+    """A body of at most so many bytes, in memory. Raises as `read_upload`."""
+    body = bytearray()
+    async for piece in _bounded(request, settings, most, hold):
+        body += piece
+    return bytes(body)
 
 
 async def _bounded(
@@ -60,7 +90,7 @@ async def _bounded(
 ) -> AsyncGenerator[bytes, None]:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
-        raise _too_large(settings.limits.upload_bytes)
+        raise _too_large(most, settings)
     stream = request.stream()
     received = 0
     longest = time.perf_counter() + settings.timeouts.request_seconds
@@ -79,27 +109,28 @@ async def _bounded(
             return
         received += len(piece)
         if received > most:
-            raise _too_large(settings.limits.upload_bytes)
+            raise _too_large(most, settings)
         hold(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None], most: int) -> Upload:
+async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerator[bytes, None], most: int) -> Upload:
     parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
-    # Bounded as it is, the recording may stay in memory: it goes to a decoder as bytes, and nothing is left on a disk.
-    parser.spool_max_size = most + FORM_BYTES
+    parser.spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
-    audio: bytes | None = None
+    audio: BinaryIO | None = None
+    size = 0
     fields: list[tuple[str, str]] = []
     for name, value in form.multi_items():
         if isinstance(value, str):
             fields.append((name, value))
         elif name == "file":
-            audio = await value.read()
-            await value.close()
+            audio, size = value.file, value.size or 0
+            audio.fileno()  # however small: a decoder is told which file
+            audio.flush()
         else:
             raise InvalidRequest(
                 f"The recording belongs in the field `file`, not {name!r}.", code="unknown_field", param=name
@@ -109,15 +140,17 @@ async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None], most
         raise InvalidRequest(
             f"The form needs the recording in a field `file`{hint}.", code="missing_file", param="file"
         )
-    if len(audio) > most:
-        raise _too_large(most)
+    if size > most:
+        raise _too_large(most, settings)
     return Upload(audio, fields)
 
 
-def _too_large(most: int) -> TooLarge:
+def _too_large(most: int, settings: Settings) -> TooLarge:
+    setting = "json_bytes" if most == settings.limits.json_bytes else "upload_bytes"
+    accepted = most if setting == "json_bytes" else settings.limits.upload_bytes
     return TooLarge(
-        f"The recording has more than {most} bytes, the most that is accepted. The setting is "
-        f"{setting_name('limits', 'upload_bytes')}.",
+        f"The request has more than {accepted} bytes, the most that is accepted. The setting is "
+        f"{setting_name('limits', setting)}.",
         code="upload_too_large",
-        param="file",
+        param="file" if setting == "upload_bytes" else None,
     )

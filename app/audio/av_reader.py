@@ -1,6 +1,6 @@
 """Reads everything libsndfile does not through FFmpeg (PyAV), packet by packet, into a sink."""
 
-import io
+from mmap import mmap
 from typing import Any
 
 import av
@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from app.audio.reading import Reading, undecodable
+from app.audio.reading import Reading, View, undecodable
 from app.audio.sink import Sink
 from app.audio.sniff import Format
 from app.errors import Unprocessable
@@ -22,12 +22,12 @@ _SHORTEST_GAP_S = 0.1
 _MP3_LENGTH_HEADERS = (b"Xing", b"Info", b"VBRI")
 
 
-def read(data: bytes, container: Format, sink: Sink) -> Reading:
+def read(data: bytes | mmap, container: Format, sink: Sink) -> Reading:
     """Decode the first audio track of `data` into `sink`. Raises `Unprocessable` and what the sink raises."""
     try:
         # Nothing but this file is opened: the demuxer is forced and no protocol is allowed.
         source = av.open(
-            io.BytesIO(data),
+            View(data),
             mode="r",
             format=container.demuxer,
             metadata_errors="ignore",
@@ -114,7 +114,9 @@ class _GapFiller:
             self.filled += gap
 
 
-def _promised_seconds(data: bytes, source: InputContainer, track: AudioStream, container: Format) -> float | None:
+def _promised_seconds(
+    data: bytes | mmap, source: InputContainer, track: AudioStream, container: Format
+) -> float | None:
     if container.name == "mp3" and not any(mark in data[: _first_frame_end(data)] for mark in _MP3_LENGTH_HEADERS):
         return None
     if container.name in ("aac", "amr", "ogg", "asf", "avi", "mpegts"):
@@ -130,7 +132,7 @@ def _promised_seconds(data: bytes, source: InputContainer, track: AudioStream, c
     return None
 
 
-def _first_frame_end(data: bytes) -> int:
+def _first_frame_end(data: bytes | mmap) -> int:
     """Upper bound of where an MP3's first frame ends: behind its ID3v2 tag and the longest frame there is."""
     tag = 0
     if data[:3] == b"ID3" and len(data) > 10:

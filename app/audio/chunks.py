@@ -7,6 +7,7 @@ Microsoft ASF 1.20.3.
 """
 
 from collections.abc import Iterator
+from mmap import mmap
 from typing import Literal
 
 Order = Literal["little", "big"]
@@ -17,7 +18,7 @@ _UNKNOWN_64 = 1 << 62
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
-def lacking(data: bytes, container: str) -> float:
+def lacking(data: bytes | mmap, container: str) -> float:
     """Share of the audio chunk that `data` promises and does not hold, 0.0 to 1.0; 0.0 where nothing is promised."""
     found = _audio_chunk(data, container)
     if found is None:
@@ -27,7 +28,7 @@ def lacking(data: bytes, container: str) -> float:
     return (promised - held) / promised if promised > held else 0.0
 
 
-def _audio_chunk(data: bytes, container: str) -> tuple[int, int] | None:
+def _audio_chunk(data: bytes | mmap, container: str) -> tuple[int, int] | None:
     """Where the audio starts and how many bytes it has, or None."""
     if container == "au":
         size = int.from_bytes(data[8:12], "big")
@@ -48,14 +49,14 @@ def _audio_chunk(data: bytes, container: str) -> tuple[int, int] | None:
     return None
 
 
-def _asf_body(data: bytes) -> tuple[int, int] | None:
+def _asf_body(data: bytes | mmap) -> tuple[int, int] | None:
     properties = data.find(_ASF_FILE_PROPERTIES, 0, 1 << 16)
     if properties < 0 or len(data) < properties + 92 or data[properties + 88] & 1:  # broadcast: no size is meant
         return None
     return 0, int.from_bytes(data[properties + 40 : properties + 48], "little")
 
 
-def _chunks(data: bytes, container: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: bytes | mmap, container: str) -> Iterator[tuple[bytes, int, int]]:
     """(name, start of its body, size of its body) of each chunk."""
     order: Order = "little" if data[:4] in (b"RIFF", b"RF64", b"BW64") or container == "w64" else "big"
     first, name_bytes, size_bytes, align = {

@@ -5,6 +5,7 @@ libsndfile plays the first of several chained streams and takes a file that brea
 
 import zlib
 from dataclasses import dataclass
+from mmap import mmap
 
 _HEADER = 27
 _FIRST, _LAST = 2, 4
@@ -20,7 +21,7 @@ class OggSurvey:
     broken: bool
 
 
-def survey(data: bytes) -> OggSurvey:
+def survey(data: bytes | mmap) -> OggSurvey:
     """Walk the pages of `data`, skipping over what is not one."""
     position, links, flags, broken = 0, 0, 0, False
     seen_body = True

@@ -6,24 +6,23 @@ request that goes away, ends the worker that is at it. Knows nothing about HTTP 
 
 import asyncio
 import concurrent.futures
+import errno
 import logging
 import multiprocessing
 import os
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
 import pebble
 
 from app.audio.decode import DecodedAudio, decode
-from app.audio.handover import Handover, Ticket, leave_samples, take_recording
+from app.audio.handover import Handover, Ticket, room_for_samples, take_recording
 from app.audio.limits import DecodeLimits
-from app.errors import ServiceError, Unavailable, Unprocessable
+from app.errors import ServiceError, Unavailable, Unprocessable, disk_full
 
 log = logging.getLogger(__name__)
-
-_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class Decoder:
@@ -31,8 +30,8 @@ class Decoder:
 
     timeout_s: wall-clock time one file may take once a worker is at it; timeout_setting is what moves it.
     files_per_worker: after so many a worker is replaced, so that what a codec leaks stays small.
-    memory_bytes: address space a worker may take beyond what it starts with. The longest recording allowed needs
-        64 kB a second (four hours: 0.9 GB) plus the file itself.
+    memory_bytes: address space a worker may take beyond what it starts with; the file itself, which is mapped, is
+        part of it, and the samples, which go into a file, are not.
     """
 
     def __init__(
@@ -65,19 +64,19 @@ class Decoder:
             pool.stop()
             await asyncio.to_thread(pool.join)
 
-    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
-        """As `app.audio.decode.decode`. Cancelling ends the work.
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+        """As `app.audio.decode.decode`, out of a file and into one, of `StoredSamples`. Cancelling ends the work.
 
         Raises also `Unprocessable` with code "decode_timeout" or, where the worker died of it, "undecodable_audio", and
         `Unavailable` if the workers cannot be reached.
         """
-        job = await asyncio.to_thread(Handover, data)
+        job = Handover(recording)
         try:
             future = self._running_pool().schedule(_work, args=(job.ticket, limits), timeout=self._timeout_s)
-            decoded = await self._outcome(future)
-            return replace(decoded, samples=await asyncio.to_thread(job.samples))
-        finally:
+            return replace(await self._outcome(future), samples=job.samples())
+        except BaseException:
             job.close()
+            raise
 
     async def _outcome(self, future: "pebble.ProcessFuture[DecodedAudio]") -> DecodedAudio:
         try:
@@ -127,6 +126,10 @@ def _confine(memory_bytes: int) -> None:
 
 
 def _work(ticket: Ticket, limits: DecodeLimits) -> DecodedAudio:
-    decoded = decode(take_recording(ticket), limits)
-    leave_samples(ticket, decoded.samples)
-    return replace(decoded, samples=_NO_SAMPLES)
+    try:
+        with room_for_samples(ticket) as file:
+            return decode(take_recording(ticket), limits, file)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise disk_full() from error

@@ -1,6 +1,9 @@
-"""What a reader tells about a file beside its samples, the same from libsndfile and from FFmpeg."""
+"""What libsndfile and FFmpeg read from, and what a reader tells about a file beside its samples."""
 
+import io
 from dataclasses import dataclass, field
+from mmap import mmap
+from typing import Any
 
 from app.errors import Unprocessable
 
@@ -14,6 +17,35 @@ class Reading:
     promised: float | None = None
     damaged: float = 0.0
     warnings: list[str] = field(default_factory=list)
+
+
+class View(io.RawIOBase):
+    """A recording as a file, without a copy of it. It may be told to seek before its start, as libsndfile does in
+    damaged files: an exception there is one that libsndfile's callback can only print.
+    """
+
+    def __init__(self, data: bytes | mmap) -> None:
+        self._data = memoryview(data)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._position = max(0, (0, self._position, len(self._data))[whence] + offset)
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        found = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(found)] = found
+        self._position += len(found)
+        return len(found)
 
 
 def undecodable(label: str, reason: str = "") -> Unprocessable:

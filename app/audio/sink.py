@@ -1,7 +1,10 @@
 """Where decoded blocks go: checked, mixed to one channel, resampled to 16 kHz, kept. Knows nothing about containers.
 
-Memory is that of the 16 kHz result (64 kB a second) plus one block, whatever the source's rate and channels.
+Memory is that of one block where the samples go into a file, and else that of the 16 kHz result (64 kB a second) too,
+whatever the source's rate and channels.
 """
+
+from typing import BinaryIO
 
 import numpy as np
 import soxr
@@ -10,18 +13,20 @@ from numpy.typing import NDArray
 from app.audio.limits import SAMPLE_RATE, DecodeLimits
 from app.errors import Unprocessable
 
-Samples = NDArray[np.float32]
+Block = NDArray[np.float32]
+_SCALED = 1 << 20  # samples scaled at once
 
 
 class Sink:
-    """Collects one recording.
+    """Collects one recording, in a file (open for reading and writing) if one is given.
 
     seconds: of the source so far. rate, channels: of the source as first met (they may change within a file).
-    peak: largest magnitude so far, in the source and in the result.
+    peak: largest magnitude so far, in the source and in the result. count: samples of the result so far.
     """
 
-    def __init__(self, limits: DecodeLimits) -> None:
+    def __init__(self, limits: DecodeLimits, file: BinaryIO | None = None) -> None:
         self.limits = limits
+        self.count = 0
         self.seconds = 0.0
         self.rate = 0
         self.channels = 0
@@ -29,10 +34,14 @@ class Sink:
         self._source_samples = 0
         self._current_rate = 0
         self._resampler: soxr.ResampleStream | None = None
+        self._file = file
         # Grows in place; a list of arrays would need everything twice at the end.
         self._kept = bytearray()
+        if file is not None:  # of a reader before this one, which did not get to the end
+            file.seek(0)
+            file.truncate()
 
-    def write(self, block: Samples, rate: int) -> None:
+    def write(self, block: Block, rate: int) -> None:
         """Take a block (frames, channels) at `rate` Hz; raises `TooLarge` or `Unprocessable` past a bound."""
         frames, channels = block.shape
         self._start(rate, channels)
@@ -54,15 +63,25 @@ class Sink:
             self._resample(np.zeros(count, np.float32))
             frames -= count
 
-    def finish(self) -> Samples:
-        """The recording: float32 (n,), 16 kHz, finite, as loud as the source (its peak may be above 1)."""
+    def finish(self) -> None:
+        """No more blocks come. The recording is as loud as the source: its peak may be above 1."""
         self._flush()
-        samples: Samples = np.frombuffer(self._kept, dtype=np.float32)
-        peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
-        if not np.isfinite(peak):
-            raise _not_finite()
-        self.peak = max(self.peak, peak)
-        return samples
+
+    def samples(self) -> Block:
+        """The recording, where there is no file: float32 (n,), 16 kHz, finite."""
+        return np.frombuffer(self._kept, dtype=np.float32)
+
+    def scale(self, factor: float) -> None:
+        """Make all of the recording louder or softer."""
+        if self._file is None:
+            samples = self.samples()
+            samples *= np.float32(factor)
+            return
+        for start in range(0, self.count, _SCALED):
+            self._file.seek(start * 4)
+            block = np.frombuffer(self._file.read(min(_SCALED, self.count - start) * 4), dtype=np.float32)
+            self._file.seek(start * 4)
+            self._file.write((block * np.float32(factor)).data.cast("B"))
 
     def _start(self, rate: int, channels: int) -> None:
         if rate == self._current_rate and channels == self.channels:
@@ -80,15 +99,24 @@ class Sink:
         self.seconds += seconds
         self.limits.check_seconds(self.seconds, whole=False)
 
-    def _resample(self, mono: Samples) -> None:
+    def _resample(self, mono: Block) -> None:
         self._keep(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
     def _flush(self) -> None:
         if self._resampler is not None:
             self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
 
-    def _keep(self, samples: Samples) -> None:
-        self._kept += np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
+    def _keep(self, samples: Block) -> None:
+        peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
+        if not np.isfinite(peak):
+            raise _not_finite()
+        self.peak = max(self.peak, peak)
+        self.count += len(samples)
+        data = np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
+        if self._file is None:
+            self._kept += data
+        else:
+            self._file.write(data)
 
 
 def _not_finite() -> Unprocessable:

@@ -1,10 +1,10 @@
 """Reads WAV, AIFF, AU, CAF, W64, FLAC and Ogg through libsndfile, block by block, into a sink."""
 
-import io
+from mmap import mmap
 
 import soundfile
 
-from app.audio.reading import Reading
+from app.audio.reading import Reading, View
 from app.audio.sink import Sink
 
 _BLOCK_SAMPLES = 1 << 17
@@ -15,24 +15,13 @@ class NotForLibsndfile(Exception):
     """libsndfile does not read this file, or not all of it."""
 
 
-class _Bytes(io.BytesIO):
-    """A file in memory that may be told to seek before its start, as libsndfile does in damaged files.
-
-    `BytesIO` answers that with an exception, which libsndfile's callback can only print.
-    """
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        base = {0: 0, 1: self.tell(), 2: self.getbuffer().nbytes}[whence]
-        return super().seek(max(0, base + offset))
-
-
-def read(data: bytes, sink: Sink) -> Reading:
+def read(data: bytes | mmap, sink: Sink) -> Reading:
     """Decode all of `data` into `sink`.
 
     Raises `NotForLibsndfile` (the sink is then spoilt) and what the sink raises.
     """
     try:
-        with soundfile.SoundFile(_Bytes(data)) as source:
+        with soundfile.SoundFile(View(data)) as source:
             _check_announced(source, sink)
             while len(block := source.read(_BLOCK_SAMPLES // source.channels, dtype="float32", always_2d=True)):
                 sink.write(block, source.samplerate)

@@ -6,6 +6,7 @@ follow playlists and references to other files, which an upload must not reach. 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 
 from app.errors import InvalidRequest, UnsupportedAudio
 
@@ -61,6 +62,7 @@ FORMATS = {
         Format("wavpack", "WavPack", "wv"),
     )
 }
+HEAD_BYTES = 65_536  # are enough to tell
 ACCEPTED = ", ".join(f"{entry.label} ({entry.also})" if entry.also else entry.label for entry in FORMATS.values())
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -79,8 +81,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _MP4_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"skip", b"free", b"pnot", b"styp")
 
 
-def sniff(data: bytes) -> str:
-    """Name of the container (a key of `FORMATS`) that `data` starts with; the first 64 KiB are enough.
+def sniff(data: bytes | mmap) -> str:
+    """Name of the container (a key of `FORMATS`) that `data` starts with; the first `HEAD_BYTES` are enough.
 
     Raises `InvalidRequest` (code "empty_audio") if there is nothing, `UnsupportedAudio` (code "unsupported_audio") if
     it is none of them.
@@ -97,7 +99,7 @@ def sniff(data: bytes) -> str:
     return name
 
 
-def _identify(data: bytes) -> str | None:
+def _identify(data: bytes | mmap) -> str | None:
     head = data[:16]
     for magic, name in _MAGIC:
         if head.startswith(magic):
@@ -113,7 +115,7 @@ def _identify(data: bytes) -> str | None:
     return _identify_mpeg(data)
 
 
-def _identify_mpeg(data: bytes) -> str | None:
+def _identify_mpeg(data: bytes | mmap) -> str | None:
     """MP3 or ADTS AAC, behind an ID3v2 tag or bare: they have no magic, so several frames must follow one another."""
     start = 0
     while data[start : start + 3] == b"ID3" and len(data) >= start + 10 and data[start + 3] < 0xFF:
@@ -129,7 +131,7 @@ def _identify_mpeg(data: bytes) -> str | None:
     return next((name for frame, name in readers if _chained(data, start, frame)), None)
 
 
-def _chained(data: bytes, start: int, frame_bytes: Callable[[bytes], int | None]) -> bool:
+def _chained(data: bytes | mmap, start: int, frame_bytes: Callable[[bytes], int | None]) -> bool:
     for count in range(_CHAINED_FRAMES):
         if start >= len(data):
             return count > 0  # a clip of one or two frames

@@ -1,4 +1,4 @@
-"""The protocol every engine implements: samples and an instruction in, stages and text out.
+"""The protocol every engine implements: samples (or notes) and an instruction in, stages and text out.
 
     vllm_audio.VllmAudioEngine   an audio language model in vLLM, in this process          kind "audio-llm"
     cascade.CascadeEngine        Whisper, then a text model in vLLM, in this process       kind "cascade"
@@ -9,7 +9,7 @@ Knows nothing about HTTP, codecs or styles.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,23 @@ class Generation:
     """One summary to write.
 
     samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
+        None where the material is `notes`, the text of `app.prompts.notes_text`.
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
+    schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
+        of the probability that is sampled from.
     """
 
     request_id: str
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float32] | None
     instruction: str
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
+    notes: str = ""
+    schema: dict[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,13 @@ class Engine(Protocol):
     @property
     def running(self) -> int:
         """Requests inside the engine now."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, as the model reads it."""
 
     def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         """Stages and text as they come, `Finished` last.

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted
 from app.engine.transcriber import Transcriber
 from app.engine.vllm_core import Sampling, VllmCore, with_stage
-from app.prompts import transcript_messages
+from app.prompts import notes_messages, transcript_messages
 from app.settings import EngineSettings
 
 
@@ -48,8 +48,24 @@ class CascadeEngine:
         """Requests inside the engine now, transcribing or writing."""
         return self._transcribing + self._core.running
 
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self._core.context_tokens
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text."""
+        return self._core.count_tokens(text)
+
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
-        """Transcribe the samples, then summarize the transcript as the instruction says."""
+        """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""
+        sampling = Sampling.of(request)
+        if request.samples is None:
+            prompt = self._core.prompt(notes_messages(request.instruction, request.notes))
+            async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:
+                async for event in events:
+                    yield event
+            return
         began = time.perf_counter()
         self._transcribing += 1
         try:
@@ -62,7 +78,6 @@ class CascadeEngine:
             yield Finished("no_speech", 0, 0, {"transcribe": seconds}, transcript="")
             return
         prompt = self._core.prompt(transcript_messages(request.instruction, transcript))
-        sampling = Sampling(request.max_tokens, request.temperature, request.seed)
         async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:
             async for event in events:
                 yield with_stage(event, "transcribe", seconds, transcript) if isinstance(event, Finished) else event

@@ -6,8 +6,9 @@ past `max_tokens`. Knows nothing about HTTP, codecs or vLLM.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead
@@ -16,8 +17,9 @@ SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 
 
 class ScriptedEngine:
-    """Writes `pieces`, one token each.
+    """Writes `pieces`, one token each; given a function, what it makes of the request.
 
+    context_tokens: room for a prompt and its answer, a word a token.
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
     error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
@@ -25,8 +27,9 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        pieces: Sequence[str] = SCRIPT,
+        pieces: Sequence[str] | Callable[[Generation], Sequence[str]] = SCRIPT,
         *,
+        context_tokens: int = 8192,
         start_s: float = 0.0,
         prefill_s: float = 0.0,
         piece_s: float = 0.0,
@@ -35,7 +38,8 @@ class ScriptedEngine:
         error_after: int = 0,
         reason: FinishReason | None = None,
     ) -> None:
-        self.pieces = tuple(pieces)
+        self.pieces = pieces
+        self.context_tokens = context_tokens
         self.start_s, self.prefill_s, self.piece_s = start_s, prefill_s, piece_s
         self.transcript = transcript
         self.error, self.error_after = error, error_after
@@ -66,6 +70,9 @@ class ScriptedEngine:
     def running(self) -> int:
         return self._running
 
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
     async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         if not self._started:
             raise EngineDead("The engine is not started.", code="engine_dead")
@@ -85,7 +92,9 @@ class ScriptedEngine:
 
     async def _play(self, request: Generation) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
-        if self.transcript is not None:
+        pieces = self.pieces(request) if callable(self.pieces) else self.pieces
+        heard = 0 if request.samples is None else len(request.samples)
+        if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
         yield StageStarted("prefill")
@@ -94,7 +103,9 @@ class ScriptedEngine:
         seconds["prefill"] = time.perf_counter() - began
         yield StageStarted("decode")
         began = time.perf_counter()
-        written = self.pieces[: request.max_tokens]
+        written = _until(pieces, request.stop)
+        stopped = len(written) < len(pieces)
+        written, whole = written[: request.max_tokens], len(written)
         for index, piece in enumerate(written):
             if self.error is not None and index >= self.error_after:
                 raise self.error
@@ -104,8 +115,8 @@ class ScriptedEngine:
             raise self.error
         seconds["decode"] = time.perf_counter() - began
         yield Finished(
-            finish_reason=self.reason or ("stop" if len(written) == len(self.pieces) else "length"),
-            prompt_tokens=25 * len(request.samples) // 16_000 + len(request.instruction.split()),
+            finish_reason=self.reason or ("stop" if stopped or len(written) == whole else "length"),
+            prompt_tokens=25 * heard // 16_000 + self.count_tokens(f"{request.notes} {request.instruction}"),
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),
@@ -115,3 +126,8 @@ class ScriptedEngine:
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self.check_health()
+
+
+def _until(pieces: Sequence[str], stop: tuple[str, ...]) -> Sequence[str]:
+    """The pieces before the first that holds a stop text."""
+    return list(itertools.takewhile(lambda piece: not any(text in piece for text in stop), pieces))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.engine.base import EngineEvent, Generation
 from app.engine.vllm_core import Sampling, VllmCore
-from app.prompts import audio_messages
+from app.prompts import audio_messages, notes_messages
 from app.settings import EngineSettings
 
 
@@ -35,10 +35,24 @@ class VllmAudioEngine:
         """Requests inside the engine now."""
         return self._core.running
 
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self._core.context_tokens
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text."""
+        return self._core.count_tokens(text)
+
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
-        """Summarize the samples as the instruction says."""
-        prompt = self._core.prompt(audio_messages(request.instruction))
-        sampling = Sampling(request.max_tokens, request.temperature, request.seed)
+        """Summarize the samples, or the notes, as the instruction says."""
+        messages = (
+            notes_messages(request.instruction, request.notes)
+            if request.samples is None
+            else audio_messages(request.instruction)
+        )
+        prompt = self._core.prompt(messages)
+        sampling = Sampling.of(request)
         async with contextlib.aclosing(
             self._core.stream(prompt, sampling, request.request_id, request.samples)
         ) as events:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.engine.base import EngineEvent, Finished, FinishReason, StageStarted, TextDelta
+from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead, TooLarge, Unavailable, Unprocessable
 from app.settings import EngineSettings
 
@@ -25,11 +25,19 @@ REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one answer is written. `temperature` 0 is greedy; `seed` is for sampling."""
+    """How one answer is written: see `app.engine.base.Generation`."""
 
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
+    schema: dict[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+    top_p: float = 1.0
+
+    @classmethod
+    def of(cls, request: Generation) -> "Sampling":
+        """As the request says."""
+        return cls(request.max_tokens, request.temperature, request.seed, request.schema, request.stop, request.top_p)
 
 
 class VllmCore:
@@ -44,6 +52,7 @@ class VllmCore:
         self._running = 0
         self._specials: list[str] = []
         self._template: Any = None
+        self._tokenizer: Any = None
 
     async def start(self) -> None:
         """Load the checkpoint. Raises `Unavailable` with vLLM's reason."""
@@ -78,6 +87,7 @@ class VllmCore:
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._specials = sorted(tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()), key=len, reverse=True)
         self._template = tokenizer.apply_chat_template
+        self._tokenizer = tokenizer
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
 
     async def stop(self) -> None:
@@ -105,6 +115,15 @@ class VllmCore:
         """Requests inside the engine now."""
         return self._running
 
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self._context
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text. The engine must be started."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
     def prompt(self, messages: list[dict[str, Any]]) -> str:
         """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken out
         first: a caller's instruction, or a transcript, must not be able to end its own turn."""
@@ -122,7 +141,7 @@ class VllmCore:
         """
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         if self._engine is None:
@@ -131,7 +150,13 @@ class VllmCore:
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
             seed=sampling.seed,
+            top_p=sampling.top_p,
+            stop=list(sampling.stop) or None,
             output_kind=RequestOutputKind.DELTA,
+            # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
+            structured_outputs=StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True)
+            if sampling.schema
+            else None,
             repetition_detection=RepetitionDetectionParams(
                 max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
             ),

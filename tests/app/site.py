@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import numpy as np
@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
+from app.audio.samples import Samples
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
 from app.served import ServedModel
@@ -54,7 +55,7 @@ class WaveDecoder:
 
     async def stop(self) -> None: ...
 
-    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
         self.running += 1
         try:
             await asyncio.sleep(self.delay_s)
@@ -65,7 +66,8 @@ class WaveDecoder:
             self.running -= 1
         if self.error is not None:
             raise self.error
-        with wave.open(io.BytesIO(data)) as reader:
+        recording.seek(0)
+        with wave.open(io.BytesIO(recording.read())) as reader:
             frames = reader.readframes(reader.getnframes())
         samples = np.frombuffer(frames, "<i2").astype(np.float32) / 32_768
         seconds = len(samples) / 16_000
@@ -78,17 +80,17 @@ class RealDecoder(Decoder):
 
     running = 0
 
-    async def decode(self, data: bytes, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
         self.running += 1
         try:
-            return await super().decode(data, limits)
+            return await super().decode(recording, limits)
         finally:
             self.running -= 1
 
 
-def loud(samples: np.ndarray) -> list[tuple[float, float]]:
+def loud(samples: Samples, _: Any = None) -> list[tuple[float, float]]:
     """Stands in for the speech detector: whatever is loud is speech, half of it."""
-    return [(0.0, len(samples) / 32_000)] if len(samples) and float(np.abs(samples).max()) > 0.01 else []
+    return [(0.0, len(samples) / 32_000)] if len(samples) and float(np.abs(samples[:]).max()) > 0.01 else []
 
 
 @dataclass

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
+from app.audio.samples import spool
 from app.engine.base import EngineEvent, Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import InvalidRequest, Unavailable
+from app.job import Delta, Job, Stage
 from app.prompts import Style
-from app.served import ServedModel
-from app.summarize import Delta, Job, Stage, Summarizer, decode_limits
+from app.summarize import Summarizer, decode_limits
 from tests.app.site import MODEL, WaveDecoder, loud, settings_for, wav
 
 
@@ -21,20 +22,20 @@ async def summarizer(engine: ScriptedEngine | None = None, decoder: WaveDecoder 
 
 async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
     events: list[Stage | Delta] = []
-    job = Job("one", wav(), Style(tone="dry"))
+    job = Job("one", spool(wav()), Style(tone="dry"))
     summary = await (await summarizer()).summarize(job, events.append)
     stages = [event.stage for event in events if isinstance(event, Stage)]
     assert stages == ["decode", "speech", "queue", "engine_prefill", "engine_decode"]
     assert summary.text == "".join(event.text for event in events if isinstance(event, Delta))
     assert summary.complete
-    assert job.audio == b"", "the recording is let go"
+    assert job.audio.closed, "the recording is let go"
 
 
 async def test_cancelling_reaches_the_decoder() -> None:
     decoder = WaveDecoder()
     decoder.delay_s = 30
     path = await summarizer(decoder=decoder)
-    task = asyncio.create_task(path.summarize(Job("one", wav()), lambda _: None))
+    task = asyncio.create_task(path.summarize(Job("one", spool(wav())), lambda _: None))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -59,31 +60,21 @@ async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: 
     engine.abort = abort
     path = await summarizer(engine)
     with pytest.raises(Unavailable) as caught:
-        await path.summarize(Job("one", wav()), lambda _: None)
+        await path.summarize(Job("one", spool(wav())), lambda _: None)
     assert caught.value.code == "engine_aborted"
     assert engine.running == 0
-    assert not path.slots.locked()
+    assert not path.writer.slots.locked()
 
 
 async def test_a_time_out_inside_the_engine_is_not_called_the_deadline() -> None:
     path = await summarizer(ScriptedEngine(error=TimeoutError("the engine's own")))
     with pytest.raises(TimeoutError, match="the engine's own"):
-        await path.summarize(Job("one", wav()), lambda _: None)
+        await path.summarize(Job("one", spool(wav())), lambda _: None)
 
 
 async def test_more_tokens_than_the_setting_are_refused_with_it() -> None:
     with pytest.raises(InvalidRequest, match="SPEECHSUM_LIMITS__MAX_TOKENS"):
         (await summarizer()).check(4097)
-
-
-def test_the_tighter_of_model_and_setting_is_named() -> None:
-    short = ServedModel("short", "1", "audio-llm", max_seconds=30)
-    limits = decode_limits(settings_for(), short)
-    assert limits.max_seconds == 30
-    assert "short@1" in limits.setting("max_seconds")
-    limits = decode_limits(settings_for(limits={"decode_seconds": 20}), short)
-    assert limits.max_seconds == 20
-    assert "SPEECHSUM_LIMITS__DECODE_SECONDS" in limits.setting("max_seconds")
 
 
 def test_every_limit_names_a_setting_that_exists() -> None:
@@ -93,7 +84,7 @@ def test_every_limit_names_a_setting_that_exists() -> None:
     from app.settings import setting_name
 
     known = {setting_name(*path) for path, _ in settings_fields()}
-    limits = decode_limits(settings_for(limits={"decode_seconds": 1}), MODEL)
+    limits = decode_limits(settings_for(limits={"decode_seconds": 1}))
     for field in fields(limits):
         if field.name != "setting_names":
             assert limits.setting(field.name).split()[-1] in known, field.name

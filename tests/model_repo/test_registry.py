@@ -8,9 +8,9 @@ from model_repo.registry import RegistryError, UnknownModel, best, list_models, 
 from tests.model_repo.fakes import manifest, version_in
 
 
-def put(root: Path, name: str, version: str, score: float | None = None) -> Path:
+def put(root: Path, name: str, version: str, score: float | None = None, kind: str = "audio-llm") -> Path:
     folder = root / name / version
-    manifest(name, version, score).write(folder)
+    manifest(name, version, score).model_copy(update={"kind": kind}).write(folder)
     return folder
 
 
@@ -51,13 +51,21 @@ def test_an_empty_registry_says_so(tmp_path: Path) -> None:
 
 
 def test_the_best_is_the_highest_score_among_the_newest(tmp_path: Path) -> None:
-    put(tmp_path, "cascade", "1", 0.4)
+    put(tmp_path, "other", "1", 0.4)
     put(tmp_path, "hears", "1", 0.9)  # replaced by 2, so it no longer counts
     put(tmp_path, "hears", "2", 0.3)
     put(tmp_path, "unmeasured", "1")
-    assert best(tmp_path).id == "cascade@1"
+    assert best(tmp_path).id == "other@1"
     put(tmp_path, "hears", "3", 0.5)
     assert best(tmp_path).id == "hears@3"
+
+
+def test_a_cascade_is_served_only_where_nothing_that_hears_is_measured(tmp_path: Path) -> None:
+    put(tmp_path, "cascade", "1", 0.4, "cascade")
+    put(tmp_path, "hears", "1")
+    assert best(tmp_path).id == "cascade@1"
+    put(tmp_path, "hears", "2", 0.3)
+    assert best(tmp_path).id == "hears@2"
 
 
 def test_a_measured_zero_beats_no_measure(tmp_path: Path) -> None:

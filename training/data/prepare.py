@@ -175,7 +175,7 @@ def prepared(found: Found, out: Path, options: argparse.Namespace, layout: Layou
         return "no transcript"
     limits = DecodeLimits(max_seconds=options.max_seconds, max_bytes=1 << 40)
     try:
-        pieces: list[NDArray[np.float32]] = [decode(part, limits).samples for part in found.parts]
+        pieces: list[NDArray[np.float32]] = [decode(part, limits).samples[:] for part in found.parts]
     except ServiceError as error:
         return error.message
     samples = np.concatenate(pieces)

@@ -3,10 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import pytest
 
+from app.audio.samples import Samples
 from app.engine.scripted import ScriptedEngine
 from tests.app.site import PATH, Site, loud, serving, until, value, wav
 
@@ -45,7 +46,7 @@ async def test_while_decoding(site: Site, stream: bool) -> None:
 async def test_while_looking_for_speech(site: Site, stream: bool) -> None:
     looking, left = threading.Event(), threading.Event()
 
-    def slow(samples: np.ndarray) -> list[tuple[float, float]]:
+    def slow(samples: Samples, _: Any) -> list[tuple[float, float]]:
         looking.set()
         left.wait(5)
         return loud(samples)
@@ -98,4 +99,4 @@ async def test_twenty_leave_and_the_others_are_answered() -> None:
         assert [answer.status_code for answer in answers[1::2]] == [200] * 20  # type: ignore[union-attr]
         assert all("scripted" in answer.text for answer in answers[1::2])  # type: ignore[union-attr]
         await site.until_idle()
-        assert site.service.summarizer.slots._value == 8
+        assert site.service.summarizer.writer.slots._value == 8

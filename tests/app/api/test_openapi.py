@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.api.protocol import KNOWN_FIELDS, SummaryResponse
+from app.api.fields import KNOWN_FIELDS
+from app.api.protocol import SummaryResponse
 from app.errors import ServiceError
 from tests.app.site import PATH, Site
 
@@ -31,7 +32,12 @@ async def test_both_bodies_are_described_with_every_field(document: dict[str, An
 async def test_answers_and_errors_are_described(document: dict[str, Any]) -> None:
     responses = document["paths"][PATH]["post"]["responses"]
     assert set(responses) == {"200", "400", "401", "404", "413", "415", "422", "429", "500", "503"}
-    assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert set(responses["200"]["content"]) == {
+        "application/json",
+        "text/event-stream",
+        "text/markdown",
+        "text/plain",
+    }
     reference = {"$ref": "#/components/schemas/ErrorResponse"}
     for status in set(responses) - {"200"}:
         assert responses[status]["content"]["application/json"]["schema"] == reference

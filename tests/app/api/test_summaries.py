@@ -27,7 +27,7 @@ async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
         "seconds": 31,
         "summarized_seconds": 31,
         "speech_seconds": 15.5,
-        "windows": 2,
+        "encoder_windows": 2,
         "complete": True,
         "format": "wav",
         "sample_rate": 16_000,
@@ -134,11 +134,20 @@ async def test_the_samples_reach_the_engine_as_float32(site: Site) -> None:
 
 async def test_timings_name_every_stage_and_add_up() -> None:
     async with serving(ScriptedEngine(prefill_s=0.05, piece_s=0.01)) as site:
-        timings = (await site.post()).json()["timings"]
-    assert set(timings) == {"receive", "decode", "speech", "queue", "engine_prefill", "engine_decode", "total"}
+        response = await site.post()
+        bare = await site.post(response_format="text")
+    answer = response.json()
+    timings = answer["timings"]
+    stages = ["receive", "decode", "speech", "queue", "engine_prefill", "engine_decode"]
+    assert list(timings) == [*stages, "total", "overhead"]
     assert timings["engine_prefill"] >= 0.05
     assert timings["engine_decode"] >= 0.07
-    assert sum(timings.values()) - timings["total"] <= timings["total"] <= sum(timings.values())
+    assert sum(timings[stage] for stage in stages) + timings["overhead"] == pytest.approx(timings["total"], abs=1e-4)
+    worked = timings["total"] - timings["receive"] - timings["queue"]
+    assert answer["rtfx"] == pytest.approx(answer["audio_seconds"] / worked, rel=0.01)
+    told = dict(stage.split(";dur=") for stage in response.headers["server-timing"].split(", "))
+    assert {stage: float(ms) / 1000 for stage, ms in told.items()} == pytest.approx(timings, abs=1e-5)
+    assert "total;dur=" in bare.headers["server-timing"]
 
 
 async def test_a_summary_stopped_short_says_so(site: Site) -> None:
@@ -185,7 +194,11 @@ async def test_silence_is_answered_without_engine_time(site: Site, stream: str) 
         answer = response.json()
         assert (answer["summary"], answer["finish_reason"]) == ("", "no_speech")
         assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-        assert (answer["audio_seconds"], answer["audio"]["summarized_seconds"], answer["audio"]["windows"]) == (4, 0, 0)
+        assert (answer["audio_seconds"], answer["audio"]["summarized_seconds"], answer["audio"]["encoder_windows"]) == (
+            4,
+            0,
+            0,
+        )
         assert answer["complete"] is True
     else:
         assert '"finish_reason":"no_speech"' in response.text

@@ -1,6 +1,7 @@
 """The decoder outlives every file, ends what nobody waits for, and gives its memory back."""
 
 import asyncio
+import errno
 import os
 import pickle
 import subprocess
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from app.audio import handover
+from app.audio import handover, pool
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
-from app.errors import ServiceError, TooManyRequests, Unprocessable
+from app.audio.samples import spool
+from app.errors import ServiceError, TooManyRequests, Unavailable, Unprocessable
 from tests import audio_files
 from tests.audio_files import sound, speech
 
@@ -34,8 +36,8 @@ async def decoder() -> AsyncIterator[Decoder]:
 
 
 async def answers(decoder: Decoder) -> None:
-    audio = await decoder.decode(audio_files.speech_wav(), LIMITS)
-    np.testing.assert_allclose(audio.samples, speech(), atol=1e-4)
+    audio = await decoder.decode(spool(audio_files.speech_wav()), LIMITS)
+    np.testing.assert_allclose(audio.samples[:], speech(), atol=1e-4)
 
 
 def resident_mb() -> float:
@@ -43,7 +45,7 @@ def resident_mb() -> float:
 
 
 async def test_decodes_as_the_function_does(decoder: Decoder) -> None:
-    audio = await decoder.decode(sound(speech() * 3, 48000, subtype="FLOAT"), LIMITS)
+    audio = await decoder.decode(spool(sound(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
     assert (audio.source_format, audio.source_rate, audio.source_channels) == ("wav", 48000, 1)
     assert audio.seconds == len(audio.samples) / 16000
     assert any("scaled" in warning for warning in audio.warnings)
@@ -54,7 +56,7 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
     before = resident_mb()
     files = audio_files.broken_files()
     outcomes = await asyncio.gather(
-        *(decoder.decode(data, LIMITS) for data, _, _ in files.values()), return_exceptions=True
+        *(decoder.decode(spool(data), LIMITS) for data, _, _ in files.values()), return_exceptions=True
     )
     for (_, status, code), outcome in zip(files.values(), outcomes, strict=True):
         assert isinstance(outcome, ServiceError)
@@ -66,24 +68,24 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
 
 async def test_memory_is_back_after_large_recordings(decoder: Decoder) -> None:
     large = sound(np.zeros(16000 * 900, np.int16))
-    await decoder.decode(large, LIMITS)
+    await decoder.decode(spool(large), LIMITS)
     descriptors, before = len(os.listdir("/proc/self/fd")), resident_mb()
     for _ in range(4):
-        assert (await decoder.decode(large, LIMITS)).seconds == 900
+        assert (await decoder.decode(spool(large), LIMITS)).seconds == 900
     assert resident_mb() < before + 80
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1
 
 
 async def test_many_at_once_get_each_their_own(decoder: Decoder) -> None:
     lengths = list(range(1000, 41000, 1000))
-    audios = await asyncio.gather(*(decoder.decode(sound(speech()[:length]), LIMITS) for length in lengths))
+    audios = await asyncio.gather(*(decoder.decode(spool(sound(speech()[:length])), LIMITS) for length in lengths))
     assert [len(audio.samples) for audio in audios] == lengths
 
 
 async def test_cancelling_frees_the_worker() -> None:
     decoder = Decoder(1)
     await decoder.start()
-    slow = asyncio.create_task(decoder.decode(audio_files.opus_hour(), LIMITS))
+    slow = asyncio.create_task(decoder.decode(spool(audio_files.opus_hour()), LIMITS))
     await asyncio.sleep(0.3)
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -98,7 +100,7 @@ async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> No
     decoder = Decoder(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(audio_files.opus_hour(), LIMITS)
+        await decoder.decode(spool(audio_files.opus_hour()), LIMITS)
     assert caught.value.code == "decode_timeout"
     assert "SOME_SETTING" in caught.value.message
     await answers(decoder)
@@ -108,7 +110,7 @@ async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> No
 async def test_a_worker_that_dies_takes_only_its_file_along(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
     monkeypatch.setattr("app.audio.pool._work", _die)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(audio_files.speech_wav(), LIMITS)
+        await decoder.decode(spool(audio_files.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
     monkeypatch.undo()
     await answers(decoder)
@@ -117,18 +119,31 @@ async def test_a_worker_that_dies_takes_only_its_file_along(monkeypatch: pytest.
 async def test_an_unforeseen_exception_is_the_files_fault(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
     monkeypatch.setattr("app.audio.pool._work", _stumble)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(audio_files.speech_wav(), LIMITS)
+        await decoder.decode(spool(audio_files.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
     assert "list index" not in caught.value.message
 
 
 async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after() -> None:
-    decoder = Decoder(1, memory_bytes=100 << 20)  # half an hour is 115 MB of samples; a thread's arena reserves 64
+    decoder = Decoder(1, memory_bytes=100 << 20)
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(sound(np.zeros(16000 * 1800, np.int16)), LIMITS)
+        await decoder.decode(spool(sound(np.zeros(16000 * 3600, np.int16))), LIMITS)  # 115 MB to be mapped
     assert caught.value.code == "undecodable_audio"
     await answers(decoder)
+    await decoder.stop()
+
+
+async def test_hours_of_samples_take_no_memory() -> None:
+    decoder = Decoder(1, memory_bytes=300 << 20)
+    await decoder.start()
+    await answers(decoder)
+    before = resident_mb()
+    audio = await decoder.decode(spool(audio_files.opus_hour()), LIMITS)  # 230 MB of samples
+    assert audio.seconds == pytest.approx(3600, abs=1)
+    assert resident_mb() < before + 20
+    assert audio.samples[-16_000:].shape == (16_000,)
+    audio.close()
     await decoder.stop()
 
 
@@ -148,12 +163,13 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
             import asyncio, os, signal
             from app.audio.pool import Decoder
             from app.audio.limits import DecodeLimits
+            from app.audio.samples import spool
             from tests import audio_files
 
             async def main():
                 decoder = Decoder(2)
                 await decoder.start()
-                await decoder.decode(audio_files.silence_wav(), DecodeLimits())
+                await decoder.decode(spool(audio_files.silence_wav()), DecodeLimits())
                 print(*decoder._pool._pool_manager.worker_manager.workers, flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -174,17 +190,30 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
 
 
 def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
-    job = handover.Handover(b"recording")
-    process, recording, samples, _ = job.ticket
+    recording = spool(b"recording")
+    job = handover.Handover(recording)
+    process, (heard, device, inode), (room, _, other) = job.ticket
+    wrong = (process, (heard, device, other), (room, device, inode))
     with pytest.raises(handover.HandoverGone):
-        handover.take_recording((process, recording, samples, "of another job"))
+        handover.take_recording(wrong)
     with pytest.raises(handover.HandoverGone):
-        handover.leave_samples((process, recording, samples, "of another job"), np.ones(4, np.float32))
-    assert handover.take_recording(job.ticket) == b"recording"
-    assert len(job.samples()) == 0
+        handover.room_for_samples(wrong)
+    assert handover.take_recording(job.ticket)[:] == b"recording"
+    with handover.room_for_samples(job.ticket) as room_:
+        room_.write(np.ones(4, np.float32).tobytes())
+    np.testing.assert_array_equal(job.samples()[1:], np.ones(3))
     job.close()
+    recording.close()
     with pytest.raises(handover.HandoverGone):
         handover.take_recording(job.ticket)
+
+
+async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
+    monkeypatch.setattr("app.audio.pool._work", _fill)
+    with pytest.raises(Unavailable) as caught:
+        await decoder.decode(spool(audio_files.speech_wav()), LIMITS)
+    assert caught.value.code == "disk_full"
+    assert caught.value.retry_after_s
 
 
 def test_every_field_of_an_error_survives_pickling() -> None:
@@ -213,3 +242,17 @@ def _die(ticket: handover.Ticket, limits: DecodeLimits) -> DecodedAudio:
 
 def _stumble(ticket: handover.Ticket, limits: DecodeLimits) -> DecodedAudio:
     raise IndexError("list index out of range")
+
+
+def _fill(ticket: handover.Ticket, limits: DecodeLimits) -> DecodedAudio:
+    """Works on a disk without room."""
+    import app.audio.pool as pool
+
+    def full(*_: object) -> DecodedAudio:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pool.decode = full  # type: ignore[assignment]
+    return _REAL_WORK(ticket, limits)
+
+
+_REAL_WORK = pool._work

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.audio.speech import find_speech, speech_seconds, windows
+from app.audio.speech import encoder_windows, find_speech, speech_seconds
 from tests.audio_files import speech
 
 SECONDS = np.arange(10 * 16000) / 16000
@@ -70,7 +70,7 @@ def test_long_recordings_are_heard_over_the_seams_and_spans_stay_in_order() -> N
 
 @pytest.mark.parametrize(("samples", "count"), [(0, 0), (1, 1), (480_000, 1), (480_001, 2), (16000 * 300, 10)])
 def test_windows(samples: int, count: int) -> None:
-    assert windows(samples) == count
+    assert encoder_windows(samples / 16_000) == count
 
 
 def test_empty_audio_has_no_speech() -> None:

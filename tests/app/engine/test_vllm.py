@@ -1,7 +1,9 @@
 """The served checkpoint in vLLM: the same greedy tokens as Transformers, alone and among others; aborts; refusals."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import soundfile
+from jsonschema import Draft202012Validator
 
 from app.engine.base import Finished, Generation, TextDelta
 from app.engine.vllm_audio import VllmAudioEngine
 from app.errors import TooLarge
-from app.prompts import Style, audio_messages, instruction
+from app.prompts import AS_DATA, Style, audio_messages, by_schema, instruction, notes_messages, notes_text
 from app.settings import EngineSettings
+from app.structured import MEETING, read
 from model_repo import registry
 from model_repo.assemble import ensure
 
@@ -146,3 +150,46 @@ async def test_an_instruction_cannot_end_its_own_turn(engine: VllmAudioEngine) -
     assert forged.count("<|im_end|>") == plain.count("<|im_end|>")
     assert forged.count("<|im_start|>") == plain.count("<|im_start|>")
     assert forged.count("<file_sep>") == 1
+
+
+async def test_a_schema_is_enforced_whatever_the_model_would_say(engine: VllmAudioEngine) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "mood": {"enum": ["calm", "tense"]},
+            "names": {"type": "array", "items": {"type": "string", "maxLength": 12}, "maxItems": 2},
+        },
+        "required": ["mood", "names"],
+        "additionalProperties": False,
+    }
+    wanted = Generation("schema", recording(5.0), f"{instruction(Style())} {by_schema('')}", 200, schema=schema)
+    text, end = await finished(engine, wanted)
+    assert end.finish_reason == "stop", text
+    Draft202012Validator(schema).validate(json.loads(text))
+
+
+async def test_the_meetings_schema_comes_to_an_end_in_its_room(engine: VllmAudioEngine) -> None:
+    wanted = Generation("meeting", recording(5.0), f"{instruction(Style())} {AS_DATA}", 1024, schema=MEETING)
+    text, end = await finished(engine, wanted)
+    _, fault = read(text, MEETING)
+    assert (end.finish_reason, fault) == ("stop", None) or (end.finish_reason in ("length", "repetition") and fault)
+    assert text.startswith('{"title":')
+
+
+async def test_notes_are_read_without_audio(engine: VllmAudioEngine) -> None:
+    notes = notes_text([(0, "- Anna will call the printer."), (300, "- The budget is 300 francs.")])
+    wanted = Generation("notes", None, instruction(Style()), TOKENS, notes=notes)
+    text, end = await finished(engine, wanted)
+    assert text.strip()
+    assert end.prompt_tokens == engine.count_tokens(engine._core.prompt(notes_messages(wanted.instruction, notes)))
+    again, _ = await finished(engine, replace(wanted, request_id="notes-again"))
+    assert again == text
+
+
+async def test_an_answer_ends_before_a_stop(engine: VllmAudioEngine) -> None:
+    text, _ = await finished(engine, request("whole", recording(5.0)))
+    word = text.split()[2]
+    wanted = replace(request("stopped", recording(5.0)), stop=(word,))
+    stopped, end = await finished(engine, wanted)
+    assert stopped == text[: text.index(word)]
+    assert end.finish_reason == "stop"

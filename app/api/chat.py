@@ -1,0 +1,142 @@
+"""`POST /v1/chat/completions`: the same path for clients that know OpenAI's API only."""
+
+import asyncio
+import time
+import uuid
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.admission import Place
+from app.api.auth import Credentials
+from app.api.chat_protocol import (
+    ChatChoice,
+    ChatChunk,
+    ChatCompletion,
+    ChatMessage,
+    ChatRequest,
+    ChatUsage,
+    ChunkChoice,
+    ChunkDelta,
+    parse,
+)
+from app.api.connection import while_connected
+from app.api.entrance import Entrance, check_model, enter
+from app.api.errors import responses
+from app.api.protocol import server_timing, summary_response
+from app.api.sse import EventStream, Say
+from app.api.upload import read_bytes
+from app.audio.samples import spool
+from app.audio.sniff import HEAD_BYTES, sniff
+from app.engine.base import FinishReason
+from app.job import Delta, Job, Stage, Summary
+from app.service import Service
+
+router = APIRouter(tags=["chat"])
+
+
+@router.post(
+    "/v1/chat/completions",
+    summary="Summarize the recording in a chat message",
+    response_model=ChatCompletion,
+    responses=responses(400, 401, 404, 413, 415, 422, 429, 500, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
+        }
+    },
+)
+async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
+    """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction."""
+    asked: ChatRequest
+
+    async def read(service: Service, place: Place) -> Job:
+        nonlocal asked
+        job, asked = await _read(request, service, place)
+        return job
+
+    entrance = await enter(request, credentials, read)
+    if asked.stream:
+        return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
+    summary = await while_connected(request.receive, entrance.work(lambda _: None))
+    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary))
+
+
+async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:
+    began = time.perf_counter()
+    body = await read_bytes(request, service.settings, service.settings.limits.json_bytes, place.hold)
+    # Off the event loop: tens of megabytes of base64 take a while.
+    asked = await asyncio.to_thread(parse, body)
+    most = asked.max_completion_tokens or asked.max_tokens
+    service.summarizer.check(most)
+    check_model(service, asked.model)
+    form = asked.form
+    recording = await asyncio.to_thread(asked.recording)
+    sniff(recording[:HEAD_BYTES])
+    job = Job(
+        id=f"chatcmpl-{uuid.uuid4().hex}",
+        audio=await asyncio.to_thread(spool, recording),
+        own=asked.words,
+        form=form,
+        choices=asked.n or 1,
+        max_tokens=most,
+        temperature=0.0 if asked.temperature is None else asked.temperature,
+        seed=None if asked.seed is None else asked.seed % 2**63,
+        top_p=asked.top_p or 1.0,
+        stop=asked.stops,
+        began=began,
+        received_s=time.perf_counter() - began,
+        on_decoded=place.release,
+    )
+    return job, asked
+
+
+def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
+    return ChatCompletion(
+        id=summary.job.id,
+        created=entrance.created,
+        model=entrance.service.model.id,
+        choices=[
+            ChatChoice(index=index, message=ChatMessage(content=one.text), finish_reason=_reason(one.finish_reason))
+            for index, one in enumerate(summary.choices)
+        ],
+        usage=_usage(summary),
+        speechsum=summary_response(summary, entrance.service.model, entrance.created),
+    )
+
+
+def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
+    model = entrance.service.model
+
+    def chunk(*choices: ChunkChoice) -> ChatChunk:
+        return ChatChunk(id=entrance.job.id, created=entrance.created, model=model.id, choices=list(choices))
+
+    async def tell(say: Say) -> None:
+        def emit(event: Stage | Delta) -> None:
+            if isinstance(event, Delta):
+                say(chunk(ChunkChoice(index=event.choice, delta=ChunkDelta(content=event.text))))
+
+        for index in range(entrance.job.choices):
+            say(chunk(ChunkChoice(index=index, delta=ChunkDelta(role="assistant", content=""))))
+        summary = await entrance.work(emit)
+        for index in range(entrance.job.choices):
+            one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
+            last = chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason)))
+            if index == entrance.job.choices - 1:
+                last.speechsum = summary_response(summary, model, entrance.created)
+            say(last)
+        if include_usage:
+            say(chunk().model_copy(update={"usage": _usage(summary)}))
+
+    return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
+
+
+def _usage(summary: Summary) -> ChatUsage:
+    read, wrote = summary.prompt_tokens, summary.completion_tokens
+    return ChatUsage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)
+
+
+def _reason(reason: FinishReason) -> Literal["stop", "length"]:
+    return "length" if reason == "length" else "stop"

@@ -1,0 +1,278 @@
+"""OpenAI's chat completions as far as they fit a service that summarizes recordings: what is asked, what is answered.
+
+Source: OpenAI's API reference, `POST /v1/chat/completions`, and vLLM's `audio_url` part. What would change the answer
+and cannot be done here is refused by name; what asks for nothing (`tools: []`, `frequency_penalty: 0`) is let pass.
+Knows nothing about how answers come about.
+"""
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app import prompts, structured
+from app.api.fields import invalid_field
+from app.api.protocol import SummaryResponse
+from app.errors import InvalidRequest
+from app.job import Form
+
+MOST_CHOICES = 8
+MOST_TEXT = 8000
+JSON_TOKENS = 1024
+# Parameters that may be given if they ask for nothing.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (0, None),
+    "presence_penalty": (0, None),
+    "logit_bias": ({}, None),
+    "logprobs": (False, None),
+    "top_logprobs": (0, None),
+    "tools": ([], None),
+    "tool_choice": ("none", "auto", None),
+    "functions": ([], None),
+    "function_call": ("none", "auto", None),
+    "parallel_tool_calls": (True, False, None),
+    "modalities": (["text"], None),
+    "audio": (None,),
+    "prediction": (None,),
+    "reasoning_effort": (None,),
+    "web_search_options": (None,),
+}
+# They say something about the call, nothing about the answer.
+ABOUT_THE_CALL = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
+
+
+class TextPart(BaseModel):
+    """Words."""
+
+    type: Literal["text"]
+    text: str
+
+
+class InputAudio(BaseModel):
+    """A file in base64. Its format is told by its content; what `format` says is not relied on."""
+
+    data: str
+    format: str | None = None
+
+
+class InputAudioPart(BaseModel):
+    """The recording, as OpenAI has it."""
+
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+class AudioUrl(BaseModel):
+    """Where it is: a `data:` URL."""
+
+    url: str
+
+
+class AudioUrlPart(BaseModel):
+    """The recording, as vLLM has it."""
+
+    type: Literal["audio_url"]
+    audio_url: AudioUrl
+
+
+Part = Annotated[TextPart | InputAudioPart | AudioUrlPart, Field(discriminator="type")]
+
+
+class Message(BaseModel):
+    """One turn."""
+
+    role: Literal["system", "developer", "user"]
+    content: str | list[Part]
+
+    @property
+    def parts(self) -> list[TextPart | InputAudioPart | AudioUrlPart]:
+        """A content that is a text is one part."""
+        return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+
+
+class JsonSchema(BaseModel):
+    """A schema by name. It is enforced whether `strict` or not."""
+
+    name: str = Field(max_length=64)
+    description: str | None = None
+    json_schema: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """Words, any JSON object, or one that follows a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class StreamOptions(BaseModel):
+    """include_usage: one more chunk with the tokens."""
+
+    include_usage: bool = False
+    include_obfuscation: bool | None = None
+
+
+class ChatRequest(BaseModel):
+    """One recording in the messages, and in words what to do with it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(max_length=200)
+    messages: list[Message] = Field(min_length=1, max_length=64)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    stop: str | list[str] | None = Field(None, max_length=256)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    response_format: ResponseFormat | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts before which the answer ends."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def words(self) -> str:
+        """What is asked, in the caller's words: all texts in order."""
+        texts = [part.text.strip() for message in self.messages for part in message.parts if isinstance(part, TextPart)]
+        return "\n".join(text for text in texts if text)
+
+    @property
+    def form(self) -> Form:
+        """What the response format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
+        asked = self.response_format
+        if asked is None or asked.type == "text":
+            return Form()
+        if asked.type == "json_object":
+            return Form(prompts.AS_JSON, {"type": "object"}, JSON_TOKENS)
+        if asked.json_schema is None:
+            raise _refused("json_schema is missing", "response_format")
+        schema = structured.schema_of(json.dumps(asked.json_schema.json_schema), param="response_format")
+        return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, JSON_TOKENS)
+
+    def recording(self) -> bytes:
+        """The one recording. Raises InvalidRequest (400) if there is none, if there are several, or if it is no file
+        in base64.
+        """
+        found = [part for message in self.messages for part in message.parts if not isinstance(part, TextPart)]
+        if len(found) != 1:
+            raise _refused(
+                f"the messages hold {len(found)} recordings; this service summarizes one, as an input_audio or "
+                "audio_url part",
+                "messages",
+            )
+        (part,) = found
+        if isinstance(part, InputAudioPart):
+            data = part.input_audio.data
+        elif part.audio_url.url.startswith("data:"):
+            kind, comma, data = part.audio_url.url.partition(",")
+            if not comma or not kind.endswith(";base64"):
+                raise _refused("audio_url is no data: URL in base64", "messages")
+        else:
+            raise InvalidRequest(
+                "audio_url is not a data: URL, and this service fetches nothing. Send the recording itself.",
+                code="audio_url_not_allowed",
+                param="messages",
+            )
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise _refused(f"the recording is not in base64: {error}", "messages") from None
+
+
+def parse(body: bytes) -> ChatRequest:
+    """A request out of a body. Raises InvalidRequest (400) that names the field at fault."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+    for name, value in (request.model_extra or {}).items():
+        if name in ABOUT_THE_CALL:
+            continue
+        if name not in NEUTRAL:
+            raise InvalidRequest(f"Unknown parameter {name!r}.", code="unknown_parameter", param=name)
+        if not any(type(value) is type(known) and value == known for known in (*NEUTRAL[name], 0.0)):
+            raise InvalidRequest(f"{name} cannot be {value!r} here.", code="unsupported_parameter", param=name)
+    if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
+        raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
+    if len(request.words) > MOST_TEXT:
+        raise _refused(f"the texts have {len(request.words)} characters, the most is {MOST_TEXT}", "messages")
+    return request
+
+
+class ChatMessage(BaseModel):
+    """The answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+    annotations: list[Any] = []
+
+
+class ChatChoice(BaseModel):
+    """One answer. finish_reason is OpenAI's: `length`, or else `stop`; `speechsum` has ours."""
+
+    index: int
+    message: ChatMessage
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"]
+
+
+class ChatUsage(BaseModel):
+    """Tokens read (audio tokens included) and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatCompletion(BaseModel):
+    """A finished answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage
+    system_fingerprint: None = None
+    speechsum: SummaryResponse = Field(description="All that `POST /v1/audio/summaries` says of the first choice.")
+
+
+class ChunkDelta(BaseModel):
+    """A piece of an answer."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    """A piece of one answer."""
+
+    index: int
+    delta: ChunkDelta
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class ChatChunk(BaseModel):
+    """An event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+    speechsum: SummaryResponse | None = Field(None, description="With the last chunk that has choices.")
+
+
+def _refused(what: str, param: str) -> InvalidRequest:
+    return InvalidRequest(f"{what[0].upper()}{what[1:]}.", code="invalid_field", param=param)

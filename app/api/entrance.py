@@ -1,0 +1,67 @@
+"""How every request for a summary comes in: counted, known, given a place; and what it leaves behind it gives back.
+
+Knows nothing about the shape of requests and answers.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.security import HTTPAuthorizationCredentials
+from starlette.requests import ClientDisconnect
+
+from app.admission import Place
+from app.api.auth import client
+from app.errors import ModelNotFound
+from app.job import Emit, Job, Summary
+from app.metrics import RequestWatch
+from app.service import Service
+from app.settings import setting_name
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """A request that has come in. created: Unix time."""
+
+    service: Service
+    job: Job
+    created: int
+    watch: RequestWatch
+    held: ExitStack
+
+    async def work(self, emit: Emit) -> Summary:
+        """Make the summary, and give back what the request held, however it ends. To be called once."""
+        with self.held:
+            summary = await self.service.summarizer.summarize(self.job, emit)
+            self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
+            return summary
+
+
+async def enter(
+    request: Request,
+    credentials: HTTPAuthorizationCredentials | None,
+    read: Callable[[Service, Place], Awaitable[Job]],
+) -> Entrance:
+    """Let a request in whose job `read` reads off the wire. Raises ServiceError, ClientDisconnect."""
+    service: Service = request.app.state.service
+    with ExitStack() as held:
+        watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
+        caller = client(request, credentials)
+        await service.check_ready()
+        job = await read(service, held.enter_context(service.admission.place(caller)))
+        return Entrance(service, job, int(time.time()), watch, held.pop_all())
+
+
+def check_model(service: Service, asked: str | None) -> None:
+    """Refuse a model that this service does not serve. Raises ModelNotFound (404)."""
+    if asked is None or service.model.answers_to(asked):
+        return
+    known = any(model.answers_to(asked) for model in service.models)
+    raise ModelNotFound(
+        f"{asked} is {'in the registry but not loaded' if known else 'not in the registry'}; this service serves "
+        f"{service.model.id}. The setting is {setting_name('model')}.",
+        code="model_not_loaded" if known else "model_not_found",
+        param="model",
+    )

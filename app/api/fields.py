@@ -1,0 +1,92 @@
+"""The typed fields of a request for a summary, from a form or a query. Knows nothing about how they are served."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from app import prompts, structured
+from app.errors import InvalidRequest
+from app.job import Form
+from app.prompts import Style
+
+# A JSON object takes more than the same in words.
+STRUCTURED_TOKENS = 1024
+
+
+class SummaryOptions(BaseModel):
+    """The fields of `POST /v1/audio/summaries` beside the recording and its style."""
+
+    model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
+    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
+    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
+    response_format: Literal["verbose_json", "json", "text", "markdown"] | None = Field(
+        None,
+        description="`verbose_json` (the default): the summary in words and all about it; `json`: the same, and the "
+        "summary is data in `structured`; `text`, `markdown`: the summary alone, what is to be known of it in headers.",
+    )
+    json_schema: str | None = Field(
+        None,
+        description="For `json`, your own JSON Schema (draft 2020-12) of an object; left out, it is title, summary, "
+        "key points, decisions, action items and open questions.",
+    )
+
+    @model_validator(mode="after")
+    def _schema_is_for_json(self) -> Self:
+        if self.json_schema and self.response_format not in (None, "json"):
+            raise ValueError(f"json_schema is for response_format json, not {self.response_format}")
+        if self.json_schema:
+            self.response_format = "json"
+        return self
+
+    @property
+    def form(self) -> Form:
+        """What the format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
+        if self.json_schema:
+            schema = structured.schema_of(self.json_schema)
+            return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, STRUCTURED_TOKENS)
+        if self.response_format == "json":
+            return Form(prompts.AS_DATA, structured.MEETING, STRUCTURED_TOKENS)
+        return Form(prompts.MARKDOWN if self.response_format == "markdown" else "")
+
+
+KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
+
+
+def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
+    """Validate form fields or query parameters; blank ones count as left out.
+
+    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in KNOWN_FIELDS:
+            known = ", ".join(KNOWN_FIELDS)
+            raise InvalidRequest(f"Unknown field {name!r}. Known are: {known}.", code="unknown_field", param=name)
+        if name in values:
+            raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
+        values[name] = value
+    given = {name: value for name, value in values.items() if value.strip()}
+    faults: list[Any] = []
+    parsed: list[BaseModel] = []
+    for model in (Style, SummaryOptions):
+        try:
+            parsed.append(model.model_validate({name: given[name] for name in model.model_fields if name in given}))
+        except ValidationError as error:
+            faults += error.errors()
+    if faults:
+        raise invalid_field(faults)
+    style, options = parsed
+    assert isinstance(style, Style)
+    assert isinstance(options, SummaryOptions)
+    return style, options
+
+
+def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
+    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
+    faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
+    message = "; ".join(f"{name}: {text.removeprefix('Value error, ')}" for name, text in faults)
+    return InvalidRequest(f"{message}.", code="invalid_field", param=faults[0][0] if faults else None)

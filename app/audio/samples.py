@@ -1,0 +1,58 @@
+"""Hours of samples without hours of memory: they lie in a file that has no name, and what is sliced is read.
+
+An array is `Samples` too, so that what needs a stretch of a recording takes either. The file is gone with its last
+holder, also after a SIGKILL; it lies where `tempfile` puts its files (`TMPDIR`). Knows nothing about codecs.
+"""
+
+import os
+import tempfile
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BYTES = 4  # a float32
+
+
+class Samples(Protocol):
+    """float32 mono at 16 kHz, as long as the recording."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
+
+
+class StoredSamples:
+    """`Samples` in a file. A slice is read anew each time; steps are not for slices of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._count = os.fstat(file.fileno()).st_size // BYTES
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        start, stop, step = part.indices(self._count)
+        if step != 1:
+            raise ValueError("samples in a file are read one after another")
+        taken = np.empty(max(0, stop - start), np.float32)
+        view, position = taken.data.cast("B"), 0
+        while position < len(view):
+            read = os.preadv(self._file.fileno(), [view[position:]], start * BYTES + position)
+            if not read:
+                raise EOFError("the samples are shorter than their file was")
+            position += read
+        return taken
+
+    def close(self) -> None:
+        """Give the file back. Harmless twice."""
+        self._file.close()
+
+
+def spool(data: bytes = b"") -> BinaryIO:
+    """A file without a name that holds `data`."""
+    file: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+    file.write(data)
+    file.flush()
+    return file

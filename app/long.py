@@ -1,0 +1,176 @@
+"""A recording longer than one pass: its windows are noted down side by side, and the same model makes one summary of
+the notes.
+
+Where the notes do not fit one prompt they are condensed in groups, level by level, until they do. The caller's
+instruction is in every prompt whole: the room for notes is what it leaves. Knows nothing about how windows are cut, nor
+how an engine works.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from app import prompts
+from app.audio.samples import Samples
+from app.audio.windows import Window
+from app.engine.base import EngineEvent, Finished, Generation
+from app.errors import TooLarge
+from app.job import Emit, Heard, Stage
+from app.settings import LongSettings
+from app.together import together
+from app.writing import Read, Writer, Written
+
+# Beside the notes, a prompt holds the chat template's marks.
+_MARKS = 64
+# Three notes must fit one prompt: then a level leaves at most half as many (and one more), and there is an end to it.
+_NOTES_A_PROMPT = 3
+_SHORTEST_NOTE = 32
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was noted down from a second on."""
+
+    start: float
+    text: str
+
+
+class LongReader:
+    """Reads one recording in windows. generation: the request as for one pass, without its samples. noting: the
+    instruction by which windows are noted down.
+    """
+
+    def __init__(self, settings: LongSettings, writer: Writer, noting: str, generation: Generation) -> None:
+        self.settings = settings
+        self.writer = writer
+        self.whole = generation
+        self.noting = noting
+        self.written: list[Written] = []
+        self.warnings: list[str] = []
+        self.room = self._room()
+        self.note_tokens = min(settings.note_tokens, self.room // _NOTES_A_PROMPT - _SHORTEST_NOTE // 2)
+
+    async def read(
+        self, samples: Samples, windows: Sequence[Window], emit: Emit, tell: Callable[[EngineEvent], None]
+    ) -> Read:
+        """The summary; `tell` gets the events of its last answer. Raises `TooLarge`, and what the engine raises."""
+        written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit)
+        for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
+            self._warn(f"Of window {index} ({prompts.clock(window.start)} to {prompts.clock(window.end)})", one)
+        notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, written, strict=True)]
+        heard = [Heard(window, note.text) for window, note in zip(windows, notes, strict=True)]
+        last = await self._merged([note for note in notes if note.text], emit, tell)
+        if last is None:  # asked about no notes at all, a model would make something up
+            understood = any(one.finished.finish_reason != "no_speech" for one in written)
+            last = Written("", Finished("stop" if understood else "no_speech", 0, 0), 0.0)
+        ended = [one.finished for one in self.written]
+        read, wrote = (sum(getattr(one, f"{kind}_tokens") for one in ended) for kind in ("prompt", "completion"))
+        return Read(last, heard, read, wrote, tuple(self.warnings))
+
+    async def _merged(self, notes: list[Note], emit: Emit, tell: Callable[[EngineEvent], None]) -> Written | None:
+        """The summary of the notes, which are condensed until they fit one prompt; None where there are none."""
+        level = 0
+        while len(groups := self._groups(notes)) > 1:
+            level += 1
+            written = await self._side_by_side("merge", groups, partial(self._condensed, level), emit)
+            for group, one in zip(groups, written, strict=True):
+                begun = f"{prompts.clock(group[0].start)} to {prompts.clock(group[-1].start)}"
+                self._warn(f"When the notes on the windows begun from {begun} were condensed,", one)
+            notes = [Note(group[0].start, one.text.strip()) for group, one in zip(groups, written, strict=True)]
+            notes = [note for note in notes if note.text]
+        if not notes:
+            return None
+        emit(Stage("merge", 0, 1))
+        return await self._write(self._about(notes, self.whole.request_id), tell)
+
+    async def _noted(self, samples: Samples, index: int, window: Window) -> Written:
+        name = f"{self.whole.request_id}-w{index + 1}"
+        asked = replace(self.whole, request_id=name, samples=await asyncio.to_thread(window.of, samples))
+        return await self._note(asked)
+
+    async def _condensed(self, level: int, index: int, group: Sequence[Note]) -> Written:
+        asked = self._about(group, f"{self.whole.request_id}-m{level}-{index + 1}")
+        return await self._note(asked)
+
+    async def _note(self, asked: Generation) -> Written:
+        """Material noted down: in words, whatever form the summary is to have."""
+        as_note = replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None, stop=())
+        return await self._write(as_note)
+
+    async def _write(self, asked: Generation, tell: Callable[[EngineEvent], None] = lambda _: None) -> Written:
+        written = await self.writer.write(asked, tell)
+        self.written.append(written)
+        return written
+
+    def _warn(self, where: str, written: Written) -> None:
+        if why := _fault(written.finished, written.text):
+            self.warnings.append(f"{where} {why}.")
+
+    def _about(self, notes: Sequence[Note], name: str) -> Generation:
+        text = prompts.notes_text([(note.start, note.text) for note in notes])
+        return replace(self.whole, request_id=name, samples=None, notes=text)
+
+    def _groups(self, notes: Sequence[Note]) -> list[list[Note]]:
+        """Neighbours that fit one prompt together."""
+        groups: list[list[Note]] = [[]]
+        used = 0
+        for note in notes:
+            size = self.writer.engine.count_tokens(prompts.notes_text([(note.start, note.text)])) + 1
+            if groups[-1] and used + size > self.room:
+                groups.append([])
+                used = 0
+            groups[-1].append(note)
+            used += size
+        return groups
+
+    def _room(self) -> int:
+        """Tokens for notes in a prompt. Raises `TooLarge` (413) if instruction and answer leave too few."""
+        engine = self.writer.engine
+        longest = max(self.whole.instruction, self.noting, key=engine.count_tokens)
+        fixed = " ".join([prompts.SYSTEM, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_ARE, longest])
+        answer = max(self.whole.max_tokens, self.settings.note_tokens)
+        room = engine.context_tokens - engine.count_tokens(fixed) - answer - _MARKS
+        if room < _NOTES_A_PROMPT * 2 * _SHORTEST_NOTE:
+            raise TooLarge(
+                f"The recording is longer than one pass, and its notes have no room beside this instruction and an "
+                f"answer of {self.whole.max_tokens} tokens in the model's {engine.context_tokens}: ask for less with "
+                "max_tokens, or in fewer words.",
+                code="context_exceeded",
+                param="instructions",
+            )
+        return room
+
+    async def _side_by_side(
+        self, stage: str, things: Sequence[T], work: Callable[[int, T], Awaitable[U]], emit: Emit
+    ) -> list[U]:
+        """Each thing's outcome, a bounded number at once; the first that fails ends all."""
+        gate, done = asyncio.Semaphore(self.settings.windows_at_once), 0
+
+        async def one(index: int, thing: T) -> U:
+            nonlocal done
+            async with gate:
+                outcome = await work(index, thing)
+            done += 1
+            emit(Stage(stage, done, len(things)))
+            return outcome
+
+        emit(Stage(stage, 0, len(things)))
+        return await together(one(index, thing) for index, thing in enumerate(things))
+
+
+def _fault(finished: Finished, text: str) -> str | None:
+    """What is wrong with a note, in words that go on from "Of window 3"; None if nothing is."""
+    if finished.finish_reason == "no_speech":
+        return "no word was understood"
+    if not text.strip():
+        return "nothing was noted down"
+    if finished.finish_reason == "length":
+        return f"the notes were stopped at {finished.completion_tokens} tokens, and something may be missing"
+    if finished.finish_reason == "repetition":
+        return "the notes began to repeat themselves and were stopped"
+    return None
