@@ -132,7 +132,7 @@ def _work_out(
     for number, (file, record) in enumerate(missing.items(), 1):
         given = collator.question(record)[1]
         lengths = given["input_features_mask"].sum(-1)
-        parts = []
+        parts: list[torch.Tensor] = []
         for mel, mask in zip(*(given[name].split(WINDOWS_AT_ONCE) for name in given), strict=True):
             spoken = mask.sum(-1)
             heard = mel[..., : int(spoken.max()) + SILENCE]
