@@ -24,6 +24,7 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Entrance, check_model, enter
 from app.api.errors import responses
+from app.api.openapi import inlined
 from app.api.protocol import server_timing, summary_response
 from app.api.sse import EventStream, Say
 from app.api.upload import read_bytes
@@ -44,7 +45,7 @@ router = APIRouter(tags=["chat"])
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": inlined(ChatRequest)}},
         }
     },
 )

@@ -5,6 +5,8 @@ Derived from the same typed models the route validates with, so that the two can
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.api.fields import SummaryOptions
 from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse
 from app.prompts import Style
@@ -55,6 +57,24 @@ def request_body() -> dict[str, Any]:
             "video/*": raw,
         },
     }
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's schema without references, for a body that the framework does not read itself."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolved(child) for child in node]
+        if not isinstance(node, dict):
+            return node
+        if isinstance(reference := node.get("$ref"), str):
+            return resolved(definitions[reference.rsplit("/", 1)[1]])
+        # A discriminator's mapping names definitions, too; the parts' own `type` says the same.
+        return {key: resolved(child) for key, child in node.items() if key != "discriminator"}
+
+    return dict(resolved(schema))
 
 
 def other_content() -> dict[str, Any]:
