@@ -75,7 +75,7 @@ async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> 
     assert summary.complete
     assert summary.summarized_seconds == 250
     assert summary.warnings == []
-    assert [one.windows for one in summary.citations] == [(1, 2, 3, 4, 5)]
+    assert [one.windows for one in summary.choices[0].citations] == [(1, 2, 3, 4, 5)]
     assert summary.text == "".join(event.text for event in events if isinstance(event, Delta))
     done = [(event.stage, event.done, event.of) for event in events if isinstance(event, Stage) and event.of]
     assert done == [*(("windows", n, 5) for n in range(6)), ("merge", 0, 1)]
@@ -87,7 +87,7 @@ async def test_what_fits_one_pass_is_read_in_one() -> None:
     summary, engine, _ = await summary_of(1)
     assert len(engine.requests) == 1
     assert [(one.window.start, one.window.end, one.note) for one in summary.heard] == [(0, 60, None)]
-    assert summary.citations == []
+    assert summary.choices[0].citations == []
 
 
 async def test_a_little_speech_in_a_long_silence_is_read_in_one_pass() -> None:
