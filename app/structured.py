@@ -10,8 +10,11 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
+from app import prompts
 from app.errors import InvalidRequest
+from app.job import Form
 
+TOKENS = 1024  # a JSON object takes more than the same in words
 # A schema is compiled into a grammar: what is deeper or larger takes a compiler that long for nobody's summary.
 MAX_DEPTH, MAX_NODES = 12, 500
 
@@ -77,6 +80,12 @@ def schema_of(text: str, param: str = "json_schema") -> dict[str, Any]:
     except SchemaError as error:
         raise invalid(f"is no JSON Schema: {error.message}") from None
     return schema
+
+
+def form_of(text: str, param: str) -> Form:
+    """The form of an answer by a caller's own schema. Raises InvalidRequest as `schema_of`."""
+    schema = schema_of(text, param)
+    return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, TOKENS)
 
 
 def read(text: str, schema: dict[str, Any]) -> tuple[Any, str | None]:

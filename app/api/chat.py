@@ -16,7 +16,6 @@ from app.api.chat_protocol import (
     ChatCompletion,
     ChatMessage,
     ChatRequest,
-    ChatUsage,
     ChunkChoice,
     ChunkDelta,
     parse,
@@ -25,9 +24,9 @@ from app.api.connection import while_connected
 from app.api.entrance import Entrance, check_model, enter
 from app.api.errors import responses
 from app.api.openapi import inlined
-from app.api.protocol import server_timing, summary_response
+from app.api.protocol import server_timing, summary_response, usage_of
 from app.api.sse import EventStream, Say
-from app.api.upload import read_bytes
+from app.api.upload import read_json
 from app.audio.samples import spool
 from app.audio.sniff import HEAD_BYTES, sniff
 from app.engine.base import FinishReason
@@ -51,14 +50,7 @@ router = APIRouter(tags=["chat"])
 )
 async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
     """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction."""
-    asked: ChatRequest
-
-    async def read(service: Service, place: Place) -> Job:
-        nonlocal asked
-        job, asked = await _read(request, service, place)
-        return job
-
-    entrance = await enter(request, credentials, read)
+    entrance, asked = await enter(request, credentials, _read)
     if asked.stream:
         return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
@@ -67,7 +59,7 @@ async def create_chat_completion(request: Request, credentials: Credentials) -> 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:
     began = time.perf_counter()
-    body = await read_bytes(request, service.settings, service.settings.limits.json_bytes, place.hold)
+    body = await read_json(request, service.settings, place.hold)
     # Off the event loop: tens of megabytes of base64 take a while.
     asked = await asyncio.to_thread(parse, body)
     most = asked.max_completion_tokens or asked.max_tokens
@@ -103,7 +95,7 @@ def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
             ChatChoice(index=index, message=ChatMessage(content=one.text), finish_reason=_reason(one.finish_reason))
             for index, one in enumerate(summary.choices)
         ],
-        usage=_usage(summary),
+        usage=usage_of(summary),
         speechsum=summary_response(summary, entrance.service.model, entrance.created),
     )
 
@@ -129,14 +121,9 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
                 last.speechsum = summary_response(summary, model, entrance.created)
             say(last)
         if include_usage:
-            say(chunk().model_copy(update={"usage": _usage(summary)}))
+            say(chunk().model_copy(update={"usage": usage_of(summary)}))
 
     return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
-
-
-def _usage(summary: Summary) -> ChatUsage:
-    read, wrote = summary.prompt_tokens, summary.completion_tokens
-    return ChatUsage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)
 
 
 def _reason(reason: FinishReason) -> Literal["stop", "length"]:

@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import prompts, structured
 from app.api.fields import invalid_field
-from app.api.protocol import SummaryResponse
+from app.api.protocol import SummaryResponse, Usage
 from app.errors import InvalidRequest
 from app.job import Form
 
 MOST_CHOICES = 8
 MOST_TEXT = 8000
-JSON_TOKENS = 1024
 # Parameters that may be given if they ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0, None),
@@ -151,11 +150,10 @@ class ChatRequest(BaseModel):
         if asked is None or asked.type == "text":
             return Form()
         if asked.type == "json_object":
-            return Form(prompts.AS_JSON, {"type": "object"}, JSON_TOKENS)
+            return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
         if asked.json_schema is None:
             raise _refused("json_schema is missing", "response_format")
-        schema = structured.schema_of(json.dumps(asked.json_schema.json_schema), param="response_format")
-        return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, JSON_TOKENS)
+        return structured.form_of(json.dumps(asked.json_schema.json_schema), param="response_format")
 
     def recording(self) -> bytes:
         """The one recording. Raises InvalidRequest (400) if there is none, if there are several, or if it is no file
@@ -225,14 +223,6 @@ class ChatChoice(BaseModel):
     finish_reason: Literal["stop", "length"]
 
 
-class ChatUsage(BaseModel):
-    """Tokens read (audio tokens included) and written."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
 class ChatCompletion(BaseModel):
     """A finished answer."""
 
@@ -241,7 +231,7 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[ChatChoice]
-    usage: ChatUsage
+    usage: Usage
     system_fingerprint: None = None
     speechsum: SummaryResponse = Field(description="All that `POST /v1/audio/summaries` says of the first choice.")
 
@@ -270,7 +260,7 @@ class ChatChunk(BaseModel):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: ChatUsage | None = None
+    usage: Usage | None = None
     speechsum: SummaryResponse | None = Field(None, description="With the last chunk that has choices.")
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -19,6 +20,8 @@ from app.job import Emit, Job, Summary
 from app.metrics import RequestWatch
 from app.service import Service
 from app.settings import setting_name
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,18 @@ class Entrance:
 async def enter(
     request: Request,
     credentials: HTTPAuthorizationCredentials | None,
-    read: Callable[[Service, Place], Awaitable[Job]],
-) -> Entrance:
-    """Let a request in whose job `read` reads off the wire. Raises ServiceError, ClientDisconnect."""
+    read: Callable[[Request, Service, Place], Awaitable[tuple[Job, T]]],
+) -> tuple[Entrance, T]:
+    """Let a request in whose job `read` reads off the wire; with it comes what else was asked. Raises ServiceError,
+    ClientDisconnect.
+    """
     service: Service = request.app.state.service
     with ExitStack() as held:
         watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
         caller = client(request, credentials)
         await service.check_ready()
-        job = await read(service, held.enter_context(service.admission.place(caller)))
-        return Entrance(service, job, int(time.time()), watch, held.pop_all())
+        job, asked = await read(request, service, held.enter_context(service.admission.place(caller)))
+        return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
 
 
 def check_model(service: Service, asked: str | None) -> None:

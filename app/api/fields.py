@@ -1,6 +1,5 @@
 """The typed fields of a request for a summary, from a form or a query. Knows nothing about how they are served."""
 
-import json
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
@@ -10,9 +9,6 @@ from app import prompts, structured
 from app.errors import InvalidRequest
 from app.job import Form
 from app.prompts import Style
-
-# A JSON object takes more than the same in words.
-STRUCTURED_TOKENS = 1024
 
 
 class SummaryOptions(BaseModel):
@@ -46,10 +42,9 @@ class SummaryOptions(BaseModel):
     def form(self) -> Form:
         """What the format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
         if self.json_schema:
-            schema = structured.schema_of(self.json_schema)
-            return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, STRUCTURED_TOKENS)
+            return structured.form_of(self.json_schema, param="json_schema")
         if self.response_format == "json":
-            return Form(prompts.AS_DATA, structured.MEETING, STRUCTURED_TOKENS)
+            return Form(prompts.AS_DATA, structured.MEETING, structured.TOKENS)
         return Form(prompts.MARKDOWN if self.response_format == "markdown" else "")
 
 

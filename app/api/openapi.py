@@ -12,22 +12,10 @@ from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryRe
 from app.prompts import Style
 
 _RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
-_REF = "#/components/schemas/{model}"
 
 
 def _fields() -> dict[str, Any]:
-    schemas = [model.model_json_schema(ref_template=_REF) for model in (Style, SummaryOptions)]
-    properties = {name: field for schema in schemas for name, field in schema["properties"].items()}
-    definitions = {name: value for schema in schemas for name, value in schema.get("$defs", {}).items()}
-
-    def resolve(field: dict[str, Any]) -> dict[str, Any]:
-        reference = field.get("$ref")
-        if reference is None:
-            return field
-        inlined = definitions[reference.rsplit("/", 1)[1]]
-        return {**inlined, **{key: value for key, value in field.items() if key != "$ref"}}
-
-    return {name: resolve(field) for name, field in properties.items()}
+    return {name: field for model in (Style, SummaryOptions) for name, field in inlined(model)["properties"].items()}
 
 
 def query_parameters() -> list[dict[str, Any]]:
@@ -60,7 +48,7 @@ def request_body() -> dict[str, Any]:
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's schema without references, for a body that the framework does not read itself."""
+    """A model's schema without references, for what the framework does not read itself."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
@@ -69,10 +57,10 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
             return [resolved(child) for child in node]
         if not isinstance(node, dict):
             return node
-        if isinstance(reference := node.get("$ref"), str):
-            return resolved(definitions[reference.rsplit("/", 1)[1]])
+        reference = node.get("$ref")
+        meant = resolved(definitions[reference.rsplit("/", 1)[1]]) if isinstance(reference, str) else {}
         # A discriminator's mapping names definitions, too; the parts' own `type` says the same.
-        return {key: resolved(child) for key, child in node.items() if key != "discriminator"}
+        return meant | {key: resolved(child) for key, child in node.items() if key not in ("$ref", "discriminator")}
 
     return dict(resolved(schema))
 

@@ -229,15 +229,17 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             sample_rate=audio.source_rate,
             channels=audio.source_channels,
         ),
-        usage=Usage(
-            prompt_tokens=summary.prompt_tokens,
-            completion_tokens=summary.completion_tokens,
-            total_tokens=summary.prompt_tokens + summary.completion_tokens,
-        ),
+        usage=usage_of(summary),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
         rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def usage_of(summary: Summary) -> Usage:
+    """Its tokens."""
+    read, wrote = summary.prompt_tokens, summary.completion_tokens
+    return Usage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)
 
 
 def server_timing(summary: Summary) -> dict[str, str]:

@@ -18,7 +18,7 @@ from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
 from app.audio.sniff import HEAD_BYTES, sniff
-from app.job import Delta, Job, Stage, Summary
+from app.job import Delta, Form, Job, Stage, Summary
 from app.prompts import Style
 from app.service import Service
 
@@ -39,14 +39,7 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 )
 async def create_summary(request: Request, credentials: Credentials) -> Response:
     """The recording's summary, as JSON or, with `stream=true`, as server-sent events."""
-    options = SummaryOptions()
-
-    async def read(service: Service, place: Place) -> Job:
-        nonlocal options
-        job, options = await _read(request, service, place)
-        return job
-
-    entrance = await enter(request, credentials, read)
+    entrance, options = await enter(request, credentials, _read)
     if options.stream:
         return _stream(entrance)
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
@@ -62,14 +55,14 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     query = request.query_params.multi_items()
     fields = None if is_form(request) else _fields(query, service)
     upload = await read_upload(request, service.settings, place.hold)
-    style, options = fields or _fields([*query, *upload.fields], service)
+    style, options, form = fields or _fields([*query, *upload.fields], service)
     upload.audio.seek(0)
     sniff(upload.audio.read(HEAD_BYTES))
     job = Job(
         id=f"sum-{uuid.uuid4().hex}",
         audio=upload.audio,
         style=style,
-        form=options.form,
+        form=form,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         seed=options.seed,
@@ -80,12 +73,12 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     return job, options
 
 
-def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, SummaryOptions]:
+def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, SummaryOptions, Form]:
     style, options = parse_fields(pairs)
     service.summarizer.check(options.max_tokens)
-    _ = options.form  # a schema that is none is refused before the recording is read
+    form = options.form
     check_model(service, options.model)
-    return style, options
+    return style, options, form
 
 
 def _bare(summary: Summary, service: Service, media_type: str) -> Response:

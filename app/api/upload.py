@@ -5,17 +5,16 @@ The bound is checked on every piece as it arrives, before the form's parser sees
 """
 
 import asyncio
-import errno
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from app.audio.samples import spool
-from app.errors import InvalidRequest, TooLarge, UnsupportedAudio, disk_full
+from app.audio.samples import spool, told_if_full
+from app.errors import InvalidRequest, TooLarge, UnsupportedAudio
 from app.settings import Settings, setting_name
 
 # Room for a form's fields and boundaries beside the recording.
@@ -24,6 +23,7 @@ FIELD_BYTES = 16_384
 MAX_FIELDS = 64
 # Of a recording in memory; what is more is written to the disk.
 BLOCK_BYTES = 1 << 20
+Limit = Literal["upload_bytes", "json_bytes"]  # of `LimitSettings`
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,9 @@ def is_form(request: Request) -> bool:
 async def read_upload(request: Request, settings: Settings, hold: Callable[[int], None]) -> Upload:
     """Read the body; `hold` is told the size of each piece and may raise. Raises ServiceError, ClientDisconnect."""
     form = is_form(request)
-    most = settings.limits.upload_bytes
-    pieces = _bounded(request, settings, most + FORM_BYTES if form else most, hold)
-    try:
-        return await (_read_form(request, settings, pieces, most) if form else _read_body(pieces))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise disk_full() from error
+    pieces = _bounded(request, settings, "upload_bytes", hold, FORM_BYTES if form else 0)
+    with told_if_full():
+        return await (_read_form(request, settings, pieces) if form else _read_body(pieces))
 
 
 async def _read_body(pieces: AsyncGenerator[bytes, None]) -> Upload:
@@ -77,20 +72,22 @@ async def _read_body(pieces: AsyncGenerator[bytes, None]) -> Upload:
     return Upload(file, [])
 
 
-async def read_bytes(request: Request, settings: Settings, most: int, hold: Callable[[int], None]) -> bytes:
-    """A body of at most so many bytes, in memory. Raises as `read_upload`."""
+async def read_json(request: Request, settings: Settings, hold: Callable[[int], None]) -> bytes:
+    """A body of JSON, in memory. Raises as `read_upload`."""
     body = bytearray()
-    async for piece in _bounded(request, settings, most, hold):
+    async for piece in _bounded(request, settings, "json_bytes", hold):
         body += piece
     return bytes(body)
 
 
 async def _bounded(
-    request: Request, settings: Settings, most: int, hold: Callable[[int], None]
+    request: Request, settings: Settings, limit: Limit, hold: Callable[[int], None], beside: int = 0
 ) -> AsyncGenerator[bytes, None]:
+    """The body's pieces, of at most as many bytes as the limit says and `beside`."""
+    most = getattr(settings.limits, limit) + beside
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
-        raise _too_large(most, settings)
+        raise _too_large(settings, limit)
     stream = request.stream()
     received = 0
     longest = time.perf_counter() + settings.timeouts.request_seconds
@@ -109,12 +106,12 @@ async def _bounded(
             return
         received += len(piece)
         if received > most:
-            raise _too_large(most, settings)
+            raise _too_large(settings, limit)
         hold(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerator[bytes, None], most: int) -> Upload:
+async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerator[bytes, None]) -> Upload:
     parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
     parser.spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
     try:
@@ -140,17 +137,15 @@ async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerato
         raise InvalidRequest(
             f"The form needs the recording in a field `file`{hint}.", code="missing_file", param="file"
         )
-    if size > most:
-        raise _too_large(most, settings)
+    if size > settings.limits.upload_bytes:
+        raise _too_large(settings, "upload_bytes")
     return Upload(audio, fields)
 
 
-def _too_large(most: int, settings: Settings) -> TooLarge:
-    setting = "json_bytes" if most == settings.limits.json_bytes else "upload_bytes"
-    accepted = most if setting == "json_bytes" else settings.limits.upload_bytes
+def _too_large(settings: Settings, limit: Limit) -> TooLarge:
     return TooLarge(
-        f"The request has more than {accepted} bytes, the most that is accepted. The setting is "
-        f"{setting_name('limits', setting)}.",
+        f"The request has more than {getattr(settings.limits, limit)} bytes, the most that is accepted. The setting is "
+        f"{setting_name('limits', limit)}.",
         code="upload_too_large",
-        param="file" if setting == "upload_bytes" else None,
+        param="file" if limit == "upload_bytes" else None,
     )

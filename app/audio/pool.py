@@ -6,7 +6,6 @@ request that goes away, ends the worker that is at it. Knows nothing about HTTP 
 
 import asyncio
 import concurrent.futures
-import errno
 import logging
 import multiprocessing
 import os
@@ -20,7 +19,8 @@ import pebble
 from app.audio.decode import DecodedAudio, decode
 from app.audio.handover import Handover, Ticket, room_for_samples, take_recording
 from app.audio.limits import DecodeLimits
-from app.errors import ServiceError, Unavailable, Unprocessable, disk_full
+from app.audio.samples import told_if_full
+from app.errors import ServiceError, Unavailable, Unprocessable
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +126,5 @@ def _confine(memory_bytes: int) -> None:
 
 
 def _work(ticket: Ticket, limits: DecodeLimits) -> DecodedAudio:
-    try:
-        with room_for_samples(ticket) as file:
-            return decode(take_recording(ticket), limits, file)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise disk_full() from error
+    with told_if_full(), room_for_samples(ticket) as file:
+        return decode(take_recording(ticket), limits, file)

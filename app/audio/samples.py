@@ -4,12 +4,17 @@ An array is `Samples` too, so that what needs a stretch of a recording takes eit
 holder, also after a SIGKILL; it lies where `tempfile` puts its files (`TMPDIR`). Knows nothing about codecs.
 """
 
+import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.errors import disk_full
 
 BYTES = 4  # a float32
 
@@ -48,6 +53,17 @@ class StoredSamples:
     def close(self) -> None:
         """Give the file back. Harmless twice."""
         self._file.close()
+
+
+@contextmanager
+def told_if_full() -> Iterator[None]:
+    """Around what writes such files: a disk without room is `Unavailable` (code "disk_full")."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise disk_full() from error
 
 
 def spool(data: bytes = b"") -> BinaryIO:

@@ -11,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from app.audio.limits import SAMPLE_RATE, DecodeLimits
+from app.audio.samples import BYTES
 from app.errors import Unprocessable
 
 Block = NDArray[np.float32]
@@ -78,9 +79,9 @@ class Sink:
             samples *= np.float32(factor)
             return
         for start in range(0, self.count, _SCALED):
-            self._file.seek(start * 4)
-            block = np.frombuffer(self._file.read(min(_SCALED, self.count - start) * 4), dtype=np.float32)
-            self._file.seek(start * 4)
+            self._file.seek(start * BYTES)
+            block = np.frombuffer(self._file.read(min(_SCALED, self.count - start) * BYTES), dtype=np.float32)
+            self._file.seek(start * BYTES)
             self._file.write((block * np.float32(factor)).data.cast("B"))
 
     def _start(self, rate: int, channels: int) -> None:

@@ -59,25 +59,23 @@ class CascadeEngine:
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""
-        sampling = Sampling.of(request)
+        heard: tuple[float, str] | None = None
         if request.samples is None:
             prompt = self._core.prompt(notes_messages(request.instruction, request.notes))
-            async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:
-                async for event in events:
-                    yield event
-            return
-        began = time.perf_counter()
-        self._transcribing += 1
-        try:
-            yield StageStarted("transcribe")
-            transcript = await self._transcriber.transcribe(request.samples)
-        finally:
-            self._transcribing -= 1
-        seconds = time.perf_counter() - began
-        if not transcript.strip():  # nothing was understood: a text model asked about nothing would invent something
-            yield Finished("no_speech", 0, 0, {"transcribe": seconds}, transcript="")
-            return
-        prompt = self._core.prompt(transcript_messages(request.instruction, transcript))
-        async with contextlib.aclosing(self._core.stream(prompt, sampling, request.request_id)) as events:
+        else:
+            began = time.perf_counter()
+            self._transcribing += 1
+            try:
+                yield StageStarted("transcribe")
+                transcript = await self._transcriber.transcribe(request.samples)
+            finally:
+                self._transcribing -= 1
+            heard = time.perf_counter() - began, transcript
+            if not transcript.strip():  # nothing understood: a text model asked about nothing would invent something
+                yield Finished("no_speech", 0, 0, {"transcribe": heard[0]}, transcript="")
+                return
+            prompt = self._core.prompt(transcript_messages(request.instruction, transcript))
+        stream = self._core.stream(prompt, Sampling.of(request), request.request_id)
+        async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield with_stage(event, "transcribe", seconds, transcript) if isinstance(event, Finished) else event
+                yield with_stage(event, "transcribe", *heard) if heard and isinstance(event, Finished) else event
