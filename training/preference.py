@@ -35,11 +35,14 @@ class Written:
 Pair = tuple[Written, Written]
 
 
-def goodness(record: Record, text: str) -> float:
-    """Covered share of the facts, less inventions a fact, less repetition; at most 1."""
+def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
+    """Covered share of the facts, less inventions a fact, less repetition; at most 1.
+
+    invention_weight: how many covered facts an invention costs.
+    """
     found = count(record.facts, text, record.transcript)
     facts = max(1, found.total)
-    return found.covered / facts - len(found.hallucinated) / facts - repetition_rate(text)
+    return (found.covered - invention_weight * len(found.hallucinated)) / facts - repetition_rate(text)
 
 
 def pair_of(answers: Sequence[Written], margin: float, length_ratio: float) -> Pair | str:
