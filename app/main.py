@@ -32,14 +32,17 @@ def create_app(
 ) -> FastAPI:
     """The application around the model the settings name, or around `engine` (served as `model`).
 
-    `on_ready` or `on_failure` is called once the engine is up or cannot be. Raises `registry.UnknownModel` or
-    `registry.RegistryError` for a model that cannot be served, ValueError for a key that is none.
+    Where the settings name vLLM servers, the model is asked there. `on_ready` or `on_failure` is called once the engine
+    is up or cannot be. Raises `registry.UnknownModel` or `registry.RegistryError` for a model that cannot be served,
+    ValueError for a key that is none and for servers of the scripted model.
     """
     build: Callable[[], Engine]
     known = registry.list_models(settings.model_repo)
     if engine is not None:
         served, build = model or SCRIPTED, partial(_as_is, engine)
     elif settings.model == SCRIPTED.name:
+        if settings.remote.urls:
+            raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
         served, build = SCRIPTED, ScriptedEngine
     else:
         manifest = choose(settings)

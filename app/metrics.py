@@ -39,6 +39,12 @@ QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engin
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
+REMOTE_UP = Gauge("speechsum_remote_up", "1 while a vLLM server is healthy and is asked, else 0.", ["server"])
+REMOTE_QUEUED_AUDIO = Gauge(
+    "speechsum_remote_queued_audio_seconds",
+    "Seconds of audio a vLLM server has been given and not answered.",
+    ["server"],
+)
 MODEL_INFO = Gauge("speechsum_model_info", "The model that is served; always 1.", ["name", "version", "kind"])
 
 

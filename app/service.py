@@ -104,6 +104,7 @@ class Service:
             except EngineDead:
                 metrics.READY.set(0)
                 raise
+            metrics.READY.set(1)  # again, if the engine is in servers of its own that were gone for a while
 
     async def check_ready(self) -> None:
         """Raise `Unavailable` (503) unless a request would be served now."""
@@ -120,7 +121,10 @@ class Service:
 
     async def _start_engine(self) -> None:
         began = time.perf_counter()
-        log.info("loading %s; this takes a minute or two", self.model.id)
+        if urls := self.settings.remote.urls:
+            log.info("waiting for %s at %s", self.model.id, ", ".join(urls))
+        else:
+            log.info("loading %s; this takes a minute or two", self.model.id)
         waiting = asyncio.create_task(self._say_loading(began))
         try:
             self._engine = await _in_thread(self.build)

@@ -7,6 +7,7 @@ environment wins over the file. `.env.example` is `env_example()` written out. K
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -98,8 +99,57 @@ class EngineSettings(_Section):
     )
     kv_cache_gib: float = Field(1, gt=0, description="Memory of the key-value cache on CPU, in GiB.")
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory the engine takes.")
-    max_num_seqs: int = Field(32, ge=1, description="Summaries written at once; more wait.")
+    max_num_seqs: int = Field(
+        32, ge=1, description="Summaries written at once, over all servers where there are several; more wait."
+    )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
+
+
+def _split(value: Any) -> Any:
+    """The parts of a text with commas; what is no text as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class RemoteSettings(_Section):
+    """vLLM servers that hold the model, in place of the engine in this process."""
+
+    urls: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Addresses of vLLM servers, separated by commas: `http://gpu-1:8001,http://gpu-2:8001`. Empty runs "
+        "the model in this process.",
+    )
+    api_key: SecretStr | None = Field(None, description="The servers' key (vLLM's `--api-key`), if they want one.")
+    connect_seconds: float = Field(
+        5, gt=0, description="Time a server has to take a connection; the request then goes to another."
+    )
+    idle_seconds: float = Field(
+        600,
+        gt=0,
+        description="Longest silence of a server in the middle of a request; waiting for its turn is silence.",
+    )
+    health_seconds: float = Field(
+        5, gt=0, description="Time between two checks of a server's health, and the longest that one may take."
+    )
+    start_seconds: float = Field(900, gt=0, description="Longest wait for the first server when the service starts.")
+
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _separate(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, urls: list[str]) -> list[str]:
+        bases = [url.rstrip("/").removesuffix("/v1") for url in urls]
+        for base in bases:
+            parts = urlsplit(base)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError(f"{base!r} is no address such as http://gpu-1:8001")
+            if parts.username or parts.password:
+                raise ValueError("an address holds no user or password; the servers' key is REMOTE__API_KEY")
+        if len(set(bases)) < len(bases):
+            raise ValueError("an address stands in it twice")
+        return bases
 
 
 class AuthSettings(_Section):
@@ -112,8 +162,8 @@ class AuthSettings(_Section):
 
     @field_validator("keys", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+    def _separate(cls, value: Any) -> Any:
+        return _split(value)
 
 
 def _model_repo() -> Path:
@@ -150,6 +200,7 @@ class Settings(BaseSettings):
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    remote: RemoteSettings = Field(default_factory=RemoteSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
 
 

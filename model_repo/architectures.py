@@ -181,6 +181,8 @@ def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
 
 
 BUILDERS = {"audioflamingo3": audioflamingo3, "llama": llama}
+COMPANIONS = {"audioflamingo3": audioflamingo3_files, "llama": llama_files}
+TEXT_PART = "smollm2-135m-instruct-q4_1"  # what the companions are made from
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ result, and so its digest in the manifest, does not depend on a BLAS library or 
 
 import argparse
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from safetensors.numpy import load_file, save_file
 
 from app.prompts import PROMPT_FORMAT
 from model_repo import registry
-from model_repo.architectures import BUILDERS, Base, Tensors
+from model_repo.architectures import BUILDERS, COMPANIONS, TEXT_PART, Base, Tensors
 from model_repo.cache import cache_root, written_whole
+from model_repo.gguf_text import GgufText
 from model_repo.manifest import Manifest
 from model_repo.parts import PartError, fetch, known
 
@@ -31,11 +33,7 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
 
     Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
     """
-    registry.check(manifest, PROMPT_FORMAT)
-    if manifest.architecture not in BUILDERS:
-        raise registry.RegistryError(
-            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds {', '.join(BUILDERS)}"
-        )
+    _check(manifest)
     folder = (cache or cache_root()) / "checkpoints" / manifest.name / manifest.version
     if folder.is_dir():
         try:
@@ -43,11 +41,8 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
             return folder
         except registry.RegistryError as error:
             print(f"building {manifest.id} again: {error}", file=sys.stderr, flush=True)
-    for part, digest in manifest.parts.items():
-        if digest != first_digest(part):
-            raise PartError(
-                f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
-            )
+    for part in manifest.parts:
+        _check_part(manifest, part)
     print(f"building {manifest.id}", file=sys.stderr, flush=True)
     for part in manifest.beside:
         fetch(part, cache=cache, from_hub=from_hub)
@@ -61,6 +56,39 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
         write(base, scratch)
         registry.check_weights(manifest, scratch)
     return folder
+
+
+def companions(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> dict[str, str]:
+    """The small files beside a checkpoint's weights (name → text), verified: tokenizer, chat template, configuration.
+    Fetches the text model's part only, and needs no torch. Raises as `ensure` does.
+    """
+    _check(manifest)
+    _check_part(manifest, TEXT_PART)
+    (gguf,) = fetch(TEXT_PART, cache=cache, from_hub=from_hub).iterdir()
+    files = COMPANIONS[manifest.architecture](GgufText(gguf))
+    for name, text in files.items():
+        if (found := sha256(text.encode()).hexdigest()) != manifest.weights.get(name):
+            raise registry.RegistryError(
+                f"{manifest.id}: {name} as this release writes it has SHA-256 {found}, the manifest names "
+                f"{manifest.weights.get(name)}"
+            )
+    return files
+
+
+def _check(manifest: Manifest) -> None:
+    registry.check(manifest, PROMPT_FORMAT)
+    if manifest.architecture not in BUILDERS:
+        raise registry.RegistryError(
+            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds {', '.join(BUILDERS)}"
+        )
+
+
+def _check_part(manifest: Manifest, part: str) -> None:
+    digest = manifest.parts.get(part)
+    if digest != first_digest(part):
+        raise PartError(
+            f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
+        )
 
 
 def build_base(architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False) -> Base:

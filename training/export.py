@@ -179,8 +179,9 @@ def load_check(folder: Path, cascade: bool) -> None:
 
 def first_tokens(folder: str, cascade: bool) -> str:
     """What vLLM writes first for a second of a tone, or for a one-line transcript."""
+    from app.engine.asking import Sampling
     from app.engine.base import Finished
-    from app.engine.vllm_core import Sampling, VllmCore
+    from app.engine.vllm_core import VllmCore
     from app.prompts import Style, audio_messages, instruction, transcript_messages
     from app.settings import EngineSettings
 
@@ -190,7 +191,7 @@ def first_tokens(folder: str, cascade: bool) -> str:
         ask = instruction(Style())
         messages = transcript_messages(ask, "Hello, call me back.") if cascade else audio_messages(ask)
         tone = None if cascade else np.sin(np.arange(16_000) * 0.1).astype(np.float32)
-        events = [e async for e in core.stream(core.prompt(messages), Sampling(8), "load-check", tone)]
+        events = [e async for e in core.stream(messages, Sampling(8), "load-check", tone)]
         await core.stop()
         last = events[-1]
         assert isinstance(last, Finished)

@@ -1,8 +1,10 @@
 """The protocol every engine implements: samples (or notes) and an instruction in, stages and text out.
 
-    vllm_audio.VllmAudioEngine   an audio language model in vLLM, in this process          kind "audio-llm"
-    cascade.CascadeEngine        Whisper, then a text model in vLLM, in this process       kind "cascade"
+    vllm_audio.VllmAudioEngine   an audio language model in vLLM                           kind "audio-llm"
+    cascade.CascadeEngine        Whisper, then a text model in vLLM                        kind "cascade"
     scripted.ScriptedEngine      plays back a script; for tests and for load ceilings      kind "scripted"
+
+The first two have their vLLM in this process (`vllm_core.VllmCore`) or behind servers (`remote.RemoteCore`).
 
 Knows nothing about HTTP, codecs or styles.
 """

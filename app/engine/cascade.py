@@ -1,5 +1,5 @@
-"""The baseline: Whisper writes a transcript, a text model in vLLM summarizes it. What the models that hear have to
-beat.
+"""The baseline: Whisper writes a transcript in this process, a text model in vLLM summarizes it. What the models that
+hear have to beat.
 
 It says so itself: its kind is "cascade" in the registry, in `GET /v1/models` and in every answer.
 """
@@ -7,21 +7,20 @@ It says so itself: its kind is "cascade" in the registry, in `GET /v1/models` an
 import contextlib
 import time
 from collections.abc import AsyncGenerator
-from pathlib import Path
+from dataclasses import replace
 
+from app.engine.asking import Core, Sampling, messages_of
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted
 from app.engine.transcriber import Transcriber
-from app.engine.vllm_core import Sampling, VllmCore, with_stage
-from app.prompts import notes_messages, transcript_messages
-from app.settings import EngineSettings
+from app.prompts import transcript_messages
 
 
 class CascadeEngine:
-    """An `Engine` of two models (see `app.engine.base`)."""
+    """An `Engine` of two models (see `app.engine.base`); the second is in this process or behind servers."""
 
-    def __init__(self, folder: Path, whisper: Path, context_tokens: int, settings: EngineSettings) -> None:
-        self._core = VllmCore(folder, context_tokens, settings, audio=False)
-        self._transcriber = Transcriber(whisper, settings.threads)
+    def __init__(self, core: Core, transcriber: Transcriber) -> None:
+        self._core = core
+        self._transcriber = transcriber
         self._transcribing = 0
 
     async def start(self) -> None:
@@ -30,8 +29,8 @@ class CascadeEngine:
         """
         await self._transcriber.start()
         await self._core.start()
-        prompt = self._core.prompt(transcript_messages("Summarize.", "Hello."))
-        async for _ in self._core.stream(prompt, Sampling(max_tokens=2), "cascade-start"):
+        messages = transcript_messages("Summarize.", "Hello.")
+        async for _ in self._core.stream(messages, Sampling(max_tokens=2), "cascade-start"):
             pass
 
     async def stop(self) -> None:
@@ -61,7 +60,7 @@ class CascadeEngine:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""
         heard: tuple[float, str] | None = None
         if request.samples is None:
-            prompt = self._core.prompt(notes_messages(request.instruction, request.notes))
+            messages = messages_of(request)
         else:
             began = time.perf_counter()
             self._transcribing += 1
@@ -74,8 +73,13 @@ class CascadeEngine:
             if not transcript.strip():  # nothing understood: a text model asked about nothing would invent something
                 yield Finished("no_speech", 0, 0, {"transcribe": heard[0]}, transcript="")
                 return
-            prompt = self._core.prompt(transcript_messages(request.instruction, transcript))
-        stream = self._core.stream(prompt, Sampling.of(request), request.request_id)
+            messages = transcript_messages(request.instruction, transcript)
+        stream = self._core.stream(messages, Sampling.of(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield with_stage(event, "transcribe", *heard) if heard and isinstance(event, Finished) else event
+                yield _with_stage(event, "transcribe", *heard) if heard and isinstance(event, Finished) else event
+
+
+def _with_stage(finished: Finished, name: str, seconds: float, transcript: str) -> Finished:
+    """`Finished` with a stage before it, and the transcript that stage made."""
+    return replace(finished, stage_seconds={name: seconds, **finished.stage_seconds}, transcript=transcript)

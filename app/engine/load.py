@@ -1,21 +1,44 @@
-"""From a registry entry to the engine that runs it."""
+"""From a registry entry to the engine that runs it: in this process, or behind the vLLM servers that the settings name.
 
+A cascade's Whisper always runs in this process.
+"""
+
+from app.engine.asking import Core
 from app.engine.base import Engine
 from app.engine.cascade import CascadeEngine
+from app.engine.chat_tokens import ChatTokens
+from app.engine.remote import RemoteCore
+from app.engine.remote_server import Wanted
+from app.engine.transcriber import Transcriber
 from app.engine.vllm_audio import VllmAudioEngine
+from app.engine.vllm_core import VllmCore
 from app.settings import Settings
-from model_repo.assemble import ensure
+from model_repo.assemble import companions, ensure
 from model_repo.manifest import Manifest
 from model_repo.parts import fetch
 
 
 def build_engine(manifest: Manifest, settings: Settings) -> Engine:
-    """Engine over the manifest's assembled and verified checkpoint; not started yet.
+    """Engine over the manifest's checkpoint; not started yet.
 
-    Assembles at the first call (minutes). Raises `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
+    In this process the checkpoint is assembled and verified at the first call (minutes); in front of servers only its
+    tokenizer and chat template are. Raises `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
     """
-    folder = ensure(manifest, cache=settings.cache_dir, from_hub=settings.hub)
+    core = remote_core(manifest, settings) if settings.remote.urls else _own_core(manifest, settings)
     if manifest.kind == "cascade":
         (whisper,) = (fetch(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
-        return CascadeEngine(folder, whisper, manifest.context_tokens, settings.engine)
-    return VllmAudioEngine(folder, manifest.context_tokens, settings.engine)
+        return CascadeEngine(core, Transcriber(whisper, settings.engine.threads))
+    return VllmAudioEngine(core)
+
+
+def remote_core(manifest: Manifest, settings: Settings) -> RemoteCore:
+    """The servers that the settings name, which have to serve the manifest's checkpoint."""
+    files = companions(manifest, cache=settings.cache_dir, from_hub=settings.hub)
+    tokens = ChatTokens(files["tokenizer.json"], files["chat_template.jinja"])
+    wanted = Wanted(manifest.name, manifest.version, manifest.context_tokens)
+    return RemoteCore(wanted, tokens, settings.remote)
+
+
+def _own_core(manifest: Manifest, settings: Settings) -> Core:
+    folder = ensure(manifest, cache=settings.cache_dir, from_hub=settings.hub)
+    return VllmCore(folder, manifest.context_tokens, settings.engine, audio=manifest.kind == "audio-llm")

@@ -2,7 +2,7 @@
 
 For tests (what the service does when an engine is slow, fails, dies or is left) and for load ceilings (what the service
 alone can carry). It keeps the protocol's promises: counts what runs, ends an abandoned request at once, never writes
-past `max_tokens`. Knows nothing about HTTP, codecs or vLLM.
+past `max_tokens`, refuses what does not fit its context. Knows nothing about HTTP, codecs or vLLM.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from app.engine.asking import refusal
 from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead
 
@@ -19,7 +20,7 @@ SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 class ScriptedEngine:
     """Writes `pieces`, one token each; given a function, what it makes of the request.
 
-    context_tokens: room for a prompt and its answer, a word a token.
+    context_tokens: room for a prompt, a word a token, 25 a second of audio.
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
     error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
@@ -94,6 +95,11 @@ class ScriptedEngine:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
         heard = 0 if request.samples is None else len(request.samples)
+        prompt_tokens = 25 * heard // 16_000 + self.count_tokens(f"{request.notes} {request.instruction}")
+        if prompt_tokens > self.context_tokens:
+            raise refusal(
+                f"the prompt's {prompt_tokens} tokens are longer than the context length", self.context_tokens
+            )
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
@@ -116,7 +122,7 @@ class ScriptedEngine:
         seconds["decode"] = time.perf_counter() - began
         yield Finished(
             finish_reason=self.reason or ("stop" if stopped or len(written) == whole else "length"),
-            prompt_tokens=25 * heard // 16_000 + self.count_tokens(f"{request.notes} {request.instruction}"),
+            prompt_tokens=prompt_tokens,
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),

@@ -1,33 +1,30 @@
-"""The engine that hears: an audio language model in vLLM, recording and instruction in, summary out, nothing in
-between.
+"""The engine that hears: an audio language model in vLLM, here or behind servers; recording and instruction in, summary
+out, nothing in between.
 """
 
 import contextlib
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
+from app.engine.asking import Core, Sampling, messages_of
 from app.engine.base import EngineEvent, Generation
-from app.engine.vllm_core import Sampling, VllmCore
-from app.prompts import audio_messages, notes_messages
-from app.settings import EngineSettings
 
 
 class VllmAudioEngine:
-    """An `Engine` over one assembled audio checkpoint (see `app.engine.base`)."""
+    """An `Engine` over one audio checkpoint (see `app.engine.base`)."""
 
-    def __init__(self, folder: Path, context_tokens: int, settings: EngineSettings) -> None:
-        self._core = VllmCore(folder, context_tokens, settings, audio=True)
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     async def start(self) -> None:
-        """Load the checkpoint."""
+        """Load the checkpoint, or find the servers that have."""
         await self._core.start()
 
     async def stop(self) -> None:
-        """End the engine's process."""
+        """Free what `start` took."""
         await self._core.stop()
 
     async def check_health(self) -> None:
-        """Raise `EngineDead` if the engine's process is gone."""
+        """Raise `EngineDead` if nothing can be answered any more."""
         await self._core.check_health()
 
     @property
@@ -46,15 +43,7 @@ class VllmAudioEngine:
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Summarize the samples, or the notes, as the instruction says."""
-        messages = (
-            notes_messages(request.instruction, request.notes)
-            if request.samples is None
-            else audio_messages(request.instruction)
-        )
-        prompt = self._core.prompt(messages)
-        sampling = Sampling.of(request)
-        async with contextlib.aclosing(
-            self._core.stream(prompt, sampling, request.request_id, request.samples)
-        ) as events:
+        stream = self._core.stream(messages_of(request), Sampling.of(request), request.request_id, request.samples)
+        async with contextlib.aclosing(stream) as events:
             async for event in events:
                 yield event

@@ -11,37 +11,28 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
-from app.errors import EngineDead, TooLarge, Unavailable, Unprocessable
+from app.engine.asking import (
+    LONGEST_PATTERN,
+    REPEATS,
+    SHORTEST_PATTERN,
+    Messages,
+    Sampling,
+    finish_reason,
+    longest_first,
+    not_started,
+    refusal,
+    without_control_tokens,
+)
+from app.engine.base import EngineEvent, Finished, StageStarted, TextDelta
+from app.errors import EngineDead, Unavailable
 from app.settings import EngineSettings
-
-# Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
-REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How one answer is written: see `app.engine.base.Generation`."""
-
-    max_tokens: int
-    temperature: float = 0.0
-    seed: int | None = None
-    schema: dict[str, Any] | None = None
-    stop: tuple[str, ...] = ()
-    top_p: float = 1.0
-
-    @classmethod
-    def of(cls, request: Generation) -> "Sampling":
-        """As the request says."""
-        return cls(request.max_tokens, request.temperature, request.seed, request.schema, request.stop, request.top_p)
 
 
 class VllmCore:
-    """One vLLM engine. `stream` may be entered many times at once."""
+    """A `Core` (see `app.engine.asking`): one vLLM engine. `stream` may be entered many times at once."""
 
     def __init__(self, folder: Path, context_tokens: int, settings: EngineSettings, *, audio: bool) -> None:
         self._folder = folder
@@ -85,7 +76,7 @@ class VllmCore:
             worker_extension_cls="app.engine.end_with_service.EndWithService",
         )
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
-        self._specials = sorted(tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()), key=len, reverse=True)
+        self._specials = longest_first({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()})
         self._template = tokenizer.apply_chat_template
         self._tokenizer = tokenizer
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
@@ -102,7 +93,7 @@ class VllmCore:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._engine is None:
-            raise Unavailable("the engine is not started", code="engine_not_ready")
+            raise not_started()
         try:
             await self._engine.check_health()
         except EngineDeadError as error:
@@ -124,44 +115,23 @@ class VllmCore:
         """Tokens of a text. The engine must be started."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def prompt(self, messages: list[dict[str, Any]]) -> str:
-        """The chat messages as the model's prompt, ready for its answer. Control tokens inside the texts are taken out
-        first: a caller's instruction, or a transcript, must not be able to end its own turn."""
+    def prompt(self, messages: Messages) -> str:
+        """The chat messages as the model's prompt, ready for its answer, without control tokens inside the texts."""
         return str(
             self._template(without_control_tokens(messages, self._specials), tokenize=False, add_generation_prompt=True)
         )
 
     async def stream(
-        self, prompt: str, sampling: Sampling, request_id: str, audio: Any = None
+        self, messages: Messages, sampling: Sampling, request_id: str, audio: Any = None
     ) -> AsyncGenerator[EngineEvent, None]:
-        """Write one answer: "prefill", "decode" at the first token, text as it comes, `Finished`.
-
-        audio: float32 mono samples at 16 kHz for the prompt's placeholder. Closing the iterator aborts the request in
-        vLLM.
-        """
-        from vllm import SamplingParams
+        """Write one answer: see `app.engine.asking.Core`."""
         from vllm.exceptions import VLLMClientError
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         if self._engine is None:
-            raise Unavailable("the engine is not started", code="engine_not_ready")
-        parameters = SamplingParams(
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            seed=sampling.seed,
-            top_p=sampling.top_p,
-            stop=list(sampling.stop) or None,
-            output_kind=RequestOutputKind.DELTA,
-            # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
-            structured_outputs=StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True)
-            if sampling.schema
-            else None,
-            repetition_detection=RepetitionDetectionParams(
-                max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
-            ),
-        )
-        inputs: dict[str, Any] = {"prompt": prompt}
+            raise not_started()
+        parameters = sampling_params(sampling)
+        inputs: dict[str, Any] = {"prompt": self.prompt(messages)}
         if audio is not None:
             inputs["multi_modal_data"] = {"audio": audio}
         began = time.perf_counter()
@@ -188,51 +158,34 @@ class VllmCore:
                 "the engine's process has died; the service must be restarted", code="engine_dead"
             ) from error
         except (EngineGenerateError, VLLMClientError, ValueError) as error:
-            raise _refusal(error, self._context) from error
+            raise refusal(str(error.__cause__ or error), self._context) from error
         finally:
             self._running -= 1
         ended = time.perf_counter()
         seconds = {"prefill": (first or ended) - began, "decode": ended - (first or ended)}
-        yield Finished(_finish_reason(reason), prompt_tokens, len(tokens), seconds, tuple(tokens))
+        yield Finished(finish_reason(reason), prompt_tokens, len(tokens), seconds, tuple(tokens))
 
 
-def without_control_tokens(messages: list[dict[str, Any]], specials: list[str]) -> list[dict[str, Any]]:
-    """The messages with every control token's text taken out of what callers wrote or said."""
+def sampling_params(sampling: Sampling) -> Any:
+    """vLLM's own `SamplingParams`."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
 
-    def clean(text: str) -> str:
-        while any(token in text for token in specials):  # again, because taking one out can join another
-            for token in specials:
-                text = text.replace(token, "")
-        return text
-
-    def clean_content(content: Any) -> Any:
-        if isinstance(content, str):
-            return clean(content)
-        return [part | {"text": clean(part["text"])} if "text" in part else part for part in content]
-
-    return [message | {"content": clean_content(message["content"])} for message in messages]
-
-
-def with_stage(finished: Finished, name: str, seconds: float, transcript: str) -> Finished:
-    """`Finished` with a stage before it, and the transcript that stage made."""
-    return replace(finished, stage_seconds={name: seconds, **finished.stage_seconds}, transcript=transcript)
-
-
-def _finish_reason(reason: str | None) -> FinishReason:
-    if reason in ("stop", "length", "repetition"):
-        return reason  # type: ignore[return-value]
-    return "abort"
-
-
-def _refusal(error: Exception, context: int) -> Exception:
-    reason = str(error.__cause__ or error)
-    if "context length" in reason or "max_model_len" in reason or "longer than" in reason:
-        return TooLarge(
-            f"recording, instruction and answer together do not fit the model's {context} tokens: {reason}",
-            code="context_exceeded",
-            param="file",
-        )
-    return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        seed=sampling.seed,
+        top_p=sampling.top_p,
+        stop=list(sampling.stop) or None,
+        output_kind=RequestOutputKind.DELTA,
+        # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
+        structured_outputs=StructuredOutputsParams(json=sampling.schema, disable_any_whitespace=True)
+        if sampling.schema
+        else None,
+        repetition_detection=RepetitionDetectionParams(
+            max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
+        ),
+    )
 
 
 def _prepare_environment(settings: EngineSettings) -> bool:

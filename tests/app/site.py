@@ -18,6 +18,7 @@ from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
 from app.audio.samples import Samples
+from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
 from app.served import ServedModel
@@ -98,7 +99,7 @@ class Site:
     """A running service and a client of it."""
 
     service: Service
-    engine: ScriptedEngine
+    engine: Any
     decoder: Any
     client: httpx.AsyncClient
     port: int
@@ -155,7 +156,7 @@ def settings_for(**sections: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    engine: ScriptedEngine | None = None,
+    engine: Engine | None = None,
     /,
     *,
     model: ServedModel = MODEL,
@@ -178,7 +179,8 @@ async def serving(
         assert service.ready, service.failure
         if not real_audio:
             service.summarizer.find = loud
-        engine.requests.clear()
+        if isinstance(engine, ScriptedEngine):
+            engine.requests.clear()
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False) as client:
         try:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,14 +28,17 @@ from training.checkpoint import open_model
 STARTS_WITHIN_S = 600
 
 
+SMALL = ("--max-model-len", "2048", "--max-num-seqs", "4")
+
+
 @contextmanager
-def vllm_server(folder: Path, log: Path) -> Iterator[str]:
-    """The address of one that serves the folder."""
+def vllm_server(folder: Path, log: Path, options: Sequence[str] = SMALL) -> Iterator[str]:
+    """The address of one that serves the folder. options: vLLM's."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "training", "serve", "--model", str(folder), "--port", str(port)]
-    command += ["--", "--max-model-len", "2048", "--max-num-seqs", "4"]
+    command += ["--", *options]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1"}, stdout=out, stderr=subprocess.STDOUT
