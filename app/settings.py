@@ -127,8 +127,11 @@ class RemoteSettings(_Section):
         gt=0,
         description="Longest silence of a server in the middle of a request; waiting for its turn is silence.",
     )
-    health_seconds: float = Field(
-        5, gt=0, description="Time between two checks of a server's health, and the longest that one may take."
+    health_seconds: float = Field(5, gt=0, description="Time between two checks of a server's health.")
+    health_timeout_seconds: float = Field(
+        10,
+        gt=0,
+        description="Longest a check may take; a server that is late twice in a row and writes nothing is left out.",
     )
     start_seconds: float = Field(900, gt=0, description="Longest wait for the first server when the service starts.")
 

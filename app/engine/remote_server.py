@@ -162,12 +162,12 @@ class RemoteServer:
         """Find out whether it is up."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.health_seconds):
+            async with asyncio.timeout(self._settings.health_timeout_seconds):
                 await self._check()
         except (TimeoutError, httpx.TimeoutException):
             self._missed = 0 if self._heard >= began else self._missed + 1
             if not self.up or self._missed >= MISSES:
-                self._down(f"it gave no sign of health within {self._settings.health_seconds:g} s")
+                self._down(f"it gave no sign of health within {self._settings.health_timeout_seconds:g} s")
         except _Unhealthy as error:
             self._down(str(error))
         except _Unusable as error:

@@ -90,10 +90,10 @@ class VllmCore:
 
     async def check_health(self) -> None:
         """Raise `EngineDead` if the engine's process is gone."""
-        from vllm.v1.engine.exceptions import EngineDeadError
-
         if self._engine is None:
             raise not_started()
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         try:
             await self._engine.check_health()
         except EngineDeadError as error:
@@ -125,11 +125,11 @@ class VllmCore:
         self, messages: Messages, sampling: Sampling, request_id: str, audio: Any = None
     ) -> AsyncGenerator[EngineEvent, None]:
         """Write one answer: see `app.engine.asking.Core`."""
+        if self._engine is None:
+            raise not_started()
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        if self._engine is None:
-            raise not_started()
         parameters = sampling_params(sampling)
         inputs: dict[str, Any] = {"prompt": self.prompt(messages)}
         if audio is not None:

@@ -31,11 +31,11 @@ from model_repo.architectures import AUDIO_TOKEN, CHAT_TEMPLATE
 CONTEXT = 8192
 WANTED = Wanted("stand-in", "1", CONTEXT)
 TOKENS_A_SECOND = 25
-KNOWN = set(
-    "model messages request_id max_completion_tokens temperature top_p top_k min_p seed stop repetition_penalty "
-    "presence_penalty frequency_penalty repetition_detection structured_outputs stream stream_options "
-    "return_token_ids".split()
-)
+KNOWN = {
+    *("model", "messages", "request_id", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed"),
+    *("stop", "repetition_penalty", "presence_penalty", "frequency_penalty", "repetition_detection"),
+    *("structured_outputs", "stream", "stream_options", "return_token_ids"),
+}
 
 
 def _tokenizer() -> str:
@@ -73,7 +73,7 @@ class StandIn:
         ]
         self.prefill_s, self.piece_s = 0.0, 0.0
         self.key = ""
-        self.template = CHAT_TEMPLATE
+        self.tokenizer, self.template = TOKENIZER, CHAT_TEMPLATE
         self.health, self.health_s = 200, 0.0
         self.refusal: tuple[int, Any, dict[str, str]] | None = None
         self.error_after: tuple[int, dict[str, Any]] | None = None
@@ -196,7 +196,7 @@ class StandIn:
                     samples, rate = soundfile.read(file, dtype="float32")
                     assert (rate, samples.ndim) == (16_000, 1)
                     seconds.append(len(samples) / rate)
-        words = ChatTokens(TOKENIZER, self.template)
+        words = ChatTokens(self.tokenizer, self.template)
         (place,) = words._tokenizer.encode(AUDIO_TOKEN, add_special_tokens=False).ids
         out: list[int] = []
         for token in words.ids(messages):
