@@ -100,6 +100,7 @@ def _serve(settings: Settings) -> int:
     )
     if settings.log_level != "debug":
         logging.getLogger("uvicorn.access").addFilter(WithoutProbes())
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look at a server otherwise
     server = uvicorn.Server(config)
     server.run()
     return 0 if app.state.service.failure is None else FAILED

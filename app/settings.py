@@ -24,6 +24,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class LimitSettings(_Section):
     """What one request, one client and all requests together may take."""
 
@@ -105,11 +109,6 @@ class EngineSettings(_Section):
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
 
 
-def _split(value: Any) -> Any:
-    """The parts of a text with commas; what is no text as it is."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
 class RemoteSettings(_Section):
     """vLLM servers that hold the model, in place of the engine in this process."""
 
@@ -137,8 +136,8 @@ class RemoteSettings(_Section):
 
     @field_validator("urls", mode="before")
     @classmethod
-    def _separate(cls, value: Any) -> Any:
-        return _split(value)
+    def _split(cls, value: Any) -> Any:
+        return _listed(value)
 
     @field_validator("urls")
     @classmethod
@@ -146,6 +145,7 @@ class RemoteSettings(_Section):
         bases = [url.rstrip("/").removesuffix("/v1") for url in urls]
         for base in bases:
             parts = urlsplit(base)
+            _ = parts.port  # raises ValueError if it is none
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError(f"{base!r} is no address such as http://gpu-1:8001")
             if parts.username or parts.password:
@@ -165,8 +165,8 @@ class AuthSettings(_Section):
 
     @field_validator("keys", mode="before")
     @classmethod
-    def _separate(cls, value: Any) -> Any:
-        return _split(value)
+    def _split(cls, value: Any) -> Any:
+        return _listed(value)
 
 
 def _model_repo() -> Path:

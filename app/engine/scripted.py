@@ -20,7 +20,7 @@ SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 class ScriptedEngine:
     """Writes `pieces`, one token each; given a function, what it makes of the request.
 
-    context_tokens: room for a prompt, a word a token, 25 a second of audio.
+    context_tokens: room for a prompt's words, a token each; recordings always fit.
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
     error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
@@ -95,11 +95,9 @@ class ScriptedEngine:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
         heard = 0 if request.samples is None else len(request.samples)
-        prompt_tokens = 25 * heard // 16_000 + self.count_tokens(f"{request.notes} {request.instruction}")
-        if prompt_tokens > self.context_tokens:
-            raise refusal(
-                f"the prompt's {prompt_tokens} tokens are longer than the context length", self.context_tokens
-            )
+        words = self.count_tokens(f"{request.notes} {request.instruction}")
+        if words > self.context_tokens:
+            raise refusal(f"the prompt's {words} words are longer than the context length", self.context_tokens)
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
@@ -122,7 +120,7 @@ class ScriptedEngine:
         seconds["decode"] = time.perf_counter() - began
         yield Finished(
             finish_reason=self.reason or ("stop" if stopped or len(written) == whole else "length"),
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=25 * heard // 16_000 + words,
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),

@@ -47,6 +47,33 @@ def test_the_environment_is_read_by_section(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.limits.channels == LimitSettings().channels
 
 
+def test_servers_are_named_with_or_without_the_apis_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHSUM_REMOTE__URLS", "http://gpu-1:8001/, https://gpu-2/v1,http://[::1]:8001/behind/proxy")
+    monkeypatch.setenv("SPEECHSUM_REMOTE__API_KEY", "secret")
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert settings.remote.urls == ["http://gpu-1:8001", "https://gpu-2", "http://[::1]:8001/behind/proxy"]
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        ("gpu-1:8001", "is no address"),
+        ("http://", "is no address"),
+        ("ftp://gpu-1", "is no address"),
+        ("http://gpu-1:8001?x=1", "is no address"),
+        ("http://gpu-1:many", "[Pp]ort"),
+        ("http://me:secret@gpu-1:8001", "no user or password"),
+        ("http://gpu-1:8001,http://gpu-1:8001/v1", "twice"),
+    ],
+)
+def test_what_is_no_servers_address_stops_the_start(monkeypatch: pytest.MonkeyPatch, urls: str, said: str) -> None:
+    monkeypatch.setenv("SPEECHSUM_REMOTE__URLS", urls)
+    with pytest.raises(ValidationError, match=said) as refusal:
+        Settings(_env_file=None)  # type: ignore[call-arg]
+    assert "secret" not in refusal.value.errors()[0]["msg"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SPEECHSUM_PORT", "70000"), ("SPEECHSUM_LIMITS__UPLOAD_BYTES", "0"), ("SPEECHSUM_LIMITS__UPLOAD_BITES", "5")],

@@ -1,5 +1,9 @@
 """From the registry's entries to engines in front of servers, with the checkpoints' own tokenizer and chat template."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +116,40 @@ def test_in_front_of_servers_no_checkpoint_is_assembled(server: StandIn, monkeyp
 
     monkeypatch.setattr("app.engine.load.ensure", ensure)
     build_engine(entry("speechsum-tiny"), settings(server))
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "vllm"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from app.__main__ import main
+sys.exit(main(["serve", "--model", "speechsum-tiny", "--port", "0"]))
+"""
+
+
+def test_the_command_needs_neither_torch_nor_vllm(server: StandIn, tmp_path: Path) -> None:
+    environment = {**os.environ, "SPEECHSUM_REMOTE__URLS": server.url, "PYTHONUNBUFFERED": "1"}
+    log = tmp_path / "log.txt"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WITHOUT], stdout=out, stderr=subprocess.STDOUT, env=environment
+        )
+    try:
+        until = time.monotonic() + 120
+        while "Ready. Try it" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert len(server.asked) == 1, "the warm-up"
+    assert "/health" not in log.read_text(), "no line for every look at a server"
 
 
 def test_companions_that_are_not_the_manifests_are_refused() -> None:
