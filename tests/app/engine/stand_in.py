@@ -62,7 +62,7 @@ class StandIn:
     served: the names in `/v1/models`. prefill_s, piece_s: seconds before the first piece and before each. key: what
     `--api-key` would be. health: status of `/health`; health_s: seconds that takes. refusal: (status, body, headers) of
     every answer. error_after: (pieces, error) after which an answer ends with vLLM's error event. breaks_after: pieces
-    after which the connection breaks. asked: bodies of all requests. running, aborted: requests now, and those whose
+    after which the connection breaks. slams: it breaks once the request is read. asked: bodies of all requests. running, aborted: requests now, and those whose
     client left.
     """
 
@@ -78,10 +78,11 @@ class StandIn:
         self.refusal: tuple[int, Any, dict[str, str]] | None = None
         self.error_after: tuple[int, dict[str, Any]] | None = None
         self.breaks_after: int | None = None
-        self.no_tokenize = False
+        self.no_tokenize = self.slams = False
         vars(self).update(how)
         self.asked: list[dict[str, Any]] = []
-        self.connections: set[tuple[str, int]] = set()
+        self.asked_over: list[tuple[str, int]] = []  # the connections of requests, and of looks at its health
+        self.looked_over: list[tuple[str, int]] = []
         self.running = self.aborted = self.most_running = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -123,22 +124,31 @@ class StandIn:
 
     def die(self) -> None:
         """All connections break, and nobody listens any more, as when the process is killed. Harmless twice."""
-        server, thread, self._server = self._server, self._thread, None
+        server, thread = self._server, self._thread
         if server is None or thread is None:
             return
 
         def end() -> None:
             server.force_exit = server.should_exit = True
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()  # type: ignore[union-attr]
+            self._abort()
 
         self._loop.call_soon_threadsafe(end)
         thread.join(20)
+        self._server = None
         assert not thread.is_alive(), "the stand-in did not end"
 
     # --- HTTP
 
+    def _abort(self, client: tuple[str, int] | None = None) -> None:
+        """Break the connection of a client, or of all."""
+        assert self._server is not None
+        for connection in list(self._server.server_state.connections):
+            if client in (None, connection.client):  # type: ignore[union-attr]
+                connection.transport.abort()  # type: ignore[union-attr]
+
     async def _health(self, request: Request) -> Response:
+        assert request.client is not None
+        self.looked_over.append(tuple(request.client))
         await asyncio.sleep(self.health_s)
         return Response(status_code=self.health)
 
@@ -157,7 +167,10 @@ class StandIn:
         body = await request.json()
         self.asked.append(body)
         assert request.client is not None
-        self.connections.add((request.client.host, request.client.port))
+        self.asked_over.append(tuple(request.client))
+        if self.slams:
+            self._abort(tuple(request.client))
+            return Response()
         if self.refusal is not None:
             status, said, headers = self.refusal
             return JSONResponse(said, status, headers=headers)

@@ -163,4 +163,6 @@ async def test_each_request_has_a_connection_of_its_own() -> None:
     async with fronting(StandIn(PIECES)) as front:
         for number in range(3):
             await front.read(asked(name=str(number)))
-        assert len(front.behind[0].connections) == 3
+        (server,) = front.behind
+        assert server.looked_over
+        assert len({*server.asked_over} - {*server.looked_over}) == 3

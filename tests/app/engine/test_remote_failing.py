@@ -33,6 +33,14 @@ async def test_once_a_server_has_the_request_no_other_is_asked() -> None:
         assert (len(one.asked), len(other.asked)) == (1, 0)
 
 
+async def test_a_server_that_read_the_request_and_said_nothing_has_it_all_the_same() -> None:
+    one, other = StandIn(PIECES, slams=True), StandIn(PIECES)
+    async with fronting(one, other) as front:
+        error, _ = await fails(front)
+        assert error.code == "engine_lost"
+        assert (len(one.asked), len(other.asked)) == (1, 0)
+
+
 async def test_a_connection_that_breaks_in_the_middle_is_told() -> None:
     async with fronting(StandIn(PIECES, breaks_after=3), StandIn(PIECES)) as front:
         error, seen = await fails(front)
