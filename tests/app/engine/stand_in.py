@@ -62,8 +62,8 @@ class StandIn:
     served: the names in `/v1/models`. prefill_s, piece_s: seconds before the first piece and before each. key: what
     `--api-key` would be. health: status of `/health`; health_s: seconds that takes. refusal: (status, body, headers) of
     every answer. error_after: (pieces, error) after which an answer ends with vLLM's error event. breaks_after: pieces
-    after which the connection breaks. slams: it breaks once the request is read. asked: bodies of all requests. running, aborted: requests now, and those whose
-    client left.
+    after which the connection breaks. slams: it breaks once the request is read. asked: bodies of all requests.
+    running, aborted: requests now, and those whose client left.
     """
 
     def __init__(self, pieces: Sequence[str] | Callable[[dict[str, Any]], Sequence[str]] = (), **how: Any) -> None:
