@@ -4,8 +4,8 @@ Knows nothing about the shape of requests and answers.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,6 +40,19 @@ class Entrance:
             summary = await self.service.summarizer.summarize(self.job, emit)
             self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
             return summary
+
+    def leave(self) -> None:
+        """Give back what the request held, which is answered without work. Harmless after `work`."""
+        self.held.close()
+
+    @contextmanager
+    def left_on_error(self) -> Iterator[None]:
+        """Around what happens between the entrance and `work`: an error there is counted as the request's own."""
+        try:
+            yield
+        except BaseException as error:
+            self.held.__exit__(type(error), error, error.__traceback__)
+            raise
 
 
 async def enter(
