@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-import httpx
 from fastapi import FastAPI
 
 from app.api import chat, errors, health, jobs, jobs_protocol, models, summaries
@@ -60,7 +59,7 @@ def create_app(
     async def ready() -> None:
         await service.started()
 
-    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, ready, webhook_client)
+    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, ready)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -90,11 +89,6 @@ def choose(settings: Settings) -> Manifest:
     return (
         registry.resolve(settings.model_repo, settings.model) if settings.model else registry.best(settings.model_repo)
     )
-
-
-def webhook_client() -> httpx.AsyncClient:
-    """What delivers webhooks."""
-    return httpx.AsyncClient(trust_env=False, follow_redirects=False)
 
 
 def _as_is(engine: Engine) -> Engine:

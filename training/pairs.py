@@ -4,13 +4,14 @@
         --data var/data/speech/records.jsonl --out var/data/pairs.jsonl [--rollout http://127.0.0.1:8001]
 
 What DPO learns from (arXiv 2509.19631, stage three). Where facts are known by construction the judge is a count: the
-share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where they are not, or with `--by
-judge` everywhere, it is the language model that `--judge` names: it grades every two answers beside each other, in both
-orders, and where its preference turns with the order the two are no pair. Of the answers to a record the pair that lies
-furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades) apart, if neither is more than
-`--length-ratio` times as long as the other (or length would be what is learned), and if the better one ended its turn.
-Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs. With `--rollout` the
-answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's weights. Knows nothing about
+share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where
+they are not, or with `--by judge` everywhere, it is the language model that `--judge` names: it grades every two
+answers beside each other, in both orders, and where its preference turns with the order the two are no pair. Of the
+answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
+apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and if
+the better one ended its turn. Who judged, what was dropped and why, and the length ratio are printed and kept beside
+the pairs. With `--rollout` the answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's
+weights. Knows nothing about
 training.
 """
 
@@ -106,9 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="facts: counted where a record has some, else by the judge; judge: by the judge always",
     )
     parser.add_argument("--margin", type=float, default=0.1, help="how far apart the two must lie by counted facts")
-    parser.add_argument(
-        "--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs"
-    )
+    parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
     parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
     parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
     parser.add_argument("--batch", type=int, default=8, help="records at once")
@@ -146,7 +145,8 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    bounds = {name: getattr(options, name) for name in ("samples", "temperature", "margin", "invention_weight", "judge_margin")}
+    told = ("samples", "temperature", "margin", "invention_weight", "judge_margin")
+    bounds = {name: getattr(options, name) for name in told}
     report |= bounds | {"length_ratio_limit": options.length_ratio, "seed": options.seed, "data": checked.head()}
     write_records(options.out, found)
     options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")

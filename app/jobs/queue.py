@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database.connect import database_url, open_database
 from app.errors import InvalidRequest, Unavailable
+from app.fetch.guarded import Guarded, guarded_client
 from app.idempotency import Answer, Answers, Reservation
 from app.jobs.blobs import Blobs
 from app.jobs.runner import Runner, Work
@@ -29,7 +30,7 @@ ORPHAN_SECONDS = 3600  # after which a recording without a job is one whose requ
 
 
 class Jobs:
-    """client: connects to receivers of webhooks. Raises ValueError for settings that cannot be used."""
+    """work, tell, ready: of `Runner` and `JobStore`. Raises ValueError for settings that cannot be used."""
 
     database: AsyncEngine
     store: JobStore
@@ -43,13 +44,12 @@ class Jobs:
         work: Work,
         tell: Tell,
         ready: Callable[[], Awaitable[None]],
-        client: Callable[[], httpx.AsyncClient],
     ) -> None:
         self.settings = settings
         self.url = database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder)
         self.blobs = Blobs(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.secret = secret_of(settings.webhooks)
-        self.work, self.tell, self.ready, self.client = work, tell, ready, client
+        self.work, self.tell, self.ready = work, tell, ready
         self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -61,8 +61,9 @@ class Jobs:
         self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
         self._running = [asyncio.create_task(self.runner.run())]
         if self.secret:
-            poll_s = jobs.poll_seconds
-            self.sender = Sender(self.database, self.settings.webhooks, self.secret, self.client(), poll_s)
+            webhooks = self.settings.webhooks
+            client = guarded_client(Guarded(webhooks.private_hosts))
+            self.sender = Sender(self.database, webhooks, self.secret, client, jobs.poll_seconds)
             self._running.append(asyncio.create_task(self.sender.run()))
             self.store.on_ended = self.sender.news.set
 

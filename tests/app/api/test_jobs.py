@@ -133,10 +133,8 @@ async def test_a_job_is_watched_from_the_queue_to_its_summary() -> None:
 
 @pytest.mark.parametrize("worked_on", [False, True])
 async def test_cancelling_ends_the_work_and_drops_the_recording(worked_on: bool) -> None:
-    engine = ScriptedEngine(prefill_s=30)
-    async with serving(engine, ready=False, jobs={"workers": 1 if worked_on else 0}) as site:
-        engine.prefill_s = 0
-        await site.service.started()
+    engine = ScriptedEngine()
+    async with serving(engine, jobs={"workers": 1 if worked_on else 0}) as site:
         engine.prefill_s = 30
         made = await queued(site)
         if worked_on:

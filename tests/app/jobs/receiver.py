@@ -1,6 +1,7 @@
 """A server that webhooks are sent to: it writes down what comes, and answers as a test wants."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ class Got:
     path: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def job(self) -> str:
+        """The id of the job that it tells of."""
+        return str(json.loads(self.body)["data"]["id"])
 
 
 @dataclass
