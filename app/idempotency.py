@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.database.rows import reading
 from app.database.tables import ANSWERS
 from app.errors import Conflict, Unprocessable
 
@@ -62,7 +63,7 @@ class Answers:
             return reservation
         except IntegrityError:
             pass
-        async with self.database.connect() as connection:
+        async with reading(self.database) as connection:
             query = select(ANSWERS).where(ANSWERS.c.owner == owner, ANSWERS.c.key == key)
             found = (await connection.execute(query)).mappings().first()
         if found is not None and found["fingerprint"] != fingerprint:

@@ -56,10 +56,7 @@ def create_app(
         on_failure,
     )
 
-    async def ready() -> None:
-        await service.started()
-
-    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, ready)
+    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, service.started)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

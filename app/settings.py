@@ -7,9 +7,9 @@ environment wins over the file. `.env.example` is `env_example()` written out. K
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,6 +26,10 @@ class _Section(BaseModel):
 
 def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+T = TypeVar("T")
+Listed = Annotated[list[T], NoDecode, BeforeValidator(_listed)]  # in the environment separated by commas
 
 
 def state_root() -> Path:
@@ -115,15 +119,10 @@ class EngineSettings(_Section):
 class AuthSettings(_Section):
     """Who may call `/v1`."""
 
-    keys: Annotated[list[SecretStr], NoDecode] = Field(
+    keys: Listed[SecretStr] = Field(
         default_factory=list,
         description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`. Empty lets everyone in.",
     )
-
-    @field_validator("keys", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _listed(value)
 
 
 class JobSettings(_Section):
@@ -164,20 +163,15 @@ class WebhookSettings(_Section):
         description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). Empty "
         "refuses jobs that ask for a webhook.",
     )
-    private_hosts: Annotated[list[str], NoDecode] = Field(
+    private_hosts: Listed[str] = Field(
         default_factory=list,
         description="Hosts, separated by commas, that may be told although their address is not public.",
     )
     seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
-    delays: Annotated[list[float], NoDecode] = Field(
+    delays: Listed[float] = Field(
         default=[5, 300, 1800, 7200, 18_000, 36_000],
         description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead.",
     )
-
-    @field_validator("private_hosts", "delays", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _listed(value)
 
 
 def _model_repo() -> Path:

@@ -11,8 +11,7 @@ answers to a record the pair that lies furthest apart is taken, if it lies `--ma
 apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and if
 the better one ended its turn. Who judged, what was dropped and why, and the length ratio are printed and kept beside
 the pairs. With `--rollout` the answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's
-weights. Knows nothing about
-training.
+weights. Knows nothing about training.
 """
 
 import argparse
@@ -38,14 +37,7 @@ from training.records import write_records
 
 
 def paired(
-    model: Any,
-    writer: Rollout,
-    collator: Collator,
-    records: list[Record],
-    samples: int,
-    choice: Choice,
-    batch: int,
-    invention_weight: float = 1.0,
+    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, choice: Choice, batch: int
 ) -> tuple[list[Record], dict[str, Any]]:
     """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
     range of chosen's length by rejected's.
@@ -58,7 +50,7 @@ def paired(
         questions = questions_of(collator, group)
         tries = [writer.sample(model, group, questions) for _ in range(samples)]
         answers = [
-            [_written(collator, record, answer, invention_weight) for answer in several]
+            [_written(collator, record, answer, choice.invention_weight) for answer in several]
             for record, several in zip(group, zip(*tries, strict=True), strict=True)
         ]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
@@ -122,7 +114,8 @@ def run(options: argparse.Namespace) -> int:
     if options.by == "judge" and not options.judge:
         raise ValueError("--by judge needs to know which: --judge URL#MODEL")
     judge = judge_of(options.judge) if options.judge else None
-    choice = Choice(options.margin, options.length_ratio, judge, options.judge_margin, options.by == "judge")
+    always, weight = options.by == "judge", options.invention_weight
+    choice = Choice(options.margin, options.length_ratio, judge, options.judge_margin, always, weight)
     records = records_of(options)
     how = Loop(
         steps=0,
@@ -139,9 +132,7 @@ def run(options: argparse.Namespace) -> int:
     collator = collator_of(options.base, model)
     checked = check.check(records, [collator], options.bad_data, answers=(), needs=("query", "transcript"))
     writer = rollout_of(collator, options.temperature, options.rollout, options.rollout_folder)
-    found, report = paired(
-        model, writer, collator, checked.records, options.samples, choice, options.batch, options.invention_weight
-    )
+    found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")

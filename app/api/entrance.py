@@ -72,6 +72,13 @@ async def enter(
         return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
 
 
+def unattended(service: Service, job: Job, created: int) -> Entrance:
+    """Work that nobody waits for: counted as a request is, but it takes no place from those."""
+    with ExitStack() as held:
+        watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
+        return Entrance(service, job, created, watch, held.pop_all())
+
+
 def check_model(service: Service, asked: str | None) -> None:
     """Refuse a model that this service does not serve. Raises ModelNotFound (404)."""
     if asked is None or service.model.answers_to(asked):

@@ -4,29 +4,27 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, BinaryIO
-from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Credentials, client, owner
+from app.api.entrance import unattended
 from app.api.errors import responses
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
 from app.api.openapi import IDEMPOTENCY_KEY, query_parameters, request_body
 from app.api.protocol import SummaryResponse, summary_response
-from app.api.repeats import fingerprint, reserved
+from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
-from app.api.summaries import checked_fields, shown
+from app.api.summaries import checked_fields, job_of, shown
 from app.api.upload import read_upload
-from app.audio.sniff import HEAD_BYTES, sniff
+from app.audio.sniff import sniff_file
 from app.errors import Conflict, InvalidRequest, NotFound, ServiceError
 from app.idempotency import Answer
-from app.job import Delta, Job, Stage
+from app.job import Delta, Stage
 from app.jobs.queue import Jobs
 from app.jobs.runner import Progress
 from app.jobs.store import FAILED, SUCCEEDED, StoredJob
-from app.metrics import RequestWatch
 from app.service import Service
 
 router = APIRouter(tags=["jobs"])
@@ -64,20 +62,14 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
                 watch = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
                 raise InvalidRequest(watch, code="invalid_field", param="stream")
             webhook = _webhook([*query, *upload.fields], jobs)
-            audio.seek(0)
-            sniff(audio.read(HEAD_BYTES))
-            asked = await fingerprint(request, audio, style, options, webhook)
-            found = await reserved(request, credentials, asked)
-            if isinstance(found, Response):
-                return found
-            kept = (found, _kept) if found else None
+            sniff_file(audio)
             size = audio.seek(0, 2)
-            try:
+            asked = await fingerprint(request, audio, style, options, webhook)
+            async with reserving(request, credentials, asked) as found:
+                if isinstance(found, Response):
+                    return found
+                kept = (found, _kept) if found else None
                 job = await jobs.accept(owner(request, credentials), fields, audio, size, webhook, kept)
-            except BaseException:
-                if found:
-                    await asyncio.shield(jobs.answers.release(found))
-                raise
     return _accepted(job)
 
 
@@ -94,7 +86,8 @@ async def list_jobs(
     mine = owner(request, credentials)
     last = await _job(jobs, after, mine) if after else None
     found = await jobs.store.page(mine, state, last, limit + 1)
-    shown_ = [job_response(job, await _delivery(jobs, job), whole=False) for job in found[:limit]]
+    deliveries = await jobs.store.deliveries(found)
+    shown_ = [job_response(job, deliveries.get(job.id), whole=False) for job in found[:limit]]
     return JobList(
         data=shown_,
         first_id=shown_[0].id if shown_ else None,
@@ -108,7 +101,7 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
     """Its state, its progress, and once it has ended its summary or its error."""
     _, jobs = _parts(request)
     job = await _job(jobs, id, owner(request, credentials))
-    return job_response(job, await _delivery(jobs, job))
+    return await _told(jobs, job)
 
 
 @router.get(
@@ -140,7 +133,7 @@ async def cancel_job(request: Request, credentials: Credentials, id: str) -> Job
     job = await jobs.cancel(id, owner(request, credentials))
     if job is None:
         raise _unknown(id)
-    return job_response(job, await _delivery(jobs, job))
+    return await _told(jobs, job)
 
 
 @router.get(
@@ -165,7 +158,7 @@ async def watch_job(request: Request, credentials: Credentials, id: str) -> Resp
         told: JobResponse | None = None
         while True:
             job = await _job(jobs, id, mine)
-            now = job_response(job, await _delivery(jobs, job))
+            now = await _told(jobs, job)
             if now != told:
                 say(now)
                 told = now
@@ -180,15 +173,9 @@ async def work(
     service: Service, stored: StoredJob, audio: BinaryIO, tell: Callable[[Progress], None]
 ) -> dict[str, Any]:
     """A job's result: the body of the answer that a request would have had. Raises ServiceError."""
-    style, options, form = checked_fields(_pairs(stored), service)
-    job = Job(
-        id=f"sum-{uuid4().hex}",
-        audio=audio,
-        style=style,
-        form=form,
-        max_tokens=options.max_tokens,
-        temperature=options.temperature,
-        seed=options.seed,
+    job = job_of(
+        audio,
+        checked_fields(_pairs(stored), service),
         began=time.perf_counter(),
         longest_s=service.settings.jobs.seconds,
         priority=BACKGROUND,
@@ -198,10 +185,9 @@ async def work(
         if isinstance(event, Stage):
             tell({"stage": event.stage, "done": event.done, "of": event.of})
 
-    with RequestWatch(service.model.kind, gone=ClientDisconnect) as watch:
-        summary = await service.summarizer.summarize(job, emit)
-        watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
-    return summary_response(summary, service.model, int(stored.created)).model_dump(mode="json")
+    entrance = unattended(service, job, int(stored.created))
+    summary = await entrance.work(emit)
+    return summary_response(summary, service.model, entrance.created).model_dump(mode="json")
 
 
 def _parts(request: Request) -> tuple[Service, Jobs]:
@@ -215,8 +201,8 @@ async def _job(jobs: Jobs, id_: str, mine: str) -> StoredJob:
     return job
 
 
-async def _delivery(jobs: Jobs, job: StoredJob) -> dict[str, Any] | None:
-    return await jobs.store.delivery(job) if job.webhook else None
+async def _told(jobs: Jobs, job: StoredJob) -> JobResponse:
+    return job_response(job, (await jobs.store.deliveries([job])).get(job.id))
 
 
 def _unknown(id_: str) -> ServiceError:
@@ -244,5 +230,4 @@ def _accepted(job: StoredJob) -> JSONResponse:
 
 def _kept(job: StoredJob) -> Answer:
     response = _accepted(job)
-    headers = {name: response.headers[name] for name in ("location", "content-type")}
-    return Answer(response.status_code, headers, bytes(response.body))
+    return kept_answer(response, bytes(response.body))

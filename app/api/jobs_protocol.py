@@ -60,7 +60,7 @@ class JobList(BaseModel):
 
 
 def job_response(job: StoredJob, delivery: dict[str, Any] | None = None, *, whole: bool = True) -> JobResponse:
-    """A job as its owner reads it. delivery: of `JobStore.delivery`. whole: with the summary."""
+    """A job as its owner reads it. delivery: its own, of `JobStore.deliveries`. whole: with the summary."""
     webhook = None
     if job.webhook:
         facts = delivery or {"state": "waiting", "attempt": 0, "said": None}

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi.security import HTTPAuthorizationCredentials
@@ -53,6 +54,26 @@ async def reserved(
     return Response(found.body, found.status, found.headers | REPLAYED) if isinstance(found, Answer) else found
 
 
+@asynccontextmanager
+async def reserving(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, asked: str
+) -> AsyncIterator[Reservation | Response | None]:
+    """`reserved`, around the making of an answer: where that fails, the key is free again."""
+    found = await reserved(request, credentials, asked)
+    try:
+        yield found
+    except BaseException:
+        if isinstance(found, Reservation):
+            await asyncio.shield(request.app.state.jobs.answers.release(found))
+        raise
+
+
+def kept_answer(response: Response, body: bytes) -> Answer:
+    """What is kept of a response. body: all that it sends."""
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Answer(response.status_code, headers, body)
+
+
 async def given_once(
     request: Request,
     credentials: HTTPAuthorizationCredentials | None,
@@ -63,29 +84,23 @@ async def given_once(
     """The answer that `make` makes, kept under the request's key if it has one; or the one that is kept, and `unmade`
     is called. Failures are not kept. Raises as `reserved`.
     """
-    found = await reserved(request, credentials, asked)
-    if isinstance(found, Response):
-        unmade()
-        return found
-    if found is None:
-        return await make()
-    answers: Answers = request.app.state.jobs.answers
-    kept = found
-
-    async def keep(response: Response, body: bytes | None) -> None:
-        if body is None:
-            await answers.release(kept)
-        else:
-            headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-            await answers.keep(kept, Answer(response.status_code, headers, body))
-
-    try:
+    async with reserving(request, credentials, asked) as found:
+        if isinstance(found, Response):
+            unmade()
+            return found
         response = await make()
-    except BaseException:
-        await asyncio.shield(answers.release(kept))
-        raise
+    if found is None:
+        return response
+    answers: Answers = request.app.state.jobs.answers
+
+    async def keep(body: bytes | None) -> None:
+        if body is None:
+            await answers.release(found)
+        else:
+            await answers.keep(found, kept_answer(response, body))
+
     if isinstance(response, EventStream):
-        response.then = lambda body: keep(response, body)
+        response.then = keep
     else:
-        await keep(response, bytes(response.body))
+        await keep(bytes(response.body))
     return response

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -18,13 +19,14 @@ from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_upload
-from app.audio.sniff import HEAD_BYTES, sniff
+from app.audio.sniff import sniff_file
 from app.job import Delta, Form, Job, Stage
 from app.prompts import Style
 from app.service import Service
 
 router = APIRouter(tags=["summaries"])
 
+Fields = tuple[Style, SummaryOptions, Form]
 MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 
 
@@ -66,25 +68,28 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     query = request.query_params.multi_items()
     fields = None if is_form(request) else checked_fields(query, service)
     upload = await read_upload(request, service.settings, place.hold)
-    style, options, form = fields or checked_fields([*query, *upload.fields], service)
-    upload.audio.seek(0)
-    sniff(upload.audio.read(HEAD_BYTES))
-    job = Job(
+    fields = fields or checked_fields([*query, *upload.fields], service)
+    sniff_file(upload.audio)
+    received_s = time.perf_counter() - began
+    return job_of(upload.audio, fields, began=began, received_s=received_s, on_decoded=place.release), fields[1]
+
+
+def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
+    """The summary that the fields ask for. more: what else `Job` takes."""
+    style, options, form = fields
+    return Job(
         id=f"sum-{uuid.uuid4().hex}",
-        audio=upload.audio,
+        audio=audio,
         style=style,
         form=form,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         seed=options.seed,
-        began=began,
-        received_s=time.perf_counter() - began,
-        on_decoded=place.release,
+        **more,
     )
-    return job, options
 
 
-def checked_fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, SummaryOptions, Form]:
+def checked_fields(pairs: list[tuple[str, str]], service: Service) -> Fields:
     """The typed fields, and that this service can do as they say. Raises InvalidRequest, ModelNotFound."""
     style, options = parse_fields(pairs)
     service.summarizer.check(options.max_tokens)

@@ -4,12 +4,11 @@ Knows nothing about HTTP, nor what the work is.
 """
 
 import asyncio
-import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, BinaryIO
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,8 +22,7 @@ from app.jobs.runner import Runner, Work
 from app.jobs.store import CANCELLED, QUEUED, JobStore, StoredJob, Tell
 from app.jobs.webhooks import Sender, secret_of
 from app.settings import Settings, setting_name
-
-log = logging.getLogger(__name__)
+from app.together import end
 
 ORPHAN_SECONDS = 3600  # after which a recording without a job is one whose request did not live to queue it
 
@@ -36,49 +34,34 @@ class Jobs:
     store: JobStore
     answers: Answers
     runner: Runner
-    sender: Sender | None = None
 
-    def __init__(
-        self,
-        settings: Settings,
-        work: Work,
-        tell: Tell,
-        ready: Callable[[], Awaitable[None]],
-    ) -> None:
+    def __init__(self, settings: Settings, work: Work, tell: Tell, ready: Callable[[], Awaitable[None]]) -> None:
         self.settings = settings
         self.url = database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder)
         self.blobs = Blobs(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.secret = secret_of(settings.webhooks)
         self.work, self.tell, self.ready = work, tell, ready
-        self._running: list[asyncio.Task[None]] = []
+        self._open = AsyncExitStack()  # what `start` opened, to be closed the other way round
 
     async def start(self) -> None:
         """Open the database and begin to work. Raises what the database raises."""
         jobs = self.settings.jobs
         self.database = await open_database(self.url)
+        self._open.push_async_callback(self.database.dispose)
         self.store = JobStore(self.database, jobs.keep_seconds, self.tell)
         self.answers = Answers(self.database, self.settings.timeouts.request_seconds, jobs.repeat_seconds)
         self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
-        self._running = [asyncio.create_task(self.runner.run())]
         if self.secret:
             webhooks = self.settings.webhooks
-            client = guarded_client(Guarded(webhooks.private_hosts))
-            self.sender = Sender(self.database, webhooks, self.secret, client, jobs.poll_seconds)
-            self._running.append(asyncio.create_task(self.sender.run()))
-            self.store.on_ended = self.sender.news.set
+            client = await self._open.enter_async_context(guarded_client(Guarded(webhooks.private_hosts)))
+            sender = Sender(self.database, webhooks, self.secret, client, jobs.poll_seconds)
+            self.store.on_ended = sender.news.set
+            self._run(sender.run())
+        self._run(self.runner.run())
 
     async def stop(self) -> None:
         """Queue again what is being worked on, and close the database. Harmless twice."""
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
-        self._running = []
-        if self.sender:
-            await self.sender.client.aclose()
-            self.sender = None
-        with suppress(AttributeError):  # it was never opened
-            await self.database.dispose()
+        await self._open.aclose()
 
     async def accept(
         self,
@@ -148,6 +131,9 @@ class Jobs:
             self.runner.left(id_)
             await self.blobs.drop(job.blob)
         return job
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._open.push_async_callback(end, asyncio.create_task(work))
 
     async def _sweep(self) -> None:
         await self.store.forget()

@@ -8,13 +8,14 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 from app.errors import EngineDead, ServiceError, Unavailable, Unprocessable
 from app.jobs.blobs import Blobs
+from app.jobs.news import News
 from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
 from app.settings import JobSettings, setting_name
+from app.together import end
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Runner:
         self.ready = ready
         self.sweep = sweep
         self.name = uuid.uuid4().hex
-        self.news = asyncio.Event()
+        self.news = News()
         self._working: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def run(self) -> None:
@@ -82,9 +83,7 @@ class Runner:
         self.news.clear()
         job = await self.store.claim(self.name, self.settings.lease_seconds)
         if job is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.poll_seconds):
-                    await self.news.wait()
+            await self.news.wait_at_most(self.settings.poll_seconds)
             return
         self.news.set()  # there may be another
         try:
@@ -103,9 +102,7 @@ class Runner:
             await self._settle(job, working)
         finally:
             del self._working[job.id]
-            for task in (working, beating):
-                task.cancel()
-            await asyncio.wait({working, beating})
+            await end(working, beating)
 
     async def _result(self, job: StoredJob, tell: Callable[[Progress], None]) -> dict[str, Any]:
         try:

@@ -8,13 +8,14 @@ writer at a time. Knows nothing about audio, summaries or HTTP.
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.database.rows import claimed, reading
 from app.database.tables import DELIVERIES, JOBS
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
@@ -71,8 +72,8 @@ class JobStore:
 
     async def get(self, id_: str, owner: str) -> StoredJob | None:
         """The owner's job."""
-        async with self.database.connect() as connection:
-            return _one(await self._row(connection, select(JOBS).where(JOBS.c.id == id_, JOBS.c.owner == owner)))
+        async with reading(self.database) as connection:
+            return await _job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
 
     async def page(self, owner: str, state: str | None, after: StoredJob | None, count: int) -> list[StoredJob]:
         """The owner's jobs, newest first, those older than `after`."""
@@ -82,32 +83,29 @@ class JobStore:
         if after:
             query = query.where(tuple_(JOBS.c.created, JOBS.c.id) < (after.created, after.id))
         query = query.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(count)
-        async with self.database.connect() as connection:
+        async with reading(self.database) as connection:
             return [StoredJob(**row) for row in (await connection.execute(query)).mappings()]
 
     async def count(self, state: str) -> int:
         """How many jobs are in a state."""
-        async with self.database.connect() as connection:
+        async with reading(self.database) as connection:
             query = select(func.count()).select_from(JOBS).where(JOBS.c.state == state)
             return int((await connection.execute(query)).scalar_one())
 
     async def claim(self, worker: str, lease_s: float) -> StoredJob | None:
         """The oldest queued job, now the worker's until the lease ends; None if there is none."""
-        async with self.database.begin() as connection:
-            oldest = select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(JOBS.c.created, JOBS.c.id).limit(1)
-            id_ = (await connection.execute(oldest.with_for_update(skip_locked=True))).scalar()
-            if id_ is None:
-                return None
-            now = time.time()
-            change = update(JOBS).where(JOBS.c.id == id_)
-            change = change.values(
-                state=RUNNING,
-                started=func.coalesce(JOBS.c.started, now),
-                attempt=JOBS.c.attempt + 1,
-                leased_by=worker,
-                leased_until=now + lease_s,
-            )
-            return _one((await connection.execute(change.returning(*JOBS.c))).mappings().first())
+        now = time.time()
+        row = await claimed(
+            self.database,
+            JOBS,
+            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(JOBS.c.created, JOBS.c.id),
+            state=RUNNING,
+            started=func.coalesce(JOBS.c.started, now),
+            attempt=JOBS.c.attempt + 1,
+            leased_by=worker,
+            leased_until=now + lease_s,
+        )
+        return None if row is None else StoredJob(**row)
 
     async def renew(self, job: StoredJob, lease_s: float, **progress: Any) -> bool:
         """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's."""
@@ -129,7 +127,7 @@ class JobStore:
         mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
             await self._end(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
-            job = _one(await self._row(connection, select(JOBS).where(mine)))
+            job = await _job(connection, mine)
         self.on_ended()
         return job
 
@@ -157,16 +155,19 @@ class JobStore:
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job.in_(ids)))
             return len(ids)
 
-    async def delivery(self, job: StoredJob) -> dict[str, Any] | None:
-        """What became of the job's webhook: state, attempt, said; None before it has ended."""
-        query = select(DELIVERIES.c.state, DELIVERIES.c.attempt, DELIVERIES.c.said).where(DELIVERIES.c.job == job.id)
-        async with self.database.connect() as connection:
-            row = await self._row(connection, query)
-            return None if row is None else dict(row)
+    async def deliveries(self, jobs: Sequence[StoredJob]) -> dict[str, dict[str, Any]]:
+        """What became of these jobs' webhooks (state, attempt, said), by the job's id; none before it has ended."""
+        ids = [job.id for job in jobs if job.webhook]
+        if not ids:
+            return {}
+        columns = DELIVERIES.c
+        query = select(columns.job, columns.state, columns.attempt, columns.said).where(columns.job.in_(ids))
+        async with reading(self.database) as connection:
+            return {row["job"]: dict(row) for row in (await connection.execute(query)).mappings()}
 
     async def blobs(self) -> set[str]:
         """The recordings that jobs still need."""
-        async with self.database.connect() as connection:
+        async with reading(self.database) as connection:
             query = select(JOBS.c.blob).where(JOBS.c.state.in_((QUEUED, RUNNING)))
             return set((await connection.execute(query)).scalars())
 
@@ -192,9 +193,6 @@ class JobStore:
                 )
         return len(ended)
 
-    async def _row(self, connection: AsyncConnection, query: Select[Any]) -> RowMapping | None:
-        return (await connection.execute(query)).mappings().first()
-
 
 def _held(job: StoredJob) -> Any:
     return and_(
@@ -205,5 +203,6 @@ def _held(job: StoredJob) -> Any:
     )
 
 
-def _one(row: RowMapping | None) -> StoredJob | None:
+async def _job(connection: AsyncConnection, which: Any) -> StoredJob | None:
+    row = (await connection.execute(select(JOBS).where(which))).mappings().first()
     return None if row is None else StoredJob(**row)

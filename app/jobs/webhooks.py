@@ -16,11 +16,13 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-from prometheus_client import Counter
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app import metrics
+from app.database.rows import claimed
 from app.database.tables import DELIVERIES
+from app.jobs.news import News
 from app.jobs.store import DEAD, DELIVERED, PENDING
 from app.settings import WebhookSettings, setting_name
 
@@ -28,7 +30,6 @@ log = logging.getLogger(__name__)
 
 PREFIX = "whsec_"
 GONE = 410
-DELIVERIES_TOTAL = Counter("speechsum_webhooks", "Tries to deliver a webhook, by how they ended.", ["outcome"])
 
 
 def secret_of(settings: WebhookSettings) -> bytes | None:
@@ -61,7 +62,7 @@ class Sender:
         self.secret = secret
         self.client = client
         self.poll_s = poll_s
-        self.news = asyncio.Event()
+        self.news = News()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -72,9 +73,7 @@ class Sender:
                     continue
             except Exception:
                 log.exception("the webhooks met a fault and go on")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll_s):
-                    await self.news.wait()
+            await self.news.wait_at_most(self.poll_s)
 
     async def _next(self) -> bool:
         """Try the delivery that has been due longest; False if none is."""
@@ -85,7 +84,7 @@ class Sender:
         tries = delivery["attempt"]
         over = final or tries > len(self.settings.delays)
         outcome = DELIVERED if delivered else DEAD if over else PENDING
-        DELIVERIES_TOTAL.labels(outcome if outcome != PENDING else "again").inc()
+        metrics.WEBHOOKS.labels(outcome if outcome != PENDING else "again").inc()
         due = time.time() + (0 if delivered or over else self.settings.delays[tries - 1])
         async with self.database.begin() as connection:
             change = update(DELIVERIES).where(DELIVERIES.c.id == delivery["id"], DELIVERIES.c.attempt == tries)
@@ -98,14 +97,13 @@ class Sender:
         """One that is due; nobody else tries it until this try must be over."""
         now = time.time()
         due = select(DELIVERIES.c.id).where(DELIVERIES.c.state == PENDING, DELIVERIES.c.due <= now)
-        due = due.order_by(DELIVERIES.c.due).limit(1).with_for_update(skip_locked=True)
-        async with self.database.begin() as connection:
-            id_ = (await connection.execute(due)).scalar()
-            if id_ is None:
-                return None
-            change = update(DELIVERIES).where(DELIVERIES.c.id == id_)
-            change = change.values(attempt=DELIVERIES.c.attempt + 1, due=now + 2 * self.settings.seconds)
-            return (await connection.execute(change.returning(*DELIVERIES.c))).mappings().one()
+        return await claimed(
+            self.database,
+            DELIVERIES,
+            due.order_by(DELIVERIES.c.due),
+            attempt=DELIVERIES.c.attempt + 1,
+            due=now + 2 * self.settings.seconds,
+        )
 
     async def _post(self, delivery: RowMapping) -> tuple[bool, str, bool]:
         """Whether it was heard, what was said, whether no other try is wanted."""

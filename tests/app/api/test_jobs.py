@@ -1,7 +1,6 @@
 """Jobs over HTTP: queued, worked on, told, cancelled, and what a service that ends leaves for the next."""
 
 import asyncio
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.engine.scripted import ScriptedEngine
-from tests.app.jobs.receiver import receiving
+from tests.app.jobs.receiver import SECRET, receiving
 from tests.app.site import PATH, Site, code, serving, until, value, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JOBS = f"{PATH}/jobs"
-SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes in all, yes").decode()
 
 
 async def test_a_job_gives_the_answer_that_a_request_gets(shared: Site) -> None:
@@ -82,7 +80,6 @@ async def test_what_is_no_recording_is_refused_before_it_is_queued(shared: Site)
 
 async def test_a_recording_that_cannot_be_used_fails_with_the_requests_own_error(shared: Site) -> None:
     torn = wav()[:30] + b"\0" * 100
-    shared.decoder.error = None
     made = await queued(shared, torn)
     job = await ended(shared, made["id"])
     assert job["state"] == "failed"
@@ -119,7 +116,6 @@ async def test_pages_go_from_the_newest_to_the_oldest() -> None:
 async def test_a_job_is_watched_from_the_queue_to_its_summary() -> None:
     async with serving(ScriptedEngine(prefill_s=1.2), jobs={"workers": 1}) as site:
         made = await queued(site)
-        states: list[str] = []
         async with site.client.stream("GET", f"{JOBS}/{made['id']}/events") as response:
             lines = [line async for line in response.aiter_lines() if line.startswith("data: ")]
         assert lines[-1] == "data: [DONE]"

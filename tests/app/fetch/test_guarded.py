@@ -45,9 +45,8 @@ def answering(*answers: list[str]):  # type: ignore[no-untyped-def]
 )  # fmt: skip
 async def test_nothing_inside_is_connected_to(url: str) -> None:
     async with receiving() as receiver, guarded_client(Guarded(())) as client:
-        port = receiver.url.rsplit(":", 1)[1].split("/")[0]
         with pytest.raises((httpx.ConnectError, httpx.InvalidURL)):
-            await client.post(f"{url}:{port}/hook")
+            await client.post(f"{url}:{receiver.port}/hook")
         assert receiver.got == []
 
 
@@ -64,21 +63,21 @@ async def test_what_was_checked_is_what_is_connected_to() -> None:
     """A name that answers differently the next time is asked anew for the next connection, and refused then."""
     network = Network()
     async with receiving() as receiver:
-        port = receiver.url.rsplit(":", 1)[1].split("/")[0]
         async with guarded_client(Guarded((), answering([PUBLIC], ["127.0.0.1"]), network)) as client:
-            assert (await client.post(f"http://example.org:{port}/hook", headers={"connection": "close"})).is_success
+            assert (
+                await client.post(f"http://example.org:{receiver.port}/hook", headers={"connection": "close"})
+            ).is_success
             with pytest.raises(httpx.ConnectError):
-                await client.post(f"http://example.org:{port}/hook")
+                await client.post(f"http://example.org:{receiver.port}/hook")
         assert network.asked == [PUBLIC]
         assert receiver.got[0].headers["host"].startswith("example.org")
 
 
 async def test_the_next_address_is_tried() -> None:
     network = Network(dead=["1.1.1.1"])
-    async with receiving() as receiver:
-        port = receiver.url.rsplit(":", 1)[1].split("/")[0]
-        async with guarded_client(Guarded((), answering(["1.1.1.1", PUBLIC]), network)) as client:
-            assert (await client.post(f"http://example.org:{port}/")).is_success
+    client = guarded_client(Guarded((), answering(["1.1.1.1", PUBLIC]), network))
+    async with receiving() as receiver, client:
+        assert (await client.post(f"http://example.org:{receiver.port}/")).is_success
     assert network.asked == ["1.1.1.1", PUBLIC]
 
 

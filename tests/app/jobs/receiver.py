@@ -1,11 +1,13 @@
 """A server that webhooks are sent to: it writes down what comes, and answers as a test wants."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.app.site import until
+
+SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes in all, yes").decode()  # for webhooks to be signed with
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Receiver:
     statuses: list[int]
     got: list[Got] = field(default_factory=list)
     delay_s: float = 0.0
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return httpx.URL(self.url).port or 80
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """`kill -9` at random moments over a queue of jobs: nothing is lost and nothing is done twice."""
 
 import asyncio
-import base64
 import os
 import random
 import signal
@@ -13,10 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.jobs.receiver import receiving
+from tests.app.jobs.receiver import SECRET, receiving
 from tests.app.site import PATH, wav
 
-SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes in all, yes").decode()
 JOBS_A_LIFE = 4
 
 

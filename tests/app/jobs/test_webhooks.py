@@ -1,12 +1,11 @@
 """Webhooks, sent to a real server and checked by another implementation of Standard Webhooks."""
 
 import asyncio
-import base64
 import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -17,21 +16,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.jobs.store import SUCCEEDED, JobStore
 from app.jobs.webhooks import Sender, secret_of, signed
 from app.settings import WebhookSettings
-from tests.app.jobs.receiver import Receiver, receiving
+from tests.app.jobs.receiver import SECRET, Receiver, receiving
 from tests.app.jobs.rows import deliveries, queue
-from tests.app.site import until
-
-SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes in all, yes").decode()
 
 
 @dataclass
 class Post:
-    """A sender at work, and what it sends to."""
+    """Jobs whose ends are told by a sender at work, and what it sends to."""
 
     store: JobStore
-    sender: Sender
     receiver: Receiver
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ended(self) -> str:
         """A job that has ended and wants that told; returns its id."""
@@ -61,7 +55,7 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
         sender = Sender(database, given, secret, client, poll_s=0.02)
         task = asyncio.create_task(sender.run())
         try:
-            yield Post(store, sender, receiver)
+            yield Post(store, receiver)
         finally:
             task.cancel()
             await asyncio.wait({task})
@@ -148,14 +142,7 @@ def test_a_secret_that_is_none_is_refused(secret: str) -> None:
 
 
 async def until_all_settled(post: Post) -> None:
-    rows: list[dict[str, object]] = []
-
-    async def look() -> None:
-        rows[:] = await deliveries(post.store)
-
     began = time.monotonic()
-    while not rows or any(row["state"] == "pending" for row in rows):
+    while not (rows := await deliveries(post.store)) or any(row["state"] == "pending" for row in rows):
         assert time.monotonic() - began < 10, rows
-        await look()
         await asyncio.sleep(0.02)
-    await until(lambda: True)
