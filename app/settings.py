@@ -4,12 +4,13 @@ Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD
 environment wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,6 +27,15 @@ class _Section(BaseModel):
 
 def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+T = TypeVar("T")
+Listed = Annotated[list[T], NoDecode, BeforeValidator(_listed)]  # in the environment separated by commas
+
+
+def state_root() -> Path:
+    """The state folder: `speechsum` under the user's XDG state folder."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "speechsum"
 
 
 class LimitSettings(_Section):
@@ -112,7 +122,7 @@ class EngineSettings(_Section):
 class RemoteSettings(_Section):
     """vLLM servers that hold the model, in place of the engine in this process."""
 
-    urls: Annotated[list[str], NoDecode] = Field(
+    urls: Listed[str] = Field(
         default_factory=list,
         description="Addresses of vLLM servers, separated by commas: `http://gpu-1:8001,http://gpu-2:8001`. Empty runs "
         "the model in this process.",
@@ -134,11 +144,6 @@ class RemoteSettings(_Section):
     )
     start_seconds: float = Field(900, gt=0, description="Longest wait for the first server when the service starts.")
 
-    @field_validator("urls", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _listed(value)
-
     @field_validator("urls")
     @classmethod
     def _addresses(cls, urls: list[str]) -> list[str]:
@@ -158,15 +163,59 @@ class RemoteSettings(_Section):
 class AuthSettings(_Section):
     """Who may call `/v1`."""
 
-    keys: Annotated[list[SecretStr], NoDecode] = Field(
+    keys: Listed[SecretStr] = Field(
         default_factory=list,
         description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`. Empty lets everyone in.",
     )
 
-    @field_validator("keys", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _listed(value)
+
+class JobSettings(_Section):
+    """Long work, and what else outlives the process."""
+
+    folder: Path = Field(
+        default_factory=state_root,
+        description="Folder of the database and of queued recordings, where the next two name no other place; empty is "
+        "`speechsum` in the user's state folder.",
+    )
+    database: SecretStr = Field(
+        SecretStr(""),
+        description="Database URL, such as postgresql://user:password@host/name, which several services may share. "
+        "Empty is a SQLite file in the folder.",
+    )
+    blobs: str = Field(
+        "", description="Where queued recordings lie, as fsspec writes it (s3://bucket/path). Empty is in the folder."
+    )
+    workers: int = Field(2, ge=0, description="Jobs this service works on at once; 0 only takes them in.")
+    max_waiting: int = Field(1000, ge=1, description="Jobs that may wait; more get a 503.")
+    seconds: float = Field(14_400, gt=0, description="Longest a job may be worked on.")
+    lease_seconds: float = Field(
+        30, gt=0, description="How long a job stays with a service that has died before another try is made."
+    )
+    attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
+    poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")
+    keep_seconds: float = Field(86_400, gt=0, description="How long an ended job and its result are kept.")
+    repeat_seconds: float = Field(
+        86_400, gt=0, description="How long the answer to a request with an `Idempotency-Key` is kept and repeated."
+    )
+
+
+class WebhookSettings(_Section):
+    """Telling a caller's server that a job has ended."""
+
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). Empty "
+        "refuses jobs that ask for a webhook.",
+    )
+    private_hosts: Listed[str] = Field(
+        default_factory=list,
+        description="Hosts, separated by commas, that may be told although their address is not public.",
+    )
+    seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
+    delays: Listed[float] = Field(
+        default=[5, 300, 1800, 7200, 18_000, 36_000],
+        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead.",
+    )
 
 
 def _model_repo() -> Path:
@@ -205,6 +254,8 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
 
 
 def setting_name(*path: str) -> str:
@@ -241,5 +292,7 @@ def env_example() -> str:
             lines += ["", f"# --- {section}: {annotation.__doc__ if annotation else ''}"]
         default = "" if field.default in (None, PydanticUndefined) else field.default
         default = str(default).lower() if isinstance(default, bool) else default
+        default = ",".join(map(str, default)) if isinstance(default, list) else default
+        default = default.get_secret_value() if isinstance(default, SecretStr) else default
         lines += ["", f"# {field.description}", f"# {setting_name(*path)}={default}"]
     return "\n".join(lines) + "\n"

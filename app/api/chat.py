@@ -54,7 +54,7 @@ async def create_chat_completion(request: Request, credentials: Credentials) -> 
     if asked.stream:
         return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
-    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary))
+    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary.timings))
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:

@@ -4,8 +4,8 @@ Knows nothing about the shape of requests and answers.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,6 +41,19 @@ class Entrance:
             self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
             return summary
 
+    def leave(self) -> None:
+        """Give back what the request held, which is answered without work. Harmless after `work`."""
+        self.held.close()
+
+    @contextmanager
+    def left_on_error(self) -> Iterator[None]:
+        """Around what happens between the entrance and `work`: an error there is counted as the request's own."""
+        try:
+            yield
+        except BaseException as error:
+            self.held.__exit__(type(error), error, error.__traceback__)
+            raise
+
 
 async def enter(
     request: Request,
@@ -57,6 +70,13 @@ async def enter(
         await service.check_ready()
         job, asked = await read(request, service, held.enter_context(service.admission.place(caller)))
         return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
+
+
+def unattended(service: Service, job: Job, created: int) -> Entrance:
+    """Work that nobody waits for: counted as a request is, but it takes no place from those."""
+    with ExitStack() as held:
+        watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
+        return Entrance(service, job, created, watch, held.pop_all())
 
 
 def check_model(service: Service, asked: str | None) -> None:

@@ -31,11 +31,12 @@ class Sampling:
     schema: dict[str, Any] | None = None
     stop: tuple[str, ...] = ()
     top_p: float = 1.0
+    priority: int = 0
 
     @classmethod
     def of(cls, request: Generation) -> "Sampling":
         """As the request says."""
-        return cls(request.max_tokens, request.temperature, request.seed, request.schema, request.stop, request.top_p)
+        return cls(**{name: getattr(request, name) for name in cls.__dataclass_fields__})
 
 
 class Core(Protocol):

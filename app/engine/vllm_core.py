@@ -142,7 +142,8 @@ class VllmCore:
         try:
             yield StageStarted("prefill")
             # aclosing: a consumer that leaves must end vLLM's generator at once, not at the next garbage collection
-            async with contextlib.aclosing(self._engine.generate(inputs, parameters, request_id=request_id)) as outputs:
+            going = self._engine.generate(inputs, parameters, request_id=request_id, priority=sampling.priority)
+            async with contextlib.aclosing(going) as outputs:
                 async for output in outputs:
                     if first is None:
                         first = time.perf_counter()

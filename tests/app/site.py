@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import tempfile
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 import httpx
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from app.audio.decode import DecodedAudio
@@ -169,7 +171,17 @@ async def serving(
     ready: wait until it is. real_audio: with the real decoder and the real speech detector.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
-    app = create_app(settings_for(**sections), engine, model, decoder)
+    with tempfile.TemporaryDirectory() as folder:
+        sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
+        app = create_app(settings_for(**sections), engine, model, decoder)
+        async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
+            yield site
+
+
+@asynccontextmanager
+async def _served(
+    app: FastAPI, engine: ScriptedEngine, decoder: Any, *, ready: bool, real_audio: bool
+) -> AsyncIterator[Site]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
