@@ -113,7 +113,38 @@ class AuthSettings(_Section):
     @field_validator("keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+        return _split(value)
+
+
+class FetchSettings(_Section):
+    """Recordings by URL: off unless switched on, and never from an address that is not public."""
+
+    enabled: bool = Field(False, description="Fetch recordings from URLs that callers name.")
+    hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Hosts to fetch from, separated by commas: `audio.example.org`, `*.example.org` for every name "
+        "under it, `*` for any public host. Has to name one where fetching is on.",
+    )
+    plain_http: bool = Field(False, description="Fetch over http too, which anyone on the way can read and change.")
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], NoDecode] = Field(
+        [443, 80], min_length=1, description="Ports to fetch from, separated by commas."
+    )
+    redirects: int = Field(3, ge=0, description="Most redirects followed; each has to pass every check again.")
+    connect_seconds: float = Field(
+        10, gt=0, description="Longest that looking up a host, and then connecting to it, may take, in seconds."
+    )
+    idle_seconds: float = Field(15, gt=0, description="Longest pause between two pieces of a recording, in seconds.")
+    seconds: float = Field(300, gt=0, description="Longest that fetching a recording may take in all, in seconds.")
+
+    @field_validator("hosts", "ports", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _split(value)
+
+
+def _split(value: Any) -> Any:
+    """What a variable lists with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _model_repo() -> Path:
@@ -151,6 +182,7 @@ class Settings(BaseSettings):
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
 
 
 def setting_name(*path: str) -> str:
@@ -187,5 +219,6 @@ def env_example() -> str:
             lines += ["", f"# --- {section}: {annotation.__doc__ if annotation else ''}"]
         default = "" if field.default in (None, PydanticUndefined) else field.default
         default = str(default).lower() if isinstance(default, bool) else default
+        default = ",".join(map(str, default)) if isinstance(default, list) else default
         lines += ["", f"# {field.description}", f"# {setting_name(*path)}={default}"]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ def _fields() -> dict[str, Any]:
 
 
 def query_parameters() -> list[dict[str, Any]]:
-    """The fields as query parameters, as a raw body uses them."""
+    """The fields as query parameters, as a raw body, or none, uses them."""
     return [
         {"name": name, "in": "query", "required": False, "description": field.get("description", ""), "schema": field}
         for name, field in _fields().items()
@@ -27,17 +27,18 @@ def query_parameters() -> list[dict[str, Any]]:
 
 
 def request_body() -> dict[str, Any]:
-    """A form with the recording in `file`, or the recording itself."""
+    """A form with the recording in `file` or its address in `url`, the recording itself, or nothing but a `url`."""
     form = {
         "type": "object",
-        "required": ["file"],
+        "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
         "additionalProperties": False,
         "properties": {"file": _RECORDING, **_fields()},
     }
     raw = {"schema": _RECORDING}
     return {
-        "required": True,
-        "description": "A form with the recording in `file`, or the recording itself and the fields in the query.",
+        "required": False,
+        "description": "A form with the recording in `file` or its address in `url`, or the recording itself and the "
+        "fields in the query. Left out where the query has a `url`.",
         "content": {
             "multipart/form-data": {"schema": form},
             "application/octet-stream": raw,

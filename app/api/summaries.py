@@ -10,13 +10,13 @@ from starlette.responses import JSONResponse, Response
 from app.admission import Place
 from app.api.auth import Credentials
 from app.api.connection import while_connected
-from app.api.entrance import Entrance, check_model, enter
+from app.api.entrance import Entrance, check_model, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import other_content, query_parameters, request_body
 from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_timing, summary_response
 from app.api.sse import EventStream, Say
-from app.api.upload import is_form, read_upload
+from app.api.upload import Upload, is_form, read_nothing, read_upload
 from app.audio.sniff import HEAD_BYTES, sniff
 from app.job import Delta, Form, Job, Stage, Summary
 from app.prompts import Style
@@ -54,13 +54,18 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     began = time.perf_counter()
     query = request.query_params.multi_items()
     fields = None if is_form(request) else _fields(query, service)
-    upload = await read_upload(request, service.settings, place.hold)
+    if fields and fields[1].url:
+        await read_nothing(request, service.settings)
+        upload = Upload(None, [])
+    else:
+        upload = await read_upload(request, service.settings, place.hold)
     style, options, form = fields or _fields([*query, *upload.fields], service)
-    upload.audio.seek(0)
-    sniff(upload.audio.read(HEAD_BYTES))
+    audio = upload.audio or await fetched(request, service, place, options.url or "")
+    audio.seek(0)
+    sniff(audio.read(HEAD_BYTES))
     job = Job(
         id=f"sum-{uuid.uuid4().hex}",
-        audio=upload.audio,
+        audio=audio,
         style=style,
         form=form,
         max_tokens=options.max_tokens,

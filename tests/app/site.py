@@ -19,6 +19,7 @@ from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
 from app.audio.samples import Samples
 from app.engine.scripted import ScriptedEngine
+from app.fetch.fetch import Fetcher
 from app.main import create_app
 from app.served import ServedModel
 from app.service import Service
@@ -161,14 +162,17 @@ async def serving(
     model: ServedModel = MODEL,
     ready: bool = True,
     real_audio: bool = False,
+    fetcher: Callable[[Settings], Fetcher] = Fetcher,
     **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run the service on a free port of the loopback until the block ends.
 
-    ready: wait until it is. real_audio: with the real decoder and the real speech detector.
+    ready: wait until it is. real_audio: with the real decoder and the real speech detector. fetcher: makes what fetches
+    recordings by URL.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
-    app = create_app(settings_for(**sections), engine, model, decoder)
+    settings = settings_for(**sections)
+    app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)

@@ -1,0 +1,1 @@
+"""Recordings by URL: what may be fetched, and the fetching. Knows nothing about routes, nor about audio."""
