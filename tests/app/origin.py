@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpcore
 
@@ -35,6 +35,11 @@ def reply(body: bytes = b"", status: str = "200 OK", **headers: str | None) -> b
 def moved(to: str, status: str = "302 Found") -> bytes:
     """A redirect. Its body is not for anyone to see."""
     return reply(b"a secret of the origin", status, location=to)
+
+
+def full(**_: Any) -> BinaryIO:
+    """A file on a disk that is full, instead of `tempfile.TemporaryFile`."""
+    return open("/dev/full", "r+b")
 
 
 class Names:

@@ -6,7 +6,6 @@ import ssl
 import tempfile
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from app.errors import ServiceError, Unavailable
 from app.fetch.fetch import Fetcher
-from tests.app.origin import HOST, PUBLIC, PUBLIC_6, Internet, Names, Reply, Way, moved, origin, reply, way
+from tests.app.origin import HOST, PUBLIC, PUBLIC_6, Internet, Names, Reply, Way, full, moved, origin, reply, way
 from tests.app.site import settings_for, until
 
 AUDIO = bytes(range(256)) * 1000
@@ -421,7 +420,7 @@ async def test_no_room_is_passed_on_and_the_connection_ended() -> None:
 
 
 async def test_a_full_disk_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("r+b"))
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
     async with origin(wav=reply(AUDIO)) as served:
         with pytest.raises(Unavailable) as error:
             await way(served).fetch(URL)

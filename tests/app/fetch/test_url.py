@@ -148,6 +148,11 @@ def test_these_are_refused(url: str) -> None:
     assert (refused.value.code, refused.value.param) == ("invalid_audio_url", "url")
 
 
+def test_a_user_in_the_url_is_what_the_message_names() -> None:
+    with pytest.raises(InvalidRequest, match="name or password"):
+        parse("https://user:secret@audio.example.org/")
+
+
 def test_a_full_stop_in_another_script_is_one() -> None:
     assert parse("https://127。0。0。1/").address == IPv4Address("127.0.0.1")
 
