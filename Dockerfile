@@ -31,9 +31,10 @@ RUN --mount=type=cache,target=/var/cache/uv \
 
 FROM base AS service
 WORKDIR /srv/speechsum
-# Everything that is written goes below the volume: parts and checkpoints, vLLM's and the compilers' caches.
+# Everything that is written goes below the volume: parts and checkpoints, vLLM's and the compilers' caches, the queue.
 ENV PYTHONPATH=/srv/speechsum \
     XDG_CACHE_HOME=/cache \
+    XDG_STATE_HOME=/cache/state \
     SPEECHSUM_CACHE_DIR=/cache/speechsum \
     SPEECHSUM_HOST=0.0.0.0 \
     SPEECHSUM_PORT=8000

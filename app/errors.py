@@ -4,6 +4,8 @@
     ├── InvalidRequest              400     invalid_request_error    api, fetch
     ├── Unauthorized                401     authentication_error     api
     ├── ModelNotFound               404     invalid_request_error    api
+    ├── NotFound                    404     invalid_request_error    api
+    ├── Conflict                    409     invalid_request_error    api
     ├── TooLarge                    413     invalid_request_error    api, fetch, audio
     ├── UnsupportedAudio            415     invalid_request_error    audio
     ├── Unprocessable               422     invalid_request_error    api, fetch, audio
@@ -54,6 +56,14 @@ class Unauthorized(ServiceError):
 
 class ModelNotFound(ServiceError):
     status, type = 404, "invalid_request_error"
+
+
+class NotFound(ServiceError):
+    status, type = 404, "invalid_request_error"
+
+
+class Conflict(ServiceError):
+    status, type = 409, "invalid_request_error"
 
 
 class TooLarge(ServiceError):

@@ -34,7 +34,8 @@ class Job:
     audio: the recording as received, in a file; closed as soon as it is decoded. own: an instruction in the caller's
     own words, instead of one for the style. choices: summaries to write of it. max_tokens: None is what style and form
     ask for. began: `time.perf_counter()` at the request's first byte. received_s: seconds that the recording took to
-    arrive.
+    arrive. longest_s: it may take from its beginning, None is the settings' bound for requests. priority: what has a
+    lower one goes first.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Job:
     stop: tuple[str, ...] = ()
     began: float = field(default_factory=time.perf_counter)
     received_s: float = 0.0
+    longest_s: float | None = None
+    priority: int = 0
     on_decoded: Callable[[], None] = lambda: None
 
     @property

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app.api import chat, errors, health, models, summaries
+from app.api import chat, errors, health, jobs, jobs_protocol, models, summaries
 from app.api.auth import key_digests
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
@@ -15,6 +15,7 @@ from app.engine.base import Engine
 from app.engine.load import build_engine
 from app.engine.scripted import ScriptedEngine
 from app.fetch.fetch import Fetcher
+from app.jobs.queue import Jobs
 from app.prompts import PROMPT_FORMAT
 from app.served import SCRIPTED, ServedModel
 from app.service import Service, StartableDecoder
@@ -58,22 +59,27 @@ def create_app(
         fetcher,
     )
 
+    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, service.started)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await service.start()
+            await queue.start()
             yield
         finally:
+            await queue.stop()
             await service.stop()
 
     app = FastAPI(
         title="speechsum", summary="Recorded speech in, a summary out.", version=_version(), lifespan=lifespan
     )
     app.state.service = service
+    app.state.jobs = queue
     app.state.key_digests = key_digests(settings)
     app.add_middleware(RequestId)
     errors.install(app)
-    for module in (summaries, chat, models, health):
+    for module in (jobs, summaries, chat, models, health):
         app.include_router(module.router)
     return app
 

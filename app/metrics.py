@@ -37,6 +37,7 @@ PROMPT_TOKENS = Counter("speechsum_prompt_tokens", "Tokens read, audio tokens in
 IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their first byte and their last.")
 QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engine.")
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
+WEBHOOKS = Counter("speechsum_webhooks", "Tries to deliver a webhook, by how they ended.", ["outcome"])
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
 MODEL_INFO = Gauge("speechsum_model_info", "The model that is served; always 1.", ["name", "version", "kind"])

@@ -4,11 +4,12 @@ Read from the environment (`SPEECHSUM_PORT`, nested as `SPEECHSUM_LIMITS__UPLOAD
 environment wins over the file. `.env.example` is `env_example()` written out. Knows nothing about what the settings do.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,6 +22,19 @@ DELIMITER = "__"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+T = TypeVar("T")
+Listed = Annotated[list[T], NoDecode, BeforeValidator(_listed)]  # in the environment separated by commas
+
+
+def state_root() -> Path:
+    """The state folder: `speechsum` under the user's XDG state folder."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "speechsum"
 
 
 class LimitSettings(_Section):
@@ -105,28 +119,23 @@ class EngineSettings(_Section):
 class AuthSettings(_Section):
     """Who may call `/v1`."""
 
-    keys: Annotated[list[SecretStr], NoDecode] = Field(
+    keys: Listed[SecretStr] = Field(
         default_factory=list,
         description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`. Empty lets everyone in.",
     )
-
-    @field_validator("keys", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _split(value)
 
 
 class FetchSettings(_Section):
     """Recordings by URL: off unless switched on, and never from an address that is not public."""
 
     enabled: bool = Field(False, description="Fetch recordings from URLs that callers name.")
-    hosts: Annotated[list[str], NoDecode] = Field(
+    hosts: Listed[str] = Field(
         default_factory=list,
         description="Hosts to fetch from, separated by commas: `audio.example.org`, `*.example.org` for every name "
         "under it, `*` for any public host. Has to name one where fetching is on.",
     )
     plain_http: bool = Field(False, description="Fetch over http too, which anyone on the way can read and change.")
-    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], NoDecode] = Field(
+    ports: Listed[Annotated[int, Field(ge=1, le=65535)]] = Field(
         [443, 80], min_length=1, description="Ports to fetch from, separated by commas."
     )
     redirects: int = Field(3, ge=0, description="Most redirects followed; each has to pass every check again.")
@@ -136,15 +145,54 @@ class FetchSettings(_Section):
     idle_seconds: float = Field(15, gt=0, description="Longest pause between two pieces of a recording, in seconds.")
     seconds: float = Field(300, gt=0, description="Longest that fetching a recording may take in all, in seconds.")
 
-    @field_validator("hosts", "ports", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _split(value)
+
+class JobSettings(_Section):
+    """Long work, and what else outlives the process."""
+
+    folder: Path = Field(
+        default_factory=state_root,
+        description="Folder of the database and of queued recordings, where the next two name no other place; empty is "
+        "`speechsum` in the user's state folder.",
+    )
+    database: SecretStr = Field(
+        SecretStr(""),
+        description="Database URL, such as postgresql://user:password@host/name, which several services may share. "
+        "Empty is a SQLite file in the folder.",
+    )
+    blobs: str = Field(
+        "", description="Where queued recordings lie, as fsspec writes it (s3://bucket/path). Empty is in the folder."
+    )
+    workers: int = Field(2, ge=0, description="Jobs this service works on at once; 0 only takes them in.")
+    max_waiting: int = Field(1000, ge=1, description="Jobs that may wait; more get a 503.")
+    seconds: float = Field(14_400, gt=0, description="Longest a job may be worked on.")
+    lease_seconds: float = Field(
+        30, gt=0, description="How long a job stays with a service that has died before another try is made."
+    )
+    attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
+    poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")
+    keep_seconds: float = Field(86_400, gt=0, description="How long an ended job and its result are kept.")
+    repeat_seconds: float = Field(
+        86_400, gt=0, description="How long the answer to a request with an `Idempotency-Key` is kept and repeated."
+    )
 
 
-def _split(value: Any) -> Any:
-    """What a variable lists with commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+class WebhookSettings(_Section):
+    """Telling a caller's server that a job has ended."""
+
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). Empty "
+        "refuses jobs that ask for a webhook.",
+    )
+    private_hosts: Listed[str] = Field(
+        default_factory=list,
+        description="Hosts, separated by commas, that may be told although their address is not public.",
+    )
+    seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
+    delays: Listed[float] = Field(
+        default=[5, 300, 1800, 7200, 18_000, 36_000],
+        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead.",
+    )
 
 
 def _model_repo() -> Path:
@@ -183,6 +231,8 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
 
 
 def setting_name(*path: str) -> str:
@@ -220,5 +270,6 @@ def env_example() -> str:
         default = "" if field.default in (None, PydanticUndefined) else field.default
         default = str(default).lower() if isinstance(default, bool) else default
         default = ",".join(map(str, default)) if isinstance(default, list) else default
+        default = default.get_secret_value() if isinstance(default, SecretStr) else default
         lines += ["", f"# {field.description}", f"# {setting_name(*path)}={default}"]
     return "\n".join(lines) + "\n"

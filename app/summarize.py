@@ -69,16 +69,16 @@ class Summarizer:
 
     async def summarize(self, job: Job, emit: Emit) -> Summary:
         """Take one recording all the way. Raises ServiceError; "deadline_exceeded" if it takes too long."""
-        longest = self.settings.timeouts.request_seconds
+        longest = job.longest_s or self.settings.timeouts.request_seconds
         try:
             async with asyncio.timeout(longest - (time.perf_counter() - job.began)) as deadline:
                 return await self._summarize(job, emit)
         except TimeoutError:
             if not deadline.expired():
                 raise
+            setting = setting_name("jobs", "seconds") if job.longest_s else setting_name("timeouts", "request_seconds")
             raise Unavailable(
-                f"The request took longer than {longest:g} seconds and was given up. The setting is "
-                f"{setting_name('timeouts', 'request_seconds')}.",
+                f"The request took longer than {longest:g} seconds and was given up. The setting is {setting}.",
                 code="deadline_exceeded",
             ) from None
 
@@ -109,6 +109,7 @@ class Summarizer:
             schema=job.form.schema,
             stop=job.stop,
             top_p=job.top_p,
+            priority=job.priority,
         )
         reads: list[Read] = []
         if speech:

@@ -1,4 +1,4 @@
-"""Several things at once, of which the first that fails ends the others."""
+"""Several things at once: the first that fails ends the others; and ending what is at work."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -15,3 +15,10 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until each has cleaned up behind itself."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,6 +1,5 @@
 """One answer out of the engine: a slot, the events, the whole text. Knows nothing about codecs or HTTP."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -11,6 +10,7 @@ from app import metrics
 from app.engine.base import Engine, EngineEvent, Finished, Generation, StageStarted
 from app.errors import Unavailable
 from app.job import Heard
+from app.slots import Slots
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Read:
 
 
 class Writer:
-    """The engine, at most `slots` answers in it at once; the rest wait."""
+    """The engine, at most `slots` answers in it at once; the rest wait, by their priority."""
 
     def __init__(self, engine: Engine, slots: int) -> None:
         self.engine = engine
-        self.slots = asyncio.Semaphore(slots)
+        self.slots = Slots(slots)
 
     async def write(self, generation: Generation, tell: Callable[[EngineEvent], None] = lambda _: None) -> Written:
         """One answer; `tell` gets stages and text as they come. Cancelling aborts it. Raises ServiceError."""
         began = time.perf_counter()
         with metrics.QUEUE_WAITING.track_inprogress():
-            await self.slots.acquire()
+            await self.slots.acquire(generation.priority)
         waited = time.perf_counter() - began
         finished: Finished | None = None
         pieces: list[str] = []

@@ -4,14 +4,14 @@
         --data var/data/speech/records.jsonl --out var/data/pairs.jsonl [--rollout http://127.0.0.1:8001]
 
 What DPO learns from (arXiv 2509.19631, stage three). Where facts are known by construction the judge is a count: the
-share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where they are not, or with `--by
-judge` everywhere, it is the language model that `--judge` names: it grades every two answers beside each other, in both
-orders, and where its preference turns with the order the two are no pair. Of the answers to a record the pair that lies
-furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades) apart, if neither is more than
-`--length-ratio` times as long as the other (or length would be what is learned), and if the better one ended its turn.
-Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs. With `--rollout` the
-answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's weights. Knows nothing about
-training.
+share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where
+they are not, or with `--by judge` everywhere, it is the language model that `--judge` names: it grades every two
+answers beside each other, in both orders, and where its preference turns with the order the two are no pair. Of the
+answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
+apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and if
+the better one ended its turn. Who judged, what was dropped and why, and the length ratio are printed and kept beside
+the pairs. With `--rollout` the answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's
+weights. Knows nothing about training.
 """
 
 import argparse
@@ -37,14 +37,7 @@ from training.records import write_records
 
 
 def paired(
-    model: Any,
-    writer: Rollout,
-    collator: Collator,
-    records: list[Record],
-    samples: int,
-    choice: Choice,
-    batch: int,
-    invention_weight: float = 1.0,
+    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, choice: Choice, batch: int
 ) -> tuple[list[Record], dict[str, Any]]:
     """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
     range of chosen's length by rejected's.
@@ -57,7 +50,7 @@ def paired(
         questions = questions_of(collator, group)
         tries = [writer.sample(model, group, questions) for _ in range(samples)]
         answers = [
-            [_written(collator, record, answer, invention_weight) for answer in several]
+            [_written(collator, record, answer, choice.invention_weight) for answer in several]
             for record, several in zip(group, zip(*tries, strict=True), strict=True)
         ]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
@@ -106,9 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="facts: counted where a record has some, else by the judge; judge: by the judge always",
     )
     parser.add_argument("--margin", type=float, default=0.1, help="how far apart the two must lie by counted facts")
-    parser.add_argument(
-        "--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs"
-    )
+    parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
     parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
     parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
     parser.add_argument("--batch", type=int, default=8, help="records at once")
@@ -123,7 +114,8 @@ def run(options: argparse.Namespace) -> int:
     if options.by == "judge" and not options.judge:
         raise ValueError("--by judge needs to know which: --judge URL#MODEL")
     judge = judge_of(options.judge) if options.judge else None
-    choice = Choice(options.margin, options.length_ratio, judge, options.judge_margin, options.by == "judge")
+    always, weight = options.by == "judge", options.invention_weight
+    choice = Choice(options.margin, options.length_ratio, judge, options.judge_margin, always, weight)
     records = records_of(options)
     how = Loop(
         steps=0,
@@ -140,13 +132,12 @@ def run(options: argparse.Namespace) -> int:
     collator = collator_of(options.base, model)
     checked = check.check(records, [collator], options.bad_data, answers=(), needs=("query", "transcript"))
     writer = rollout_of(collator, options.temperature, options.rollout, options.rollout_folder)
-    found, report = paired(
-        model, writer, collator, checked.records, options.samples, choice, options.batch, options.invention_weight
-    )
+    found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    bounds = {name: getattr(options, name) for name in ("samples", "temperature", "margin", "invention_weight", "judge_margin")}
+    told = ("samples", "temperature", "margin", "invention_weight", "judge_margin")
+    bounds = {name: getattr(options, name) for name in told}
     report |= bounds | {"length_ratio_limit": options.length_ratio, "seed": options.seed, "data": checked.head()}
     write_records(options.out, found)
     options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")

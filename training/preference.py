@@ -103,9 +103,9 @@ def preferred(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float
 class Choice:
     """Makes the pairs, and keeps count.
 
-    margin: least difference in goodness. judge_margin: least difference in the judge's grades, of 1 to 7. judge: None
-    leaves out what has no facts. always: the judge compares even where there are facts. by: records compared, by whom.
-    comparisons: what became of the judge's.
+    margin: least difference in goodness. invention_weight: of `goodness`. judge_margin: least difference in the judge's
+    grades, of 1 to 7. judge: None leaves out what has no facts. always: the judge compares even where there are facts.
+    by: records compared, by whom. comparisons: what became of the judge's.
     """
 
     margin: float
@@ -113,6 +113,7 @@ class Choice:
     judge: Judge | None = None
     judge_margin: float = 1.0
     always: bool = False
+    invention_weight: float = 1.0
     by: Counter[str] = field(default_factory=Counter)
     comparisons: Counter[str] = field(default_factory=Counter)
 

@@ -40,6 +40,13 @@ def client(request: Request, credentials: HTTPAuthorizationCredentials | None) -
     return given.hex()
 
 
+def owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
+    """Whose a thing is that outlives the request: its key's digest; nobody's where there are no keys, since addresses
+    change hands. Raises Unauthorized (401).
+    """
+    return client(request, credentials) if request.app.state.key_digests else ""
+
+
 def require_key(request: Request, credentials: Credentials) -> None:
     """Dependency of routes that only need to know that the caller may."""
     client(request, credentials)

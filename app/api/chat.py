@@ -28,7 +28,7 @@ from app.api.protocol import server_timing, summary_response, usage_of
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
 from app.audio.samples import spool, told_if_full
-from app.audio.sniff import HEAD_BYTES, sniff
+from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
 from app.service import Service
@@ -54,7 +54,7 @@ async def create_chat_completion(request: Request, credentials: Credentials) -> 
     if asked.stream:
         return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
     summary = await while_connected(request.receive, entrance.work(lambda _: None))
-    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary))
+    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary.timings))
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:
@@ -72,8 +72,7 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
             audio = await asyncio.to_thread(spool, recording)
     else:
         audio = await fetched(request, service, place, asked.url)
-    audio.seek(0)
-    sniff(audio.read(HEAD_BYTES))
+    sniff_file(audio)
     job = Job(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         audio=audio,

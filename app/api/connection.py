@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from app.together import end
+
 T = TypeVar("T")
 
 
@@ -14,13 +16,6 @@ async def until_gone(receive: Receive) -> None:
     """Return when the client has closed the connection. The request's body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until each has cleaned up behind itself."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -4,8 +4,8 @@ Knows nothing about the shape of requests and answers.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -42,6 +42,19 @@ class Entrance:
             self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
             return summary
 
+    def leave(self) -> None:
+        """Give back what the request held, which is answered without work. Harmless after `work`."""
+        self.held.close()
+
+    @contextmanager
+    def left_on_error(self) -> Iterator[None]:
+        """Around what happens between the entrance and `work`: an error there is counted as the request's own."""
+        try:
+            yield
+        except BaseException as error:
+            self.held.__exit__(type(error), error, error.__traceback__)
+            raise
+
 
 async def enter(
     request: Request,
@@ -65,6 +78,13 @@ async def fetched(request: Request, service: Service, place: Place, url: str) ->
     ServiceError, and ClientDisconnect if the client leaves meanwhile.
     """
     return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
+
+
+def unattended(service: Service, job: Job, created: int) -> Entrance:
+    """Work that nobody waits for: counted as a request is, but it takes no place from those."""
+    with ExitStack() as held:
+        watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
+        return Entrance(service, job, created, watch, held.pop_all())
 
 
 def check_model(service: Service, asked: str | None) -> None:

@@ -20,7 +20,8 @@ DESCRIPTIONS = {
     400: "The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or "
     "a URL that is not fetched from.",
     401: "No API key, or none that this service knows.",
-    404: "No such model here.",
+    404: "No such model or job here.",
+    409: "Too early: the job has not ended, or a request with this Idempotency-Key is still worked on.",
     413: "The recording has too many bytes or seconds. The message names the limit and the setting.",
     415: "Not audio, or not in a format or content type that is accepted.",
     422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "

@@ -14,25 +14,38 @@ from app.prompts import Style
 _RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
 
 
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A string drawn anew for each request, such as a UUID: a repeat of the request under it gets the "
+    "first answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
 def _fields() -> dict[str, Any]:
     return {name: field for model in (Style, SummaryOptions) for name, field in inlined(model)["properties"].items()}
 
 
-def query_parameters() -> list[dict[str, Any]]:
-    """The fields as query parameters, as a raw body, or none, uses them."""
+def query_parameters(more: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The fields as query parameters, as a raw body, or none, uses them. more: other fields of the route."""
     return [
         {"name": name, "in": "query", "required": False, "description": field.get("description", ""), "schema": field}
-        for name, field in _fields().items()
+        for name, field in (_fields() | (more or {})).items()
     ]
 
 
-def request_body() -> dict[str, Any]:
-    """A form with the recording in `file` or its address in `url`, the recording itself, or nothing but a `url`."""
+def request_body(more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A form with the recording in `file` or its address in `url`, the recording itself, or nothing but a `url`.
+
+    more: other fields of the route.
+    """
     form = {
         "type": "object",
         "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
         "additionalProperties": False,
-        "properties": {"file": _RECORDING, **_fields()},
+        "properties": {"file": _RECORDING, **_fields(), **(more or {})},
     }
     raw = {"schema": _RECORDING}
     return {

@@ -242,7 +242,7 @@ def usage_of(summary: Summary) -> Usage:
     return Usage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)
 
 
-def server_timing(summary: Summary) -> dict[str, str]:
-    """The header by which browsers show the stages (W3C Server Timing), in milliseconds."""
-    stages = [f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in summary.timings.items()]
+def server_timing(timings: dict[str, float]) -> dict[str, str]:
+    """The header by which browsers show the stages (W3C Server Timing), in milliseconds. timings: in seconds."""
+    stages = [f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in timings.items()]
     return {"server-timing": ", ".join(stages)}

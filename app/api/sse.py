@@ -14,9 +14,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.connection import end, until_gone
+from app.api.connection import until_gone
 from app.api.errors import internal_error
 from app.errors import ServiceError
+from app.together import end
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,10 @@ def encode(data: BaseModel | dict[str, Any]) -> bytes:
 
 
 class EventStream(Response):
-    """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves."""
+    """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves.
+
+    then: if set, is called last, with all that was sent, or None where the work failed or the client left.
+    """
 
     media_type = "text/event-stream"
 
@@ -42,6 +46,9 @@ class EventStream(Response):
         del self.headers["content-length"]
         self.work = work
         self.keep_alive_s = keep_alive_s
+        self.then: Callable[[bytes | None], Awaitable[None]] | None = None
+        self._sent: list[bytes] = []
+        self._failed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         said: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -52,6 +59,9 @@ class EventStream(Response):
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end(working, sending, gone)
+            if self.then:
+                whole = sending.done() and not sending.cancelled() and not sending.exception() and not self._failed
+                await asyncio.shield(self.then(b"".join(self._sent) if whole else None))
         # An OSError is how some servers say that the client has left in the middle of a send.
         if not sending.cancelled() and (error := sending.exception()) and not isinstance(error, OSError):
             raise error
@@ -60,8 +70,10 @@ class EventStream(Response):
         try:
             await self.work(lambda event: said.put_nowait(encode(event)))
         except ServiceError as error:
+            self._failed = True
             said.put_nowait(encode(error.body()))
         except Exception:
+            self._failed = True
             log.exception("A stream failed (request %s)", scope.get("state", {}).get("request_id"))
             said.put_nowait(encode(internal_error().body()))
         said.put_nowait(None)
@@ -76,5 +88,8 @@ class EventStream(Response):
                 event = KEEP_ALIVE
             if event is None:
                 break
+            if self.then and event is not KEEP_ALIVE:
+                self._sent.append(event)
             await send({"type": "http.response.body", "body": event, "more_body": True})
+        self._sent.append(DONE)
         await send({"type": "http.response.body", "body": DONE, "more_body": False})

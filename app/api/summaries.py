@@ -3,6 +3,8 @@
 import json
 import time
 import uuid
+from collections.abc import Collection
+from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -13,17 +15,19 @@ from app.api.connection import while_connected
 from app.api.entrance import Entrance, check_model, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
-from app.api.openapi import other_content, query_parameters, request_body
+from app.api.openapi import IDEMPOTENCY_KEY, other_content, query_parameters, request_body
 from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_timing, summary_response
+from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
-from app.api.upload import Upload, is_form, read_nothing, read_upload
-from app.audio.sniff import HEAD_BYTES, sniff
-from app.job import Delta, Form, Job, Stage, Summary
+from app.api.upload import is_form, read_nothing, read_upload
+from app.audio.sniff import sniff_file
+from app.job import Delta, Form, Job, Stage
 from app.prompts import Style
 from app.service import Service
 
 router = APIRouter(tags=["summaries"])
 
+Fields = tuple[Style, SummaryOptions, Form]
 MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 
 
@@ -33,37 +37,70 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     response_model=SummaryResponse,
     responses={
         200: {"description": "The summary; empty where nobody speaks.", "content": other_content()},
-        **responses(400, 401, 413, 404, 415, 422, 429, 500, 503),
+        **responses(400, 401, 409, 413, 404, 415, 422, 429, 500, 503),
     },
-    openapi_extra={"requestBody": request_body(), "parameters": query_parameters()},
+    openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
 async def create_summary(request: Request, credentials: Credentials) -> Response:
     """The recording's summary, as JSON or, with `stream=true`, as server-sent events."""
     entrance, options = await enter(request, credentials, _read)
-    if options.stream:
-        return _stream(entrance)
-    summary = await while_connected(request.receive, entrance.work(lambda _: None))
+
+    async def answer() -> Response:
+        if options.stream:
+            return _stream(entrance)
+        summary = await while_connected(request.receive, entrance.work(lambda _: None))
+        return shown(summary_response(summary, entrance.service.model, entrance.created), options)
+
+    with entrance.left_on_error():
+        asked = await fingerprint(request, sent(entrance.job.audio, options), entrance.job.style, options)
+        return await given_once(request, credentials, asked, answer, entrance.leave)
+
+
+def shown(answer: SummaryResponse, options: SummaryOptions) -> Response:
+    """A finished summary in the form that was asked for."""
     if options.response_format in MEDIA_TYPES:
-        return _bare(summary, entrance.service, MEDIA_TYPES[options.response_format])
-    answer = summary_response(summary, entrance.service.model, entrance.created)
-    return JSONResponse(answer.model_dump(mode="json"), headers=server_timing(summary))
+        return _bare(answer, MEDIA_TYPES[options.response_format])
+    return JSONResponse(answer.model_dump(mode="json"), headers=server_timing(answer.timings))
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, SummaryOptions]:
-    """Everything that can be refused before there is an answer to open: fields, size, kind of content."""
     began = time.perf_counter()
-    query = request.query_params.multi_items()
-    fields = None if is_form(request) else _fields(query, service)
+    audio, _, fields = await read_request(request, service, place)
+    received_s = time.perf_counter() - began
+    return job_of(audio, fields, began=began, received_s=received_s, on_decoded=place.release), fields[1]
+
+
+async def read_request(
+    request: Request, service: Service, place: Place, own: Collection[str] = ()
+) -> tuple[BinaryIO, list[tuple[str, str]], Fields]:
+    """The recording, sent or fetched; the fields as they came; the fields, typed and checked.
+
+    own: fields of the route, which are no summary's; they are among those that came. Everything that can be refused
+    before there is an answer to open is refused here: fields, size, kind of content, URL. Raises ServiceError,
+    ClientDisconnect.
+    """
+    pairs = request.query_params.multi_items()
+
+    def checked() -> Fields:
+        return checked_fields([pair for pair in pairs if pair[0] not in own], service)
+
+    fields = None if is_form(request) else checked()
+    audio: BinaryIO | None = None
     if fields and fields[1].url:
         await read_nothing(request, service.settings)
-        upload = Upload(None, [])
     else:
         upload = await read_upload(request, service.settings, place.hold)
-    style, options, form = fields or _fields([*query, *upload.fields], service)
-    audio = upload.audio or await fetched(request, service, place, options.url or "")
-    audio.seek(0)
-    sniff(audio.read(HEAD_BYTES))
-    job = Job(
+        audio, pairs = upload.audio, [*pairs, *upload.fields]
+    fields = fields or checked()
+    audio = audio or await fetched(request, service, place, fields[1].url or "")
+    sniff_file(audio)
+    return audio, pairs, fields
+
+
+def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
+    """The summary that the fields ask for. more: what else `Job` takes."""
+    style, options, form = fields
+    return Job(
         id=f"sum-{uuid.uuid4().hex}",
         audio=audio,
         style=style,
@@ -71,14 +108,17 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         seed=options.seed,
-        began=began,
-        received_s=time.perf_counter() - began,
-        on_decoded=place.release,
+        **more,
     )
-    return job, options
 
 
-def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, SummaryOptions, Form]:
+def sent(audio: BinaryIO, options: SummaryOptions) -> BinaryIO | None:
+    """The recording, if it came with the request; what is behind a URL may be another one the next time."""
+    return None if options.url else audio
+
+
+def checked_fields(pairs: list[tuple[str, str]], service: Service) -> Fields:
+    """The typed fields, and that this service can do as they say. Raises InvalidRequest, ModelNotFound."""
     style, options = parse_fields(pairs)
     service.summarizer.check(options.max_tokens)
     form = options.form
@@ -86,18 +126,18 @@ def _fields(pairs: list[tuple[str, str]], service: Service) -> tuple[Style, Summ
     return style, options, form
 
 
-def _bare(summary: Summary, service: Service, media_type: str) -> Response:
+def _bare(answer: SummaryResponse, media_type: str) -> Response:
     """The summary alone; what a reader should know of it in headers, in ASCII."""
     headers = {
-        "x-summary-id": summary.job.id,
-        "x-summary-model": service.model.id,
-        "x-summary-kind": service.model.kind,
-        "x-summary-complete": str(summary.complete).lower(),
-        "x-summary-finish-reason": summary.finish_reason,
-        "x-summary-warnings": json.dumps(summary.warnings),
-        **server_timing(summary),
+        "x-summary-id": answer.id,
+        "x-summary-model": answer.model,
+        "x-summary-kind": answer.kind,
+        "x-summary-complete": str(answer.complete).lower(),
+        "x-summary-finish-reason": answer.finish_reason,
+        "x-summary-warnings": json.dumps(answer.warnings),
+        **server_timing(answer.timings),
     }
-    return Response(summary.text, media_type=media_type, headers=headers)
+    return Response(answer.summary, media_type=media_type, headers=headers)
 
 
 def _stream(entrance: Entrance) -> EventStream:

@@ -7,6 +7,7 @@ follow playlists and references to other files, which an upload must not reach. 
 from collections.abc import Callable
 from dataclasses import dataclass
 from mmap import mmap
+from typing import BinaryIO
 
 from app.errors import InvalidRequest, UnsupportedAudio
 
@@ -79,6 +80,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"wvpk", "wavpack"),
 )
 _MP4_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"skip", b"free", b"pnot", b"styp")
+
+
+def sniff_file(file: BinaryIO) -> str:
+    """`sniff` of a recording in a file, which is at its beginning afterwards."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return sniff(head)
 
 
 def sniff(data: bytes | mmap) -> str:

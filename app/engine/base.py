@@ -27,7 +27,7 @@ class Generation:
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
-        of the probability that is sampled from.
+        of the probability that is sampled from. priority: what has a lower one goes first.
     """
 
     request_id: str
@@ -40,6 +40,7 @@ class Generation:
     schema: dict[str, Any] | None = None
     stop: tuple[str, ...] = ()
     top_p: float = 1.0
+    priority: int = 0
 
 
 @dataclass(frozen=True)

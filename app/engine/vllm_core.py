@@ -33,11 +33,12 @@ class Sampling:
     schema: dict[str, Any] | None = None
     stop: tuple[str, ...] = ()
     top_p: float = 1.0
+    priority: int = 0
 
     @classmethod
     def of(cls, request: Generation) -> "Sampling":
         """As the request says."""
-        return cls(request.max_tokens, request.temperature, request.seed, request.schema, request.stop, request.top_p)
+        return cls(**{name: getattr(request, name) for name in cls.__dataclass_fields__})
 
 
 class VllmCore:
@@ -172,7 +173,8 @@ class VllmCore:
         try:
             yield StageStarted("prefill")
             # aclosing: a consumer that leaves must end vLLM's generator at once, not at the next garbage collection
-            async with contextlib.aclosing(self._engine.generate(inputs, parameters, request_id=request_id)) as outputs:
+            going = self._engine.generate(inputs, parameters, request_id=request_id, priority=sampling.priority)
+            async with contextlib.aclosing(going) as outputs:
                 async for output in outputs:
                     if first is None:
                         first = time.perf_counter()

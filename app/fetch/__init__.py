@@ -1,1 +1,1 @@
-"""Recordings by URL: what may be fetched, and the fetching. Knows nothing about routes, nor about audio."""
+"""Where the service connects to on a caller's word: recordings by URL, and webhooks. Knows nothing about audio."""

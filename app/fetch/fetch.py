@@ -15,12 +15,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 
 import httpcore
-import httpx
 
 from app.audio.samples import spooled, told_if_full
 from app.errors import InvalidRequest, TooLarge, Unprocessable
 from app.fetch.addresses import Address
-from app.fetch.connect import Pinned, Resolve, Resolver, public_addresses
+from app.fetch.connect import Door, Resolve, Resolver, public_addresses
 from app.fetch.hosts import Hosts
 from app.fetch.url import Location, join, parse
 from app.settings import Settings, setting_name
@@ -38,23 +37,16 @@ HEADERS = {
 class Fetcher:
     """Fetches what the settings allow.
 
-    resolve, network, tls: how names become addresses, how connections are made and which certificates are trusted;
-    the system's, plain TCP and the usual ones if left out. Raises ValueError for settings that make no sense together.
+    resolve, door: how names become addresses, and how these are reached; the system's ways if left out. Raises
+    ValueError for settings that make no sense together.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        resolve: Resolve | None = None,
-        network: httpcore.AsyncNetworkBackend | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve | None = None, door: Door | None = None) -> None:
         self._settings = settings
         self._fetch = settings.fetch
         self._resolver = Resolver()
         self._resolve = resolve or self._resolver
-        self._network = network or httpcore.AnyIOBackend()
-        self._tls = tls
+        self._door = door or Door()
         self._longest, self._longest_setting = min(
             (settings.fetch.seconds, setting_name("fetch", "seconds")),
             (settings.timeouts.request_seconds, setting_name("timeouts", "request_seconds")),
@@ -138,25 +130,16 @@ class Fetcher:
     @asynccontextmanager
     async def _answer(self, location: Location, addresses: Sequence[Address]) -> AsyncIterator[httpcore.Response]:
         """The answer to a GET, its body unread, over a connection of its own."""
-        connect, idle = self._fetch.connect_seconds, self._fetch.idle_seconds
-        request = httpcore.Request(
-            "GET",
-            httpcore.URL(
-                scheme=location.scheme, host=location.host, port=location.port, target=location.target.encode("ascii")
-            ),
-            headers=[("host", location.authority), *HEADERS.items()],
-            extensions={"timeout": {"connect": connect, "read": idle, "write": idle, "pool": connect}},
-        )
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
-        network = Pinned(addresses, self._network)
-        async with httpcore.AsyncConnectionPool(self._tls, max_connections=1, network_backend=network) as pool:
-            with self._told():
-                answer = await pool.handle_async_request(request)
-            try:
+        with self._told():
+            async with self._door.answer(
+                "GET",
+                location,
+                addresses,
+                HEADERS,
+                connect_s=self._fetch.connect_seconds,
+                idle_s=self._fetch.idle_seconds,
+            ) as answer:
                 yield answer
-            finally:
-                await answer.aclose()
 
     async def _body(self, answer: httpcore.Response, hold: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
         """The body's pieces, if it is a whole recording, of at most as many bytes as an upload may have."""

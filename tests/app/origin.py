@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import httpcore
 
+from app.fetch.connect import Door
 from app.fetch.fetch import Fetcher
 from app.settings import Settings
 from tests.app.site import settings_for
@@ -135,7 +136,7 @@ class Way:
         """By these settings, or those of `sections` with all hosts, ports and schemes allowed."""
         if settings is None:
             settings = settings_for(**{**self.sections, "fetch": {**OPEN, **self.sections.get("fetch", {})}})
-        return Fetcher(settings, self.names, self.internet, self.tls)
+        return Fetcher(settings, self.names, Door(self.internet, self.tls))
 
     async def fetch(self, url: str, hold: Callable[[int], None] = lambda _: None) -> bytes:
         """What is at a URL."""

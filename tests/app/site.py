@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import tempfile
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 import httpx
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from app.audio.decode import DecodedAudio
@@ -171,8 +173,18 @@ async def serving(
     recordings by URL.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
-    settings = settings_for(**sections)
-    app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings))
+    with tempfile.TemporaryDirectory() as folder:
+        sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
+        settings = settings_for(**sections)
+        app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings))
+        async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
+            yield site
+
+
+@asynccontextmanager
+async def _served(
+    app: FastAPI, engine: ScriptedEngine, decoder: Any, *, ready: bool, real_audio: bool
+) -> AsyncIterator[Site]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)

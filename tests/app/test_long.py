@@ -196,7 +196,7 @@ async def test_leaving_ends_every_window(stage: str) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert engine.running == 0
-    assert way.writer.slots._value == settings_for().engine.max_num_seqs
+    assert way.writer.slots.free == settings_for().engine.max_num_seqs
 
 
 async def test_the_answer_lists_windows_and_citations_and_the_stream_its_share() -> None:

@@ -63,7 +63,7 @@ async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: 
         await path.summarize(Job("one", spool(wav())), lambda _: None)
     assert caught.value.code == "engine_aborted"
     assert engine.running == 0
-    assert not path.writer.slots.locked()
+    assert path.writer.slots.free
 
 
 async def test_a_time_out_inside_the_engine_is_not_called_the_deadline() -> None:

@@ -131,8 +131,8 @@ def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) ->
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:
     """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
 
-    given: of `followed_by`. Only the last K + 1 positions' logits are worked out, where the model knows how. No keys and
-    values are kept: they would differ from layer to layer, and `--compile` would give up after eight of them.
+    given: of `followed_by`. Only the last K + 1 positions' logits are worked out, where the model knows how. No keys
+    and values are kept: they would differ from layer to layer, and `--compile` would give up after eight of them.
     """
     longest = max(len(answer.ids) for answer in answers)
     logits = model(**placed(given, model), logits_to_keep=longest + 1, use_cache=False).logits[:, -longest - 1 : -1]

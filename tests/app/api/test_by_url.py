@@ -335,3 +335,35 @@ async def test_a_full_disk_is_503_however_the_recording_came(monkeypatch: pytest
         assert code(response) == (503, "disk_full")
         assert response.headers["retry-after"]
         await site.until_idle()
+
+
+async def test_a_job_is_fetched_before_it_is_queued_and_keeps_no_url() -> None:
+    async with fetching() as (site, served, _):
+        for send in ({"files": {"url": (None, URL)}}, {"params": {"url": URL}}):
+            made = await site.client.post(f"{PATH}/jobs", **send)
+            assert (made.status_code, made.json()["audio_bytes"]) == (202, len(wav(3)))
+            where = made.headers["location"]
+            for _ in range(400):
+                job = (await site.client.get(where)).json()
+                if job["state"] == "succeeded":
+                    break
+                await asyncio.sleep(0.01)
+            assert (job["summary"]["summary"], job["summary"]["audio_seconds"]) == (TEXT, 3)
+        assert len(served.requests) == 2
+        refused = await site.client.post(f"{PATH}/jobs", params={"url": "http://10.0.0.1/"})
+        assert code(refused) == (400, "audio_url_not_allowed")
+        await site.until_idle()
+
+
+async def test_a_repeat_goes_by_the_url_and_not_by_what_is_behind_it() -> None:
+    async with fetching(other=reply(wav(5))) as (site, served, _):
+        for path in (PATH, f"{PATH}/jobs"):
+            key = {"idempotency-key": path}
+            first = await site.client.post(path, params={"url": URL}, headers=key)
+            served.replies["/wav"] = reply(wav(4))
+            again = await site.client.post(path, params={"url": URL}, headers=key)
+            assert (again.status_code, again.json()) == (first.status_code, first.json())
+            assert again.headers["idempotent-replayed"] == "true"
+            other = await site.client.post(path, params={"url": f"http://{HOST}/other"}, headers=key)
+            assert code(other) == (422, "idempotency_key_reused")
+        await site.until_idle()

@@ -267,7 +267,9 @@ async def test_what_will_not_get_better_is_not_tried_again() -> None:
 
 
 async def test_a_client_that_times_out_leaves_nothing_running() -> None:
-    async with serving(ScriptedEngine(piece_s=30)) as site:
+    engine = ScriptedEngine()
+    async with serving(engine) as site:
+        engine.piece_s = 30
         with pytest.raises(openai.APITimeoutError):
             await client(site, timeout=0.4).chat.completions.create(model="test-model", messages=messages())
         await site.until_idle()

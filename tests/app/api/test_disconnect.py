@@ -99,4 +99,4 @@ async def test_twenty_leave_and_the_others_are_answered() -> None:
         assert [answer.status_code for answer in answers[1::2]] == [200] * 20  # type: ignore[union-attr]
         assert all("scripted" in answer.text for answer in answers[1::2])  # type: ignore[union-attr]
         await site.until_idle()
-        assert site.service.summarizer.writer.slots._value == 8
+        assert site.service.summarizer.writer.slots.free == 8

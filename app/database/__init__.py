@@ -1,0 +1,1 @@
+"""What outlives a process: jobs, webhooks to deliver, kept answers. SQLite for one process, PostgreSQL for several."""

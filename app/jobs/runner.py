@@ -1,0 +1,165 @@
+"""Works off the queue: so many jobs at once, each renewed while it is worked on, its end written once.
+
+Knows nothing about what the work is.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, BinaryIO
+
+from app.errors import EngineDead, ServiceError, Unavailable, Unprocessable
+from app.jobs.blobs import Blobs
+from app.jobs.news import News
+from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
+from app.settings import JobSettings, setting_name
+from app.together import end
+
+log = logging.getLogger(__name__)
+
+Progress = dict[str, Any]  # stage, done, of
+Work = Callable[[StoredJob, BinaryIO, Callable[[Progress], None]], Awaitable[dict[str, Any]]]
+SWEEP_SECONDS = 60
+BEATS = 3  # a lease is renewed so often before it would end
+
+
+class Runner:
+    """work: makes a job's result of its recording, and tells of progress. ready: returns once work can be done. sweep:
+    clears away what is over.
+    """
+
+    def __init__(
+        self,
+        settings: JobSettings,
+        store: JobStore,
+        blobs: Blobs,
+        work: Work,
+        ready: Callable[[], Awaitable[None]],
+        sweep: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.blobs = blobs
+        self.work = work
+        self.ready = ready
+        self.sweep = sweep
+        self.name = uuid.uuid4().hex
+        self.news = News()
+        self._working: dict[str, asyncio.Task[dict[str, Any]]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled; what is being worked on is then queued again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(self.sweep, SWEEP_SECONDS))
+            group.create_task(self._again(self._requeue, self.settings.lease_seconds / BEATS))
+            if self.settings.workers:
+                await self.ready()
+            for _ in range(self.settings.workers):
+                group.create_task(self._again(self._next, 0))
+
+    def left(self, id_: str) -> None:
+        """The job was cancelled: if it is worked on here, that ends now."""
+        if task := self._working.get(id_):
+            task.cancel()
+
+    async def _again(self, once: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        while True:
+            try:
+                await once()
+            except Exception:
+                # The database may be away for a while; the queue must outlive that.
+                log.exception("the queue of jobs met a fault and goes on")
+                await asyncio.sleep(self.settings.poll_seconds)
+            await asyncio.sleep(pause_s)
+
+    async def _requeue(self) -> None:
+        if lost := await self.store.requeue(self.settings.attempts, _as_error(_given_up(self.settings.attempts))):
+            log.warning("%d jobs had lost the service that worked on them", lost)
+            self.news.set()
+
+    async def _next(self) -> None:
+        self.news.clear()
+        job = await self.store.claim(self.name, self.settings.lease_seconds)
+        if job is None:
+            await self.news.wait_at_most(self.settings.poll_seconds)
+            return
+        self.news.set()  # there may be another
+        try:
+            await self._take(job)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.store.give_back(job, counts=False))
+            raise
+
+    async def _take(self, job: StoredJob) -> None:
+        progress: Progress = {}
+        working = asyncio.create_task(self._result(job, progress.update))
+        self._working[job.id] = working
+        beating = asyncio.create_task(self._beat(job, progress, working))
+        try:
+            await asyncio.wait({working})
+            await self._settle(job, working)
+        finally:
+            del self._working[job.id]
+            await end(working, beating)
+
+    async def _result(self, job: StoredJob, tell: Callable[[Progress], None]) -> dict[str, Any]:
+        try:
+            audio = await self.blobs.open(job.blob)
+        except FileNotFoundError:
+            raise Unprocessable("The recording is no longer where it was kept.", code="recording_lost") from None
+        with audio:
+            return await self.work(job, audio, tell)
+
+    async def _settle(self, job: StoredJob, working: asyncio.Task[dict[str, Any]]) -> None:
+        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease."""
+        if working.cancelled():
+            return
+        error = working.exception()
+        if isinstance(error, EngineDead):
+            await self.store.give_back(job, counts=False)
+            await asyncio.sleep(self.settings.poll_seconds)  # until whoever watches the service restarts it
+            return
+        if isinstance(error, Unavailable) and error.retry_after_s is not None and job.attempt < self.settings.attempts:
+            await self.store.give_back(job, counts=True)
+            await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
+            return
+        if error is None:
+            ended = await self.store.end(job, SUCCEEDED, result=working.result())
+        else:
+            if not isinstance(error, ServiceError):
+                log.error("job %s failed", job.id, exc_info=error)
+                error = ServiceError("The service failed on this job; its log says why.", code="internal_error")
+            ended = await self.store.end(job, FAILED, error=_as_error(error))
+        if ended:
+            await self.blobs.drop(job.blob)
+
+    async def _beat(self, job: StoredJob, progress: Progress, working: asyncio.Task[Any]) -> None:
+        """Renew the lease and write progress as it comes; end the work if the job is no longer ours."""
+        told: Progress = {}
+        renewed = time.monotonic()
+        while True:
+            await asyncio.sleep(min(self.settings.poll_seconds, self.settings.lease_seconds / BEATS))
+            if progress == told and time.monotonic() - renewed < self.settings.lease_seconds / BEATS:
+                continue
+            told = dict(progress)
+            try:
+                if not await self.store.renew(job, self.settings.lease_seconds, **told):
+                    working.cancel()
+                    return
+                renewed = time.monotonic()
+            except Exception:
+                log.exception("the lease of job %s could not be renewed", job.id)
+
+
+def _as_error(error: ServiceError) -> dict[str, Any]:
+    return {"status": error.status, "body": error.body()}
+
+
+def _given_up(attempts: int) -> ServiceError:
+    return ServiceError(
+        f"The service ended {attempts} times while it worked on this recording, and does not try again. The setting is "
+        f"{setting_name('jobs', 'attempts')}.",
+        code="job_given_up",
+    )

@@ -1,0 +1,208 @@
+"""The queue of jobs, as rows: what is queued, who works on what and until when, how it ended.
+
+A worker holds a job by a lease that it renews; a worker that dies lets it run out, and the job is queued again. A job
+ends once: only the holder of the lease can write its end, in the same transaction as the webhook that tells of it. Of
+several services on one PostgreSQL each claims rows that no other is claiming (`FOR UPDATE SKIP LOCKED`); SQLite has one
+writer at a time. Knows nothing about audio, summaries or HTTP.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.database.rows import claimed, reading
+from app.database.tables import DELIVERIES, JOBS
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
+UNHELD = {"state": QUEUED, "leased_by": None, "leased_until": None, "stage": None, "done": None, "of": None}
+ENDED = (SUCCEEDED, FAILED, CANCELLED)
+PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """A row. Times in Unix seconds; fields: pairs of name and value as they were sent; error: `status` and `body`."""
+
+    id: str
+    owner: str
+    state: str
+    created: float
+    fields: list[list[str]]
+    blob: str
+    blob_bytes: int
+    webhook: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    expires: float | None = None
+    attempt: int = 0
+    leased_by: str | None = None
+    leased_until: float | None = None
+    stage: str | None = None
+    done: int | None = None
+    of: int | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to it any more."""
+        return self.state in ENDED
+
+
+Tell = Callable[[StoredJob], str]  # a webhook's body for a job that has ended
+
+
+class JobStore:
+    """Jobs in a database. keep_s: how long an ended job is kept. tell: words the webhook of an ended job."""
+
+    def __init__(self, database: AsyncEngine, keep_s: float, tell: Tell) -> None:
+        self.database = database
+        self.keep_s = keep_s
+        self.tell = tell
+        self.on_ended: Callable[[], None] = lambda: None  # called when one has, and there may be a webhook to send
+
+    async def add(self, job: StoredJob, connection: AsyncConnection) -> None:
+        """Queue a job, in the caller's transaction."""
+        await connection.execute(insert(JOBS).values(**vars(job)))
+
+    async def get(self, id_: str, owner: str) -> StoredJob | None:
+        """The owner's job."""
+        async with reading(self.database) as connection:
+            return await _job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
+
+    async def page(self, owner: str, state: str | None, after: StoredJob | None, count: int) -> list[StoredJob]:
+        """The owner's jobs, newest first, those older than `after`."""
+        query = select(JOBS).where(JOBS.c.owner == owner)
+        if state:
+            query = query.where(JOBS.c.state == state)
+        if after:
+            query = query.where(tuple_(JOBS.c.created, JOBS.c.id) < (after.created, after.id))
+        query = query.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(count)
+        async with reading(self.database) as connection:
+            return [StoredJob(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def count(self, state: str) -> int:
+        """How many jobs are in a state."""
+        async with reading(self.database) as connection:
+            query = select(func.count()).select_from(JOBS).where(JOBS.c.state == state)
+            return int((await connection.execute(query)).scalar_one())
+
+    async def claim(self, worker: str, lease_s: float) -> StoredJob | None:
+        """The oldest queued job, now the worker's until the lease ends; None if there is none."""
+        now = time.time()
+        row = await claimed(
+            self.database,
+            JOBS,
+            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(JOBS.c.created, JOBS.c.id),
+            state=RUNNING,
+            started=func.coalesce(JOBS.c.started, now),
+            attempt=JOBS.c.attempt + 1,
+            leased_by=worker,
+            leased_until=now + lease_s,
+        )
+        return None if row is None else StoredJob(**row)
+
+    async def renew(self, job: StoredJob, lease_s: float, **progress: Any) -> bool:
+        """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's."""
+        async with self.database.begin() as connection:
+            change = update(JOBS).where(_held(job)).values(leased_until=time.time() + lease_s, **progress)
+            return (await connection.execute(change)).rowcount == 1
+
+    async def end(
+        self, job: StoredJob, state: str, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
+    ) -> bool:
+        """Write how the job ended, and the webhook; False, and nothing is written, if it is no longer the worker's."""
+        async with self.database.begin() as connection:
+            ended = await self._end(connection, _held(job), state, result=result, error=error)
+        self.on_ended()
+        return ended == 1
+
+    async def cancel(self, id_: str, owner: str) -> StoredJob | None:
+        """Cancel what has not ended, queued or running; returns the job as it is then, None if there is no such job."""
+        mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
+        async with self.database.begin() as connection:
+            await self._end(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
+            job = await _job(connection, mine)
+        self.on_ended()
+        return job
+
+    async def give_back(self, job: StoredJob, *, counts: bool) -> None:
+        """Queue a job again that its worker cannot finish. counts: as a try; it does not if the service stops."""
+        change = update(JOBS).where(_held(job)).values(**UNHELD, attempt=JOBS.c.attempt - int(not counts))
+        async with self.database.begin() as connection:
+            await connection.execute(change)
+
+    async def requeue(self, attempts: int, error: dict[str, Any]) -> int:
+        """Queue again what was held by workers that are gone, at most `attempts` times: then it has failed, with the
+        error. Returns how many had lost their worker.
+        """
+        gone = and_(JOBS.c.state == RUNNING, JOBS.c.leased_until < time.time())
+        async with self.database.begin() as connection:
+            spent = await self._end(connection, and_(gone, JOBS.c.attempt >= attempts), FAILED, error=error)
+            return spent + (await connection.execute(update(JOBS).where(gone).values(**UNHELD))).rowcount
+
+    async def forget(self) -> int:
+        """Delete the ended jobs whose time has come and whose webhook is settled; returns how many."""
+        open_ = select(DELIVERIES.c.job).where(DELIVERIES.c.state == PENDING)
+        over = and_(JOBS.c.state.in_(ENDED), JOBS.c.expires < time.time(), JOBS.c.id.not_in(open_))
+        async with self.database.begin() as connection:
+            ids = (await connection.execute(delete(JOBS).where(over).returning(JOBS.c.id))).scalars().all()
+            await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job.in_(ids)))
+            return len(ids)
+
+    async def deliveries(self, jobs: Sequence[StoredJob]) -> dict[str, dict[str, Any]]:
+        """What became of these jobs' webhooks (state, attempt, said), by the job's id; none before it has ended."""
+        ids = [job.id for job in jobs if job.webhook]
+        if not ids:
+            return {}
+        columns = DELIVERIES.c
+        query = select(columns.job, columns.state, columns.attempt, columns.said).where(columns.job.in_(ids))
+        async with reading(self.database) as connection:
+            return {row["job"]: dict(row) for row in (await connection.execute(query)).mappings()}
+
+    async def blobs(self) -> set[str]:
+        """The recordings that jobs still need."""
+        async with reading(self.database) as connection:
+            query = select(JOBS.c.blob).where(JOBS.c.state.in_((QUEUED, RUNNING)))
+            return set((await connection.execute(query)).scalars())
+
+    async def _end(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> int:
+        now = time.time()
+        change = update(JOBS).where(which).values(
+            state=state, finished=now, expires=now + self.keep_s, leased_by=None, leased_until=None, **how
+        )  # fmt: skip
+        ended = [StoredJob(**row) for row in (await connection.execute(change.returning(*JOBS.c))).mappings()]
+        for job in ended:
+            if job.webhook:
+                await connection.execute(
+                    insert(DELIVERIES).values(
+                        id=f"msg_{uuid.uuid4().hex}",
+                        job=job.id,
+                        url=job.webhook,
+                        body=self.tell(job),
+                        state=PENDING,
+                        created=now,
+                        due=now,
+                        attempt=0,
+                    )
+                )
+        return len(ended)
+
+
+def _held(job: StoredJob) -> Any:
+    return and_(
+        JOBS.c.id == job.id,
+        JOBS.c.state == RUNNING,
+        JOBS.c.leased_by == job.leased_by,
+        JOBS.c.attempt == job.attempt,
+    )
+
+
+async def _job(connection: AsyncConnection, which: Any) -> StoredJob | None:
+    row = (await connection.execute(select(JOBS).where(which))).mappings().first()
+    return None if row is None else StoredJob(**row)

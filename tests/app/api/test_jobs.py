@@ -1,0 +1,269 @@
+"""Jobs over HTTP: queued, worked on, told, cancelled, and what a service that ends leaves for the next."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from app.engine.scripted import ScriptedEngine
+from tests.app.jobs.receiver import SECRET, receiving
+from tests.app.site import PATH, Site, code, serving, until, value, wav
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JOBS = f"{PATH}/jobs"
+
+
+async def test_a_job_gives_the_answer_that_a_request_gets(shared: Site) -> None:
+    direct = (await shared.post(language="de", style="bullets")).json()
+    made = await queued(shared, language="de", style="bullets")
+    assert made["state"] == "queued"
+    assert (await shared.client.get(f"{JOBS}/{made['id']}/result")).status_code in (200, 409)
+    job = await ended(shared, made["id"])
+    assert job["state"] == "succeeded"
+    assert (job["attempts"], job["progress"], job["error"], job["webhook"]) == (1, None, None, None)
+    assert job["created"] <= job["started"] <= job["finished"] < job["expires"]
+    assert job["audio_bytes"] == len(wav())
+    result = (await shared.client.get(f"{JOBS}/{made['id']}/result")).json()
+    assert result == job["summary"]
+    same = ("model", "kind", "summary", "finish_reason", "style", "audio", "usage", "windows", "complete")
+    assert {name: result[name] for name in same} == {name: direct[name] for name in same}
+
+
+async def test_where_it_is_stands_in_the_location(shared: Site) -> None:
+    response = await post(shared)
+    assert response.status_code == 202
+    found = await shared.client.get(response.headers["location"])
+    assert found.json()["id"] == response.json()["id"]
+
+
+async def test_a_raw_body_with_fields_in_the_query_is_queued_too(shared: Site) -> None:
+    response = await shared.client.post(f"{JOBS}?language=de", content=wav(), headers={"content-type": "audio/wav"})
+    job = await ended(shared, response.json()["id"])
+    assert job["summary"]["style"]["language"] == "de"
+
+
+async def test_the_result_comes_in_the_format_that_was_asked_for(shared: Site) -> None:
+    made = await queued(shared, response_format="markdown")
+    job = await ended(shared, made["id"])
+    result = await shared.client.get(f"{JOBS}/{made['id']}/result")
+    assert result.headers["content-type"].startswith("text/markdown")
+    assert result.text == job["summary"]["summary"]
+    assert result.headers["x-summary-complete"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "what"),
+    [
+        ({"stream": "true"}, 400, "invalid_field"),
+        ({"style": "limerick"}, 400, "invalid_field"),
+        ({"colour": "red"}, 400, "unknown_field"),
+        ({"model": "nobody"}, 404, "model_not_found"),
+        ({"webhook_url": "http://example.org/"}, 400, "webhooks_disabled"),
+    ],
+)
+async def test_what_a_request_could_not_ask_a_job_cannot(
+    shared: Site, fields: dict[str, str], status: int, what: str
+) -> None:
+    before = (await shared.client.get(JOBS)).json()["first_id"]
+    assert code(await post(shared, **fields)) == (status, what)
+    assert (await shared.client.get(JOBS)).json()["first_id"] == before
+    await shared.until_idle()
+
+
+async def test_what_is_no_recording_is_refused_before_it_is_queued(shared: Site) -> None:
+    assert code(await post(shared, b"%PDF-1.4 and so on and on"))[0] == 415
+
+
+async def test_a_recording_that_cannot_be_used_fails_with_the_requests_own_error(shared: Site) -> None:
+    torn = wav()[:30] + b"\0" * 100
+    made = await queued(shared, torn)
+    job = await ended(shared, made["id"])
+    assert job["state"] == "failed"
+    direct = await shared.post(torn)
+    result = await shared.client.get(f"{JOBS}/{made['id']}/result")
+    assert result.status_code == direct.status_code
+    assert result.json()["error"]["code"] == direct.json()["error"]["code"] == job["error"]["code"]
+
+
+async def test_a_job_that_nobody_queued_is_not_found(shared: Site) -> None:
+    for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel")):
+        response = await shared.client.request(method, f"{JOBS}/job-none{path}")
+        assert code(response) == (404, "job_not_found"), path
+    assert code(await shared.client.get(f"{JOBS}?after=job-none")) == (404, "job_not_found")
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "state=bored"])
+async def test_a_page_that_makes_no_sense_is_refused(shared: Site, query: str) -> None:
+    assert code(await shared.client.get(f"{JOBS}?{query}")) == (400, "invalid_field")
+
+
+async def test_pages_go_from_the_newest_to_the_oldest() -> None:
+    async with serving() as site:
+        ids = [(await queued(site))["id"] for _ in range(5)]
+        await asyncio.gather(*(ended(site, id_) for id_ in ids))
+        first = (await site.client.get(f"{JOBS}?limit=3")).json()
+        second = (await site.client.get(f"{JOBS}?limit=3&after={first['last_id']}")).json()
+        assert [job["id"] for job in first["data"] + second["data"]] == ids[::-1]
+        assert (first["has_more"], second["has_more"]) == (True, False)
+        assert all(job["summary"] is None for job in first["data"])
+        assert (await site.client.get(f"{JOBS}?state=queued")).json()["data"] == []
+
+
+async def test_a_job_is_watched_from_the_queue_to_its_summary() -> None:
+    async with serving(ScriptedEngine(prefill_s=1.2), jobs={"workers": 1}) as site:
+        made = await queued(site)
+        async with site.client.stream("GET", f"{JOBS}/{made['id']}/events") as response:
+            lines = [line async for line in response.aiter_lines() if line.startswith("data: ")]
+        assert lines[-1] == "data: [DONE]"
+        events = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+        states = [event["state"] for event in events]
+        assert states == sorted(states, key=["queued", "running", "succeeded"].index)
+        assert states[-1] == "succeeded"
+        assert events[-1]["summary"]["summary"]
+        assert any(event["progress"] for event in events)
+
+
+@pytest.mark.parametrize("worked_on", [False, True])
+async def test_cancelling_ends_the_work_and_drops_the_recording(worked_on: bool) -> None:
+    engine = ScriptedEngine()
+    async with serving(engine, jobs={"workers": 1 if worked_on else 0}) as site:
+        engine.prefill_s = 30
+        made = await queued(site)
+        if worked_on:
+            await until_state(site, made["id"], "running")
+        job = (await site.client.post(f"{JOBS}/{made['id']}/cancel")).json()
+        assert (job["state"], job["summary"]) == ("cancelled", None)
+        await site.until_idle()
+        assert list(recordings(site)) == []
+        assert (await site.client.post(f"{JOBS}/{made['id']}/cancel")).json()["state"] == "cancelled"
+        result = await site.client.get(f"{JOBS}/{made['id']}/result")
+        assert code(result) == (409, "job_cancelled")
+
+
+async def test_the_recording_is_dropped_when_the_job_has_ended(shared: Site) -> None:
+    job = await ended(shared, (await queued(shared))["id"])
+    assert job["state"] == "succeeded"
+    for _ in range(100):
+        if not list(recordings(shared)):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(list(recordings(shared)))
+
+
+async def test_a_queue_that_is_full_says_when_to_come_again() -> None:
+    async with serving(jobs={"workers": 0, "max_waiting": 2}) as site:
+        for _ in range(2):
+            await queued(site)
+        response = await post(site)
+        assert code(response) == (503, "jobs_full")
+        assert int(response.headers["retry-after"]) > 0
+        assert len(list(recordings(site))) == 2
+
+
+async def test_somebody_who_waits_goes_before_jobs() -> None:
+    engine = ScriptedEngine()
+    async with serving(engine, engine={"max_num_seqs": 1}, jobs={"workers": 3}) as site:
+        engine.prefill_s = 0.2
+        for _ in range(3):
+            await queued(site)
+        await until(lambda: engine.running == 1 and value("speechsum_queue_waiting") == 2)
+        await site.post()
+        states = [job["state"] for job in (await site.client.get(JOBS)).json()["data"]]
+        assert states.count("running") == 2, states
+
+
+async def test_a_webhook_tells_of_the_end_and_the_job_says_that_it_did() -> None:
+    webhooks = {"secret": SECRET, "private_hosts": ["127.0.0.1"]}
+    async with receiving(500) as receiver, serving(webhooks=webhooks | {"delays": [0.01]}) as site:
+        made = await queued(site, webhook_url=receiver.url)
+        assert made["webhook"] == {"url": receiver.url, "state": "waiting", "attempts": 0, "said": None}
+        for _ in range(200):
+            job = (await site.client.get(f"{JOBS}/{made['id']}")).json()
+            if job["webhook"]["state"] == "delivered":
+                break
+            await asyncio.sleep(0.02)
+        assert job["webhook"] == {"url": receiver.url, "state": "delivered", "attempts": 2, "said": "status 200"}
+        told: Any = Webhook(SECRET).verify(receiver.got[-1].body, receiver.got[-1].headers)
+        assert told["type"] == "audio.summary.job.succeeded"
+        assert told["data"]["id"] == made["id"]
+        assert told["data"]["summary"] == job["summary"]
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/x", "http://", "nowhere", "http://user:pw@example.org/"])
+async def test_a_webhook_that_could_not_be_sent_is_refused(url: str) -> None:
+    async with serving(webhooks={"secret": SECRET}) as site:
+        assert code(await post(site, webhook_url=url)) == (400, "invalid_field")
+
+
+async def test_what_a_service_leaves_the_next_one_does(tmp_path: Path) -> None:
+    kept = {"folder": str(tmp_path)}
+    async with serving(jobs=kept | {"workers": 0}) as site:
+        waiting = (await queued(site))["id"]
+    engine = ScriptedEngine()
+    async with serving(engine, jobs=kept | {"workers": 1}) as site:
+        assert (await ended(site, waiting))["state"] == "succeeded"
+        engine.prefill_s = 30
+        running = (await queued(site))["id"]
+        await until_state(site, running, "running")
+    async with serving(jobs=kept) as site:
+        assert (await ended(site, running))["attempts"] == 1, "a service that stopped has not failed"
+
+
+async def test_keys_see_their_own_jobs_alone() -> None:
+    async with serving(auth={"keys": ["anna", "bob"]}) as site:
+        anna, bob = ({"authorization": f"Bearer {name}"} for name in ("anna", "bob"))
+        made = (await post(site, headers=anna)).json()
+        assert code(await site.client.get(f"{JOBS}/{made['id']}")) == (401, "missing_api_key")
+        for path in ("", "/result", "/events"):
+            response = await site.client.get(f"{JOBS}/{made['id']}{path}", headers=bob)
+            assert code(response) == (404, "job_not_found")
+        assert code(await site.client.post(f"{JOBS}/{made['id']}/cancel", headers=bob))[0] == 404
+        assert (await site.client.get(JOBS, headers=bob)).json()["data"] == []
+        assert (await site.client.get(f"{JOBS}/{made['id']}", headers=anna)).status_code == 200
+
+
+async def test_a_job_under_a_key_is_queued_once() -> None:
+    async with serving() as site:
+        key = {"idempotency-key": "one"}
+        first, again = [await post(site, headers=key, language="de") for _ in range(2)]
+        assert first.status_code == again.status_code == 202
+        assert again.json() == first.json()
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.headers["location"] == first.headers["location"]
+        assert len((await site.client.get(JOBS)).json()["data"]) == 1
+        other = await post(site, headers=key, language="fr")
+        assert code(other) == (422, "idempotency_key_reused")
+        await site.until_idle()
+
+
+def recordings(site: Site) -> list[Path]:
+    folder = site.service.settings.jobs.folder / "recordings"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+async def post(site: Site, audio: bytes | None = None, headers: dict[str, str] | None = None, **fields: str) -> Any:
+    files = {"file": ("recording.wav", wav() if audio is None else audio)}
+    return await site.client.post(JOBS, files=files, data=fields, headers=headers)
+
+
+async def queued(site: Site, audio: bytes | None = None, **fields: str) -> Any:
+    response = await post(site, audio, **fields)
+    assert response.status_code == 202, response.text
+    return response.json()
+
+
+async def ended(site: Site, id_: str) -> Any:
+    return await until_state(site, id_, "succeeded", "failed", "cancelled")
+
+
+async def until_state(site: Site, id_: str, *states: str) -> Any:
+    for _ in range(500):
+        job = (await site.client.get(f"{JOBS}/{id_}")).json()
+        if job["state"] in states:
+            return job
+        await asyncio.sleep(0.02)
+    raise AssertionError(job)
