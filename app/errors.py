@@ -1,14 +1,14 @@
 """Everything the service refuses or fails with, drawn once:
 
     ServiceError                    status  type                     raised by
-    ├── InvalidRequest              400     invalid_request_error    api
+    ├── InvalidRequest              400     invalid_request_error    api, fetch
     ├── Unauthorized                401     authentication_error     api
     ├── ModelNotFound               404     invalid_request_error    api
     ├── NotFound                    404     invalid_request_error    api
     ├── Conflict                    409     invalid_request_error    api
-    ├── TooLarge                    413     invalid_request_error    api, audio
+    ├── TooLarge                    413     invalid_request_error    api, fetch, audio
     ├── UnsupportedAudio            415     invalid_request_error    audio
-    ├── Unprocessable               422     invalid_request_error    api, audio
+    ├── Unprocessable               422     invalid_request_error    api, fetch, audio
     ├── TooManyRequests             429     rate_limit_error         summarize
     └── Unavailable                 503     server_error             summarize, engine
         └── EngineDead              503     server_error             engine

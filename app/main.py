@@ -14,6 +14,7 @@ from app.audio.pool import Decoder
 from app.engine.base import Engine
 from app.engine.load import build_engine
 from app.engine.scripted import ScriptedEngine
+from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
 from app.prompts import PROMPT_FORMAT
 from app.served import SCRIPTED, ServedModel
@@ -30,12 +31,13 @@ def create_app(
     decoder: StartableDecoder | None = None,
     on_ready: Callable[[], None] = lambda: None,
     on_failure: Callable[[], None] = lambda: None,
+    fetcher: Fetcher | None = None,
 ) -> FastAPI:
     """The application around the model the settings name, or around `engine` (served as `model`).
 
     Where the settings name vLLM servers, the model is asked there. `on_ready` or `on_failure` is called once the engine
     is up or cannot be. Raises `registry.UnknownModel` or `registry.RegistryError` for a model that cannot be served,
-    ValueError for a key that is none and for servers of the scripted model.
+    ValueError for a key or a host that is none and for servers of the scripted model.
     """
     build: Callable[[], Engine]
     known = registry.list_models(settings.model_repo)
@@ -57,6 +59,7 @@ def create_app(
         [ServedModel.from_manifest(manifest) for manifest in known],
         on_ready,
         on_failure,
+        fetcher,
     )
 
     queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, service.started)

@@ -17,6 +17,7 @@ from app import metrics
 from app.admission import Admission
 from app.engine.base import Engine
 from app.errors import EngineDead, ServiceError, Unavailable
+from app.fetch.fetch import Fetcher
 from app.served import ServedModel
 from app.settings import Settings
 from app.summarize import AudioDecoder, Summarizer
@@ -39,7 +40,8 @@ class Service:
     """The parts of one running service.
 
     build: makes the engine; runs in a thread, since it may fetch and assemble a checkpoint for minutes.
-    on_ready, on_failure: one of them is called once, when starting has ended.
+    on_ready, on_failure: one of them is called once, when starting has ended. fetcher: what fetches recordings by URL;
+    as the settings say if left out, and ValueError if they make no sense.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Service:
         registry: list[ServedModel],
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -58,6 +61,7 @@ class Service:
         self.decoder = decoder
         self.models = registry if any(known.id == model.id for known in registry) else [model, *registry]
         self.admission = Admission(settings)
+        self.fetcher = fetcher or Fetcher(settings)
         self.on_ready, self.on_failure = on_ready, on_failure
         self.ready = False
         self.failure: str | None = None
@@ -86,6 +90,7 @@ class Service:
         if self._engine is not None:
             await self._engine.stop()
         await self.decoder.stop()
+        self.fetcher.close()
 
     @property
     def summarizer(self) -> Summarizer:

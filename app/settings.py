@@ -169,6 +169,27 @@ class AuthSettings(_Section):
     )
 
 
+class FetchSettings(_Section):
+    """Recordings by URL: off unless switched on, and never from an address that is not public."""
+
+    enabled: bool = Field(False, description="Fetch recordings from URLs that callers name.")
+    hosts: Listed[str] = Field(
+        default_factory=list,
+        description="Hosts to fetch from, separated by commas: `audio.example.org`, `*.example.org` for every name "
+        "under it, `*` for any public host. Has to name one where fetching is on.",
+    )
+    plain_http: bool = Field(False, description="Fetch over http too, which anyone on the way can read and change.")
+    ports: Listed[Annotated[int, Field(ge=1, le=65535)]] = Field(
+        [443, 80], min_length=1, description="Ports to fetch from, separated by commas."
+    )
+    redirects: int = Field(3, ge=0, description="Most redirects followed; each has to pass every check again.")
+    connect_seconds: float = Field(
+        10, gt=0, description="Longest that looking up a host, and then connecting to it, may take, in seconds."
+    )
+    idle_seconds: float = Field(15, gt=0, description="Longest pause between two pieces of a recording, in seconds.")
+    seconds: float = Field(300, gt=0, description="Longest that fetching a recording may take in all, in seconds.")
+
+
 class JobSettings(_Section):
     """Long work, and what else outlives the process."""
 
@@ -254,6 +275,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
 

@@ -21,14 +21,14 @@ from app.api.chat_protocol import (
     parse,
 )
 from app.api.connection import while_connected
-from app.api.entrance import Entrance, check_model, enter
+from app.api.entrance import Entrance, check_model, enter, fetched
 from app.api.errors import responses
 from app.api.openapi import inlined
 from app.api.protocol import server_timing, summary_response, usage_of
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
-from app.audio.samples import spool
-from app.audio.sniff import HEAD_BYTES, sniff
+from app.audio.samples import spool, told_if_full
+from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
 from app.service import Service
@@ -66,11 +66,16 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     service.summarizer.check(most)
     check_model(service, asked.model)
     form = asked.form
-    recording = await asyncio.to_thread(asked.recording)
-    sniff(recording[:HEAD_BYTES])
+    if asked.url is None:
+        recording = await asyncio.to_thread(asked.recording)
+        with told_if_full():
+            audio = await asyncio.to_thread(spool, recording)
+    else:
+        audio = await fetched(request, service, place, asked.url)
+    sniff_file(audio)
     job = Job(
         id=f"chatcmpl-{uuid.uuid4().hex}",
-        audio=await asyncio.to_thread(spool, recording),
+        audio=audio,
         own=asked.words,
         form=form,
         choices=asked.n or 1,

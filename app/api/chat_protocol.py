@@ -64,7 +64,7 @@ class InputAudioPart(BaseModel):
 
 
 class AudioUrl(BaseModel):
-    """Where it is: a `data:` URL."""
+    """Where it is: a `data:` URL in base64, or one to fetch it from."""
 
     url: str
 
@@ -155,10 +155,32 @@ class ChatRequest(BaseModel):
             raise _refused("json_schema is missing", "response_format")
         return structured.form_of(json.dumps(asked.json_schema.json_schema), param="response_format")
 
-    def recording(self) -> bytes:
-        """The one recording. Raises InvalidRequest (400) if there is none, if there are several, or if it is no file
-        in base64.
+    @property
+    def url(self) -> str | None:
+        """Where the one recording is to be fetched from; None if it is in the messages. Raises InvalidRequest (400) if
+        there is none or if there are several.
         """
+        part = self._part
+        if isinstance(part, InputAudioPart) or part.audio_url.url[:5].lower() == "data:":
+            return None
+        return part.audio_url.url
+
+    def recording(self) -> bytes:
+        """The one recording, out of the messages. Raises InvalidRequest (400) if it is no file in base64."""
+        part = self._part
+        if isinstance(part, InputAudioPart):
+            data = part.input_audio.data
+        else:
+            kind, comma, data = part.audio_url.url.partition(",")
+            if not comma or not kind.lower().endswith(";base64"):
+                raise _refused("audio_url is no data: URL in base64", "messages")
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise _refused(f"the recording is not in base64: {error}", "messages") from None
+
+    @property
+    def _part(self) -> InputAudioPart | AudioUrlPart:
         found = [part for message in self.messages for part in message.parts if not isinstance(part, TextPart)]
         if len(found) != 1:
             raise _refused(
@@ -166,23 +188,7 @@ class ChatRequest(BaseModel):
                 "audio_url part",
                 "messages",
             )
-        (part,) = found
-        if isinstance(part, InputAudioPart):
-            data = part.input_audio.data
-        elif part.audio_url.url.startswith("data:"):
-            kind, comma, data = part.audio_url.url.partition(",")
-            if not comma or not kind.endswith(";base64"):
-                raise _refused("audio_url is no data: URL in base64", "messages")
-        else:
-            raise InvalidRequest(
-                "audio_url is not a data: URL, and this service fetches nothing. Send the recording itself.",
-                code="audio_url_not_allowed",
-                param="messages",
-            )
-        try:
-            return base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise _refused(f"the recording is not in base64: {error}", "messages") from None
+        return found[0]
 
 
 def parse(body: bytes) -> ChatRequest:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from app.admission import Place
 from app.api.auth import client
+from app.api.connection import while_connected
 from app.errors import ModelNotFound
 from app.job import Emit, Job, Summary
 from app.metrics import RequestWatch
@@ -70,6 +71,13 @@ async def enter(
         await service.check_ready()
         job, asked = await read(request, service, held.enter_context(service.admission.place(caller)))
         return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
+
+
+async def fetched(request: Request, service: Service, place: Place, url: str) -> BinaryIO:
+    """The recording at a URL, counted like one that was sent; the request's body must have been read. Raises
+    ServiceError, and ClientDisconnect if the client leaves meanwhile.
+    """
+    return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
 
 
 def unattended(service: Service, job: Job, created: int) -> Entrance:

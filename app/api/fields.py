@@ -12,8 +12,13 @@ from app.prompts import Style
 
 
 class SummaryOptions(BaseModel):
-    """The fields of `POST /v1/audio/summaries` beside the recording and its style."""
+    """The fields of `POST /v1/audio/summaries` beside the recording itself and its style."""
 
+    url: str | None = Field(
+        None,
+        description="Where to fetch the recording from, instead of sending it; for services that are set up to fetch. "
+        "A signed URL is better sent in a form than in the query, which ends in access logs.",
+    )
     model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
     stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")

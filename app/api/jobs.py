@@ -16,9 +16,7 @@ from app.api.openapi import IDEMPOTENCY_KEY, query_parameters, request_body
 from app.api.protocol import SummaryResponse, summary_response
 from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
-from app.api.summaries import checked_fields, job_of, shown
-from app.api.upload import read_upload
-from app.audio.sniff import sniff_file
+from app.api.summaries import checked_fields, job_of, read_request, sent, shown
 from app.errors import Conflict, InvalidRequest, NotFound, ServiceError
 from app.idempotency import Answer
 from app.job import Delta, Stage
@@ -31,6 +29,7 @@ router = APIRouter(tags=["jobs"])
 
 PATH = "/v1/audio/summaries/jobs"
 WEBHOOK = "webhook_url"
+NOT_KEPT = (WEBHOOK, "url")  # fields that the work has no use for; a URL may be signed
 BACKGROUND = 1  # the priority of a job; a request that somebody waits for has 0
 LOOK_SECONDS = 0.5  # between two looks at a job that somebody watches
 _WEBHOOK_FIELD = {WEBHOOK: {"type": "string", "description": "Told, signed, when the job has ended."}}
@@ -53,22 +52,19 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     caller = client(request, credentials)
     await service.check_ready()
     with service.admission.place(caller) as place:
-        upload = await read_upload(request, service.settings, place.hold)
-        with upload.audio as audio:
-            query = request.query_params.multi_items()
-            fields = [pair for pair in [*query, *upload.fields] if pair[0] != WEBHOOK]
-            style, options, _ = checked_fields(fields, service)
+        audio, pairs, (style, options, _) = await read_request(request, service, place, own=(WEBHOOK,))
+        with audio:
             if options.stream:
                 watch = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
                 raise InvalidRequest(watch, code="invalid_field", param="stream")
-            webhook = _webhook([*query, *upload.fields], jobs)
-            sniff_file(audio)
+            webhook = _webhook(pairs, jobs)
             size = audio.seek(0, 2)
-            asked = await fingerprint(request, audio, style, options, webhook)
+            asked = await fingerprint(request, sent(audio, options), style, options, webhook)
             async with reserving(request, credentials, asked) as found:
                 if isinstance(found, Response):
                     return found
                 kept = (found, _kept) if found else None
+                fields = [pair for pair in pairs if pair[0] not in NOT_KEPT]
                 job = await jobs.accept(owner(request, credentials), fields, audio, size, webhook, kept)
     return _accepted(job)
 

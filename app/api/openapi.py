@@ -29,7 +29,7 @@ def _fields() -> dict[str, Any]:
 
 
 def query_parameters(more: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The fields as query parameters, as a raw body uses them. more: other fields of the route."""
+    """The fields as query parameters, as a raw body, or none, uses them. more: other fields of the route."""
     return [
         {"name": name, "in": "query", "required": False, "description": field.get("description", ""), "schema": field}
         for name, field in (_fields() | (more or {})).items()
@@ -37,17 +37,21 @@ def query_parameters(more: dict[str, Any] | None = None) -> list[dict[str, Any]]
 
 
 def request_body(more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A form with the recording in `file`, or the recording itself. more: other fields of the route."""
+    """A form with the recording in `file` or its address in `url`, the recording itself, or nothing but a `url`.
+
+    more: other fields of the route.
+    """
     form = {
         "type": "object",
-        "required": ["file"],
+        "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
         "additionalProperties": False,
         "properties": {"file": _RECORDING, **_fields(), **(more or {})},
     }
     raw = {"schema": _RECORDING}
     return {
-        "required": True,
-        "description": "A form with the recording in `file`, or the recording itself and the fields in the query.",
+        "required": False,
+        "description": "A form with the recording in `file` or its address in `url`, or the recording itself and the "
+        "fields in the query. Left out where the query has a `url`.",
         "content": {
             "multipart/form-data": {"schema": form},
             "application/octet-stream": raw,

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import BinaryIO
 
 from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel
@@ -22,16 +22,17 @@ REPLAYED = {"idempotent-replayed": "true"}
 LONGEST = 255
 
 
-async def fingerprint(request: Request, audio: Any, *asked: BaseModel | str | None) -> str:
-    """SHA-256 of what is asked, recording (a file) and all, as hex; empty where no repeat is to be known."""
+async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseModel | str | None) -> str:
+    """SHA-256 of what is asked, recording and all, as hex; empty where no repeat is to be known."""
     if HEADER not in request.headers:
         return ""
     plain = [request.url.path, *(one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in asked)]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    audio.seek(0)
-    recording = await asyncio.to_thread(hashlib.file_digest, audio, "sha256")
-    audio.seek(0)
-    digest.update(recording.digest())
+    if audio is not None:
+        audio.seek(0)
+        recording = await asyncio.to_thread(hashlib.file_digest, audio, "sha256")  # type: ignore[arg-type]
+        audio.seek(0)
+        digest.update(recording.digest())
     return digest.hexdigest()
 
 

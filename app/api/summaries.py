@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request
@@ -11,14 +12,14 @@ from starlette.responses import JSONResponse, Response
 from app.admission import Place
 from app.api.auth import Credentials
 from app.api.connection import while_connected
-from app.api.entrance import Entrance, check_model, enter
+from app.api.entrance import Entrance, check_model, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import IDEMPOTENCY_KEY, other_content, query_parameters, request_body
 from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_timing, summary_response
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
-from app.api.upload import is_form, read_upload
+from app.api.upload import is_form, read_nothing, read_upload
 from app.audio.sniff import sniff_file
 from app.job import Delta, Form, Job, Stage
 from app.prompts import Style
@@ -51,7 +52,7 @@ async def create_summary(request: Request, credentials: Credentials) -> Response
         return shown(summary_response(summary, entrance.service.model, entrance.created), options)
 
     with entrance.left_on_error():
-        asked = await fingerprint(request, entrance.job.audio, entrance.job.style, options)
+        asked = await fingerprint(request, sent(entrance.job.audio, options), entrance.job.style, options)
         return await given_once(request, credentials, asked, answer, entrance.leave)
 
 
@@ -63,15 +64,37 @@ def shown(answer: SummaryResponse, options: SummaryOptions) -> Response:
 
 
 async def _read(request: Request, service: Service, place: Place) -> tuple[Job, SummaryOptions]:
-    """Everything that can be refused before there is an answer to open: fields, size, kind of content."""
     began = time.perf_counter()
-    query = request.query_params.multi_items()
-    fields = None if is_form(request) else checked_fields(query, service)
-    upload = await read_upload(request, service.settings, place.hold)
-    fields = fields or checked_fields([*query, *upload.fields], service)
-    sniff_file(upload.audio)
+    audio, _, fields = await read_request(request, service, place)
     received_s = time.perf_counter() - began
-    return job_of(upload.audio, fields, began=began, received_s=received_s, on_decoded=place.release), fields[1]
+    return job_of(audio, fields, began=began, received_s=received_s, on_decoded=place.release), fields[1]
+
+
+async def read_request(
+    request: Request, service: Service, place: Place, own: Collection[str] = ()
+) -> tuple[BinaryIO, list[tuple[str, str]], Fields]:
+    """The recording, sent or fetched; the fields as they came; the fields, typed and checked.
+
+    own: fields of the route, which are no summary's; they are among those that came. Everything that can be refused
+    before there is an answer to open is refused here: fields, size, kind of content, URL. Raises ServiceError,
+    ClientDisconnect.
+    """
+    pairs = request.query_params.multi_items()
+
+    def checked() -> Fields:
+        return checked_fields([pair for pair in pairs if pair[0] not in own], service)
+
+    fields = None if is_form(request) else checked()
+    audio: BinaryIO | None = None
+    if fields and fields[1].url:
+        await read_nothing(request, service.settings)
+    else:
+        upload = await read_upload(request, service.settings, place.hold)
+        audio, pairs = upload.audio, [*pairs, *upload.fields]
+    fields = fields or checked()
+    audio = audio or await fetched(request, service, place, fields[1].url or "")
+    sniff_file(audio)
+    return audio, pairs, fields
 
 
 def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
@@ -87,6 +110,11 @@ def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
         seed=options.seed,
         **more,
     )
+
+
+def sent(audio: BinaryIO, options: SummaryOptions) -> BinaryIO | None:
+    """The recording, if it came with the request; what is behind a URL may be another one the next time."""
+    return None if options.url else audio
 
 
 def checked_fields(pairs: list[tuple[str, str]], service: Service) -> Fields:

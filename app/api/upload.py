@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from app.audio.samples import spool, told_if_full
+from app.audio.samples import BLOCK_BYTES, spooled, told_if_full
 from app.errors import InvalidRequest, TooLarge, UnsupportedAudio
 from app.settings import Settings, setting_name
 
@@ -21,16 +21,14 @@ from app.settings import Settings, setting_name
 FORM_BYTES = 65_536
 FIELD_BYTES = 16_384
 MAX_FIELDS = 64
-# Of a recording in memory; what is more is written to the disk.
-BLOCK_BYTES = 1 << 20
 Limit = Literal["upload_bytes", "json_bytes"]  # of `LimitSettings`
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A recording and the form fields that came with it, in order."""
+    """A recording and the form fields that came with it, in order. audio: None where a `url` came instead."""
 
-    audio: BinaryIO
+    audio: BinaryIO | None
     fields: list[tuple[str, str]]
 
 
@@ -42,8 +40,8 @@ def is_form(request: Request) -> bool:
     if kind in ("", "application/octet-stream", "application/ogg") or kind.startswith(("audio/", "video/")):
         return False
     raise UnsupportedAudio(
-        f"The content type {kind} is not accepted. Send a multipart form with a `file`, or the recording itself as "
-        "audio/*, video/* or application/octet-stream (curl: -H 'Content-Type: application/octet-stream').",
+        f"The content type {kind} is not accepted. Send a multipart form with a `file` or a `url`, or the recording "
+        "itself as audio/*, video/* or application/octet-stream (curl: -H 'Content-Type: application/octet-stream').",
         code="unsupported_content_type",
     )
 
@@ -53,23 +51,14 @@ async def read_upload(request: Request, settings: Settings, hold: Callable[[int]
     form = is_form(request)
     pieces = _bounded(request, settings, "upload_bytes", hold, FORM_BYTES if form else 0)
     with told_if_full():
-        return await (_read_form(request, settings, pieces) if form else _read_body(pieces))
+        return await _read_form(request, settings, pieces) if form else Upload(await spooled(pieces), [])
 
 
-async def _read_body(pieces: AsyncGenerator[bytes, None]) -> Upload:
-    file, waiting = spool(), bytearray()
-    try:
-        async for piece in pieces:
-            waiting += piece
-            if len(waiting) >= BLOCK_BYTES:
-                await asyncio.to_thread(file.write, waiting)
-                waiting = bytearray()
-        await asyncio.to_thread(file.write, waiting)
-        file.flush()
-    except BaseException:
-        file.close()
-        raise
-    return Upload(file, [])
+async def read_nothing(request: Request, settings: Settings) -> None:
+    """A body that has to be empty. Raises InvalidRequest (400) at its first piece."""
+    async for piece in _bounded(request, settings, "upload_bytes", lambda _: None):
+        if piece:
+            raise _given_twice()
 
 
 async def read_json(request: Request, settings: Settings, hold: Callable[[int], None]) -> bytes:
@@ -132,14 +121,25 @@ async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerato
             raise InvalidRequest(
                 f"The recording belongs in the field `file`, not {name!r}.", code="unknown_field", param=name
             )
-    if audio is None:
+    by_url = any(name == "url" and value.strip() for name, value in [*request.query_params.multi_items(), *fields])
+    if audio is not None and by_url:
+        raise _given_twice()
+    if audio is None and not by_url:
         hint = " as a file with a file name, not as text" if any(name == "file" for name, _ in fields) else ""
         raise InvalidRequest(
-            f"The form needs the recording in a field `file`{hint}.", code="missing_file", param="file"
+            f"The form needs the recording in a field `file`{hint}, or its `url`.", code="missing_file", param="file"
         )
     if size > settings.limits.upload_bytes:
         raise _too_large(settings, "upload_bytes")
     return Upload(audio, fields)
+
+
+def _given_twice() -> InvalidRequest:
+    return InvalidRequest(
+        "The recording is sent, and there is a `url` to fetch it from. Give one of them.",
+        code="recording_given_twice",
+        param="url",
+    )
 
 
 def _too_large(settings: Settings, limit: Limit) -> TooLarge:

@@ -4,11 +4,12 @@ An array is `Samples` too, so that what needs a stretch of a recording takes eit
 holder, also after a SIGKILL; it lies where `tempfile` puts its files (`TMPDIR`). Knows nothing about codecs.
 """
 
+import asyncio
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from app.errors import disk_full
 
 BYTES = 4  # a float32
+# Of a recording in memory; what is more is written to the disk.
+BLOCK_BYTES = 1 << 20
 
 
 class Samples(Protocol):
@@ -71,4 +74,22 @@ def spool(data: bytes = b"") -> BinaryIO:
     file: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
     file.write(data)
     file.flush()
+    return file
+
+
+async def spooled(pieces: AsyncGenerator[bytes, None]) -> BinaryIO:
+    """A file without a name that holds all the pieces, written off the event loop a block at a time."""
+    file, waiting = spool(), bytearray()
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                waiting += piece
+                if len(waiting) >= BLOCK_BYTES:
+                    await asyncio.to_thread(file.write, waiting)
+                    waiting = bytearray()
+        await asyncio.to_thread(file.write, waiting)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
     return file

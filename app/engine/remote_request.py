@@ -3,8 +3,8 @@
 Everything is said explicitly, so that neither the server's defaults nor the checkpoint's `generation_config.json` write
 otherwise than the engine in this process would; the names are those of vLLM 0.32's `ChatCompletionRequest`. A recording
 goes as 32-bit float WAV in base64: the very samples, and a third more bytes than they have. A priority is not sent: a
-server refuses it unless it was started with `--scheduling-policy priority`, and who comes first is settled before, where
-the service hands out its places (`app.slots`). Knows nothing about connections.
+server refuses it unless it was started with `--scheduling-policy priority`, and who comes first is settled before
+that, where the service hands out its places (`app.slots`). Knows nothing about connections.
 """
 
 import base64

@@ -1,1 +1,1 @@
-"""Where the service may connect to on a caller's word. Knows nothing about routes, nor about audio."""
+"""Where the service connects to on a caller's word: recordings by URL, and webhooks. Knows nothing about audio."""

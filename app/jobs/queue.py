@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, BinaryIO
 
-import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database.connect import database_url, open_database
 from app.errors import InvalidRequest, Unavailable
-from app.fetch.guarded import Guarded, guarded_client
+from app.fetch.post import Poster
+from app.fetch.url import parse
 from app.idempotency import Answer, Answers, Reservation
 from app.jobs.blobs import Blobs
 from app.jobs.runner import Runner, Work
@@ -53,8 +53,9 @@ class Jobs:
         self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
         if self.secret:
             webhooks = self.settings.webhooks
-            client = await self._open.enter_async_context(guarded_client(Guarded(webhooks.private_hosts)))
-            sender = Sender(self.database, webhooks, self.secret, client, jobs.poll_seconds)
+            poster = Poster(webhooks.private_hosts, webhooks.seconds)
+            self._open.callback(poster.close)
+            sender = Sender(self.database, webhooks, self.secret, poster, jobs.poll_seconds)
             self.store.on_ended = sender.news.set
             self._run(sender.run())
         self._run(self.runner.run())
@@ -116,13 +117,9 @@ class Jobs:
                 param=param,
             )
         try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise InvalidRequest(f"{url!r} is no URL: {error}.", code="invalid_field", param=param) from None
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
-            raise InvalidRequest(
-                "A webhook's URL is http or https, has a host and no user.", code="invalid_field", param=param
-            )
+            parse(url, self.settings.webhooks.private_hosts)
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, code="invalid_field", param=param) from None
 
     async def cancel(self, id_: str, owner: str) -> StoredJob | None:
         """Cancel a job that has not ended; returns it as it is then, None if the owner has no such job."""

@@ -13,15 +13,14 @@ import hmac
 import logging
 import time
 from contextlib import suppress
-from typing import Any
 
-import httpx
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import metrics
 from app.database.rows import claimed
 from app.database.tables import DELIVERIES
+from app.fetch.post import NotHeard, Poster
 from app.jobs.news import News
 from app.jobs.store import DEAD, DELIVERED, PENDING
 from app.settings import WebhookSettings, setting_name
@@ -52,15 +51,15 @@ def signed(secret: bytes, id_: str, timestamp: int, body: str) -> dict[str, str]
 
 
 class Sender:
-    """Delivers what is due. client: bounds where it connects to; no redirect is followed, no proxy asked."""
+    """Delivers what is due. poster: bounds where it connects to."""
 
     def __init__(
-        self, database: AsyncEngine, settings: WebhookSettings, secret: bytes, client: httpx.AsyncClient, poll_s: float
+        self, database: AsyncEngine, settings: WebhookSettings, secret: bytes, poster: Poster, poll_s: float
     ) -> None:
         self.database = database
         self.settings = settings
         self.secret = secret
-        self.client = client
+        self.poster = poster
         self.poll_s = poll_s
         self.news = News()
 
@@ -107,14 +106,14 @@ class Sender:
 
     async def _post(self, delivery: RowMapping) -> tuple[bool, str, bool]:
         """Whether it was heard, what was said, whether no other try is wanted."""
-        headers: dict[str, Any] = signed(self.secret, delivery["id"], int(time.time()), delivery["body"])
-        headers |= {"content-type": "application/json", "user-agent": "speechsum"}
+        headers = signed(self.secret, delivery["id"], int(time.time()), delivery["body"])
+        body = delivery["body"].encode()
+        headers |= {"content-type": "application/json", "user-agent": "speechsum", "content-length": str(len(body))}
         try:
             async with asyncio.timeout(self.settings.seconds):
-                async with self.client.stream("POST", delivery["url"], content=delivery["body"], headers=headers) as r:
-                    status = r.status_code  # what it says beside that is not read
+                status = await self.poster.post(delivery["url"], body, headers)
         except TimeoutError:
             return False, f"no answer within {self.settings.seconds:g} s", False
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return False, f"{type(error).__name__}: {error}", False
+        except NotHeard as error:
+            return False, str(error), False
         return 200 <= status < 300, f"status {status}", status == GONE

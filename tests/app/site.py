@@ -22,6 +22,7 @@ from app.audio.pool import Decoder
 from app.audio.samples import Samples
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
+from app.fetch.fetch import Fetcher
 from app.main import create_app
 from app.served import ServedModel
 from app.service import Service
@@ -164,16 +165,19 @@ async def serving(
     model: ServedModel = MODEL,
     ready: bool = True,
     real_audio: bool = False,
+    fetcher: Callable[[Settings], Fetcher] = Fetcher,
     **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run the service on a free port of the loopback until the block ends.
 
-    ready: wait until it is. real_audio: with the real decoder and the real speech detector.
+    ready: wait until it is. real_audio: with the real decoder and the real speech detector. fetcher: makes what fetches
+    recordings by URL.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
     with tempfile.TemporaryDirectory() as folder:
         sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
-        app = create_app(settings_for(**sections), engine, model, decoder)
+        settings = settings_for(**sections)
+        app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings))
         async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
             yield site
 

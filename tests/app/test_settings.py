@@ -40,9 +40,12 @@ def test_the_environment_is_read_by_section(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(setting_name("limits", "upload_bytes"), "123")
     monkeypatch.setenv("SPEECHSUM_AUTH__KEYS", "one, two,")
     monkeypatch.setenv("SPEECHSUM_ENGINE__ENFORCE_EAGER", "false")
+    monkeypatch.setenv("SPEECHSUM_FETCH__HOSTS", "audio.example.org, *.example.com")
+    monkeypatch.setenv("SPEECHSUM_FETCH__PORTS", "443, 8443")
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     assert (settings.port, settings.limits.upload_bytes) == (9000, 123)
     assert [key.get_secret_value() for key in settings.auth.keys] == ["one", "two"]
+    assert (settings.fetch.hosts, settings.fetch.ports) == (["audio.example.org", "*.example.com"], [443, 8443])
     assert settings.engine.enforce_eager is False
     assert settings.limits.channels == LimitSettings().channels
 
@@ -76,7 +79,13 @@ def test_what_is_no_servers_address_stops_the_start(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SPEECHSUM_PORT", "70000"), ("SPEECHSUM_LIMITS__UPLOAD_BYTES", "0"), ("SPEECHSUM_LIMITS__UPLOAD_BITES", "5")],
+    [
+        ("SPEECHSUM_PORT", "70000"),
+        ("SPEECHSUM_LIMITS__UPLOAD_BYTES", "0"),
+        ("SPEECHSUM_LIMITS__UPLOAD_BITES", "5"),
+        ("SPEECHSUM_FETCH__PORTS", "http"),
+        ("SPEECHSUM_FETCH__PORTS", "70000"),
+    ],
 )
 def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.fetch.post import Poster
 from app.jobs.store import SUCCEEDED, JobStore
 from app.jobs.webhooks import Sender, secret_of, signed
 from app.settings import WebhookSettings
@@ -51,14 +51,14 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
     given = WebhookSettings.model_validate({"secret": SECRET, "delays": [0.01, 0.02], "seconds": 1} | settings)
     secret = secret_of(given)
     assert secret is not None
-    async with httpx.AsyncClient(trust_env=False) as client:
-        sender = Sender(database, given, secret, client, poll_s=0.02)
-        task = asyncio.create_task(sender.run())
-        try:
-            yield Post(store, receiver)
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+    poster = Poster(["127.0.0.1"], given.seconds)
+    task = asyncio.create_task(Sender(database, given, secret, poster, poll_s=0.02).run())
+    try:
+        yield Post(store, receiver)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        poster.close()
 
 
 async def test_a_webhook_is_signed_so_that_another_library_takes_it(database: AsyncEngine) -> None:

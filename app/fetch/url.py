@@ -1,0 +1,143 @@
+"""URLs read strictly: what two readers could understand differently is refused, not guessed at.
+
+There is one reader here. What it returns is what is resolved, checked and connected to; the text of the URL is not
+looked at again. Sources: RFC 3986; the WHATWG URL Standard for what counts as a number for a host. Knows nothing about
+which URLs are allowed.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import NoReturn
+from urllib.parse import quote, urljoin
+
+import idna
+
+from app.errors import InvalidRequest
+from app.fetch.addresses import Address
+
+MOST_CHARACTERS = 8192
+PORTS = {"http": 80, "https": 443}
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
+_URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[0-9]{1,5}))?")
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# RFC 3986's reserved and unreserved characters, and the percent sign of what is encoded already.
+_AS_IT_IS = "!$%&'()*+,/:;=?@[]-._~"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A URL taken apart.
+
+    host: a name in ASCII and lower case, or an address as it is usually written, IPv6 without brackets. target: path
+    and query as they go over the wire.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def address(self) -> Address | None:
+        """The host, where it is an address."""
+        return literal(self.host)
+
+    @property
+    def authority(self) -> str:
+        """Host and, unless the scheme implies it, port, as the `Host` header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        """The URL again, without a fragment."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def parse(url: str, known: Collection[str] = ()) -> Location:
+    """A URL's parts. known: hosts that the operator named, whatever they look like. Raises InvalidRequest (400, code
+    "invalid_audio_url").
+    """
+    if len(url) > MOST_CHARACTERS:
+        raise _invalid(f"has more than {MOST_CHARACTERS} characters")
+    if _FORBIDDEN.search(url):
+        raise _invalid("holds a space, a backslash or a control character; such characters are percent-encoded")
+    parts = _URL.fullmatch(url)
+    if parts is None or parts["scheme"].lower() not in PORTS:
+        raise _invalid("does not begin with https:// or http://")
+    if "@" in parts["authority"]:
+        raise _invalid("holds a user's name or password, which this service sends to nobody")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None:
+        raise _invalid("has no host and port that can be read")
+    scheme = parts["scheme"].lower()
+    port = int(authority["port"]) if authority["port"] else PORTS[scheme]
+    if not 1 <= port <= 65535:
+        raise _invalid("has no port from 1 to 65535")
+    target = quote(parts["target"], safe=_AS_IT_IS)
+    host = authority["host"] if authority["host"] in known else canonical_host(authority["host"])
+    return Location(scheme, host, port, target if target[:1] == "/" else f"/{target}")
+
+
+def canonical_host(host: str) -> str:
+    """A host in one spelling, `[…]` without brackets. Raises InvalidRequest (400) for what is no name and no address.
+
+    A name has two labels at least, and the last is no number: `127.1`, `0177.0.0.1`, `0x7f.1` and `2130706433` are
+    addresses to some readers, names to others, and refused.
+    """
+    if host.startswith("["):
+        try:
+            address = IPv6Address(host[1:-1])
+        except AddressValueError:
+            _no_host()
+        return str(address) if address.scope_id is None else _no_host()
+    try:
+        name = host.lower() if host.isascii() else idna.encode(host.lower()).decode()
+    except idna.IDNAError:
+        _no_host()
+    labels = name.split(".")
+    if _NUMBER.fullmatch(labels[-1]):
+        try:
+            return str(IPv4Address(name))
+        except AddressValueError:
+            raise _invalid("has an address in an unusual spelling for its host; write four decimal numbers") from None
+    if len(name) > 253 or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        _no_host()
+    return name
+
+
+def literal(host: str) -> Address | None:
+    """A canonical host as an address, if it is one."""
+    for kind in (IPv4Address, IPv6Address):
+        try:
+            return kind(host)
+        except AddressValueError:
+            continue
+    return None
+
+
+def join(location: Location, reference: str) -> Location:
+    """Where a redirect leads. Raises InvalidRequest (400) as `parse` does.
+
+    What begins with a scheme is a whole URL; `https:path` and `https:///path`, which some readers join, are refused.
+    """
+    if _FORBIDDEN.search(reference):
+        # Before joining, which drops some of these without a word.
+        raise _invalid("holds a space, a backslash or a control character")
+    try:
+        return parse(reference if _SCHEME.match(reference) else urljoin(location.text, reference))
+    except ValueError:
+        _no_host()
+
+
+def _invalid(fault: str) -> InvalidRequest:
+    return InvalidRequest(f"The URL {fault}.", code="invalid_audio_url", param="url")
+
+
+def _no_host() -> NoReturn:
+    raise _invalid("has a host that is neither a full name nor an address")
