@@ -1,4 +1,4 @@
-"""The command line: `speechsum serve`, `speechsum models`, `speechsum settings`."""
+"""The command line: `speechsum serve`, `speechsum keys`, `speechsum models`, `speechsum settings`."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ import uvicorn
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from app.keys import command
 from app.main import create_app
 from app.settings import Settings, env_example, setting_name, unknown_variables
 from model_repo import registry
@@ -33,12 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "settings":
         sys.stdout.write(env_example())
         return 0
-    overrides = {name: value for name, value in vars(options).items() if name != "command" and value is not None}
+    of_settings = vars(options).items() if options.command == "serve" else ()
+    overrides = {name: value for name, value in of_settings if name != "command" and value is not None}
     try:
         settings = Settings(**overrides)
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for name in unknown_variables({**dotenv_values(".env"), **os.environ}):
             logging.warning("%s is no setting of this service and has no effect", name)
+        if options.command == "keys":
+            return command.run(options, settings)
         return _models(settings) if options.command == "models" else _serve(settings)
     except ValidationError as error:
         for fault in error.errors():
@@ -60,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--hub", action="store_true", default=None, help="fetch base parts from a model hub where one carries them"
     )
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    command.add_parser(commands)
     commands.add_parser("models", help="list the registry")
     commands.add_parser(
         "settings", help="print every setting with its sentence and default, as .env.example holds them"

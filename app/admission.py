@@ -1,14 +1,17 @@
-"""Who may come in: a bound on requests, on each client's requests, and on the bytes of recordings held.
+"""Who may come in: a bound on requests, on each client's requests, on the bytes of recordings held, and on the seconds
+of audio that are inside.
 
-A request takes a `Place` before its recording is read, so what cannot be served is refused before it costs anything.
-Knows nothing about HTTP or audio.
+A request takes a `Place` before its recording is read, so what cannot be served is refused before it costs anything;
+how long its recording is counts from when that is known. Knows nothing about HTTP or codecs.
 """
 
 from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from app import metrics
 from app.errors import TooManyRequests, Unavailable
+from app.pace import Pace
 from app.settings import Settings, setting_name
 
 
@@ -20,6 +23,9 @@ class Admission:
         self.capacity = settings.engine.max_num_seqs + settings.limits.max_waiting
         self.inside = 0
         self.held_bytes = 0
+        self.recordings = 0  # of which it is known how long they are
+        self.audio_seconds = 0.0
+        self.pace = Pace()
         self.clients: Counter[str] = Counter()
 
     def place(self, client: str) -> "Place":
@@ -34,6 +40,7 @@ class Place:
         self.admission = admission
         self.client = client
         self.held = 0
+        self.audio_seconds: float | None = None
 
     def __enter__(self) -> Self:
         admission, limits = self.admission, self.admission.limits
@@ -51,6 +58,8 @@ class Place:
                 code="queue_full",
                 retry_after_s=limits.retry_after_seconds,
             )
+        if admission.audio_seconds >= limits.queued_audio_seconds:
+            raise self._no_room(0)
         admission.inside += 1
         admission.clients[self.client] += 1
         return self
@@ -73,8 +82,37 @@ class Place:
         self.admission.held_bytes -= self.held
         self.held = 0
 
+    def admit(self, seconds: float) -> None:
+        """The recording is so long. Raises Unavailable (503) if that is too much beside what is inside already."""
+        admission = self.admission
+        if admission.recordings and admission.audio_seconds + seconds > admission.limits.queued_audio_seconds:
+            raise self._no_room(seconds)
+        self.audio_seconds = seconds
+        admission.recordings += 1
+        admission.audio_seconds += seconds
+        admission.pace.entered()
+        metrics.QUEUED_AUDIO.set(admission.audio_seconds)
+
+    def _no_room(self, seconds: float) -> Unavailable:
+        """Says when there will be room for so many seconds, by the pace at which the service answers."""
+        admission, limits = self.admission, self.admission.limits
+        over = max(1.0, min(admission.audio_seconds, admission.audio_seconds + seconds - limits.queued_audio_seconds))
+        rate = admission.pace.rate
+        return Unavailable(
+            f"{admission.audio_seconds:.0f} seconds of audio are being served or wait already. Try again later. The "
+            f"setting is {setting_name('limits', 'queued_audio_seconds')} (now {limits.queued_audio_seconds:g}).",
+            code="audio_queue_full",
+            retry_after_s=limits.retry_after_seconds if rate is None else max(1.0, over / rate),
+        )
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+        if self.audio_seconds is not None:
+            admission = self.admission
+            admission.recordings -= 1
+            admission.audio_seconds = admission.audio_seconds - self.audio_seconds if admission.recordings else 0.0
+            admission.pace.left(self.audio_seconds, answered=error is None)
+            metrics.QUEUED_AUDIO.set(admission.audio_seconds)
         self.admission.inside -= 1
         self.admission.clients[self.client] -= 1
         if not self.admission.clients[self.client]:

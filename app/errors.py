@@ -3,13 +3,14 @@
     ServiceError                    status  type                     raised by
     ├── InvalidRequest              400     invalid_request_error    api, fetch
     ├── Unauthorized                401     authentication_error     api
+    ├── Forbidden                   403     permission_error         api
     ├── ModelNotFound               404     invalid_request_error    api
     ├── NotFound                    404     invalid_request_error    api
     ├── Conflict                    409     invalid_request_error    api
     ├── TooLarge                    413     invalid_request_error    api, fetch, audio
     ├── UnsupportedAudio            415     invalid_request_error    audio
     ├── Unprocessable               422     invalid_request_error    api, fetch, audio
-    ├── TooManyRequests             429     rate_limit_error         summarize
+    ├── TooManyRequests             429     rate_limit_error         api, keys
     └── Unavailable                 503     server_error             summarize, engine
         └── EngineDead              503     server_error             engine
 
@@ -52,6 +53,10 @@ class InvalidRequest(ServiceError):
 
 class Unauthorized(ServiceError):
     status, type = 401, "authentication_error"
+
+
+class Forbidden(ServiceError):
+    status, type = 403, "permission_error"
 
 
 class ModelNotFound(ServiceError):

@@ -4,7 +4,7 @@ Knows nothing about how a summary is made.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -27,6 +27,10 @@ class Form:
     max_tokens: int = 0
 
 
+async def _no_more(_: float) -> None:
+    """Nothing is to be done once a recording is decoded."""
+
+
 @dataclass
 class Job:
     """One summary to make.
@@ -35,7 +39,8 @@ class Job:
     own words, instead of one for the style. choices: summaries to write of it. max_tokens: None is what style and form
     ask for. began: `time.perf_counter()` at the request's first byte. received_s: seconds that the recording took to
     arrive. longest_s: it may take from its beginning, None is the settings' bound for requests. priority: what has a
-    lower one goes first.
+    lower one goes first. owner: whose it is, by key; nobody's where there are none. decoded: awaited with the
+    recording's seconds once the file is no longer needed; may refuse it by raising ServiceError.
     """
 
     id: str
@@ -53,7 +58,8 @@ class Job:
     received_s: float = 0.0
     longest_s: float | None = None
     priority: int = 0
-    on_decoded: Callable[[], None] = lambda: None
+    owner: str = ""
+    decoded: Callable[[float], Awaitable[None]] = _no_more
 
     @property
     def instruction(self) -> str:

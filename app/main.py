@@ -1,21 +1,22 @@
 """Puts the service together as an ASGI application."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
 from app.api import chat, errors, health, jobs, jobs_protocol, models, summaries
-from app.api.auth import key_digests
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
+from app.database.connect import database_url, open_database
 from app.engine.base import Engine
 from app.engine.load import build_engine
 from app.engine.scripted import ScriptedEngine
 from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
+from app.keys.keys import Keys
 from app.prompts import PROMPT_FORMAT
 from app.served import SCRIPTED, ServedModel
 from app.service import Service, StartableDecoder
@@ -62,16 +63,22 @@ def create_app(
         fetcher,
     )
 
-    queue = Jobs(settings, partial(jobs.work, service), jobs_protocol.webhook_body, service.started)
+    keys = Keys(settings.auth)
+    queue = Jobs(settings, partial(jobs.work, service, keys), jobs_protocol.webhook_body, service.started, keys.forget)
+    url = database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await service.start()
-            await queue.start()
-            yield
+            async with AsyncExitStack() as held:
+                database = await open_database(url)
+                held.push_async_callback(database.dispose)
+                keys.open(database)
+                held.push_async_callback(queue.stop)
+                await queue.start(database)
+                yield
         finally:
-            await queue.stop()
             await service.stop()
 
     app = FastAPI(
@@ -79,7 +86,7 @@ def create_app(
     )
     app.state.service = service
     app.state.jobs = queue
-    app.state.key_digests = key_digests(settings)
+    app.state.keys = keys
     app.add_middleware(RequestId)
     errors.install(app)
     for module in (jobs, summaries, chat, models, health):

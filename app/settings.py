@@ -66,7 +66,15 @@ class LimitSettings(_Section):
     client_concurrency: int = Field(
         0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
     )
-    retry_after_seconds: float = Field(5, gt=0, description="What `Retry-After` says while there is no room.")
+    queued_audio_seconds: float = Field(
+        28_800,
+        gt=0,
+        description="Audio inside the service at once, in seconds, over all requests; more gets a 503 that says when "
+        "there will be room. A single recording is never too much.",
+    )
+    retry_after_seconds: float = Field(
+        5, gt=0, description="What `Retry-After` says while there is no room, as long as nothing better is known."
+    )
 
 
 class LongSettings(_Section):
@@ -165,7 +173,19 @@ class AuthSettings(_Section):
 
     keys: Listed[SecretStr] = Field(
         default_factory=list,
-        description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`. Empty lets everyone in.",
+        description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`; more are made with "
+        "`speechsum keys create`.",
+    )
+    required: bool = Field(
+        False, description="Let nobody in without a key; so it is in any case where `keys` holds one."
+    )
+    requests_per_minute: int = Field(
+        0,
+        ge=0,
+        description="Requests and jobs a key may send in a minute, if nothing else was said for it. 0 is no limit.",
+    )
+    audio_minutes_per_day: float = Field(
+        0, ge=0, description="Minutes of audio a key may send in a day (UTC), likewise. 0 is no limit."
     )
 
 

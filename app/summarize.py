@@ -92,7 +92,7 @@ class Summarizer:
 
     async def _heard(self, job: Job, audio: DecodedAudio, timings: dict[str, float], emit: Emit) -> Summary:
         job.audio.close()
-        job.on_decoded()
+        await job.decoded(audio.seconds)
         metrics.AUDIO.inc(audio.seconds)
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(Stage("speech"))
@@ -110,6 +110,7 @@ class Summarizer:
             stop=job.stop,
             top_p=job.top_p,
             priority=job.priority,
+            cache_salt=job.owner,
         )
         reads: list[Read] = []
         if speech:

@@ -1,56 +1,99 @@
-"""Who is calling: API keys where the operator set any, and the name under which a caller's requests are counted."""
+"""Who is calling: API keys where the operator wants them, the name under which a caller's requests are counted, and
+what of its quotas is left.
 
-import hashlib
-import hmac
+Quotas are told as the IETF draft (draft-ietf-httpapi-ratelimit-headers) has it, `RateLimit-Policy` and `RateLimit`, and
+those of requests also in OpenAI's names (`x-ratelimit-…-requests`).
+"""
+
+from dataclasses import dataclass
+from math import ceil
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.errors import Unauthorized
-from app.settings import Settings, setting_name
+from app.api.middleware import add_headers
+from app.errors import Forbidden, TooManyRequests, Unauthorized
+from app.keys.keys import REQUESTS, Key, Keys
+from app.keys.quotas import Left
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def key_digests(settings: Settings) -> list[bytes]:
-    """SHA-256 of each key; the keys themselves are not kept. Raises ValueError for a `sha256:` that is none."""
-    digests = []
-    for secret in settings.auth.keys:
-        key = secret.get_secret_value()
-        digest = bytes.fromhex(key.removeprefix("sha256:")) if key.startswith("sha256:") else _digest(key)
-        if len(digest) != hashlib.sha256().digest_size:
-            raise ValueError(f"{setting_name('auth', 'keys')}: what follows sha256: must have 64 hexadecimal digits")
-        digests.append(digest)
-    return digests
-
-
-def client(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
-    """The caller's name for counting: its key's digest, else its address. Raises Unauthorized (401)."""
-    digests: list[bytes] = request.app.state.key_digests
-    if not digests:
-        return request.client.host if request.client else "unknown"
-    if credentials is None:
-        raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
-    given = _digest(credentials.credentials)
-    # Every key is compared, each in constant time: the answer's time says nothing about the keys.
-    if not sum(hmac.compare_digest(given, known) for known in digests):
-        raise Unauthorized("This API key is not known here.", code="invalid_api_key")
-    return given.hex()
-
-
-def owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
-    """Whose a thing is that outlives the request: its key's digest; nobody's where there are no keys, since addresses
-    change hands. Raises Unauthorized (401).
+@dataclass(frozen=True)
+class Caller:
+    """name: under which its requests are counted: its key's owner, else its address. owner: whose a thing is that
+    outlives the request; nobody's (empty) where there is no key, since addresses change hands.
     """
-    return client(request, credentials) if request.app.state.key_digests else ""
+
+    name: str
+    owner: str = ""
 
 
-def require_key(request: Request, credentials: Credentials) -> None:
+async def known(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str = "") -> Caller:
+    """The caller, who may do what `scope` names. Raises Unauthorized (401), Forbidden (403)."""
+    key = await _key(request, credentials)
+    return _allowed(request, key, scope)
+
+
+async def admitted(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str) -> Caller:
+    """`known`, and a request is taken from its key's quota; the answer will tell what is left. Raises TooManyRequests
+    (429) too.
+    """
+    key = await _key(request, credentials)
+    caller = _allowed(request, key, scope)
+    if key is not None and key.quotas:
+        keys: Keys = request.app.state.keys
+        left = [await keys.look(key, quota) for quota in key.quotas if quota.name != REQUESTS]
+        try:
+            left += [await keys.take_from(key, quota, 1) for quota in key.quotas if quota.name == REQUESTS]
+        except TooManyRequests:
+            left += [await keys.look(key, quota) for quota in key.quotas if quota.name == REQUESTS]
+            raise
+        finally:
+            add_headers(request.scope, _told(left))
+    return caller
+
+
+async def require_key(request: Request, credentials: Credentials) -> None:
     """Dependency of routes that only need to know that the caller may."""
-    client(request, credentials)
+    await known(request, credentials)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+async def _key(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Key | None:
+    keys: Keys = request.app.state.keys
+    found = None if credentials is None else await keys.known(credentials.credentials)
+    if found is None and keys.required:
+        if credentials is None:
+            raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
+        raise Unauthorized("This API key is not known here.", code="invalid_api_key")
+    return found
+
+
+def _allowed(request: Request, key: Key | None, scope: str) -> Caller:
+    if key is None:
+        return Caller(request.client.host if request.client else "unknown")
+    if scope and scope not in key.scopes:
+        raise Forbidden(
+            f"This API key may not do this: it lacks the scope {scope!r}, and has {', '.join(sorted(key.scopes))}.",
+            code="scope_missing",
+        )
+    return Caller(key.owner, key.owner)
+
+
+def _told(left: list[Left]) -> dict[str, str]:
+    headers = {
+        "ratelimit-policy": ", ".join(
+            f'"{one.quota.name}";q={one.quota.most:.0f};w={one.quota.window_s}' for one in left
+        ),
+        "ratelimit": ", ".join(f'"{one.quota.name}";r={int(one.left)};t={ceil(one.reset_s)}' for one in left),
+    }
+    for one in left:
+        if one.quota.name == REQUESTS:
+            headers |= {
+                "x-ratelimit-limit-requests": f"{one.quota.most:.0f}",
+                "x-ratelimit-remaining-requests": str(int(one.left)),
+                "x-ratelimit-reset-requests": f"{ceil(one.reset_s)}s",
+            }
+    return headers

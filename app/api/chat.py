@@ -40,7 +40,7 @@ router = APIRouter(tags=["chat"])
     "/v1/chat/completions",
     summary="Summarize the recording in a chat message",
     response_model=ChatCompletion,
-    responses=responses(400, 401, 404, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 429, 500, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -86,7 +86,6 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
         stop=asked.stops,
         began=began,
         received_s=time.perf_counter() - began,
-        on_decoded=place.release,
     )
     return job, asked
 

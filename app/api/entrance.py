@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 from fastapi import Request
@@ -14,10 +15,11 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import ClientDisconnect
 
 from app.admission import Place
-from app.api.auth import client
+from app.api.auth import Caller, admitted
 from app.api.connection import while_connected
 from app.errors import ModelNotFound
 from app.job import Emit, Job, Summary
+from app.keys.keys import AUDIO, Keys
 from app.metrics import RequestWatch
 from app.service import Service
 from app.settings import setting_name
@@ -34,6 +36,7 @@ class Entrance:
     created: int
     watch: RequestWatch
     held: ExitStack
+    caller: Caller
 
     async def work(self, emit: Emit) -> Summary:
         """Make the summary, and give back what the request held, however it ends. To be called once."""
@@ -67,10 +70,22 @@ async def enter(
     service: Service = request.app.state.service
     with ExitStack() as held:
         watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
-        caller = client(request, credentials)
+        caller = await admitted(request, credentials, "summaries")
         await service.check_ready()
-        job, asked = await read(request, service, held.enter_context(service.admission.place(caller)))
-        return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
+        place = held.enter_context(service.admission.place(caller.name))
+        job, asked = await read(request, service, place)
+        job.owner = caller.owner
+        job.decoded = partial(_decoded, request.app.state.keys, caller.owner, place)
+        return Entrance(service, job, int(time.time()), watch, held.pop_all(), caller), asked
+
+
+async def _decoded(keys: Keys, owner: str, place: Place, seconds: float) -> None:
+    """The file is not needed any more, and how long the recording is counts. Raises Unavailable (503), TooManyRequests
+    (429).
+    """
+    place.release()
+    place.admit(seconds)
+    await keys.take(owner, AUDIO, seconds)
 
 
 async def fetched(request: Request, service: Service, place: Place, url: str) -> BinaryIO:
@@ -80,11 +95,12 @@ async def fetched(request: Request, service: Service, place: Place, url: str) ->
     return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
 
 
-def unattended(service: Service, job: Job, created: int) -> Entrance:
+def unattended(service: Service, keys: Keys, job: Job, created: int) -> Entrance:
     """Work that nobody waits for: counted as a request is, but it takes no place from those."""
+    job.decoded = partial(keys.take, job.owner, AUDIO)
     with ExitStack() as held:
         watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
-        return Entrance(service, job, created, watch, held.pop_all())
+        return Entrance(service, job, created, watch, held.pop_all(), Caller(job.owner, job.owner))
 
 
 def check_model(service: Service, asked: str | None) -> None:

@@ -20,15 +20,17 @@ DESCRIPTIONS = {
     400: "The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or "
     "a URL that is not fetched from.",
     401: "No API key, or none that this service knows.",
+    403: "The API key may not do this.",
     404: "No such model or job here.",
     409: "Too early: the job has not ended, or a request with this Idempotency-Key is still worked on.",
     413: "The recording has too many bytes or seconds. The message names the limit and the setting.",
     415: "Not audio, or not in a format or content type that is accepted.",
     422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "
     "or its URL could not be read.",
-    429: "This client has too many requests open.",
+    429: "This client has too many requests open, or its key's quota is used up.",
     500: "A fault of the service; the log has it under the request's `x-request-id`.",
-    503: "The queue is full, the model is still being loaded, the engine died, or the request took too long.",
+    503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; or "
+    "the request took too long.",
 }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
-from app.api.auth import Credentials, client, owner
+from app.api.auth import Credentials, admitted, known
 from app.api.entrance import unattended
 from app.api.errors import responses
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
@@ -23,10 +24,12 @@ from app.job import Delta, Stage
 from app.jobs.queue import Jobs
 from app.jobs.runner import Progress
 from app.jobs.store import FAILED, SUCCEEDED, StoredJob
+from app.keys.keys import Keys
 from app.service import Service
 
 router = APIRouter(tags=["jobs"])
 
+SCOPE = "jobs"
 PATH = "/v1/audio/summaries/jobs"
 WEBHOOK = "webhook_url"
 NOT_KEPT = (WEBHOOK, "url")  # fields that the work has no use for; a URL may be signed
@@ -40,7 +43,7 @@ _WEBHOOK_FIELD = {WEBHOOK: {"type": "string", "description": "Told, signed, when
     summary="Queue a recording to be summarized",
     status_code=202,
     response_model=JobResponse,
-    responses=responses(400, 401, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
     openapi_extra={
         "requestBody": request_body(_WEBHOOK_FIELD),
         "parameters": [*query_parameters(_WEBHOOK_FIELD), IDEMPOTENCY_KEY],
@@ -49,9 +52,9 @@ _WEBHOOK_FIELD = {WEBHOOK: {"type": "string", "description": "Told, signed, when
 async def create_job(request: Request, credentials: Credentials) -> Response:
     """202 once recording and job are kept: from then on they outlive the service."""
     service, jobs = _parts(request)
-    caller = client(request, credentials)
+    caller = await admitted(request, credentials, SCOPE)
     await service.check_ready()
-    with service.admission.place(caller) as place:
+    with service.admission.place(caller.name) as place:
         audio, pairs, (style, options, _) = await read_request(request, service, place, own=(WEBHOOK,))
         with audio:
             if options.stream:
@@ -60,16 +63,16 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
             webhook = _webhook(pairs, jobs)
             size = audio.seek(0, 2)
             asked = await fingerprint(request, sent(audio, options), style, options, webhook)
-            async with reserving(request, credentials, asked) as found:
+            async with reserving(request, caller.owner, asked) as found:
                 if isinstance(found, Response):
                     return found
                 kept = (found, _kept) if found else None
                 fields = [pair for pair in pairs if pair[0] not in NOT_KEPT]
-                job = await jobs.accept(owner(request, credentials), fields, audio, size, webhook, kept)
+                job = await jobs.accept(caller.owner, fields, audio, size, webhook, kept)
     return _accepted(job)
 
 
-@router.get(PATH, summary="List your jobs, newest first", responses=responses(400, 401, 404))
+@router.get(PATH, summary="List your jobs, newest first", responses=responses(400, 401, 403, 404))
 async def list_jobs(
     request: Request,
     credentials: Credentials,
@@ -79,7 +82,7 @@ async def list_jobs(
 ) -> JobList:
     """A page of them, without their summaries."""
     _, jobs = _parts(request)
-    mine = owner(request, credentials)
+    mine = await _owner(request, credentials)
     last = await _job(jobs, after, mine) if after else None
     found = await jobs.store.page(mine, state, last, limit + 1)
     deliveries = await jobs.store.deliveries(found)
@@ -92,11 +95,11 @@ async def list_jobs(
     )
 
 
-@router.get(PATH + "/{id}", summary="Look up a job", responses=responses(401, 404))
+@router.get(PATH + "/{id}", summary="Look up a job", responses=responses(401, 403, 404))
 async def get_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
     """Its state, its progress, and once it has ended its summary or its error."""
     _, jobs = _parts(request)
-    job = await _job(jobs, id, owner(request, credentials))
+    job = await _job(jobs, id, await _owner(request, credentials))
     return await _told(jobs, job)
 
 
@@ -104,12 +107,12 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
     PATH + "/{id}/result",
     summary="A job's summary",
     response_model=SummaryResponse,
-    responses=responses(401, 404, 409, 413, 415, 422, 500, 503),
+    responses=responses(401, 403, 404, 409, 413, 415, 422, 500, 503),
 )
 async def get_result(request: Request, credentials: Credentials, id: str) -> Response:
     """The very answer that `POST /v1/audio/summaries` would have given, its failures too; 409 until it has ended."""
     service, jobs = _parts(request)
-    job = await _job(jobs, id, owner(request, credentials))
+    job = await _job(jobs, id, await _owner(request, credentials))
     if job.state == SUCCEEDED:
         _, options, _ = checked_fields(_pairs(job), service)
         return shown(SummaryResponse.model_validate(job.result), options)
@@ -122,11 +125,11 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     )
 
 
-@router.post(PATH + "/{id}/cancel", summary="Cancel a job", responses=responses(401, 404))
+@router.post(PATH + "/{id}/cancel", summary="Cancel a job", responses=responses(401, 403, 404))
 async def cancel_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
     """Ends it, queued or worked on; one that has ended is left as it is. The answer is the job as it is then."""
     _, jobs = _parts(request)
-    job = await jobs.cancel(id, owner(request, credentials))
+    job = await jobs.cancel(id, await _owner(request, credentials))
     if job is None:
         raise _unknown(id)
     return await _told(jobs, job)
@@ -141,13 +144,13 @@ async def cancel_job(request: Request, credentials: Credentials, id: str) -> Job
             "description": "The job at every change, whole once it has ended; then `[DONE]`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **responses(401, 404),
+        **responses(401, 403, 404),
     },
 )
 async def watch_job(request: Request, credentials: Credentials, id: str) -> Response:
     """Server-sent events until it has ended. Whoever comes late is told how it stands and goes on from there."""
     service, jobs = _parts(request)
-    mine = owner(request, credentials)
+    mine = await _owner(request, credentials)
     await _job(jobs, id, mine)
 
     async def tell(say: Say) -> None:
@@ -166,7 +169,7 @@ async def watch_job(request: Request, credentials: Credentials, id: str) -> Resp
 
 
 async def work(
-    service: Service, stored: StoredJob, audio: BinaryIO, tell: Callable[[Progress], None]
+    service: Service, keys: Keys, stored: StoredJob, audio: BinaryIO, tell: Callable[[Progress], None]
 ) -> dict[str, Any]:
     """A job's result: the body of the answer that a request would have had. Raises ServiceError."""
     job = job_of(
@@ -175,15 +178,20 @@ async def work(
         began=time.perf_counter(),
         longest_s=service.settings.jobs.seconds,
         priority=BACKGROUND,
+        owner=stored.owner,
     )
 
     def emit(event: Stage | Delta) -> None:
         if isinstance(event, Stage):
             tell({"stage": event.stage, "done": event.done, "of": event.of})
 
-    entrance = unattended(service, job, int(stored.created))
+    entrance = unattended(service, keys, job, int(stored.created))
     summary = await entrance.work(emit)
     return summary_response(summary, service.model, entrance.created).model_dump(mode="json")
+
+
+async def _owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
+    return (await known(request, credentials, SCOPE)).owner
 
 
 def _parts(request: Request) -> tuple[Service, Jobs]:

@@ -1,4 +1,5 @@
-"""Around every request: an `x-request-id` on whatever is answered, and an answer to exceptions nobody expected.
+"""Around every request: an `x-request-id` and other headers on whatever is answered, and an answer to exceptions
+nobody expected.
 
 Plain ASGI, so that streams pass through untouched. Knows nothing about summaries.
 """
@@ -15,8 +16,14 @@ from app.api.errors import error_response, internal_error
 log = logging.getLogger(__name__)
 
 HEADER = "x-request-id"
+MORE = "more_headers"  # in the request's state: what its answer will carry
 # What is taken over from a caller ends in logs: short, and nothing that breaks a line.
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def add_headers(scope: Scope, headers: dict[str, str]) -> None:
+    """Have the request's answer, whichever it will be, carry these too."""
+    scope["state"].setdefault(MORE, {}).update(headers)
 
 
 class RequestId:
@@ -38,7 +45,9 @@ class RequestId:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                headers.update(scope["state"].get(MORE, {}))
             await send(message)
 
         try:

@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
-from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.auth import owner
 from app.api.sse import EventStream
 from app.errors import InvalidRequest
 from app.idempotency import Answer, Answers, Reservation
@@ -36,9 +34,7 @@ async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseMode
     return digest.hexdigest()
 
 
-async def reserved(
-    request: Request, credentials: HTTPAuthorizationCredentials | None, asked: str
-) -> Reservation | Response | None:
+async def reserved(request: Request, owner: str, asked: str) -> Reservation | Response | None:
     """The key, for this request alone; the answer that it has already; or None without the header.
 
     Raises InvalidRequest (400) for a key that is none, Conflict (409), Unprocessable (422).
@@ -51,16 +47,14 @@ async def reserved(
             f"An Idempotency-Key has 1 to {LONGEST} printable ASCII characters.", code="invalid_idempotency_key"
         )
     answers: Answers = request.app.state.jobs.answers
-    found = await answers.reserve(owner(request, credentials), key, asked)
+    found = await answers.reserve(owner, key, asked)
     return Response(found.body, found.status, found.headers | REPLAYED) if isinstance(found, Answer) else found
 
 
 @asynccontextmanager
-async def reserving(
-    request: Request, credentials: HTTPAuthorizationCredentials | None, asked: str
-) -> AsyncIterator[Reservation | Response | None]:
+async def reserving(request: Request, owner: str, asked: str) -> AsyncIterator[Reservation | Response | None]:
     """`reserved`, around the making of an answer: where that fails, the key is free again."""
-    found = await reserved(request, credentials, asked)
+    found = await reserved(request, owner, asked)
     try:
         yield found
     except BaseException:
@@ -77,7 +71,7 @@ def kept_answer(response: Response, body: bytes) -> Answer:
 
 async def given_once(
     request: Request,
-    credentials: HTTPAuthorizationCredentials | None,
+    owner: str,
     asked: str,
     make: Callable[[], Awaitable[Response]],
     unmade: Callable[[], None],
@@ -85,7 +79,7 @@ async def given_once(
     """The answer that `make` makes, kept under the request's key if it has one; or the one that is kept, and `unmade`
     is called. Failures are not kept. Raises as `reserved`.
     """
-    async with reserving(request, credentials, asked) as found:
+    async with reserving(request, owner, asked) as found:
         if isinstance(found, Response):
             unmade()
             return found

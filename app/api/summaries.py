@@ -37,7 +37,7 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     response_model=SummaryResponse,
     responses={
         200: {"description": "The summary; empty where nobody speaks.", "content": other_content()},
-        **responses(400, 401, 409, 413, 404, 415, 422, 429, 500, 503),
+        **responses(400, 401, 403, 409, 413, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
@@ -53,7 +53,7 @@ async def create_summary(request: Request, credentials: Credentials) -> Response
 
     with entrance.left_on_error():
         asked = await fingerprint(request, sent(entrance.job.audio, options), entrance.job.style, options)
-        return await given_once(request, credentials, asked, answer, entrance.leave)
+        return await given_once(request, entrance.caller.owner, asked, answer, entrance.leave)
 
 
 def shown(answer: SummaryResponse, options: SummaryOptions) -> Response:
@@ -67,7 +67,7 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
     began = time.perf_counter()
     audio, _, fields = await read_request(request, service, place)
     received_s = time.perf_counter() - began
-    return job_of(audio, fields, began=began, received_s=received_s, on_decoded=place.release), fields[1]
+    return job_of(audio, fields, began=began, received_s=received_s), fields[1]
 
 
 async def read_request(

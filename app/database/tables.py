@@ -60,3 +60,26 @@ ANSWERS = Table(
     Column("headers", JSON(none_as_null=True)),
     Column("body", LargeBinary),
 )
+
+KEYS = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the key's text, as hex
+    Column("scopes", JSON, nullable=False),
+    Column("requests_per_minute", Integer),  # none is what the settings say
+    Column("audio_minutes_per_day", Float(53)),
+    Column("created", Float(53), nullable=False),
+    Column("expires", Float(53)),
+    Column("revoked", Float(53)),
+)
+
+USAGE = Table(
+    "usage",
+    metadata,
+    Column("owner", String(128), primary_key=True),
+    Column("quota", String(32), primary_key=True),
+    Column("began", BigInteger, nullable=False),  # the window that is counted
+    Column("used", Float(53), nullable=False),
+)

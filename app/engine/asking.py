@@ -32,6 +32,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     top_p: float = 1.0
     priority: int = 0
+    cache_salt: str = ""
 
     @classmethod
     def of(cls, request: Generation) -> "Sampling":

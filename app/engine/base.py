@@ -29,7 +29,8 @@ class Generation:
     instruction: as worded by `app.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
-        of the probability that is sampled from. priority: what has a lower one goes first.
+        of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
+        under another salt is not reused, so that nobody learns from times what others sent.
     """
 
     request_id: str
@@ -43,6 +44,7 @@ class Generation:
     stop: tuple[str, ...] = ()
     top_p: float = 1.0
     priority: int = 0
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     }
     if sampling.seed is not None:
         said["seed"] = sampling.seed
+    if sampling.cache_salt:
+        said["cache_salt"] = sampling.cache_salt
     if sampling.stop:
         said["stop"] = list(sampling.stop)
     if sampling.schema:

@@ -132,6 +132,8 @@ class VllmCore:
 
         parameters = sampling_params(sampling)
         inputs: dict[str, Any] = {"prompt": self.prompt(messages)}
+        if sampling.cache_salt:
+            inputs["cache_salt"] = sampling.cache_salt
         if audio is not None:
             inputs["multi_modal_data"] = {"audio": audio}
         began = time.perf_counter()

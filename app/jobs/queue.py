@@ -1,4 +1,4 @@
-"""The queue with all that belongs to it, and its life: database, recordings, runner, webhooks, kept answers.
+"""The queue with all that belongs to it, and its life: recordings, runner, webhooks, kept answers.
 
 Knows nothing about HTTP, nor what the work is.
 """
@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database.connect import database_url, open_database
 from app.errors import InvalidRequest, Unavailable
 from app.fetch.post import Poster
 from app.fetch.url import parse
@@ -28,26 +27,34 @@ ORPHAN_SECONDS = 3600  # after which a recording without a job is one whose requ
 
 
 class Jobs:
-    """work, tell, ready: of `Runner` and `JobStore`. Raises ValueError for settings that cannot be used."""
+    """work, tell, ready: of `Runner` and `JobStore`. tidy: awaited now and then, beside the queue's own tidying. Raises
+    ValueError for settings that cannot be used.
+    """
 
     database: AsyncEngine
     store: JobStore
     answers: Answers
     runner: Runner
 
-    def __init__(self, settings: Settings, work: Work, tell: Tell, ready: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        work: Work,
+        tell: Tell,
+        ready: Callable[[], Awaitable[None]],
+        tidy: Callable[[], Awaitable[None]],
+    ) -> None:
         self.settings = settings
-        self.url = database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder)
+        self.tidy = tidy
         self.blobs = Blobs(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.secret = secret_of(settings.webhooks)
         self.work, self.tell, self.ready = work, tell, ready
         self._open = AsyncExitStack()  # what `start` opened, to be closed the other way round
 
-    async def start(self) -> None:
-        """Open the database and begin to work. Raises what the database raises."""
+    async def start(self, database: AsyncEngine) -> None:
+        """Begin to work."""
         jobs = self.settings.jobs
-        self.database = await open_database(self.url)
-        self._open.push_async_callback(self.database.dispose)
+        self.database = database
         self.store = JobStore(self.database, jobs.keep_seconds, self.tell)
         self.answers = Answers(self.database, self.settings.timeouts.request_seconds, jobs.repeat_seconds)
         self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
@@ -61,7 +68,7 @@ class Jobs:
         self._run(self.runner.run())
 
     async def stop(self) -> None:
-        """Queue again what is being worked on, and close the database. Harmless twice."""
+        """Queue again what is being worked on. Harmless twice."""
         await self._open.aclose()
 
     async def accept(
@@ -135,4 +142,5 @@ class Jobs:
     async def _sweep(self) -> None:
         await self.store.forget()
         await self.answers.forget()
+        await self.tidy()
         await self.blobs.sweep(await self.store.blobs(), ORPHAN_SECONDS)

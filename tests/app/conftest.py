@@ -1,10 +1,14 @@
-"""One plain service for the tests that need nothing special."""
+"""What many tests need: a plain service, and a database of the test's own."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database.connect import database_url, open_database
+from tests.app.database.postgres import postgres_url
 from tests.app.site import Site, serving
 
 
@@ -20,3 +24,12 @@ async def shared() -> AsyncIterator[Site]:
     """A service for all tests of a module that leave it as it was; they run in the module's loop."""
     async with serving() as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    """An empty database with all tables: SQLite, and PostgreSQL where one is installed."""
+    given = "" if request.param == "sqlite" else postgres_url()
+    opened = await open_database(database_url(given, tmp_path))
+    yield opened
+    await opened.dispose()

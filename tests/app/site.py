@@ -23,6 +23,7 @@ from app.audio.samples import Samples
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.fetch.fetch import Fetcher
+from app.jobs.queue import Jobs
 from app.main import create_app
 from app.served import ServedModel
 from app.service import Service
@@ -102,15 +103,18 @@ class Site:
     """A running service and a client of it."""
 
     service: Service
+    jobs: Jobs
     engine: Any
     decoder: Any
     client: httpx.AsyncClient
     port: int
 
-    async def post(self, audio: bytes | None = None, **fields: str) -> httpx.Response:
+    async def post(
+        self, audio: bytes | None = None, headers: dict[str, str] | None = None, **fields: str
+    ) -> httpx.Response:
         """POST a recording as a form."""
         files = {"file": ("recording.wav", wav() if audio is None else audio)}
-        return await self.client.post(PATH, files=files, data=fields)
+        return await self.client.post(PATH, files=files, data=fields, headers=headers)
 
     async def until_idle(self) -> None:
         """Wait until nothing of any request is left; fails after a few seconds with what is."""
@@ -200,7 +204,7 @@ async def _served(
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False) as client:
         try:
-            yield Site(service, engine, decoder, client, port)
+            yield Site(service, app.state.jobs, engine, decoder, client, port)
         finally:
             server.should_exit = True
     await running

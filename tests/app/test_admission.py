@@ -4,6 +4,7 @@ import pytest
 
 from app.admission import Admission
 from app.errors import TooManyRequests, Unavailable
+from app.pace import Pace
 from tests.app.site import settings_for
 
 
@@ -53,3 +54,48 @@ def test_bytes_are_released_once() -> None:
         place.release()
         assert admission.held_bytes == 0
     assert admission.held_bytes == 0
+
+
+def test_seconds_of_audio_are_bounded_over_all_requests() -> None:
+    admission = Admission(settings_for(limits={"queued_audio_seconds": 100}))
+    with admission.place("a") as first:
+        first.admit(500)  # alone it is never too much
+        with pytest.raises(Unavailable, match="QUEUED_AUDIO_SECONDS") as refused, admission.place("b"):
+            pass
+        assert (refused.value.code, refused.value.retry_after_s) == ("audio_queue_full", 5)
+    with admission.place("a") as first, admission.place("b") as second:
+        first.admit(60)
+        with pytest.raises(Unavailable):
+            second.admit(41)
+        second.admit(40)
+        assert admission.audio_seconds == 100
+    assert (admission.audio_seconds, admission.recordings) == (0, 0)
+
+
+def test_the_refusal_says_when_there_will_be_room() -> None:
+    admission = Admission(settings_for(limits={"queued_audio_seconds": 100}))
+    now = 0.0
+    admission.pace = Pace(lambda: now)
+    with admission.place("a") as place:
+        place.admit(80)
+        now = 4.0
+    assert admission.pace.rate == 20
+    with admission.place("a") as first, admission.place("b") as second:
+        first.admit(90)
+        with pytest.raises(Unavailable) as refused:
+            second.admit(70)
+    assert refused.value.retry_after_s == 60 / 20
+
+
+def test_what_failed_tells_nothing_of_the_pace() -> None:
+    admission = Admission(settings_for())
+
+    def fail() -> None:
+        with admission.place("a") as place:
+            place.admit(10)
+            raise Unavailable("x", code="x")
+
+    with pytest.raises(Unavailable):
+        fail()
+    assert admission.pace.rate is None
+    assert admission.recordings == 0

@@ -31,7 +31,7 @@ async def test_both_bodies_are_described_with_every_field(document: dict[str, An
 
 async def test_answers_and_errors_are_described(document: dict[str, Any]) -> None:
     responses = document["paths"][PATH]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "404", "409", "413", "415", "422", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"}
     assert set(responses["200"]["content"]) == {
         "application/json",
         "text/event-stream",

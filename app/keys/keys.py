@@ -1,0 +1,121 @@
+"""Who a key's holder is: a key of the settings or a stored one; what it may do and how much of it.
+
+Knows nothing about HTTP.
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.errors import TooManyRequests
+from app.keys.quotas import Left, Quota, Quotas
+from app.keys.store import USUAL_SCOPES, KeyStore, StoredKey, digest
+from app.settings import AuthSettings, setting_name
+
+REQUESTS, AUDIO = "requests", "audio-seconds"
+MINUTE, DAY = 60, 86_400
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Key:
+    """owner: under which jobs, kept answers and counts are its own; tells nothing of the key's text."""
+
+    owner: str
+    scopes: frozenset[str]
+    quotas: tuple[Quota, ...]
+
+
+class Keys:
+    """The keys of the settings and of the database. Raises ValueError for a `sha256:` that is none."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self.settings = settings
+        self.required = settings.required or bool(settings.keys)
+        self._digests = _digests(settings)
+        self._store: KeyStore | None = None
+        self._counts: Quotas | None = None
+
+    def open(self, database: AsyncEngine) -> None:
+        """Begin to use the database."""
+        self._store, self._counts = KeyStore(database), Quotas(database)
+
+    async def known(self, text: str) -> Key | None:
+        """The key of this text, if it opens."""
+        given = digest(text)
+        # Every key is compared, each in constant time: the answer's time says nothing about the keys.
+        if sum(hmac.compare_digest(given, one) for one in self._digests):
+            return self._of_settings(given.hex())
+        assert self._store is not None
+        stored = await self._store.find(text)
+        return self._of_store(stored) if stored else None
+
+    async def take(self, owner: str, name: str, amount: float) -> None:
+        """Take from an owner's quota; nothing where it has none. Raises TooManyRequests (429)."""
+        key = await self._owner(owner)
+        if key is not None:
+            for quota in key.quotas:
+                if quota.name == name:
+                    await self.take_from(key, quota, amount)
+
+    async def take_from(self, key: Key, quota: Quota, amount: float) -> Left:
+        """Take from one of a key's quotas. Raises TooManyRequests (429) if so much is not there."""
+        assert self._counts is not None
+        found = await self._counts.take(key.owner, quota, amount)
+        if found.taken:
+            return found
+        never = amount > quota.most
+        raise TooManyRequests(
+            f"Your key's quota is {quota.most:g} {_words(quota)}. For {found.reset_s:.0f} s {found.left:g} are left, "
+            f"and this takes {amount:g}." + (" It never fits." if never else ""),
+            code="quota_exceeded",
+            retry_after_s=None if never else max(1.0, found.reset_s),
+        )
+
+    async def look(self, key: Key, quota: Quota) -> Left:
+        """How one of a key's quotas stands."""
+        assert self._counts is not None
+        return await self._counts.look(key.owner, quota)
+
+    async def forget(self) -> None:
+        """Delete counts that are over."""
+        if self._counts is not None:
+            await self._counts.forget()
+
+    async def _owner(self, owner: str) -> Key | None:
+        if not owner:
+            return None
+        if any(owner == one.hex() for one in self._digests):
+            return self._of_settings(owner)
+        assert self._store is not None
+        stored = await self._store.get(owner)
+        return self._of_store(stored) if stored else None
+
+    def _of_settings(self, owner: str) -> Key:
+        return Key(owner, frozenset(USUAL_SCOPES), self._quotas(None, None))
+
+    def _of_store(self, stored: StoredKey) -> Key:
+        return Key(stored.id, stored.scopes, self._quotas(stored.requests_per_minute, stored.audio_minutes_per_day))
+
+    def _quotas(self, requests: int | None, minutes: float | None) -> tuple[Quota, ...]:
+        requests = self.settings.requests_per_minute if requests is None else requests
+        minutes = self.settings.audio_minutes_per_day if minutes is None else minutes
+        every = (Quota(REQUESTS, requests, MINUTE), Quota(AUDIO, minutes * 60, DAY))
+        return tuple(quota for quota in every if quota.most)
+
+
+def _digests(settings: AuthSettings) -> list[bytes]:
+    """SHA-256 of each key of the settings; the keys themselves are not kept."""
+    found = []
+    for secret in settings.keys:
+        text = secret.get_secret_value()
+        one = bytes.fromhex(text.removeprefix("sha256:")) if text.startswith("sha256:") else digest(text)
+        if len(one) != DIGEST_BYTES:
+            raise ValueError(f"{setting_name('auth', 'keys')}: what follows sha256: must have 64 hexadecimal digits")
+        found.append(one)
+    return found
+
+
+def _words(quota: Quota) -> str:
+    return f"{quota.name.replace('-', ' ')} a {'minute' if quota.window_s == MINUTE else 'day'}"

@@ -1,0 +1,88 @@
+"""How much of something an owner may take in a window of time, counted in the database, so that services which share
+one count together and a restart forgets nothing.
+
+Windows are fixed: minute by minute, day by day in UTC. Counting is one statement, so that requests at the same moment
+cannot both take what is there once. Knows nothing about keys or HTTP.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import case, delete, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database.rows import reading
+from app.database.tables import USAGE
+
+KEPT_SECONDS = 2 * 86_400  # after which a count is forgotten; the longest window is a day
+
+
+@dataclass(frozen=True)
+class Quota:
+    """So many of something in each window."""
+
+    name: str
+    most: float
+    window_s: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a quota stands. reset_s: seconds until its next window. taken: whether what was asked for was there."""
+
+    quota: Quota
+    left: float
+    reset_s: float
+    taken: bool = True
+
+
+class Quotas:
+    """The counts."""
+
+    def __init__(self, database: AsyncEngine, now: Callable[[], float] = time.time) -> None:
+        self.database = database
+        self.now = now
+        self._insert = sqlite.insert if database.dialect.name == "sqlite" else postgresql.insert
+
+    async def take(self, owner: str, quota: Quota, amount: float) -> Left:
+        """Take so much if it is there; else nothing."""
+        if amount > quota.most:
+            found = await self.look(owner, quota)
+            return Left(quota, found.left, found.reset_s, taken=False)
+        began = self._window(quota)
+        fresh = self._insert(USAGE).values(owner=owner, quota=quota.name, began=began, used=amount)
+        this = USAGE.c.began == fresh.excluded.began
+        counted = fresh.on_conflict_do_update(
+            index_elements=[USAGE.c.owner, USAGE.c.quota],
+            set_={
+                "used": case((this, USAGE.c.used + fresh.excluded.used), else_=fresh.excluded.used),
+                "began": fresh.excluded.began,
+            },
+            where=or_(~this, USAGE.c.used + fresh.excluded.used <= quota.most),
+        ).returning(USAGE.c.used)
+        async with self.database.begin() as connection:
+            used = (await connection.execute(counted)).scalar()
+        if used is None:
+            found = await self.look(owner, quota)
+            return Left(quota, found.left, found.reset_s, taken=False)
+        return self._left(quota, began, used)
+
+    async def look(self, owner: str, quota: Quota) -> Left:
+        """How it stands; nothing is taken."""
+        began = self._window(quota)
+        query = select(USAGE.c.used).where(USAGE.c.owner == owner, USAGE.c.quota == quota.name, USAGE.c.began == began)
+        async with reading(self.database) as connection:
+            return self._left(quota, began, (await connection.execute(query)).scalar() or 0.0)
+
+    async def forget(self) -> None:
+        """Delete what nobody asks for any more."""
+        async with self.database.begin() as connection:
+            await connection.execute(delete(USAGE).where(USAGE.c.began < self.now() - KEPT_SECONDS))
+
+    def _window(self, quota: Quota) -> int:
+        return int(self.now() // quota.window_s) * quota.window_s
+
+    def _left(self, quota: Quota, began: int, used: float) -> Left:
+        return Left(quota, max(0.0, quota.most - used), max(0.0, began + quota.window_s - self.now()))

@@ -1,0 +1,122 @@
+"""Keys that the operator made: `ssk_<id>_<secret>`, of which the database holds the id and SHA-256 of the whole.
+
+A secret of 256 random bits needs no slow hash. Knows nothing about HTTP, nor who counts what a key has used.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database.rows import reading
+from app.database.tables import KEYS
+
+PREFIX = "ssk_"
+SCOPES = ("summaries", "jobs", "admin")
+USUAL_SCOPES = ("summaries", "jobs")
+MOST_CHARACTERS = 200  # of a key; what is longer is none
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A key but for its secret. Times are Unix seconds. requests_per_minute, audio_minutes_per_day: None is what the
+    settings say, 0 no limit.
+    """
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    requests_per_minute: int | None
+    audio_minutes_per_day: float | None
+    created: float
+    expires: float | None
+    revoked: float | None
+
+    def opens(self, now: float) -> bool:
+        """Whether it is neither revoked nor over."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+
+class KeyStore:
+    """The keys' rows."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self.database = database
+
+    async def create(
+        self,
+        name: str,
+        scopes: Iterable[str] = USUAL_SCOPES,
+        requests_per_minute: int | None = None,
+        audio_minutes_per_day: float | None = None,
+        lives_s: float | None = None,
+    ) -> tuple[StoredKey, str]:
+        """A new key and, this once, its text. lives_s: seconds until it is over. Raises ValueError for a scope that
+        there is not.
+        """
+        scopes = sorted(set(scopes))
+        if unknown := [scope for scope in scopes if scope not in SCOPES]:
+            raise ValueError(f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+        id_ = secrets.token_hex(6)
+        text = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
+        now = time.time()
+        row = {
+            "id": id_,
+            "name": name,
+            "digest": digest(text).hex(),
+            "scopes": scopes,
+            "requests_per_minute": requests_per_minute,
+            "audio_minutes_per_day": audio_minutes_per_day,
+            "created": now,
+            "expires": None if lives_s is None else now + lives_s,
+        }
+        async with self.database.begin() as connection:
+            await connection.execute(insert(KEYS).values(**row))
+        return _key({**row, "revoked": None}), text
+
+    async def find(self, text: str) -> StoredKey | None:
+        """The key whose text this is, if it opens. Its digest is compared in constant time."""
+        if not text.startswith(PREFIX) or len(text) > MOST_CHARACTERS:
+            return None
+        row = await self._row(text.removeprefix(PREFIX).partition("_")[0])
+        known = row["digest"] if row is not None else ""
+        if not hmac.compare_digest(digest(text).hex(), known) or row is None:
+            return None
+        key = _key(row)
+        return key if key.opens(time.time()) else None
+
+    async def get(self, id_: str) -> StoredKey | None:
+        """A key by its id, whether it opens or not."""
+        row = await self._row(id_)
+        return None if row is None else _key(row)
+
+    async def all(self) -> list[StoredKey]:
+        """Every key, oldest first, revoked ones too."""
+        async with reading(self.database) as connection:
+            rows = (await connection.execute(select(KEYS).order_by(KEYS.c.created))).mappings().all()
+        return [_key(row) for row in rows]
+
+    async def revoke(self, id_: str) -> bool:
+        """From the next request on it opens nothing. False if there is no such key or it was revoked before."""
+        async with self.database.begin() as connection:
+            change = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None)).values(revoked=time.time())
+            return bool((await connection.execute(change)).rowcount)
+
+    async def _row(self, id_: str) -> RowMapping | None:
+        async with reading(self.database) as connection:
+            return (await connection.execute(select(KEYS).where(KEYS.c.id == id_))).mappings().first()
+
+
+def digest(text: str) -> bytes:
+    """SHA-256 of a key's text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _key(row: RowMapping | dict[str, object]) -> StoredKey:
+    values = {name: row[name] for name in StoredKey.__dataclass_fields__}
+    return StoredKey(**{**values, "scopes": frozenset(row["scopes"])})  # type: ignore[arg-type]
