@@ -9,6 +9,7 @@
     silent:FOLDER        a checkpoint that hears, given silence as long as each recording
     shuffled:FOLDER      a checkpoint that hears, given another recording each time
     reference            the data's own summaries
+    kept:RESULT#SYSTEM   what a system answered in an earlier result over the same records, counted anew
 
 Silence and another's recording are no rivals but checks: a model that listens is at a loss there. All answer greedily,
 in the words of `app.prompts`, within the tokens that the style allows. With a vLLM server (`speechsum-train serve`) to
@@ -17,6 +18,7 @@ about scores.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +81,8 @@ def system_of(spec: str, means: Means | None = None) -> System:
             f"{spec!r} says not where: NAME=service:URL, endpoint:URL#MODEL, cascade:FOLDER, or hears, reads, silent, "
             "shuffled and a FOLDER"
         )
+    if kind == "kept":
+        return kept(name, where)
     if kind == "service":
         return System(name, kind, lambda records: served(where, records, means.batch))
     if kind in HERE:
@@ -92,8 +96,28 @@ def system_of(spec: str, means: Means | None = None) -> System:
         )
     if kind in ABLATIONS:
         return System(name, kind, lambda records: ablated(Path(where), kind, records, means))
-    known = ("service", *HERE, "endpoint", "cascade", *ABLATIONS, "reference")
+    known = ("service", *HERE, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
     raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
+
+
+def kept(name: str, where: str) -> System:
+    """A system of an earlier `evaluate --system … --out RESULT`: its kind and its answers. Raises `UnknownSystem`."""
+    file, _, system = where.partition("#")
+    try:
+        result = json.loads(Path(file).read_text())
+        found = next((one for one in result["systems"] if one["system"] == system), None)
+    except (OSError, ValueError, KeyError) as error:
+        raise UnknownSystem(f"{file} is no result of `evaluate --system`: {error!r}") from None
+    if found is None:
+        raise UnknownSystem(f"{file} has no system {system!r}; it has {[one['system'] for one in result['systems']]}")
+    answers = {row["id"]: row["summary"] for row in found["rows"]}
+
+    def answered(records: Sequence[Record]) -> list[str]:
+        if missing := [record.id for record in records if record.id not in answers]:
+            raise UnknownSystem(f"{file} holds no answer of {system!r} to {', '.join(missing[:3])}")
+        return [answers[record.id] for record in records]
+
+    return System(name, found["kind"], answered)
 
 
 async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict[str, Any]]:

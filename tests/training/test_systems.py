@@ -1,4 +1,5 @@
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,22 @@ from training.systems import Means, UnknownSystem, opened, system_of
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     folder, short = tmp_path_factory.mktemp("clips"), {"style": "headline"}
     return [record(i, folder, noise(0.5 + 0.7 * i, i), f"Caller {i} wants {i} pumps.", style=short) for i in range(3)]
+
+
+def test_an_earlier_result_is_taken_as_it_is(rows: list[Record], tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    answered = [{"id": row.id, "summary": f"About {row.id}."} for row in reversed(rows)]
+    file.write_text(json.dumps({"systems": [{"system": "SFT, KD", "kind": "hears", "rows": answered}]}))
+    system = system_of(f"before=kept:{file}#SFT, KD")
+    assert (system.name, system.kind) == ("before", "hears")
+    assert system.answers(rows[:2]) == [f"About {row.id}." for row in rows[:2]]
+    with pytest.raises(UnknownSystem, match="no answer of 'SFT, KD' to never-heard"):
+        system.answers([replace(rows[0], id="never-heard")])
+    with pytest.raises(UnknownSystem, match="no system 'DPO'"):
+        system_of(f"kept:{file}#DPO")
+    file.write_text("{}")
+    with pytest.raises(UnknownSystem, match="no result"):
+        system_of(f"kept:{file}#SFT, KD")
 
 
 @pytest.mark.parametrize("kind", ["hears", "reads"])
