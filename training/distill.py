@@ -36,7 +36,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
 import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
@@ -44,6 +43,7 @@ from training import loop, precision, processes, sft
 from training.check import ready
 from training.checkpoint import open_model
 from training.corpus.record import Record
+from training.endpoint import vllm_client
 from training.examples import Collator, TextCollator
 from training.facts import repetition_rate
 from training.families import family_in
@@ -66,7 +66,6 @@ from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_
 from training.processes import say
 from training.records import write_records
 
-TIMEOUT_S = 600
 
 
 class DistillTrainer(Resumable, Trainer):
@@ -227,7 +226,7 @@ def _opened(teacher: Path) -> Any:
 
 def served(url: str, collator: TextCollator, vocabulary: int, top_k: int) -> ServedTeacher:
     """The teacher behind a vLLM server, whatever name it has there."""
-    client = httpx.Client(base_url=url, timeout=TIMEOUT_S)
+    client = vllm_client(url)
     name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
     return ServedTeacher(client, name, collator, vocabulary, top_k)
 

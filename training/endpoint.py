@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ RETRIES = 6  # of what fails for a while (429, 5xx, no connection): the client w
 def key() -> str:
     """OPENAI_API_KEY, or something for endpoints that want none."""
     return os.environ.get("OPENAI_API_KEY", "none")
+
+
+def vllm_client(url: str) -> httpx.Client:
+    """A client of a vLLM server, each request over a connection of its own: a server closes what was idle for some
+    seconds, and a request that goes out over such a one at that moment fails.
+    """
+    return httpx.Client(base_url=url, timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def endpoint(spec: str) -> tuple["OpenAI", str]:

@@ -27,11 +27,11 @@ from transformers import TrainerCallback
 from app.prompts import audio_messages
 from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
+from training.endpoint import vllm_client
 from training.examples import AudioCollator, Collator
 from training.kd.rollout import Answer, Generated, Questions, Rollout, answer_limit, questions_of, until_end
 from training.kd.weights import write
 
-TIMEOUT_S = 900
 NEVER = -100.0  # what the API takes for a token that is never to be chosen
 
 
@@ -201,7 +201,7 @@ def rollout_of(
         return Generated(collator, temperature, collator.placeholders, together)
     if not isinstance(collator, AudioCollator):
         raise ValueError("--rollout is for students that hear; a text model samples here")
-    client = httpx.Client(base_url=url, timeout=TIMEOUT_S)
+    client = vllm_client(url)
     name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
     dtype = torch.bfloat16 if half else torch.float32
     return Served(client, name, collator, temperature, collator.placeholders, folder, dtype)
