@@ -67,7 +67,6 @@ from training.processes import say
 from training.records import write_records
 
 
-
 class DistillTrainer(Resumable, Trainer):
     """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
 
