@@ -118,7 +118,7 @@ class Choice:
 class Summary:
     """A finished summary and what it rests on. Times in seconds by stage, as they passed on the wall.
 
-    heard: the windows read, in order, with the first choice's notes.
+    heard: the windows read, in order, with the notes that all choices are made of.
     """
 
     job: Job

@@ -1,5 +1,5 @@
-"""A recording longer than one pass: its windows are noted down side by side, and the same model makes one summary of
-the notes.
+"""A recording longer than one pass: its windows are noted down side by side, and the same model makes a summary of the
+notes, or several of the same notes.
 
 Where the notes do not fit one prompt they are condensed in groups, level by level, until they do. The caller's
 instruction is in every prompt whole: the room for notes is what it leaves. Knows nothing about how windows are cut, nor
@@ -41,14 +41,15 @@ class Note:
 
 
 class LongReader:
-    """Reads one recording in windows. generation: the request as for one pass, without its samples. noting: the
-    instruction by which windows are noted down.
+    """Reads one recording in windows. asked: the requests as for one pass, without their samples; they differ in name
+    and seed, and the notes are the first one's. noting: the instruction by which windows are noted down.
     """
 
-    def __init__(self, settings: LongSettings, writer: Writer, noting: str, generation: Generation) -> None:
+    def __init__(self, settings: LongSettings, writer: Writer, noting: str, asked: Sequence[Generation]) -> None:
         self.settings = settings
         self.writer = writer
-        self.whole = generation
+        self.asked = asked
+        self.whole = asked[0]
         self.noting = noting
         self.written: list[Written] = []
         self.warnings: list[str] = []
@@ -56,24 +57,33 @@ class LongReader:
         self.note_tokens = min(settings.note_tokens, self.room // _NOTES_A_PROMPT - _SHORTEST_NOTE // 2)
 
     async def read(
-        self, samples: Samples, windows: Sequence[Window], emit: Emit, tell: Callable[[EngineEvent], None]
-    ) -> Read:
-        """The summary; `tell` gets the events of its last answer. Raises `TooLarge`, and what the engine raises."""
+        self, samples: Samples, windows: Sequence[Window], emit: Emit, tell: Callable[[int, EngineEvent], None]
+    ) -> list[Read]:
+        """The summaries; `tell` gets the events of their last answers, each with its summary's number. The tokens of
+        the notes are counted with the first. Raises `TooLarge`, and what the engine raises.
+        """
         written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit)
         for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
             self._warn(f"Of window {index} ({prompts.clock(window.start)} to {prompts.clock(window.end)})", one)
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, written, strict=True)]
         heard = [Heard(window, note.text) for window, note in zip(windows, notes, strict=True)]
-        last = await self._merged([note for note in notes if note.text], emit, tell)
-        if last is None:  # asked about no notes at all, a model would make something up
+        merged = await self._condensed_to_fit([note for note in notes if note.text], emit)
+        if merged:
+            emit(Stage("merge", 0, 1))
+            last = await together(
+                self.writer.write(self._about(merged, one), partial(tell, number))
+                for number, one in enumerate(self.asked)
+            )
+        else:  # asked about no notes at all, a model would make something up
             understood = any(one.finished.finish_reason != "no_speech" for one in written)
-            last = Written("", Finished("stop" if understood else "no_speech", 0, 0), 0.0)
-        ended = [one.finished for one in self.written]
-        read, wrote = (sum(getattr(one, f"{kind}_tokens") for one in ended) for kind in ("prompt", "completion"))
-        return Read(last, heard, read, wrote, tuple(self.warnings))
+            last = [Written("", Finished("stop" if understood else "no_speech", 0, 0), 0.0)] * len(self.asked)
+        return [
+            Read(one, heard, *_tokens([*self.written, one] if number == 0 else [one]), tuple(self.warnings))
+            for number, one in enumerate(last)
+        ]
 
-    async def _merged(self, notes: list[Note], emit: Emit, tell: Callable[[EngineEvent], None]) -> Written | None:
-        """The summary of the notes, which are condensed until they fit one prompt; None where there are none."""
+    async def _condensed_to_fit(self, notes: list[Note], emit: Emit) -> list[Note]:
+        """Notes that fit one prompt: these, or what they were condensed to."""
         level = 0
         while len(groups := self._groups(notes)) > 1:
             level += 1
@@ -83,10 +93,7 @@ class LongReader:
                 self._warn(f"When the notes on the windows begun from {begun} were condensed,", one)
             notes = [Note(group[0].start, one.text.strip()) for group, one in zip(groups, written, strict=True)]
             notes = [note for note in notes if note.text]
-        if not notes:
-            return None
-        emit(Stage("merge", 0, 1))
-        return await self._write(self._about(notes, self.whole.request_id), tell)
+        return notes
 
     async def _noted(self, samples: Samples, index: int, window: Window) -> Written:
         name = f"{self.whole.request_id}-w{index + 1}"
@@ -94,16 +101,13 @@ class LongReader:
         return await self._note(asked)
 
     async def _condensed(self, level: int, index: int, group: Sequence[Note]) -> Written:
-        asked = self._about(group, f"{self.whole.request_id}-m{level}-{index + 1}")
-        return await self._note(asked)
+        name = f"{self.whole.request_id}-m{level}-{index + 1}"
+        return await self._note(self._about(group, replace(self.whole, request_id=name)))
 
     async def _note(self, asked: Generation) -> Written:
         """Material noted down: in words, whatever form the summary is to have."""
         as_note = replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None, stop=())
-        return await self._write(as_note)
-
-    async def _write(self, asked: Generation, tell: Callable[[EngineEvent], None] = lambda _: None) -> Written:
-        written = await self.writer.write(asked, tell)
+        written = await self.writer.write(as_note)
         self.written.append(written)
         return written
 
@@ -111,9 +115,9 @@ class LongReader:
         if why := _fault(written.finished, written.text):
             self.warnings.append(f"{where} {why}.")
 
-    def _about(self, notes: Sequence[Note], name: str) -> Generation:
+    def _about(self, notes: Sequence[Note], asked: Generation) -> Generation:
         text = prompts.notes_text([(note.start, note.text) for note in notes])
-        return replace(self.whole, request_id=name, samples=None, notes=text)
+        return replace(asked, samples=None, notes=text)
 
     def _groups(self, notes: Sequence[Note]) -> list[list[Note]]:
         """Neighbours that fit one prompt together."""
@@ -161,6 +165,12 @@ class LongReader:
 
         emit(Stage(stage, 0, len(things)))
         return await together(one(index, thing) for index, thing in enumerate(things))
+
+
+def _tokens(written: Sequence[Written]) -> tuple[int, int]:
+    """Of all prompts, and of all answers."""
+    ended = [one.finished for one in written]
+    return sum(one.prompt_tokens for one in ended), sum(one.completion_tokens for one in ended)
 
 
 def _fault(finished: Finished, text: str) -> str | None:

@@ -25,6 +25,10 @@ TRANSCRIPT_CLOSE = "</transcript>"
 NOTES_OPEN = "<notes>"
 NOTES_CLOSE = "</notes>"
 NOTES_ARE = "These are notes on the parts of one recording, in order, each part with the time it begins."
+# What was said must not look like what the service puts around it: no "<" in it, and no time in square brackets.
+NOT_A_MARK = "\u2039"
+NOT_A_CLOCK = r"(\1)"
+_CLOCK = re.compile(r"\[(\d+:\d\d:\d\d)\]")
 
 
 class SummaryStyle(StrEnum):
@@ -171,11 +175,8 @@ def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
 
 def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str, str]]:
     """Chat messages around a transcript, for a cascade's language model, the text twin and a text teacher."""
-    material = transcript.replace(TRANSCRIPT_CLOSE, "").strip()
-    return [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": f"{TRANSCRIPT_OPEN}\n{material}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"},
-    ]
+    text = f"{TRANSCRIPT_OPEN}\n{_material(transcript)}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
 def noting(style: Style, own: str = "") -> str:
@@ -188,17 +189,24 @@ def noting(style: Style, own: str = "") -> str:
 
 def notes_text(notes: Sequence[tuple[float, str]]) -> str:
     """Notes as the model reads them. notes: (second at which the part begins, what was noted down)."""
-    return "\n".join(f"[{clock(start)}]\n{text.strip()}" for start, text in notes)
+    return "\n".join(f"[{clock(start)}]\n{_CLOCK.sub(NOT_A_CLOCK, _material(text))}" for start, text in notes)
 
 
 def notes_messages(instruction_text: str, notes: str) -> list[dict[str, Any]]:
     """Chat messages around the notes on a long recording's parts."""
-    material = notes.replace(NOTES_CLOSE, "").strip()
-    text = f"{NOTES_OPEN}\n{material}\n{NOTES_CLOSE}\n{NOTES_ARE} {instruction_text}"
+    text = f"{NOTES_OPEN}\n{_material(notes)}\n{NOTES_CLOSE}\n{NOTES_ARE} {instruction_text}"
     return [
         {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
         {"role": "user", "content": [{"type": "text", "text": text}]},
     ]
+
+
+def _material(text: str) -> str:
+    """What was transcribed or noted down, unable to close the marks around it: no "<" is left in it. To take the marks
+    themselves out would not do, since what else is taken out (`app.engine.asking.without_control_tokens`) can join a
+    new one.
+    """
+    return text.replace("<", NOT_A_MARK).strip()
 
 
 def clock(seconds: float) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any, BinaryIO, Protocol
 
@@ -118,11 +119,7 @@ class Summarizer:
                 replace(generation, request_id=f"{job.id}-{n}", seed=None if job.seed is None else job.seed + n)
                 for n in range(1, job.choices)
             ]
-            reads = await together(
-                # The first one's times are told: several at once take theirs from each other.
-                self._read(one, number, audio.samples, job, speech, {} if number else timings, emit)
-                for number, one in enumerate(asked)
-            )
+            reads = await self._read(asked, audio.samples, job, speech, timings, emit)
         return self._summary(job, generation, audio, speech, reads, timings)
 
     async def _speech(self, samples: Samples) -> list[Segment]:
@@ -134,26 +131,24 @@ class Summarizer:
 
     async def _read(
         self,
-        generation: Generation,
-        choice: int,
+        asked: list[Generation],
         samples: Samples,
         job: Job,
         speech: list[Segment],
         timings: dict[str, float],
         emit: Emit,
-    ) -> Read:
-        """In one pass if the recording, or all speech in it, fits; else in windows."""
-        begun = False
+    ) -> list[Read]:
+        """In one pass if the recording, or all speech in it, fits; else in windows, whose notes are made once."""
+        begun: set[int] = set()
 
-        def tell(event: EngineEvent) -> None:
-            nonlocal begun
+        def tell(choice: int, event: EngineEvent) -> None:
             match event:
                 case StageStarted(stage):
                     emit(Stage(f"engine_{stage}"))
                 case TextDelta(text):
-                    if not begun:
+                    if choice not in begun:
                         metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(time.perf_counter() - job.began)
-                    begun = True
+                    begun.add(choice)
                     emit(Delta(text, choice))
 
         longest = self.model.max_seconds
@@ -163,16 +158,22 @@ class Summarizer:
             parts = await asyncio.to_thread(cut, speech, longest, samples)
         if len(parts) == 1:
             emit(Stage("queue"))
-            generation = replace(generation, samples=await asyncio.to_thread(parts[0].of, samples))
-            written = await self.writer.write(generation, tell)
-            read = Read(written, [Heard(parts[0])], written.finished.prompt_tokens, written.finished.completion_tokens)
+            whole = await asyncio.to_thread(parts[0].of, samples)
+            written = await together(
+                self.writer.write(replace(one, samples=whole), partial(tell, number))
+                for number, one in enumerate(asked)
+            )
+            heard = [Heard(parts[0])]
+            reads = [Read(one, heard, one.finished.prompt_tokens, one.finished.completion_tokens) for one in written]
         else:
-            reader = LongReader(self.settings.long, self.writer, job.noting, generation)
+            reader = LongReader(self.settings.long, self.writer, job.noting, asked)
             with _timed(timings, "long"):
-                read = await reader.read(samples, parts, emit, tell)
-        timings["queue"] = read.last.waited_s
-        timings |= {f"engine_{stage}": seconds for stage, seconds in read.last.finished.stage_seconds.items()}
-        return read
+                reads = await reader.read(samples, parts, emit, tell)
+        # The first one's times are told: several at once take theirs from each other.
+        first = reads[0].last
+        timings["queue"] = first.waited_s
+        timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
+        return reads
 
     def _summary(
         self,

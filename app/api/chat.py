@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: the same path for clients that know OpenAI's API only."""
 
 import asyncio
+import io
 import time
 import uuid
 from typing import Literal
@@ -23,8 +24,9 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Entrance, check_model, enter, fetched
 from app.api.errors import responses
-from app.api.openapi import inlined
+from app.api.openapi import IDEMPOTENCY_KEY, inlined
 from app.api.protocol import server_timing, summary_response, usage_of
+from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
 from app.audio.samples import spool, told_if_full
@@ -40,26 +42,35 @@ router = APIRouter(tags=["chat"])
     "/v1/chat/completions",
     summary="Summarize the recording in a chat message",
     response_model=ChatCompletion,
-    responses=responses(400, 401, 403, 404, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": inlined(ChatRequest)}},
-        }
+        },
+        "parameters": [IDEMPOTENCY_KEY],
     },
 )
 async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
     """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction."""
-    entrance, asked = await enter(request, credentials, _read)
-    if asked.stream:
-        return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
-    summary = await while_connected(request.receive, entrance.work(lambda _: None))
-    return JSONResponse(_completion(summary, entrance).model_dump(mode="json"), headers=server_timing(summary.timings))
+    entrance, (asked, digest) = await enter(request, credentials, _read)
+
+    async def answer() -> Response:
+        if asked.stream:
+            return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
+        summary = await while_connected(request.receive, entrance.work(lambda _: None))
+        whole = _completion(summary, entrance).model_dump(mode="json")
+        return JSONResponse(whole, headers=server_timing(summary.timings))
+
+    with entrance.left_on_error():
+        return await given_once(request, entrance.caller.owner, digest, answer, entrance.leave)
 
 
-async def _read(request: Request, service: Service, place: Place) -> tuple[Job, ChatRequest]:
+async def _read(request: Request, service: Service, place: Place) -> tuple[Job, tuple[ChatRequest, str]]:
+    """The job; what was asked, and the body's fingerprint."""
     began = time.perf_counter()
     body = await read_json(request, service.settings, place.hold)
+    digest = await fingerprint(request, io.BytesIO(body))
     # Off the event loop: tens of megabytes of base64 take a while.
     asked = await asyncio.to_thread(parse, body)
     most = asked.max_completion_tokens or asked.max_tokens
@@ -87,7 +98,7 @@ async def _read(request: Request, service: Service, place: Place) -> tuple[Job, 
         began=began,
         received_s=time.perf_counter() - began,
     )
-    return job, asked
+    return job, (asked, digest)
 
 
 def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:

@@ -58,11 +58,15 @@ async def path(engine: ScriptedEngine, **long: Any) -> Summarizer:
 
 
 async def summary_of(
-    count: int, pieces: Callable[[Generation], Sequence[str]] = listener, context: int = 8192, **long: Any
+    count: int,
+    pieces: Callable[[Generation], Sequence[str]] = listener,
+    context: int = 8192,
+    choices: int = 1,
+    **long: Any,
 ) -> tuple[Summary, ScriptedEngine, list[Stage | Delta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
     events: list[Stage | Delta] = []
-    job = Job("long", spool(str(count).encode()), STYLE)
+    job = Job("long", spool(str(count).encode()), STYLE, choices=choices, temperature=0.5, seed=10)
     return await (await path(engine, **long)).summarize(job, events.append), engine, events
 
 
@@ -122,6 +126,48 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
     assert max(event.of or 0 for event in merges) > 1
     ids = [request.request_id for request in engine.requests]
     assert len(set(ids)) == len(ids)
+
+
+SEEDS = {10: "lies", 11: "waits", 12: "there"}
+
+
+def seeded(request: Generation) -> Sequence[str]:
+    """Notes as ever; of them, a summary that ends by its seed."""
+    last = request.samples is None and "-m" not in request.request_id
+    return [*listener(request), *([SEEDS[request.seed or 0]] if last else [])]
+
+
+@pytest.mark.parametrize(("minutes_long", "context", "notes"), [(5, 8192, 5), (40, 720, None)])
+async def test_several_summaries_are_made_of_notes_that_are_made_once(
+    minutes_long: int, context: int, notes: int | None
+) -> None:
+    one, engine_of_one, _ = await summary_of(minutes_long, context=context)
+    three, engine, events = await summary_of(minutes_long, seeded, context=context, choices=3)
+    assert len(engine.requests) == len(engine_of_one.requests) + 2
+    assert notes is None or len(engine.requests) == notes + 3
+    assert len({request.request_id for request in engine.requests}) == len(engine.requests)
+    last = engine.requests[-3:]
+    assert [request.seed for request in last] == list(SEEDS)
+    assert len({request.notes for request in last}) == 1
+    assert {request.instruction for request in last} == {prompts.instruction(STYLE)}
+    facts = one.text.split()
+    assert [choice.text.split() for choice in three.choices] == [[*facts, name] for name in SEEDS.values()]
+    assert [choice.citations[0].windows for choice in three.choices] == [one.choices[0].citations[0].windows] * 3
+    assert three.heard == one.heard
+    for number, choice in enumerate(three.choices):
+        told = "".join(event.text for event in events if isinstance(event, Delta) and event.choice == number)
+        assert told == choice.text
+    assert three.completion_tokens == one.completion_tokens + 2 * len(facts) + 3
+    assert three.prompt_tokens == one.prompt_tokens
+    assert [event.done for event in events if isinstance(event, Stage) and event.stage == "windows"] == list(
+        range(minutes_long + 1)
+    )
+
+
+async def test_where_nothing_was_noted_no_choice_makes_anything_up() -> None:
+    summary, engine, _ = await summary_of(3, lambda request: [], choices=2)
+    assert [(choice.text, choice.finish_reason) for choice in summary.choices] == [("", "stop")] * 2
+    assert len(engine.requests) == 3
 
 
 async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_read() -> None:

@@ -45,6 +45,14 @@ async def test_answers_and_errors_are_described(document: dict[str, Any]) -> Non
     assert statuses <= set(responses)
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/jobs", "/v1/chat/completions"])
+async def test_a_repeat_by_its_key_is_described(document: dict[str, Any], path: str) -> None:
+    route = document["paths"][path]["post"]
+    (key,) = [parameter for parameter in route["parameters"] if parameter["in"] == "header"]
+    assert key["name"] == "Idempotency-Key"
+    assert "409" in route["responses"]
+
+
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     def references(node: Any) -> list[str]:
         if isinstance(node, dict):
