@@ -12,7 +12,7 @@ from app import prompts
 from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
 from app.citations import Citation
-from app.engine.base import FinishReason
+from app.engine.base import Adapter, FinishReason
 from app.prompts import Style
 
 
@@ -35,7 +35,7 @@ class Job:
     own words, instead of one for the style. choices: summaries to write of it. max_tokens: None is what style and form
     ask for. began: `time.perf_counter()` at the request's first byte. received_s: seconds that the recording took to
     arrive. longest_s: it may take from its beginning, None is the settings' bound for requests. priority: what has a
-    lower one goes first.
+    lower one goes first. adapter: of the model, that it is written with.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Job:
     received_s: float = 0.0
     longest_s: float | None = None
     priority: int = 0
+    adapter: Adapter | None = None
     on_decoded: Callable[[], None] = lambda: None
 
     @property

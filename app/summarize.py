@@ -110,6 +110,7 @@ class Summarizer:
             stop=job.stop,
             top_p=job.top_p,
             priority=job.priority,
+            adapter=job.adapter,
         )
         reads: list[Read] = []
         if speech:
