@@ -21,13 +21,35 @@ PATH = "/v1/admin/models"
 FIRST, SECOND, OTHER = MODEL.id, "test-model@4", "other@1"
 
 
+class Gated(ScriptedEngine):
+    """One that starts, and writes, only while the test lets it."""
+
+    def __init__(self, *pieces: str) -> None:
+        super().__init__(pieces)
+        self.may_start, self.may_write = asyncio.Event(), asyncio.Event()
+        self.may_start.set()
+        self.may_write.set()
+
+    @property
+    def up(self) -> bool:
+        return self._started
+
+    async def start(self) -> None:
+        await self.may_start.wait()
+        await super().start()
+
+    async def _pause(self, seconds: float) -> None:
+        await self.may_write.wait()
+        await super()._pause(seconds)
+
+
 class Fleet:
     """A `Source` of models whose engines a test has in its hands; each writes its own name. asked: with which servers
     each was asked for.
     """
 
     def __init__(self, *ids: str) -> None:
-        self.engines = {id_: ScriptedEngine([f"{id_} ", "wrote ", "this."]) for id_ in ids}
+        self.engines = {id_: Gated(f"{id_} ", "wrote ", "this.") for id_ in ids}
         self.broken: dict[str, Exception] = {}
         self.asked: list[tuple[str, list[str]]] = []
 
@@ -56,7 +78,7 @@ async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> Asy
     engine = next(iter(fleet.engines.values()))
     async with serving(engine, source=fleet, **sections) as site:
         table = site.service.models.all
-        await until(lambda: not wait or all(model.state != "loading" for model in table.values()))
+        await until(lambda: not wait or all(model.state != "loading" for model in table.values()), seconds=60)
         for one in fleet.engines.values():
             one.requests.clear()
         yield site
@@ -77,7 +99,7 @@ async def loaded(site: Site, **body: Any) -> Any:
 async def until_not(site: Site, id_: str, state: str) -> Any:
     """Wait until a model is in another state; the model as it is then."""
     model = site.service.models.all[id_]
-    await until(lambda: model.state != state, lambda: model.state, seconds=10)
+    await until(lambda: model.state != state, lambda: model.state, seconds=60)
     return next(one for one in (await admin(site, "GET")).json()["data"] if one["id"] == id_)
 
 

@@ -57,13 +57,14 @@ async def test_adapters_are_loaded_and_unloaded_beside_requests() -> None:
     async with fleet_serving(fleet) as site:
         made = await add(site, name="terse", folder="/adapters/1")
         assert (made.status_code, made.json()["model"]) == (201, FIRST)
-        site.engine.prefill_s = 0.3
+        site.engine.may_write.clear()
         inside = asyncio.create_task(site.post(model="terse"))
         await until(lambda: site.engine.running == 1)
         gone = await site.client.delete(f"{ADAPTERS}/terse", headers=ADMIN)
         assert (gone.status_code, gone.json()["data"][0]["adapters"]) == (202, [])
         assert code(await site.post(model="terse")) == (404, "model_not_found")
         assert len(site.engine.adapters) == 1, "as long as one is inside"
+        site.engine.may_write.set()
         assert (await inside).json()["summary"] == "/adapters/1"
         await until(lambda: site.engine.adapters == [])
         assert code(await site.client.delete(f"{ADAPTERS}/terse", headers=ADMIN)) == (404, "adapter_not_loaded")
@@ -72,12 +73,15 @@ async def test_adapters_are_loaded_and_unloaded_beside_requests() -> None:
 async def test_one_takes_anothers_name_and_who_is_inside_keeps_the_old_one() -> None:
     async with fleet_serving(fleet_of(FIRST)) as site:
         await add(site, name="terse", folder="/adapters/1")
-        site.engine.prefill_s = 0.3
+        site.engine.may_write.clear()
         inside = asyncio.create_task(site.post(model="terse"))
         await until(lambda: site.engine.running == 1)
         replacing = asyncio.create_task(add(site, name="terse", folder="/adapters/2"))
         await until(lambda: len(site.engine.adapters) == 2)
-        assert (await site.post(model="terse")).json()["summary"] == "/adapters/2"
+        other = asyncio.create_task(site.post(model="terse"))
+        await until(lambda: site.engine.running == 2)
+        site.engine.may_write.set()
+        assert (await other).json()["summary"] == "/adapters/2"
         assert (await inside).json()["summary"] == "/adapters/1"
         assert (await replacing).status_code == 201
         await until(lambda: [one.folder for one in site.engine.adapters] == [Path("/adapters/2")])
@@ -110,10 +114,6 @@ async def test_what_cannot_be_an_adapter_is_refused(body: dict[str, str], expect
 
 
 def test_a_setting_that_names_an_adapter_like_the_model_stops_the_start() -> None:
+    settings = settings_for(adapters={"served": "test-model=/adapters/1"})
     with pytest.raises(ValueError, match="test-model is the name of a model"):
-        create_app(
-            settings_for(adapters={"served": "test-model=/adapters/1"}),
-            Fleet(FIRST).engines[FIRST],
-            MODEL,
-            WaveDecoder(),
-        )
+        create_app(settings, Fleet(FIRST).engines[FIRST], MODEL, WaveDecoder())

@@ -25,9 +25,8 @@ from tests.app.site import PATH, code, until, value
 
 async def test_a_model_is_loaded_while_requests_stream() -> None:
     fleet = Fleet(FIRST, SECOND)
-    fleet.engines[FIRST].piece_s = 0.15
-    fleet.engines[SECOND].start_s = 0.1
     async with fleet_serving(fleet) as site:
+        fleet.engines[FIRST].may_write.clear()
         streaming = [asyncio.create_task(site.post(stream="true")) for _ in range(4)]
         await until(lambda: site.engine.running == 4)
         response = await admin(site, "POST", model=SECOND, weight=10)
@@ -35,19 +34,21 @@ async def test_a_model_is_loaded_while_requests_stream() -> None:
         card = await until_not(site, SECOND, "loading")
         assert (card["state"], card["weight"], card["share"]) == ("ready", 10, pytest.approx(10 / 110))
         assert site.engine.running == 4, "they had not ended meanwhile"
+        fleet.engines[FIRST].may_write.set()
         assert all('"audio.summary.done"' in one.text for one in await asyncio.gather(*streaming))
         assert await wrote(site, model=SECOND) == SECOND
 
 
 async def test_one_is_loaded_after_another() -> None:
     fleet = Fleet(FIRST, SECOND, OTHER)
-    for id_ in (SECOND, OTHER):
-        fleet.engines[id_].start_s = 0.2
+    fleet.engines[SECOND].may_start.clear()
     async with fleet_serving(fleet) as site:
         await admin(site, "POST", model=SECOND)
         await admin(site, "POST", model=OTHER)
+        await until(lambda: site.service.models.all[SECOND].engine is not None)
+        assert site.service.models.all[OTHER].engine is None
+        fleet.engines[SECOND].may_start.set()
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
-        assert site.service.models.all[OTHER].state == "loading"
         assert (await until_not(site, OTHER, "loading"))["state"] == "ready"
 
 
@@ -71,14 +72,14 @@ async def test_an_engine_that_fails_to_warm_up_is_stopped() -> None:
     fleet.engines[SECOND].error = ZeroDivisionError()
     async with fleet_serving(fleet) as site:
         assert (await loaded(site, model=SECOND))["state"] == "failed"
-        assert fleet.engines[SECOND]._started is False
+        assert fleet.engines[SECOND].up is False
 
 
 async def test_unloading_lets_those_inside_finish_and_nobody_new_in() -> None:
     fleet = Fleet(FIRST, SECOND)
     async with fleet_serving(fleet, models=SECOND) as site:
         engine = fleet.engines[SECOND]
-        engine.prefill_s = 0.4
+        engine.may_write.clear()
         waiting = asyncio.create_task(site.post(model=SECOND))
         streaming = asyncio.create_task(site.post(stream="true", model=SECOND))
         await until(lambda: engine.running == 2)
@@ -87,13 +88,13 @@ async def test_unloading_lets_those_inside_finish_and_nobody_new_in() -> None:
         assert (await admin(site, "DELETE", f"/{SECOND}")).status_code == 202, "asked twice"
         assert code(await site.post(model=SECOND)) == (404, "model_not_loaded")
         assert {await wrote(site) for _ in range(5)} == {FIRST}
-        assert engine._started is True
+        assert engine.up is True
+        engine.may_write.set()
         assert (await waiting).json()["summary"].startswith(SECOND)
         assert '"audio.summary.done"' in (await streaming).text
         assert (await until_not(site, SECOND, "draining"))["state"] == "unloaded"
-        assert engine._started is False
+        assert engine.up is False
         assert value("speechsum_model_state", model=SECOND, state="unloaded") == 1
-        engine.prefill_s = 0
         assert (await loaded(site, model=SECOND))["state"] == "ready", "and back again"
         assert await wrote(site, model=SECOND) == SECOND
 
@@ -101,10 +102,11 @@ async def test_unloading_lets_those_inside_finish_and_nobody_new_in() -> None:
 async def test_unloading_waits_for_jobs_that_are_worked_on() -> None:
     fleet = Fleet(FIRST, SECOND)
     async with fleet_serving(fleet, models=SECOND, jobs={"workers": 1}) as site:
-        fleet.engines[SECOND].prefill_s = 0.4
+        fleet.engines[SECOND].may_write.clear()
         made = await job(site, model=SECOND)
         await until(lambda: fleet.engines[SECOND].running == 1)
         assert (await admin(site, "DELETE", f"/{SECOND}")).json()["requests"] == 1
+        fleet.engines[SECOND].may_write.set()
         assert (await ended(site, made))["summary"]["model"] == SECOND
         assert (await until_not(site, SECOND, "draining"))["state"] == "unloaded"
 
@@ -112,11 +114,12 @@ async def test_unloading_waits_for_jobs_that_are_worked_on() -> None:
 async def test_a_job_whose_model_is_gone_fails_with_the_requests_error() -> None:
     fleet = Fleet(FIRST, SECOND)
     async with fleet_serving(fleet, models=SECOND, jobs={"workers": 1}) as site:
-        site.engine.prefill_s = 0.5
+        site.engine.may_write.clear()
         before = await job(site, model=FIRST)
         await until(lambda: site.engine.running == 1)
         made = await job(site, model=SECOND)
         await admin(site, "DELETE", f"/{SECOND}")
+        site.engine.may_write.set()
         assert (await ended(site, before))["state"] == "succeeded"
         failed = await ended(site, made)
         direct = (await site.post(model=SECOND)).json()["error"]
@@ -141,11 +144,14 @@ async def test_a_job_waits_for_a_model_that_loads_and_no_try_is_counted() -> Non
     async with fleet_serving(fleet, models=SECOND, jobs={"workers": 0}) as site:
         made = await job(site, model=SECOND)
         kept = site.service.settings.jobs
-        fleet.engines[SECOND].start_s = 0.6
+        fleet.engines[SECOND].may_start.clear()
         again = {"retry_after_seconds": 0.05}
         limits = {"folder": str(kept.folder), "workers": 1, "attempts": 1}
         async with fleet_serving(fleet, wait=False, models=SECOND, jobs=limits, limits=again) as later:
             assert later.service.models.all[SECOND].state == "loading"
+            await asyncio.sleep(0.3)  # some tries
+            assert (await later.client.get(f"{PATH}/jobs/{made}")).json()["state"] in ("queued", "running")
+            fleet.engines[SECOND].may_start.set()
             job_ = await ended(later, made)
             assert (job_["state"], job_["attempts"]) == ("succeeded", 1)
 
@@ -181,12 +187,13 @@ async def test_the_last_that_answers_to_the_default_stays() -> None:
 
 async def test_one_that_is_being_loaded_cannot_be_unloaded_yet() -> None:
     fleet = Fleet(FIRST, SECOND)
-    fleet.engines[SECOND].start_s = 0.3
+    fleet.engines[SECOND].may_start.clear()
     async with fleet_serving(fleet) as site:
         await admin(site, "POST", model=SECOND)
         refused = await admin(site, "DELETE", f"/{SECOND}")
         assert code(refused) == (409, "model_loading")
         assert refused.headers["retry-after"]
+        fleet.engines[SECOND].may_start.set()
         await until_not(site, SECOND, "loading")
         assert (await admin(site, "DELETE", f"/{SECOND}")).status_code == 202
 
@@ -201,7 +208,7 @@ async def test_servers_named_by_the_operator_are_those_that_are_looked_at() -> N
 async def test_a_model_dying_while_it_drains_is_unloaded_all_the_same() -> None:
     fleet = Fleet(FIRST, SECOND)
     async with fleet_serving(fleet, models=SECOND) as site:
-        fleet.engines[SECOND].prefill_s = 0.2
+        fleet.engines[SECOND].may_write.clear()
         waiting = asyncio.create_task(site.post(model=SECOND))
         await until(lambda: fleet.engines[SECOND].running == 1)
         await admin(site, "DELETE", f"/{SECOND}")
@@ -209,5 +216,6 @@ async def test_a_model_dying_while_it_drains_is_unloaded_all_the_same() -> None:
         model: LoadedModel = site.service.models.all[SECOND]
         await model.check()
         assert model.state == "draining"
+        fleet.engines[SECOND].may_write.set()
         assert code(await waiting) == (503, "engine_dead")
         assert (await until_not(site, SECOND, "draining"))["state"] == "unloaded"

@@ -108,7 +108,7 @@ async def test_a_version_that_dies_leaves_the_name_to_the_others() -> None:
 
 async def test_ready_is_the_default_and_others_are_told_that_theirs_loads() -> None:
     fleet = Fleet(FIRST, OTHER)
-    fleet.engines[OTHER].start_s = 0.5
+    fleet.engines[OTHER].may_start.clear()
     async with fleet_serving(fleet) as site:
         assert (await admin(site, "POST", model="other")).status_code == 202
         refused = await site.post(model="other")

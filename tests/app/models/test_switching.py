@@ -45,9 +45,9 @@ class Load:
             if answer.status_code != 200 or '"finish_reason":"stop"' not in last:
                 self.failed.append(f"{answer.status_code} {answer.text}")
                 continue
-            self.got.append(
-                next(id_ for id_ in (FIRST, SECOND) if f'"model":"{id_}"' in last and f"{id_} wrote" in last)
-            )
+            named = [id_ for id_ in (FIRST, SECOND) if f'"model":"{id_}"' in last and f"{id_} wrote" in last]
+            self.got += named
+            self.failed += [] if named else [last]
 
     async def end(self) -> None:
         self.going = False
@@ -56,7 +56,7 @@ class Load:
 
 async def test_a_switch_under_fifty_requests_fails_none() -> None:
     fleet = Fleet(FIRST, SECOND)
-    fleet.engines[SECOND].start_s = 0.3
+    fleet.engines[SECOND].may_start.clear()
     for engine in fleet.engines.values():
         engine.prefill_s = 0.02
     wide = {"max_num_seqs": 16}
@@ -66,6 +66,7 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
         queued = await job(site)
         response = await admin(site, "POST", model=SECOND, replace=FIRST)
         assert response.status_code == 202
+        fleet.engines[SECOND].may_start.set()
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
         await until(lambda: site.service.models.all[FIRST].state == "unloaded", seconds=30)
         before = len(load.got)
@@ -76,7 +77,7 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
         assert min(counts[FIRST], counts[SECOND]) > AT_ONCE, counts
         assert set(load.got[-AT_ONCE:]) == {SECOND}
         assert (await ended(site, queued))["state"] == "succeeded"
-        assert fleet.engines[FIRST]._started is False
+        assert fleet.engines[FIRST].up is False
         assert (await site.client.get("/readyz")).json()["model"] == SECOND
         await site.until_idle()
 
@@ -92,11 +93,12 @@ async def test_the_new_one_has_the_old_ones_weight_unless_it_is_given_another() 
 
 async def test_until_it_is_ready_the_new_one_gets_nothing_and_if_it_fails_the_old_one_stays() -> None:
     fleet = Fleet(FIRST, SECOND)
-    fleet.engines[SECOND].start_s = 0.3
-    fleet.broken[SECOND] = Unavailable("It has no room.", code="engine_failed")
+    fleet.engines[SECOND].may_start.clear()
+    fleet.engines[SECOND].error = Unavailable("It has no room.", code="engine_failed")
     async with fleet_serving(fleet) as site:
         card = (await admin(site, "POST", model=SECOND, replace=FIRST, weight=1000)).json()
         assert await tally(site, 5) == {FIRST: 5}
+        fleet.engines[SECOND].may_start.set()
         card = await until_not(site, SECOND, "loading")
         assert (card["state"], card["why"]) == ("failed", "It has no room.")
         shown = (await admin(site, "GET", f"/{FIRST}")).json()
@@ -138,10 +140,10 @@ async def test_a_canary_is_widened_step_by_step() -> None:
 
 async def test_a_service_that_stops_stops_all_its_models() -> None:
     fleet = Fleet(FIRST, SECOND, OTHER)
-    fleet.engines[OTHER].start_s = 30
+    fleet.engines[OTHER].may_start.clear()
     async with fleet_serving(fleet, models=SECOND) as site:
         await admin(site, "POST", model=OTHER)
         models: Models = site.service.models
         await until(lambda: models.all[OTHER].engine is not None)
-    assert [engine._started for engine in fleet.engines.values()] == [False] * 3
+    assert [engine.up for engine in fleet.engines.values()] == [False] * 3
     assert all(model.engine is None for model in models.all.values())
