@@ -90,11 +90,14 @@ def _weighted(settings: Settings, source: Source, first: Loadable) -> tuple[floa
         (first if name == first.served.id else source(name, ()), weight)
         for name, weight in map(weighted, settings.models)
     ]
-    weights = {what.served.id: weight for what, weight in found}
-    if len(weights) < len(found):
+    ids = [what.served.id for what, _ in found]
+    if len(set(ids)) < len(ids):
         raise ValueError(f"{setting_name('models')} names a model twice")
+    weights = {first.served.id: DEFAULT_WEIGHT} | {what.served.id: weight for what, weight in found}
+    if not any(weight for id_, weight in weights.items() if id_.partition("@")[0] == first.served.name):
+        raise ValueError(f"by {setting_name('models')} nothing answers requests that name no model: all weigh 0")
     further = [(what, weight) for what, weight in found if what.served.id != first.served.id]
-    return weights.get(first.served.id, DEFAULT_WEIGHT), further
+    return weights[first.served.id], further
 
 
 def _adapters(settings: Settings, models: Iterable[ServedModel]) -> tuple[tuple[str, Path | None], ...]:

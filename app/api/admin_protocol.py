@@ -51,7 +51,7 @@ class AdapterRequest(BaseModel):
     folder: Path | None = Field(
         None, description="Where it lies, as PEFT saves it; left out where vLLM servers have it by its name."
     )
-    model: str | None = Field(None, max_length=200, description="The model it belongs to; the default's if left out.")
+    model: str | None = Field(None, max_length=200, description="`name@version` of its model; the default if left out.")
 
 
 class LoadedCard(BaseModel):

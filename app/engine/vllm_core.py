@@ -82,7 +82,9 @@ class VllmCore:
         settings = self._settings
         dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
         self._lora_rank = lora_rank(self._adapters)
-        lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": self._lora_rank, "max_loras": self._adapters.at_once}
+        lora: dict[str, Any] = {}
+        if self._lora_rank:
+            lora = {"enable_lora": True, "max_lora_rank": self._lora_rank, "max_loras": self._adapters.at_once}
         arguments = vllm.AsyncEngineArgs(
             model=str(self._folder),
             served_model_name=self._name,
@@ -98,7 +100,7 @@ class VllmCore:
             limit_mm_per_prompt={"audio": 1} if self._audio else {},
             disable_log_stats=False,
             worker_extension_cls="app.engine.end_with_service.EndWithService",
-            **(lora if self._lora_rank else {}),
+            **lora,
         )
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._specials = longest_first({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()})

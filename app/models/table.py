@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from app import metrics
@@ -201,13 +202,16 @@ class Models:
             self._run(model.unload())
         return model
 
-    async def add_adapter(self, name: str, folder: Any, id_: str | None) -> Pick:
-        """Load an adapter on a model, the default's if none is named. Raises `ModelNotFound`, `Conflict`,
-        `Unprocessable`, `Unavailable`.
+    async def add_adapter(self, name: str, folder: Path | None, id_: str | None) -> Pick:
+        """Load an adapter on a model, on the default if none is named. Raises `ModelNotFound`, `Conflict`,
+        `Unprocessable`.
         """
         if "@" in name or any(model.name == name for model in [*self.known, *(m.served for m in self.all.values())]):
             raise Conflict(f"{name!r} is, or looks like, the name of a model.", code="adapter_name", param="name")
-        model = (await self.resolve(id_, name)).model
+        model = self.get(id_ or self.shown().id)
+        await model.check()
+        if model.state is not State.READY:
+            raise Conflict(f"{model.id} is {model.state}.", code="model_not_ready", param="model")
         await model.add_adapter(name, folder)
         return Pick(model, model.adapters[name])
 

@@ -104,7 +104,7 @@ async def test_an_adapter_goes_with_its_model_and_may_be_on_several() -> None:
         ({"name": "test-model"}, (409, "adapter_name")),
         ({"name": "terse@1"}, (409, "adapter_name")),
         ({"name": ""}, (400, "invalid_field")),
-        ({"name": "terse", "model": "nobody"}, (404, "model_not_found")),
+        ({"name": "terse", "model": "nobody"}, (404, "model_not_loaded")),
     ],
 )
 async def test_what_cannot_be_an_adapter_is_refused(body: dict[str, str], expected: tuple[int, str]) -> None:
