@@ -4,15 +4,16 @@
     ├── InvalidRequest              400     invalid_request_error    api, fetch
     ├── Unauthorized                401     authentication_error     api
     ├── Forbidden                   403     permission_error         api
-    ├── ModelNotFound               404     invalid_request_error    api
+    ├── ModelNotFound               404     invalid_request_error    models, api
     ├── NotFound                    404     invalid_request_error    api
-    ├── Conflict                    409     invalid_request_error    api
+    ├── Conflict                    409     invalid_request_error    models, api
     ├── TooLarge                    413     invalid_request_error    api, fetch, audio
     ├── UnsupportedAudio            415     invalid_request_error    audio
-    ├── Unprocessable               422     invalid_request_error    api, fetch, audio
+    ├── Unprocessable               422     invalid_request_error    api, fetch, audio, models
     ├── TooManyRequests             429     rate_limit_error         api, keys
-    └── Unavailable                 503     server_error             summarize, engine
-        └── EngineDead              503     server_error             engine
+    └── Unavailable                 503     server_error             summarize, models, engine
+        ├── NotReady                503     server_error             models
+        └── EngineDead              503     server_error             models, engine
 
 The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read
 them. Every message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about
@@ -89,6 +90,10 @@ class TooManyRequests(ServiceError):
 
 class Unavailable(ServiceError):
     status, type = 503, "server_error"
+
+
+class NotReady(Unavailable):
+    """The model is still being loaded: nothing has been tried yet."""
 
 
 class EngineDead(Unavailable):

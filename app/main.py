@@ -1,28 +1,28 @@
 """Puts the service together as an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.api import chat, errors, health, jobs, jobs_protocol, models, summaries
+from app.api import admin, chat, errors, health, jobs, jobs_protocol, models, summaries
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
 from app.database.connect import database_url, open_database
 from app.engine.base import Engine
-from app.engine.load import build_engine
-from app.engine.scripted import ScriptedEngine
 from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
 from app.keys.keys import Keys
-from app.prompts import PROMPT_FORMAT
+from app.models.source import Loadable, Source, from_registry
 from app.served import SCRIPTED, ServedModel
 from app.service import Service, StartableDecoder
+from app.setting_forms import DEFAULT_WEIGHT, pair, weighted
 from app.settings import Settings, setting_name
 from model_repo import registry
-from model_repo.manifest import Manifest
 
 
 def create_app(
@@ -33,31 +33,27 @@ def create_app(
     on_ready: Callable[[], None] = lambda: None,
     on_failure: Callable[[], None] = lambda: None,
     fetcher: Fetcher | None = None,
+    source: Source | None = None,
 ) -> FastAPI:
     """The application around the model the settings name, or around `engine` (served as `model`).
 
-    Where the settings name vLLM servers, the model is asked there. `on_ready` or `on_failure` is called once the engine
-    is up or cannot be. Raises `registry.UnknownModel` or `registry.RegistryError` for a model that cannot be served,
-    ValueError for a key or a host that is none and for servers of the scripted model.
+    Where the settings name vLLM servers, models are asked there. `on_ready` or `on_failure` is called once the first
+    model is up or cannot be. source: where models are found, if not in the registry. Raises `registry.UnknownModel` or
+    `registry.RegistryError` for a model that cannot be served, ValueError for a key, a host or an adapter's name that
+    is none, for a model that stands in the settings twice and for servers of the scripted model.
     """
-    build: Callable[[], Engine]
-    known = registry.list_models(settings.model_repo)
-    if engine is not None:
-        served, build = model or SCRIPTED, partial(_as_is, engine)
-    elif settings.model == SCRIPTED.name:
-        if settings.remote.urls:
-            raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
-        served, build = SCRIPTED, ScriptedEngine
-    else:
-        manifest = choose(settings)
-        registry.check(manifest, PROMPT_FORMAT)
-        served, build = ServedModel.from_manifest(manifest), partial(build_engine, manifest, settings)
+    source = source or partial(from_registry, settings)
+    known = [ServedModel.from_manifest(manifest) for manifest in registry.list_models(settings.model_repo)]
+    first = source(settings.model, ()) if engine is None else Loadable(model or SCRIPTED, partial(_as_is, engine))
+    weight, further = _weighted(settings, source, first)
     service = Service(
         settings,
-        served,
-        build,
+        replace(first, adapters=_adapters(settings, [first.served, *known, *(what.served for what, _ in further)])),
         decoder or _decoder(settings),
-        [ServedModel.from_manifest(manifest) for manifest in known],
+        known,
+        source,
+        weight,
+        further,
         on_ready,
         on_failure,
         fetcher,
@@ -89,16 +85,34 @@ def create_app(
     app.state.keys = keys
     app.add_middleware(RequestId)
     errors.install(app)
-    for module in (jobs, summaries, chat, models, health):
+    for module in (jobs, summaries, chat, models, admin, health):
         app.include_router(module.router)
     return app
 
 
-def choose(settings: Settings) -> Manifest:
-    """The registry's entry that the settings name, or the best one. Raises `UnknownModel`, `RegistryError`."""
-    return (
-        registry.resolve(settings.model_repo, settings.model) if settings.model else registry.best(settings.model_repo)
-    )
+def _weighted(settings: Settings, source: Source, first: Loadable) -> tuple[float, list[tuple[Loadable, float]]]:
+    """The first model's weight, and the further models with theirs."""
+    found = [
+        (first if name == first.served.id else source(name, ()), weight)
+        for name, weight in map(weighted, settings.models)
+    ]
+    ids = [what.served.id for what, _ in found]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{setting_name('models')} names a model twice")
+    weights = {first.served.id: DEFAULT_WEIGHT} | {what.served.id: weight for what, weight in found}
+    if not any(weight for id_, weight in weights.items() if id_.partition("@")[0] == first.served.name):
+        raise ValueError(f"by {setting_name('models')} nothing answers requests that name no model: all weigh 0")
+    further = [(what, weight) for what, weight in found if what.served.id != first.served.id]
+    return weights[first.served.id], further
+
+
+def _adapters(settings: Settings, models: Iterable[ServedModel]) -> tuple[tuple[str, Path | None], ...]:
+    """Names and folders of the adapters to load with the first model."""
+    named = [pair(entry) for entry in settings.adapters.served]
+    taken = {model.name for model in models} & {name for name, _ in named}
+    if taken:
+        raise ValueError(f"{setting_name('adapters', 'served')}: {min(taken)} is the name of a model")
+    return tuple((name, Path(folder) if folder else None) for name, folder in named)
 
 
 def _as_is(engine: Engine) -> Engine:

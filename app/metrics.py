@@ -5,6 +5,7 @@ audio or engines.
 """
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -20,7 +21,11 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 
 AUDIO_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
 RTFX = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
-REQUESTS = Counter("speechsum_requests", "Requests for a summary, by how they ended.", ["outcome", "kind"])
+REQUESTS = Counter(
+    "speechsum_requests",
+    "Requests for a summary, by how they ended; model is empty where they ended before there was one.",
+    ["outcome", "kind", "model"],
+)
 ERRORS = Counter("speechsum_errors", "Requests refused or failed, by error code.", ["code"])
 REQUEST_SECONDS = Histogram("speechsum_request_seconds", "First byte in to last byte out.", ["kind"], buckets=SECONDS)
 STAGE_SECONDS = Histogram("speechsum_stage_seconds", "Time a request spent in a stage.", ["stage"], buckets=SECONDS)
@@ -41,23 +46,52 @@ ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answ
 WEBHOOKS = Counter("speechsum_webhooks", "Tries to deliver a webhook, by how they ended.", ["outcome"])
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
-REMOTE_UP = Gauge("speechsum_remote_up", "1 while a vLLM server is healthy and is asked, else 0.", ["server"])
+REMOTE_UP = Gauge(
+    "speechsum_remote_up",
+    "1 while a vLLM server is healthy and is asked for the model, else 0.",
+    ["server", "model"],
+)
 REMOTE_QUEUED_AUDIO = Gauge(
     "speechsum_remote_queued_audio_seconds",
-    "Seconds of audio a vLLM server has been given and not answered.",
-    ["server"],
+    "Seconds of audio a vLLM server has been given for the model and not answered.",
+    ["server", "model"],
 )
-MODEL_INFO = Gauge("speechsum_model_info", "The model that is served; always 1.", ["name", "version", "kind"])
+MODEL_INFO = Gauge("speechsum_model_info", "The models that are there; always 1.", ["name", "version", "kind"])
+MODEL_STATE = Gauge("speechsum_model_state", "1 for the state that the model is in, else 0.", ["model", "state"])
+MODEL_WEIGHT = Gauge("speechsum_model_weight", "Its share of the requests that name no version.", ["model"])
+MODEL_REQUESTS = Gauge("speechsum_model_requests_in_progress", "Requests inside the model, jobs too.", ["model"])
+GONE = "unloaded"  # the state of which only itself is told
 
 
-def announce_model(name: str, version: str, kind: str) -> None:
-    """Say which model is served and give every outcome a zero, so that rates exist before the first request ends."""
-    MODEL_INFO.clear()
-    MODEL_INFO.labels(name, version, kind).set(1)
+def tell_model(name: str, version: str, kind: str, state: str, weight: float, inside: int) -> None:
+    """Say how a model is; the first time, give every outcome a zero, so that rates exist before the first request."""
+    id_ = f"{name}@{version}"
+    if state == GONE:
+        _forget(MODEL_INFO, name, version, kind)
+        _forget(MODEL_WEIGHT, id_)
+        _forget(MODEL_REQUESTS, id_)
+    else:
+        MODEL_INFO.labels(name, version, kind).set(1)
+        MODEL_WEIGHT.labels(id_).set(weight)
+        MODEL_REQUESTS.labels(id_).set(inside)
+    for one in ("loading", "ready", "draining", "failed", GONE):
+        MODEL_STATE.labels(id_, one).set(one == state)
     for outcome in OUTCOMES:
-        REQUESTS.labels(outcome, kind)
+        REQUESTS.labels(outcome, kind, id_)
+        REQUESTS.labels(outcome, kind, "")
     for family in (OUTPUT_TOKENS, PROMPT_TOKENS, REQUEST_SECONDS, FIRST_TOKEN_SECONDS, RTFX_RATIO):
         family.labels(kind)
+
+
+def forget_models() -> None:
+    """Nothing is said of any model."""
+    for family in (MODEL_INFO, MODEL_STATE, MODEL_WEIGHT, MODEL_REQUESTS):
+        family.clear()
+
+
+def _forget(family: Gauge, *labels: str) -> None:
+    with suppress(KeyError):
+        family.remove(*labels)
 
 
 class RequestWatch:
@@ -68,8 +102,9 @@ class RequestWatch:
     """
 
     def __init__(self, kind: str, gone: type[Exception]) -> None:
-        """`gone`: the exception that says that the client left."""
+        """`gone`: the exception that says that the client left. `kind`, and `model`, change when there is a model."""
         self.kind = kind
+        self.model = ""
         self.gone = gone
         self.outcome: Outcome = "ok"
         self.began = time.perf_counter()
@@ -94,5 +129,5 @@ class RequestWatch:
         elif error is not None:
             self.outcome = "failed"
             ERRORS.labels("internal_error").inc()
-        REQUESTS.labels(self.outcome, self.kind).inc()
+        REQUESTS.labels(self.outcome, self.kind, self.model).inc()
         REQUEST_SECONDS.labels(self.kind).observe(self.seconds)

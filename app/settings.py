@@ -7,14 +7,14 @@ environment wins over the file. `.env.example` is `env_example()` written out. K
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.setting_forms import Listed, addresses, pair, weighted
 from model_repo.cache import cache_root
 
 PREFIX = "SPEECHSUM_"
@@ -23,14 +23,6 @@ DELIMITER = "__"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-def _listed(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-T = TypeVar("T")
-Listed = Annotated[list[T], NoDecode, BeforeValidator(_listed)]  # in the environment separated by commas
 
 
 def state_root() -> Path:
@@ -120,9 +112,16 @@ class EngineSettings(_Section):
         None, description="Skip compilation: starts sooner, runs slower. Empty is yes on CPU and no on a GPU."
     )
     kv_cache_gib: float = Field(1, gt=0, description="Memory of the key-value cache on CPU, in GiB.")
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of the GPU's memory the engine takes.")
+    gpu_memory_utilization: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of the GPU's memory a model takes; several models on one GPU need 0.45 and less.",
+    )
     max_num_seqs: int = Field(
-        32, ge=1, description="Summaries written at once, over all servers where there are several; more wait."
+        32,
+        ge=1,
+        description="Summaries a model writes at once, over all its servers where there are several; more wait.",
     )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
 
@@ -133,7 +132,12 @@ class RemoteSettings(_Section):
     urls: Listed[str] = Field(
         default_factory=list,
         description="Addresses of vLLM servers, separated by commas: `http://gpu-1:8001,http://gpu-2:8001`. Empty runs "
-        "the model in this process.",
+        "the models in this process. Several models are each asked at those of them that list it.",
+    )
+    models: Listed[str] = Field(
+        default_factory=list,
+        description="A model's own servers, where not all are to be looked at for it, one entry a server, separated by "
+        "commas: `speechsum-tiny@5=http://gpu-3:8001`. `name` or `name@version`.",
     )
     api_key: SecretStr | None = Field(None, description="The servers' key (vLLM's `--api-key`), if they want one.")
     connect_seconds: float = Field(
@@ -154,18 +158,49 @@ class RemoteSettings(_Section):
 
     @field_validator("urls")
     @classmethod
-    def _addresses(cls, urls: list[str]) -> list[str]:
-        bases = [url.rstrip("/").removesuffix("/v1") for url in urls]
-        for base in bases:
-            parts = urlsplit(base)
-            _ = parts.port  # raises ValueError if it is none
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-                raise ValueError(f"{base!r} is no address such as http://gpu-1:8001")
-            if parts.username or parts.password:
-                raise ValueError("an address holds no user or password; the servers' key is REMOTE__API_KEY")
-        if len(set(bases)) < len(bases):
-            raise ValueError("an address stands in it twice")
-        return bases
+    def _urls(cls, urls: list[str]) -> list[str]:
+        return addresses(urls)
+
+    @field_validator("models")
+    @classmethod
+    def _models(cls, entries: list[str]) -> list[str]:
+        for name in {pair(entry)[0] for entry in entries}:
+            addresses([url for one, url in map(pair, entries) if one == name])
+        return entries
+
+    def urls_of(self, name: str, version: str) -> list[str]:
+        """Addresses of the servers that are looked at for a model."""
+        for asked in (f"{name}@{version}", name):
+            if own := [url for one, url in map(pair, self.models) if one == asked]:
+                return addresses(own)
+        return self.urls
+
+
+class AdapterSettings(_Section):
+    """LoRA adapters on the language model, picked by a request's `model`."""
+
+    served: Listed[str] = Field(
+        default_factory=list,
+        description="Adapters to load with the model, `name=folder` separated by commas; a folder as PEFT saves it. "
+        "Where servers hold the model, the names alone.",
+    )
+    rank: int = Field(
+        0,
+        ge=0,
+        description="Highest rank of an adapter. 0 is that of the adapters to load with the model; if there are none, "
+        "none can be loaded later either.",
+    )
+    at_once: int = Field(
+        4, ge=1, description="Adapters the engine writes with at the same time; requests for more wait."
+    )
+
+    @field_validator("served")
+    @classmethod
+    def _names(cls, entries: list[str]) -> list[str]:
+        names = [pair(entry)[0] for entry in entries]
+        if "@" in "".join(names) or len(set(names)) < len(names):
+            raise ValueError("an adapter's name has no @, and stands in it once")
+        return entries
 
 
 class AuthSettings(_Section):
@@ -186,6 +221,11 @@ class AuthSettings(_Section):
     )
     audio_minutes_per_day: float = Field(
         0, ge=0, description="Minutes of audio a key may send in a day (UTC), likewise. 0 is no limit."
+    )
+    admin_keys: Listed[SecretStr] = Field(
+        default_factory=list,
+        description="Keys that may load and unload models at /v1/admin, in the same forms; they may do all that other "
+        "keys may. So may keys made with the scope `admin`, and nobody else.",
     )
 
 
@@ -278,6 +318,11 @@ class Settings(BaseSettings):
         description="Model to serve, `name` or `name@version`. Empty is the best measured one that hears; "
         "`scripted` plays back a script without a model, for load ceilings.",
     )
+    models: Listed[str] = Field(
+        default_factory=list,
+        description="Further models to load at start, separated by commas, each with its weight among the versions of "
+        "its name: `speechsum-tiny@6=90,speechsum-tiny@5=10`. 100 if left out; 0 answers to `name@version` only.",
+    )
     model_repo: Path = Field(
         default_factory=_model_repo, description="Folder of the model registry; empty is this package's own."
     )
@@ -294,10 +339,18 @@ class Settings(BaseSettings):
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
+    adapters: AdapterSettings = Field(default_factory=AdapterSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+
+    @field_validator("models")
+    @classmethod
+    def _weights(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            weighted(entry)
+        return entries
 
 
 def setting_name(*path: str) -> str:

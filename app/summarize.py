@@ -112,6 +112,7 @@ class Summarizer:
             top_p=job.top_p,
             priority=job.priority,
             cache_salt=job.owner,
+            adapter=job.adapter,
         )
         reads: list[Read] = []
         if speech:

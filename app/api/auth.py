@@ -61,10 +61,19 @@ async def require_key(request: Request, credentials: Credentials) -> None:
     await known(request, credentials)
 
 
-async def _key(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Key | None:
+async def require_admin(request: Request, credentials: Credentials) -> None:
+    """Dependency of routes by which an operator changes what is served; nobody may without a key. Raises Unauthorized
+    (401), Forbidden (403).
+    """
+    _allowed(request, await _key(request, credentials, required=True), "admin")
+
+
+async def _key(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, required: bool = False
+) -> Key | None:
     keys: Keys = request.app.state.keys
     found = None if credentials is None else await keys.known(credentials.credentials)
-    if found is None and keys.required:
+    if found is None and (required or keys.required):
         if credentials is None:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
         raise Unauthorized("This API key is not known here.", code="invalid_api_key")

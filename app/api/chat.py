@@ -9,7 +9,6 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.admission import Place
 from app.api.auth import Credentials
 from app.api.chat_protocol import (
     ChatChoice,
@@ -22,7 +21,7 @@ from app.api.chat_protocol import (
     parse,
 )
 from app.api.connection import while_connected
-from app.api.entrance import Entrance, check_model, enter, fetched
+from app.api.entrance import Arrival, Entrance, enter, fetched
 from app.api.errors import responses
 from app.api.openapi import IDEMPOTENCY_KEY, inlined
 from app.api.protocol import server_timing, summary_response, usage_of
@@ -33,7 +32,6 @@ from app.audio.samples import spool, told_if_full
 from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
-from app.service import Service
 
 router = APIRouter(tags=["chat"])
 
@@ -66,17 +64,18 @@ async def create_chat_completion(request: Request, credentials: Credentials) -> 
         return await given_once(request, entrance.caller.owner, digest, answer, entrance.leave)
 
 
-async def _read(request: Request, service: Service, place: Place) -> tuple[Job, tuple[ChatRequest, str]]:
+async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequest, str]]:
     """The job; what was asked, and the body's fingerprint."""
     began = time.perf_counter()
+    service, place = arrival.service, arrival.place
     body = await read_json(request, service.settings, place.hold)
     digest = await fingerprint(request, io.BytesIO(body))
     # Off the event loop: tens of megabytes of base64 take a while.
     asked = await asyncio.to_thread(parse, body)
     most = asked.max_completion_tokens or asked.max_tokens
-    service.summarizer.check(most)
-    check_model(service, asked.model)
     form = asked.form
+    pick = await arrival.take(asked.model)
+    pick.summarizer.check(most)
     if asked.url is None:
         recording = await asyncio.to_thread(asked.recording)
         with told_if_full():
@@ -105,21 +104,19 @@ def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
     return ChatCompletion(
         id=summary.job.id,
         created=entrance.created,
-        model=entrance.service.model.id,
+        model=entrance.pick.id,
         choices=[
             ChatChoice(index=index, message=ChatMessage(content=one.text), finish_reason=_reason(one.finish_reason))
             for index, one in enumerate(summary.choices)
         ],
         usage=usage_of(summary),
-        speechsum=summary_response(summary, entrance.service.model, entrance.created),
+        speechsum=summary_response(summary, entrance.pick.model.served, entrance.created),
     )
 
 
 def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
-    model = entrance.service.model
-
     def chunk(*choices: ChunkChoice) -> ChatChunk:
-        return ChatChunk(id=entrance.job.id, created=entrance.created, model=model.id, choices=list(choices))
+        return ChatChunk(id=entrance.job.id, created=entrance.created, model=entrance.pick.id, choices=list(choices))
 
     async def tell(say: Say) -> None:
         def emit(event: Stage | Delta) -> None:
@@ -133,7 +130,7 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
             one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
             last = chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason)))
             if index == entrance.job.choices - 1:
-                last.speechsum = summary_response(summary, model, entrance.created)
+                last.speechsum = summary_response(summary, entrance.pick.model.served, entrance.created)
             say(last)
         if include_usage:
             say(chunk().model_copy(update={"usage": usage_of(summary)}))

@@ -1,4 +1,5 @@
-"""How every request for a summary comes in: counted, known, given a place; and what it leaves behind it gives back.
+"""How every request for a summary comes in: counted, known, given a place and a model, which it keeps to its end; and
+what it leaves behind it gives back.
 
 Knows nothing about the shape of requests and answers.
 """
@@ -17,21 +18,21 @@ from starlette.requests import ClientDisconnect
 from app.admission import Place
 from app.api.auth import Caller, admitted
 from app.api.connection import while_connected
-from app.errors import ModelNotFound
 from app.job import Emit, Job, Summary
 from app.keys.keys import AUDIO, Keys
 from app.metrics import RequestWatch
+from app.models.table import Pick
 from app.service import Service
-from app.settings import setting_name
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Entrance:
-    """A request that has come in. created: Unix time."""
+    """A request that has come in. pick: its model. created: Unix time."""
 
     service: Service
+    pick: Pick
     job: Job
     created: int
     watch: RequestWatch
@@ -41,7 +42,7 @@ class Entrance:
     async def work(self, emit: Emit) -> Summary:
         """Make the summary, and give back what the request held, however it ends. To be called once."""
         with self.held:
-            summary = await self.service.summarizer.summarize(self.job, emit)
+            summary = await self.pick.summarizer.summarize(self.job, emit)
             self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
             return summary
 
@@ -59,24 +60,47 @@ class Entrance:
             raise
 
 
+@dataclass
+class Arrival:
+    """A request that is being read: its place, and its model once it is known which one it asks for."""
+
+    service: Service
+    place: Place
+    seed: str
+    watch: RequestWatch
+    held: ExitStack
+    pick: Pick | None = None
+
+    async def take(self, asked: str | None) -> Pick:
+        """The model for this request, which does not end before it. To be called once. Raises `ModelNotFound` (404),
+        `Unavailable` (503).
+        """
+        self.pick = await self.service.models.resolve(asked, self.seed)
+        _keep(self.pick, self.watch, self.held)
+        return self.pick
+
+
 async def enter(
     request: Request,
     credentials: HTTPAuthorizationCredentials | None,
-    read: Callable[[Request, Service, Place], Awaitable[tuple[Job, T]]],
+    read: Callable[[Request, Arrival], Awaitable[tuple[Job, T]]],
 ) -> tuple[Entrance, T]:
-    """Let a request in whose job `read` reads off the wire; with it comes what else was asked. Raises ServiceError,
-    ClientDisconnect.
+    """Let a request in whose job `read` reads off the wire, and takes the model for; with it comes what else was asked.
+    Raises ServiceError, ClientDisconnect.
     """
     service: Service = request.app.state.service
     with ExitStack() as held:
         watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
         caller = await admitted(request, credentials, "summaries")
-        await service.check_ready()
+        await service.models.check_any()
         place = held.enter_context(service.admission.place(caller.name))
-        job, asked = await read(request, service, place)
+        arrival = Arrival(service, place, seed_of(request, caller), watch, held)
+        job, asked = await read(request, arrival)
+        assert arrival.pick is not None, "a request that is read has a model"
+        job.adapter = arrival.pick.adapter
         job.owner = caller.owner
         job.decoded = partial(_decoded, request.app.state.keys, caller.owner, place)
-        return Entrance(service, job, int(time.time()), watch, held.pop_all(), caller), asked
+        return Entrance(service, arrival.pick, job, int(time.time()), watch, held.pop_all(), caller), asked
 
 
 async def _decoded(keys: Keys, owner: str, place: Place, seconds: float) -> None:
@@ -88,6 +112,13 @@ async def _decoded(keys: Keys, owner: str, place: Place, seconds: float) -> None
     await keys.take(owner, AUDIO, seconds)
 
 
+def seed_of(request: Request, caller: Caller) -> str:
+    """By what a request's model is drawn where several are meant: a key always gets the same one, others get one a
+    request.
+    """
+    return caller.owner or str(request.state.request_id)
+
+
 async def fetched(request: Request, service: Service, place: Place, url: str) -> BinaryIO:
     """The recording at a URL, counted like one that was sent; the request's body must have been read. Raises
     ServiceError, and ClientDisconnect if the client leaves meanwhile.
@@ -95,22 +126,16 @@ async def fetched(request: Request, service: Service, place: Place, url: str) ->
     return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
 
 
-def unattended(service: Service, keys: Keys, job: Job, created: int) -> Entrance:
+def unattended(service: Service, pick: Pick, keys: Keys, job: Job, created: int) -> Entrance:
     """Work that nobody waits for: counted as a request is, but it takes no place from those."""
     job.decoded = partial(keys.take, job.owner, AUDIO)
     with ExitStack() as held:
-        watch = held.enter_context(RequestWatch(service.model.kind, gone=ClientDisconnect))
-        return Entrance(service, job, created, watch, held.pop_all(), Caller(job.owner, job.owner))
+        watch = held.enter_context(RequestWatch(pick.model.served.kind, gone=ClientDisconnect))
+        _keep(pick, watch, held)
+        job.adapter = pick.adapter
+        return Entrance(service, pick, job, created, watch, held.pop_all(), Caller(job.owner, job.owner))
 
 
-def check_model(service: Service, asked: str | None) -> None:
-    """Refuse a model that this service does not serve. Raises ModelNotFound (404)."""
-    if asked is None or service.model.answers_to(asked):
-        return
-    known = any(model.answers_to(asked) for model in service.models)
-    raise ModelNotFound(
-        f"{asked} is {'in the registry but not loaded' if known else 'not in the registry'}; this service serves "
-        f"{service.model.id}. The setting is {setting_name('model')}.",
-        code="model_not_loaded" if known else "model_not_found",
-        param="model",
-    )
+def _keep(pick: Pick, watch: RequestWatch, held: ExitStack) -> None:
+    held.enter_context(pick.model.entered(pick.adapter))
+    watch.kind, watch.model = pick.model.served.kind, pick.id

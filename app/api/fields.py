@@ -19,7 +19,9 @@ class SummaryOptions(BaseModel):
         description="Where to fetch the recording from, instead of sending it; for services that are set up to fetch. "
         "A signed URL is better sent in a form than in the query, which ends in access logs.",
     )
-    model: str | None = Field(None, max_length=200, description="`name` or `name@version`; the served one if left out.")
+    model: str | None = Field(
+        None, max_length=200, description="`name`, `name@version` or the name of an adapter; the default if left out."
+    )
     stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")

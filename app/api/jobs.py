@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Query, Request
@@ -10,14 +11,14 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Credentials, admitted, known
-from app.api.entrance import unattended
+from app.api.entrance import seed_of, unattended
 from app.api.errors import responses
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
 from app.api.openapi import IDEMPOTENCY_KEY, query_parameters, request_body
 from app.api.protocol import SummaryResponse, summary_response
 from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
-from app.api.summaries import checked_fields, job_of, read_request, sent, shown
+from app.api.summaries import job_of, read_request, sent, shown, typed_fields
 from app.errors import Conflict, InvalidRequest, NotFound, ServiceError
 from app.idempotency import Answer
 from app.job import Delta, Stage
@@ -53,9 +54,10 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     """202 once recording and job are kept: from then on they outlive the service."""
     service, jobs = _parts(request)
     caller = await admitted(request, credentials, SCOPE)
-    await service.check_ready()
+    await service.models.check_any()
+    resolve = partial(service.models.resolve, seed=seed_of(request, caller))
     with service.admission.place(caller.name) as place:
-        audio, pairs, (style, options, _) = await read_request(request, service, place, own=(WEBHOOK,))
+        audio, pairs, (style, options, _) = await read_request(request, service, place, resolve, own=(WEBHOOK,))
         with audio:
             if options.stream:
                 watch = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
@@ -114,7 +116,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     service, jobs = _parts(request)
     job = await _job(jobs, id, await _owner(request, credentials))
     if job.state == SUCCEEDED:
-        _, options, _ = checked_fields(_pairs(job), service)
+        _, options, _ = typed_fields(_pairs(job))
         return shown(SummaryResponse.model_validate(job.result), options)
     if job.state == FAILED and job.error:
         return JSONResponse(job.error["body"], status_code=job.error["status"], headers={"x-should-retry": "false"})
@@ -171,10 +173,15 @@ async def watch_job(request: Request, credentials: Credentials, id: str) -> Resp
 async def work(
     service: Service, keys: Keys, stored: StoredJob, audio: BinaryIO, tell: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """A job's result: the body of the answer that a request would have had. Raises ServiceError."""
+    """A job's result: the body of the answer that a request would have had. Its model is the one that it would get now.
+    Raises ServiceError.
+    """
+    fields = typed_fields(_pairs(stored))
+    pick = await service.models.resolve(fields[1].model, stored.owner or stored.id)
+    pick.summarizer.check(fields[1].max_tokens)
     job = job_of(
         audio,
-        checked_fields(_pairs(stored), service),
+        fields,
         began=time.perf_counter(),
         longest_s=service.settings.jobs.seconds,
         priority=BACKGROUND,
@@ -185,9 +192,9 @@ async def work(
         if isinstance(event, Stage):
             tell({"stage": event.stage, "done": event.done, "of": event.of})
 
-    entrance = unattended(service, keys, job, int(stored.created))
+    entrance = unattended(service, pick, keys, job, int(stored.created))
     summary = await entrance.work(emit)
-    return summary_response(summary, service.model, entrance.created).model_dump(mode="json")
+    return summary_response(summary, entrance.pick.model.served, entrance.created).model_dump(mode="json")
 
 
 async def _owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:

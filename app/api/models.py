@@ -6,6 +6,8 @@ from app.api.auth import require_key
 from app.api.errors import responses
 from app.api.protocol import ModelCard, ModelList, model_card
 from app.errors import ModelNotFound
+from app.models.loaded import State
+from app.models.table import Models
 from app.service import Service
 
 router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
@@ -13,18 +15,24 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
 
 @router.get("/v1/models", summary="List the models", responses=responses(401))
 async def list_models(request: Request) -> ModelList:
-    """Every model of the registry; `loaded` says which one is served."""
-    service: Service = request.app.state.service
-    return ModelList(data=[model_card(model, model.id == service.model.id) for model in service.models])
+    """Every model of the registry, and every one that was loaded; `state` says which are served."""
+    models = _models(request)
+    return ModelList(data=[model_card(model, models.all.get(model.id)) for model in models.known])
 
 
 @router.get("/v1/models/{model}", summary="Look up a model", responses=responses(401, 404))
 async def get_model(request: Request, model: str) -> ModelCard:
-    """One model by `name@version`, or by `name`: the served version if it is served, else the newest."""
-    service: Service = request.app.state.service
-    found = [known for known in service.models if known.answers_to(model)]
+    """One model by `name@version`, or by `name`: the version with the most weight if one is served, else the newest."""
+    models = _models(request)
+    found = [known for known in models.known if known.answers_to(model)]
     if not found:
-        known_ids = ", ".join(known.id for known in service.models)
+        known_ids = ", ".join(known.id for known in models.known)
         raise ModelNotFound(f"No model {model!r}. There are {known_ids}.", code="model_not_found", param="model")
-    chosen = next((known for known in found if known.id == service.model.id), found[-1])
-    return model_card(chosen, chosen.id == service.model.id)
+    ready = [one for one in map(models.all.get, (known.id for known in found)) if one and one.state is State.READY]
+    chosen = max(ready, key=lambda one: one.weight).served if ready else found[-1]
+    return model_card(chosen, models.all.get(chosen.id))
+
+
+def _models(request: Request) -> Models:
+    service: Service = request.app.state.service
+    return service.models

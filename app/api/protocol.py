@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.engine.base import FinishReason
 from app.job import Summary
+from app.models.loaded import LoadedModel, State
 from app.prompts import Style
 from app.served import ServedModel
 
@@ -63,7 +64,7 @@ class SummaryResponse(BaseModel):
     id: str
     object: Literal["audio.summary", "audio.summary.done"] = "audio.summary"
     created: int = Field(description="Unix time.")
-    model: str = Field(description="`name@version` of the model that wrote it.")
+    model: str = Field(description="`name@version` of the model that wrote it, or the name of its adapter.")
     kind: str = Field(description="`audio-llm` heard the recording itself; `cascade` read a transcript of it.")
     summary: str = Field(description="Empty where there was no speech.")
     finish_reason: FinishReason = Field(
@@ -152,6 +153,8 @@ class ModelCard(BaseModel):
     version: str
     kind: str
     loaded: bool = Field(description="Whether this service serves it now.")
+    state: State | None = Field(description="Where it is in its life here; null if it was never loaded.")
+    adapters: list[str] = Field(description="LoRA adapters that are loaded on it; a request's `model` may name one.")
     description: str
     license: str | None
     architecture: str | None
@@ -177,13 +180,16 @@ class Health(BaseModel):
     model: str
 
 
-def model_card(model: ServedModel, loaded: bool) -> ModelCard:
+def model_card(model: ServedModel, loaded: LoadedModel | None) -> ModelCard:
     """A model as `GET /v1/models` shows it."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(
         sampling_rate=model.sampling_rate, window_seconds=model.window_seconds, max_seconds=model.max_seconds
     )
-    return ModelCard.model_validate({**values, "languages": list(model.languages), "loaded": loaded, "audio": audio})
+    state = loaded.state if loaded else None
+    adapters = sorted(loaded.adapters) if loaded else []
+    here = {"loaded": state is State.READY, "state": state, "adapters": adapters}
+    return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **here})
 
 
 def summary_response(summary: Summary, model: ServedModel, created: int, *, done: bool = False) -> SummaryResponse:
@@ -193,7 +199,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
         id=summary.job.id,
         object="audio.summary.done" if done else "audio.summary",
         created=created,
-        model=model.id,
+        model=summary.job.adapter.name if summary.job.adapter else model.id,
         kind=model.kind,
         summary=summary.text,
         finish_reason=summary.finish_reason,

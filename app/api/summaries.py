@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from app.admission import Place
 from app.api.auth import Credentials
 from app.api.connection import while_connected
-from app.api.entrance import Entrance, check_model, enter, fetched
+from app.api.entrance import Arrival, Entrance, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import IDEMPOTENCY_KEY, other_content, query_parameters, request_body
@@ -22,12 +22,14 @@ from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_nothing, read_upload
 from app.audio.sniff import sniff_file
 from app.job import Delta, Form, Job, Stage
+from app.models.table import Pick
 from app.prompts import Style
 from app.service import Service
 
 router = APIRouter(tags=["summaries"])
 
 Fields = tuple[Style, SummaryOptions, Form]
+Take = Callable[[str | None], Awaitable[Pick]]
 MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 
 
@@ -49,7 +51,7 @@ async def create_summary(request: Request, credentials: Credentials) -> Response
         if options.stream:
             return _stream(entrance)
         summary = await while_connected(request.receive, entrance.work(lambda _: None))
-        return shown(summary_response(summary, entrance.service.model, entrance.created), options)
+        return shown(summary_response(summary, entrance.pick.model.served, entrance.created), options)
 
     with entrance.left_on_error():
         asked = await fingerprint(request, sent(entrance.job.audio, options), entrance.job.style, options)
@@ -63,35 +65,39 @@ def shown(answer: SummaryResponse, options: SummaryOptions) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), headers=server_timing(answer.timings))
 
 
-async def _read(request: Request, service: Service, place: Place) -> tuple[Job, SummaryOptions]:
+async def _read(request: Request, arrival: Arrival) -> tuple[Job, SummaryOptions]:
     began = time.perf_counter()
-    audio, _, fields = await read_request(request, service, place)
+    place = arrival.place
+    audio, _, fields = await read_request(request, arrival.service, place, arrival.take)
     received_s = time.perf_counter() - began
     return job_of(audio, fields, began=began, received_s=received_s), fields[1]
 
 
 async def read_request(
-    request: Request, service: Service, place: Place, own: Collection[str] = ()
+    request: Request, service: Service, place: Place, take: Take, own: Collection[str] = ()
 ) -> tuple[BinaryIO, list[tuple[str, str]], Fields]:
     """The recording, sent or fetched; the fields as they came; the fields, typed and checked.
 
-    own: fields of the route, which are no summary's; they are among those that came. Everything that can be refused
-    before there is an answer to open is refused here: fields, size, kind of content, URL. Raises ServiceError,
-    ClientDisconnect.
+    take: called once, with the model that is asked for. own: fields of the route, which are no summary's; they are
+    among those that came. Everything that can be refused before there is an answer to open is refused here: fields,
+    model, size, kind of content, URL. Raises ServiceError, ClientDisconnect.
     """
     pairs = request.query_params.multi_items()
 
-    def checked() -> Fields:
-        return checked_fields([pair for pair in pairs if pair[0] not in own], service)
+    async def checked() -> Fields:
+        fields = typed_fields([pair for pair in pairs if pair[0] not in own])
+        pick = await take(fields[1].model)
+        pick.summarizer.check(fields[1].max_tokens)
+        return fields
 
-    fields = None if is_form(request) else checked()
+    fields = None if is_form(request) else await checked()
     audio: BinaryIO | None = None
     if fields and fields[1].url:
         await read_nothing(request, service.settings)
     else:
         upload = await read_upload(request, service.settings, place.hold)
         audio, pairs = upload.audio, [*pairs, *upload.fields]
-    fields = fields or checked()
+    fields = fields or await checked()
     audio = audio or await fetched(request, service, place, fields[1].url or "")
     sniff_file(audio)
     return audio, pairs, fields
@@ -117,13 +123,10 @@ def sent(audio: BinaryIO, options: SummaryOptions) -> BinaryIO | None:
     return None if options.url else audio
 
 
-def checked_fields(pairs: list[tuple[str, str]], service: Service) -> Fields:
-    """The typed fields, and that this service can do as they say. Raises InvalidRequest, ModelNotFound."""
+def typed_fields(pairs: list[tuple[str, str]]) -> Fields:
+    """The fields by their types. Raises InvalidRequest (400)."""
     style, options = parse_fields(pairs)
-    service.summarizer.check(options.max_tokens)
-    form = options.form
-    check_model(service, options.model)
-    return style, options, form
+    return style, options, options.form
 
 
 def _bare(answer: SummaryResponse, media_type: str) -> Response:
@@ -141,7 +144,7 @@ def _bare(answer: SummaryResponse, media_type: str) -> Response:
 
 
 def _stream(entrance: Entrance) -> EventStream:
-    about = {"id": entrance.job.id, "created": entrance.created, "model": entrance.service.model.id}
+    about = {"id": entrance.job.id, "created": entrance.created, "model": entrance.pick.id}
 
     async def tell(say: Say) -> None:
         def emit(event: Stage | Delta) -> None:
@@ -152,6 +155,6 @@ def _stream(entrance: Entrance) -> EventStream:
 
         emit(Stage("received"))
         summary = await entrance.work(emit)
-        say(summary_response(summary, entrance.service.model, entrance.created, done=True))
+        say(summary_response(summary, entrance.pick.model.served, entrance.created, done=True))
 
     return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.base import EngineEvent, FinishReason, Generation
+from app.engine.base import Adapter, EngineEvent, FinishReason, Generation
 from app.errors import ServiceError, TooLarge, Unavailable, Unprocessable
 from app.prompts import audio_messages, notes_messages
 
@@ -33,6 +33,7 @@ class Sampling:
     top_p: float = 1.0
     priority: int = 0
     cache_salt: str = ""
+    adapter: Adapter | None = None
 
     @classmethod
     def of(cls, request: Generation) -> "Sampling":
@@ -62,6 +63,12 @@ class Core(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Load a LoRA adapter. Raises `app.errors.Unprocessable` with the reason if it cannot be served."""
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Forget an adapter that no answer is written with any more."""
 
     def stream(
         self, messages: Messages, sampling: Sampling, request_id: str, audio: NDArray[np.float32] | None = None
@@ -119,6 +126,11 @@ def refusal(reason: str, context: int) -> ServiceError:
             param="file",
         )
     return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
+
+
+def unusable_adapter(name: str, why: object) -> Unprocessable:
+    """The refusal of an adapter."""
+    return Unprocessable(f"the adapter {name} cannot be served: {why}", code="adapter_unusable", param="folder")
 
 
 def not_started() -> Unavailable:

@@ -11,6 +11,7 @@ Knows nothing about HTTP, codecs or styles.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,17 @@ from numpy.typing import NDArray
 
 # "repetition": the model began to repeat itself and was stopped; "no_speech": a cascade understood no word
 FinishReason = Literal["stop", "length", "repetition", "no_speech", "abort"]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter on a loaded checkpoint. number: of its own for each time one is loaded, from 1. folder: as PEFT
+    saves it; None where the engine has it by its name.
+    """
+
+    name: str
+    number: int
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class Generation:
     temperature: 0 is greedy. seed: for sampling, None draws one.
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
         of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
-        under another salt is not reused, so that nobody learns from times what others sent.
+        under another salt is not reused, so that nobody learns from times what others sent. adapter: what it is written
+        with; the engine has loaded it.
     """
 
     request_id: str
@@ -45,6 +58,7 @@ class Generation:
     top_p: float = 1.0
     priority: int = 0
     cache_salt: str = ""
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,12 @@ class Engine(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, as the model reads it."""
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Load a LoRA adapter. Raises `app.errors.Unprocessable` with the reason if it cannot be served."""
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Forget an adapter that no request is written with any more."""
 
     def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         """Stages and text as they come, `Finished` last.

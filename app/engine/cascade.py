@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from app.engine.asking import Core, Sampling, messages_of
-from app.engine.base import EngineEvent, Finished, Generation, StageStarted
+from app.engine.base import Adapter, EngineEvent, Finished, Generation, StageStarted
 from app.engine.transcriber import Transcriber
 from app.prompts import transcript_messages
 
@@ -55,6 +55,14 @@ class CascadeEngine:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
         return self._core.count_tokens(text)
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Load a LoRA adapter on the language model."""
+        await self._core.add_adapter(adapter)
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Forget it."""
+        await self._core.remove_adapter(adapter)
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""

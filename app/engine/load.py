@@ -3,6 +3,8 @@
 A cascade's Whisper always runs in this process.
 """
 
+from collections.abc import Sequence
+
 from app.engine.asking import Core
 from app.engine.base import Engine
 from app.engine.cascade import CascadeEngine
@@ -18,27 +20,36 @@ from model_repo.manifest import Manifest
 from model_repo.parts import fetch
 
 
-def build_engine(manifest: Manifest, settings: Settings) -> Engine:
+def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | None = None) -> Engine:
     """Engine over the manifest's checkpoint; not started yet.
 
     In this process the checkpoint is assembled and verified at the first call (minutes); in front of servers only its
-    tokenizer and chat template are. Raises `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
+    tokenizer and chat template are. urls: the servers, in place of those that the settings name for the model. Raises
+    `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
     """
-    core = remote_core(manifest, settings) if settings.remote.urls else _own_core(manifest, settings)
+    servers = settings.remote.urls_of(manifest.name, manifest.version) if urls is None else list(urls)
+    core = remote_core(manifest, settings, servers) if servers else _own_core(manifest, settings)
     if manifest.kind == "cascade":
         (whisper,) = (fetch(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         return CascadeEngine(core, Transcriber(whisper, settings.engine.threads))
     return VllmAudioEngine(core)
 
 
-def remote_core(manifest: Manifest, settings: Settings) -> RemoteCore:
-    """The servers that the settings name, which have to serve the manifest's checkpoint."""
+def remote_core(manifest: Manifest, settings: Settings, urls: Sequence[str]) -> RemoteCore:
+    """Servers that have to serve the manifest's checkpoint."""
     files = companions(manifest, cache=settings.cache_dir, from_hub=settings.hub)
     tokens = ChatTokens(files["tokenizer.json"], files["chat_template.jinja"])
     wanted = Wanted(manifest.name, manifest.version, manifest.context_tokens)
-    return RemoteCore(wanted, tokens, settings.remote)
+    return RemoteCore(wanted, tokens, settings.remote.model_copy(update={"urls": list(urls)}))
 
 
 def _own_core(manifest: Manifest, settings: Settings) -> Core:
     folder = ensure(manifest, cache=settings.cache_dir, from_hub=settings.hub)
-    return VllmCore(folder, manifest.context_tokens, settings.engine, audio=manifest.kind == "audio-llm")
+    return VllmCore(
+        folder,
+        manifest.context_tokens,
+        settings.engine,
+        audio=manifest.kind == "audio-llm",
+        name=manifest.id,
+        adapters=settings.adapters,
+    )

@@ -14,8 +14,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.asking import Messages, Sampling, finish_reason, not_started, without_control_tokens
-from app.engine.base import EngineEvent, Finished, StageStarted, TextDelta
+from app.engine.asking import Messages, Sampling, finish_reason, not_started, unusable_adapter, without_control_tokens
+from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
 from app.engine.chat_tokens import ChatTokens
 from app.engine.remote_answer import chunks
 from app.engine.remote_request import Question
@@ -99,6 +99,17 @@ class RemoteCore:
         """Tokens of a text."""
         return self._tokens.count(text)
 
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Know an adapter that servers have loaded under its name (vLLM's `--lora-modules`). Raises `Unprocessable` if
+        none lists it.
+        """
+        await asyncio.gather(*(server.list_again() for server in self.servers))
+        if not any(server.up and adapter.name in server.listed for server in self.servers):
+            raise unusable_adapter(adapter.name, "no vLLM server that is up lists it (vLLM's --lora-modules)")
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Servers keep theirs."""
+
     async def stream(
         self, messages: Messages, sampling: Sampling, request_id: str, audio: NDArray[np.float32] | None = None
     ) -> AsyncGenerator[EngineEvent, None]:
@@ -147,11 +158,15 @@ class RemoteCore:
     ) -> tuple[RemoteServer, httpx.Response]:
         """The answer of the first server that takes the question, open until the stack ends."""
         tried: set[RemoteServer] = set()
-        while waiting := [server for server in self.servers if server.up and server not in tried]:
+        while waiting := [server for server in self.servers if server not in tried and _has(server, question)]:
             server = min(waiting, key=lambda one: (one.queued_seconds, one.running))
             tried.add(server)
             with contextlib.suppress(NotReached):
                 return server, await stack.enter_async_context(server.asked(question, seconds))
+        if question.adapter and any(server.up for server in self.servers):
+            raise Unavailable(
+                "None of the vLLM servers that are up has this adapter now.", code="engine_busy", retry_after_s=1
+            )
         raise self._all_dead()
 
     def _all_dead(self) -> EngineDead:
@@ -159,3 +174,7 @@ class RemoteCore:
 
     def _faults(self) -> str:
         return "; ".join(f"{server.name}: {server.why}" for server in self.servers)
+
+
+def _has(server: RemoteServer, question: Question) -> bool:
+    return server.up and question.adapter in (None, *server.listed)

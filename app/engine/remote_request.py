@@ -22,7 +22,8 @@ from app.engine.asking import LONGEST_PATTERN, REPEATS, SHORTEST_PATTERN, Messag
 class Question:
     """One request, for any server. Making it of a long recording takes a tenth of a second: make it in a thread.
 
-    messages: without control tokens. context: the model's, in tokens. audio: for the messages' placeholder.
+    adapter: its adapter's name, if it is written with one. messages: without control tokens. context: the model's, in
+    tokens. audio: for the messages' placeholder.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Question:
         context: int,
         audio: NDArray[np.float32] | None = None,
     ) -> None:
+        self.adapter = sampling.adapter.name if sampling.adapter else None
         place = uuid4().hex  # where the recording goes: encoding 25 MB of base64 as JSON would stop all others
         said = {"messages": _with_audio(messages, place), "request_id": request_id, **_sampling(sampling, context)}
         self._before, _, self._after = json.dumps(said)[1:].encode().partition(place.encode())

@@ -81,6 +81,7 @@ class RemoteServer:
         self.up = False
         self.why = "not looked at yet"
         self.unusable = False
+        self.listed: set[str] = set()
         self.queued_seconds = 0.0
         self.running = 0
         self._url = url
@@ -123,7 +124,7 @@ class RemoteServer:
         self.up = False
         for gauge in (metrics.REMOTE_UP, metrics.REMOTE_QUEUED_AUDIO):
             with suppress(KeyError):
-                gauge.remove(self.name)
+                gauge.remove(self.name, self._wanted.id)
 
     @asynccontextmanager
     async def asked(self, question: Question, seconds: float) -> AsyncIterator[httpx.Response]:
@@ -180,6 +181,12 @@ class RemoteServer:
             self._missed = 0
             self._set(True, "", False)
 
+    async def list_again(self) -> None:
+        """Find out which adapters it has now; one that does not answer is left to its next check."""
+        if self._client is not None and self.up:
+            with suppress(_Unusable, httpx.HTTPError, ValueError):
+                await self._recognized(self._client)
+
     async def _watch(self) -> None:
         while True:
             self._look_now.clear()
@@ -208,6 +215,7 @@ class RemoteServer:
         if answer.status_code != 200:
             raise _Unhealthy(f"/v1/models answered with status {answer.status_code}")
         cards = _Models.model_validate_json(answer.content).data
+        self.listed = {card.id for card in cards}
         card = next((card for card in cards if self._is_wanted(card)), None)
         if card is None:
             raise _Unusable(
@@ -241,7 +249,7 @@ class RemoteServer:
             raise _Unusable("it makes other tokens of a prompt: are its tokenizer and chat template the checkpoint's?")
 
     def _request(self, client: httpx.AsyncClient, question: Question) -> httpx.Request:
-        parts = question.body(self._model)
+        parts = question.body(question.adapter or self._model)
         headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, parts)))}
         return client.build_request("POST", "/v1/chat/completions", content=_pieces(parts), headers=headers)
 
@@ -263,8 +271,8 @@ class RemoteServer:
 
     def _gauge(self) -> None:
         if self._client is not None:
-            metrics.REMOTE_UP.labels(self.name).set(self.up)
-            metrics.REMOTE_QUEUED_AUDIO.labels(self.name).set(self.queued_seconds)
+            metrics.REMOTE_UP.labels(self.name, self._wanted.id).set(self.up)
+            metrics.REMOTE_QUEUED_AUDIO.labels(self.name, self._wanted.id).set(self.queued_seconds)
 
 
 async def _pieces(parts: list[bytes]) -> AsyncIterator[bytes]:

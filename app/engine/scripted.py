@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from app.engine.asking import refusal
-from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
+from app.engine.base import Adapter, EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
 from app.errors import EngineDead
 
 SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
@@ -46,6 +46,7 @@ class ScriptedEngine:
         self.error, self.error_after = error, error_after
         self.reason = reason
         self.requests: list[Generation] = []
+        self.adapters: list[Adapter] = []
         self.aborted = 0
         self.most_running = 0
         self._running = 0
@@ -74,9 +75,17 @@ class ScriptedEngine:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
+    async def add_adapter(self, adapter: Adapter) -> None:
+        self.adapters.append(adapter)
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        self.adapters.remove(adapter)
+
     async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         if not self._started:
             raise EngineDead("The engine is not started.", code="engine_dead")
+        if request.adapter is not None and request.adapter not in self.adapters:
+            raise refusal(f"the adapter {request.adapter.name} is not loaded", self.context_tokens)
         self.requests.append(request)
         self._running += 1
         self.most_running = max(self.most_running, self._running)

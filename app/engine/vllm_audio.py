@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from app.engine.asking import Core, Sampling, messages_of
-from app.engine.base import EngineEvent, Generation
+from app.engine.base import Adapter, EngineEvent, Generation
 
 
 class VllmAudioEngine:
@@ -40,6 +40,14 @@ class VllmAudioEngine:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
         return self._core.count_tokens(text)
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Load a LoRA adapter on the language model."""
+        await self._core.add_adapter(adapter)
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Forget it."""
+        await self._core.remove_adapter(adapter)
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Summarize the samples, or the notes, as the instruction says."""

@@ -12,8 +12,10 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.engine import vllm_metrics
 from app.engine.asking import (
     LONGEST_PATTERN,
     REPEATS,
@@ -24,21 +26,40 @@ from app.engine.asking import (
     longest_first,
     not_started,
     refusal,
+    unusable_adapter,
     without_control_tokens,
 )
-from app.engine.base import EngineEvent, Finished, StageStarted, TextDelta
+from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
+from app.engine.peft_folder import UnusableAdapter, prepared, rank_of
 from app.errors import EngineDead, Unavailable
-from app.settings import EngineSettings
+from app.setting_forms import pair
+from app.settings import AdapterSettings, EngineSettings, setting_name
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's `MaxLoRARanks`
 
 
 class VllmCore:
     """A `Core` (see `app.engine.asking`): one vLLM engine. `stream` may be entered many times at once."""
 
-    def __init__(self, folder: Path, context_tokens: int, settings: EngineSettings, *, audio: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        context_tokens: int,
+        settings: EngineSettings,
+        *,
+        audio: bool,
+        name: str | None = None,
+        adapters: AdapterSettings | None = None,
+    ) -> None:
+        """name: the model's, in vLLM's metrics. adapters: how many of which rank there has to be room for."""
         self._folder = folder
         self._context = context_tokens
         self._settings = settings
         self._audio = audio
+        self._name = name
+        self._adapters = adapters or AdapterSettings()
+        self._lora_rank = 0
+        self._lora: dict[int, tuple[Any, TemporaryDirectory[str]]] = {}  # requests and scratch folders, by number
         self._engine: Any = None
         self._running = 0
         self._specials: list[str] = []
@@ -60,8 +81,13 @@ class VllmCore:
 
         settings = self._settings
         dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
+        self._lora_rank = lora_rank(self._adapters)
+        lora: dict[str, Any] = {}
+        if self._lora_rank:
+            lora = {"enable_lora": True, "max_lora_rank": self._lora_rank, "max_loras": self._adapters.at_once}
         arguments = vllm.AsyncEngineArgs(
             model=str(self._folder),
+            served_model_name=self._name,
             dtype=dtype,
             enforce_eager=on_cpu if settings.enforce_eager is None else settings.enforce_eager,
             # On a CPU a prompt that is read in parts and sampled with a seed ends the engine: "CPU Generator does not
@@ -74,12 +100,14 @@ class VllmCore:
             limit_mm_per_prompt={"audio": 1} if self._audio else {},
             disable_log_stats=False,
             worker_extension_cls="app.engine.end_with_service.EndWithService",
+            **lora,
         )
         tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._specials = longest_first({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()})
         self._template = tokenizer.apply_chat_template
         self._tokenizer = tokenizer
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
+        vllm_metrics.keep(self)
 
     async def stop(self) -> None:
         """End the engine's process. Harmless twice."""
@@ -87,6 +115,10 @@ class VllmCore:
         if engine is not None:
             # On the loop's own thread: vLLM's output task must not get to see the core go, or it reports a crash.
             engine.shutdown()
+            vllm_metrics.forget(self)
+        for _, scratch in self._lora.values():
+            scratch.cleanup()
+        self._lora.clear()
 
     async def check_health(self) -> None:
         """Raise `EngineDead` if the engine's process is gone."""
@@ -114,6 +146,37 @@ class VllmCore:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text. The engine must be started."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Load a LoRA adapter: see `app.engine.asking.Core`."""
+        if self._engine is None:
+            raise not_started()
+        if not self._lora_rank:
+            setting = setting_name("adapters", "rank")
+            raise unusable_adapter(adapter.name, f"the model was loaded without room for adapters ({setting} is 0)")
+        if adapter.folder is None:
+            raise unusable_adapter(adapter.name, "no folder is named where it lies")
+        from vllm.lora.request import LoRARequest
+
+        scratch = TemporaryDirectory(prefix="speechsum-adapter-")
+        try:
+            if (rank := rank_of(adapter.folder)) > self._lora_rank:
+                raise UnusableAdapter(f"its rank is {rank}, the highest is {setting_name('adapters', 'rank')}")
+            folder = await asyncio.to_thread(prepared, adapter.folder, self._folder, Path(scratch.name))
+            # A name of its own for each loading: vLLM finds cached prompts by it.
+            request = LoRARequest(f"{adapter.name}-{adapter.number}", adapter.number, str(folder))
+            await self._engine.add_lora(request)
+        except Exception as error:
+            scratch.cleanup()
+            raise unusable_adapter(adapter.name, error) from error
+        self._lora[adapter.number] = request, scratch
+
+    async def remove_adapter(self, adapter: Adapter) -> None:
+        """Forget an adapter that no answer is written with any more."""
+        _, scratch = self._lora.pop(adapter.number)
+        if self._engine is not None:
+            await self._engine.remove_lora(adapter.number)
+        scratch.cleanup()
 
     def prompt(self, messages: Messages) -> str:
         """The chat messages as the model's prompt, ready for its answer, without control tokens inside the texts."""
@@ -144,7 +207,10 @@ class VllmCore:
         try:
             yield StageStarted("prefill")
             # aclosing: a consumer that leaves must end vLLM's generator at once, not at the next garbage collection
-            going = self._engine.generate(inputs, parameters, request_id=request_id, priority=sampling.priority)
+            lora = self._lora[sampling.adapter.number][0] if sampling.adapter else None
+            going = self._engine.generate(
+                inputs, parameters, request_id=request_id, priority=sampling.priority, lora_request=lora
+            )
             async with contextlib.aclosing(going) as outputs:
                 async for output in outputs:
                     if first is None:
@@ -189,6 +255,15 @@ def sampling_params(sampling: Sampling) -> Any:
             max_pattern_size=LONGEST_PATTERN, min_pattern_size=SHORTEST_PATTERN, min_count=REPEATS
         ),
     )
+
+
+def lora_rank(adapters: AdapterSettings) -> int:
+    """The rank that vLLM makes room for: the least it knows that is enough; 0 without adapters. Raises ValueError."""
+    named = [folder for _, folder in map(pair, adapters.served)]
+    wanted = adapters.rank or max((rank_of(Path(folder)) for folder in named if folder), default=0)
+    if wanted > max(LORA_RANKS):
+        raise ValueError(f"vLLM serves adapters of ranks up to {max(LORA_RANKS)}, not {wanted}")
+    return next(rank for rank in (0, *LORA_RANKS) if rank >= wanted)
 
 
 def _prepare_environment(settings: EngineSettings) -> bool:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
-from app.errors import EngineDead, ServiceError, Unavailable, Unprocessable
+from app.errors import EngineDead, NotReady, ServiceError, Unavailable, Unprocessable
 from app.jobs.blobs import Blobs
 from app.jobs.news import News
 from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
@@ -121,8 +121,10 @@ class Runner:
             await self.store.give_back(job, counts=False)
             await asyncio.sleep(self.settings.poll_seconds)  # until whoever watches the service restarts it
             return
-        if isinstance(error, Unavailable) and error.retry_after_s is not None and job.attempt < self.settings.attempts:
-            await self.store.give_back(job, counts=True)
+        waits = isinstance(error, NotReady)
+        again = isinstance(error, Unavailable) and job.attempt < self.settings.attempts
+        if isinstance(error, ServiceError) and error.retry_after_s is not None and (waits or again):
+            await self.store.give_back(job, counts=not waits)
             await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
             return
         if error is None:

@@ -6,11 +6,12 @@ Knows nothing about HTTP.
 import hmac
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import TooManyRequests
 from app.keys.quotas import Left, Quota, Quotas
-from app.keys.store import USUAL_SCOPES, KeyStore, StoredKey, digest
+from app.keys.store import SCOPES, USUAL_SCOPES, KeyStore, StoredKey, digest
 from app.settings import AuthSettings, setting_name
 
 REQUESTS, AUDIO = "requests", "audio-seconds"
@@ -33,7 +34,8 @@ class Keys:
     def __init__(self, settings: AuthSettings) -> None:
         self.settings = settings
         self.required = settings.required or bool(settings.keys)
-        self._digests = _digests(settings)
+        self._digests = _digests(settings.keys, setting_name("auth", "keys"))
+        self._admins = _digests(settings.admin_keys, setting_name("auth", "admin_keys"))
         self._store: KeyStore | None = None
         self._counts: Quotas | None = None
 
@@ -45,8 +47,8 @@ class Keys:
         """The key of this text, if it opens."""
         given = digest(text)
         # Every key is compared, each in constant time: the answer's time says nothing about the keys.
-        if sum(hmac.compare_digest(given, one) for one in self._digests):
-            return self._of_settings(given.hex())
+        if sum(hmac.compare_digest(given, one) for one in [*self._digests, *self._admins]):
+            return self._of_settings(given)
         assert self._store is not None
         stored = await self._store.find(text)
         return self._of_store(stored) if stored else None
@@ -86,14 +88,15 @@ class Keys:
     async def _owner(self, owner: str) -> Key | None:
         if not owner:
             return None
-        if any(owner == one.hex() for one in self._digests):
-            return self._of_settings(owner)
+        for one in [*self._digests, *self._admins]:
+            if owner == one.hex():
+                return self._of_settings(one)
         assert self._store is not None
         stored = await self._store.get(owner)
         return self._of_store(stored) if stored else None
 
-    def _of_settings(self, owner: str) -> Key:
-        return Key(owner, frozenset(USUAL_SCOPES), self._quotas(None, None))
+    def _of_settings(self, one: bytes) -> Key:
+        return Key(one.hex(), frozenset(SCOPES if one in self._admins else USUAL_SCOPES), self._quotas(None, None))
 
     def _of_store(self, stored: StoredKey) -> Key:
         return Key(stored.id, stored.scopes, self._quotas(stored.requests_per_minute, stored.audio_minutes_per_day))
@@ -105,14 +108,14 @@ class Keys:
         return tuple(quota for quota in every if quota.most)
 
 
-def _digests(settings: AuthSettings) -> list[bytes]:
-    """SHA-256 of each key of the settings; the keys themselves are not kept."""
+def _digests(secrets: list[SecretStr], setting: str) -> list[bytes]:
+    """SHA-256 of each key of a setting; the keys themselves are not kept."""
     found = []
-    for secret in settings.keys:
+    for secret in secrets:
         text = secret.get_secret_value()
         one = bytes.fromhex(text.removeprefix("sha256:")) if text.startswith("sha256:") else digest(text)
         if len(one) != DIGEST_BYTES:
-            raise ValueError(f"{setting_name('auth', 'keys')}: what follows sha256: must have 64 hexadecimal digits")
+            raise ValueError(f"{setting}: what follows sha256: must have 64 hexadecimal digits")
         found.append(one)
     return found
 

@@ -25,6 +25,7 @@ from app.engine.scripted import ScriptedEngine
 from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
 from app.main import create_app
+from app.models.source import Source
 from app.served import ServedModel
 from app.service import Service
 from app.settings import Settings
@@ -140,8 +141,13 @@ async def until(condition: Callable[[], bool], state: Callable[[], object] = lam
 
 
 def value(name: str, **labels: str) -> float:
-    """A metric's value now; 0 if it has none yet."""
-    return REGISTRY.get_sample_value(name, labels) or 0.0
+    """A metric's value now, over all samples that have these labels; 0 if there is none yet."""
+    return sum(
+        sample.value
+        for family in REGISTRY.restricted_registry([name]).collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
 
 
 def code(response: httpx.Response) -> tuple[int, str]:
@@ -170,18 +176,19 @@ async def serving(
     ready: bool = True,
     real_audio: bool = False,
     fetcher: Callable[[Settings], Fetcher] = Fetcher,
+    source: Source | None = None,
     **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run the service on a free port of the loopback until the block ends.
 
     ready: wait until it is. real_audio: with the real decoder and the real speech detector. fetcher: makes what fetches
-    recordings by URL.
+    recordings by URL. source: where other models are found.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
     with tempfile.TemporaryDirectory() as folder:
         sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
         settings = settings_for(**sections)
-        app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings))
+        app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings), source=source)
         async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
             yield site
 
@@ -190,15 +197,15 @@ async def serving(
 async def _served(
     app: FastAPI, engine: ScriptedEngine, decoder: Any, *, ready: bool, real_audio: bool
 ) -> AsyncIterator[Site]:
+    service: Service = app.state.service
+    if not real_audio:
+        service.find = loud
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    service: Service = app.state.service
     if ready:
         await service.started()
         assert service.ready, service.failure
-        if not real_audio:
-            service.summarizer.find = loud
         if isinstance(engine, ScriptedEngine):
             engine.requests.clear()
     port = server.servers[0].sockets[0].getsockname()[1]

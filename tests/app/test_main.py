@@ -9,7 +9,8 @@ import pytest
 
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
-from app.main import choose, create_app
+from app.main import create_app
+from app.models.source import choose, from_registry
 from app.prompts import PROMPT_FORMAT
 from app.service import Service
 from app.settings import Settings
@@ -61,7 +62,7 @@ def served(settings: Settings) -> Service:
 def test_the_best_measured_model_is_the_default(registry: Path) -> None:
     service = served(settings_for(model_repo=registry))
     assert service.model.id == "hears@2"
-    assert [model.id for model in service.models] == ["hears@1", "hears@2", "two-steps@1"]
+    assert [model.id for model in service.models.known] == ["hears@1", "hears@2", "two-steps@1"]
     assert service.model.max_seconds == 45
     assert service.model.languages == ("en", "de")
     assert service.model.figures["score"] == 0.6
@@ -78,13 +79,13 @@ def test_another_is_chosen_by_name(registry: Path, asked: str, found: str) -> No
 
 def test_a_scripted_service_lists_the_registry_too(registry: Path) -> None:
     service = served(settings_for(model_repo=registry, model="scripted"))
-    assert [model.id for model in service.models] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
-    assert isinstance(service.build(), ScriptedEngine)
+    assert [model.id for model in service.models.known] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
+    assert isinstance(from_registry(service.settings, "scripted").build(), ScriptedEngine)
 
 
 def test_an_unknown_model_stops_the_start(registry: Path) -> None:
     with pytest.raises(UnknownModel, match="hears@2"):
-        choose(settings_for(model_repo=registry, model="none"))
+        choose(settings_for(model_repo=registry), "none")
 
 
 def test_a_model_trained_on_other_prompts_stops_the_start(tmp_path: Path) -> None:
@@ -98,11 +99,11 @@ async def test_the_engine_is_built_while_the_service_already_lives(
 ) -> None:
     built: list[str] = []
 
-    def build(manifest: Manifest, settings: Settings) -> Engine:
+    def build(manifest: Manifest, settings: Settings, urls: list[str]) -> Engine:
         built.append(manifest.id)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.main.build_engine", build)
+    monkeypatch.setattr("app.models.source.build_engine", build)
     ready: list[bool] = []
     app = create_app(settings_for(model_repo=registry), decoder=WaveDecoder(), on_ready=lambda: ready.append(True))
     service: Service = app.state.service
@@ -118,14 +119,14 @@ async def test_the_engine_is_built_while_the_service_already_lives(
 async def test_while_it_loads_it_says_so(
     registry: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def build(manifest: Manifest, settings: Settings) -> Engine:
+    def build(manifest: Manifest, settings: Settings, urls: list[str]) -> Engine:
         until = time.monotonic() + 20
         while caplog.text.count("hears@2 is still loading after") < 2 and time.monotonic() < until:
             time.sleep(0.01)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.main.build_engine", build)
-    monkeypatch.setattr("app.service.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("app.models.source.build_engine", build)
+    monkeypatch.setattr("app.models.loaded.PATIENCE_SECONDS", 0.01)
     service: Service = create_app(settings_for(model_repo=registry), decoder=WaveDecoder()).state.service
     with caplog.at_level(logging.INFO):
         await service.start()
@@ -142,10 +143,10 @@ async def test_while_it_loads_it_says_so(
 async def test_a_checkpoint_that_cannot_be_built_fails_the_service(
     registry: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def build(manifest: Manifest, settings: Settings) -> Engine:
+    def build(manifest: Manifest, settings: Settings, urls: list[str]) -> Engine:
         raise RegistryError("SHA-256 should be a, found b")
 
-    monkeypatch.setattr("app.main.build_engine", build)
+    monkeypatch.setattr("app.models.source.build_engine", build)
     ended: list[str] = []
     service: Service = create_app(
         settings_for(model_repo=registry),

@@ -89,7 +89,7 @@ async def test_gauges_follow_what_runs_and_waits() -> None:
 
 
 async def test_one_model_is_announced() -> None:
-    metrics.announce_model("old", "1", "cascade")
+    metrics.tell_model("old", "1", "cascade", "ready", 1.0, 0)
     async with serving():
         families = [family for family in REGISTRY.collect() if family.name == "speechsum_model_info"]
         (sample,) = families[0].samples
@@ -100,7 +100,7 @@ async def test_rates_exist_before_the_first_request() -> None:
     async with serving() as site:
         text = (await site.client.get("/metrics")).text
         for outcome in metrics.OUTCOMES:
-            assert f'speechsum_requests_total{{kind="{KIND}",outcome="{outcome}"}}' in text
+            assert f'speechsum_requests_total{{kind="{KIND}",model="test-model@3",outcome="{outcome}"}}' in text
 
 
 class Gone(Exception):

@@ -14,7 +14,7 @@ import soundfile
 
 from app.engine.vllm_audio import VllmAudioEngine
 from tests.app.engine.fronting import FOREVER, PIECES, core_of
-from tests.app.engine.stand_in import StandIn
+from tests.app.engine.stand_in import WANTED, StandIn
 from tests.app.site import PATH, Site, code, serving, until, value, wav
 
 
@@ -121,8 +121,8 @@ async def test_each_servers_load_is_among_the_metrics() -> None:
         asking = asyncio.create_task(site.client.post(PATH, files={"file": wav(3)}, data={"max_tokens": "4000"}))
         await until(lambda: server.running == 1)
         shown = (await site.client.get("/metrics")).text
-        assert f'speechsum_remote_up{{server="{server.name}"}} 1.0' in shown
-        assert f'speechsum_remote_queued_audio_seconds{{server="{server.name}"}} 3.0' in shown
+        assert f'speechsum_remote_up{{model="{WANTED.id}",server="{server.name}"}} 1.0' in shown
+        assert f'speechsum_remote_queued_audio_seconds{{model="{WANTED.id}",server="{server.name}"}} 3.0' in shown
         asking.cancel()
         await asyncio.wait({asking})
         await site.until_idle()

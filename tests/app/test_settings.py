@@ -52,10 +52,10 @@ def test_the_environment_is_read_by_section(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_servers_are_named_with_or_without_the_apis_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEECHSUM_REMOTE__URLS", "http://gpu-1:8001/, https://gpu-2/v1,http://[::1]:8001/behind/proxy")
-    monkeypatch.setenv("SPEECHSUM_REMOTE__API_KEY", "secret")
+    monkeypatch.setenv("SPEECHSUM_REMOTE__API_KEY", "hush-hush")
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     assert settings.remote.urls == ["http://gpu-1:8001", "https://gpu-2", "http://[::1]:8001/behind/proxy"]
-    assert "secret" not in repr(settings)
+    assert "hush-hush" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ async def test_the_list_has_what_openai_clients_read_and_more(site: Site) -> Non
     assert (model["id"], model["object"], model["owned_by"]) == ("test-model@3", "model", "speechsum")
     assert isinstance(model["created"], int)
     assert (model["name"], model["version"], model["kind"], model["loaded"]) == ("test-model", "3", "audio-llm", True)
+    assert (model["state"], model["adapters"]) == ("ready", [])
     assert model["languages"] == ["en", "de"]
     assert model["audio"] == {"sampling_rate": 16_000, "window_seconds": 30, "max_seconds": 60}
     assert model["figures"] == {}
@@ -29,7 +30,7 @@ async def test_the_openai_client_lists_and_retrieves() -> None:
 
 
 async def test_models_that_are_not_loaded_are_listed_as_such(site: Site) -> None:
-    site.service.models = [OTHER, MODEL, CASCADE]
+    site.service.models.known = [OTHER, MODEL, CASCADE]
     data = (await site.client.get("/v1/models")).json()["data"]
     assert [(model["id"], model["loaded"]) for model in data] == [
         ("test-model@2", False),
@@ -43,7 +44,7 @@ async def test_models_that_are_not_loaded_are_listed_as_such(site: Site) -> None
 
 
 async def test_a_bare_name_is_the_served_version(site: Site) -> None:
-    site.service.models = [OTHER, MODEL, CASCADE]
+    site.service.models.known = [OTHER, MODEL, CASCADE]
     get = site.client.get
     assert (await get("/v1/models/test-model")).json()["id"] == "test-model@3"
     assert (await get("/v1/models/test-model@2")).json()["loaded"] is False

@@ -92,9 +92,8 @@ def server_url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package", name="served")
 async def _served(server_url: str) -> AsyncIterator[Engine]:
-    settings = Settings.model_validate({"remote": {"urls": [server_url]}})
     manifest = registry.resolve(registry.ROOT, MODEL)
-    made = VllmAudioEngine(remote_core(manifest, settings))
+    made = VllmAudioEngine(remote_core(manifest, Settings(), [server_url]))
     await made.start()
     yield made
     await made.stop()

@@ -83,7 +83,7 @@ class Heard:
 
 async def test_a_cascade_transcribes_here_and_asks_for_the_rest(server: StandIn) -> None:
     manifest = entry("cascade-tiny")
-    engine = CascadeEngine(remote_core(manifest, settings(server)), Heard())  # type: ignore[arg-type]
+    engine = CascadeEngine(remote_core(manifest, settings(server), [server.url]), Heard())  # type: ignore[arg-type]
     await engine.start()
     server.asked.clear()
     stages, text, end = await written(engine)

@@ -132,4 +132,4 @@ async def test_once_stopped_nothing_is_left_of_it() -> None:
         await front.engine.stop()
         error, _ = await fails(front)
         assert error.code == "engine_not_ready"
-        assert f'speechsum_remote_up{{server="{server.name}"}}' not in generate_latest().decode()
+        assert f'server="{server.name}"' not in generate_latest().decode()

@@ -1,0 +1,1 @@
+"""The models a service has loaded: their lives, and which of them a request gets."""

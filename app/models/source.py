@@ -1,0 +1,51 @@
+"""Where a model to load is found by its name: in the registry. Knows nothing about what is loaded already."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from app.engine.base import Engine
+from app.engine.load import build_engine
+from app.engine.scripted import ScriptedEngine
+from app.prompts import PROMPT_FORMAT
+from app.served import SCRIPTED, ServedModel
+from app.settings import Settings, setting_name
+from model_repo import registry
+from model_repo.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Loadable:
+    """A model that can be loaded. build: makes its engine; may fetch and assemble a checkpoint for minutes. where: what
+    is waited for, for the log. adapters: names and folders of those to load with it.
+    """
+
+    served: ServedModel
+    build: Callable[[], Engine]
+    where: str = ""
+    adapters: tuple[tuple[str, Path | None], ...] = ()
+
+
+# A model by `name` or `name@version`, at these servers or where the settings say. Raises `registry.UnknownModel`,
+# `registry.RegistryError`, ValueError.
+Source = Callable[[str, Sequence[str]], Loadable]
+
+
+def from_registry(settings: Settings, asked: str, urls: Sequence[str] = ()) -> Loadable:
+    """A `Source`; the best model of the registry where none is asked for."""
+    if asked == SCRIPTED.name:
+        if urls or settings.remote.urls:
+            raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
+        return Loadable(SCRIPTED, ScriptedEngine)
+    manifest = choose(settings, asked)
+    registry.check(manifest, PROMPT_FORMAT)
+    servers = list(urls) or settings.remote.urls_of(manifest.name, manifest.version)
+    return Loadable(
+        ServedModel.from_manifest(manifest), partial(build_engine, manifest, settings, servers), ", ".join(servers)
+    )
+
+
+def choose(settings: Settings, asked: str) -> Manifest:
+    """The registry's entry, or the best one. Raises `UnknownModel`, `RegistryError`."""
+    return registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)

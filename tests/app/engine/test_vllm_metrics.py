@@ -1,0 +1,53 @@
+"""vLLM's families of several engines, which vLLM by itself shows of the last one only."""
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+from app.engine import vllm_metrics
+
+
+@pytest.fixture
+def engines() -> Iterator[list[object]]:
+    made = [object(), object()]
+    yield made
+    for engine in made:
+        vllm_metrics.forget(engine)
+
+
+def registered(model: str, running: int) -> None:
+    """What vLLM does when it makes an engine: takes out what is there of others, and puts in its own."""
+    for collector in list(REGISTRY._collector_to_names):
+        if getattr(collector, "_name", "").startswith("vllm:"):
+            REGISTRY.unregister(collector)
+    Gauge("vllm:num_requests_running", "Running.", ["model_name"]).labels(model).set(running)
+    Counter("vllm:prompt_tokens", "Read.", ["model_name"]).labels(model).inc(running)
+    Histogram("vllm:e2e", "Seconds.", ["model_name"], buckets=(1, 2)).labels(model).observe(running)
+
+
+def shown(name: str) -> dict[str, str]:
+    lines = [line for line in generate_latest().decode().splitlines() if line.startswith(name + "{")]
+    return {line.split('model_name="')[1].split('"')[0]: line.split()[-1] for line in lines}
+
+
+def test_each_engines_are_shown_beside_the_others(engines: list[object]) -> None:
+    for engine, model, running in zip(engines, ("one@1", "two@1"), (1, 2), strict=True):
+        registered(model, running)
+        vllm_metrics.keep(engine)
+    assert shown("vllm:num_requests_running") == {"one@1": "1.0", "two@1": "2.0"}
+    assert shown("vllm:prompt_tokens_total") == {"one@1": "1.0", "two@1": "2.0"}
+    assert shown("vllm:e2e_count") == {"one@1": "1.0", "two@1": "1.0"}
+    text = generate_latest().decode()
+    assert text.count("# TYPE vllm:num_requests_running gauge") == 1
+
+
+def test_an_engine_that_is_gone_is_shown_no_more(engines: list[object]) -> None:
+    for engine, model in zip(engines, ("one@1", "two@1"), strict=True):
+        registered(model, 1)
+        vllm_metrics.keep(engine)
+    vllm_metrics.forget(engines[0])
+    vllm_metrics.forget(engines[0])
+    assert set(shown("vllm:num_requests_running")) == {"two@1"}
+    vllm_metrics.forget(engines[1])
+    assert "vllm:num_requests_running" not in generate_latest().decode()
