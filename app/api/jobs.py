@@ -12,8 +12,8 @@ from app.api.auth import Credentials, client, owner
 from app.api.entrance import unattended
 from app.api.errors import responses
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
-from app.api.openapi import IDEMPOTENCY_KEY, query_parameters, request_body
-from app.api.protocol import SummaryResponse, summary_response
+from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
+from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
 from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
 from app.api.summaries import checked_fields, job_of, read_request, sent, shown
@@ -104,7 +104,7 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
     PATH + "/{id}/result",
     summary="A job's summary",
     response_model=SummaryResponse,
-    responses=responses(401, 404, 409, 413, 415, 422, 500, 503),
+    responses={200: {"content": bare_summaries()}, **responses(401, 404, 409, 413, 415, 422, 500, 503)},
 )
 async def get_result(request: Request, credentials: Credentials, id: str) -> Response:
     """The very answer that `POST /v1/audio/summaries` would have given, its failures too; 409 until it has ended."""
@@ -139,7 +139,7 @@ async def cancel_job(request: Request, credentials: Credentials, id: str) -> Job
     responses={
         200: {
             "description": "The job at every change, whole once it has ended; then `[DONE]`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream("The job, or an error.", JobResponse, ErrorResponse),
         },
         **responses(401, 404),
     },

@@ -22,6 +22,7 @@ from app.audio.pool import Decoder
 from app.audio.samples import Samples
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
+from app.errors import Unprocessable
 from app.fetch.fetch import Fetcher
 from app.main import create_app
 from app.served import ServedModel
@@ -71,8 +72,13 @@ class WaveDecoder:
         if self.error is not None:
             raise self.error
         recording.seek(0)
-        with wave.open(io.BytesIO(recording.read())) as reader:
-            frames = reader.readframes(reader.getnframes())
+        try:
+            with wave.open(io.BytesIO(recording.read())) as reader:
+                frames = reader.readframes(reader.getnframes())
+        except (wave.Error, EOFError) as error:
+            raise Unprocessable(
+                f"This is no file of `wav()`: {error}.", code="undecodable_audio", param="file"
+            ) from None
         samples = np.frombuffer(frames, "<i2").astype(np.float32) / 32_768
         seconds = len(samples) / 16_000
         limits.check_seconds(seconds, whole=True)
@@ -188,7 +194,7 @@ async def _served(
 ) -> AsyncIterator[Site]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
+    await until(lambda: server.started, seconds=60)
     service: Service = app.state.service
     if ready:
         await service.started()
