@@ -70,6 +70,7 @@ async def enter(
         caller = client(request, credentials)
         await service.check_ready()
         job, asked = await read(request, service, held.enter_context(service.admission.place(caller)))
+        held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
         return Entrance(service, job, int(time.time()), watch, held.pop_all()), asked
 
 
