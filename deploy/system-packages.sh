@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests use, if they are missing: voices, LibriVox clips with transcripts, a real Prometheus, a real PostgreSQL.
+# Installs the Debian packages that the tests use, if they are missing: voices, LibriVox clips with transcripts, real Prometheus, PostgreSQL and nginx.
 set -euo pipefail
-packages=(espeak-ng flite libnuma1 pocketsphinx-testdata postgresql prometheus)
+packages=(espeak-ng flite libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -14,7 +14,7 @@ fi
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# Without this the packages start a Prometheus and a PostgreSQL of their own on the usual ports.
+# Without this the packages start a Prometheus, a PostgreSQL and an nginx of their own on the usual ports.
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.speechsum
 had_policy=0; [ -e /usr/sbin/policy-rc.d ] && had_policy=1
 [ $had_policy -eq 1 ] || { cp /usr/sbin/policy-rc.d.speechsum /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }

@@ -45,7 +45,14 @@ def sound(samples: NDArray[np.generic], rate: int = RATE, kind: str = "WAV", sub
 
 
 def muxed(
-    kind: str, codec: str, *, rate: int = 48000, sound_track: bool = True, picture: bool = False, seconds: float = 60
+    kind: str,
+    codec: str,
+    *,
+    rate: int = 48000,
+    bit_rate: int = 64_000,
+    sound_track: bool = True,
+    picture: bool = False,
+    seconds: float = 60,
 ) -> bytes:
     """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; `picture` adds a video track."""
     buffer = io.BytesIO()
@@ -59,7 +66,7 @@ def muxed(
                 target.mux(video.encode(frame))
             target.mux(video.encode())
         if track is not None:
-            track.bit_rate = 64_000
+            track.bit_rate = bit_rate
             samples = (speech(rate=rate)[: int(seconds * rate)] * 32767).astype(np.int16)
             whole = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
             whole.sample_rate, whole.pts, whole.time_base = rate, 0, Fraction(1, rate)
@@ -143,20 +150,23 @@ def broken_files() -> dict[str, tuple[bytes, int, str]]:
     }
 
 
-def all_formats() -> dict[str, tuple[Callable[[], bytes], str, float]]:
-    """name → (maker, the format it is recognised as, seconds its length may be off by)."""
+def all_formats(seconds: float = 60) -> dict[str, tuple[Callable[[], bytes], str, float]]:
+    """name → (maker, the format it is recognised as, seconds its length may be off by), of the speech's first
+    `seconds`.
+    """
+    samples, fine = speech()[: round(seconds * RATE)], speech(rate=44100)[: round(seconds * 44100)]
     formats: dict[str, tuple[Callable[[], bytes], str, float]] = {
-        f"wav {subtype}": (functools.partial(sound, speech(), subtype=subtype), "wav", 0.001)
+        f"wav {subtype}": (functools.partial(sound, samples, subtype=subtype), "wav", 0.001)
         for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW")
     }
     for kind in ("W64", "AIFF", "AU", "CAF", "FLAC"):
-        formats[kind.lower()] = (functools.partial(sound, speech(), kind=kind), kind.lower(), 0.001)
-    formats["rf64"] = (functools.partial(sound, speech(), kind="RF64"), "wav", 0.001)
+        formats[kind.lower()] = (functools.partial(sound, samples, kind=kind), kind.lower(), 0.001)
+    formats["rf64"] = (functools.partial(sound, samples, kind="RF64"), "wav", 0.001)
     # ADPCM comes in blocks of 32 ms here: the last one is filled up.
-    formats["wav adpcm"] = (functools.partial(sound, speech(), subtype="MS_ADPCM"), "wav", 0.07)
-    formats["ogg vorbis"] = (functools.partial(sound, speech(), kind="OGG", subtype="VORBIS"), "ogg", 0.05)
-    formats["ogg opus"] = (functools.partial(sound, speech(), kind="OGG", subtype="OPUS"), "ogg", 0.05)
-    formats["mp3"] = (functools.partial(sound, speech(rate=44100), 44100, kind="MP3"), "mp3", 0.05)
+    formats["wav adpcm"] = (functools.partial(sound, samples, subtype="MS_ADPCM"), "wav", 0.07)
+    formats["ogg vorbis"] = (functools.partial(sound, samples, kind="OGG", subtype="VORBIS"), "ogg", 0.05)
+    formats["ogg opus"] = (functools.partial(sound, samples, kind="OGG", subtype="OPUS"), "ogg", 0.05)
+    formats["mp3"] = (functools.partial(sound, fine, 44100, kind="MP3"), "mp3", 0.05)
     for kind, codec, found in (
         ("ipod", "aac", "mp4"),
         ("webm", "libopus", "webm"),
@@ -167,8 +177,12 @@ def all_formats() -> dict[str, tuple[Callable[[], bytes], str, float]]:
         ("flv", "aac", "flv"),
         ("mpegts", "aac", "mpegts"),
         ("asf", "wmav2", "asf"),
+        ("wv", "wavpack", "wavpack"),
+        ("mp2", "mp2", "mp3"),
     ):
         rate = 44100 if kind in ("flv", "asf") else 48000
-        formats[f"{kind} {codec}"] = (functools.partial(muxed, kind, codec, rate=rate), found, 0.05)
-    formats["mp4 with video"] = (functools.partial(muxed, "mp4", "aac", picture=True), "mp4", 0.05)
+        formats[f"{kind} {codec}"] = (functools.partial(muxed, kind, codec, rate=rate, seconds=seconds), found, 0.05)
+    narrow = functools.partial(muxed, "amr", "libopencore_amrnb", rate=8000, bit_rate=12_200, seconds=seconds)
+    formats["amr"] = (narrow, "amr", 0.05)
+    formats["mp4 with video"] = (functools.partial(muxed, "mp4", "aac", picture=True, seconds=seconds), "mp4", 0.05)
     return formats

@@ -23,8 +23,8 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Arrival, Entrance, enter, fetched
 from app.api.errors import responses
-from app.api.openapi import IDEMPOTENCY_KEY, inlined
-from app.api.protocol import server_timing, summary_response, usage_of
+from app.api.openapi import IDEMPOTENCY_KEY, event_stream, inlined
+from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
@@ -40,7 +40,10 @@ router = APIRouter(tags=["chat"])
     "/v1/chat/completions",
     summary="Summarize the recording in a chat message",
     response_model=ChatCompletion,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses={
+        200: {"content": event_stream("With `stream`: chunks, or an error.", ChatChunk, ErrorResponse)},
+        **responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -114,10 +114,17 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
+def _as_it_is_taken(schema: dict[str, Any]) -> None:
+    """What `parse` adds to the model: other parameters are known by name, or refused."""
+    schema["properties"] |= {name: {"enum": list(values)} for name, values in NEUTRAL.items()}
+    schema["properties"] |= {name: {"description": "Has no effect."} for name in ABOUT_THE_CALL}
+    schema["additionalProperties"] = False
+
+
 class ChatRequest(BaseModel):
     """One recording in the messages, and in words what to do with it."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_as_it_is_taken)
 
     model: str = Field(max_length=200)
     messages: list[Message] = Field(min_length=1, max_length=64)

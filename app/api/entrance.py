@@ -97,6 +97,7 @@ async def enter(
         arrival = Arrival(service, place, seed_of(request, caller), watch, held)
         job, asked = await read(request, arrival)
         assert arrival.pick is not None, "a request that is read has a model"
+        held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
         job.adapter = arrival.pick.adapter
         job.owner = caller.owner
         job.decoded = partial(_decoded, request.app.state.keys, caller.owner, place)

@@ -90,5 +90,7 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
 def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
     """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
     faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
-    message = "; ".join(f"{name}: {text.removeprefix('Value error, ')}" for name, text in faults)
-    return InvalidRequest(f"{message}.", code="invalid_field", param=faults[0][0] if faults else None)
+    texts = [(f"{name}: " if name else "") + text.removeprefix("Value error, ") for name, text in faults]
+    # What is wrong with the whole, such as a body that is no JSON, is no field's fault.
+    param = faults[0][0] or None if faults else None
+    return InvalidRequest(f"{'; '.join(texts)}.", code="invalid_field", param=param)

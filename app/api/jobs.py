@@ -14,8 +14,8 @@ from app.api.auth import Credentials, admitted, known
 from app.api.entrance import seed_of, unattended
 from app.api.errors import responses
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
-from app.api.openapi import IDEMPOTENCY_KEY, query_parameters, request_body
-from app.api.protocol import SummaryResponse, summary_response
+from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
+from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
 from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
 from app.api.summaries import job_of, read_request, sent, shown, typed_fields
@@ -109,7 +109,7 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
     PATH + "/{id}/result",
     summary="A job's summary",
     response_model=SummaryResponse,
-    responses=responses(401, 403, 404, 409, 413, 415, 422, 500, 503),
+    responses={200: {"content": bare_summaries()}, **responses(401, 403, 404, 409, 413, 415, 422, 500, 503)},
 )
 async def get_result(request: Request, credentials: Credentials, id: str) -> Response:
     """The very answer that `POST /v1/audio/summaries` would have given, its failures too; 409 until it has ended."""
@@ -144,7 +144,7 @@ async def cancel_job(request: Request, credentials: Credentials, id: str) -> Job
     responses={
         200: {
             "description": "The job at every change, whole once it has ended; then `[DONE]`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream("The job, or an error.", JobResponse, ErrorResponse),
         },
         **responses(401, 403, 404),
     },

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.api.fields import SummaryOptions
-from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse
 from app.prompts import Style
 
 _RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
@@ -79,20 +78,20 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
     return dict(resolved(schema))
 
 
-def other_content() -> dict[str, Any]:
-    """The answer where it is not the JSON of `SummaryResponse`: with `response_format` text or markdown the summary
-    alone; with `stream=true` events, of which each `data:` line holds one as JSON, and `[DONE]` is the last.
-    """
-    events = (ProgressEvent, DeltaEvent, SummaryResponse, ErrorResponse)
+def bare_summaries() -> dict[str, Any]:
+    """The answer with `response_format` text or markdown: the summary alone."""
     return {
         "text/plain": {"schema": {"type": "string", "description": "The summary, with `response_format=text`."}},
         "text/markdown": {"schema": {"type": "string", "description": "The summary, `response_format=markdown`."}},
-        "text/event-stream": {
-            "schema": {
-                "type": "string",
-                "description": "Server-sent events: progress, deltas, the whole answer with `object` "
-                "`audio.summary.done` (or an error object), then `[DONE]`.",
-            },
-            "x-events": {model.__name__: model.model_json_schema() for model in events},
-        },
     }
+
+
+def event_stream(description: str, *events: type[BaseModel]) -> dict[str, Any]:
+    """An answer in events, of which each `data:` line holds one of `events` as JSON; the last is `[DONE]`.
+
+    `itemSchema` is OpenAPI 3.2's; the framework's own event streams are described by it in 3.1, too.
+    """
+    one = {"contentMediaType": "application/json", "contentSchema": {"anyOf": [inlined(event) for event in events]}}
+    data = {"anyOf": [{"const": "[DONE]"}, one]}
+    item = {"type": "object", "description": description, "properties": {"data": data}, "required": ["data"]}
+    return {"text/event-stream": {"itemSchema": item}}

@@ -15,8 +15,8 @@ from app.api.connection import while_connected
 from app.api.entrance import Arrival, Entrance, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
-from app.api.openapi import IDEMPOTENCY_KEY, other_content, query_parameters, request_body
-from app.api.protocol import DeltaEvent, ProgressEvent, SummaryResponse, server_timing, summary_response
+from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
+from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse, server_timing, summary_response
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import is_form, read_nothing, read_upload
@@ -38,7 +38,17 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     summary="Summarize a recording",
     response_model=SummaryResponse,
     responses={
-        200: {"description": "The summary; empty where nobody speaks.", "content": other_content()},
+        200: {
+            "description": "The summary; empty where nobody speaks.",
+            "content": bare_summaries()
+            | event_stream(
+                "With `stream=true`: progress, deltas, and the answer as `audio.summary.done`, or an error.",
+                ProgressEvent,
+                DeltaEvent,
+                SummaryResponse,
+                ErrorResponse,
+            ),
+        },
         **responses(400, 401, 403, 409, 413, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},

@@ -7,6 +7,8 @@ maps, so that a file of hours costs no memory of its own.
 
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from app.audio.samples import StoredSamples, spool
@@ -36,16 +38,22 @@ class Handover:
         self._samples.close()
 
 
-def take_recording(ticket: Ticket) -> bytes | mmap.mmap:
-    """In the worker: the recording. Raises `HandoverGone`."""
+@contextmanager
+def taken_recording(ticket: Ticket) -> Iterator[bytes | mmap.mmap]:
+    """In the worker: the recording, until the block ends. Raises `HandoverGone`."""
     process, place, _ = ticket
     descriptor = _open(process, place, os.O_RDONLY)
     try:
         if not os.fstat(descriptor).st_size:
-            return b""
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            yield b""
+            return
+        mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
+    try:
+        yield mapped
+    finally:
+        mapped.close()  # else an error's frames hold it, and its bytes on the disk, until the garbage is collected
 
 
 def room_for_samples(ticket: Ticket) -> BinaryIO:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import pebble
 
 from app.audio.decode import DecodedAudio, decode
-from app.audio.handover import Handover, Ticket, room_for_samples, take_recording
+from app.audio.handover import Handover, Ticket, room_for_samples, taken_recording
 from app.audio.limits import DecodeLimits
 from app.audio.samples import told_if_full
 from app.errors import ServiceError, Unavailable, Unprocessable
@@ -126,5 +126,5 @@ def _confine(memory_bytes: int) -> None:
 
 
 def _work(ticket: Ticket, limits: DecodeLimits) -> DecodedAudio:
-    with told_if_full(), room_for_samples(ticket) as file:
-        return decode(take_recording(ticket), limits, file)
+    with told_if_full(), room_for_samples(ticket) as file, taken_recording(ticket) as recording:
+        return decode(recording, limits, file)

@@ -25,7 +25,7 @@ class View(io.RawIOBase):
     """
 
     def __init__(self, data: bytes | mmap) -> None:
-        self._data = memoryview(data)
+        self._data = data
         self._position = 0
 
     def readable(self) -> bool:
@@ -42,10 +42,11 @@ class View(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        found = self._data[self._position : self._position + len(buffer)]
-        buffer[: len(found)] = found
-        self._position += len(found)
-        return len(found)
+        # No view of it stays behind: what is mapped could not be closed then.
+        with memoryview(self._data) as whole, whole[self._position : self._position + len(buffer)] as found:
+            buffer[: len(found)] = found
+            self._position += len(found)
+            return len(found)
 
 
 def undecodable(label: str, reason: str = "") -> Unprocessable:

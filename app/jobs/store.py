@@ -22,6 +22,7 @@ QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded"
 UNHELD = {"state": QUEUED, "leased_by": None, "leased_until": None, "stage": None, "done": None, "of": None}
 ENDED = (SUCCEEDED, FAILED, CANCELLED)
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
+_NUL = "\0"  # PostgreSQL takes no text with it, not even to compare with
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class JobStore:
 
     async def get(self, id_: str, owner: str) -> StoredJob | None:
         """The owner's job."""
+        if _NUL in id_:
+            return None
         async with reading(self.database) as connection:
             return await _job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
 
@@ -124,6 +127,8 @@ class JobStore:
 
     async def cancel(self, id_: str, owner: str) -> StoredJob | None:
         """Cancel what has not ended, queued or running; returns the job as it is then, None if there is no such job."""
+        if _NUL in id_:
+            return None
         mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
             await self._end(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)

@@ -22,6 +22,7 @@ from app.audio.pool import Decoder
 from app.audio.samples import Samples
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
+from app.errors import Unprocessable
 from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
 from app.main import create_app
@@ -73,8 +74,13 @@ class WaveDecoder:
         if self.error is not None:
             raise self.error
         recording.seek(0)
-        with wave.open(io.BytesIO(recording.read())) as reader:
-            frames = reader.readframes(reader.getnframes())
+        try:
+            with wave.open(io.BytesIO(recording.read())) as reader:
+                frames = reader.readframes(reader.getnframes())
+        except (wave.Error, EOFError) as error:
+            raise Unprocessable(
+                f"This is no file of `wav()`: {error}.", code="undecodable_audio", param="file"
+            ) from None
         samples = np.frombuffer(frames, "<i2").astype(np.float32) / 32_768
         seconds = len(samples) / 16_000
         limits.check_seconds(seconds, whole=True)
@@ -202,7 +208,7 @@ async def _served(
         service.find = loud
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
+    await until(lambda: server.started, seconds=60)
     if ready:
         await service.started()
         assert service.ready, service.failure

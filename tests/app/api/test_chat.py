@@ -16,7 +16,7 @@ from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import Unavailable, Unprocessable
 from app.prompts import Style
-from tests.app.site import Site, serving, value, wav
+from tests.app.site import Site, code, serving, value, wav
 
 PATH = "/v1/chat/completions"
 TEXT = "A scripted summary of what was said."
@@ -186,7 +186,7 @@ async def test_what_asks_for_nothing_is_let_pass(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "param", "code"),
+    ("more", "param", "reason"),
     [
         ({"frequency_penalty": 0.5}, "frequency_penalty", "unsupported_parameter"),
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),
@@ -213,12 +213,22 @@ async def test_what_asks_for_nothing_is_let_pass(site: Site) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_done_is_refused_by_name(site: Site, more: dict[str, Any], param: str, code: str) -> None:
+async def test_what_cannot_be_done_is_refused_by_name(
+    site: Site, more: dict[str, Any], param: str, reason: str
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         await asked(site, **more)
-    assert (refused.value.param, refused.value.code) == (param, code)
+    assert (refused.value.param, refused.value.code) == (param, reason)
     assert refused.value.response.headers["x-should-retry"] == "false"
     assert site.engine.requests == []
+
+
+async def test_a_body_that_is_no_json_is_no_fields_fault(site: Site) -> None:
+    response = await site.client.post("/v1/chat/completions", content=b'{"model":')
+    assert code(response) == (400, "invalid_field")
+    error = response.json()["error"]
+    assert error["param"] is None
+    assert error["message"].startswith("Invalid JSON")
 
 
 async def test_errors_are_openais_own_exceptions(site: Site) -> None:

@@ -1,92 +1,179 @@
-"""A client that leaves: whatever was being done for it ends, in every stage, with and without a stream."""
+"""A client that leaves: whatever is being done for it ends within a second, in every stage, by every way of asking."""
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import pytest
 
 from app.audio.samples import Samples
+from app.engine.base import EngineEvent, Generation, TextDelta
 from app.engine.scripted import ScriptedEngine
-from tests.app.site import PATH, Site, loud, serving, until, value, wav
+from tests.app.by_hand import WAYS, request
+from tests.app.site import Site, loud, serving, until, value, wav
+
+AT_ONCE = 3
 
 
-async def leave_when(site: Site, condition: Callable[[], bool], *, stream: bool, part: float = 1.0) -> None:
-    """Send a request (or its first part), wait for the condition and close the connection."""
-    before = value("speechsum_aborts_total"), value("speechsum_requests_total", outcome="aborted", kind="audio-llm")
-    audio = wav(2)
-    _, writer = await asyncio.open_connection("127.0.0.1", site.port)
-    head = f"POST {PATH}?stream={str(stream).lower()} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(audio)}\r\n\r\n"
-    writer.write(head.encode() + audio[: round(len(audio) * part)])
-    await writer.drain()
-    await until(condition)
-    assert value("speechsum_requests_in_progress") >= 1
-    writer.close()
-    await site.until_idle()
-    after = value("speechsum_aborts_total"), value("speechsum_requests_total", outcome="aborted", kind="audio-llm")
-    assert after == (before[0] + 1, before[1] + 1)
+class Staged(ScriptedEngine):
+    """Counts the words it has written, and can take its time over merging notes."""
+
+    def __init__(self) -> None:
+        super().__init__(("word ",) * 1000)
+        self.written = 0
+        self.merging = 0
+        self.merge_s = 0.0
+
+    async def _play(self, request: Generation) -> AsyncIterator[EngineEvent]:
+        if request.notes:
+            self.merging += 1
+            await asyncio.sleep(self.merge_s)
+        async for event in super()._play(request):
+            self.written += isinstance(event, TextDelta)
+            yield event
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_while_uploading(site: Site, stream: bool) -> None:
-    await leave_when(site, lambda: site.service.admission.held_bytes > 0, stream=stream, part=0.5)
-    assert site.engine.requests == []
+@dataclass
+class Moment:
+    """When to leave. asked, ended: requests that the engine has got by then, and that are in it.
+    part: of the request's body that is sent.
+    """
+
+    reached: Callable[[], bool]
+    audio: bytes = wav(2)
+    part: float = 1.0
+    asked: int = 0
+    ended: int = 0
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_while_decoding(site: Site, stream: bool) -> None:
+def uploading(site: Site) -> Moment:
+    return Moment(lambda: site.service.admission.held_bytes > 0, part=0.5)
+
+
+def decoding(site: Site) -> Moment:
     site.decoder.delay_s = 30
-    await leave_when(site, lambda: site.decoder.running == 1, stream=stream)
-    assert site.decoder.cancelled == 1
-    assert site.engine.requests == []
+    return Moment(lambda: site.decoder.running == 1)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_while_looking_for_speech(site: Site, stream: bool) -> None:
-    looking, left = threading.Event(), threading.Event()
+def looking_for_speech(site: Site) -> Moment:
+    looking = threading.Event()
 
-    def slow(samples: Samples, _: Any) -> list[tuple[float, float]]:
+    def slow(samples: Samples, left: threading.Event) -> list[tuple[float, float]]:
         looking.set()
         left.wait(5)
         return loud(samples)
 
     site.service.summarizer.find = slow
-    await leave_when(site, looking.is_set, stream=stream)
-    left.set()
-    assert site.engine.requests == []
+    return Moment(looking.is_set)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_while_waiting_for_the_engine(stream: bool) -> None:
+def waiting_for_the_engine(site: Site) -> Moment:
+    return Moment(lambda: value("speechsum_queue_waiting") == 1)
+
+
+def prefill(site: Site) -> Moment:
+    site.engine.prefill_s = 30
+    return Moment(lambda: site.engine.running == 1, asked=1, ended=1)
+
+
+def fifth_token(site: Site) -> Moment:
+    site.engine.piece_s, before = 0.02, site.engine.written
+    return Moment(lambda: site.engine.written - before == 5, asked=1, ended=1)
+
+
+def reading_windows(site: Site) -> Moment:
+    site.service.summarizer.find = every_minute
+    site.engine.prefill_s = 30
+    return Moment(lambda: site.engine.running == 3, wav(130), asked=3, ended=3)
+
+
+def merging(site: Site) -> Moment:
+    site.service.summarizer.find = every_minute
+    site.engine.merge_s, before = 30, site.engine.merging
+    return Moment(lambda: site.engine.merging > before, wav(130), asked=4, ended=1)
+
+
+STAGES = (
+    uploading, decoding, looking_for_speech, waiting_for_the_engine, prefill, fifth_token, reading_windows, merging,
+)  # fmt: skip
+
+
+def every_minute(samples: Samples, _: threading.Event) -> list[tuple[float, float]]:
+    """Stands in for the speech detector: somebody speaks for most of every minute."""
+    seconds = len(samples) / 16_000
+    return [(start, min(start + 50, seconds)) for start in range(0, int(seconds), 60)]
+
+
+def held(site: Site) -> dict[str, float]:
+    """Everything that requests hold or are counted in."""
+    return {
+        "engine": site.engine.running,
+        "decoder": site.decoder.running,
+        "admitted": site.service.admission.inside,
+        "bytes": site.service.admission.held_bytes,
+        "waiting": value("speechsum_queue_waiting"),
+        "slots": site.service.summarizer.writer.slots.free,
+        "in progress": value("speechsum_requests_in_progress"),
+    }
+
+
+def counted() -> tuple[float, float]:
+    """Callers who left, by the metrics."""
+    return value("speechsum_aborts_total"), value("speechsum_requests_total", outcome="aborted", kind="audio-llm")
+
+
+async def leave(site: Site, moment: Moment, way: str) -> None:
+    """Send a request, or its first part, wait for the moment and close the connection."""
+    before, left, engine = held(site), counted(), site.engine
+    asked, aborted = len(engine.requests), engine.aborted
+    head, body = request(way, moment.audio)
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(head + body[: round(len(body) * moment.part)])
+    await writer.drain()
+    await until(moment.reached)
+    assert held(site)["in progress"] == before["in progress"] + 1
+    writer.close()
+    await until(lambda: held(site) == before, lambda: f"{held(site)}, and it was {before}", seconds=1)
+    assert counted() == (left[0] + 1, left[1] + 1)
+    assert (len(engine.requests) - asked, engine.aborted - aborted) == (moment.asked, moment.ended)
+
+
+async def leave_again_and_again(stage: Callable[[Site], Moment], way: str, times: int) -> None:
+    async with serving(Staged(), engine={"max_num_seqs": AT_ONCE}) as site:
+        others = []
+        if stage is waiting_for_the_engine:
+            site.engine.prefill_s = 60
+            others = [asyncio.create_task(site.post()) for _ in range(AT_ONCE)]
+            await until(lambda: site.engine.running == AT_ONCE)
+        for _ in range(times):
+            await leave(site, stage(site), way)
+        for other in others:
+            other.cancel()
+        await site.until_idle()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+async def test_who_leaves_leaves_nothing_behind(stage: Callable[[Site], Moment], way: str) -> None:
+    await leave_again_and_again(stage, way, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+async def test_who_leaves_leaves_nothing_behind_twenty_times(stage: Callable[[Site], Moment], way: str) -> None:
+    await leave_again_and_again(stage, way, 20)
+
+
+async def test_one_who_waited_leaves_and_the_others_are_answered() -> None:
     async with serving(ScriptedEngine(piece_s=0.06), engine={"max_num_seqs": 1}) as site:
         first = asyncio.create_task(site.post())
         await until(lambda: site.engine.running == 1)
-        leaving = asyncio.create_task(
-            leave_when(site, lambda: value("speechsum_queue_waiting") == 1, stream=stream),
-        )
+        await leave(site, waiting_for_the_engine(site), "summary")
         assert (await first).status_code == 200
-        await leaving
-        assert value("speechsum_queue_waiting") == 0
         assert len(site.engine.requests) == 1
         assert (await site.post()).status_code == 200
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_before_the_first_word(site: Site, stream: bool) -> None:
-    site.engine.prefill_s = 30
-    await leave_when(site, lambda: site.engine.running == 1, stream=stream)
-    assert site.engine.aborted == 1
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_in_the_middle_of_the_summary(stream: bool) -> None:
-    async with serving(ScriptedEngine(("word ",) * 1000, piece_s=0.01)) as site:
-        written = value("speechsum_first_token_seconds_count", kind="audio-llm")
-        await leave_when(
-            site, lambda: value("speechsum_first_token_seconds_count", kind="audio-llm") > written, stream=stream
-        )
-        assert site.engine.aborted == 1
 
 
 async def test_twenty_leave_and_the_others_are_answered() -> None:

@@ -53,11 +53,20 @@ async def test_a_repeat_by_its_key_is_described(document: dict[str, Any], path: 
     assert "409" in route["responses"]
 
 
+async def test_a_chat_is_described_as_it_is_taken(document: dict[str, Any]) -> None:
+    route = document["paths"]["/v1/chat/completions"]["post"]
+    body = route["requestBody"]["content"]["application/json"]["schema"]
+    assert body["additionalProperties"] is False
+    assert body["properties"]["frequency_penalty"]["enum"] == [0, None]
+    assert {"messages", "stop", "user"} <= set(body["properties"])
+    assert set(route["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+
+
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     def references(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
-            return own + [ref for key, child in node.items() if key != "x-events" for ref in references(child)]
+            return own + [ref for key, child in node.items() for ref in references(child)]
         return [ref for child in node for ref in references(child)] if isinstance(node, list) else []
 
     found = references(document)

@@ -187,6 +187,7 @@ async def test_unknown_paths_and_methods(site: Site) -> None:
     response = await site.client.get(PATH)
     assert code(response) == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+    assert (await site.client.put(f"{PATH}/jobs")).headers["allow"] == "GET, POST"
 
 
 async def test_a_model_that_is_not_served(site: Site) -> None:

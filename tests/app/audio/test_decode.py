@@ -25,6 +25,10 @@ def likeness(decoded: NDArray[np.float32], original: NDArray[np.float32]) -> flo
     return float(best / (np.linalg.norm(decoded) * np.linalg.norm(original)))
 
 
+# AMR keeps what a telephone does, below 4 kHz.
+LIKENESS = {"amr": 0.7}
+
+
 def refused(data: bytes, limits: DecodeLimits = LIMITS) -> ServiceError:
     with pytest.raises(ServiceError) as caught:
         decode(data, limits)
@@ -40,7 +44,7 @@ def test_every_format_keeps_length_and_waveform(name: str) -> None:
     assert audio.samples.ndim == 1
     assert audio.seconds == len(audio.samples) / 16000
     assert audio.seconds == pytest.approx(len(speech()) / 16000, abs=tolerance)
-    assert likeness(audio.samples, speech()) > (0.9 if tolerance > 0.001 else 0.99)
+    assert likeness(audio.samples, speech()) > LIKENESS.get(name, 0.9 if tolerance > 0.001 else 0.99)
     assert not [warning for warning in audio.warnings if "missing" in warning or "damaged" in warning]
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -194,18 +195,36 @@ def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
     job = handover.Handover(recording)
     process, (heard, device, inode), (room, _, other) = job.ticket
     wrong = (process, (heard, device, other), (room, device, inode))
-    with pytest.raises(handover.HandoverGone):
-        handover.take_recording(wrong)
+    with pytest.raises(handover.HandoverGone), handover.taken_recording(wrong):
+        pass
     with pytest.raises(handover.HandoverGone):
         handover.room_for_samples(wrong)
-    assert handover.take_recording(job.ticket)[:] == b"recording"
+    with handover.taken_recording(job.ticket) as taken:
+        assert taken[:] == b"recording"
     with handover.room_for_samples(job.ticket) as room_:
         room_.write(np.ones(4, np.float32).tobytes())
     np.testing.assert_array_equal(job.samples()[1:], np.ones(3))
     job.close()
     recording.close()
-    with pytest.raises(handover.HandoverGone):
-        handover.take_recording(job.ticket)
+    with pytest.raises(handover.HandoverGone), handover.taken_recording(job.ticket):
+        pass
+
+
+def files_of_workers() -> list[str]:
+    """Files without names that this process's children hold; pytest's captured output is among them."""
+    places = [f"/proc/{worker.pid}/fd" for worker in psutil.Process().children(recursive=True)]
+    held = [os.readlink(f"{place}/{number}") for place in places for number in os.listdir(place)]
+    return [file for file in held if file.endswith("(deleted)")]
+
+
+async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: Decoder) -> None:
+    """Idle, it would keep it, and its bytes on the disk, until it collects its garbage."""
+    await answers(decoder)
+    before = files_of_workers()
+    for data, _, _ in audio_files.broken_files().values():
+        with spool(data) as recording, pytest.raises(ServiceError):
+            await decoder.decode(recording, LIMITS)
+    assert sorted(files_of_workers()) == sorted(before)
 
 
 async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:

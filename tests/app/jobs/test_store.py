@@ -36,6 +36,11 @@ async def test_many_who_claim_at_once_never_get_the_same(store: JobStore) -> Non
     assert set(got) == ids
 
 
+async def test_an_id_that_a_database_cannot_hold_is_nobodys(store: JobStore) -> None:
+    assert await store.get("job-\0", "") is None
+    assert await store.cancel("job-\0", "") is None
+
+
 async def test_a_job_ends_once(store: JobStore) -> None:
     await queue(store)
     job = await claimed_by(store, "me")

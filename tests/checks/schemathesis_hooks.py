@@ -1,0 +1,40 @@
+"""What Schemathesis cannot guess: sound. Without it no request would come past the first look at its bytes."""
+
+import base64
+import json
+
+import numpy as np
+import schemathesis
+from hypothesis import strategies
+
+from tests import audio_files
+from tests.app.site import MODEL, wav
+
+_TONE, _SILENCE = wav(0.3), wav(0.3, 0)
+SOUNDS = (
+    _TONE,
+    _SILENCE,
+    _TONE[:-1000],
+    _TONE[:44],
+    b"RIFF\xff\xff\xff\xffWAVE",
+    audio_files.sound(np.full(1000, np.nan, np.float32), subtype="FLOAT"),
+    audio_files.sound(np.zeros(1000, np.float32), kind="FLAC"),
+    b"",
+)
+
+schemathesis.openapi.format("binary", strategies.sampled_from(SOUNDS) | strategies.binary(max_size=64))
+for media_type in ("audio/*", "video/*", "application/octet-stream"):
+    schemathesis.openapi.media_type(media_type, strategies.sampled_from(SOUNDS))
+
+
+@schemathesis.hook
+def map_case(context: schemathesis.HookContext, case: schemathesis.Case) -> schemathesis.Case:
+    """In most chats that are to be valid, the one recording that they have to hold, and the model that there is."""
+    valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.path == "/v1/chat/completions" and valid and isinstance(case.body, dict):
+        chosen = len(json.dumps(case.body)) % (len(SOUNDS) + 1)
+        if chosen < len(SOUNDS):
+            sound = {"data": base64.b64encode(SOUNDS[chosen]).decode(), "format": "wav"}
+            content = [{"type": "text", "text": "Briefly."}, {"type": "input_audio", "input_audio": sound}]
+            case.body |= {"model": MODEL.name, "messages": [{"role": "user", "content": content}]}
+    return case

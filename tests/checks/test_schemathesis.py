@@ -1,0 +1,53 @@
+"""The OpenAPI document, taken at its word: what it allows is answered as it says, what it forbids is refused, and
+nothing ends in a 5xx.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.app.site import Site
+from tests.checks.in_thread import serving_in_thread
+
+HERE = Path(__file__).parent
+# A host that is allowed, so that a URL gets as far as its checks; nothing is fetched: no name ends in .invalid.
+FETCH = {"enabled": True, "hosts": ["*.invalid"]}
+
+
+KEY = "key"
+AUTH = {"keys": [KEY]}
+
+
+def run(site: Site, *options: str) -> None:
+    """Schemathesis against a service, which is as before afterwards."""
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(HERE / "schemathesis.toml"),
+        "run", "--header", f"Authorization: Bearer {KEY}", f"http://127.0.0.1:{site.port}/openapi.json", *options,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.checks.schemathesis_hooks"},
+        cwd=HERE.parent.parent,
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout[-6000:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(site.engine.requests) > 0, "nothing came as far as the engine"
+    assert site.engine.running == site.service.admission.inside == site.service.admission.held_bytes == 0
+
+
+def test_a_few_requests_to_every_route_are_answered_as_described() -> None:
+    with serving_in_thread(auth=AUTH, fetch=FETCH) as site:
+        run(site, "--phases", "fuzzing", "--max-examples", "8", "--seed", "1", "--no-shrink")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("real_audio", [False, True], ids=["wave decoder", "real decoder"])
+def test_every_route_answers_as_described(real_audio: bool) -> None:
+    with serving_in_thread(auth=AUTH, fetch=FETCH, real_audio=real_audio) as site:
+        run(site, "--max-examples", "300")
