@@ -34,6 +34,7 @@ from app.engine.peft_folder import UnusableAdapter, prepared, rank_of
 from app.errors import EngineDead, Unavailable
 from app.setting_forms import pair
 from app.settings import AdapterSettings, EngineSettings, setting_name
+from app.together import end
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's `MaxLoRARanks`
 
@@ -113,8 +114,11 @@ class VllmCore:
         """End the engine's process. Harmless twice."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            # On the loop's own thread: vLLM's output task must not get to see the core go, or it reports a crash.
-            engine.shutdown()
+            # vLLM's output task must not get to see the core go, or it reports a crash.
+            if engine.output_handler is not None:
+                await end(engine.output_handler)
+            # In a thread: vLLM waits for the process, seconds in which other models' requests would stand still.
+            await asyncio.to_thread(engine.shutdown)
             vllm_metrics.forget(self)
         for _, scratch in self._lora.values():
             scratch.cleanup()

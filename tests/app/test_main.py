@@ -16,7 +16,7 @@ from app.service import Service
 from app.settings import Settings
 from model_repo.manifest import AudioLimits, Figures, Manifest
 from model_repo.registry import RegistryError, UnknownModel
-from tests.app.site import WaveDecoder, settings_for
+from tests.app.site import WaveDecoder, settings_for, until
 
 
 def register(
@@ -86,6 +86,39 @@ def test_a_scripted_service_lists_the_registry_too(registry: Path) -> None:
 def test_an_unknown_model_stops_the_start(registry: Path) -> None:
     with pytest.raises(UnknownModel, match="hears@2"):
         choose(settings_for(model_repo=registry), "none")
+
+
+@pytest.mark.parametrize(
+    ("models", "weights"),
+    [
+        ("hears@1=10", {"hears@2": 100, "hears@1": 10}),
+        ("hears@2=90,hears@1=10,two-steps=0", {"hears@2": 90, "hears@1": 10, "two-steps@1": 0}),
+        ("hears=5", {"hears@2": 5}),
+    ],
+)
+async def test_further_models_are_loaded_with_their_weights(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, models: str, weights: dict[str, float]
+) -> None:
+    monkeypatch.setattr("app.models.source.build_engine", lambda *_: ScriptedEngine())
+    service = served(settings_for(model_repo=registry, models=models))
+    await service.start()
+    await until(lambda: all(model.state == "ready" for model in service.models.all.values()), seconds=30)
+    assert {id_: model.weight for id_, model in service.models.all.items()} == weights
+    await service.stop()
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [("hears@1=10,hears@1=20", "twice"), ("hears,hears@2", "twice"), ("hears=0,two-steps=5", "all weigh 0")],
+)
+def test_models_that_make_no_sense_stop_the_start(registry: Path, models: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        create_app(settings_for(model_repo=registry, models=models))
+
+
+def test_an_unknown_further_model_stops_the_start(registry: Path) -> None:
+    with pytest.raises(UnknownModel, match="none"):
+        create_app(settings_for(model_repo=registry, models="none=5"))
 
 
 def test_a_model_trained_on_other_prompts_stops_the_start(tmp_path: Path) -> None:

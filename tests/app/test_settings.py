@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.setting_forms import weighted
 from app.settings import LimitSettings, Settings, env_example, fields, setting_name, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,9 +78,34 @@ def test_what_is_no_servers_address_stops_the_start(monkeypatch: pytest.MonkeyPa
     assert "secret" not in refusal.value.errors()[0]["msg"]
 
 
+def test_a_models_own_servers_go_before_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHSUM_REMOTE__URLS", "http://gpu-1:8001")
+    own = "tiny@2=http://gpu-2:8001/v1,tiny=http://gpu-3:8001,tiny@2=http://gpu-4:8001?x"
+    monkeypatch.setenv("SPEECHSUM_REMOTE__MODELS", own.removesuffix("?x"))
+    remote = Settings(_env_file=None).remote  # type: ignore[call-arg]
+    assert remote.urls_of("tiny", "2") == ["http://gpu-2:8001", "http://gpu-4:8001"]
+    assert remote.urls_of("tiny", "1") == ["http://gpu-3:8001"]
+    assert remote.urls_of("other", "1") == ["http://gpu-1:8001"]
+    monkeypatch.setenv("SPEECHSUM_REMOTE__MODELS", own)
+    with pytest.raises(ValidationError, match="is no address"):
+        Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_models_have_the_weight_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHSUM_MODELS", "tiny@2=90, tiny@1=0.5,other")
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert [weighted(entry) for entry in settings.models] == [("tiny@2", 90), ("tiny@1", 0.5), ("other", 100)]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SPEECHSUM_MODELS", "tiny=heavy"),
+        ("SPEECHSUM_MODELS", "tiny=-1"),
+        ("SPEECHSUM_MODELS", "tiny=nan"),
+        ("SPEECHSUM_MODELS", "=1"),
+        ("SPEECHSUM_ADAPTERS__SERVED", "terse@1=/adapters/1"),
+        ("SPEECHSUM_ADAPTERS__SERVED", "terse=/adapters/1,terse=/adapters/2"),
         ("SPEECHSUM_PORT", "70000"),
         ("SPEECHSUM_LIMITS__UPLOAD_BYTES", "0"),
         ("SPEECHSUM_LIMITS__UPLOAD_BITES", "5"),
