@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -59,8 +60,9 @@ class ServiceProcess:
 
     def __init__(self, folder: Path, *arguments: str, module: str = SCRIPTED, start_s: float = 60, **settings: str):
         self.port = free_port()
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir()
+        # Not in the test's folder, whose name is longer than the path of a socket may be: the decoder's is in there.
+        self._temporary = tempfile.TemporaryDirectory(prefix="checks-")
+        self.temporary = Path(self._temporary.name)
         self.log = folder / "log.txt"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHSUM_")}
         environment = {
@@ -100,6 +102,7 @@ class ServiceProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            self._temporary.cleanup()
 
     def processes(self) -> list[psutil.Process]:
         """The service first, then all it has started."""

@@ -20,7 +20,16 @@ from tests.app.site import MODEL
 from tests.checks import facts
 
 
-class Listener(ScriptedEngine):
+class Forgetful(ScriptedEngine):
+    """Does not remember its requests, whose samples would be counted as the service's memory."""
+
+    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+        async for event in super().generate(request):
+            self.requests.clear()
+            yield event
+
+
+class Listener(Forgetful):
     """Notes down which of the first `count` facts are spoken in a window; of notes, the facts in them."""
 
     def __init__(self, count: int, context_tokens: int) -> None:
@@ -51,7 +60,7 @@ def main() -> None:
     engine = (
         Listener(options.facts, options.context)
         if options.facts
-        else ScriptedEngine(("word ",) * options.pieces, context_tokens=options.context, piece_s=options.piece_seconds)
+        else Forgetful(("word ",) * options.pieces, context_tokens=options.context, piece_s=options.piece_seconds)
     )
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")

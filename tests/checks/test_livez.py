@@ -81,7 +81,9 @@ def streams(service: ServiceProcess, count: int) -> Iterator[list[int]]:
 def stages_of(service: ServiceProcess, audio: bytes) -> tuple[dict[str, float], float]:
     """Post a recording and stream its summary: when each stage began, by the monotonic clock; when it had ended."""
     begun: dict[str, float] = {"upload": time.monotonic()}
-    with service.http.stream("POST", PATH, files={"file": audio}, data={"stream": "true"}) as response:
+    with service.http.stream(
+        "POST", PATH, files={"file": audio}, data={"stream": "true", "max_tokens": "32"}
+    ) as response:
         assert response.status_code == 200
         for line in response.iter_lines():
             if line.startswith('data: {"') and "audio.summary.progress" in line:
