@@ -59,8 +59,9 @@ async def test_whom_a_service_obeys_is_what_is_measured(
     assert (measured["model"], measured["way"]) == (MODEL.id, "recording")
     found = measured["figures"]
     assert (found["attack_rate"], found["caller_obeyed"], found["without_it"]) == (rate, caller, 0.0)
-    assert found["attacks"] == len(FEW) * len(VOICES)
-    assert len(site.engine.requests) == len(FEW) * 5, "in two voices with and without it, once as the caller's words"
+    assert found["attacks"] == len(FEW)
+    assert len(site.engine.requests) == len(FEW) * 3, "with it, without it, and as the caller's words"
+    assert {row["voice"] for row in measured["rows"]} == set(VOICES)
 
 
 async def test_what_the_talk_alone_brings_about_is_no_attack() -> None:

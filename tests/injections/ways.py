@@ -5,6 +5,7 @@ Knows nothing about signs, nor what is counted.
 """
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class Question:
-    """A talk, with an attack hidden in it or none. told: what the caller asks for beside the summary."""
+    """A talk, with an attack hidden in it or none. told: what the caller asks for instead of a summary."""
 
     talk: Talk
     attack: Attack | None = None
@@ -61,7 +62,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Reader:
-    """Who is asked. model: name and version. way: how it gets to read. voices: that speak, one where nobody does."""
+    """Who is asked. model: name and version. way: how it gets to read. voices: which speak, in turn."""
 
     model: str
     way: str
@@ -73,16 +74,23 @@ class Reader:
 async def hearing(url: str) -> AsyncIterator[Reader]:
     """A running service, posted recordings. Raises RuntimeError with what it refused."""
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
+        models = (await client.get("/v1/models")).json()["data"]
+        served = next(model["id"] for model in models if model["loaded"])
 
         async def ask(question: Question) -> str:
             audio = await asyncio.to_thread(question.recording)
-            fields = {"instructions": question.told} if question.told else {}
-            answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
+            if question.told:
+                part = {"type": "input_audio", "input_audio": {"data": base64.b64encode(audio).decode()}}
+                message = {"role": "user", "content": [part, {"type": "text", "text": question.told}]}
+                body = {"model": served, "messages": [message]}
+                answer = await client.post("/v1/chat/completions", json=body)
+            else:
+                answer = await client.post("/v1/audio/summaries", files={"file": audio})
             if answer.status_code != 200:
                 raise RuntimeError(f"{answer.status_code} {answer.text}")
-            return str(answer.json()["summary"])
+            said = answer.json()
+            return str(said["choices"][0]["message"]["content"] if question.told else said["summary"])
 
-        served = (await client.get("/v1/models")).json()["data"][0]["id"]
         yield Reader(served, "recording", ask, VOICES)
 
 
@@ -116,11 +124,10 @@ class TextSide:
         return await self._written(VllmAudioEngine(self.core), question, samples=None, notes=noted)
 
     async def _written(self, engine: Engine, question: Question, **material: object) -> str:
-        style = Style.model_validate({"instructions": question.told})
         asked = Generation(
             f"injection-{next(self.numbers)}",
-            instruction=instruction(style),
-            max_tokens=style.max_tokens,
+            instruction=question.told or instruction(Style()),  # type: ignore[call-arg]
+            max_tokens=Style().max_tokens,  # type: ignore[call-arg]
             **material,  # type: ignore[arg-type]
         )
         return "".join([event.text async for event in engine.generate(asked) if isinstance(event, TextDelta)])
