@@ -36,7 +36,8 @@ def encode(data: BaseModel | dict[str, Any]) -> bytes:
 class EventStream(Response):
     """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves.
 
-    then: if set, is called last, with all that was sent, or None where the work failed or the client left.
+    then: if set, is called with all that is sent, just before its end goes out, or with None where the work failed
+    or the client left.
     """
 
     media_type = "text/event-stream"
@@ -60,8 +61,7 @@ class EventStream(Response):
         finally:
             await end(working, sending, gone)
             if self.then:
-                whole = sending.done() and not sending.cancelled() and not sending.exception() and not self._failed
-                await asyncio.shield(self.then(b"".join(self._sent) if whole else None))
+                await asyncio.shield(self.then(None))
         # An OSError is how some servers say that the client has left in the middle of a send.
         if not sending.cancelled() and (error := sending.exception()) and not isinstance(error, OSError):
             raise error
@@ -91,5 +91,8 @@ class EventStream(Response):
             if self.then and event is not KEEP_ALIVE:
                 self._sent.append(event)
             await send({"type": "http.response.body", "body": event, "more_body": True})
-        self._sent.append(DONE)
+        if self.then and not self._failed:
+            # Before the end is sent: who has it may ask again at once.
+            then, self.then = self.then, None
+            await asyncio.shield(then(b"".join([*self._sent, DONE])))
         await send({"type": "http.response.body", "body": DONE, "more_body": False})
