@@ -40,7 +40,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 async def list_loaded(request: Request) -> LoadedList:
     """Those that are loaded, are being loaded, failed, or were unloaded."""
     models = _models(request)
-    for model in models.all.values():
+    for model in list(models.all.values()):
         await model.check()
     return LoadedList(data=[_card(models, model) for model in models.all.values()])
 

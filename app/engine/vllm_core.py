@@ -165,7 +165,9 @@ class VllmCore:
         scratch = TemporaryDirectory(prefix="speechsum-adapter-")
         try:
             if (rank := rank_of(adapter.folder)) > self._lora_rank:
-                raise UnusableAdapter(f"its rank is {rank}, the highest is {setting_name('adapters', 'rank')}")
+                raise UnusableAdapter(
+                    f"its rank is {rank}, there is room for {self._lora_rank} ({setting_name('adapters', 'rank')})"
+                )
             folder = await asyncio.to_thread(prepared, adapter.folder, self._folder, Path(scratch.name))
             # A name of its own for each loading: vLLM finds cached prompts by it.
             request = LoRARequest(f"{adapter.name}-{adapter.number}", adapter.number, str(folder))

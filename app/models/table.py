@@ -130,7 +130,7 @@ class Models:
 
     async def check_any(self) -> None:
         """Raise what a request that names no model would meet, unless some model is ready."""
-        for model in self.all.values():
+        for model in list(self.all.values()):
             await model.check()
         if not any(model.state is State.READY for model in self.all.values()):
             await self.check_default()
