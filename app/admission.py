@@ -23,10 +23,14 @@ class Admission:
         self.capacity = settings.engine.max_num_seqs + settings.limits.max_waiting
         self.inside = 0
         self.held_bytes = 0
-        self.recordings = 0  # of which it is known how long they are
         self.audio_seconds = 0.0
         self.pace = Pace()
         self.clients: Counter[str] = Counter()
+
+    @property
+    def recordings(self) -> int:
+        """Those inside of which it is known how long they are."""
+        return self.pace.inside
 
     def place(self, client: str) -> "Place":
         """A place for one request, taken by entering it."""
@@ -88,7 +92,6 @@ class Place:
         if admission.recordings and admission.audio_seconds + seconds > admission.limits.queued_audio_seconds:
             raise self._no_room(seconds)
         self.audio_seconds = seconds
-        admission.recordings += 1
         admission.audio_seconds += seconds
         admission.pace.entered()
         metrics.QUEUED_AUDIO.set(admission.audio_seconds)
@@ -109,9 +112,8 @@ class Place:
         self.release()
         if self.audio_seconds is not None:
             admission = self.admission
-            admission.recordings -= 1
-            admission.audio_seconds = admission.audio_seconds - self.audio_seconds if admission.recordings else 0.0
             admission.pace.left(self.audio_seconds, answered=error is None)
+            admission.audio_seconds = admission.audio_seconds - self.audio_seconds if admission.recordings else 0.0
             metrics.QUEUED_AUDIO.set(admission.audio_seconds)
         self.admission.inside -= 1
         self.admission.clients[self.client] -= 1

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from app.api import admin, chat, errors, health, jobs, jobs_protocol, models, summaries
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
-from app.database.connect import database_url, open_database
+from app.database.connect import open_database, url_of
 from app.engine.base import Engine
 from app.fetch.fetch import Fetcher
 from app.jobs.queue import Jobs
@@ -61,7 +61,7 @@ def create_app(
 
     keys = Keys(settings.auth)
     queue = Jobs(settings, partial(jobs.work, service, keys), jobs_protocol.webhook_body, service.started, keys.forget)
-    url = database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder)
+    url = url_of(settings.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

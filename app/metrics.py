@@ -5,6 +5,7 @@ audio or engines.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
@@ -63,8 +64,11 @@ MODEL_REQUESTS = Gauge("speechsum_model_requests_in_progress", "Requests inside 
 GONE = "unloaded"  # the state of which only itself is told
 
 
-def tell_model(name: str, version: str, kind: str, state: str, weight: float, inside: int) -> None:
-    """Say how a model is; the first time, give every outcome a zero, so that rates exist before the first request."""
+def tell_model(name: str, version: str, kind: str, state: str, weight: float, inside: Callable[[], float]) -> None:
+    """Say how a model is; the first time, give every outcome a zero, so that rates exist before the first request.
+
+    inside: asked for the requests in it whenever the metrics are read.
+    """
     id_ = f"{name}@{version}"
     if state == GONE:
         _forget(MODEL_INFO, name, version, kind)
@@ -73,7 +77,7 @@ def tell_model(name: str, version: str, kind: str, state: str, weight: float, in
     else:
         MODEL_INFO.labels(name, version, kind).set(1)
         MODEL_WEIGHT.labels(id_).set(weight)
-        MODEL_REQUESTS.labels(id_).set(inside)
+        MODEL_REQUESTS.labels(id_).set_function(inside)
     for one in ("loading", "ready", "draining", "failed", GONE):
         MODEL_STATE.labels(id_, one).set(one == state)
     for outcome in OUTCOMES:

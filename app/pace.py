@@ -14,7 +14,7 @@ class Pace:
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
-        self._inside = 0
+        self.inside = 0  # recordings
         self._since = 0.0
         self._audio_s = 0.0
         self._worked_s = 0.0
@@ -26,13 +26,13 @@ class Pace:
 
     def entered(self) -> None:
         """A recording is inside."""
-        if not self._inside:
+        if not self.inside:
             self._since = self._now()
-        self._inside += 1
+        self.inside += 1
 
     def left(self, audio_s: float, answered: bool) -> None:
         """It no longer is. One that was not answered has taken time all the same, but the next answer counts it."""
-        self._inside -= 1
+        self.inside -= 1
         if answered:
             now = self._now()
             self._audio_s = MEMORY * self._audio_s + audio_s

@@ -19,6 +19,7 @@ from app.api.admin_protocol import (
 from app.api.auth import require_admin
 from app.api.errors import responses
 from app.api.fields import invalid_field
+from app.api.models import models_of
 from app.api.openapi import inlined
 from app.api.upload import read_json
 from app.models.loaded import LoadedModel
@@ -39,7 +40,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 @router.get("/v1/admin/models", summary="List the loaded models", responses=responses(401, 403))
 async def list_loaded(request: Request) -> LoadedList:
     """Those that are loaded, are being loaded, failed, or were unloaded."""
-    models = _models(request)
+    models = models_of(request)
     for model in list(models.all.values()):
         await model.check()
     return LoadedList(data=[_card(models, model) for model in models.all.values()])
@@ -56,7 +57,7 @@ async def load_model(request: Request) -> LoadedCard:
     """202: it loads in the background. With `replace` it takes the place of another once it is ready: from then on no
     request gets the old one, which is unloaded when the last one inside has left. If it fails, the old one stays.
     """
-    models = _models(request)
+    models = models_of(request)
     asked = await _asked(request, LoadRequest)
     return _card(models, await models.load(asked.model, asked.weight, asked.urls, asked.replace))
 
@@ -64,7 +65,7 @@ async def load_model(request: Request) -> LoadedCard:
 @router.get("/v1/admin/models/{id}", summary="Look at a loaded model", responses=responses(401, 403, 404))
 async def get_loaded(request: Request, id: Id) -> LoadedCard:
     """How it is now."""
-    models = _models(request)
+    models = models_of(request)
     model = models.get(id)
     await model.check()
     return _card(models, model)
@@ -78,7 +79,7 @@ async def get_loaded(request: Request, id: Id) -> LoadedCard:
 )
 async def weigh_model(request: Request, id: Id) -> LoadedCard:
     """Of the requests that come from now on, others get it."""
-    models = _models(request)
+    models = models_of(request)
     asked = await _asked(request, WeightRequest)
     return _card(models, models.weigh(id, asked.weight))
 
@@ -88,7 +89,7 @@ async def weigh_model(request: Request, id: Id) -> LoadedCard:
 )
 async def unload_model(request: Request, id: Id) -> LoadedCard:
     """202: no request gets it any more; it is gone when the last one inside, a job too, has left."""
-    models = _models(request)
+    models = models_of(request)
     return _card(models, models.unload(id))
 
 
@@ -102,7 +103,7 @@ async def unload_model(request: Request, id: Id) -> LoadedCard:
 async def load_adapter(request: Request) -> AdapterCard:
     """201 once requests may name it. Under a name that is loaded, the new one takes the old one's place."""
     asked = await _asked(request, AdapterRequest)
-    return adapter_card(await _models(request).add_adapter(asked.name, asked.folder, asked.model))
+    return adapter_card(await models_of(request).add_adapter(asked.name, asked.folder, asked.model))
 
 
 @router.delete(
@@ -110,13 +111,8 @@ async def load_adapter(request: Request) -> AdapterCard:
 )
 async def unload_adapter(request: Request, name: Name) -> LoadedList:
     """202, with the models that it was loaded on: no request gets it any more; those inside still end with it."""
-    models = _models(request)
+    models = models_of(request)
     return LoadedList(data=[_card(models, model) for model in models.drop_adapter(name)])
-
-
-def _models(request: Request) -> Models:
-    service: Service = request.app.state.service
-    return service.models
 
 
 def _card(models: Models, model: LoadedModel) -> LoadedCard:

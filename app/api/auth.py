@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.middleware import add_headers
-from app.errors import Forbidden, TooManyRequests, Unauthorized
+from app.errors import Forbidden, Unauthorized
 from app.keys.keys import REQUESTS, Key, Keys
 from app.keys.quotas import Left
 
@@ -24,11 +24,12 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 @dataclass(frozen=True)
 class Caller:
     """name: under which its requests are counted: its key's owner, else its address. owner: whose a thing is that
-    outlives the request; nobody's (empty) where there is no key, since addresses change hands.
+    outlives the request; nobody's (empty) where there is no key, since addresses change hands. key: its key.
     """
 
     name: str
     owner: str = ""
+    key: Key | None = None
 
 
 async def known(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str = "") -> Caller:
@@ -45,14 +46,10 @@ async def admitted(request: Request, credentials: HTTPAuthorizationCredentials |
     caller = _allowed(request, key, scope)
     if key is not None and key.quotas:
         keys: Keys = request.app.state.keys
-        left = [await keys.look(key, quota) for quota in key.quotas if quota.name != REQUESTS]
         try:
-            left += [await keys.take_from(key, quota, 1) for quota in key.quotas if quota.name == REQUESTS]
-        except TooManyRequests:
-            left += [await keys.look(key, quota) for quota in key.quotas if quota.name == REQUESTS]
-            raise
+            await keys.take(key, REQUESTS, 1)
         finally:
-            add_headers(request.scope, _told(left))
+            add_headers(request.scope, _told(await keys.look(key)))
     return caller
 
 
@@ -88,7 +85,7 @@ def _allowed(request: Request, key: Key | None, scope: str) -> Caller:
             f"This API key may not do this: it lacks the scope {scope!r}, and has {', '.join(sorted(key.scopes))}.",
             code="scope_missing",
         )
-    return Caller(key.owner, key.owner)
+    return Caller(key.owner, key.owner, key)
 
 
 def _told(left: list[Left]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from app.admission import Place
 from app.api.auth import Caller, admitted
 from app.api.connection import while_connected
 from app.job import Emit, Job, Summary
-from app.keys.keys import AUDIO, Keys
+from app.keys.keys import AUDIO, Key, Keys
 from app.metrics import RequestWatch
 from app.models.table import Pick
 from app.service import Service
@@ -100,17 +100,17 @@ async def enter(
         held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
         job.adapter = arrival.pick.adapter
         job.owner = caller.owner
-        job.decoded = partial(_decoded, request.app.state.keys, caller.owner, place)
+        job.decoded = partial(_decoded, request.app.state.keys, caller.key, place)
         return Entrance(service, arrival.pick, job, int(time.time()), watch, held.pop_all(), caller), asked
 
 
-async def _decoded(keys: Keys, owner: str, place: Place, seconds: float) -> None:
+async def _decoded(keys: Keys, key: Key | None, place: Place, seconds: float) -> None:
     """The file is not needed any more, and how long the recording is counts. Raises Unavailable (503), TooManyRequests
     (429).
     """
     place.release()
     place.admit(seconds)
-    await keys.take(owner, AUDIO, seconds)
+    await keys.take(key, AUDIO, seconds)
 
 
 def seed_of(request: Request, caller: Caller) -> str:
@@ -129,7 +129,11 @@ async def fetched(request: Request, service: Service, place: Place, url: str) ->
 
 def unattended(service: Service, pick: Pick, keys: Keys, job: Job, created: int) -> Entrance:
     """Work that nobody waits for: counted as a request is, but it takes no place from those."""
-    job.decoded = partial(keys.take, job.owner, AUDIO)
+
+    async def decoded(seconds: float) -> None:
+        await keys.take(await keys.of(job.owner), AUDIO, seconds)
+
+    job.decoded = decoded
     with ExitStack() as held:
         watch = held.enter_context(RequestWatch(pick.model.served.kind, gone=ClientDisconnect))
         _keep(pick, watch, held)

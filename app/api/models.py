@@ -14,16 +14,16 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
 
 
 @router.get("/v1/models", summary="List the models", responses=responses(401))
-async def list_models(request: Request) -> ModelList:
+async def listmodels_of(request: Request) -> ModelList:
     """Every model of the registry, and every one that was loaded; `state` says which are served."""
-    models = _models(request)
+    models = models_of(request)
     return ModelList(data=[model_card(model, models.all.get(model.id)) for model in models.known])
 
 
 @router.get("/v1/models/{model}", summary="Look up a model", responses=responses(401, 404))
 async def get_model(request: Request, model: str) -> ModelCard:
     """One model by `name@version`, or by `name`: the version with the most weight if one is served, else the newest."""
-    models = _models(request)
+    models = models_of(request)
     found = [known for known in models.known if known.answers_to(model)]
     if not found:
         known_ids = ", ".join(known.id for known in models.known)
@@ -33,6 +33,7 @@ async def get_model(request: Request, model: str) -> ModelCard:
     return model_card(chosen, models.all.get(chosen.id))
 
 
-def _models(request: Request) -> Models:
+def models_of(request: Request) -> Models:
+    """What is loaded."""
     service: Service = request.app.state.service
     return service.models

@@ -10,7 +10,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 16_000
+from app.audio.limits import SAMPLE_RATE
+
 IEEE_FLOAT = 3
 BYTES = 4
 
@@ -18,6 +19,6 @@ BYTES = 4
 def float_wav(samples: NDArray[np.float32]) -> bytes:
     """The file around float32 samples, shape (n,)."""
     data = np.ascontiguousarray(samples, "<f4").tobytes()
-    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, IEEE_FLOAT, 1, RATE, RATE * BYTES, BYTES, 8 * BYTES, 0)
+    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, IEEE_FLOAT, 1, SAMPLE_RATE, SAMPLE_RATE * BYTES, BYTES, 8 * BYTES, 0)
     head = b"WAVE" + form + struct.pack("<4sII", b"fact", 4, len(samples)) + struct.pack("<4sI", b"data", len(data))
     return struct.pack("<4sI", b"RIFF", len(head) + len(data)) + head + data

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.database.rows import READS
+from app.settings import JobSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "postgres": "asyncpg"}
@@ -33,6 +34,11 @@ def database_url(given: str, folder: Path) -> str:
         raise ValueError(f"the database {kind!r} is not known; sqlite and postgresql are")
     name = "sqlite" if kind == "sqlite" else "postgresql"
     return url.set(drivername=f"{name}+{DRIVERS[kind]}").render_as_string(hide_password=False)
+
+
+def url_of(jobs: JobSettings) -> str:
+    """As the settings say. Raises ValueError."""
+    return database_url(jobs.database.get_secret_value(), jobs.folder)
 
 
 async def open_database(url: str) -> AsyncEngine:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.base import Adapter, EngineEvent, FinishReason, Generation
+from app.engine.base import Adapter, Checkpoint, EngineEvent, FinishReason, Generation
 from app.errors import ServiceError, TooLarge, Unavailable, Unprocessable
 from app.prompts import audio_messages, notes_messages
 
@@ -41,34 +41,8 @@ class Sampling:
         return cls(**{name: getattr(request, name) for name in cls.__dataclass_fields__})
 
 
-class Core(Protocol):
-    """One checkpoint that answers chat messages: what the engines are built around."""
-
-    async def start(self) -> None:
-        """Make it ready. Raises `app.errors.Unavailable` with the reason if it cannot be."""
-
-    async def stop(self) -> None:
-        """Free what `start` took. Harmless twice."""
-
-    async def check_health(self) -> None:
-        """Raise `app.errors.EngineDead` if it can answer nothing any more."""
-
-    @property
-    def running(self) -> int:
-        """Answers being written now."""
-
-    @property
-    def context_tokens(self) -> int:
-        """Tokens that a prompt and its answer may have together."""
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
-
-    async def add_adapter(self, adapter: Adapter) -> None:
-        """Load a LoRA adapter. Raises `app.errors.Unprocessable` with the reason if it cannot be served."""
-
-    async def remove_adapter(self, adapter: Adapter) -> None:
-        """Forget an adapter that no answer is written with any more."""
+class Core(Checkpoint, Protocol):
+    """A checkpoint that answers chat messages: what the engines are built around."""
 
     def stream(
         self, messages: Messages, sampling: Sampling, request_id: str, audio: NDArray[np.float32] | None = None

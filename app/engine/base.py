@@ -90,8 +90,8 @@ class Finished:
 EngineEvent = StageStarted | TextDelta | Finished
 
 
-class Engine(Protocol):
-    """One loaded checkpoint. `generate` may be entered many times at once; closing its iterator aborts the request."""
+class Checkpoint(Protocol):
+    """One loaded checkpoint: its life, what it knows of tokens, its adapters."""
 
     async def start(self) -> None:
         """Load the checkpoint. Raises `app.errors.Unavailable` with the reason if it cannot be served."""
@@ -118,6 +118,12 @@ class Engine(Protocol):
 
     async def remove_adapter(self, adapter: Adapter) -> None:
         """Forget an adapter that no request is written with any more."""
+
+
+class Engine(Checkpoint, Protocol):
+    """A checkpoint that summarizes. `generate` may be entered many times at once; closing its iterator aborts the
+    request.
+    """
 
     def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         """Stages and text as they come, `Finished` last.

@@ -10,16 +10,17 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from app.engine.asking import Core, Sampling, messages_of
-from app.engine.base import Adapter, EngineEvent, Finished, Generation, StageStarted
+from app.engine.base import EngineEvent, Finished, Generation, StageStarted
+from app.engine.on_core import OnCore
 from app.engine.transcriber import Transcriber
 from app.prompts import transcript_messages
 
 
-class CascadeEngine:
+class CascadeEngine(OnCore):
     """An `Engine` of two models (see `app.engine.base`); the second is in this process or behind servers."""
 
     def __init__(self, core: Core, transcriber: Transcriber) -> None:
-        self._core = core
+        super().__init__(core)
         self._transcriber = transcriber
         self._transcribing = 0
 
@@ -28,7 +29,7 @@ class CascadeEngine:
         none.
         """
         await self._transcriber.start()
-        await self._core.start()
+        await super().start()
         messages = transcript_messages("Summarize.", "Hello.")
         async for _ in self._core.stream(messages, Sampling(max_tokens=2), "cascade-start"):
             pass
@@ -36,33 +37,12 @@ class CascadeEngine:
     async def stop(self) -> None:
         """Free both models."""
         await self._transcriber.stop()
-        await self._core.stop()
-
-    async def check_health(self) -> None:
-        """Raise `EngineDead` if the language model's process is gone."""
-        await self._core.check_health()
+        await super().stop()
 
     @property
     def running(self) -> int:
         """Requests inside the engine now, transcribing or writing."""
-        return self._transcribing + self._core.running
-
-    @property
-    def context_tokens(self) -> int:
-        """Tokens that a prompt and its answer may have together."""
-        return self._core.context_tokens
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
-        return self._core.count_tokens(text)
-
-    async def add_adapter(self, adapter: Adapter) -> None:
-        """Load a LoRA adapter on the language model."""
-        await self._core.add_adapter(adapter)
-
-    async def remove_adapter(self, adapter: Adapter) -> None:
-        """Forget it."""
-        await self._core.remove_adapter(adapter)
+        return self._transcribing + super().running
 
     async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are."""

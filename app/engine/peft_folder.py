@@ -61,11 +61,9 @@ def prepared(folder: Path, checkpoint: Path, scratch: Path) -> Path:
             raise UnusableAdapter(
                 f"{name} is not on the language model: there alone vLLM applies adapters, others are served merged"
             )
-        rows, columns = weights[f"{found}.weight"]
-        if value.shape[1 if plain.endswith("lora_A.weight") else 0] != (
-            columns if plain.endswith("lora_A.weight") else rows
-        ):
-            raise UnusableAdapter(f"{name} has shape {value.shape}, the model's weight has {(rows, columns)}")
+        whole, side = weights[f"{found}.weight"], 1 if plain.endswith("lora_A.weight") else 0
+        if value.shape[side] != whole[side]:
+            raise UnusableAdapter(f"{name} has shape {value.shape}, the model's weight has {whole}")
         names[name] = f"{WRAPPED}{found}{plain[len(module) :]}"
     if all(name == new for name, new in names.items()):
         return folder

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from app.audio.limits import SAMPLE_RATE
 from app.engine.asking import Messages, Sampling, finish_reason, not_started, unusable_adapter, without_control_tokens
 from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
 from app.engine.chat_tokens import ChatTokens
@@ -23,7 +24,6 @@ from app.engine.remote_server import NotReached, RemoteServer, Wanted
 from app.errors import EngineDead, Unavailable
 from app.settings import RemoteSettings, setting_name
 
-RATE = 16_000
 LOOK_AGAIN_S = 1.0  # between two looks at the servers while none is up yet
 
 
@@ -131,7 +131,9 @@ class RemoteCore:
                 Question, clean, sampling, request_id, self._wanted.context_tokens, audio
             )
             async with contextlib.AsyncExitStack() as stack:
-                server, response = await self._asked(stack, question, 0.0 if audio is None else len(audio) / RATE)
+                server, response = await self._asked(
+                    stack, question, 0.0 if audio is None else len(audio) / SAMPLE_RATE
+                )
                 events = await stack.enter_async_context(
                     contextlib.aclosing(chunks(response, self._wanted.context_tokens))
                 )

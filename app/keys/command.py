@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from app.database.connect import database_url, open_database
+from app.database.connect import open_database, url_of
 from app.keys.store import SCOPES, USUAL_SCOPES, KeyStore, StoredKey
 from app.settings import Settings
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _with_store(settings: Settings, act: Callable[[KeyStore], Awaitable[int]]) -> int:
-    database = await open_database(database_url(settings.jobs.database.get_secret_value(), settings.jobs.folder))
+    database = await open_database(url_of(settings.jobs))
     try:
         return await act(KeyStore(database))
     finally:

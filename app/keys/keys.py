@@ -53,20 +53,17 @@ class Keys:
         stored = await self._store.find(text)
         return self._of_store(stored) if stored else None
 
-    async def take(self, owner: str, name: str, amount: float) -> None:
-        """Take from an owner's quota; nothing where it has none. Raises TooManyRequests (429)."""
-        key = await self._owner(owner)
-        if key is not None:
-            for quota in key.quotas:
-                if quota.name == name:
-                    await self.take_from(key, quota, amount)
-
-    async def take_from(self, key: Key, quota: Quota, amount: float) -> Left:
-        """Take from one of a key's quotas. Raises TooManyRequests (429) if so much is not there."""
+    async def take(self, key: Key | None, name: str, amount: float) -> None:
+        """Take from a key's quota of that name; nothing where there is none. Raises TooManyRequests (429) if so much is
+        not there.
+        """
+        quota = next((one for one in key.quotas if one.name == name), None) if key else None
+        if key is None or quota is None:
+            return
         assert self._counts is not None
         found = await self._counts.take(key.owner, quota, amount)
         if found.taken:
-            return found
+            return
         never = amount > quota.most
         raise TooManyRequests(
             f"Your key's quota is {quota.most:g} {_words(quota)}. For {found.reset_s:.0f} s {found.left:g} are left, "
@@ -75,17 +72,18 @@ class Keys:
             retry_after_s=None if never else max(1.0, found.reset_s),
         )
 
-    async def look(self, key: Key, quota: Quota) -> Left:
-        """How one of a key's quotas stands."""
+    async def look(self, key: Key) -> list[Left]:
+        """How a key's quotas stand."""
         assert self._counts is not None
-        return await self._counts.look(key.owner, quota)
+        return [await self._counts.look(key.owner, quota) for quota in key.quotas]
 
     async def forget(self) -> None:
         """Delete counts that are over."""
         if self._counts is not None:
             await self._counts.forget()
 
-    async def _owner(self, owner: str) -> Key | None:
+    async def of(self, owner: str) -> Key | None:
+        """The key whose things are an owner's, whether it still opens or not."""
         if not owner:
             return None
         for one in [*self._digests, *self._admins]:
@@ -104,7 +102,7 @@ class Keys:
     def _quotas(self, requests: int | None, minutes: float | None) -> tuple[Quota, ...]:
         requests = self.settings.requests_per_minute if requests is None else requests
         minutes = self.settings.audio_minutes_per_day if minutes is None else minutes
-        every = (Quota(REQUESTS, requests, MINUTE), Quota(AUDIO, minutes * 60, DAY))
+        every = (Quota(AUDIO, minutes * 60, DAY), Quota(REQUESTS, requests, MINUTE))
         return tuple(quota for quota in every if quota.most)
 
 

@@ -7,7 +7,7 @@ cannot both take what is there once. Knows nothing about keys or HTTP.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -48,9 +48,6 @@ class Quotas:
 
     async def take(self, owner: str, quota: Quota, amount: float) -> Left:
         """Take so much if it is there; else nothing."""
-        if amount > quota.most:
-            found = await self.look(owner, quota)
-            return Left(quota, found.left, found.reset_s, taken=False)
         began = self._window(quota)
         fresh = self._insert(USAGE).values(owner=owner, quota=quota.name, began=began, used=amount)
         this = USAGE.c.began == fresh.excluded.began
@@ -62,12 +59,12 @@ class Quotas:
             },
             where=or_(~this, USAGE.c.used + fresh.excluded.used <= quota.most),
         ).returning(USAGE.c.used)
-        async with self.database.begin() as connection:
-            used = (await connection.execute(counted)).scalar()
-        if used is None:
-            found = await self.look(owner, quota)
-            return Left(quota, found.left, found.reset_s, taken=False)
-        return self._left(quota, began, used)
+        if amount <= quota.most:
+            async with self.database.begin() as connection:
+                used = (await connection.execute(counted)).scalar()
+            if used is not None:
+                return self._left(quota, began, used)
+        return replace(await self.look(owner, quota), taken=False)
 
     async def look(self, owner: str, quota: Quota) -> Left:
         """How it stands; nothing is taken."""

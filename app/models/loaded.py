@@ -97,13 +97,11 @@ class LoadedModel:
         number = adapter.number if adapter else 0
         self.inside += 1
         self._using[number] += 1
-        self.changed()
         try:
             yield
         finally:
             self.inside -= 1
             self._using[number] -= 1
-            self.changed()
             self._left.set()
 
     async def check(self) -> None:

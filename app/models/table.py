@@ -132,9 +132,10 @@ class Models:
         """Raise what a request that names no model would meet, unless some model is ready."""
         for model in list(self.all.values()):
             await model.check()
-        if not any(model.state is State.READY for model in self.all.values()):
-            await self.check_default()
-            raise self._refusal(self.default, self._versions(self.default))
+            if model.state is State.READY:
+                return
+        await self.check_default()
+        raise self._refusal(self.default, self._versions(self.default))
 
     def shown(self) -> ServedModel:
         """The default's version that most requests get, or the first model."""
@@ -296,7 +297,9 @@ class Models:
     def _tell(self, model: LoadedModel) -> None:
         if self.all.get(model.id) is model:
             served = model.served
-            metrics.tell_model(served.name, served.version, served.kind, model.state, model.weight, model.inside)
+            metrics.tell_model(
+                served.name, served.version, served.kind, model.state, model.weight, lambda: model.inside
+            )
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -89,7 +89,7 @@ async def test_gauges_follow_what_runs_and_waits() -> None:
 
 
 async def test_one_model_is_announced() -> None:
-    metrics.tell_model("old", "1", "cascade", "ready", 1.0, 0)
+    metrics.tell_model("old", "1", "cascade", "ready", 1.0, lambda: 0)
     async with serving():
         families = [family for family in REGISTRY.collect() if family.name == "speechsum_model_info"]
         (sample,) = families[0].samples
