@@ -14,7 +14,7 @@ from tests.checks.in_thread import serving_in_thread
 
 HERE = Path(__file__).parent
 # A host that is allowed, so that a URL gets as far as its checks; nothing is fetched: no name ends in .invalid.
-FETCH = {"enabled": True, "hosts": ["*.invalid"]}
+FETCH = {"enabled": True, "hosts": ["*.example.invalid"]}
 
 
 KEY = "key"

@@ -4,6 +4,7 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import pytest_asyncio
 
 from app import metrics
+from app.engine.remote_server import RemoteServer, Wanted
+from app.settings import RemoteSettings
 from tests.app.site import PATH, Site, serving, until, wav
 from tests.deploy.dashboard import Query, load, queries
 from tests.deploy.prometheus import Prometheus, scraping
@@ -57,11 +60,21 @@ def finite(series: list[dict[str, Any]]) -> bool:
     return bool(series) and all(math.isfinite(float(one["value"][1])) for one in series)
 
 
+@asynccontextmanager
+async def vllm_server() -> AsyncIterator[None]:
+    """One behind the service, which is not there: its gauges are. The scripted engine has none."""
+    tokens: Any = None
+    server = RemoteServer("http://127.0.0.1:9", Wanted("speechsum-tiny", "6", 8192), tokens, RemoteSettings())
+    server.open()
+    yield
+    await server.close()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
     metrics.STAGE_SECONDS.clear()  # stages that tests before this one went through have no rate now
-    async with serving() as site:
+    async with serving() as site, vllm_server():
         with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
             answers = Answers(prometheus)
             deadline = asyncio.get_running_loop().time() + PATIENCE_S

@@ -9,11 +9,18 @@ from app.engine import vllm_metrics
 
 
 @pytest.fixture
-def engines() -> Iterator[list[object]]:
+def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Two, and nothing beside them: what other tests have running is out of sight meanwhile."""
+    others = vllm_metrics._together
+    if others.registries:
+        REGISTRY.unregister(others)
+    monkeypatch.setattr(vllm_metrics, "_together", vllm_metrics._Together())
     made = [object(), object()]
     yield made
     for engine in made:
         vllm_metrics.forget(engine)
+    if others.registries:
+        REGISTRY.register(others)
 
 
 def registered(model: str, running: int) -> None:
