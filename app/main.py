@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.api import admin, chat, errors, health, jobs, jobs_protocol, models, summaries
+from app.api.lingering import LingeringClose
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
 from app.database.connect import open_database, url_of
@@ -84,6 +85,7 @@ def create_app(
     app.state.jobs = queue
     app.state.keys = keys
     app.add_middleware(RequestId)
+    app.add_middleware(LingeringClose)
     errors.install(app)
     for module in (jobs, summaries, chat, models, admin, health):
         app.include_router(module.router)
