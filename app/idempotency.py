@@ -2,9 +2,13 @@
 
 As the IETF draft (draft-ietf-httpapi-idempotency-key-header) has it: the same key with another request is 422, with the
 same request while the first is still worked on 409. Failures are not kept: who repeats after one is served. A request
-whose service died keeps its key for as long as a request may take. Knows nothing about HTTP frameworks.
+holds its key by a lease that its service renews, so that the key of a service that died is soon free. Knows nothing
+about HTTP frameworks.
 """
 
+import asyncio
+import contextlib
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -18,7 +22,10 @@ from app.database.rows import reading
 from app.database.tables import ANSWERS
 from app.errors import Conflict, Unprocessable
 
+log = logging.getLogger(__name__)
+
 RETRY_AFTER_S = 1.0
+BEATS = 3  # renewals while a lease lasts
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,34 @@ class Reservation:
 
 
 class Answers:
-    """hold_s: longest that a request works on its answer. keep_s: how long the answer is kept."""
+    """hold_s: longest that a request works on its answer. lease_s: how long a key stays with a service that has died.
+    keep_s: how long the answer is kept.
+    """
 
-    def __init__(self, database: AsyncEngine, hold_s: float, keep_s: float) -> None:
+    def __init__(self, database: AsyncEngine, hold_s: float, lease_s: float, keep_s: float) -> None:
         self.database = database
         self.hold_s = hold_s
+        self.lease_s = min(lease_s, hold_s)
         self.keep_s = keep_s
+        self._held: dict[str, float] = {}  # tokens of what is worked on here, and the latest until which
+
+    async def beat(self) -> None:
+        """Renew, for ever, the leases of what is worked on here."""
+        while True:
+            await asyncio.sleep(self.lease_s / BEATS)
+            try:
+                await self._renew()
+            except Exception:
+                # The database may be away for a while; what is then lost is found out by `keep`.
+                log.exception("the leases of Idempotency-Keys could not be renewed")
+
+    async def _renew(self) -> None:
+        now = time.time()
+        self._held = {token: latest for token, latest in self._held.items() if now < latest}
+        if self._held:
+            mine = and_(ANSWERS.c.token.in_(list(self._held)), ANSWERS.c.status.is_(None))
+            async with self.database.begin() as connection:
+                await connection.execute(update(ANSWERS).where(mine).values(until=now + self.lease_s))
 
     async def reserve(self, owner: str, key: str, fingerprint: str) -> Reservation | Answer:
         """The key for this request alone; or the answer that it has. Raises Conflict (409), Unprocessable (422).
@@ -54,12 +83,13 @@ class Answers:
         """
         reservation = Reservation(owner, key, uuid.uuid4().hex)
         now = time.time()
-        row = {"fingerprint": fingerprint, "token": reservation.token, "until": now + self.hold_s}
+        row = {"fingerprint": fingerprint, "token": reservation.token, "until": now + self.lease_s}
         try:
             async with self.database.begin() as connection:
                 over = delete(ANSWERS).where(ANSWERS.c.owner == owner, ANSWERS.c.key == key, ANSWERS.c.until < now)
                 await connection.execute(over)
                 await connection.execute(insert(ANSWERS).values(owner=owner, key=key, **row))
+            self._held[reservation.token] = now + self.hold_s
             return reservation
         except IntegrityError:
             pass
@@ -79,20 +109,31 @@ class Answers:
             )
         return Answer(found["status"], found["headers"], found["body"])
 
-    async def keep(self, reservation: Reservation, answer: Answer, connection: AsyncConnection | None = None) -> None:
-        """The answer, from now on for everybody who repeats; in the caller's transaction, if there is one."""
-        if connection is None:
-            async with self.database.begin() as own:
-                return await self.keep(reservation, answer, own)
+    async def keep(self, reservation: Reservation, answer: Answer) -> None:
+        """The answer, from now on for everybody who repeats; unless the lease has run out and another has the key."""
+        with contextlib.suppress(Conflict):
+            async with self.database.begin() as connection:
+                await self.keep_with(connection, reservation, answer)
+
+    async def keep_with(self, connection: AsyncConnection, reservation: Reservation, answer: Answer) -> None:
+        """`keep` as a part of the caller's transaction, which must not be if another has the key: Conflict (409)."""
+        self._held.pop(reservation.token, None)
         until = time.time() + self.keep_s
-        await connection.execute(
+        kept = await connection.execute(
             update(ANSWERS)
             .where(_mine(reservation))
             .values(status=answer.status, headers=answer.headers, body=answer.body, until=until)
         )
+        if not kept.rowcount:
+            raise Conflict(
+                "This request took too long: another one with its Idempotency-Key is being worked on.",
+                code="idempotency_in_flight",
+                retry_after_s=RETRY_AFTER_S,
+            )
 
     async def release(self, reservation: Reservation) -> None:
         """There is no answer to keep: the key is free again."""
+        self._held.pop(reservation.token, None)
         async with self.database.begin() as connection:
             await connection.execute(delete(ANSWERS).where(_mine(reservation), ANSWERS.c.status.is_(None)))
 

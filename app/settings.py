@@ -270,7 +270,10 @@ class JobSettings(_Section):
     max_waiting: int = Field(1000, ge=1, description="Jobs that may wait; more get a 503.")
     seconds: float = Field(14_400, gt=0, description="Longest a job may be worked on.")
     lease_seconds: float = Field(
-        30, gt=0, description="How long a job stays with a service that has died before another try is made."
+        30,
+        gt=0,
+        description="How long a job, or an `Idempotency-Key`, stays with a service that has died before another try is "
+        "made.",
     )
     attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
     poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")

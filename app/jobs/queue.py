@@ -56,7 +56,9 @@ class Jobs:
         jobs = self.settings.jobs
         self.database = database
         self.store = JobStore(self.database, jobs.keep_seconds, self.tell)
-        self.answers = Answers(self.database, self.settings.timeouts.request_seconds, jobs.repeat_seconds)
+        longest = self.settings.timeouts.request_seconds
+        self.answers = Answers(self.database, longest, jobs.lease_seconds, jobs.repeat_seconds)
+        self._run(self.answers.beat())
         self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
         if self.secret:
             webhooks = self.settings.webhooks
@@ -108,7 +110,7 @@ class Jobs:
                 await self.store.add(job, connection)
                 if kept:
                     reservation, answer = kept
-                    await self.answers.keep(reservation, answer(job), connection)
+                    await self.answers.keep_with(connection, reservation, answer(job))
         except BaseException:
             await asyncio.shield(self.blobs.drop(blob))
             raise
