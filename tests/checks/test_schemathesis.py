@@ -50,4 +50,4 @@ def test_a_few_requests_to_every_route_are_answered_as_described() -> None:
 @pytest.mark.parametrize("real_audio", [False, True], ids=["wave decoder", "real decoder"])
 def test_every_route_answers_as_described(real_audio: bool) -> None:
     with serving_in_thread(auth=AUTH, fetch=FETCH, real_audio=real_audio) as site:
-        run(site, "--max-examples", "300")
+        run(site, "--max-examples", "100")
