@@ -48,18 +48,17 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     first = runs[at_once[0]]
     rows = scored(records, [answer["summary"] for answer in first])
     audio_seconds = sum(a["audio_seconds"] for a in first)
+    found: dict[str, dict[str, float]] = {}
+    for n, answers in runs.items():
+        found[str(n)] = {"wall_s": round(wall[n], 2), "rtfx": round(audio_seconds / wall[n], 2)}
+        if 1 in runs:
+            same = [a["summary"] == b["summary"] for a, b in zip(runs[1], answers, strict=True)]
+            found[str(n)]["same_as_alone"] = sum(same)
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
         "figures": aggregate(rows),
-        "runs": {
-            str(n): {
-                "wall_s": round(wall[n], 2),
-                "rtfx": round(audio_seconds / wall[n], 2),
-                "same_as_alone": sum(a["summary"] == b["summary"] for a, b in zip(first, answers, strict=True)),
-            }
-            for n, answers in runs.items()
-        },
+        "runs": found,
         "rows": rows,
     }
 
