@@ -36,7 +36,7 @@ class Served:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = log
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=850)  # less than a test may take
         self.start()
 
     def start(self) -> None:
