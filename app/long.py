@@ -62,7 +62,9 @@ class LongReader:
         """The summaries; `tell` gets the events of their last answers, each with its summary's number. The tokens of
         the notes are counted with the first. Raises `TooLarge`, and what the engine raises.
         """
-        written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit)
+        longest = max(window.end - window.start for window in windows)
+        at_once = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
+        written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit, at_once)
         for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
             self._warn(f"Of window {index} ({prompts.clock(window.start)} to {prompts.clock(window.end)})", one)
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, written, strict=True)]
@@ -87,7 +89,8 @@ class LongReader:
         level = 0
         while len(groups := self._groups(notes)) > 1:
             level += 1
-            written = await self._side_by_side("merge", groups, partial(self._condensed, level), emit)
+            at_once = self.settings.windows_at_once
+            written = await self._side_by_side("merge", groups, partial(self._condensed, level), emit, at_once)
             for group, one in zip(groups, written, strict=True):
                 begun = f"{prompts.clock(group[0].start)} to {prompts.clock(group[-1].start)}"
                 self._warn(f"When the notes on the windows begun from {begun} were condensed,", one)
@@ -150,10 +153,10 @@ class LongReader:
         return room
 
     async def _side_by_side(
-        self, stage: str, things: Sequence[T], work: Callable[[int, T], Awaitable[U]], emit: Emit
+        self, stage: str, things: Sequence[T], work: Callable[[int, T], Awaitable[U]], emit: Emit, at_once: int
     ) -> list[U]:
-        """Each thing's outcome, a bounded number at once; the first that fails ends all."""
-        gate, done = asyncio.Semaphore(self.settings.windows_at_once), 0
+        """Each thing's outcome, so many at once; the first that fails ends all."""
+        gate, done = asyncio.Semaphore(at_once), 0
 
         async def one(index: int, thing: T) -> U:
             nonlocal done

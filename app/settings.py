@@ -76,6 +76,12 @@ class LongSettings(_Section):
         0, ge=0, description="Longest window, in seconds; 0 is the model's longest pass, which is never exceeded."
     )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
+    seconds_at_once: float = Field(
+        900,
+        gt=0,
+        description="Audio of one recording in the engine at once, in seconds, so that there may be fewer windows. Each "
+        "takes about 0.2 MB of memory.",
+    )
     note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
 
 

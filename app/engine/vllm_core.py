@@ -99,8 +99,8 @@ class VllmCore:
             gpu_memory_utilization=settings.gpu_memory_utilization,
             scheduling_policy="priority",
             limit_mm_per_prompt={"audio": 1} if self._audio else {},
-            # vLLM would keep up to 4 GiB of recordings' features, twice, for repeats that hardly ever come: an hour is
-            # 200 MB in each of two processes. What was said does not outlive its answer.
+            # vLLM would keep up to 4 GiB of recordings' features, in each of two processes, for repeats that hardly
+            # ever come. What was said does not outlive its answer.
             mm_processor_cache_gb=0,
             disable_log_stats=False,
             worker_extension_cls="app.engine.end_with_service.EndWithService",

@@ -178,10 +178,19 @@ async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_
     assert engine.requests == []
 
 
-async def test_only_so_many_windows_are_in_the_engine_at_once() -> None:
+@pytest.mark.parametrize(
+    ("bounds", "most"),
+    [
+        ({"windows_at_once": 3}, 3),
+        ({"seconds_at_once": 120}, 2),  # two windows of 50 s
+        ({"seconds_at_once": 10}, 1),
+        ({"windows_at_once": 2, "seconds_at_once": 300}, 2),
+    ],
+)
+async def test_only_so_many_windows_are_in_the_engine_at_once(bounds: dict[str, Any], most: int) -> None:
     engine = ScriptedEngine(listener, piece_s=0.01)
-    await (await path(engine, windows_at_once=3)).summarize(Job("long", spool(b"12")), lambda _: None)
-    assert engine.most_running == 3
+    await (await path(engine, **bounds)).summarize(Job("long", spool(b"12")), lambda _: None)
+    assert engine.most_running == most
 
 
 async def test_shorter_windows_can_be_asked_for() -> None:
