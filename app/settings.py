@@ -79,7 +79,7 @@ class LongSettings(_Section):
     seconds_at_once: float = Field(
         900,
         gt=0,
-        description="Audio of one recording in the engine at once, in seconds, so that there may be fewer windows. Each "
+        description="Audio of one recording in the engine at once; there may be fewer windows for it. A second "
         "takes about 0.2 MB of memory.",
     )
     note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
