@@ -77,10 +77,10 @@ class LongSettings(_Section):
     )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
     seconds_at_once: float = Field(
-        900,
+        600,
         gt=0,
         description="Audio of one recording in the engine at once; there may be fewer windows for it. A second "
-        "takes about 0.2 MB of memory.",
+        "takes about 0.15 MB of memory.",
     )
     note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
 
