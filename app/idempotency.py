@@ -6,9 +6,7 @@ holds its key by a lease that its service renews, so that the key of a service t
 about HTTP frameworks.
 """
 
-import asyncio
 import contextlib
-import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -22,10 +20,7 @@ from app.database.rows import reading
 from app.database.tables import ANSWERS
 from app.errors import Conflict, Unprocessable
 
-log = logging.getLogger(__name__)
-
 RETRY_AFTER_S = 1.0
-BEATS = 3  # renewals while a lease lasts
 
 
 @dataclass(frozen=True)
@@ -58,17 +53,10 @@ class Answers:
         self.keep_s = keep_s
         self._held: dict[str, float] = {}  # tokens of what is worked on here, and the latest until which
 
-    async def beat(self) -> None:
-        """Renew, for ever, the leases of what is worked on here."""
-        while True:
-            await asyncio.sleep(self.lease_s / BEATS)
-            try:
-                await self._renew()
-            except Exception:
-                # The database may be away for a while; what is then lost is found out by `keep`.
-                log.exception("the leases of Idempotency-Keys could not be renewed")
-
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Renew the leases of what is worked on here; to be called well before they end. What is lost nevertheless is
+        found out by `keep`.
+        """
         now = time.time()
         self._held = {token: latest for token, latest in self._held.items() if now < latest}
         if self._held:

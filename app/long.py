@@ -62,7 +62,7 @@ class LongReader:
         """The summaries; `tell` gets the events of their last answers, each with its summary's number. The tokens of
         the notes are counted with the first. Raises `TooLarge`, and what the engine raises.
         """
-        longest = max(window.end - window.start for window in windows)
+        longest = max(window.seconds for window in windows)
         at_once = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
         written = await self._side_by_side("windows", windows, partial(self._noted, samples), emit, at_once)
         for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):

@@ -7,6 +7,7 @@ then answers 502 where the service had said 413. nginx calls the cure `lingering
 import asyncio
 import contextlib
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = 5.0  # the longest; who reads an answer before the end of their upload leaves, which ends it sooner
@@ -23,7 +24,8 @@ class LingeringClose:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread = True
+        headers = Headers(scope=scope)
+        unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
         async def receive_noting_the_end() -> Message:
             nonlocal unread
@@ -31,15 +33,13 @@ class LingeringClose:
             unread = message["type"] == "http.request" and message.get("more_body", False)
             return message
 
-        async def drop() -> None:
-            while unread:
-                await receive_noting_the_end()
-
         async def send_before_the_end(message: Message) -> None:
             if unread and message["type"] == "http.response.body" and not message.get("more_body", False):
                 await send({**message, "more_body": True})
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(drop(), self.seconds)
+                    async with asyncio.timeout(self.seconds):
+                        while unread:
+                            await receive_noting_the_end()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 

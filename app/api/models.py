@@ -14,7 +14,7 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
 
 
 @router.get("/v1/models", summary="List the models", responses=responses(401))
-async def listmodels_of(request: Request) -> ModelList:
+async def list_models(request: Request) -> ModelList:
     """Every model of the registry, and every one that was loaded; `state` says which are served."""
     models = models_of(request)
     return ModelList(data=[model_card(model, models.all.get(model.id)) for model in models.known])

@@ -58,8 +58,7 @@ class Jobs:
         self.store = JobStore(self.database, jobs.keep_seconds, self.tell)
         longest = self.settings.timeouts.request_seconds
         self.answers = Answers(self.database, longest, jobs.lease_seconds, jobs.repeat_seconds)
-        self._run(self.answers.beat())
-        self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep)
+        self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep, self.answers.renew)
         if self.secret:
             webhooks = self.settings.webhooks
             poster = Poster(webhooks.private_hosts, webhooks.seconds)

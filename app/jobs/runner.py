@@ -27,7 +27,7 @@ BEATS = 3  # a lease is renewed so often before it would end
 
 class Runner:
     """work: makes a job's result of its recording, and tells of progress. ready: returns once work can be done. sweep:
-    clears away what is over.
+    clears away what is over. renew: renews what else is held here by such leases as the jobs have.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Runner:
         work: Work,
         ready: Callable[[], Awaitable[None]],
         sweep: Callable[[], Awaitable[None]],
+        renew: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
         self.store = store
@@ -45,6 +46,7 @@ class Runner:
         self.work = work
         self.ready = ready
         self.sweep = sweep
+        self.renew = renew
         self.name = uuid.uuid4().hex
         self.news = News()
         self._working: dict[str, asyncio.Task[dict[str, Any]]] = {}
@@ -53,7 +55,8 @@ class Runner:
         """Until cancelled; what is being worked on is then queued again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._again(self.sweep, SWEEP_SECONDS))
-            group.create_task(self._again(self._requeue, self.settings.lease_seconds / BEATS))
+            for at_each_beat in (self._requeue, self.renew):
+                group.create_task(self._again(at_each_beat, self.settings.lease_seconds / BEATS))
             if self.settings.workers:
                 await self.ready()
             for _ in range(self.settings.workers):

@@ -60,7 +60,8 @@ async def test_it_does_not_linger_for_ever() -> None:
     async def send(message) -> None:  # type: ignore[no-untyped-def]
         sent.append(message)
 
+    scope = {"type": "http", "headers": [(b"content-length", b"300000000")]}
     began = time.monotonic()
-    await LingeringClose(app, seconds=0.2)({"type": "http"}, receive, send)
+    await LingeringClose(app, seconds=0.2)(scope, receive, send)
     assert 0.15 < time.monotonic() - began < 2
     assert [(part.get("body"), part.get("more_body")) for part in sent[1:]] == [(b"no", True), (b"", False)]
