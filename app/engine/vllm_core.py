@@ -284,7 +284,7 @@ def _prepare_environment(settings: EngineSettings) -> bool:
         on_cpu = settings.device != "cuda"
     except PackageNotFoundError:
         on_cpu = settings.device == "cpu"
-    wanted = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    wanted = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if on_cpu:
         wanted |= {
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),

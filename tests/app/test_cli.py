@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.__main__ import PROBES, main
+from app.command_line import PROBES, main
 from app.settings import env_example
 from tests.app.site import PATH
 from tests.app.test_main import register
@@ -37,6 +37,11 @@ def test_models_lists_the_registry(
     first, second = capsys.readouterr().out.splitlines()
     assert re.match(r"hears@2 +audio-llm +score 0.625 ", first)
     assert re.match(r"two-steps@1 +cascade +score not measured ", second)
+
+
+def test_the_main_module_imports_nothing_that_a_decoding_worker_does_not_need() -> None:
+    code = "import sys, app.__main__; print(*sorted({'fastapi', 'sqlalchemy', 'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split() == []
 
 
 def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,6 +109,18 @@ class ServiceProcess:
         own = psutil.Process(self.process.pid)
         return [own, *own.children(recursive=True)]
 
+    def settled(self) -> Census:
+        """What it holds once that stays the same for a second: a decoder may just be ending, and another beginning."""
+        deadline = time.monotonic() + 30
+        last = self.census()
+        while True:
+            time.sleep(1)
+            now = self.census()
+            if now.held == last.held and now.processes == last.processes:
+                return now
+            assert time.monotonic() < deadline, f"never settles: {now.held - last.held}, {last.held - now.held}"
+            last = now
+
     def census(self) -> Census:
         """What it holds now."""
         sizes: list[int] = []

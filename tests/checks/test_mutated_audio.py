@@ -45,26 +45,18 @@ def post(service: ServiceProcess, numbers: Sequence[int], failing: Path) -> tupl
     return Counter(status for status, _ in answers), [f"{status} {name}" for status, name in answers if status >= 500]
 
 
-def settled(service: ServiceProcess) -> None:
-    """Give what has ended a moment to be gone."""
-    time.sleep(1.5)
-
-
 def check(service: ServiceProcess, count: int, folder: Path) -> Counter[int]:
     warm, failed = post(service, range(count, count + WARM_UP), folder)
     assert failed == []
-    settled(service)
-    before = service.census()
+    before = service.settled()
     began = time.monotonic()
     statuses, failed = post(service, range(count), folder)
     seconds = time.monotonic() - began
     # The allocator keeps, once, what the largest of them took, in an arena for each thread (70 MB in all, less with
     # MALLOC_ARENA_MAX=2, and no more after thousands of others): what grows is seen in doing it again.
-    settled(service)
-    full = service.census()
+    full = service.settled()
     post(service, range(count), folder)
-    settled(service)
-    after = service.census()
+    after = service.settled()
     died = service.log.read_text().count("a decoding worker died of a file")
     unforeseen = service.log.read_text().count("decoding failed in an unforeseen way")
     print(

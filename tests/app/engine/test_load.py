@@ -127,7 +127,7 @@ class Missing:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Missing())
-from app.__main__ import main
+from app.command_line import main
 sys.exit(main(["serve", "--model", "speechsum-tiny", "--port", "0"]))
 """
 

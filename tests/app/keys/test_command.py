@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main
+from app.command_line import main
 from app.database.connect import database_url, open_database
 from app.keys.store import KeyStore, StoredKey
 
