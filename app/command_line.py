@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="speechsum", description="Recorded speech in, a summary out.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="run the service")
-    serve.add_argument("--model", help="name or name@version; the best measured one that hears if left out")
+    serve.add_argument(
+        "--model", help="name, name@version or a folder (./NAME); the best measured one that hears if left out"
+    )
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="port to listen on")
     serve.add_argument(

@@ -7,7 +7,10 @@ nothing about weights, engines or HTTP.
 from dataclasses import dataclass, field
 from typing import Any
 
+from model_repo.families import Checkpoint
 from model_repo.manifest import FILE, Manifest
+
+LOCAL = "local"  # the version of what has none: a folder's
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,19 @@ class ServedModel:
             parent=manifest.parent,
             figures=manifest.figures.model_dump() if manifest.figures else {},
             created=int((manifest.folder / FILE).stat().st_mtime),
+        )
+
+    @classmethod
+    def from_folder(cls, checkpoint: Checkpoint) -> "ServedModel":
+        """A folder's weights, under the folder's name."""
+        return cls(
+            name=checkpoint.name,
+            version=LOCAL,
+            kind="audio-llm",
+            max_seconds=checkpoint.max_seconds,
+            languages=checkpoint.facts.languages,
+            architecture=checkpoint.model_type,
+            created=int((checkpoint.folder / "config.json").stat().st_mtime),
         )
 
 

@@ -129,6 +129,12 @@ class EngineSettings(_Section):
         ge=1,
         description="Summaries a model writes at once, over all its servers where there are several; more wait.",
     )
+    context_tokens: int = Field(
+        0,
+        ge=0,
+        description="Tokens that a prompt and its answer may have together in a model from a folder; 0 is as many as "
+        "the model has places for, at most 32768.",
+    )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
 
 
@@ -324,8 +330,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     model: str = Field(
         "",
-        description="Model to serve, `name` or `name@version`. Empty is the best measured one that hears; "
-        "`scripted` plays back a script without a model, for load ceilings.",
+        description="Model to serve: `name`, `name@version`, or a checkpoint's folder (with a slash in its path). "
+        "Empty is the best measured one that hears; `scripted` plays back a script without a model, for load ceilings.",
     )
     models: Listed[str] = Field(
         default_factory=list,

@@ -106,8 +106,8 @@ def to_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
         raise ValueError(f"{base} has no {' and no '.join(missing)}, without which vLLM cannot load it")
     merged_copy(base, overlaid(adapters), folder, SCALE, family.derived)
     family.serve(folder)
-    if family.vllm:
-        print(f"vLLM loads it with {json.dumps(family.vllm)}")
+    if family.facts:
+        print(f"speechsum serve --model {folder.resolve()}")
     return folder
 
 

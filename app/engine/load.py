@@ -1,4 +1,5 @@
-"""From a registry entry to the engine that runs it: in this process, or behind the vLLM servers that the settings name.
+"""From a registry entry, or a folder, to the engine that runs it: in this process, or behind the vLLM servers that the
+settings name.
 
 A cascade's Whisper always runs in this process.
 """
@@ -16,6 +17,7 @@ from app.engine.vllm_audio import VllmAudioEngine
 from app.engine.vllm_core import VllmCore
 from app.settings import Settings
 from model_repo.assemble import companions, ensure
+from model_repo.families import Checkpoint
 from model_repo.manifest import Manifest
 from model_repo.parts import fetch
 
@@ -32,6 +34,20 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
     if manifest.kind == "cascade":
         (whisper,) = (fetch(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         return CascadeEngine(core, Transcriber(whisper, settings.engine.threads))
+    return VllmAudioEngine(core)
+
+
+def folder_engine(checkpoint: Checkpoint, name: str, settings: Settings) -> Engine:
+    """Engine over a folder's weights in this process; not started yet. name: in vLLM's metrics."""
+    core = VllmCore(
+        checkpoint.folder,
+        checkpoint.context_tokens,
+        settings.engine,
+        audio=True,
+        name=name,
+        adapters=settings.adapters,
+        family=checkpoint.facts,
+    )
     return VllmAudioEngine(core)
 
 

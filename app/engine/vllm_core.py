@@ -23,18 +23,18 @@ from app.engine.asking import (
     Messages,
     Sampling,
     finish_reason,
-    longest_first,
     not_started,
     refusal,
     unusable_adapter,
-    without_control_tokens,
 )
 from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
+from app.engine.chat import Chat, chat_in
 from app.engine.peft_folder import UnusableAdapter, prepared, rank_of
 from app.errors import EngineDead, Unavailable
 from app.setting_forms import pair
 from app.settings import AdapterSettings, EngineSettings, setting_name
 from app.together import end
+from model_repo.families import FamilyFacts
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's `MaxLoRARanks`
 
@@ -51,21 +51,23 @@ class VllmCore:
         audio: bool,
         name: str | None = None,
         adapters: AdapterSettings | None = None,
+        family: FamilyFacts | None = None,
     ) -> None:
-        """name: the model's, in vLLM's metrics. adapters: how many of which rank there has to be room for."""
+        """name: the model's, in vLLM's metrics. adapters: how many of which rank there has to be room for. family: of
+        a checkpoint that is not from the registry.
+        """
         self._folder = folder
         self._context = context_tokens
         self._settings = settings
         self._audio = audio
         self._name = name
         self._adapters = adapters or AdapterSettings()
+        self._family = family
         self._lora_rank = 0
         self._lora: dict[int, tuple[Any, TemporaryDirectory[str]]] = {}  # requests and scratch folders, by number
         self._engine: Any = None
         self._running = 0
-        self._specials: list[str] = []
-        self._template: Any = None
-        self._tokenizer: Any = None
+        self._chat: Chat | None = None
 
     async def start(self) -> None:
         """Load the checkpoint. Raises `Unavailable` with vLLM's reason."""
@@ -78,14 +80,14 @@ class VllmCore:
         on_cpu = _prepare_environment(self._settings)
         # here, because the environment above must be set first, and because importing it takes half a minute
         import vllm
-        from transformers import AutoTokenizer
 
         settings = self._settings
         dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
         self._lora_rank = lora_rank(self._adapters)
-        lora: dict[str, Any] = {}
+        more: dict[str, Any] = {"limit_mm_per_prompt": {"audio": 1} if self._audio else {}}
+        more |= self._family.vllm if self._family else {}
         if self._lora_rank:
-            lora = {"enable_lora": True, "max_lora_rank": self._lora_rank, "max_loras": self._adapters.at_once}
+            more |= {"enable_lora": True, "max_lora_rank": self._lora_rank, "max_loras": self._adapters.at_once}
         arguments = vllm.AsyncEngineArgs(
             model=str(self._folder),
             served_model_name=self._name,
@@ -98,18 +100,14 @@ class VllmCore:
             max_num_seqs=settings.max_num_seqs,
             gpu_memory_utilization=settings.gpu_memory_utilization,
             scheduling_policy="priority",
-            limit_mm_per_prompt={"audio": 1} if self._audio else {},
             # vLLM would keep up to 4 GiB of recordings' features, in each of two processes, for repeats that hardly
             # ever come. What was said does not outlive its answer.
             mm_processor_cache_gb=0,
             disable_log_stats=False,
             worker_extension_cls="app.engine.end_with_service.EndWithService",
-            **lora,
+            **more,
         )
-        tokenizer = AutoTokenizer.from_pretrained(self._folder)
-        self._specials = longest_first({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()})
-        self._template = tokenizer.apply_chat_template
-        self._tokenizer = tokenizer
+        self._chat = chat_in(self._folder, self._family)
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
         vllm_metrics.keep(self)
 
@@ -152,7 +150,13 @@ class VllmCore:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text. The engine must be started."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False))
+        return self._ready_chat.count(text)
+
+    @property
+    def _ready_chat(self) -> Chat:
+        if self._chat is None:
+            raise not_started()
+        return self._chat
 
     async def add_adapter(self, adapter: Adapter) -> None:
         """Load a LoRA adapter: see `app.engine.asking.Core`."""
@@ -187,12 +191,6 @@ class VllmCore:
             await self._engine.remove_lora(adapter.number)
         scratch.cleanup()
 
-    def prompt(self, messages: Messages) -> str:
-        """The chat messages as the model's prompt, ready for its answer, without control tokens inside the texts."""
-        return str(
-            self._template(without_control_tokens(messages, self._specials), tokenize=False, add_generation_prompt=True)
-        )
-
     async def stream(
         self, messages: Messages, sampling: Sampling, request_id: str, audio: Any = None
     ) -> AsyncGenerator[EngineEvent, None]:
@@ -203,7 +201,7 @@ class VllmCore:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         parameters = sampling_params(sampling)
-        inputs: dict[str, Any] = {"prompt": self.prompt(messages)}
+        inputs = self._ready_chat.prompt(messages, audio)
         if sampling.cache_salt:
             inputs["cache_salt"] = sampling.cache_salt
         if audio is not None:

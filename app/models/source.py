@@ -1,4 +1,6 @@
-"""Where a model to load is found by its name: in the registry. Knows nothing about what is loaded already."""
+"""Where a model to load is found: by its name in the registry, or in a folder. Knows nothing about what is loaded
+already.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from app.engine.base import Engine
-from app.engine.load import build_engine
+from app.engine.load import build_engine, folder_engine
 from app.engine.scripted import ScriptedEngine
 from app.prompts import PROMPT_FORMAT
 from app.served import SCRIPTED, ServedModel
 from app.settings import Settings, setting_name
 from model_repo import registry
+from model_repo.families import checkpoint_in
 from model_repo.manifest import Manifest
 
 
@@ -27,13 +30,15 @@ class Loadable:
     adapters: tuple[tuple[str, Path | None], ...] = ()
 
 
-# A model by `name` or `name@version`, at these servers or where the settings say. Raises `registry.UnknownModel`,
-# `registry.RegistryError`, ValueError.
+# A model by `name`, `name@version` or the path of a folder, at these servers or where the settings say. Raises
+# `registry.UnknownModel`, `registry.RegistryError`, ValueError.
 Source = Callable[[str, Sequence[str]], Loadable]
 
 
 def from_registry(settings: Settings, asked: str, urls: Sequence[str] = ()) -> Loadable:
-    """A `Source`; the best model of the registry where none is asked for."""
+    """A `Source`; the best model of the registry where none is asked for. What has a slash in it is a folder."""
+    if "/" in asked:
+        return _from_folder(settings, Path(asked), urls)
     if asked == SCRIPTED.name:
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
@@ -44,6 +49,16 @@ def from_registry(settings: Settings, asked: str, urls: Sequence[str] = ()) -> L
     return Loadable(
         ServedModel.from_manifest(manifest), partial(build_engine, manifest, settings, servers), ", ".join(servers)
     )
+
+
+def _from_folder(settings: Settings, folder: Path, urls: Sequence[str]) -> Loadable:
+    checkpoint = checkpoint_in(folder, settings.engine.context_tokens)
+    if urls or settings.remote.urls:
+        raise ValueError(
+            f"{folder} is served in this process, not at servers: leave {setting_name('remote', 'urls')} empty"
+        )
+    served = ServedModel.from_folder(checkpoint)
+    return Loadable(served, partial(folder_engine, checkpoint, served.id, settings), str(folder))
 
 
 def choose(settings: Settings, asked: str) -> Manifest:

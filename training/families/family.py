@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.prompts import audio_messages
+from model_repo.families import FAMILIES, FamilyFacts, as_chat
 from training.audio import SAMPLING_RATE
 
 TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -38,8 +39,7 @@ class Family:
     where Transformers keeps the language model. projector: prefixes of Transformers' parameters that train whole.
     projections: linear layers of the language model that get LoRA. tensors: what the processor makes for the model
     besides ids and their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end.
-    needs: files without which a folder cannot be exported. derived: weight files that `serve` writes anew. vllm:
-    arguments vLLM must be started with to load such a folder.
+    needs: files without which a folder cannot be exported. derived: weight files that `serve` writes anew.
     """
 
     model_type: ClassVar[str]
@@ -57,7 +57,11 @@ class Family:
     end_of_turn: ClassVar[str | None] = None
     needs: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[tuple[str, ...]] = ()
-    vllm: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def facts(self) -> FamilyFacts | None:
+        """What serving has to know of it as well; nothing of a text model."""
+        return FAMILIES.get(self.model_type)
 
     def on_disk(self, name: str) -> str:
         """A Transformers parameter's name in the checkpoint's files."""
@@ -126,7 +130,8 @@ class Family:
 
     def prompt(self, processor: Any, query: str) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
-        return str(processor.apply_chat_template(audio_messages(query), tokenize=False, add_generation_prompt=True))
+        messages = as_chat(audio_messages(query), self.facts)
+        return str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def ask(
         self, processor: Any, query: str, samples: NDArray[np.float32]

@@ -24,7 +24,6 @@ class Qwen25Omni(Family):
     projector = ("audio_tower.proj.",)
     tensors = ("input_features", "feature_attention_mask")
     end_of_turn = "<|im_end|>"
-    vllm = {"limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0}}  # noqa: RUF012
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
         import transformers

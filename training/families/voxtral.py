@@ -57,7 +57,6 @@ class Voxtral(Family):
     tensors = ("input_features",)
     needs = ("params.json", "tekken.json")
     derived = (CONSOLIDATED,)
-    vllm = {"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral"}  # noqa: RUF012
 
     def placeholder_id(self, processor: Any) -> int:
         return int(processor.audio_token_id)

@@ -51,6 +51,14 @@ def test_what_vllm_writes_is_what_transformers_writes(name: str, trips: dict[str
 
 
 @pytest.mark.parametrize("name", BUILDERS)
+def test_the_service_over_the_folder_writes_the_same(name: str, trips: dict[str, Trip]) -> None:
+    found = made(trips, name)
+    for (here, _), there in zip(found.served, found.answered, strict=True):
+        assert len(there) > 4
+        assert there == here[: len(there)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
 def test_training_and_the_audio_both_change_the_answer(name: str, trips: dict[str, Trip]) -> None:
     found = made(trips, name)
     before, after, silent = ([tuple(ids) for ids, _ in made] for made in (found.before, found.after, found.silent))

@@ -289,15 +289,10 @@ def granite_speech(folder: Path) -> None:
     write(GraniteSpeechForConditionalGeneration(config), folder)
 
 
-# The messages' texts with Granite's marks; a part that is no text is the recording.
+# The messages' texts with Granite's marks; like theirs, it takes no parts.
 GRANITE_TEMPLATE = """\
 {%- for message in messages -%}
-{{- '<|start_of_role|>' + message['role'] + '<|end_of_role|>' -}}
-{%- if message['content'] is string -%}{{- message['content'] -}}
-{%- else -%}{%- for part in message['content'] -%}
-{{- part['text'] if part['type'] == 'text' else '<|audio|>' -}}
-{%- endfor -%}{%- endif -%}
-{{- '<|end_of_text|>\n' -}}
+{{- '<|start_of_role|>' + message['role'] + '<|end_of_role|>' + message['content'] + '<|end_of_text|>\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|start_of_role|>assistant<|end_of_role|>' -}}{%- endif -%}
 """

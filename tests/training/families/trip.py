@@ -6,6 +6,7 @@ imports, half a minute, are paid for once.
 Writes FOLDER/NAME.json: a `Trip`, or {"error": …}.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from app.engine.base import Finished, Generation
+from app.models.source import from_registry
+from app.settings import Settings
 from tests.training.families.tiny import BUILDERS, teacher
 from tests.training.tiny import noise, record
 from training.__main__ import main
@@ -34,12 +38,15 @@ LONGER = (2.0, 31.07)
 
 @dataclass
 class Trip:
-    """For each clip what is written: by Transformers before training, after, after without a sound; by vLLM after."""
+    """For each clip what is written: by Transformers before training, after, after without a sound; by vLLM after, and
+    by the service's engine as long as nothing ends or holds a placeholder.
+    """
 
     before: list["Written"]
     after: list["Written"]
     silent: list["Written"]
     served: list["Written"]
+    answered: list[list[int]]
 
 
 class Written(NamedTuple):
@@ -67,7 +74,8 @@ def trip(name: str, folder: Path) -> Trip:
     main(["dpo", *how, *more, adapters["distill"], "--out", str(folder / "dpo")])
     main(["export", "--base", str(base), "--adapter", adapters["dpo"], "--folder-only", str(exported)])
     quiet = [record(10 + i, folder, 0 * read_audio(row)) for i, row in enumerate(rows)]
-    return Trip(greedy(base, rows), greedy(exported, rows), greedy(exported, quiet), served(exported, rows))
+    before, after, silent = greedy(base, rows), greedy(exported, rows), greedy(exported, quiet)
+    return Trip(before, after, silent, served(exported, rows), asyncio.run(answered(exported, rows)))
 
 
 @torch.no_grad()
@@ -93,11 +101,12 @@ def served(folder: Path, rows: list[Record]) -> list[Written]:
     from vllm.distributed import cleanup_dist_env_and_memory
 
     family = family_in(folder)
-    processor = family.processor(folder)
+    processor, facts = family.processor(folder), family.facts
+    assert facts
     inputs: list[Any] = []
     for row in rows:
         samples, given = read_audio(row), {}
-        if "tokenizer_mode" in family.vllm:  # Mistral's, whose prompts are ids from the start
+        if facts.by_mistral:  # whose prompts are ids from the start
             given["prompt_token_ids"] = family.ask(processor, row.query, samples)[0]
         else:
             given["prompt"] = family.prompt(processor, row.query)
@@ -108,7 +117,7 @@ def served(folder: Path, rows: list[Record]) -> list[Written]:
         enforce_eager=True,
         max_model_len=2048,
         max_num_seqs=4,
-        **{"limit_mm_per_prompt": {"audio": 1}} | family.vllm,
+        **{"limit_mm_per_prompt": {"audio": 1}} | facts.vllm,
     )
     unwritten = {family.placeholder_id(processor): -100.0}
     how = vllm.SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True, logit_bias=unwritten, logprobs=1)
@@ -122,6 +131,29 @@ def served(folder: Path, rows: list[Record]) -> list[Written]:
     cleanup_dist_env_and_memory()
     gc.collect()
     return found
+
+
+async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:
+    """Tokens of the engine that `speechsum serve --model FOLDER` runs; all recordings at once, then notes alone."""
+    loadable = from_registry(Settings(model_repo=folder.parent, engine={"context_tokens": 2048}), str(folder))
+    assert loadable.served.max_seconds * loadable.served.sampling_rate >= max(len(read_audio(row)) for row in rows)
+    engine = loadable.build()
+
+    async def ask(number: int, **material: Any) -> list[int]:
+        request = Generation(request_id=str(number), max_tokens=TOKENS, **material)
+        *_, last = [event async for event in engine.generate(request)]
+        assert isinstance(last, Finished)
+        return list(last.token_ids)
+
+    await engine.start()
+    try:
+        heard = [{"samples": read_audio(row), "instruction": row.query} for row in rows]
+        found = await asyncio.gather(*(ask(number, **one) for number, one in enumerate(heard)))
+        assert await ask(99, samples=None, instruction="Summarize.", notes="[0:00:00]\nAnna called.")
+        assert engine.count_tokens("Anna called.")
+    finally:
+        await engine.stop()
+    return list(found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""What the service and the pipeline have to know of a family of models that hear, beside what stands in a checkpoint's
+own files: found by the `model_type` of its `config.json`.
+
+Knows nothing about weights, engines or training.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MOST_CONTEXT = 32_768  # of a folder's model where nothing else is asked for: its key-value cache has to fit the memory
+MOST_BESIDE = 4_608  # tokens kept free for a prompt and a full-length answer
+WINDOW_S = 30.0
+
+
+class NotServable(ValueError):
+    """A folder is no checkpoint that can be served; the message says why."""
+
+
+@dataclass(frozen=True)
+class FamilyFacts:
+    """tokens_per_s: places in the prompt for a second of audio. cuts: its processor cuts what is longer than its
+    `chunk_length` without a word. pads: audio is filled up to whole windows of 30 s. as_text: what stands for the
+    recording in a message's text, for chat templates that take texts alone, as some of the family's do. vllm: arguments
+    that vLLM must be started with. languages: that it writes, by its authors' word.
+    """
+
+    tokens_per_s: float
+    languages: tuple[str, ...]
+    cuts: bool = False
+    pads: bool = False
+    as_text: str | None = None
+    vllm: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def by_mistral(self) -> bool:
+        """Whether prompts are made by Mistral's tokenizer, as ids and with each place for audio in them."""
+        return self.vllm.get("tokenizer_mode") == "mistral"
+
+
+FAMILIES = {
+    "audioflamingo3": FamilyFacts(25, ("en",)),
+    "granite_speech": FamilyFacts(10, ("en", "fr", "de", "es", "pt"), as_text="<|audio|>"),
+    "qwen2_5_omni": FamilyFacts(
+        25,
+        ("en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"),
+        cuts=True,
+        as_text="<|audio_bos|><|AUDIO|><|audio_eos|>",
+        vllm={"limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0}},
+    ),
+    "qwen2_audio": FamilyFacts(
+        25,
+        ("en", "zh", "fr", "it", "es", "de", "ja"),
+        cuts=True,
+        as_text="Audio 1: <|audio_bos|><|AUDIO|><|audio_eos|>\n",
+    ),
+    "voxtral": FamilyFacts(
+        12.5,
+        ("en", "es", "fr", "pt", "hi", "de", "nl", "it"),
+        pads=True,
+        vllm={"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder of a family's weights as it can be served. `max_seconds`: of audio in one pass."""
+
+    folder: Path
+    model_type: str
+    context_tokens: int
+    max_seconds: float
+
+    @property
+    def facts(self) -> FamilyFacts:
+        """What its family has in common."""
+        return FAMILIES[self.model_type]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, as a model's is written."""
+        return re.sub(r"[^a-z0-9._-]+", "-", self.folder.resolve().name.lower()).strip("-._") or "model"
+
+
+def checkpoint_in(folder: Path, context_tokens: int = 0) -> Checkpoint:
+    """What a folder holds. context_tokens: that a prompt and its answer may have together, in place of as many as the
+    model has places for or `MOST_CONTEXT`. Raises `NotServable`.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise NotServable(f"{folder} holds no config.json: it is no checkpoint's folder")
+    config = _json(file)
+    model_type = str(config.get("model_type"))
+    if model_type not in FAMILIES:
+        raise NotServable(f"{folder} is of the type {model_type!r}; these are served: {', '.join(sorted(FAMILIES))}")
+    facts = FAMILIES[model_type]
+    missing = [name for name in ("params.json", "tekken.json") if facts.by_mistral and not (folder / name).is_file()]
+    if missing:
+        raise NotServable(f"{folder} has no {missing[0]}, which vLLM reads: take the whole of Mistral's repository")
+    places = int(_text(config).get("max_position_embeddings") or 8192)
+    if context_tokens > places:
+        raise NotServable(f"{folder} has places for {places} tokens, not for {context_tokens}")
+    context = context_tokens or min(places, MOST_CONTEXT)
+    longest = (context - min(MOST_BESIDE, context // 3)) / facts.tokens_per_s
+    if facts.pads:
+        longest = max(1, longest // WINDOW_S) * WINDOW_S
+    if facts.cuts:
+        longest = min(longest, _chunk_s(folder))
+    return Checkpoint(folder, model_type, context, float(math.floor(longest)))
+
+
+def as_chat(messages: list[dict[str, Any]], facts: FamilyFacts | None) -> list[dict[str, Any]]:
+    """Messages as the family's chat templates take them. Their texts hold nothing that stands for audio."""
+    if facts is None or facts.as_text is None:
+        return messages
+    return [message | {"content": _one_text(message["content"], facts.as_text)} for message in messages]
+
+
+def _one_text(content: Any, audio: str) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] if part["type"] == "text" else audio for part in content)
+
+
+def _text(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that is the language model's."""
+    return dict(config.get("thinker_config", config).get("text_config") or {})
+
+
+def _chunk_s(folder: Path) -> float:
+    """Seconds that the processor takes; it is in one of two files, by the Transformers that wrote it."""
+    files = (folder / "preprocessor_config.json", folder / "processor_config.json")
+    for found in (_json(file) for file in files if file.is_file()):
+        if seconds := found.get("feature_extractor", found).get("chunk_length"):
+            return float(seconds)
+    return WINDOW_S
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError) as error:
+        raise NotServable(f"{file} cannot be read: {error}") from None
