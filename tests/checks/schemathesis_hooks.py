@@ -2,10 +2,14 @@
 
 import base64
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import schemathesis
 from hypothesis import strategies
+from schemathesis.generation.jsonschema import strategy
+from schemathesis.transport.serialization import contains_binary
 
 from tests import audio_files
 from tests.app.site import MODEL, wav
@@ -25,6 +29,30 @@ SOUNDS = (
 schemathesis.openapi.format("binary", strategies.sampled_from(SOUNDS) | strategies.binary(max_size=64))
 for media_type in ("audio/*", "video/*", "application/octet-stream"):
     schemathesis.openapi.media_type(media_type, strategies.sampled_from(SOUNDS))
+
+# Schemathesis 4.32 filters what it makes with a validator that raises "Unsupported type: 'Binary'" over bytes.
+_strict: Any = strategy._validator
+
+
+def _lenient(schema: Any) -> Callable[[Any], bool]:
+    conforms = _strict(schema)
+    return lambda value: contains_binary(value) or conforms(value)
+
+
+strategy._validator = _lenient  # type: ignore[assignment]
+
+
+def _unsent(value: Any) -> bool:
+    """Whether a form has no way to send the value."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return isinstance(value, dict | list) and all(map(_unsent, parts))
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+    """Without forms that are wrong only in a field that is not sent, as an empty list is not."""
+    wrong = case.meta is not None and case.meta.generation.mode.is_negative and isinstance(case.body, dict)
+    return not (wrong and case.media_type == "multipart/form-data" and any(map(_unsent, case.body.values())))
 
 
 @schemathesis.hook
