@@ -15,12 +15,15 @@ LOCAL = "local"  # the version of what has none: a folder's
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model's name and limits. `max_seconds`: longest recording of one pass; `window_seconds`: encoder's window."""
+    """A model's name and limits. `max_seconds`: longest recording of one pass; `note_seconds`: windows in which longer
+    ones are noted down, 0 for whole passes; `window_seconds`: encoder's window.
+    """
 
     name: str
     version: str
     kind: str
     max_seconds: float
+    note_seconds: float = 0.0
     window_seconds: float = 30.0
     sampling_rate: int = 16_000
     languages: tuple[str, ...] = ("en",)
@@ -54,6 +57,7 @@ class ServedModel:
             version=manifest.version,
             kind=manifest.kind,
             max_seconds=manifest.audio.max_seconds,
+            note_seconds=manifest.audio.note_seconds or 0.0,
             window_seconds=manifest.audio.window_seconds,
             sampling_rate=manifest.audio.sampling_rate,
             languages=tuple(manifest.languages),

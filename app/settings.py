@@ -73,7 +73,7 @@ class LongSettings(_Section):
     """Recordings longer than one pass of the model: read in windows, whose notes are merged."""
 
     window_seconds: float = Field(
-        0, ge=0, description="Longest window, in seconds; 0 is the model's longest pass, which is never exceeded."
+        0, ge=0, description="Longest window, in seconds; 0 is the model's own. Its longest pass is never exceeded."
     )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
     seconds_at_once: float = Field(

@@ -155,7 +155,7 @@ class Summarizer:
         longest = self.model.max_seconds
         parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
         if parts[0].seconds > longest:
-            longest = min(self.settings.long.window_seconds or longest, longest)
+            longest = min(self.settings.long.window_seconds or self.model.note_seconds or longest, longest)
             parts = await asyncio.to_thread(cut, speech, longest, samples)
         if len(parts) == 1:
             emit(Stage("queue"))

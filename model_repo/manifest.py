@@ -24,6 +24,9 @@ class AudioLimits(BaseModel):
     max_seconds: float = Field(
         description="Longest recording one pass holds beside the prompt and a full-length answer."
     )
+    note_seconds: float | None = Field(
+        None, description="Length of the windows in which longer ones are noted down; a whole pass if left out."
+    )
 
 
 class Adapter(BaseModel):

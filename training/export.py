@@ -52,9 +52,12 @@ PARTS = {
     "llama": ["smollm2-135m-instruct-q4_1"],
 }
 BESIDE = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"]}
-# A cascade's limit is the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by
-# count.
-CASCADE_SECONDS = 1500
+# Longer recordings are noted down in windows shorter than a pass, whose features take less memory. A cascade's limit is
+# the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
+LIMITS = {
+    "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
+    "llama": AudioLimits(max_seconds=1500),
+}
 DESCRIPTIONS = {
     "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
     "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
@@ -135,7 +138,7 @@ def to_registry(options: argparse.Namespace) -> Manifest:
         description=DESCRIPTIONS[architecture],
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT,
-        audio=AudioLimits(max_seconds=CASCADE_SECONDS if cascade else MAX_AUDIO_SECONDS),
+        audio=LIMITS[architecture],
         stage=stage_of(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,

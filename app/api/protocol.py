@@ -140,6 +140,7 @@ class AudioCard(BaseModel):
     sampling_rate: int
     window_seconds: float
     max_seconds: float
+    note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
 
 
 class ModelCard(BaseModel):
@@ -184,7 +185,10 @@ def model_card(model: ServedModel, loaded: LoadedModel | None) -> ModelCard:
     """A model as `GET /v1/models` shows it."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(
-        sampling_rate=model.sampling_rate, window_seconds=model.window_seconds, max_seconds=model.max_seconds
+        sampling_rate=model.sampling_rate,
+        window_seconds=model.window_seconds,
+        max_seconds=model.max_seconds,
+        note_seconds=model.note_seconds,
     )
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -191,6 +192,20 @@ async def test_only_so_many_windows_are_in_the_engine_at_once(bounds: dict[str, 
     engine = ScriptedEngine(listener, piece_s=0.01)
     await (await path(engine, **bounds)).summarize(Job("long", spool(b"12")), lambda _: None)
     assert engine.most_running == most
+
+
+@pytest.mark.parametrize(
+    ("of_the_model", "asked", "longest"), [(20.0, 0.0, 20.0), (20.0, 25.0, 25.0), (90.0, 0.0, 60.0), (0.0, 0.0, 60.0)]
+)
+async def test_a_models_own_windows_are_taken_where_no_others_are_asked_for(
+    of_the_model: float, asked: float, longest: float
+) -> None:
+    settings, model = settings_for(long={"window_seconds": asked}), replace(MODEL, note_seconds=of_the_model)
+    engine = ScriptedEngine(listener)
+    await engine.start()
+    reads = Summarizer(settings, model, engine, Tape(), minutes)
+    summary = await reads.summarize(Job("long", spool(b"2"), STYLE), lambda _: None)
+    assert longest - 15 < max(one.window.seconds for one in summary.heard) <= longest
 
 
 async def test_shorter_windows_can_be_asked_for() -> None:

@@ -44,13 +44,13 @@ strategy._validator = _lenient  # type: ignore[assignment]
 
 def _unsent(value: Any) -> bool:
     """Whether a form has no way to send the value."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return isinstance(value, dict | list) and all(map(_unsent, parts))
+    parts = value.values() if isinstance(value, dict) else value
+    return value is None or (isinstance(value, dict | list) and all(map(_unsent, parts)))
 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Without forms that are wrong only in a field that is not sent, as an empty list is not."""
+    """Without forms that are wrong only in a field that is not sent, as nothing and empty lists are not."""
     wrong = case.meta is not None and case.meta.generation.mode.is_negative and isinstance(case.body, dict)
     return not (wrong and case.media_type == "multipart/form-data" and any(map(_unsent, case.body.values())))
 
