@@ -19,10 +19,13 @@ class ConfigError(ValueError):
 def apply(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     """Add `--config` to the parser and, if the arguments name one, make its values the defaults.
 
-    A command that has commands of its own (`data`) gets none: its options are theirs.
+    In a command that has commands of its own (`data`) it is that one's which is named.
     """
-    if parser._subparsers is not None:
-        return
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            if arguments and arguments[0] in action.choices:
+                apply(action.choices[arguments[0]], arguments[1:])
+            return
     parser.add_argument("--config", type=Path, help="YAML file whose values are this command's defaults")
     finder = argparse.ArgumentParser(add_help=False)
     finder.add_argument("--config", type=Path)

@@ -158,6 +158,9 @@ def test_lengths_have_a_long_tail(records: list[Record]) -> None:
 
 def test_bounds_are_kept() -> None:
     assert all(300 <= r.words <= 600 for r in generate(1, 40, "train", min_words=300, max_words=600))
+    limits = [Style(**r.style).max_tokens for r in generate(1, 40, "train", max_words=40, max_answer=96)]
+    assert max(limits) <= 96
+    assert len(set(limits)) > 2
     with pytest.raises(ValueError, match="no register"):
         make(1, 1, "train", registers=("nothing",))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 from app.prompts import instruction
 from training.corpus.compose import Register, compose, target_words
@@ -11,10 +12,18 @@ from training.corpus.styles import write
 
 
 def make(
-    seed: int, index: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()
+    seed: int,
+    index: int,
+    split: Split,
+    *,
+    min_words: int = 20,
+    max_words: int = 1500,
+    max_answer: int = 0,
+    registers: tuple[str, ...] = (),
 ) -> Record:
-    """One record. Raises ValueError if no register can speak between `min_words` and `max_words`, or a name is
-    unknown."""
+    """One record. max_answer: tokens that its style may allow an answer, 0 for any number. Raises ValueError if no
+    register can speak between `min_words` and `max_words`, or a name is unknown.
+    """
     able = [
         r
         for r in REGISTERS
@@ -22,7 +31,7 @@ def make(
     ]
     if not able:
         raise ValueError(f"no register of {list(registers) or 'all'} speaks between {min_words} and {max_words} words")
-    for attempt in range(50):
+    for attempt in range(attempts := 1000 if max_answer else 50):
         rng = Random(f"{split}/{seed}/{index}/{attempt}")
         register: Register = rng.choices(able, [r.weight for r in able])[0]
         script = compose(register, rng, split, target_words(register, rng, min_words, max_words))
@@ -31,7 +40,7 @@ def make(
         if not script.points or not min_words <= words <= max_words:
             continue
         style, summary = write(script, rng)
-        if not summary:
+        if not summary or (max_answer and style.max_tokens > max_answer):
             continue
         return Record(
             id=f"{split}-{seed}-{index:06d}",
@@ -48,12 +57,10 @@ def make(
             source="speechsum generator",
             license="CC0-1.0",
         )
-    raise ValueError(f"no record between {min_words} and {max_words} words came out in 50 attempts")
+    raise ValueError(f"no record between {min_words} and {max_words} words came out in {attempts} attempts")
 
 
-def generate(
-    seed: int, n: int, split: Split, *, min_words: int = 20, max_words: int = 1500, registers: tuple[str, ...] = ()
-) -> Iterator[Record]:
-    """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds)."""
+def generate(seed: int, n: int, split: Split, **bounds: Any) -> Iterator[Record]:
+    """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds, those of `make`)."""
     for index in range(n):
-        yield make(seed, index, split, min_words=min_words, max_words=max_words, registers=registers)
+        yield make(seed, index, split, **bounds)

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "dev", "test"), default="train", help="whose names and voices")
     parser.add_argument("--min-words", type=int, default=20, help="shortest text")
     parser.add_argument("--max-words", type=int, default=1500, help="longest text")
+    parser.add_argument(
+        "--max-answer", type=int, default=0, help="only requests that allow an answer so many tokens; 0 is all"
+    )
     parser.add_argument("--register", action="append", default=[], help="only this register; once for each")
     parser.add_argument("--asr-noise", type=float, default=0.0, help="share of words misheard, in every other text")
     parser.add_argument("--texts-only", action="store_true", help="no speech")
@@ -40,10 +43,11 @@ def run(options: argparse.Namespace) -> int:
     """Write texts and speech; 1 if more than a hundredth could not be spoken."""
     options.out.mkdir(parents=True, exist_ok=True)
     texts = options.out / "texts.jsonl"
-    bounds = {"min_words": options.min_words, "max_words": options.max_words, "registers": tuple(options.register)}
+    bounds = {name: getattr(options, name) for name in ("min_words", "max_words", "max_answer")}
+    records = generate(options.seed, options.n, options.split, registers=tuple(options.register), **bounds)
     misheard = Random(options.seed)
     with texts.with_suffix(".part").open("w") as file:
-        for number, record in enumerate(generate(options.seed, options.n, options.split, **bounds)):
+        for number, record in enumerate(records):
             if options.asr_noise and number % 2:
                 record = noisy(record, misheard, options.asr_noise)
             file.write(record.to_json() + "\n")
