@@ -79,8 +79,8 @@ class LongSettings(_Section):
     seconds_at_once: float = Field(
         600,
         gt=0,
-        description="Audio of one recording in the engine at once; there may be fewer windows for it. A second "
-        "takes about 0.15 MB of memory.",
+        description="Audio of one recording in the engine at once, in seconds; there may be fewer windows for it. Its "
+        "features are in memory.",
     )
     note_tokens: int = Field(256, ge=32, description="Most tokens noted down of one window.")
 
