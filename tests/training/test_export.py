@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from model_repo import assemble, registry
 from model_repo.architectures import Base
 from model_repo.cache import sha256
-from model_repo.manifest import Figures
+from model_repo.manifest import AudioLimits, Figures
 from tests.model_repo.fakes import SCALE, adapter, base, manifest
 from training import export
 from training.export import add_figures, overlaid, record_of, to_folder, to_registry
@@ -32,6 +32,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     monkeypatch.setitem(assemble.BUILDERS, "fake", lambda parts: base())
     monkeypatch.setitem(export.PARTS, "fake", [])
     monkeypatch.setitem(export.BESIDE, "fake", [])
+    monkeypatch.setitem(export.LIMITS, "fake", AudioLimits(max_seconds=60))
     monkeypatch.setitem(export.DESCRIPTIONS, "fake", "A fake.")
     monkeypatch.setattr(export, "load_check", check)
     return checked

@@ -153,7 +153,9 @@ async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:
         assert engine.count_tokens("Anna called.")
     finally:
         await engine.stop()
-    return list(found)
+    family = family_in(folder)
+    place = family.placeholder_id(family.processor(folder))
+    return [ids[: ids.index(place)] if place in ids else ids for ids in found]
 
 
 if __name__ == "__main__":
