@@ -25,7 +25,7 @@ class FamilyFacts:
     """tokens_per_s: places in the prompt for a second of audio. cuts: its processor cuts what is longer than its
     `chunk_length` without a word. pads: audio is filled up to whole windows of 30 s. as_text: what stands for the
     recording in a message's text, for chat templates that take texts alone, as some of the family's do. vllm: arguments
-    that vLLM must be started with. languages: that it writes, by its authors' word.
+    that vLLM must be started with. needs: files that it reads besides. languages: that it writes, by its authors' word.
     """
 
     tokens_per_s: float
@@ -34,6 +34,7 @@ class FamilyFacts:
     pads: bool = False
     as_text: str | None = None
     vllm: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
     @property
     def by_mistral(self) -> bool:
@@ -62,6 +63,7 @@ FAMILIES = {
         ("en", "es", "fr", "pt", "hi", "de", "nl", "it"),
         pads=True,
         vllm={"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral"},
+        needs=("params.json", "tekken.json"),
     ),
 }
 
@@ -98,8 +100,7 @@ def checkpoint_in(folder: Path, context_tokens: int = 0) -> Checkpoint:
     if model_type not in FAMILIES:
         raise NotServable(f"{folder} is of the type {model_type!r}; these are served: {', '.join(sorted(FAMILIES))}")
     facts = FAMILIES[model_type]
-    missing = [name for name in ("params.json", "tekken.json") if facts.by_mistral and not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in facts.needs if not (folder / name).is_file()]:
         raise NotServable(f"{folder} has no {missing[0]}, which vLLM reads: take the whole of Mistral's repository")
     places = int(_text(config).get("max_position_embeddings") or 8192)
     if context_tokens > places:

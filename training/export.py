@@ -105,7 +105,8 @@ def to_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
     Raises ValueError, before anything is written, for a folder of no known family or one that is not whole.
     """
     family = family_in(base)
-    if missing := [name for name in family.needs if not (base / name).is_file()]:
+    needs = family.facts.needs if family.facts else ()
+    if missing := [name for name in needs if not (base / name).is_file()]:
         raise ValueError(f"{base} has no {' and no '.join(missing)}, without which vLLM cannot load it")
     merged_copy(base, overlaid(adapters), folder, SCALE, family.derived)
     family.serve(folder)

@@ -184,12 +184,7 @@ class Health(BaseModel):
 def model_card(model: ServedModel, loaded: LoadedModel | None) -> ModelCard:
     """A model as `GET /v1/models` shows it."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
-    audio = AudioCard(
-        sampling_rate=model.sampling_rate,
-        window_seconds=model.window_seconds,
-        max_seconds=model.max_seconds,
-        note_seconds=model.note_seconds,
-    )
+    audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []
     here = {"loaded": state is State.READY, "state": state, "adapters": adapters}

@@ -104,7 +104,7 @@ def test_the_shipped_files_run_as_their_first_line_says(file: Path, monkeypatch:
 
     monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=lambda name: Module))
     assert command_line.main(arguments) == 0
-    assert seen[0].out
+    assert seen[0].out if arguments[0] == "data" else seen[0].data
 
 
 def test_there_is_a_file_for_every_stage() -> None:

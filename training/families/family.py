@@ -39,7 +39,7 @@ class Family:
     where Transformers keeps the language model. projector: prefixes of Transformers' parameters that train whole.
     projections: linear layers of the language model that get LoRA. tensors: what the processor makes for the model
     besides ids and their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end.
-    needs: files without which a folder cannot be exported. derived: weight files that `serve` writes anew.
+    derived: weight files that `serve` writes anew.
     """
 
     model_type: ClassVar[str]
@@ -55,7 +55,6 @@ class Family:
     projections: ClassVar[tuple[str, ...]] = TEXT_PROJECTIONS
     tensors: ClassVar[tuple[str, ...]] = ("input_features", "input_features_mask")
     end_of_turn: ClassVar[str | None] = None
-    needs: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -126,7 +125,8 @@ class Family:
 
     def longest_s(self, processor: Any) -> float:
         """Seconds of audio that one question may hold; the tokens it may hold set a limit of their own."""
-        return float("inf")
+        cuts = self.facts is not None and self.facts.cuts
+        return float(processor.feature_extractor.chunk_length) if cuts else float("inf")
 
     def prompt(self, processor: Any, query: str) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""

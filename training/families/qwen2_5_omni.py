@@ -39,9 +39,6 @@ class Qwen25Omni(Family):
         show_last_states(model)
         return model
 
-    def longest_s(self, processor: Any) -> float:
-        return float(processor.feature_extractor.chunk_length)
-
 
 def show_last_states(model: Any) -> None:
     """Have the model's output carry the last hidden states. TRL works the loss out from them and asks a model's

@@ -1,7 +1,5 @@
 """Qwen2-Audio: Whisper's encoder, one linear layer, Qwen2."""
 
-from typing import Any
-
 from training.families.family import Family
 
 
@@ -11,6 +9,3 @@ class Qwen2Audio(Family):
     model_type = "qwen2_audio"
     tensors = ("input_features", "feature_attention_mask")
     end_of_turn = "<|im_end|>"  # the tokenizer's own end is that of a text
-
-    def longest_s(self, processor: Any) -> float:
-        return float(processor.feature_extractor.chunk_length)

@@ -55,7 +55,6 @@ class Voxtral(Family):
 
     model_type = "voxtral"
     tensors = ("input_features",)
-    needs = ("params.json", "tekken.json")
     derived = (CONSOLIDATED,)
 
     def placeholder_id(self, processor: Any) -> int:
