@@ -3,13 +3,14 @@
 Knows nothing about losses or data files.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback
 
-from training import allocator, processes
+from training import allocator, clock, processes
 from training.checkpoint import adapter_tensors, save_adapter
 from training.corpus.record import Record
 from training.examples import AudioCollator, with_other_audio
@@ -36,6 +37,28 @@ class AudioGain(TrainerCallback):
             Trainer.log(self.trainer, {"audio_gain": gain})
             control.should_log = step_too
             say(f"step {state.global_step}: audio gain {gain:+.4f}")
+
+
+class Within(TrainerCallback):
+    """Ends training when so many seconds have passed since the process began, and sets the rate by the time left
+    then from the first step on: up over a twentieth of it, then a cosine down, whatever the schedule by steps.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.began, self.share = seconds, 0.0, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began = clock.since_start()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        left = max(1e-6, self.seconds - self.began)
+        self.share = min(1.0, (clock.since_start() - self.began) / left)
+        for group in optimizer.param_groups:  # the scheduler has just set it, and sets it anew after the step
+            group["lr"] *= min(1.0, 0.05 + 20 * self.share) * 0.5 * (1 + math.cos(math.pi * self.share))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if clock.since_start() >= self.seconds:
+            control.should_training_stop = True
 
 
 class GiveBack(TrainerCallback):

@@ -32,6 +32,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,6 +55,7 @@ from training.kd.rollout import (
     Generated,
     References,
     Rollout,
+    add_most,
     answer_logits,
     followed_by,
     questions_of,
@@ -89,7 +91,7 @@ class DistillTrainer(Resumable, Trainer):
         loop_tokens: int = 0,
         **more: Any,
     ) -> None:
-        super().__init__(model, args, data_collator=_records, **more)
+        super().__init__(model, args, data_collator=partial(_batch, collator), **more)
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
         self.off_policy, self.loop_tokens, self.references = off_policy, loop_tokens, References(collator)
@@ -99,8 +101,7 @@ class DistillTrainer(Resumable, Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        records = inputs["records"]
-        questions = questions_of(self.collator, records)
+        records, questions = inputs["records"], inputs["questions"]
         # By the step alone: all processes must choose alike, and a run that goes on as it would have.
         given_words = Random(f"{self.args.seed} {self.state.global_step}").random() < self.off_policy
         writer: Rollout = self.references if given_words else self.rollout
@@ -141,8 +142,13 @@ class DistillTrainer(Resumable, Trainer):
         super().log(logs, start_time)
 
 
-def _records(rows: Sequence[Any]) -> dict[str, list[Record]]:
-    return {"records": [Record.from_json(row["record"]) for row in rows]}
+def asked(collator: Collator, records: list[Record]) -> dict[str, Any]:
+    """A batch: the records and their questions. Made where batches are (`--workers`), since audio takes its time."""
+    return {"records": records, "questions": questions_of(collator, records)}
+
+
+def _batch(collator: Collator, rows: Sequence[Any]) -> dict[str, Any]:
+    return asked(collator, [Record.from_json(row["record"]) for row in rows])
 
 
 def train(
@@ -161,12 +167,13 @@ def train(
     sync_every: int = 1,
     off_policy_share: float = 0.0,
     loop_tokens: int = 0,
+    answer_tokens: int = 0,
 ) -> Path:
     """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
 
     teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then read here.
     rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
-    the student's weights. off_policy_share, loop_tokens: see `DistillTrainer`.
+    the student's weights. off_policy_share, loop_tokens: see `DistillTrainer`. answer_tokens: see `Generated`.
     """
     if not 0 <= off_policy_share <= 1:
         raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
@@ -193,7 +200,7 @@ def train(
             "--rollout gives a server the weights of one process; several sample for themselves, without it"
         )
     half = precision.bfloat16(how.precision)
-    writer = rollout_of(collator, temperature, rollout, rollout_folder, half, together=True)
+    writer = rollout_of(collator, temperature, rollout, rollout_folder, half, together=True, most=answer_tokens)
     following = [Follow(writer, model, sync_every)] if isinstance(writer, Served) else []
     trainer = DistillTrainer(
         model,
@@ -209,7 +216,7 @@ def train(
         loop_tokens=loop_tokens,
     )
     head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
-    head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens}
+    head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens, "answer_tokens": answer_tokens}
     if rollout:
         head |= {"rollout": rollout, "sync_every": sync_every}
     take_in_order(trainer)
@@ -262,6 +269,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loop-tokens", type=int, default=0, help="an answer counts until it says so many tokens again; 0 counts all"
     )
+    add_most(parser)
     served_rollout.add_arguments(parser)
     parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
@@ -270,7 +278,7 @@ def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
     records, how = loop_of(options)
     sampling = ("temperature", "rollout", "rollout_folder", "sync_every")
-    names = ("top_k", "beta", "off_policy_share", "loop_tokens", *sampling)
+    names = ("top_k", "beta", "off_policy_share", "loop_tokens", "answer_tokens", *sampling)
     settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
     say(str(train(options.base, options.teacher, records, options.out, how, **settings)))
     return 0

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import allocator, check, precision, processes, reports, runs
-from training.callbacks import AudioGain, GiveBack, SaveAdapter
+from training.callbacks import AudioGain, GiveBack, SaveAdapter, Within
 from training.checkpoint import adapter_tensors, add_lora, architecture_of, load_adapter, open_model, save_adapter
 from training.compiled import compile_layers
 from training.corpus.record import Record
@@ -45,7 +45,9 @@ class Loop:
     features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
     encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. keep_memory: of
     `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`. resume: go on from the
-    last checkpoint, if there is one. begin: called when all is well and training begins.
+    last checkpoint, if there is one. within: minutes that the whole command may take, after which it ends though there
+    are steps left; the rate falls by the time instead of by the steps; 0 is no limit. begin: called when all is well
+    and training begins.
     """
 
     steps: int
@@ -69,6 +71,7 @@ class Loop:
     compile: bool = False
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     resume: bool = False
+    within: float = 0.0
     begin: Callable[[], None] = lambda: None
 
     def arguments(self, out: Path) -> dict[str, Any]:
@@ -80,8 +83,8 @@ class Loop:
             "per_device_train_batch_size": self.batch,
             "gradient_accumulation_steps": self.accumulate,
             "learning_rate": self.rate,
-            "lr_scheduler_type": "cosine",
-            "warmup_steps": max(1, self.steps // 20),
+            "lr_scheduler_type": "constant" if self.within else "cosine",
+            "warmup_steps": 0 if self.within else max(1, self.steps // 20),
             "logging_steps": self.log_every,
             "save_strategy": "steps",
             "save_steps": self.save_every,
@@ -129,6 +132,8 @@ class Loop:
         found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every)]
         if self.keep_memory:
             found.append(GiveBack())
+        if self.within:
+            found.append(Within(60 * self.within))
         if self.gain_every and isinstance(collator, AudioCollator):
             known = [record for record in self.held or records if record.summary.strip()]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))
@@ -237,6 +242,9 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters to begin from, in order")
     parser.add_argument("--steps", type=int, default=steps, help="optimizer steps")
+    parser.add_argument(
+        "--within", type=float, default=0.0, help="minutes the command may take: it ends then, steps left or not"
+    )
     parser.add_argument("--batch", type=int, default=8, help="records a batch, of each process")
     parser.add_argument("--accumulate", type=int, default=1, help="batches a step; small batches suit a CPU's cache")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")

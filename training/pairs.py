@@ -24,12 +24,12 @@ from typing import Any
 
 import torch
 
-from training import check
+from training import check, precision
 from training.corpus.record import Record
 from training.examples import Collator
 from training.judge import judge_of
 from training.kd import served_rollout
-from training.kd.rollout import Answer, Rollout, questions_of
+from training.kd.rollout import Answer, Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
 from training.loop import Loop, collator_of, records_of
 from training.preference import NO_FACTS, Choice, Written, goodness
@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--samples", type=int, default=4, help="answers a record")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling")
+    add_most(parser)
     parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that compares answers")
     parser.add_argument(
         "--by",
@@ -131,12 +132,14 @@ def run(options: argparse.Namespace) -> int:
         model.to("cuda")
     collator = collator_of(options.base, model)
     checked = check.check(records, [collator], options.bad_data, answers=(), needs=("query", "transcript"))
-    writer = rollout_of(collator, options.temperature, options.rollout, options.rollout_folder)
-    found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
+    where = options.rollout, options.rollout_folder
+    writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens)
+    with precision.autocast(how.precision, model.device):
+        found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    told = ("samples", "temperature", "margin", "invention_weight", "judge_margin")
+    told = ("samples", "temperature", "answer_tokens", "margin", "invention_weight", "judge_margin")
     bounds = {name: getattr(options, name) for name in told}
     report |= bounds | {"length_ratio_limit": options.length_ratio, "seed": options.seed, "data": checked.head()}
     write_records(options.out, found)

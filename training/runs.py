@@ -97,7 +97,9 @@ def named(folder: Path | None, served: bool = False) -> dict[str, Any] | None:
 
 
 def commit() -> str:
-    """The commit of the code, or "" outside a repository."""
+    """The commit of the code, or "" outside a repository; there SPEECHSUM_COMMIT may say it."""
+    if said := os.environ.get("SPEECHSUM_COMMIT"):
+        return said
     here = Path(__file__).parent
     return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=here).stdout.strip()
 

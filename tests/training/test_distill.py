@@ -87,10 +87,10 @@ def test_the_student_comes_to_say_what_the_teacher_would_have_said(
 
 def test_the_loss_needs_the_audio(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     trainer = trainer_of(audio_folder, rows, tmp_path, 1)
-    own = trainer.compute_loss(trainer.model, {"records": rows[:1]})
+    own = trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows[:1]))
     other = record(9, tmp_path, noise(rows[0].duration_s or 0, 77), "", style=SHORT)
-    assert torch.equal(own, trainer.compute_loss(trainer.model, {"records": rows[:1]}))
-    assert abs(own - trainer.compute_loss(trainer.model, {"records": [other]})) > 1e-4
+    assert torch.equal(own, trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows[:1])))
+    assert abs(own - trainer.compute_loss(trainer.model, distill.asked(trainer.collator, [other]))) > 1e-4
     own.backward()
     moved = {n for n, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert any("multi_modal_projector" in name for name in moved)
@@ -107,7 +107,7 @@ def test_a_batchs_questions_are_made_once(
     made: list[str] = []
     question = type(trainer.collator).question
     monkeypatch.setattr(type(trainer.collator), "question", lambda self, r: [made.append(r.id), question(self, r)][1])
-    trainer.compute_loss(trainer.model, {"records": rows})
+    trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows))
     assert made == [row.id for row in rows]
 
 
@@ -146,7 +146,7 @@ def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path
         both = Always(11, 12, 500)
         both.sample = lambda model, records, questions: [Answer(ids, False) for _ in records]  # type: ignore
         trainer = trainer_of(audio_folder, rows, tmp_path, 1, both, more=more)
-        return float(trainer.compute_loss(trainer.model.eval(), {"records": rows[:1]}).detach())
+        return float(trainer.compute_loss(trainer.model.eval(), distill.asked(trainer.collator, rows[:1])).detach())
 
     once, thrice = [21, 22, 23, 24], [21, 22, 23, 24] * 3
     assert loss(thrice, loop_tokens=4) == pytest.approx(loss(once), rel=1e-4)
@@ -170,7 +170,7 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
 ) -> None:
     data, out = written(tmp_path / "data.jsonl", rows), tmp_path / "run"
     command = ["distill", "--base", audio_folder, "--teacher", llama_folder, "--data", data, "--out", out]
-    more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1 --loop-tokens 8"
+    more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1 --loop-tokens 8 --answer-tokens 5"
     assert main([*map(str, command), *more.split()]) == 0
     adapter = load_file(out / "adapter.safetensors")
     assert load_adapter(add_lora(open_model(audio_folder), 4), out / "adapter.safetensors") == len(adapter) == 4 + 28
@@ -178,8 +178,9 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
     head, *lines = json.loads((out / "log.json").read_text())
     data = {"records": len(rows), "dropped": {}}
     taught = {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0}
-    assert head == taught | {"off_policy_share": 0.0, "loop_tokens": 8, "data": data}
+    assert head == taught | {"off_policy_share": 0.0, "loop_tokens": 8, "answer_tokens": 5, "data": data}
     assert {"divergence", "answer_tokens", "clipped", "repetition"} <= lines[0].keys()
+    assert max(line.get("answer_tokens", 0) for line in lines) <= 5
 
 
 def test_other_tokens_make_it_sequence_level_and_the_log_says_so(

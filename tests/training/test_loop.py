@@ -1,6 +1,9 @@
+import itertools
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 
 from tests.training.test_resume import losses
 from tests.training.tiny import noise, record
-from training import distill, dpo, sft
+from training import callbacks, distill, dpo, sft
 from training.corpus.record import Record
 from training.loop import Loop, by_length
 
@@ -53,6 +56,34 @@ def test_gradient_checkpointing_costs_time_and_changes_nothing(
     assert logged[1] == pytest.approx(logged[0], rel=1e-5)
     for name, value in learned[0].items():
         np.testing.assert_allclose(learned[1][name].astype(float), value.astype(float), atol=1e-4, err_msg=name)
+
+
+def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step looks at the clock twice, three seconds apart; imports and checks took thirty of the sixty seconds."""
+    moments = itertools.count(30.0, 3.0)
+    monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda: next(moments)))
+    how = Loop(steps=50, batch=2, rate=1e-2, rank=2, log_every=1, report_to=["none"], within=1)
+    lines = [
+        line for line in json.loads((recipe(tmp_path / "run", how).parent / "log.json").read_text()) if "loss" in line
+    ]
+    assert len(lines) == 5, "at 33, 39, … it begins a step, after the one at 57 it is over"
+    assert how.arguments(tmp_path)["max_steps"] == 50
+
+
+def test_the_rate_rises_quickly_and_falls_to_nothing_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+    limit, group = callbacks.Within(100), {"lr": 0.0}
+    for moment in (20, 20, 22, 24, 60, 99.9):
+        monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda moment=moment: moment))
+        if not rates and not limit.began:
+            limit.on_train_begin(None, None, None)
+            continue
+        group["lr"] = 1.0  # as the scheduler has just set it
+        limit.on_step_begin(None, None, None, optimizer=SimpleNamespace(param_groups=[group]))
+        rates.append(round(group["lr"], 2))
+    assert rates == [0.05, 0.55, 0.99, 0.5, 0.0]
 
 
 @pytest.mark.parametrize(("records", "processes"), [(24, 2), (24, 3), (23, 2), (3, 4)])

@@ -10,9 +10,7 @@ import random
 import time
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.align.encoder import Clip, padded
@@ -76,33 +74,60 @@ def train_head(
     return sum(tail) / len(tail)
 
 
-def forced_alignment(scores: NDArray[np.float32], targets: Sequence[int]) -> list[int] | None:
-    """(frames, classes) log-probabilities → the frame each target is surest in on the likeliest CTC path, ascending.
+def forced_alignments(
+    scores: Tensor, lengths: Sequence[int], targets: Sequence[Sequence[int]]
+) -> list[list[int] | None]:
+    """(clips, frames, classes) log-probabilities → for each clip the frame each target is surest in on the likeliest
+    CTC path, ascending; None for a clip whose targets do not fit into its frames.
 
-    None if the targets do not fit into the frames.
+    All clips at once, frame by frame, on the scores' device. lengths: frames of each clip.
     """
-    labels = np.zeros(2 * len(targets) + 1, dtype=np.int64)
-    labels[1::2] = targets
-    if not targets or len(targets) + sum(a == b for a, b in itertools.pairwise(targets)) > len(scores):
-        return None
-    skips = np.zeros(len(labels), dtype=bool)
-    skips[3::2] = labels[3::2] != labels[1:-2:2]
-    emitted = scores[:, labels]
-    best = np.full(len(labels), -np.inf)
-    best[:2] = emitted[0, :2]
-    steps = np.zeros((len(scores), len(labels)), dtype=np.int8)
-    options = np.full((3, len(labels)), -np.inf)
-    for time_step in range(1, len(scores)):
+    out: list[list[int] | None] = [None] * len(targets)
+    fits = [i for i, (row, length) in enumerate(zip(targets, lengths, strict=True)) if fit(row, length)]
+    if not fits:
+        return out
+    count = [2 * len(targets[i]) + 1 for i in fits]
+    labels = torch.zeros((len(fits), max(count)), dtype=torch.long)
+    for row, i in enumerate(fits):
+        labels[row, 1 : count[row] : 2] = torch.tensor(targets[i])
+    skips = torch.zeros(labels.shape, dtype=torch.bool)
+    skips[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
+    device = scores.device
+    labels, skips = labels.to(device), skips.to(device)
+    emitted = scores[torch.tensor(fits, device=device)].float()
+    emitted = emitted.gather(2, labels[:, None].expand(-1, emitted.shape[1], -1))
+    ends = torch.tensor([lengths[i] for i in fits], device=device)
+    nowhere = torch.full_like(emitted[:, 0], -math.inf)
+    best = nowhere.clone()
+    best[:, :2] = emitted[:, 0, :2]
+    steps = torch.zeros(emitted.shape, dtype=torch.uint8, device=device)
+    options = torch.stack([nowhere] * 3)
+    for time_step in range(1, emitted.shape[1]):
         options[0] = best
-        options[1, 1:] = best[:-1]
-        options[2, 2:] = np.where(skips[2:], best[:-2], -np.inf)
-        steps[time_step] = options.argmax(0)
-        best = options.max(0) + emitted[time_step]
-    state = len(labels) - 1 if best[-1] >= best[-2] else len(labels) - 2
-    surest: dict[int, tuple[float, int]] = {}
-    for time_step in range(len(scores) - 1, -1, -1):
-        if state % 2:
-            here = (float(emitted[time_step, state]), time_step)
-            surest[state] = max(surest.get(state, here), here)
-        state -= int(steps[time_step, state])
-    return [surest[2 * i + 1][1] for i in range(len(targets))]
+        options[1, :, 1:] = best[:, :-1]
+        options[2, :, 2:] = torch.where(skips[:, 2:], best[:, :-2], nowhere[:, 2:])
+        likeliest, taken = options.max(0)
+        steps[:, time_step] = taken.to(torch.uint8)
+        # past a clip's end nothing changes: its path ends there
+        best = torch.where((time_step < ends)[:, None], likeliest + emitted[:, time_step], best)
+    last = torch.tensor(count, device=device)[:, None] - 1
+    state = torch.where(best.gather(1, last) >= best.gather(1, last - 1), last, last - 1)
+    states = torch.zeros(emitted.shape[:2], dtype=torch.long, device=device)
+    for time_step in range(emitted.shape[1] - 1, -1, -1):
+        states[:, time_step] = state[:, 0]
+        back = steps[:, time_step].gather(1, state).long()
+        state = torch.where((time_step < ends)[:, None], state - back, state)
+    sure = emitted.gather(2, states[:, :, None])[:, :, 0]
+    for row, (i, path, certain) in enumerate(zip(fits, states.tolist(), sure.tolist(), strict=True)):
+        surest: dict[int, tuple[float, int]] = {}
+        for time_step in range(lengths[i] - 1, -1, -1):
+            if (at := path[time_step]) % 2:
+                here = (certain[time_step], time_step)
+                surest[at] = max(surest.get(at, here), here)
+        out[i] = [surest[2 * n + 1][1] for n in range(count[row] // 2)]
+    return out
+
+
+def fit(targets: Sequence[int], frames: int) -> bool:
+    """Whether there is a CTC path for them: a frame for each, and one between two that are alike."""
+    return len(targets) > 0 and len(targets) + sum(a == b for a, b in itertools.pairwise(targets)) <= frames

@@ -16,10 +16,19 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from training import runs
-from training.align.characters import CharacterHead, train_head
+from training import clock, runs
+from training.align.characters import CharacterHead, forced_alignments, train_head
 from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import Aligner, Spikes, collapsed, edit_distance, spikes, vocabulary, words_said
+from training.align.tokens import (
+    Aligner,
+    Spikes,
+    collapsed,
+    edit_distance,
+    letters,
+    spikes,
+    vocabulary,
+    words_said,
+)
 from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
 from training.precision import add_argument, autocast
@@ -60,24 +69,39 @@ def _share(tokenizer: Any, number: dict[int, int]) -> None:
     _shared = tokenizer, number
 
 
-def _spikes(text: str, scores: Any) -> Spikes | None:
-    return spikes(text, scores, *_shared)
+def _spikes(text: str, frames: list[int], count: int) -> Spikes | None:
+    return spikes(text, frames, count, *_shared)
 
 
 @torch.no_grad()
 def located(
-    head: CharacterHead, clips: Sequence[Clip], texts: Sequence[str], tokenizer: Any, classes: list[int]
+    head: CharacterHead,
+    clips: Sequence[Clip],
+    texts: Sequence[str],
+    tokenizer: Any,
+    classes: list[int],
+    at_once: int = 128,
 ) -> list[Aligned]:
-    """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be."""
+    """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be.
+
+    at_once: clips aligned together.
+    """
     device = next(head.parameters()).device
     number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
-    scores = [head(padded([clip.top()], device)[0])[0].float().cpu().numpy() for clip in clips]
-    # Some 30 ms a clip of Python and numpy: forked, so that nothing heavy is handed over; the children touch no GPU.
+    order = sorted(range(len(clips)), key=lambda i: clips[i].record.duration_s or 0)
+    found: list[tuple[int, list[int], int]] = []
+    for start in range(0, len(order), at_once):
+        group = order[start : start + at_once]
+        frames, lengths = padded([clips[i].top() for i in group], device)
+        said = forced_alignments(head(frames), lengths.tolist(), [letters(texts[i])[0] for i in group])
+        counts = [length // 2 for length in lengths.tolist()]
+        found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
+    # Python, half a millisecond a clip: forked, so that nothing heavy is handed over; the children touch no GPU.
     with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number)) as pool:
-        said = pool.starmap(_spikes, zip(texts, scores, strict=True), chunksize=8)
-    out = [Aligned(clip, found) for clip, found in zip(clips, said, strict=True) if found]
+        where = pool.starmap(_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
+    out = {i: Aligned(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
-    return out
+    return [out[i] for i in sorted(out)]
 
 
 def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, float]:
@@ -168,8 +192,9 @@ def run(options: argparse.Namespace) -> int:
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     encoder = SplitEncoder(model, options.layers)
-    folder = options.features or options.out / "features"
-    clips = encode(encoder, [*records, *held], extractor, folder, numbers=options.precision)
+    folder = None if options.in_memory else options.features or options.out / "features"
+    how = {"batch": max(8, options.batch), "numbers": options.precision, "workers": options.workers}
+    clips = encode(encoder, [*records, *held], extractor, folder, **how)
     print("encoded", flush=True)
     head = CharacterHead(clips[0].top().shape[1]).to(device)
     loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)
@@ -184,6 +209,8 @@ def run(options: argparse.Namespace) -> int:
             parameter.requires_grad_(True)
     if options.start:
         print(f"started from {options.start}: {load_adapter(peft_model, options.start)} tensors", flush=True)
+    if options.within:
+        options.minutes = max(0.01, options.within - clock.since_start() / 60)
     aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     file = options.out / "adapter.safetensors"
@@ -209,9 +236,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
     parser.add_argument("--features", type=Path, help="folder to keep what the lower layers give in [OUT/features]")
+    parser.add_argument(
+        "--in-memory", action="store_true", help="keep it in the device's memory, a megabyte for a clip of 13 s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that make mel frames, so that a GPU need not wait for audio"
+    )
     parser.add_argument("--layers", type=int, default=2, help="how many of the encoder's last layers learn")
     parser.add_argument("--character-minutes", type=float, default=3, help="how long the character head trains")
     parser.add_argument("--minutes", type=float, default=30, help="how long the tokens train")
+    parser.add_argument(
+        "--within", type=float, default=0.0, help="minutes the command may take, instead of --minutes; 0 is no limit"
+    )
     parser.add_argument("--batch", type=int, default=4, help="clips a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--warmup", type=int, default=50, help="steps to the peak")

@@ -1,19 +1,20 @@
 """An AudioFlamingo3 model's encoder and projector, cut between the layers that stay as they are and those that are
 trained, so that what the lower ones give can be worked out once a clip and kept.
 
-`Clip` is a recording with the file its lower layers' output is kept in. Knows nothing about losses.
+`Clip` is a recording with where its lower layers' output is kept: a file, or the device's memory. Knows nothing about
+losses.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import WhisperFeatureExtractor
 
 from training import precision
@@ -84,18 +85,23 @@ class SplitEncoder(nn.Module):
 
 @dataclass
 class Clip:
-    """A spoken record and the file of its features: float16, (2, frames at 50 Hz, width), what the lower layers give
-    and what the untrained last layer gives.
+    """A spoken record and its features, float16, (2, frames at 50 Hz, width): what the lower layers give and what the
+    untrained last layer gives. features: their file, or they themselves.
     """
 
     record: Record
-    features: Path
+    features: Path | Tensor
 
-    def lower(self) -> NDArray[np.float16]:
-        return np.array(np.load(self.features, mmap_mode="r")[0])
+    def lower(self) -> Tensor:
+        return self._half(0)
 
-    def top(self) -> NDArray[np.float16]:
-        return np.array(np.load(self.features, mmap_mode="r")[1])
+    def top(self) -> Tensor:
+        return self._half(1)
+
+    def _half(self, which: int) -> Tensor:
+        if isinstance(self.features, Tensor):
+            return self.features[which]
+        return torch.from_numpy(np.array(np.load(self.features, mmap_mode="r")[which]))
 
 
 def mel_of(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tuple[Tensor, Tensor]:
@@ -107,46 +113,81 @@ def mel_of(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tup
     return features["input_features"], features["attention_mask"].sum(-1)
 
 
+@dataclass
+class _Mels(Dataset[tuple[Tensor, Tensor]]):
+    """Groups of records as their mel frames, made where a `DataLoader` asks for them."""
+
+    groups: Sequence[Sequence[Record]]
+    extractor: WhisperFeatureExtractor
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return mel_of(self.groups[index], self.extractor)
+
+
 @torch.no_grad()
 def encode(
     encoder: SplitEncoder,
     records: Sequence[Record],
     extractor: WhisperFeatureExtractor,
-    folder: Path,
+    folder: Path | None,
     batch: int = 8,
     numbers: str = "float32",
+    workers: int = 0,
 ) -> list[Clip]:
-    """Work out every record's features into the folder, those that are there already left as they are.
+    """Work out every record's features into the folder, those that are there already left as they are; without a
+    folder into the memory of the encoder's device, about a megabyte for a clip of 13 s.
 
-    The encoder must not have learned anything yet. numbers: in which it computes, of `training.precision`. Files are
-    named by the audio's path, the number of layers, the encoder's weights and these numbers, so that another base does
-    not read them for its own.
+    The encoder must not have learned anything yet. numbers: in which it computes, of `training.precision`. workers:
+    processes that make mel frames, of which one makes some eighty clips a second. Files are named by the audio's path,
+    the number of layers, the encoder's weights and these numbers, so that another base does not read them for its own.
     """
+    if folder is None:
+        order = sorted(range(len(records)), key=lambda i: records[i].duration_s or 0)
+        found = _encoded(encoder, [records[i] for i in order], extractor, batch, numbers, workers)
+        values = dict(zip(order, found, strict=True))
+        return [Clip(record, values[i]) for i, record in enumerate(records)]
     folder.mkdir(parents=True, exist_ok=True)
-    device = next(encoder.parameters()).device
     encoder_name = f"{encoder.name()} {precision.bfloat16(numbers)}"
-    clips = [Clip(record, folder / f"{_name(record, encoder_name)}.npy") for record in records]
-    missing = sorted((c for c in clips if not c.features.exists()), key=lambda c: c.record.duration_s or 0)
-    for start in range(0, len(missing), batch):
-        group = missing[start : start + batch]
-        mel, mel_lengths = mel_of([clip.record for clip in group], extractor)
+    files = [folder / f"{_name(record, encoder_name)}.npy" for record in records]
+    named = dict(zip(files, records, strict=True))
+    missing = sorted((f for f in named if not f.exists()), key=lambda f: named[f].duration_s or 0)
+    wanted = [named[file] for file in missing]
+    for file, one in zip(missing, _encoded(encoder, wanted, extractor, batch, numbers, workers), strict=True):
+        scratch = file.with_suffix(".part")
+        with scratch.open("wb") as out:
+            np.save(out, one.cpu().numpy())
+        scratch.replace(file)
+    return [Clip(record, file) for record, file in zip(records, files, strict=True)]
+
+
+def _encoded(
+    encoder: SplitEncoder,
+    records: Sequence[Record],
+    extractor: WhisperFeatureExtractor,
+    batch: int,
+    numbers: str,
+    workers: int,
+) -> Iterator[Tensor]:
+    """Each record's features, on the encoder's device."""
+    device = next(encoder.parameters()).device
+    groups = [records[start : start + batch] for start in range(0, len(records), batch)]
+    for mel, mel_lengths in DataLoader(_Mels(groups, extractor), batch_size=None, num_workers=workers):
         with precision.autocast(numbers, device):
             hidden, lengths = encoder.lower(mel.to(device), mel_lengths.to(device))
-            both = torch.stack([hidden, encoder.upper(hidden, lengths)], 1).half().cpu().numpy()
-        for clip, values, length in zip(group, both, lengths.tolist(), strict=True):
-            scratch = clip.features.with_suffix(".part")
-            with scratch.open("wb") as file:
-                np.save(file, values[:, :length])
-            scratch.replace(clip.features)
-    return clips
+            both = torch.stack([hidden, encoder.upper(hidden, lengths)], 1).half()
+        for values, length in zip(both, lengths.tolist(), strict=True):
+            yield values[:, :length].clone()
 
 
-def padded(rows: Sequence[NDArray[np.float16]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """(frames, width) each → float32 (batch, longest, width), zeros after the end, and the lengths."""
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    out = torch.zeros((len(rows), int(lengths.max()), rows[0].shape[1]), device=device)
+    out = torch.zeros((len(rows), max(map(len, rows)), rows[0].shape[1]), device=device)
     for i, row in enumerate(rows):
-        out[i, : len(row)] = torch.from_numpy(row).to(device)
+        out[i, : len(row)] = row.to(device)
     return out, lengths
 
 

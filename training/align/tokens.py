@@ -10,12 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.align.characters import forced_alignment, spelled
+from training.align.characters import spelled
 from training.align.encoder import SplitEncoder
 from training.speech.spoken import spoken
 
@@ -48,19 +46,19 @@ def vocabulary(tokenizer: Any, texts: Iterable[str], size: int) -> list[int]:
     return [blank, *(token for token, _ in counts.most_common(size) if token != blank)][:size]
 
 
-def spikes(text: str, scores: NDArray[np.float32], tokenizer: Any, number: dict[int, int]) -> Spikes | None:
+def letters(text: str) -> tuple[list[int], list[int]]:
+    """The character classes of a text as it is said, and of each the index in " " + text."""
+    return spelled(" " + text)
+
+
+def spikes(text: str, frames: Sequence[int], count: int, tokenizer: Any, number: dict[int, int]) -> Spikes | None:
     """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
 
-    scores: (frames at 50 Hz, classes) of the character head. number: token id → class; other tokens are left out.
-    None if the text does not fit into the frames.
+    frames: where each of the text's `letters` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number: classes
+    by token id; other tokens are left out. None if the tokens do not fit into the frames.
     """
     said = " " + text
-    targets, origins = spelled(said)
-    frames = forced_alignment(scores, targets)
-    if frames is None:
-        return None
-    when = dict(zip(origins, frames, strict=True))
-    count = len(scores) // 2
+    when = dict(zip(letters(text)[1], frames, strict=True))
     encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
     out: Spikes = []
     for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
@@ -105,9 +103,10 @@ class Aligner(nn.Module):
         frames, counts = self.encoder(hidden, lengths)
         rows: list[Tensor] = []
         classes: list[int] = []
+        known = counts.tolist()
         for row, said in enumerate(where):
             at = torch.tensor([frame for frame, _ in said])
-            silent = torch.ones(int(counts[row]), dtype=torch.bool)
+            silent = torch.ones(known[row], dtype=torch.bool)
             silent[at] = False
             others = silent.nonzero()[:, 0]
             others = others[torch.randperm(len(others))[: round(blanks * len(said))]]

@@ -3,11 +3,14 @@
 #
 #   training/gpu/pack.sh [FOLDER]        (FOLDER is .gpu; needs the package index, flite and espeak-ng, uv, xz)
 #
-# PART_MIB: size of a part; by default what the working tree leaves of the 64 MiB that travel with a call, 45 at most.
+# PART_MIB: size of a part; by default what the working tree leaves of the 64 MiB that travel with a call, 54 at most.
 # PYTHON: this project's Python [.venv/bin/python]. HELD: folders of held-out spoken records, taken if they are complete.
+# SPOKEN: such folders to train on, for voices that take the machine too long to speak with. ALIGN, TWIN: adapters that
+# `align` and `twin` begin from; of one that holds more, `align` gets the encoder's part.
 #
-# Two archives travel, cut into pieces: `voice` (speech engines and the packages that speaking needs: the first to arrive,
-# so that speech is made while the rest travels) and `model` (the other packages, the base parts).
+# Three archives travel, cut into pieces: `voice` (speech engines and the packages that speaking needs: the first to
+# arrive, so that speech is made while the rest travels), `model` (the other packages, the base parts, adapters) and
+# `spoken` (the clips made here).
 set -euo pipefail
 
 engine() {  # NAME FOLDER: a speech engine with every library it loads, libc too, so that any Linux of this processor runs it
@@ -41,18 +44,19 @@ site() {  # FILE FOLDER: the packages listed in FILE, for Python 3.12
   "$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --python-version 3.12 \
     --python-platform x86_64-manylinux_2_28 --target "$2" -r "$scratch/lock.txt"
   # What no import of the training path reaches.
-  rm -rf "$2"/bin "$2"/pandas/tests "$2"/pyarrow/{tests,include,src} "$2"/pyarrow/*flight* \
-    "$2"/pyarrow/*s3* "$2"/tensorboard/webfiles.zip
+  rm -rf "$2"/bin
   # The folder's name matters: dill, by which datasets names its contents, pickles whole modules that lie in no `site-packages`.
   find "$2" -name __pycache__ -prune -exec rm -rf {} +
 }
 
-held() {  # FOLDER…: complete sets of held-out clips
-  local from
+clips() {  # INTO FOLDER…: complete sets of clips
+  local from into=$1
+  shift
+  mkdir -p "$into"
   for from in "$@"; do
     if [ -s "$from/records.jsonl" ]; then
-      mkdir -p "$scratch/voice/held/$(basename "$from")"
-      cp -r "$from/records.jsonl" "$from/audio" "$scratch/voice/held/$(basename "$from")/"
+      mkdir -p "$into/$(basename "$from")"
+      cp -r "$from/records.jsonl" "$from/audio" "$into/$(basename "$from")/"
     else
       echo "$from has no records.jsonl: left out" >&2
     fi
@@ -76,7 +80,10 @@ main() {
   engine espeak-ng "$scratch/voice/engines"
   cp -r "$(espeak-ng --version | sed -n 's/.*Data at: *//p')" "$scratch/voice/engines/share/espeak-ng-data"
   # shellcheck disable=SC2086
-  held ${HELD-var/data/test var/data/ctc-dev}
+  clips "$scratch/voice/held" ${HELD-var/data/dev}
+  # shellcheck disable=SC2086
+  clips "$scratch/spoken/spoken" ${SPOKEN-}
+  tar -C "$scratch/spoken" -cf "$scratch/spoken.tar" .
   site training/gpu/packages-speech.txt "$scratch/voice/site-packages"
   tar -C "$scratch/voice" -cf - . | xz -6 -T0 > "$scratch/voice.tar.xz"
 
@@ -90,19 +97,27 @@ from training.gpu.cut import cut
 out = Path(sys.argv[1])
 cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.pt")
 shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
+  mkdir -p "$scratch/model/starts"
+  [ -z "${TWIN-}" ] || cp "$TWIN" "$scratch/model/starts/twin.safetensors"
+  [ -z "${ALIGN-}" ] || "$python" -c '
+import sys
+from safetensors.numpy import load_file, save_file
+hears = ("audio_tower.", "multi_modal_projector.")
+save_file({n: v for n, v in load_file(sys.argv[1]).items() if any(part in n for part in hears)}, sys.argv[2])' \
+    "$ALIGN" "$scratch/model/starts/align.safetensors"
   tar -C "$scratch/model" -cf "$scratch/model.tar" .
 
   tree=$(git ls-files -z -c -o --exclude-standard | { xargs -0 du -cb 2> /dev/null || true; } |
     awk '$2 == "total" { sum += $1 } END { print int(sum / 1048576) + 1 }')
-  room=$((PART_MIB > 0 ? PART_MIB : 62 - tree < 45 ? 62 - tree : 45))
+  room=$((PART_MIB > 0 ? PART_MIB : 62 - tree < 54 ? 62 - tree : 54))
   [ "$room" -ge 8 ] || { echo "the working tree's $tree MiB leave no room for a part" >&2; exit 1; }
   mkdir "$scratch/pieces"
-  for piece in voice.tar.xz model.tar; do split -b 2M -d -a 3 "$scratch/$piece" "$scratch/pieces/$piece."; done
-  (cd "$scratch/pieces" && sha256sum voice.* model.* > "$scratch/manifest")
+  for piece in voice.tar.xz model.tar spoken.tar; do split -b 2M -d -a 3 "$scratch/$piece" "$scratch/pieces/$piece."; done
+  (cd "$scratch/pieces" && sha256sum voice.* model.* spoken.* > "$scratch/manifest")
   rm -rf "$out"/[0-9]*
   n=1 used=0
   mkdir -p "$out/1"
-  for piece in "$scratch"/pieces/voice.* "$scratch"/pieces/model.*; do
+  for piece in "$scratch"/pieces/voice.* "$scratch"/pieces/model.* "$scratch"/pieces/spoken.*; do
     size=$(stat -c %s "$piece")
     if [ $((used + size)) -gt $((room * 1048576 - 65536)) ]; then n=$((n + 1)) used=0; mkdir "$out/$n"; fi
     mv "$piece" "$out/$n/"

@@ -16,6 +16,7 @@ unpack() {  # ARCHIVE FOLDER: by Python, since a bare machine may have no xz
 arrived() {  # ARCHIVE: unpacked now or before? Otherwise says how many pieces are missing
   local archive=$1 missing=0 name
   [ ! -e "$home/$archive.done" ] || return 0
+  grep -q "  $archive\." manifest || return 0
   while read -r _ name; do
     case $name in "$archive".*) [ -f "$name" ] || missing=$((missing + 1));; esac
   done < manifest
@@ -57,6 +58,7 @@ main() {
   [ -f manifest ] || { echo "no part has come yet" >&2; exit 1; }
   arrived voice.tar.xz || true
   arrived model.tar || true
+  arrived spoken.tar || true
   if [ -e "$home/voice.tar.xz.done" ] && [ "${SPEAK:-1}" = 1 ] && [ ! -e "$home/speaking" ]; then
     touch "$home/speaking"
     # Not this call's $OUT: the next call empties it, and has its own.

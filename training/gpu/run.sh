@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
-# The whole run on the GPU machine, stage by stage, each within its seconds; README.md has the calls.
+# The run itself, on the GPU machine, stage by stage, each within its seconds; README.md has the calls.
 #
-#   STAGES="base+texts twin+align" training/gpu/run.sh         stages in order; those joined by + at the same time
+#   STAGES="base texts twin align" training/gpu/run.sh         stages in order; those joined by + at the same time
 #   SMALL=1 training/gpu/run.sh                                  the rehearsal: a dozen clips, a few steps, on a CPU
 #
 #   speech    texts from training.corpus, spoken by flite and espeak-ng, in chunks; leaves off at SPEECH_S, keeps whole chunks.
 #             Started again it goes on; where it runs already (in the background) it leaves it to that one.
 #   base      the untrained checkpoints out of the base parts
 #   texts     longer texts for the twin, some misheard
-#   twin      SFT of the text model (TWIN_S)
-#   align     encoder and projector, on ALIGN_CLIPS clips (ALIGN_S; ALIGN_HEAD_MIN and ALIGN_MIN are its minutes); their base
-#   repeat    SFT on "repeat what is said", from align's base and the twin's adapter (REPEAT_S)
-#   sft       SFT on summaries, from repeat's adapter, or the twin's (SFT_S). The same stage again goes on from its own adapter.
-#   distill   on-policy distillation from the twin, from sft's adapter (DISTILL_S; not among the default stages)
-#   evaluate  the final checkpoint on held-out clips (EVALUATE_S)
+#   twin      SFT of the text model (TWIN_S), from starts/twin.safetensors if it was packed
+#   align     encoder and projector (ALIGN_S), from starts/align.safetensors if it was packed; at least ALIGN_CLIPS clips;
+#             leaves the base that hears and the text model that reads, merged
+#   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. The same
+#             stage again goes on from its own adapter.
+#   distill   on-policy distillation from the twin, from sft's adapter (DISTILL_S)
+#   pairs     answers of distill's checkpoint, compared by the counted facts (PAIRS_S)
+#   dpo       preference optimization over them, from distill's adapter (DPO_S)
+#   evaluate  the last checkpoint on held-out clips (EVALUATE_S; not among the default stages: vLLM measures better at home)
 #
-# A stage that meets its limit counts as cut short, not as failed, if it has saved an adapter. Adapters, logs and the table
-# are copied to $OUT every minute, so that a call that is ended leaves what there was. Last on the output: the table.
+# Training keeps within its stage's seconds by itself; a stage that meets its limit all the same counts as cut short, not
+# as failed, if it has saved an adapter. Adapters, logs and the table are copied to $OUT every minute, so that a call that
+# is ended leaves what there was. Clips packed with the parts (spoken/) count SPOKEN_TIMES. Last on the output: the table.
 set -euo pipefail
 
 settings() {
@@ -26,41 +30,46 @@ settings() {
     PYTHON=${PYTHON:-$code/.venv/bin/python} work=${WORK:-$code/var/gpu-small}
     OUT=${OUT:-$code/var/gpu-small-out}
     export PYTHONPATH="$code/training/gpu/guard:$code"
-    : "${STAGES:=speech base+texts twin+align repeat sft distill evaluate}"
-    : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${MAX_WORDS:=24} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
-    : "${LEG:=2} ${MAX_STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=0}"
-    : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_MIN:=0.15} ${ALIGN_BATCH:=2} ${ENCODERS:=1} ${TRY_CLIPS:=2}"
+    : "${STAGES:=speech base+texts twin align sft distill pairs dpo evaluate}"
+    : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
+    : "${STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
+    : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${TRY_CLIPS:=2} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
+    : "${MARGIN:=-2} ${LENGTH_RATIO:=1000}"
     export OMP_NUM_THREADS=1
   else
     PYTHON=${PYTHON:-python3} work=${WORK:-$home/work}
     export PYTHONPATH="$home/site-packages:$code" PATH="$home/engines/bin:$PATH"
   fi
-  export PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
-  : "${STAGES:=base+texts twin+align repeat sft evaluate}"
-  : "${SPEECH_S:=1500} ${TWIN_S:=300} ${ALIGN_S:=480} ${REPEAT_S:=150} ${SFT_S:=330} ${DISTILL_S:=200} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
-  : "${JOBS:=14} ${CHUNKS:=100} ${CHUNK:=300} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.35,espeak:0.65} ${MAX_WORDS:=90}"
+  SPEECHSUM_COMMIT=$(cat "$home/packed/commit" 2> /dev/null || git -C "$code" rev-parse HEAD)
+  export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
+  : "${STAGES:=base+texts twin align sft distill}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=90} ${ALIGN_S:=180} ${SFT_S:=170} ${DISTILL_S:=115} ${PAIRS_S:=70} ${DPO_S:=70} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
+  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=80}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
-  : "${LEG:=40} ${MAX_STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=5e-4} ${BATCH:=64} ${REPEAT_RATE:=5e-4} ${SFT_RATE:=3e-4} ${DISTILL_RATE:=1e-4}"
-  : "${GAIN_EVERY:=50} ${SAVE_EVERY:=50} ${WORKERS:=12}"
-  : "${ALIGN_CLIPS:=3000} ${ALIGN_HEAD_MIN:=1} ${ALIGN_MIN:=3} ${ALIGN_BATCH:=32} ${ENCODERS:=10} ${TRY_CLIPS:=64}"
-  export work code home JOBS CHUNKS CHUNK ENGINES MAX_WORDS
+  : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=96} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
+  : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=4} ${REPEAT_CHUNKS:=30}"
+  : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=22} ${TRY_CLIPS:=64}"
+  : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
+  export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS
   mkdir -p "$work/logs" "$work/speech" "$OUT"
   cd "$code"
 }
 
 # --- speech ------------------------------------------------------------------------------------------------------------
 
-speak() {  # FOLDER SEED SPLIT CLIPS: one folder of spoken records
+speak() {  # FOLDER SEED SPLIT CLIPS WORDS: one folder of spoken records
   [ ! -s "$1/records.jsonl" ] || return 0
   mkdir -p "$1"
-  "$PYTHON" -m training.corpus --n "$4" --seed "$2" --split "$3" --min-words 12 --max-words "$MAX_WORDS" --json > "$1/texts.jsonl"
+  "$PYTHON" -m training.corpus --n "$4" --seed "$2" --split "$3" --min-words 12 --max-words "$5" --json > "$1/texts.jsonl"
   "$PYTHON" -m training.speech --records "$1/texts.jsonl" --out "$1" --engines "$ENGINES" --seed "$2" --format flac \
     --max-failed 0.2 >> "$1/log" 2>&1
 }
 
-chunk() {  # NUMBER
+chunk() {  # NUMBER: every fourth of longer texts
   set -euo pipefail
-  speak "$work/speech/$1" $((9000 + 10#$1)) train "$CHUNK" || echo "chunk $1 failed: $(tail -n 1 "$work/speech/$1/log")" >&2
+  local words=$SHORT_WORDS
+  [ $((10#$1 % 4)) -ne 3 ] || words=$LONG_WORDS
+  speak "$work/speech/$1" $((9000 + 10#$1)) train "$CHUNK" "$words" || echo "chunk $1 failed: $(tail -n 1 "$work/speech/$1/log")" >&2
 }
 export -f speak chunk
 
@@ -68,20 +77,31 @@ stage_speech() {
   exec 9> "$work/speech.lock"
   if ! flock --nonblock 9; then echo "speech is being made already"; return 0; fi
   export OMP_NUM_THREADS=1
-  speak "$work/held" 8900 dev "$HELD_CLIPS"
+  speak "$work/held" 8900 dev "$HELD_CLIPS" "$SHORT_WORDS"
   seq -w 0 $((CHUNKS - 1)) | nice -n 10 xargs -P "$JOBS" -I{} bash -c 'chunk {}'
 }
 
 spoken() { find "$work/speech" -mindepth 2 -maxdepth 2 -name records.jsonl -size +0 | sort; }
 
+packed() {  # the clips that came with the parts
+  local file n
+  for file in "$home"/spoken/*/records.jsonl; do
+    [ ! -f "$file" ] || for n in $(seq "$SPOKEN_TIMES"); do echo "$file"; done
+  done
+}
+
 wait_for_clips() {  # NUMBER: until there are so many, or no more are being made
   local there
   while there=$(spoken | xargs -r cat | wc -l) && [ "$there" -lt "$1" ]; do
     if flock --nonblock "$work/speech.lock" true; then break; fi
-    sleep 3
+    sleep 1
   done
   [ "$there" -gt 0 ] || { echo "no clip has been spoken" >&2; exit 1; }
   echo "$there clips"
+}
+
+held_out() {  # the clips packed to be held out, or those made here
+  if [ -s "$home/held/dev/records.jsonl" ]; then echo "$home/held/dev/records.jsonl"; else echo "$work/held/records.jsonl"; fi
 }
 
 # --- training ----------------------------------------------------------------------------------------------------------
@@ -93,8 +113,9 @@ build() {  # ARCHITECTURE FOLDER [ADAPTER …]: merged weights, out of the parts
 }
 
 stage_base() {
-  build llama "$work/llama"
+  build llama "$work/llama" & local pid=$!
   build audioflamingo3 "$work/audio"
+  wait "$pid"
 }
 
 stage_texts() {
@@ -108,90 +129,80 @@ stage_texts() {
   for pid in "${pids[@]}"; do wait "$pid"; done
 }
 
-recipe() {  # OUT BASE START STEPS RATE BATCH DATA…: START may be empty; `distill` where OUT says so, else `sft`
-  local out=$1 base=$2 start=$3 steps=$4 rate=$5 batch=$6 which=(sft --workers "$WORKERS") held=()
-  shift 6
-  if [[ $out = */distill* ]]; then which=(distill --teacher "$work/reader"); fi
-  if [ "$base" != "$work/llama" ]; then held=(--held "$work/held/records.jsonl"); fi
-  "$PYTHON" -m training "${which[@]}" --base "$base" --data "$@" --out "$out" ${start:+--start "$start"} --steps "$steps" \
-    --batch "$batch" --rate "$rate" --rank "$RANK" --gain-every "$GAIN_EVERY" --save-every "$SAVE_EVERY" "${held[@]}"
+minutes() {  # SECONDS LEAVE: what is left to a command of a stage of so many seconds, in minutes, less LEAVE seconds
+  "$PYTHON" -c 'import sys; print(max(0.2, (float(sys.argv[1]) - float(sys.argv[2])) / 60))' "$1" $(($2 + SECONDS))
 }
 
-# A first leg of LEG steps shows how long a step takes; the second takes as many as the seconds hold, at a schedule that ends.
-learn() {  # NAME SECONDS BASE START RATE BATCH DATA…: SECONDS of this stage's process, whose clock is bash's own
-  local name=$1 seconds=$2 base=$3 start=$4 rate=$5 batch=$6 began=$SECONDS steps
-  shift 6
-  rm -f "$work/$name/log.json"
-  recipe "$work/$name-first" "$base" "$start" "$LEG" "$rate" "$batch" "$@"
-  steps=$("$PYTHON" -c '
-import json, sys
-last = json.load(open(sys.argv[1]))[-1]
-left, leg, most = map(float, sys.argv[2:])
-startup = max(0.0, leg - last["train_runtime"])
-print(int(min(most, 0.92 * (left - startup - 10) * last["train_steps_per_second"])))' \
-    "$work/$name-first/log.json" $((seconds - SECONDS)) $((SECONDS - began)) "$MAX_STEPS")
-  echo "$name: $steps steps after the first $LEG"
-  if [ "$steps" -lt 1 ]; then
-    mkdir -p "$work/$name" && cp "$work/$name-first"/{adapter.safetensors,log.json} "$work/$name/"
-  else
-    recipe "$work/$name" "$base" "$work/$name-first/adapter.safetensors" "$steps" "$rate" "$batch" "$@"
-  fi
+recipe() {  # COMMAND NAME SECONDS BASE START RATE BATCH MORE… -- DATA…: START may be empty
+  local command=$1 name=$2 seconds=$3 base=$4 start=$5 rate=$6 batch=$7 more=()
+  shift 7
+  while [ "$1" != -- ]; do more+=("$1"); shift; done
+  shift
+  "$PYTHON" -m training "$command" --base "$base" --data "$@" --out "$work/$name" ${start:+--start "$start"} --steps "$STEPS" \
+    --batch "$batch" --rate "$rate" --rank "$RANK" --save-every "$SAVE_EVERY" --report-to none --workers "$WORKERS" \
+    --within "$(minutes "$seconds" 8)" "${more[@]}"
 }
 
-stage_twin() { learn twin "$TWIN_S" "$work/llama" "${TWIN_START:-}" "$TWIN_RATE" "$TWIN_BATCH" "$work"/texts/*.jsonl; }
+start_of() {  # NAME…: the last of these stages' adapters that is there
+  local name found=
+  for name in "$@"; do [ ! -f "$work/$name/adapter.safetensors" ] || found=$work/$name/adapter.safetensors; done
+  echo "$found"
+}
+
+packed_start() { [ ! -f "$home/starts/$1.safetensors" ] || echo "$home/starts/$1.safetensors"; }
+
+stage_twin() {
+  recipe sft twin "$TWIN_S" "$work/llama" "$(packed_start twin)" "$TWIN_RATE" "$TWIN_BATCH" -- "$work"/texts/*.jsonl
+}
 
 stage_align() {
-  local data
+  local data start
   wait_for_clips "$ALIGN_CLIPS"
-  mapfile -t data < <(spoken | head -n $(((ALIGN_CLIPS + CHUNK - 1) / CHUNK)))
-  OMP_NUM_THREADS=1 "$PYTHON" -m training.gpu.encode --base "$work/audio" --data "${data[@]}" "$work/held/records.jsonl" \
-    --features "$work/features" --threads "$ENCODERS"
-  "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$work/held/records.jsonl" --out "$work/align" \
-    --features "$work/features" --character-minutes "$ALIGN_HEAD_MIN" --minutes "$ALIGN_MIN" --batch "$ALIGN_BATCH" --log-every 100
-}
-
-aligned() {  # the base that hears: align's adapter merged
-  [ -f "$work/aligned/model.safetensors" ] || build audioflamingo3 "$work/aligned" "$work/align/adapter.safetensors"
-}
-
-stage_repeat() {
-  local data
-  aligned
-  mapfile -t data < <(spoken)
-  "$PYTHON" -m training.gpu.repeats "$work/repeats.jsonl" "${data[@]}"
-  learn repeat "$REPEAT_S" "$work/aligned" "$work/twin/adapter.safetensors" "$REPEAT_RATE" "$BATCH" "$work/repeats.jsonl"
+  mapfile -t data < <(spoken; packed)
+  start=$(packed_start align)
+  build llama "$work/reader" "$work/twin/adapter.safetensors" & local pid=$!
+  "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$(held_out)" --out "$work/align" --in-memory \
+    --layers 4 --rank 64 ${start:+--start "$start"} --character-minutes "$ALIGN_HEAD_MIN" --within "$(minutes "$ALIGN_S" "$ALIGN_LEAVE")" \
+    --batch "$ALIGN_BATCH" --rate "$ALIGN_RATE" --workers "$WORKERS" --log-every "$ALIGN_LOG"
+  build audioflamingo3 "$work/aligned" "$work/align/adapter.safetensors"
+  wait "$pid"
 }
 
 stage_sft() {
-  local data start name
-  aligned
-  mapfile -t data < <(spoken)
-  for name in twin repeat sft; do
-    [ ! -f "$work/$name/adapter.safetensors" ] || start=$work/$name/adapter.safetensors
-  done
-  learn sft "$SFT_S" "$work/aligned" "$start" "$SFT_RATE" "$BATCH" "${data[@]}"
+  local data
+  mapfile -t data < <(spoken; packed)
+  "$PYTHON" -m training.gpu.repeats "$work/repeats.jsonl" $(spoken | head -n "$REPEAT_CHUNKS") $(packed | sort -u)
+  recipe sft sft "$SFT_S" "$work/aligned" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
+    --gain-every "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
 }
 
-reader() {  # the text twin: its adapter merged
-  [ -f "$work/reader/model.safetensors" ] || build llama "$work/reader" "$work/twin/adapter.safetensors"
+some() {  # NUMBER OUT: so many spoken records, drawn evenly, packed ones among them
+  { spoken; packed | sort -u; } | "$PYTHON" -m training.gpu.some "$1" "$2"
 }
 
 stage_distill() {
-  local data
-  aligned
-  reader
-  mapfile -t data < <(spoken)
-  learn distill "$DISTILL_S" "$work/aligned" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$BATCH" "${data[@]}"
+  some "$DISTILL_CLIPS" "$work/distill-data.jsonl"
+  recipe distill distill "$DISTILL_S" "$work/aligned" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$DISTILL_BATCH" \
+    --teacher "$work/reader" --temperature 0.7 --off-policy-share 0.5 --loop-tokens 8 --answer-tokens "$ANSWER_TOKENS" \
+    --gain-every 0 -- "$work/distill-data.jsonl"
+}
+
+stage_pairs() {
+  some "$PAIR_CLIPS" "$work/pairs-data.jsonl"
+  "$PYTHON" -m training pairs --base "$work/aligned" --start "$(start_of sft distill)" --rank "$RANK" --batch 320 \
+    --data "$work/pairs-data.jsonl" --out "$work/pairs/pairs.jsonl" --answer-tokens "$ANSWER_TOKENS" --margin "$MARGIN" \
+    --length-ratio "$LENGTH_RATIO"
+}
+
+stage_dpo() {
+  recipe dpo dpo "$DPO_S" "$work/aligned" "$(start_of sft distill)" "$DPO_RATE" $((BATCH / 2)) --gain-every 0 \
+    --log-every 2 -- "$work/pairs/pairs.jsonl"
 }
 
 stage_evaluate() {
-  local sets=("$work/held/records.jsonl") file name last
+  local sets=("$work/held/records.jsonl") file
   for file in "$home"/held/*/records.jsonl; do [ ! -f "$file" ] || sets+=("$file"); done
-  for name in repeat sft distill; do
-    [ ! -f "$work/$name/adapter.safetensors" ] || last=$work/$name/adapter.safetensors
-  done
-  build audioflamingo3 "$work/final" "$work/align/adapter.safetensors" "$last"
-  reader
+  build audioflamingo3 "$work/final" "$work/align/adapter.safetensors" "$(start_of sft distill dpo)"
   "$PYTHON" -m training.gpu.try_out --model "$work/final" --twin "$work/reader" --records "${sets[@]}" --limit "$TRY_CLIPS" --batch 64 \
     --out "$work/tried.json"
 }
@@ -201,13 +212,12 @@ stage_evaluate() {
 keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
   local name file scratch
   scratch=$(mktemp -d "$work/keep.XXXX")
-  for name in twin align repeat sft distill; do
+  for name in twin align sft distill dpo; do
     file=$work/$name/adapter.safetensors
     [ -f "$file" ] && cp "$file" "$scratch/x" && cmp -s "$file" "$scratch/x" && mv "$scratch/x" "$OUT/$name.safetensors"
   done
-  [ ! -f "$OUT/sft.safetensors" ] || rm -f "$OUT/repeat.safetensors"
-  [ ! -f "$OUT/distill.safetensors" ] || rm -f "$OUT/sft.safetensors"
-  (cd "$work" && find . -maxdepth 2 -type f \( -path './logs/*' -o -name log.json -o -name classes.json -o -name commands \) \
+  (cd "$work" && find . -maxdepth 2 -type f \( -path './logs/*' -o -name log.json -o -name run.json -o -name config.yaml \
+    -o -name classes.json -o -path './pairs/*' -o -name commands \) \
     | tar -czf "$scratch/logs.tar.gz" -T - && mv "$scratch/logs.tar.gz" "$OUT/")
   [ ! -f "$work/tried.json" ] || cp "$work/tried.json" "$OUT/"
   rm -rf "$scratch"

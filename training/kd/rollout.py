@@ -4,6 +4,7 @@
 other; `References` writes what the data holds, for the steps off policy. Knows nothing about teachers.
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -42,6 +43,18 @@ def answer_limit(record: Record) -> int:
     return Style(**(record.style or {})).max_tokens
 
 
+def limits_of(records: Sequence[Record], most: int) -> list[int]:
+    """Tokens each answer may take: what its style allows, but no more than `most`; 0 leaves it to the style."""
+    return [min(answer_limit(record), most or answer_limit(record)) for record in records]
+
+
+def add_most(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands that sample to learn: one answer that goes on and on holds up the whole batch."""
+    parser.add_argument(
+        "--answer-tokens", type=int, default=0, help="most tokens of a sampled answer; 0 is what its style allows"
+    )
+
+
 def questions_of(collator: Collator, records: Sequence[Record]) -> Questions:
     """The collator's questions, with room for the longest answer that the records' styles allow."""
     return collator.questions(records, max(map(answer_limit, records)))
@@ -52,17 +65,19 @@ class Generated:
     """Transformers' generate, in the process that trains.
 
     forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy. together: the
-    model is the one that all processes train, and all of them sample at the same time.
+    model is the one that all processes train, and all of them sample at the same time. most: tokens of an answer, where
+    its style allows more; 0 leaves it to the style.
     """
 
     collator: Collator
     temperature: float = 1.0
     forbidden: list[int] = field(default_factory=list)
     together: bool = False
+    most: int = 0
 
     @torch.no_grad()
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
-        limits = [answer_limit(record) for record in records]
+        limits = limits_of(records, self.most)
         tokenizer = self.collator.tokenizer
         given = placed(questions or questions_of(self.collator, records), model)
         how: dict[str, Any] = {"do_sample": False}
@@ -125,7 +140,7 @@ def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) ->
         ids[row, : len(answer.ids)] = torch.tensor(answer.ids)
         mask[row, : len(answer.ids)] = 1
     both = {"input_ids": ids, "attention_mask": mask}
-    return questions | {name: torch.cat([questions[name], value], 1) for name, value in both.items()}
+    return questions | {n: torch.cat([questions[n], value.to(questions[n].device)], 1) for n, value in both.items()}
 
 
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:

@@ -29,7 +29,7 @@ from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
 from training.endpoint import vllm_client
 from training.examples import AudioCollator, Collator
-from training.kd.rollout import Answer, Generated, Questions, Rollout, answer_limit, questions_of, until_end
+from training.kd.rollout import Answer, Generated, Questions, Rollout, limits_of, questions_of, until_end
 from training.kd.weights import write
 
 NEVER = -100.0  # what the API takes for a token that is never to be chosen
@@ -43,9 +43,9 @@ class RolloutError(RuntimeError):
 class Served:
     """Answers of the student from a vLLM server.
 
-    client: with the server's address and a time-out. model: its name there. temperature, forbidden: as `Generated`'s.
-    folder: in which the weights are handed over, for as long as that takes; the system's temporary one if None. dtype:
-    they are written in. at_once: open requests.
+    client: with the server's address and a time-out. model: its name there. temperature, forbidden, most: as
+    `Generated`'s. folder: in which the weights are handed over, for as long as that takes; the system's temporary one
+    if None. dtype: they are written in. at_once: open requests.
     """
 
     client: httpx.Client
@@ -56,6 +56,7 @@ class Served:
     folder: Path | None = None
     dtype: torch.dtype = torch.float32
     at_once: int = 64
+    most: int = 0
     given: bool = False  # whether the server has had any weights of this student
 
     def take(self, model: Any) -> None:
@@ -94,7 +95,7 @@ class Served:
             {
                 "model": self.model,
                 "messages": _spoken(record),
-                "max_completion_tokens": answer_limit(record),
+                "max_completion_tokens": limits_of([record], self.most)[0],
                 "temperature": self.temperature,
                 "seed": seed,
                 # The whole distribution, whatever the checkpoint's generation_config.json says.
@@ -193,18 +194,19 @@ def rollout_of(
     folder: Path | None,
     half: bool = False,
     together: bool = False,
+    most: int = 0,
 ) -> Rollout:
-    """The server's at the URL, or Transformers' without one. half: hand the weights over in bfloat16. together: of
-    `Generated`.
+    """The server's at the URL, or Transformers' without one. half: hand the weights over in bfloat16. together,
+    most: as `Generated` has them.
     """
     if url is None:
-        return Generated(collator, temperature, collator.placeholders, together)
+        return Generated(collator, temperature, collator.placeholders, together, most)
     if not isinstance(collator, AudioCollator):
         raise ValueError("--rollout is for students that hear; a text model samples here")
     client = vllm_client(url)
     name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
     dtype = torch.bfloat16 if half else torch.float32
-    return Served(client, name, collator, temperature, collator.placeholders, folder, dtype)
+    return Served(client, name, collator, temperature, collator.placeholders, folder, dtype, most=most)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

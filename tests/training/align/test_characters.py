@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.training.tiny import record
 from training.align import characters
-from training.align.characters import ALPHABET, CharacterHead, forced_alignment, spelled, train_head
+from training.align.characters import ALPHABET, CharacterHead, forced_alignments, spelled, train_head
 from training.align.encoder import Clip
 
 
@@ -50,29 +50,34 @@ def by_every_path(scores: NDArray[np.float32], targets: Sequence[int]) -> list[i
     return out
 
 
-def test_forced_alignment_is_the_best_of_all_paths() -> None:
+def aligned(scores: NDArray[np.float32], targets: Sequence[int]) -> list[int] | None:
+    return forced_alignments(torch.from_numpy(scores)[None], [len(scores)], [targets])[0]
+
+
+def test_forced_alignment_is_the_best_of_all_paths_alone_or_among_others() -> None:
     draw = np.random.default_rng(0)
-    fitting = 0
-    for _ in range(120):
-        targets = draw.integers(1, 3, size=draw.integers(1, 5)).tolist()  # two letters: repeats are frequent
-        scores = draw.normal(0, 2, size=(draw.integers(1, 8), 3)).astype(np.float32)
-        found = forced_alignment(scores, targets)
-        assert found == by_every_path(scores, targets), (targets, scores)
-        fitting += found is not None
-    assert 40 < fitting < 115, "the draw holds targets that fit and targets that do not"
+    targets = [draw.integers(1, 3, size=draw.integers(1, 5)).tolist() for _ in range(120)]  # two letters: many repeats
+    scores = [draw.normal(0, 2, size=(draw.integers(1, 8), 3)).astype(np.float32) for _ in range(120)]
+    wanted = [by_every_path(each, said) for each, said in zip(scores, targets, strict=True)]
+    assert 40 < sum(path is not None for path in wanted) < 115, "the draw holds targets that fit and some that do not"
+    assert [aligned(each, said) for each, said in zip(scores, targets, strict=True)] == wanted
+    together = torch.from_numpy(draw.normal(0, 2, size=(120, 8, 3)).astype(np.float32))  # noise after a clip's end
+    for row, each in zip(together, scores, strict=True):
+        row[: len(each)] = torch.from_numpy(each)
+    assert forced_alignments(together, [len(each) for each in scores], targets) == wanted
 
 
 def test_a_repeated_letter_needs_a_frame_between() -> None:
     flat = np.zeros((3, 3), np.float32)
-    assert forced_alignment(flat[:2], [1, 1]) is None
-    assert forced_alignment(flat, [1, 1]) == [0, 2]
-    assert forced_alignment(flat[:2], [1, 2]) == [0, 1]
+    assert aligned(flat[:2], [1, 1]) is None
+    assert aligned(flat, [1, 1]) == [0, 2]
+    assert aligned(flat[:2], [1, 2]) == [0, 1]
 
 
 def test_targets_that_do_not_fit_or_are_none_have_no_alignment() -> None:
-    assert forced_alignment(np.zeros((3, 6), np.float32), [1, 2, 3, 4]) is None
-    assert forced_alignment(np.zeros((3, 6), np.float32), []) is None
-    assert forced_alignment(np.zeros((0, 6), np.float32), [1]) is None
+    assert aligned(np.zeros((3, 6), np.float32), [1, 2, 3, 4]) is None
+    assert aligned(np.zeros((3, 6), np.float32), []) is None
+    assert aligned(np.zeros((0, 6), np.float32), [1]) is None
 
 
 def clip_of(text: str, folder: Path, every: int = 4) -> tuple[Clip, list[int]]:
@@ -100,9 +105,9 @@ def test_the_head_learns_where_letters_are_said(tmp_path: Path, clock: Callable[
     assert last < 0.2 * first
     for (clip, said), text in zip(known, texts, strict=True):
         with torch.no_grad():
-            scores = head(torch.from_numpy(clip.top()).float()[None])[0].numpy()
+            scores = head(clip.top().float()[None])[0].numpy()
         np.testing.assert_allclose(np.exp(scores).sum(-1), 1, rtol=1e-4)
-        found = forced_alignment(scores, spelled(text)[0])
+        found = aligned(scores, spelled(text)[0])
         assert found is not None
         right = np.mean([a == b for a, b in zip(found, said, strict=True)])
         assert right > 0.8

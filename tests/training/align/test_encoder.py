@@ -74,10 +74,10 @@ def test_features_are_the_lower_and_the_last_layers_outputs(
     assert [clip.record for clip in clips] == [pair[1], pair[0]], "clips come in the records' order"
     for clip, count in zip(clips, (125, 75), strict=True):
         lower, top = clip.lower(), clip.top()
-        assert lower.dtype == top.dtype == np.float16
+        assert lower.dtype == top.dtype == torch.float16
         assert lower.shape == top.shape == (count, 32)
         below, above, exact = inside(model, encoder.first, *whole_window(clip.record, extractor))
-        ours = [torch.from_numpy(lower).float(), torch.from_numpy(top).float()]
+        ours = [lower.float(), top.float()]
         with torch.no_grad():
             ours.append(encoder(*padded([lower]))[0][0])
         for found, true in zip(ours, (below[:count], above[:count], exact), strict=True):
@@ -85,7 +85,7 @@ def test_features_are_the_lower_and_the_last_layers_outputs(
                 torch.testing.assert_close(found, true, atol=5e-3, rtol=5e-3)
             # The longer one ends in its reflection: its last frames differ, and through attention the others, little.
             assert (found - true)[:-2].abs().max() < 0.1 * true.abs().mean()
-    assert not np.array_equal(clips[0].lower(), clips[0].top())
+    assert not torch.equal(clips[0].lower(), clips[0].top())
 
 
 def test_features_that_are_there_are_read_and_the_others_are_worked_out(
@@ -93,6 +93,8 @@ def test_features_that_are_there_are_read_and_the_others_are_worked_out(
 ) -> None:
     encoder = SplitEncoder(model, 1)
     here, missing = encode(encoder, pair, extractor, tmp_path / "features")
+    assert isinstance(here.features, Path)
+    assert isinstance(missing.features, Path)
     true = missing.lower()
     np.save(here.features, np.full((2, 3, 32), 7, np.float16))
     written = here.features.stat().st_mtime_ns
@@ -111,7 +113,7 @@ def test_another_number_of_trained_layers_has_files_of_its_own(
     two = encode(SplitEncoder(model, 2), pair[:1], extractor, tmp_path)[0]
     assert one.features != two.features
     np.testing.assert_array_equal(one.top(), two.top())
-    assert not np.array_equal(one.lower(), two.lower())
+    assert not torch.equal(one.lower(), two.lower())
 
 
 def test_another_base_has_files_of_its_own(
@@ -124,12 +126,26 @@ def test_another_base_has_files_of_its_own(
         encode(SplitEncoder(model, 1), pair[:1], extractor, tmp_path)[0] for model in (open_model(audio_folder), other)
     )
     assert one.features != another.features
-    assert not np.array_equal(one.top(), another.top())
+    assert not torch.equal(one.top(), another.top())
 
 
 def test_padding_keeps_the_rows_and_puts_zeros_after_them() -> None:
-    rows = [np.full((2, 3), 1.5, np.float16), np.full((4, 3), -2, np.float16)]
+    rows = [torch.full((2, 3), 1.5, dtype=torch.float16), torch.full((4, 3), -2.0, dtype=torch.float16)]
     out, lengths = padded(rows)
     assert out.dtype == torch.float32
     assert out[..., 0].tolist() == [[1.5, 1.5, 0, 0], [-2, -2, -2, -2]]
     assert lengths.tolist() == [2, 4]
+
+
+def test_memory_holds_what_the_files_do_and_processes_make_what_one_makes(
+    audio_folder: Path, pair: list[Record], extractor: WhisperFeatureExtractor, tmp_path: Path
+) -> None:
+    encoder = SplitEncoder(open_model(audio_folder), 1)
+    rows = [pair[1], pair[0], pair[1]]
+    files = encode(encoder, rows, extractor, tmp_path, batch=1)
+    assert len(list(tmp_path.iterdir())) == 2, "one clip twice is one file"
+    for held in (encode(encoder, rows, extractor, None, batch=1), encode(encoder, rows, extractor, None, 1, workers=2)):
+        assert [clip.record for clip in held] == rows
+        for mine, theirs in zip(held, files, strict=True):
+            assert torch.equal(mine.lower(), theirs.lower())
+            assert torch.equal(mine.top(), theirs.top())

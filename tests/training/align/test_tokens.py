@@ -6,11 +6,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.align.characters import ALPHABET, spelled
+from training.align.characters import ALPHABET, forced_alignments, spelled
 from training.align.tokens import (
     Aligner,
     collapsed,
     edit_distance,
+    letters,
     spikes,
     vocabulary,
     words_said,
@@ -48,6 +49,14 @@ def scores_of(text: str, at: list[int], count: int) -> NDArray[np.float32]:
     return scores
 
 
+def found_in(
+    scores: NDArray[np.float32], text: str, tokenizer: Any, number: dict[int, int]
+) -> list[tuple[int, int]] | None:
+    """The spikes of a text where the scores say its letters; None if either does not fit."""
+    frames = forced_alignments(torch.from_numpy(scores)[None], [len(scores)], [letters(text)[0]])[0]
+    return None if frames is None else spikes(text, frames, len(scores) // 2, tokenizer, number)
+
+
 def numbered(tokenizer: Any, *tokens: str) -> dict[int, int]:
     return {tokenizer.convert_tokens_to_ids(token): i for i, token in enumerate(tokens, 1)}
 
@@ -56,7 +65,7 @@ def test_a_token_is_said_where_its_last_letter_is(tokenizer: Any) -> None:
     text = "Please call Anna"
     at = [3 * i + 2 for i in range(len(text))]
     number = numbered(tokenizer, "ĠAnna", "Ġcall", "ĠPlease")
-    found = spikes(text, scores_of(text, at, 60), tokenizer, number)
+    found = found_in(scores_of(text, at, 60), text, tokenizer, number)
     # e, l and a are the 6th, 11th and 16th sign; 50 frames a second become 25.
     assert found == [(at[5] // 2, 3), (at[10] // 2, 2), (at[15] // 2, 1)]
 
@@ -66,7 +75,7 @@ def test_a_word_of_several_tokens_has_a_spike_for_each(tokenizer: Any) -> None:
     encoded = tokenizer(" " + text, add_special_tokens=False)["input_ids"]
     assert len(encoded) >= 4
     number = {token: i for i, token in enumerate(encoded, 1)}
-    found = spikes(text, scores_of(text, [4 * i for i in range(len(text))], 60), tokenizer, number)
+    found = found_in(scores_of(text, [4 * i for i in range(len(text))], 60), text, tokenizer, number)
     assert found is not None
     assert [token for _, token in found] == [number[token] for token in encoded]
     ends = np.cumsum([len(t) for t in tokenizer.convert_ids_to_tokens(encoded)]) - 2  # " " is before the text
@@ -76,9 +85,9 @@ def test_a_word_of_several_tokens_has_a_spike_for_each(tokenizer: Any) -> None:
 def test_unknown_tokens_are_left_out(tokenizer: Any) -> None:
     text = "Please call Anna"
     scores = scores_of(text, [3 * i for i in range(len(text))], 60)
-    found = spikes(text, scores, tokenizer, numbered(tokenizer, "ĠPlease", "ĠAnna"))
+    found = found_in(scores, text, tokenizer, numbered(tokenizer, "ĠPlease", "ĠAnna"))
     assert found == [(15 // 2, 1), (45 // 2, 2)]
-    assert spikes(text, scores, tokenizer, numbered(tokenizer, "Ġpump")) is None
+    assert found_in(scores, text, tokenizer, numbered(tokenizer, "Ġpump")) is None
 
 
 def test_tokens_said_at_once_take_a_frame_each(tokenizer: Any) -> None:
@@ -86,21 +95,21 @@ def test_tokens_said_at_once_take_a_frame_each(tokenizer: Any) -> None:
     tokens = tokenizer(" " + text, add_special_tokens=False)["input_ids"]
     assert len(tokens) == 5
     number = {token: i for i, token in enumerate(tokens, 1)}
-    found = spikes(text, scores_of(text, list(range(7)), 20), tokenizer, number)
+    found = found_in(scores_of(text, list(range(7)), 20), text, tokenizer, number)
     assert found == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
     # Letters in the frames 0 to 6 of 7 would do for the head, but there are only three pairs of frames.
-    assert spikes(text, scores_of(text, list(range(7)), 7), tokenizer, number) is None
+    assert found_in(scores_of(text, list(range(7)), 7), text, tokenizer, number) is None
 
 
 def test_a_text_too_long_for_the_clip_has_no_spikes(tokenizer: Any) -> None:
     number = numbered(tokenizer, "Ġcall", "ĠAnna")
-    assert spikes("call Anna", np.zeros((8, 29), np.float32), tokenizer, number) is None
-    assert spikes("24", np.zeros((8, 29), np.float32), tokenizer, number) is None
+    assert found_in(np.zeros((8, 29), np.float32), "call Anna", tokenizer, number) is None
+    assert found_in(np.zeros((8, 29), np.float32), "24", tokenizer, number) is None
 
 
 def test_a_last_letter_in_an_odd_last_frame_belongs_to_the_last_pair(tokenizer: Any) -> None:
     scores = scores_of("call Anna", [0, 3, 6, 9, 12, 15, 18, 21, 24], 25)
-    assert spikes("call Anna", scores, tokenizer, numbered(tokenizer, "Ġcall", "ĠAnna")) == [(4, 1), (11, 2)]
+    assert found_in(scores, "call Anna", tokenizer, numbered(tokenizer, "Ġcall", "ĠAnna")) == [(4, 1), (11, 2)]
 
 
 class Frames(nn.Module):

@@ -41,9 +41,11 @@ def tree(tmp_path: Path) -> Path:
     voice = archive("w:xz", packed__commit=b"abc\n")
     site = archive("w:xz", site__a_py=b"a = 1\n")
     model = archive("w", site_tar_xz=site, base__weights=b"w" * 50_000)
+    spoken = archive("w", spoken__kokoro__records_jsonl=b"{}\n")
     pieces = {"voice.tar.xz.000": voice, "model.tar.000": model[:20_000], "model.tar.001": model[20_000:]}
+    pieces |= {"spoken.tar.000": spoken}
     manifest = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in pieces.items())
-    for part, names in (("1", ["voice.tar.xz.000", "model.tar.000"]), ("2", ["model.tar.001"])):
+    for part, names in (("1", ["voice.tar.xz.000", "model.tar.000"]), ("2", ["model.tar.001", "spoken.tar.000"])):
         (tmp_path / "packed" / part).mkdir(parents=True)
         (tmp_path / "packed" / part / "manifest").write_text(manifest)
         for name in names:
@@ -64,12 +66,13 @@ def test_parts_are_taken_in_as_they_come_and_unpacked_when_whole(tree: Path) -> 
     home = tree.parent / "home"
     first = receive(tree, "1")
     assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\n")
+    assert first.stdout.startswith("voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\nspoken.tar: 1 pieces to come\n")
     assert (home / "packed/commit").read_text() == "abc\n"
     assert not (tree / ".gpu/1/manifest").exists(), "what was taken in is not left in the tree"
     second = receive(tree, "2")
     assert second.returncode == 0, second.stderr
-    assert second.stdout.startswith("model.tar: unpacked\n")
+    assert second.stdout.startswith("model.tar: unpacked\nspoken.tar: unpacked\n")
+    assert (home / "spoken/kokoro/records.jsonl").read_text() == "{}\n"
     assert (home / "site/a.py").read_text() == "a = 1\n"
     assert (home / "base/weights").read_bytes() == b"w" * 50_000
     assert not list(home.glob("*.tar*[!e]")), "archives are not kept"

@@ -19,6 +19,7 @@ from training.kd.rollout import (
     answer_limit,
     answer_logits,
     followed_by,
+    limits_of,
     until_end,
     until_loop,
 )
@@ -111,6 +112,18 @@ def test_sampling_follows_the_models_distribution_and_leaves_placeholders_out(
         assert set(answer.ids) <= allowed
         assert not answer.ended
         assert len(answer.ids) == answer_limit(rows[0])
+
+
+def test_an_answer_takes_no_more_than_the_commands_limit_or_its_styles(
+    model: Any, hears: AudioCollator, rows: list[Record]
+) -> None:
+    headline, brief = answer_limit(rows[0]), replace(rows[1], style={"style": "tldr"})
+    assert limits_of([rows[0], brief], 0) == [headline, answer_limit(brief)]
+    assert limits_of([rows[0], brief], headline + 1) == [headline, headline + 1]
+    whole = Generated(hears, 0, hears.placeholders).sample(model, rows)
+    for answer, begun in zip(whole, Generated(hears, 0, hears.placeholders, most=3).sample(model, rows), strict=True):
+        assert begun.ids == answer.ids[:3]
+        assert begun.ended == (len(answer.ids) <= 3 and answer.ended)
 
 
 def test_an_answer_goes_to_the_end_of_its_turn() -> None:
