@@ -22,15 +22,16 @@ class NotServable(ValueError):
 
 @dataclass(frozen=True)
 class FamilyFacts:
-    """tokens_per_s: places in the prompt for a second of audio. cuts: its processor cuts what is longer than its
-    `chunk_length` without a word. pads: audio is filled up to whole windows of 30 s. as_text: what stands for the
-    recording in a message's text, for chat templates that take texts alone, as some of the family's do. vllm: arguments
-    that vLLM must be started with. needs: files that it reads besides. languages: that it writes, by its authors' word.
+    """tokens_per_s: places in the prompt for a second of audio. cuts: its processor cuts what is longer without a word:
+    the setting that says how long, and the seconds where it is not written. pads: audio is filled up to whole windows
+    of 30 s. as_text: what stands for the recording in a message's text, for chat templates that take texts alone, as
+    some of the family's do. vllm: arguments that vLLM must be started with. needs: files that it reads besides.
+    languages: that it writes, by its authors' word.
     """
 
     tokens_per_s: float
     languages: tuple[str, ...]
-    cuts: bool = False
+    cuts: tuple[str, float] | None = None
     pads: bool = False
     as_text: str | None = None
     vllm: dict[str, Any] = field(default_factory=dict)
@@ -43,19 +44,19 @@ class FamilyFacts:
 
 
 FAMILIES = {
-    "audioflamingo3": FamilyFacts(25, ("en",)),
+    "audioflamingo3": FamilyFacts(25, ("en",), cuts=("max_audio_len", 600.0)),
     "granite_speech": FamilyFacts(10, ("en", "fr", "de", "es", "pt"), as_text="<|audio|>"),
     "qwen2_5_omni": FamilyFacts(
         25,
         ("en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"),
-        cuts=True,
+        cuts=("chunk_length", WINDOW_S),
         as_text="<|audio_bos|><|AUDIO|><|audio_eos|>",
         vllm={"limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0}},
     ),
     "qwen2_audio": FamilyFacts(
         25,
         ("en", "zh", "fr", "it", "es", "de", "ja"),
-        cuts=True,
+        cuts=("chunk_length", WINDOW_S),
         as_text="Audio 1: <|audio_bos|><|AUDIO|><|audio_eos|>\n",
     ),
     "voxtral": FamilyFacts(
@@ -110,7 +111,7 @@ def checkpoint_in(folder: Path, context_tokens: int = 0) -> Checkpoint:
     if facts.pads:
         longest = max(1, longest // WINDOW_S) * WINDOW_S
     if facts.cuts:
-        longest = min(longest, _chunk_s(folder))
+        longest = min(longest, _setting(folder, *facts.cuts))
     return Checkpoint(folder, model_type, context, float(math.floor(longest)))
 
 
@@ -132,13 +133,13 @@ def _text(config: dict[str, Any]) -> dict[str, Any]:
     return dict(config.get("thinker_config", config).get("text_config") or {})
 
 
-def _chunk_s(folder: Path) -> float:
-    """Seconds that the processor takes; it is in one of two files, by the Transformers that wrote it."""
+def _setting(folder: Path, name: str, default: float) -> float:
+    """A setting of the processor's or its extractor's; it is in one of two files, by the Transformers that wrote it."""
     files = (folder / "preprocessor_config.json", folder / "processor_config.json")
     for found in (_json(file) for file in files if file.is_file()):
-        if seconds := found.get("feature_extractor", found).get("chunk_length"):
+        if seconds := found.get(name) or found.get("feature_extractor", {}).get(name):
             return float(seconds)
-    return WINDOW_S
+    return default
 
 
 def _json(file: Path) -> dict[str, Any]:

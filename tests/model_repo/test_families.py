@@ -52,6 +52,19 @@ def test_what_a_processor_would_cut_is_not_given_to_it(files: dict[str, Any], se
     assert checkpoint_in(folder(tmp_path, config, **files)).max_seconds == seconds
 
 
+@pytest.mark.parametrize(
+    ("files", "seconds"),
+    [
+        ({"processor_config.json": {"max_audio_len": 90, "feature_extractor": {"chunk_length": 30}}}, 90),
+        ({"processor_config.json": {"max_audio_len": 5_000}}, 1126),  # 28,160 places at 25 a second
+        ({}, 600),
+    ],
+)
+def test_audio_flamingo_takes_what_its_processor_says(files: dict[str, Any], seconds: float, tmp_path: Path) -> None:
+    config = {"model_type": "audioflamingo3", "text_config": {"max_position_embeddings": 32_768}}
+    assert checkpoint_in(folder(tmp_path, config, **files)).max_seconds == seconds
+
+
 def test_a_window_is_not_cut_to_a_context_that_has_no_room_for_it(tmp_path: Path) -> None:
     config = {"model_type": "qwen2_audio", "text_config": {"max_position_embeddings": 600}}
     assert checkpoint_in(folder(tmp_path, config)).max_seconds == 16  # 400 places of 600

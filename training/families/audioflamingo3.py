@@ -1,7 +1,5 @@
 """Audio Flamingo 3, the shape of this project's own checkpoints: Whisper's encoder, two linear layers, Qwen2."""
 
-from typing import Any
-
 from training.families.family import Family
 
 
@@ -9,6 +7,3 @@ class AudioFlamingo3(Family):
     """Windows of 30 s, any number of them up to the processor's `max_audio_len`."""
 
     model_type = "audioflamingo3"
-
-    def longest_s(self, processor: Any) -> float:
-        return float(processor.max_audio_len)

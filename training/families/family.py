@@ -125,8 +125,10 @@ class Family:
 
     def longest_s(self, processor: Any) -> float:
         """Seconds of audio that one question may hold; the tokens it may hold set a limit of their own."""
-        cuts = self.facts is not None and self.facts.cuts
-        return float(processor.feature_extractor.chunk_length) if cuts else float("inf")
+        if self.facts is None or self.facts.cuts is None:
+            return float("inf")
+        name, default = self.facts.cuts
+        return float(getattr(processor, name, None) or getattr(processor.feature_extractor, name, None) or default)
 
     def prompt(self, processor: Any, query: str) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""

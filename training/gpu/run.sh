@@ -30,7 +30,7 @@ settings() {
     PYTHON=${PYTHON:-$code/.venv/bin/python} work=${WORK:-$code/var/gpu-small}
     OUT=${OUT:-$code/var/gpu-small-out}
     export PYTHONPATH="$code/training/gpu/guard:$code"
-    : "${STAGES:=speech base+texts twin align sft distill pairs dpo evaluate}"
+    : "${STAGES:=speech base+texts twin align sft distill pairs dpo}"
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${TRY_CLIPS:=2} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
@@ -44,10 +44,10 @@ settings() {
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin align sft distill}"
   : "${SPEECH_S:=1500} ${TWIN_S:=90} ${ALIGN_S:=180} ${SFT_S:=170} ${DISTILL_S:=115} ${PAIRS_S:=70} ${DPO_S:=70} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
-  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=80}"
+  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
-  : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=96} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
-  : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=4} ${REPEAT_CHUNKS:=30}"
+  : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
+  : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
   : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=22} ${TRY_CLIPS:=64}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
   export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS

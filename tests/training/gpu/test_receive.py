@@ -66,7 +66,9 @@ def test_parts_are_taken_in_as_they_come_and_unpacked_when_whole(tree: Path) -> 
     home = tree.parent / "home"
     first = receive(tree, "1")
     assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\nspoken.tar: 1 pieces to come\n")
+    assert first.stdout.startswith(
+        "voice.tar.xz: unpacked\nmodel.tar: 1 pieces to come\nspoken.tar: 1 pieces to come\n"
+    )
     assert (home / "packed/commit").read_text() == "abc\n"
     assert not (tree / ".gpu/1/manifest").exists(), "what was taken in is not left in the tree"
     second = receive(tree, "2")
