@@ -2,11 +2,10 @@
 
     pack.sh              here: everything the machine lacks, in parts small enough to travel
     receive.sh           there: takes the parts in, verifies, unpacks
-    run.sh               there: speech, alignment, the text twin, SFT, evaluation, each within its minutes
+    run.sh               there: speech, the text twin, alignment, SFT, KD, DPO, each within its seconds
     cut.py               Whisper's encoder without its decoder, to travel
-    encode.py            the frozen layers' output for many clips, in several threads
     repeats.py           spoken records → "repeat what is said" records
-    try_out.py           summaries of held-out recordings by Transformers' generate, their facts counted
+    some.py              a share of spoken records
     table.py             what the run came to, as JSON and as a short table
     guard/               for rehearsals: hides every package that the machine would not have
 

@@ -16,7 +16,6 @@
 #   distill   on-policy distillation from the twin, from sft's adapter (DISTILL_S)
 #   pairs     answers of distill's checkpoint, compared by the counted facts (PAIRS_S)
 #   dpo       preference optimization over them, from distill's adapter (DPO_S)
-#   evaluate  the last checkpoint on held-out clips (EVALUATE_S; not among the default stages: vLLM measures better at home)
 #
 # Training keeps within its stage's seconds by itself; a stage that meets its limit all the same counts as cut short, not
 # as failed, if it has saved an adapter. Adapters, logs and the table are copied to $OUT every minute, so that a call that
@@ -33,7 +32,7 @@ settings() {
     : "${STAGES:=speech base+texts twin align sft distill pairs dpo}"
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
-    : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${TRY_CLIPS:=2} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
+    : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
     : "${MARGIN:=-2} ${LENGTH_RATIO:=1000}"
     export OMP_NUM_THREADS=1
   else
@@ -42,13 +41,13 @@ settings() {
   fi
   SPEECHSUM_COMMIT=$(cat "$home/packed/commit" 2> /dev/null || git -C "$code" rev-parse HEAD)
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
-  : "${STAGES:=base+texts twin align sft distill}"
-  : "${SPEECH_S:=1500} ${TWIN_S:=90} ${ALIGN_S:=180} ${SFT_S:=170} ${DISTILL_S:=115} ${PAIRS_S:=70} ${DPO_S:=70} ${EVALUATE_S:=200} ${BASE_S:=90} ${TEXTS_S:=90}"
+  : "${STAGES:=base+texts twin align sft}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=90} ${ALIGN_S:=240} ${SFT_S:=210} ${DISTILL_S:=130} ${PAIRS_S:=70} ${DPO_S:=70} ${BASE_S:=90} ${TEXTS_S:=90}"
   : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60}"
-  : "${TEXT_SHARDS:=14} ${TEXTS:=1500} ${TEXT_WORDS:=260}"
+  : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260}"
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
-  : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=22} ${TRY_CLIPS:=64}"
+  : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=45}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
   export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS
   mkdir -p "$work/logs" "$work/speech" "$OUT"
@@ -199,14 +198,6 @@ stage_dpo() {
     --log-every 2 -- "$work/pairs/pairs.jsonl"
 }
 
-stage_evaluate() {
-  local sets=("$work/held/records.jsonl") file
-  for file in "$home"/held/*/records.jsonl; do [ ! -f "$file" ] || sets+=("$file"); done
-  build audioflamingo3 "$work/final" "$work/align/adapter.safetensors" "$(start_of sft distill dpo)"
-  "$PYTHON" -m training.gpu.try_out --model "$work/final" --twin "$work/reader" --records "${sets[@]}" --limit "$TRY_CLIPS" --batch 64 \
-    --out "$work/tried.json"
-}
-
 # --- running stages ----------------------------------------------------------------------------------------------------
 
 keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
@@ -219,7 +210,6 @@ keep() {  # what is worth keeping, to $OUT; a file is left for the next time if 
   (cd "$work" && find . -maxdepth 2 -type f \( -path './logs/*' -o -name log.json -o -name run.json -o -name config.yaml \
     -o -name classes.json -o -path './pairs/*' -o -name commands \) \
     | tar -czf "$scratch/logs.tar.gz" -T - && mv "$scratch/logs.tar.gz" "$OUT/")
-  [ ! -f "$work/tried.json" ] || cp "$work/tried.json" "$OUT/"
   rm -rf "$scratch"
 }
 
@@ -230,7 +220,7 @@ run_stage() {  # NAME: in a process of its own, within its seconds
   timeout --kill-after=10 "${!limit}" "$code/training/gpu/run.sh" --stage "$name" >> "$log" 2>&1 || status=$?
   mkdir -p "$work/$name"
   echo $((SECONDS - began)) > "$work/$name/seconds"
-  if [ "$status" -ge 124 ] && { [ -f "$work/$name/adapter.safetensors" ] || [ "$name" = speech ] || [ -f "$work/tried.json" ]; }; then
+  if [ "$status" -ge 124 ] && { [ -f "$work/$name/adapter.safetensors" ] || [ "$name" = speech ]; }; then
     echo "$name: cut short after $((SECONDS - began)) s"
   elif [ "$status" -ne 0 ]; then
     echo "$name: FAILED ($status) after $((SECONDS - began)) s" >&2

@@ -52,7 +52,6 @@ def collect(work: Path, packed: Path) -> dict[str, Any]:
     commit = (packed / "commit").read_text().strip() if (packed / "commit").exists() else None
     code = (packed / "code").read_text().strip() if (packed / "code").exists() else None
     clips = [json.loads(line) for f in sorted(work.glob("speech/*/clips.jsonl")) for line in f.read_text().splitlines()]
-    tried = work / "tried.json"
     return {
         "commit": commit,
         "code_as_packed": code == code_digest(ROOT.parent) if code else None,
@@ -61,7 +60,6 @@ def collect(work: Path, packed: Path) -> dict[str, Any]:
         "commands": (work / "commands").read_text().splitlines() if (work / "commands").exists() else [],
         "speech": {"clips": len(clips), "hours": round(sum(clip["duration_s"] for clip in clips) / 3600, 2)},
         "stages": {name: found for name in STAGES if (found := stage(work / name))},
-        "tried": json.loads(tried.read_text()) if tried.exists() else {},
     }
 
 
@@ -78,16 +76,6 @@ def lines(result: dict[str, Any]) -> list[str]:
             + (f"  audio gain {gain:+.4f}" if gain is not None else "")
             + (f"  spikes right {found['last']['spikes_right']}" if "spikes_right" in found.get("last", {}) else "")
         )
-    for name, found in result["tried"].items():
-        for row in ("own", "another's", "twin"):
-            if row in found:
-                f = found[row]["figures"]
-                invented, repetition = f["hallucinations_per_summary"], f["repetition"]
-                out.append(
-                    f"{name:12} {row:10} core {f['core_coverage']:.3f}  all {f['coverage']:.3f}  "
-                    f"invented {invented:.2f}  repetition {repetition:.3f}  n {f['recordings']}"
-                )
-        out.append(f"{name:12} audio gain {found['audio_gain']:+.4f}")
     return out
 
 
