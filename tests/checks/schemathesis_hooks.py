@@ -17,6 +17,7 @@ from tests.app.site import MODEL, wav
 
 _TONE, _SILENCE = wav(0.3), wav(0.3, 0)
 SOUNDS = (
+    audio_files.sound(audio_files.speech("Please call Anna.")),  # what a real voice detector lets through
     _TONE,
     _SILENCE,
     _TONE[:-1000],
