@@ -7,8 +7,8 @@ import training.gpu
 
 FOLDER = Path(training.gpu.__file__).parent
 NEEDED = (
-    "training.corpus.__main__, training.speech.build, training.gpu.encode, training.gpu.try_out, training.gpu.table, "
-    "training.align, training.sft, training.distill, training.export"
+    "training.corpus.__main__, training.speech.build, training.gpu.repeats, training.gpu.some, training.gpu.table, "
+    "training.align, training.sft, training.distill, training.pairs, training.dpo, training.export"
 )
 
 
