@@ -43,9 +43,10 @@ def answer_limit(record: Record) -> int:
     return Style(**(record.style or {})).max_tokens
 
 
-def limits_of(records: Sequence[Record], most: int) -> list[int]:
-    """Tokens each answer may take: what its style allows, but no more than `most`; 0 leaves it to the style."""
-    return [min(answer_limit(record), most or answer_limit(record)) for record in records]
+def limit_within(record: Record, most: int) -> int:
+    """Tokens the answer may take: what its style allows, but no more than `most`; 0 leaves it to the style."""
+    limit = answer_limit(record)
+    return min(limit, most or limit)
 
 
 def add_most(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,7 @@ class Generated:
 
     @torch.no_grad()
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
-        limits = limits_of(records, self.most)
+        limits = [limit_within(record, self.most) for record in records]
         tokenizer = self.collator.tokenizer
         given = placed(questions or questions_of(self.collator, records), model)
         how: dict[str, Any] = {"do_sample": False}

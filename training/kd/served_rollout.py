@@ -29,7 +29,7 @@ from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
 from training.endpoint import vllm_client
 from training.examples import AudioCollator, Collator
-from training.kd.rollout import Answer, Generated, Questions, Rollout, limits_of, questions_of, until_end
+from training.kd.rollout import Answer, Generated, Questions, Rollout, limit_within, questions_of, until_end
 from training.kd.weights import write
 
 NEVER = -100.0  # what the API takes for a token that is never to be chosen
@@ -95,7 +95,7 @@ class Served:
             {
                 "model": self.model,
                 "messages": _spoken(record),
-                "max_completion_tokens": limits_of([record], self.most)[0],
+                "max_completion_tokens": limit_within(record, self.most),
                 "temperature": self.temperature,
                 "seed": seed,
                 # The whole distribution, whatever the checkpoint's generation_config.json says.

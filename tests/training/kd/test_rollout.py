@@ -19,7 +19,7 @@ from training.kd.rollout import (
     answer_limit,
     answer_logits,
     followed_by,
-    limits_of,
+    limit_within,
     until_end,
     until_loop,
 )
@@ -118,8 +118,8 @@ def test_an_answer_takes_no_more_than_the_commands_limit_or_its_styles(
     model: Any, hears: AudioCollator, rows: list[Record]
 ) -> None:
     headline, brief = answer_limit(rows[0]), replace(rows[1], style={"style": "tldr"})
-    assert limits_of([rows[0], brief], 0) == [headline, answer_limit(brief)]
-    assert limits_of([rows[0], brief], headline + 1) == [headline, headline + 1]
+    assert [limit_within(row, 0) for row in (rows[0], brief)] == [headline, answer_limit(brief)]
+    assert [limit_within(row, headline + 1) for row in (rows[0], brief)] == [headline, headline + 1]
     whole = Generated(hears, 0, hears.placeholders).sample(model, rows)
     for answer, begun in zip(whole, Generated(hears, 0, hears.placeholders, most=3).sample(model, rows), strict=True):
         assert begun.ids == answer.ids[:3]
