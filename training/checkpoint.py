@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from model_repo.assemble import LORA_A, LORA_B
-from training.families import Family, UnknownFamily, family_in, family_named
+from training.families import Family, UnknownFamily, as_taken, family_in, family_named
 from training.processes import whole
 
 SCALE = 2  # alpha / r of every recipe here: one adapter's scale serves all its pairs
@@ -97,8 +97,9 @@ def save_adapter(tensors: dict[str, NDArray[np.floating[Any]]], file: Path) -> N
 def load_adapter(model: PeftModel, file: Path) -> int:
     """Copy an adapter's tensors into a model that has the same LoRA shape.
 
-    Returns how many tensors were copied. Text twins' adapters fit audio models: the language model's names are mapped.
-    Raises ValueError for a tensor that fits nothing.
+    Returns how many tensors were copied. Text twins' adapters fit models that hear, whose language model's names are
+    mapped; of the adapter of a model that hears its twin takes the language model's, and leaves what hears. Raises
+    ValueError for a tensor that fits nothing.
     """
     family = family_named(architecture_of(model))
     into = {}
@@ -106,7 +107,7 @@ def load_adapter(model: PeftModel, file: Path) -> int:
         plain = name.removeprefix(WRAPPED).replace(".default.weight", ".weight")
         into[family.on_disk(plain)] = parameter
     copied = 0
-    for name, value in load_file(file).items():
+    for name, value in as_taken(family, load_file(file)).items():
         name = name if name in into else family.of_twin(name)
         if name not in into or tuple(into[name].shape) != value.shape:
             raise ValueError(f"{file}: {name} with shape {value.shape} fits nothing in the model")

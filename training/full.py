@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from model_repo.assemble import LORA_A, LORA_B
 from training.checkpoint import SCALE, architecture_of
-from training.families import family_named
+from training.families import as_taken, family_named
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"  # of a text model
 
@@ -29,14 +29,14 @@ def unfrozen(model: Any) -> Any:
 
 @torch.no_grad()
 def take(model: Any, file: Path) -> int:
-    """Lay an adapter on a model without LoRA; returns how many of its tensors were used, which is all of them.
+    """Lay an adapter on a model without LoRA; returns how many of its tensors were used.
 
-    Text twins' fit audio models. A twin's head is its embedding; here they are two, and both get it. Raises ValueError
-    for a tensor that fits nothing.
+    Text twins' fit audio models. A twin's head is its embedding; here they are two, and both get it. A twin takes what
+    is the language model's. Raises ValueError for a tensor that fits nothing.
     """
     family = family_named(architecture_of(model))
     into = {family.on_disk(name): p for name, p in model.named_parameters()}
-    found = load_file(file)
+    found = as_taken(family, load_file(file))
     known = {name.removesuffix(".weight") for name in into}
     tensors = {}
     for name, value in found.items():

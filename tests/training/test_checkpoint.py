@@ -102,6 +102,19 @@ def test_a_twins_adapter_fits_the_model_that_hears(audio_folder: Path, llama_fol
         np.testing.assert_array_equal(taken[f"language_model.{name}"], value)
 
 
+def test_a_twin_takes_the_language_models_part_of_an_adapter(
+    audio_folder: Path, llama_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "adapter.safetensors"
+    adapter = adapter_tensors(trained(audio_folder))
+    save_adapter(adapter, file)
+    model = add_lora(open_model(llama_folder), RANK)
+    assert load_adapter(model, file) == 28, "the projector is left"
+    taken = adapter_tensors(model)
+    for name, value in taken.items():
+        np.testing.assert_array_equal(adapter[f"language_model.{name}"], value)
+
+
 @pytest.mark.parametrize("change", ["another rank", "an unknown tensor"])
 def test_an_adapter_of_another_shape_is_refused(change: str, audio_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "adapter.safetensors"

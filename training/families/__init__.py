@@ -5,6 +5,7 @@ export into vLLM and given Transformers' greedy tokens there (tests/training/fam
 
 import json
 from pathlib import Path
+from typing import Any
 
 from training.families.audioflamingo3 import AudioFlamingo3
 from training.families.family import Family
@@ -42,4 +43,16 @@ def family_in(folder: Path) -> Family:
     return family_named(str(json.loads(file.read_text()).get("model_type")))
 
 
-__all__ = ["FAMILIES", "Family", "UnknownFamily", "family_in", "family_named"]
+def as_taken(family: Family, tensors: dict[str, Any]) -> dict[str, Any]:
+    """What a model of this family takes of an adapter's tensors: all of them; a text model, of the adapter of one that
+    hears, the language model's, under its own names. A head of its own is left: a twin's is its embedding.
+    """
+    for other in FAMILIES.values():
+        prefix = other.on_disk(other.language_model)
+        found = {"model." + name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+        if other.hears and found and not family.hears:
+            return found
+    return tensors
+
+
+__all__ = ["FAMILIES", "Family", "UnknownFamily", "as_taken", "family_in", "family_named"]
