@@ -1,6 +1,6 @@
 """On-policy knowledge distillation: the student hears and writes, the teacher reads and says how it would have gone on.
 
-    speechsum-train distill --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/text-twin \\
+    speechsum-train distill --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
         --data var/data/speech/records.jsonl --out var/runs/distill
 
 Stage two of arXiv 2509.19631. At every step the student answers recordings by sampling; the teacher, given the true
@@ -16,6 +16,9 @@ just that.
 The teacher is a text model in this process, or with `--teacher-url` the same one behind a vLLM server, of which the
 `--top-k` likeliest tokens are known and the rest is one bucket. The student samples in this process too, or with
 `--rollout` behind a vLLM server (`speechsum-train serve`) that gets its weights every `--sync-every` steps.
+
+A teacher taught less than its student draws it to what it writes itself. Where none is stronger, take the text
+twin, taught on transcripts from the student's own language model on (`sft --start` with the student's adapter).
 
 If the teacher's tokens are not the student's, their distributions cannot be compared: then the teacher's texts become
 the summaries and `sft` learns them (sequence-level distillation), and the log's first line says so and why.

@@ -79,8 +79,10 @@ def rungs(options: argparse.Namespace) -> Iterator[Rung]:
     yield learn("align", "align", "base", TRAIN, *held, "--features", at("features"))
     yield export("aligned", "audioflamingo3", "align")
     yield learn("twin", "sft", "text", TEXTS)
-    yield export("reader", "llama", "twin")
     yield learn("sft", "sft", "aligned", TRAIN, *held, *start("twin"))
+    # The teacher is the twin taught further, from the student's own words: it must not have been taught less than it.
+    yield learn("teacher", "sft", "text", TEXTS, *start("sft"))
+    yield export("reader", "llama", "teacher")
     yield learn("distill", "distill", "aligned", TRAIN, *held, *start("sft"), "--teacher", at("reader"))
     pairs = ["--base", at("aligned"), "--data", at(TRAIN), "--out", at("pairs.jsonl")]
     yield rung("pairs", "pairs", *pairs, *start("distill"))
@@ -96,7 +98,7 @@ def rungs(options: argparse.Namespace) -> Iterator[Rung]:
     systems += [f"text twin, true transcript=reads:{at('reader')}", "the data's own=reference"]
     shown = [part for system in systems for part in ("--system", system)]
     yield rung("evaluate", "evaluate", "--records", at(HELD), "--out", at("ladder.json"), *shown)
-    logs = [at(stage, "log.json") for stage in ("align", "twin", *stages.values())]
+    logs = [at(stage, "log.json") for stage in ("align", "twin", "teacher", *stages.values())]
     yield rung("curves", "curves", *logs, "--out", at("curves.png"))
     if unknown := sorted(extra.keys() - known):
         raise ValueError(f"--set names {unknown[0]!r}; the rungs are {', '.join(sorted(known))}")

@@ -54,6 +54,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
     assert by_out[tmp_path / "sft"].data == [tmp_path / "speech" / "records.jsonl"], "over its YAML file"
     assert by_out[tmp_path / "dpo"].beta == 0.3
     assert by_out[tmp_path / "distill"].teacher == tmp_path / "reader"
+    assert by_out[tmp_path / "teacher"].start == [tmp_path / "sft" / "adapter.safetensors"]
     assert len(by_out[tmp_path / "ladder.json"].system) == 10
 
 

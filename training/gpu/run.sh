@@ -10,10 +10,12 @@
 #   texts     longer texts for the twin, some misheard
 #   twin      SFT of the text model (TWIN_S), from starts/twin.safetensors if it was packed
 #   align     encoder and projector (ALIGN_S), from starts/align.safetensors if it was packed; at least ALIGN_CLIPS clips;
-#             leaves the base that hears and the text model that reads, merged
+#             leaves the base that hears, merged
 #   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. The same
 #             stage again goes on from its own adapter.
-#   distill   on-policy distillation from the twin, from sft's adapter (DISTILL_S)
+#   teacher   SFT of the text model on what was spoken, from sft's own language model, so that it has been
+#             taught more than its student and writes as it does (TEACHER_S)
+#   distill   on-policy distillation from the teacher, from sft's adapter (DISTILL_S)
 #   pairs     answers of distill's checkpoint, compared by the counted facts (PAIRS_S)
 #   dpo       preference optimization over them, from distill's adapter (DPO_S)
 #
@@ -29,9 +31,9 @@ settings() {
     PYTHON=${PYTHON:-$code/.venv/bin/python} work=${WORK:-$code/var/gpu-small}
     OUT=${OUT:-$code/var/gpu-small-out}
     export PYTHONPATH="$code/training/gpu/guard:$code"
-    : "${STAGES:=speech base+texts twin align sft distill pairs dpo}"
+    : "${STAGES:=speech base+texts twin align sft teacher distill pairs dpo}"
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
-    : "${STEPS:=3} ${TWIN_BATCH:=2} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
+    : "${STEPS:=3} ${TWIN_BATCH:=2} ${TEACHER_S:=200} ${TEACHER_LEAVE:=100} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
     : "${MARGIN:=-2} ${LENGTH_RATIO:=1000}"
     export OMP_NUM_THREADS=1
@@ -42,10 +44,11 @@ settings() {
   SPEECHSUM_COMMIT=$(cat "$home/packed/commit" 2> /dev/null || git -C "$code" rev-parse HEAD)
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin align sft}"
-  : "${SPEECH_S:=1500} ${TWIN_S:=90} ${ALIGN_S:=240} ${SFT_S:=210} ${DISTILL_S:=130} ${PAIRS_S:=70} ${DPO_S:=70} ${BASE_S:=90} ${TEXTS_S:=90}"
+  # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
+  : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${BASE_S:=90} ${TEXTS_S:=90}"
   : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260}"
-  : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
+  : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
   : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=45}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
@@ -159,12 +162,10 @@ stage_align() {
   wait_for_clips "$ALIGN_CLIPS"
   mapfile -t data < <(spoken; packed)
   start=$(packed_start align)
-  build llama "$work/reader" "$work/twin/adapter.safetensors" & local pid=$!
   "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$(held_out)" --out "$work/align" --in-memory \
     --layers 4 --rank 64 ${start:+--start "$start"} --character-minutes "$ALIGN_HEAD_MIN" --within "$(minutes "$ALIGN_S" "$ALIGN_LEAVE")" \
     --batch "$ALIGN_BATCH" --rate "$ALIGN_RATE" --workers "$WORKERS" --log-every "$ALIGN_LOG"
   build audioflamingo3 "$work/aligned" "$work/align/adapter.safetensors"
-  wait "$pid"
 }
 
 stage_sft() {
@@ -173,6 +174,14 @@ stage_sft() {
   "$PYTHON" -m training.gpu.repeats "$work/repeats.jsonl" $(spoken | head -n "$REPEAT_CHUNKS") $(packed | sort -u)
   recipe sft sft "$SFT_S" "$work/aligned" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
     --gain-every "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
+}
+
+stage_teacher() {
+  local data
+  mapfile -t data < <(spoken | head -n "$TEACHER_CHUNKS"; packed | sort -u)
+  recipe sft teacher $((TEACHER_S - TEACHER_LEAVE)) "$work/llama" "$work/sft/adapter.safetensors" "$TEACHER_RATE" \
+    "$TWIN_BATCH" -- "${data[@]}"
+  build llama "$work/reader" "$work/teacher/adapter.safetensors"
 }
 
 some() {  # NUMBER OUT: so many spoken records, drawn evenly, packed ones among them
@@ -203,7 +212,7 @@ stage_dpo() {
 keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
   local name file scratch
   scratch=$(mktemp -d "$work/keep.XXXX")
-  for name in twin align sft distill dpo; do
+  for name in twin align sft teacher distill dpo; do
     file=$work/$name/adapter.safetensors
     [ -f "$file" ] && cp "$file" "$scratch/x" && cmp -s "$file" "$scratch/x" && mv "$scratch/x" "$OUT/$name.safetensors"
   done

@@ -19,7 +19,7 @@ import torch
 from model_repo.registry import ROOT
 
 CODE = ("app", "model_repo", "training")
-STAGES = ("twin", "align", "sft", "distill", "dpo")
+STAGES = ("twin", "align", "sft", "teacher", "distill", "dpo")
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
 
