@@ -45,7 +45,7 @@ class Within(TrainerCallback):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.began, self.share = seconds, 0.0, 0.0
+        self.seconds, self.began, self.share, self.rate = seconds, 0.0, 0.0, 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.began = clock.since_start()
@@ -55,6 +55,13 @@ class Within(TrainerCallback):
         self.share = min(1.0, (clock.since_start() - self.began) / left)
         for group in optimizer.param_groups:  # the scheduler has just set it, and sets it anew after the step
             group["lr"] *= min(1.0, 0.05 + 20 * self.share) * 0.5 * (1 + math.cos(math.pi * self.share))
+            self.rate = group["lr"]
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """The rate that was used, where Transformers notes the scheduler's."""
+        for line in (logs, state.log_history[-1]):
+            if "learning_rate" in line:
+                line["learning_rate"] = self.rate
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if clock.since_start() >= self.seconds:

@@ -69,6 +69,8 @@ def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
         line for line in json.loads((recipe(tmp_path / "run", how).parent / "log.json").read_text()) if "loss" in line
     ]
     assert len(lines) == 5, "at 33, 39, … it begins a step, after the one at 57 it is over"
+    logged = [line["learning_rate"] for line in lines]
+    assert logged == pytest.approx([9.755e-3, 7.939e-3, 5e-3, 2.061e-3, 2.447e-4], rel=1e-3), "as it was used"
     assert how.arguments(tmp_path)["max_steps"] == 50
 
 
