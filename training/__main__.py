@@ -18,6 +18,7 @@ COMMANDS = {
     "curves": "draw the logs of one or several runs",
     "export": "put what was trained into the registry, load-checked in vLLM",
     "evaluate": "score summaries: of a running service in depth, or of several systems in one table",
+    "compare": "two systems of such tables, each recording with itself: is the difference more than chance?",
     "lineage": "where a checkpoint of the registry comes from, as a tree",
 }
 

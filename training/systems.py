@@ -100,16 +100,25 @@ def system_of(spec: str, means: Means | None = None) -> System:
     raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
 
 
-def kept(name: str, where: str) -> System:
-    """A system of an earlier `evaluate --system … --out RESULT`: its kind and its answers. Raises `UnknownSystem`."""
+def earlier(where: str) -> dict[str, Any]:
+    """What `evaluate --system … --out RESULT` kept of a system, RESULT#SYSTEM: `kind`, `figures` and `rows`. Raises
+    `UnknownSystem`.
+    """
     file, _, system = where.partition("#")
     try:
         result = json.loads(Path(file).read_text())
-        found = next((one for one in result["systems"] if one["system"] == system), None)
+        found: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
     except (OSError, ValueError, KeyError) as error:
         raise UnknownSystem(f"{file} is no result of `evaluate --system`: {error!r}") from None
     if found is None:
         raise UnknownSystem(f"{file} has no system {system!r}; it has {[one['system'] for one in result['systems']]}")
+    return found
+
+
+def kept(name: str, where: str) -> System:
+    """A system of an earlier result: its kind and its answers. Raises `UnknownSystem`."""
+    found = earlier(where)
+    file, _, system = where.partition("#")
     answers = {row["id"]: row["summary"] for row in found["rows"]}
 
     def answered(records: Sequence[Record]) -> list[str]:
