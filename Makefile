@@ -20,10 +20,13 @@ endif
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
 
-# What trains waits for processes to start more than it computes: two of its files at a time. The service's tests measure time.
+# What starts engines and trains waits for processes to start more than it computes: two of its files at a time. The rest
+# measures time.
+WAITS = tests/training tests/model_repo tests/app/engine tests/test_end_to_end.py
+
 test: env system check  ## the whole check: lint, types, tests
-	@$(BIN)/python -m pytest --ignore tests/training --durations 15
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/training -n 2 --dist loadfile --durations 15
+	@$(BIN)/python -m pytest $(WAITS:%=--ignore %) --durations 15
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WAITS) -n 2 --dist loadfile --durations 15
 
 test-slow: env system  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import os
+import select
 import sys
 
 from training import config
@@ -22,6 +24,8 @@ COMMANDS = {
     "lineage": "where a checkpoint of the registry comes from, as a tree",
 }
 
+BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Modules are imported when asked for, so that `--help` is quick."""
@@ -37,7 +41,24 @@ def main(argv: list[str] | None = None) -> int:
             except config.ConfigError as error:
                 command.error(str(error))
     options = parser.parse_args(arguments)
-    return int(importlib.import_module(f"training.{options.command}").run(options))
+    try:
+        status = int(importlib.import_module(f"training.{options.command}").run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _read_on():
+            raise
+        return BROKEN_PIPE
+    return status
+
+
+def _read_on() -> bool:
+    """Whether somebody still reads what is printed; if not (`… | head`), nothing more is."""
+    end = select.poll()
+    end.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in end.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""The command line as a shell has it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from training import compare
+from training.__main__ import BROKEN_PIPE, main
+
+
+def test_who_reads_no_further_gets_no_traceback() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "training", "lineage", "speechsum-tiny"]
+    ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr) == (BROKEN_PIPE, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(compare, "run", broken)
+    with pytest.raises(BrokenPipeError):
+        main(["compare", "a.json#A", "b.json#B"])
