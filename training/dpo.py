@@ -61,8 +61,13 @@ class PairTrainer(Resumable, DPOTrainer):
         return super()._precompute_ref_logps(*given)
 
 
-def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: float = 0.1) -> Path:
-    """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair."""
+def train(
+    base: Path, records: list[Record], out: Path, how: Loop, *, beta: float = 0.1, sft_weight: float = 0.0
+) -> Path:
+    """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair.
+
+    sft_weight: of the chosen answers' cross-entropy, added to the loss.
+    """
     model = how.student(base)
     plain = collator_of(base, model)
     records, how, data = ready(how, records, [plain], answers=("chosen", "rejected"), held_answers=())
@@ -71,7 +76,8 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: floa
     reference = how.student(base).requires_grad_(False) if how.full and processes.fsdp() else None
     if reference is not None:
         how.collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
-    args = DPOConfig(**how.arguments(out), beta=beta, max_length=None, precompute_ref_log_probs=True)
+    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
+    args = DPOConfig(**how.arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True)
     trainer = PairTrainer(
         model=model,
         ref_model=reference,
@@ -84,7 +90,7 @@ def train(base: Path, records: list[Record], out: Path, how: Loop, *, beta: floa
     answers_only(model)
     take_in_order(trainer)
     ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)
-    head = {"beta": beta, "pairs": len(records), "length_ratio": round(ratio, 3)}
+    head = {"beta": beta, "sft_weight": sft_weight, "pairs": len(records), "length_ratio": round(ratio, 3)}
     return finish(trainer, model, out, how, head | data)
 
 
@@ -105,10 +111,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
     loop.add_arguments(parser, steps=200, rate=2e-5, log_every=1)
     parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
+    parser.add_argument(
+        "--sft-weight",
+        type=float,
+        default=0.0,
+        help="of the chosen answer's own loss, so that it becomes no less likely",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """The `dpo` command."""
     records, how = loop_of(options)
-    processes.say(str(train(options.base, records, options.out, how, beta=options.beta)))
+    processes.say(str(train(options.base, records, options.out, how, beta=options.beta, sft_weight=options.sft_weight)))
     return 0

@@ -8,10 +8,13 @@ share of the facts that are covered, less the inventions a fact (by `--invention
 they are not, or with `--by judge` everywhere, it is the language model that `--judge` names: it grades every two
 answers beside each other, in both orders, and where its preference turns with the order the two are no pair. Of the
 answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
-apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and if
-the better one ended its turn. Who judged, what was dropped and why, and the length ratio are printed and kept beside
-the pairs. With `--rollout` the answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's
-weights. Knows nothing about training.
+apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and
+if the better one ended its turn. Where the better ones are longer on the whole, longer is what DPO learns all the same:
+`--balance-lengths` leaves out pairs until they are not.
+
+Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs. With `--rollout` the
+answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's weights. Knows nothing about
+training.
 """
 
 import argparse
@@ -32,15 +35,22 @@ from training.kd import served_rollout
 from training.kd.rollout import Answer, Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
 from training.loop import Loop, collator_of, records_of
-from training.preference import NO_FACTS, Choice, Written, goodness
+from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
 from training.records import write_records
 
 
 def paired(
-    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, choice: Choice, batch: int
+    model: Any,
+    writer: Rollout,
+    collator: Collator,
+    records: list[Record],
+    samples: int,
+    choice: Choice,
+    batch: int,
+    balance: bool = False,
 ) -> tuple[list[Record], dict[str, Any]]:
     """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
-    range of chosen's length by rejected's.
+    range of chosen's length by rejected's. balance: leave out those that `balanced` does not keep.
     """
     out: list[Record] = []
     dropped: Counter[str] = Counter()
@@ -62,6 +72,11 @@ def paired(
             ratios.append(chosen.words / rejected.words)
         length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
         print(f"{min(start + batch, len(records))}/{len(records)} records, {len(out)} pairs{length}", flush=True)
+    if balance:
+        kept = balanced(ratios)
+        if less := len(out) - len(kept):
+            dropped[BALANCE] = less
+        out, ratios = [out[place] for place in kept], [ratios[place] for place in kept]
     return out, {
         "judge": " and ".join(sorted(choice.by)) or None,
         "records": len(records),
@@ -103,6 +118,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
     parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
     parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
+    parser.add_argument(
+        "--balance-lengths",
+        action="store_true",
+        help="leave out pairs until chosen is on the whole as long as rejected",
+    )
     parser.add_argument("--batch", type=int, default=8, help="records at once")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     served_rollout.add_arguments(parser)
@@ -135,11 +155,13 @@ def run(options: argparse.Namespace) -> int:
     where = options.rollout, options.rollout_folder
     writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens)
     with precision.autocast(how.precision, model.device):
-        found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
+        found, report = paired(
+            model, writer, collator, checked.records, options.samples, choice, options.batch, options.balance_lengths
+        )
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    told = ("samples", "temperature", "answer_tokens", "margin", "invention_weight", "judge_margin")
+    told = ("samples", "temperature", "answer_tokens", "margin", "invention_weight", "judge_margin", "balance_lengths")
     bounds = {name: getattr(options, name) for name in told}
     report |= bounds | {"length_ratio_limit": options.length_ratio, "seed": options.seed, "data": checked.head()}
     write_records(options.out, found)

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
+from math import log
 
 from training.corpus.record import Record
 from training.facts import count, repetition_rate
 from training.judge import FLIP, NO_VERDICT, Judge
 
 COUNTED = "counted facts"
-ALIKE, NO_END, LENGTH, NO_FACTS = "alike", "no end", "length", "no facts"
+ALIKE, NO_END, LENGTH, NO_FACTS, BALANCE = "alike", "no end", "length", "no facts", "balance of lengths"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,21 @@ def pair_of(answers: Sequence[Written], margin: float, length_ratio: float) -> P
 def alike_in_length(a: Written, b: Written, ratio: float) -> bool:
     """Neither has more than `ratio` times the other's words."""
     return max(a.words, b.words) <= ratio * min(a.words, b.words)
+
+
+def balanced(ratios: Sequence[float]) -> list[int]:
+    """Which pairs to keep, in order, so that chosen is on the whole as long as rejected: of the side that outweighs the
+    other those are left out whose lengths differ most.
+
+    ratios: chosen's length by rejected's, > 0. What is kept has a geometric mean of 1, but for less than one pair.
+    """
+    away = [log(ratio) for ratio in ratios]
+    total = sum(away)
+    side = 1 if total > 0 else -1
+    kept = sorted(range(len(away)), key=lambda place: side * away[place])
+    while len(kept) > 1 and away[kept[-1]] and side * (total - away[kept[-1]]) >= 0:
+        total -= away[kept.pop()]
+    return sorted(kept)
 
 
 def worth_asking(answers: Sequence[Written], length_ratio: float) -> list[Pair] | str:

@@ -75,10 +75,26 @@ def test_the_chosen_comes_to_be_preferred_over_what_the_reference_preferred(
     assert np.mean(after) > np.mean(before) + 1
     head, *lines = json.loads((tmp_path / "run" / "log.json").read_text())
     data = {"records": 4, "dropped": {}}
-    assert head == {"beta": 0.1, "pairs": 4, "length_ratio": 1.0, "data": data}
+    assert head == {"beta": 0.1, "sft_weight": 0.0, "pairs": 4, "length_ratio": 1.0, "data": data}
     first, *_, last = [line for line in lines if "rewards/margins" in line]
     assert float(first["loss"]) == pytest.approx(np.log(2), abs=1e-3), "it starts from its own reference"
     assert float(last["rewards/margins"]) > float(first["rewards/margins"])
+
+
+def test_what_is_chosen_can_be_kept_likely(
+    audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
+) -> None:
+    """With --sft-weight the first loss is that of preference, ln 2, and so many times the chosen answers' own."""
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(row.to_json() + "\n" for row in rows[:2]))
+    command = ["dpo", "--base", audio_folder, "--data", data, "--out", tmp_path / "run", "--gain-every", "0"]
+    more = ["--steps", "1", "--batch", "2", "--rank", "4", "--sft-weight", "0.5"]
+    assert main([*map(str, command), *more]) == 0
+    head, first, *_ = json.loads((tmp_path / "run" / "log.json").read_text())
+    assert head["sft_weight"] == 0.5
+    batch = hears([replace(row, summary=str(row.chosen)) for row in rows[:2]])
+    own = float(open_model(audio_folder).eval()(**batch).loss.detach())
+    assert float(first["loss"]) == pytest.approx(np.log(2) + 0.5 * own, abs=2e-3)
 
 
 def test_records_without_a_pair_are_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:

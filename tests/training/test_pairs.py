@@ -68,6 +68,28 @@ def several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Generated, "sample", sample)
 
 
+def test_lengths_are_balanced_where_that_is_asked_for(
+    audio_folder: Path, told: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of three whose better answer is 1.2, 2 and 0.9 times as long, the second makes it longer on the whole."""
+    worse = ["Nobody wants anything at all.", "Nobody wants anything.", "Nobody wants anything at all, we hear."]
+    tries = itertools.cycle([[GOOD] * 3, worse])
+
+    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
+        tokenizer = self.collator.tokenizer
+        return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in next(tries)]
+
+    monkeypatch.setattr(Generated, "sample", sample)
+    rows = [replace(told, id=name) for name in ("one", "two", "three")]
+    flags = ["--samples", "2", "--length-ratio", "3"]
+    made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", *flags)
+    assert ([r.id for r in made], report["dropped"]) == (["one", "two", "three"], {})
+    assert report["length_ratio"] > 1.1
+    made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", *flags, "--balance-lengths")
+    assert ([r.id for r in made], report["dropped"]) == (["one", "three"], {"balance of lengths": 1})
+    assert report["length_ratio"] < 1.1
+
+
 def comparing(asked: dict[str, Any]) -> str:
     """A judge that reads: who knows the day is better, wherever it stands."""
     told = asked["messages"][1]["content"]

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from tests.training.anna import GOOD, told_by_anna
 from tests.training.tiny import record
 from training.corpus.record import Record
 from training.judge import Judge
-from training.preference import Choice, Written, goodness, pair_of, preferred, worth_asking
+from training.preference import Choice, Written, balanced, goodness, pair_of, preferred, worth_asking
 
 
 @pytest.fixture
@@ -49,6 +50,30 @@ def test_what_is_no_pair_says_why(answers: list[Written], why: str) -> None:
 def test_a_pair_of_like_length_goes_before_one_that_lies_further_apart() -> None:
     long, good, bad = written(30, 0.9), written(11, 0.6), written(10, 0.1)
     assert pair_of([long, good, bad], 0.1, 1.5) == (good, bad)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "kept"),
+    [
+        ([], []),
+        ([1.2], [0]),
+        ([1.25, 0.8], [0, 1]),
+        ([1.2, 1.5, 0.8, 1.1], [0, 2, 3]),
+        ([0.7, 1.3, 0.9, 0.6], [0, 1, 2]),
+        ([1.4, 1.3, 0.6], [0, 1, 2]),
+        ([1.0, 1.0], [0, 1]),
+    ],
+)
+def test_what_makes_one_side_longer_is_left_out(ratios: list[float], kept: list[int]) -> None:
+    assert balanced(ratios) == kept
+
+
+def test_what_is_kept_is_as_long_on_both_sides_to_within_a_pair() -> None:
+    ratios = [1 + ((7 * place) % 11 - 3) / 20 for place in range(200)]
+    kept = [ratios[place] for place in balanced(ratios)]
+    assert sum(map(math.log, ratios)) > 10
+    assert 0 <= sum(map(math.log, kept)) < math.log(max(kept))
+    assert len(kept) > 100
 
 
 def test_the_worse_answer_may_have_no_end() -> None:
