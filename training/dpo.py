@@ -76,7 +76,7 @@ def train(
     reference = how.student(base).requires_grad_(False) if how.full and processes.fsdp() else None
     if reference is not None:
         how.collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
-    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
+    losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
     args = DPOConfig(**how.arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True)
     trainer = PairTrainer(
         model=model,
