@@ -12,6 +12,7 @@ COMMANDS = {
     "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
     "align": "teach the encoder to say words the language model reads (before sft)",
     "sft": "supervised fine-tuning, of the model that hears or of its text twin",
+    "apart": "how likely student and teacher find the same answers: is there something to distil?",
     "distill": "on-policy distillation: the student hears and writes, a text model reads and corrects",
     "serve": "vLLM's server as the recipes need it, to sample from or to read with",
     "pairs": "sample answers of a checkpoint and pair the better with the worse, by known facts or a judge",

@@ -199,7 +199,7 @@ stage_pairs() {
   some "$PAIR_CLIPS" "$work/pairs-data.jsonl"
   "$PYTHON" -m training pairs --base "$work/aligned" --start "$(start_of sft distill)" --rank "$RANK" --batch 320 \
     --data "$work/pairs-data.jsonl" --out "$work/pairs/pairs.jsonl" --answer-tokens "$ANSWER_TOKENS" --margin "$MARGIN" \
-    --length-ratio "$LENGTH_RATIO"
+    --length-ratio "$LENGTH_RATIO" --balance-lengths
 }
 
 stage_dpo() {

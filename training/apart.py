@@ -1,0 +1,159 @@
+"""Is a teacher worth distilling from? How likely it finds given answers, and how likely the student does.
+
+    speechsum-train apart --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
+        --data var/data/dev/records.jsonl [--answers "results/dev.json#SFT"] --out results/apart.json
+
+Both are led along the same answers, the data's own summaries or those that a system wrote in an earlier result
+(`evaluate --system … --out RESULT`): the student hears, the teacher reads the true transcript, as in `distill`. For
+names and figures that the transcript holds, for those it does not, and for the rest: tokens, the mean log-probability
+in nats that either gives them, how often either would have chosen them, the mean divergence in both directions, and
+how undecided (entropy) either is. Distillation can teach where the teacher finds what is said likelier than the student
+does and what is invented less likely. An answer's last kind holds its end of turn.
+
+Limits: needs a tokenizer that tells where in the text its tokens lie, which Mistral's does not. Trains nothing.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from training.canonical import MONTHS, WEEKDAYS, canonical
+from training.checkpoint import open_model
+from training.corpus.record import Record
+from training.examples import Collator, TextCollator
+from training.facts import hallucinations, proper_names
+from training.kd.divergence import Dense, divergence
+from training.kd.rollout import Answer, References, answer_logits, followed_by, questions_of
+from training.kd.teacher import LocalTeacher
+from training.kd.tokens import same_tokens, shared_range
+from training.loop import Loop, collator_of, records_of
+from training.systems import earlier
+
+SAID, INVENTED, REST = "names and figures that are said", "names and figures that are invented", "the rest"
+_WORD = re.compile(r"[^\s]+")
+MEASURES = {
+    "student_log_p": "log p",
+    "teacher_log_p": "teacher's",
+    "student_first": "first choice",
+    "teacher_first": "teacher's",
+    "forward_kl": "KL(t, s)",
+    "reverse_kl": "KL(s, t)",
+    "student_entropy": "entropy",
+    "teacher_entropy": "teacher's",
+}
+
+
+def kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """For each token of the record's summary, of which `spans` tells where it lies in it, which of the three it is."""
+    text = record.summary
+    names = {part for name in proper_names(text) for part in name.split()}
+    invented = {part for one in hallucinations(text, record.transcript) for part in canonical(one)}
+    marked: list[tuple[int, int, str]] = []
+    for found in _WORD.finditer(text):
+        word = found[0].strip("\"'“”().,;:!?*-")
+        named = word.removesuffix("'s") in names or any(c.isdigit() for c in word)
+        if named or word.lower() in {*WEEKDAYS, *MONTHS}:
+            kind = INVENTED if invented & set(canonical(word)) else SAID
+            marked.append((found.start(), found.end(), kind))
+    return [next((k for a, b, k in marked if start < b and end > a), REST) for start, end in spans]
+
+
+@torch.no_grad()
+def measured(
+    model: Any, collator: Collator, teacher: LocalTeacher, records: Sequence[Record], batch: int
+) -> dict[str, dict[str, float]]:
+    """By kind: `tokens`, and the means over them of `MEASURES`. Raises `BadExample` for a record without a summary."""
+    rows: dict[str, list[torch.Tensor]] = defaultdict(list)
+    writer = References(collator)
+    for first in range(0, len(records), batch):
+        group = records[first : first + batch]
+        answers: list[Answer] = writer.sample(model, group)
+        given = followed_by(questions_of(collator, group), answers, collator.tokenizer.pad_token_id)
+        logits = answer_logits(model, given, answers)[:, : teacher.vocabulary].float()
+        student = logits.log_softmax(-1)
+        reads = teacher.read(group, answers)
+        assert isinstance(reads, Dense)
+        wanted = reads.log_probabilities.to(student.device)
+        ids = torch.tensor([token for answer in answers for token in answer.ids], device=student.device)
+        found = torch.stack(
+            [
+                *(side.gather(-1, ids[:, None])[:, 0] for side in (student, wanted)),
+                *((side.argmax(-1) == ids).float() for side in (student, wanted)),
+                divergence(logits, reads, 0),
+                divergence(logits, reads, 1),
+                *(-(side.exp() * side).sum(-1) for side in (student, wanted)),
+            ],
+            -1,
+        ).cpu()
+        for kind, row in zip((k for record in group for k in _kinds(collator, record)), found, strict=True):
+            rows[kind].append(row)
+    return {
+        kind: {
+            "tokens": len(rows[kind]),
+            **dict(zip(MEASURES, (round(v, 4) for v in torch.stack(rows[kind]).mean(0).tolist()), strict=True)),
+        }
+        for kind in (SAID, INVENTED, REST)
+        if rows[kind]
+    }
+
+
+def _kinds(collator: Collator, record: Record) -> list[str]:
+    said = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
+    return [*kinds(record, said["offset_mapping"]), REST]  # the end of turn
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """As Markdown."""
+    lines = [f"| | tokens | {' | '.join(MEASURES.values())} |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
+    for kind, row in found.items():
+        cells = (f"{row[name]:.0%}" if name.endswith("first") else f"{row[name]:.2f}" for name in MEASURES)
+        lines.append(f"| {kind} | {row['tokens']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the student")
+    parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
+    parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model with the same tokens")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
+    parser.add_argument("--answers", metavar="RESULT#SYSTEM", help="whose answers, instead of the data's summaries")
+    parser.add_argument("--batch", type=int, default=8, help="records at once")
+    parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `apart` command."""
+    records = records_of(options)
+    if options.answers:
+        wrote = {row["id"]: row["summary"] for row in earlier(options.answers)["rows"]}
+        records = [replace(r, summary=wrote[r.id]) for r in records if wrote.get(r.id, "").strip()]
+        print(f"{len(records)} of them answered by {options.answers}")
+    model = Loop(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start).student(options.base)
+    collator = collator_of(options.base, model.eval())
+    reader = AutoTokenizer.from_pretrained(options.teacher)
+    if difference := same_tokens(collator.tokenizer, reader):
+        raise ValueError(f"their probabilities cannot be compared: {difference}")
+    reads = open_model(options.teacher).eval()
+    if torch.cuda.is_available():
+        model.to("cuda"), reads.to("cuda")
+    teacher = LocalTeacher(reads, TextCollator(reader), shared_range(collator.tokenizer, reader))
+    found = measured(model, collator, teacher, records, options.batch)
+    print(table(found))
+    if options.out:
+        command = shlex.join(["speechsum-train", *sys.argv[1:]])
+        result = {"command": command, "records": len(records), "kinds": found}
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
