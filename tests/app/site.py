@@ -215,7 +215,7 @@ async def _served(
         if isinstance(engine, ScriptedEngine):
             engine.requests.clear()
     port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
         try:
             yield Site(service, app.state.jobs, engine, decoder, client, port)
         finally:
