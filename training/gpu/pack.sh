@@ -6,7 +6,8 @@
 # PART_MIB: size of a part; by default what the working tree leaves of the 64 MiB that travel with a call, 54 at most.
 # PYTHON: this project's Python [.venv/bin/python]. HELD: folders of held-out spoken records, taken if they are complete.
 # SPOKEN: such folders to train on, for voices that take the machine too long to speak with. ALIGN, TWIN: adapters that
-# `align` and `twin` begin from; of one that holds more, `align` gets the encoder's part.
+# `align` and `twin` begin from; of one that holds more, `align` gets the encoder's part. TAKE: the adapter of a version that
+# hears, which stands for the outcome of `align` and `sft`.
 #
 # Three archives travel, cut into pieces: `voice` (speech engines and the packages that speaking needs: the first to
 # arrive, so that speech is made while the rest travels), `model` (the other packages, the base parts, adapters) and
@@ -99,12 +100,8 @@ cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.
 shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
   mkdir -p "$scratch/model/starts"
   [ -z "${TWIN-}" ] || cp "$TWIN" "$scratch/model/starts/twin.safetensors"
-  [ -z "${ALIGN-}" ] || "$python" -c '
-import sys
-from safetensors.numpy import load_file, save_file
-hears = ("audio_tower.", "multi_modal_projector.")
-save_file({n: v for n, v in load_file(sys.argv[1]).items() if any(part in n for part in hears)}, sys.argv[2])' \
-    "$ALIGN" "$scratch/model/starts/align.safetensors"
+  [ -z "${ALIGN-}" ] || "$python" -m training.gpu.starts align "$ALIGN" "$scratch/model/starts"
+  [ -z "${TAKE-}" ] || "$python" -m training.gpu.starts take "$TAKE" "$scratch/model/starts"
   tar -C "$scratch/model" -cf "$scratch/model.tar" .
 
   tree=$(git ls-files -z -c -o --exclude-standard | { xargs -0 du -cb 2> /dev/null || true; } |

@@ -13,6 +13,7 @@
 #             leaves the base that hears, merged
 #   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. The same
 #             stage again goes on from its own adapter.
+#   take      what was packed as TAKE stands for the outcome of align and sft
 #   teacher   SFT of the text model on what was spoken, from sft's own language model, so that it has been
 #             taught more than its student and writes as it does (TEACHER_S)
 #   distill   on-policy distillation from the teacher, from sft's adapter (DISTILL_S)
@@ -45,7 +46,7 @@ settings() {
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin align sft}"
   # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
-  : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${BASE_S:=90} ${TEXTS_S:=90}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
   : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260}"
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
@@ -174,6 +175,12 @@ stage_sft() {
   "$PYTHON" -m training.gpu.repeats "$work/repeats.jsonl" $(spoken | head -n "$REPEAT_CHUNKS") $(packed | sort -u)
   recipe sft sft "$SFT_S" "$work/aligned" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
     --gain-every "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
+}
+
+stage_take() {
+  build audioflamingo3 "$work/aligned" "$home/starts/below.safetensors"
+  mkdir -p "$work/sft"
+  cp "$home/starts/taken.safetensors" "$work/sft/adapter.safetensors"
 }
 
 stage_teacher() {

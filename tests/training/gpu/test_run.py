@@ -76,3 +76,14 @@ def test_speech_is_made_once_at_a_time(tmp_path: Path) -> None:
         holder.terminate()
     assert (status, calls) == (0, []), output
     assert "already" in log
+
+
+def test_a_version_that_was_packed_stands_for_align_and_sft(tmp_path: Path) -> None:
+    (tmp_path / "home/starts").mkdir(parents=True)
+    for name in ("below", "taken"):
+        (tmp_path / f"home/starts/{name}.safetensors").write_text(name)
+    status, output, calls = run(tmp_path, "base+take teacher")
+    assert status == 0, output
+    assert any(call.endswith(f"--adapter {tmp_path}/home/starts/below.safetensors") for call in calls)
+    assert (tmp_path / "out/sft.safetensors").read_text() == "taken"
+    assert any(f"--start {tmp_path}/work/sft/adapter.safetensors" in call for call in calls if "training sft" in call)
