@@ -22,7 +22,7 @@ serve: env  ## set up, assemble the default checkpoint and run the service
 
 # What starts engines and trains waits for processes to start more than it computes: two of its files at a time. The rest
 # measures time.
-WAITS = tests/training tests/model_repo tests/app/engine tests/test_end_to_end.py
+WAITS = tests/training tests/model_repo tests/app/engine/test_vllm.py tests/app/engine/test_engines.py tests/test_end_to_end.py
 
 test: env system check  ## the whole check: lint, types, tests
 	@$(BIN)/python -m pytest $(WAITS:%=--ignore %) --durations 15

@@ -35,7 +35,7 @@ def spoken(folder: Path, styles: list[dict[str, Any]]) -> list[Record]:
 
 async def test_a_running_service_is_asked_and_its_summaries_counted(tmp_path: Path) -> None:
     styles = [{"style": "tldr"}, {"style": "bullets", "length": 80}, {"style": "paragraph", "focus": "Anna"}]
-    engine = ScriptedEngine(["Anna ", "gets ", "the ", "report."], prefill_s=0.1)
+    engine = ScriptedEngine(["Anna ", "gets ", "the ", "report."], prefill_s=0.5)
     async with serving(engine, real_audio=True) as site:
         url = f"http://127.0.0.1:{site.port}"
         found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, styles), [1, 3])
