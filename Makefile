@@ -20,8 +20,8 @@ endif
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
 
-# What starts engines and trains waits for processes to start more than it computes: two of its files at a time. The rest
-# measures time.
+# What trains or starts engines, two of its files at a time, so that one computes while the other waits for its processes.
+# The rest measures time.
 WAITS = tests/training tests/model_repo tests/app/engine/test_vllm.py tests/app/engine/test_engines.py tests/test_end_to_end.py
 
 test: env system check  ## the whole check: lint, types, tests

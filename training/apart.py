@@ -28,29 +28,29 @@ import torch
 from transformers import AutoTokenizer
 
 from training.canonical import MONTHS, WEEKDAYS, canonical
-from training.checkpoint import open_model
 from training.corpus.record import Record
 from training.examples import Collator, TextCollator
 from training.facts import hallucinations, proper_names
 from training.kd.divergence import Dense, divergence
 from training.kd.rollout import Answer, References, answer_logits, followed_by, questions_of
-from training.kd.teacher import LocalTeacher
+from training.kd.teacher import LocalTeacher, opened
 from training.kd.tokens import same_tokens, shared_range
 from training.loop import Loop, collator_of, records_of
 from training.systems import earlier
+from training.table import cell
 
 SAID, INVENTED, REST = "names and figures that are said", "names and figures that are invented", "the rest"
-_WORD = re.compile(r"[^\s]+")
-MEASURES = {
-    "student_log_p": "log p",
-    "teacher_log_p": "teacher's",
-    "student_first": "first choice",
-    "teacher_first": "teacher's",
-    "forward_kl": "KL(t, s)",
-    "reverse_kl": "KL(s, t)",
-    "student_entropy": "entropy",
-    "teacher_entropy": "teacher's",
-}
+DATES = {*WEEKDAYS, *MONTHS}
+MEASURES = (  # name, heading, format
+    ("student_log_p", "log p", ".2f"),
+    ("teacher_log_p", "teacher's", ".2f"),
+    ("student_first", "first choice", ".0%"),
+    ("teacher_first", "teacher's", ".0%"),
+    ("forward_kl", "KL(t, s)", ".2f"),
+    ("reverse_kl", "KL(s, t)", ".2f"),
+    ("student_entropy", "entropy", ".2f"),
+    ("teacher_entropy", "teacher's", ".2f"),
+)
 
 
 def kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
@@ -59,10 +59,10 @@ def kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
     names = {part for name in proper_names(text) for part in name.split()}
     invented = {part for one in hallucinations(text, record.transcript) for part in canonical(one)}
     marked: list[tuple[int, int, str]] = []
-    for found in _WORD.finditer(text):
+    for found in re.finditer(r"\S+", text):
         word = found[0].strip("\"'“”().,;:!?*-")
         named = word.removesuffix("'s") in names or any(c.isdigit() for c in word)
-        if named or word.lower() in {*WEEKDAYS, *MONTHS}:
+        if named or word.lower() in DATES:
             kind = INVENTED if invented & set(canonical(word)) else SAID
             marked.append((found.start(), found.end(), kind))
     return [next((k for a, b, k in marked if start < b and end > a), REST) for start, end in spans]
@@ -100,7 +100,7 @@ def measured(
     return {
         kind: {
             "tokens": len(rows[kind]),
-            **dict(zip(MEASURES, (round(v, 4) for v in torch.stack(rows[kind]).mean(0).tolist()), strict=True)),
+            **{m[0]: round(v, 4) for m, v in zip(MEASURES, torch.stack(rows[kind]).mean(0).tolist(), strict=True)},
         }
         for kind in (SAID, INVENTED, REST)
         if rows[kind]
@@ -114,9 +114,10 @@ def _kinds(collator: Collator, record: Record) -> list[str]:
 
 def table(found: dict[str, dict[str, float]]) -> str:
     """As Markdown."""
-    lines = [f"| | tokens | {' | '.join(MEASURES.values())} |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
+    headings = " | ".join(heading for _, heading, _ in MEASURES)
+    lines = [f"| | tokens | {headings} |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
     for kind, row in found.items():
-        cells = (f"{row[name]:.0%}" if name.endswith("first") else f"{row[name]:.2f}" for name in MEASURES)
+        cells = (cell(row, name, form) for name, _, form in MEASURES)
         lines.append(f"| {kind} | {row['tokens']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -146,10 +147,9 @@ def run(options: argparse.Namespace) -> int:
     reader = AutoTokenizer.from_pretrained(options.teacher)
     if difference := same_tokens(collator.tokenizer, reader):
         raise ValueError(f"their probabilities cannot be compared: {difference}")
-    reads = open_model(options.teacher).eval()
     if torch.cuda.is_available():
-        model.to("cuda"), reads.to("cuda")
-    teacher = LocalTeacher(reads, TextCollator(reader), shared_range(collator.tokenizer, reader))
+        model.to("cuda")
+    teacher = LocalTeacher(opened(options.teacher), TextCollator(reader), shared_range(collator.tokenizer, reader))
     found = measured(model, collator, teacher, records, options.batch)
     print(table(found))
     if options.out:

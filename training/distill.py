@@ -45,7 +45,6 @@ from transformers import AutoTokenizer, Trainer, TrainingArguments
 
 from training import loop, precision, processes, sft
 from training.check import ready
-from training.checkpoint import open_model
 from training.corpus.record import Record
 from training.endpoint import vllm_client
 from training.examples import Collator, TextCollator
@@ -65,7 +64,7 @@ from training.kd.rollout import (
     until_loop,
 )
 from training.kd.served_rollout import Follow, Served, off_policy, rollout_of
-from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher
+from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher, opened
 from training.kd.tokens import same_tokens, shared_range
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 from training.processes import say
@@ -185,7 +184,7 @@ def train(
     if difference := same_tokens(family_in(base).tokenizer(base), reader):
         say(f"sequence-level: {difference}")
         records, how, _ = ready(how, records, [reads], answers=(), audio=True)
-        taught = told(_opened(teacher), reads, records, how.batch)
+        taught = told(opened(teacher), reads, records, how.batch)
         if processes.first():
             write_records(out / "told.jsonl", taught)
         return sft.train(base, taught, out, how, {"level": "sequence", "why": difference, "teacher": str(teacher)})
@@ -195,7 +194,7 @@ def train(
     collator = how.collator(model, plain, records)
     vocabulary = shared_range(collator.tokenizer, reader)
     # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
-    teaches = served(url, reads, vocabulary, top_k) if url else LocalTeacher(_opened(teacher), reads, vocabulary)
+    teaches = served(url, reads, vocabulary, top_k) if url else LocalTeacher(opened(teacher), reads, vocabulary)
     if how.gradient_checkpointing:
         model.enable_input_require_grads()  # as TRL does for the other two
     if rollout and processes.count() > 1:
@@ -225,12 +224,6 @@ def train(
     take_in_order(trainer)
     torch.manual_seed(how.seed + processes.index())  # processes draw differently
     return finish(trainer, model, out, how, head | data)
-
-
-def _opened(teacher: Path) -> Any:
-    processes.settle()
-    model = open_model(teacher).eval().requires_grad_(False)
-    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def served(url: str, collator: TextCollator, vocabulary: int, top_k: int) -> ServedTeacher:

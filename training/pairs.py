@@ -40,17 +40,10 @@ from training.records import write_records
 
 
 def paired(
-    model: Any,
-    writer: Rollout,
-    collator: Collator,
-    records: list[Record],
-    samples: int,
-    choice: Choice,
-    batch: int,
-    balance: bool = False,
+    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, choice: Choice, batch: int
 ) -> tuple[list[Record], dict[str, Any]]:
     """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
-    range of chosen's length by rejected's. balance: leave out those that `balanced` does not keep.
+    range of chosen's length by rejected's.
     """
     out: list[Record] = []
     dropped: Counter[str] = Counter()
@@ -72,7 +65,7 @@ def paired(
             ratios.append(chosen.words / rejected.words)
         length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
         print(f"{min(start + batch, len(records))}/{len(records)} records, {len(out)} pairs{length}", flush=True)
-    if balance:
+    if choice.balance:
         kept = balanced(ratios)
         if less := len(out) - len(kept):
             dropped[BALANCE] = less
@@ -136,7 +129,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--by judge needs to know which: --judge URL#MODEL")
     judge = judge_of(options.judge) if options.judge else None
     always, weight = options.by == "judge", options.invention_weight
-    choice = Choice(options.margin, options.length_ratio, judge, options.judge_margin, always, weight)
+    choice = Choice(
+        options.margin, options.length_ratio, judge, options.judge_margin, always, weight, options.balance_lengths
+    )
     records = records_of(options)
     how = Loop(
         steps=0,
@@ -155,9 +150,7 @@ def run(options: argparse.Namespace) -> int:
     where = options.rollout, options.rollout_folder
     writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens)
     with precision.autocast(how.precision, model.device):
-        found, report = paired(
-            model, writer, collator, checked.records, options.samples, choice, options.batch, options.balance_lengths
-        )
+        found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")

@@ -121,6 +121,7 @@ class Choice:
 
     margin: least difference in goodness. invention_weight: of `goodness`. judge_margin: least difference in the judge's
     grades, of 1 to 7. judge: None leaves out what has no facts. always: the judge compares even where there are facts.
+    balance: of all pairs those are left out that `balanced` does not keep.
     by: records compared, by whom. comparisons: what became of the judge's.
     """
 
@@ -130,6 +131,7 @@ class Choice:
     judge_margin: float = 1.0
     always: bool = False
     invention_weight: float = 1.0
+    balance: bool = False
     by: Counter[str] = field(default_factory=Counter)
     comparisons: Counter[str] = field(default_factory=Counter)
 

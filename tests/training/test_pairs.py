@@ -20,6 +20,12 @@ def told(tmp_path: Path) -> Record:
     return told_by_anna(tmp_path, noise(0.6))
 
 
+def ended(writer: Generated, texts: list[str]) -> list[Answer]:
+    """These answers, as the writer would have sampled them."""
+    tokenizer = writer.collator.tokenizer
+    return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in texts]
+
+
 def test_the_command_writes_pairs_and_says_what_it_dropped(
     audio_folder: Path,
     told: Record,
@@ -31,10 +37,8 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
 
     def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
         """The first record's answers lie apart, the second's do not."""
-        tokenizer = self.collator.tokenizer
         assert [r.id for r in records] == ["clip-1", "clip-2"]
-        texts = [next(tries) for _ in records]
-        return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in texts]
+        return ended(self, [next(tries) for _ in records])
 
     monkeypatch.setattr(Generated, "sample", sample)
     folder = tmp_path / "data"
@@ -61,9 +65,7 @@ def several(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = itertools.cycle([GOOD, "Somebody wants two pumps.", ""])
 
     def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
-        tokenizer = self.collator.tokenizer
-        text = next(tries)
-        return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for _ in records]
+        return ended(self, [next(tries)] * len(records))
 
     monkeypatch.setattr(Generated, "sample", sample)
 
@@ -76,8 +78,7 @@ def test_lengths_are_balanced_where_that_is_asked_for(
     tries = itertools.cycle([[GOOD] * 3, worse])
 
     def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
-        tokenizer = self.collator.tokenizer
-        return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in next(tries)]
+        return ended(self, next(tries))
 
     monkeypatch.setattr(Generated, "sample", sample)
     rows = [replace(told, id=name) for name in ("one", "two", "three")]

@@ -7,11 +7,14 @@ vLLM server. Knows nothing about audio.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import torch
 
+from training import processes
+from training.checkpoint import open_model
 from training.corpus.record import Record
 from training.examples import TextCollator
 from training.kd.divergence import Dense, Distribution, TopK
@@ -22,6 +25,13 @@ class Teacher(Protocol):
     """Distributions for the positions of all answers' tokens, one after another."""
 
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution: ...
+
+
+def opened(folder: Path) -> Any:
+    """A text model to read with: nothing of it is trained, and it is on the GPU if there is one."""
+    processes.settle()
+    model = open_model(folder).eval().requires_grad_(False)
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 @dataclass
