@@ -15,6 +15,9 @@ ifeq ($(DEVICE),cpu)
 TORCH = $(if $(PIP_FIND_LINKS),,--torch-backend cpu)
 endif
 
+# Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: serve test test-slow env check lint types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service

@@ -16,8 +16,6 @@ Limits: needs a tokenizer that tells where in the text its tokens lie, which Mis
 import argparse
 import json
 import re
-import shlex
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +34,7 @@ from training.kd.rollout import Answer, References, answer_logits, followed_by, 
 from training.kd.teacher import LocalTeacher, opened
 from training.kd.tokens import same_tokens, shared_range
 from training.loop import Loop, collator_of, records_of
+from training.runs import typed
 from training.systems import earlier
 from training.table import cell
 
@@ -153,7 +152,6 @@ def run(options: argparse.Namespace) -> int:
     found = measured(model, collator, teacher, records, options.batch)
     print(table(found))
     if options.out:
-        command = shlex.join(["speechsum-train", *sys.argv[1:]])
-        result = {"command": command, "records": len(records), "kinds": found}
+        result = {"command": typed(), "records": len(records), "kinds": found}
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 0

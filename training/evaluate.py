@@ -15,7 +15,6 @@ does. Knows nothing about models.
 import argparse
 import asyncio
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from training.judge import Judge, Verdict, judge_of
 from training.kd import served_rollout
 from training.overlap import NAMES as ROUGE
 from training.records import read_records
+from training.runs import typed
 from training.scores import aggregate, means, scored
 from training.systems import Means, System, posted, system_of
 
@@ -96,7 +96,7 @@ def side_by_side(
         print(f"{system.name}: {brief(results[-1]['figures'])}", flush=True)
         if bert and bert.cut:
             pinned["bertscore"] = f"{bert.name}; {len(bert.cut)} texts of more than {bert.longest} tokens cut there"
-        whole = {"command": "speechsum-train " + " ".join(sys.argv[1:])} | pinned | {"data": data, "systems": results}
+        whole = {"command": typed()} | pinned | {"data": data, "systems": results}
         # After each: a run that breaks off leaves what it had.
         options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     text = table.markdown(results, pinned["judge"], pinned["bertscore"])
@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
         return side_by_side(options, systems, records, checked.head())
     result = evaluate(options.url, records, options.at_once)
     result["data"] = checked.head()
-    result["command"] = "speechsum-train " + " ".join(sys.argv[1:])
+    result["command"] = typed()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps({key: result[key] for key in ("model", "figures", "runs")}, indent=1))

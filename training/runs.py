@@ -9,7 +9,9 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,6 +26,11 @@ CONFIG, RECORD, ADAPTER, LOG = "config.yaml", "run.json", "adapter.safetensors",
 LIBRARIES = ("torch", "transformers", "peft", "trl")
 STAGES = {"distill": "kd"}  # the command's name is the stage's, but for this one
 REPORTS = ".report.json"  # what `pairs` and `data synthesize` leave beside their data
+
+
+def typed() -> str:
+    """The command that runs, so that it can be typed again."""
+    return shlex.join(["speechsum-train", *sys.argv[1:]])
 
 
 class NoRun(ValueError):
