@@ -12,14 +12,20 @@ apart, if neither is more than `--length-ratio` times as long as the other (or l
 if the better one ended its turn. Where the better ones are longer on the whole, longer is what DPO learns all the same:
 `--balance-lengths` leaves out pairs until they are not.
 
-Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs. With `--rollout` the
-answers are a vLLM server's (`speechsum-train serve`), which is given the checkpoint's weights. Knows nothing about
-training.
+Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs (`.report.json`), as is
+every answer (`.answers.jsonl`). Sampling is what takes the time, so
+
+    speechsum-train pairs --answers var/data/pairs.answers.jsonl --data var/data/speech/records.jsonl \\
+        --out var/data/other.jsonl --margin 0.3
+
+chooses anew among answers that were given before. With `--rollout` the answers are a vLLM server's (`speechsum-train
+serve`), which is given the checkpoint's weights. Knows nothing about training.
 """
 
 import argparse
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -32,29 +38,31 @@ from training.corpus.record import Record
 from training.examples import Collator
 from training.judge import judge_of
 from training.kd import served_rollout
-from training.kd.rollout import Answer, Rollout, add_most, questions_of
+from training.kd.rollout import Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
 from training.loop import Loop, collator_of, records_of
 from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
 from training.records import write_records
 
+NEEDS = ("query", "transcript")
+Tries = list[tuple[str, bool]]  # the answers to one record: what each says, and whether it ended its turn
+Group = tuple[list[Record], list[Tries]]
 
-def paired(
-    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, choice: Choice, batch: int
-) -> tuple[list[Record], dict[str, Any]]:
+
+def paired(groups: Iterable[Group], count: int, choice: Choice) -> tuple[list[Record], dict[str, Any]]:
     """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
     range of chosen's length by rejected's.
+
+    groups: records and their answers, some at a time. count: of all records.
     """
     out: list[Record] = []
     dropped: Counter[str] = Counter()
     ratios: list[float] = []
-    for start in range(0, len(records), batch):
-        group = records[start : start + batch]
-        questions = questions_of(collator, group)
-        tries = [writer.sample(model, group, questions) for _ in range(samples)]
+    seen = 0
+    for group, tries in groups:
         answers = [
-            [_written(collator, record, answer, choice.invention_weight) for answer in several]
-            for record, several in zip(group, zip(*tries, strict=True), strict=True)
+            [Written(text, ended, goodness(record, text, choice.invention_weight)) for text, ended in several]
+            for record, several in zip(group, tries, strict=True)
         ]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
             if isinstance(found, str):
@@ -63,8 +71,9 @@ def paired(
             chosen, rejected = found
             out.append(replace(record, chosen=chosen.text, rejected=rejected.text))
             ratios.append(chosen.words / rejected.words)
+        seen += len(group)
         length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
-        print(f"{min(start + batch, len(records))}/{len(records)} records, {len(out)} pairs{length}", flush=True)
+        print(f"{seen}/{count} records, {len(out)} pairs{length}", flush=True)
     if choice.balance:
         kept = balanced(ratios)
         if less := len(out) - len(kept):
@@ -72,7 +81,7 @@ def paired(
         out, ratios = [out[place] for place in kept], [ratios[place] for place in kept]
     return out, {
         "judge": " and ".join(sorted(choice.by)) or None,
-        "records": len(records),
+        "records": count,
         "pairs": len(out),
         "dropped": dict(dropped),
         "judged_by": dict(choice.by),
@@ -82,20 +91,48 @@ def paired(
     }
 
 
-def _written(collator: Collator, record: Record, answer: Answer, invention_weight: float) -> Written:
-    text = collator.text(answer.ids)
-    return Written(text, answer.ended, goodness(record, text, invention_weight))
+def sampled(
+    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, batch: int, file: Path
+) -> Iterator[Group]:
+    """So many answers to every record, a batch of records at a time; each is kept in the file as it comes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as kept:
+        for start in range(0, len(records), batch):
+            group = records[start : start + batch]
+            questions = questions_of(collator, group)
+            tries = [writer.sample(model, group, questions) for _ in range(samples)]
+            found = [[(collator.text(a.ids), a.ended) for a in several] for several in zip(*tries, strict=True)]
+            for record, several in zip(group, found, strict=True):
+                answers = [{"text": text, "ended": ended} for text, ended in several]
+                kept.write(json.dumps({"id": record.id, "answers": answers}, ensure_ascii=False) + "\n")
+            kept.flush()
+            yield group, found
+
+
+def given(file: Path, records: list[Record], batch: int) -> Iterator[Group]:
+    """The answers that `sampled` kept. Raises ValueError for a record that has none there."""
+    with file.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines if line.strip()]
+    kept = {row["id"]: [(str(a["text"]), bool(a["ended"])) for a in row["answers"]] for row in rows}
+    if missing := [record.id for record in records if record.id not in kept]:
+        raise ValueError(f"{file} has no answers to {len(missing)} of {len(records)} records, {missing[0]} among them")
+    for start in range(0, len(records), batch):
+        group = records[start : start + batch]
+        yield group, [kept[record.id] for record in group]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint")
+    parser.add_argument("--base", type=Path, help="assembled checkpoint")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the one to improve")
     parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
     parser.add_argument("--full", action="store_true", help="they were trained whole (`--full`)")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument(
         "--out", type=Path, required=True, help="JSONL or Parquet file of the pairs; the report goes beside it"
+    )
+    parser.add_argument(
+        "--answers", type=Path, help="choose among these, kept beside earlier pairs; nothing is sampled"
     )
     parser.add_argument("--samples", type=int, default=4, help="answers a record")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling")
@@ -133,6 +170,32 @@ def run(options: argparse.Namespace) -> int:
         options.margin, options.length_ratio, judge, options.judge_margin, always, weight, options.balance_lengths
     )
     records = records_of(options)
+    found, report = among_given(options, records, choice) if options.answers else sampling(options, records, choice)
+    if not found:
+        hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
+        raise ValueError(f"no pair was found: {report['dropped']}{hint}")
+    told = ("margin", "invention_weight", "judge_margin", "balance_lengths")
+    report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
+    write_records(options.out, found)
+    options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report))
+    return 0
+
+
+def among_given(
+    options: argparse.Namespace, records: list[Record], choice: Choice
+) -> tuple[list[Record], dict[str, Any]]:
+    """Pairs of answers that were given before."""
+    checked = check.check(records, [], options.bad_data, answers=(), audio=False, needs=NEEDS)
+    groups = given(options.answers, checked.records, options.batch)
+    found, report = paired(groups, len(checked.records), choice)
+    return found, report | {"answers": str(options.answers), "data": checked.head()}
+
+
+def sampling(options: argparse.Namespace, records: list[Record], choice: Choice) -> tuple[list[Record], dict[str, Any]]:
+    """Pairs of answers that the checkpoint gives now."""
+    if options.base is None:
+        raise ValueError("--base says whose answers to compare; --answers those that were given before")
     how = Loop(
         steps=0,
         batch=options.batch,
@@ -146,18 +209,12 @@ def run(options: argparse.Namespace) -> int:
     if torch.cuda.is_available():
         model.to("cuda")
     collator = collator_of(options.base, model)
-    checked = check.check(records, [collator], options.bad_data, answers=(), needs=("query", "transcript"))
+    checked = check.check(records, [collator], options.bad_data, answers=(), needs=NEEDS)
     where = options.rollout, options.rollout_folder
     writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens)
+    file = options.out.with_suffix(".answers.jsonl")
+    groups = sampled(model, writer, collator, checked.records, options.samples, options.batch, file)
     with precision.autocast(how.precision, model.device):
-        found, report = paired(model, writer, collator, checked.records, options.samples, choice, options.batch)
-    if not found:
-        hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
-        raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    told = ("samples", "temperature", "answer_tokens", "margin", "invention_weight", "judge_margin", "balance_lengths")
-    bounds = {name: getattr(options, name) for name in told}
-    report |= bounds | {"length_ratio_limit": options.length_ratio, "seed": options.seed, "data": checked.head()}
-    write_records(options.out, found)
-    options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
-    return 0
+        found, report = paired(groups, len(checked.records), choice)
+    told = ("samples", "temperature", "answer_tokens", "seed")
+    return found, report | {name: getattr(options, name) for name in told} | {"data": checked.head()}

@@ -91,6 +91,39 @@ def test_lengths_are_balanced_where_that_is_asked_for(
     assert report["length_ratio"] < 1.1
 
 
+def test_answers_that_are_kept_can_be_chosen_among_anew(
+    audio_folder: Path, told: Record, several: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [replace(told, id=name) for name in ("one", "two")]
+    made, sampled = paired(audio_folder, rows, tmp_path / "p.jsonl")
+    kept = tmp_path / "p.answers.jsonl"
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == [
+        {
+            "id": name,
+            "answers": [{"text": text, "ended": True} for text in (GOOD, "Somebody wants two pumps.", "")],
+        }
+        for name in ("one", "two")
+    ]
+    monkeypatch.delattr(Generated, "sample")
+    monkeypatch.setattr("training.pairs.Loop", None)  # no model is opened
+    data, out = ["--data", str(tmp_path / "records.jsonl")], tmp_path / "again.jsonl"
+    command = ["pairs", "--answers", str(kept), *data, "--out", str(out)]
+    assert main(command) == 0
+    assert read_records(out) == made
+    report = json.loads(out.with_suffix(".report.json").read_text())
+    assert report.pop("answers") == str(kept)
+    assert report == {name: value for name, value in sampled.items() if name in report}
+    assert sampled.keys() - report.keys() == {"samples", "temperature", "answer_tokens", "seed"}
+    assert not out.with_suffix(".answers.jsonl").exists()
+    with pytest.raises(ValueError, match=r"no pair was found: \{'alike': 2\}"):
+        main([*command, "--margin", "1.5"])
+    kept.write_text(kept.read_text().splitlines()[0] + "\n")
+    with pytest.raises(ValueError, match="no answers to 1 of 2 records, two among them"):
+        main(command)
+    with pytest.raises(ValueError, match="--base says whose answers"):
+        main(["pairs", *data, "--out", str(out)])
+
+
 def comparing(asked: dict[str, Any]) -> str:
     """A judge that reads: who knows the day is better, wherever it stands."""
     told = asked["messages"][1]["content"]
