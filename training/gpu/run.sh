@@ -181,6 +181,7 @@ stage_take() {
   build audioflamingo3 "$work/aligned" "$home/starts/below.safetensors"
   mkdir -p "$work/sft"
   cp "$home/starts/taken.safetensors" "$work/sft/adapter.safetensors"
+  touch "$work/sft/taken"
 }
 
 stage_teacher() {

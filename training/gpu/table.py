@@ -32,7 +32,9 @@ def code_digest(root: Path) -> str:
 
 
 def stage(folder: Path) -> dict[str, Any] | None:
-    """Last training line, the audio gains, and seconds of a stage; None if it left no adapter."""
+    """Last training line, the audio gains, and seconds of a stage, or that it was taken as it was packed; None if it left
+    no adapter.
+    """
     if not (folder / "adapter.safetensors").exists():
         return None
     out: dict[str, Any] = {"finished": (folder / "log.json").exists()}
@@ -42,6 +44,8 @@ def stage(folder: Path) -> dict[str, Any] | None:
         out["losses"] = [round(row["loss"], 4) for row in log if "loss" in row][-1:]
         if gains := [round(row["audio_gain"], 4) for row in log if "audio_gain" in row]:
             out["audio_gain"] = gains
+    elif (folder / "taken").exists():
+        out["taken"] = True
     if (folder / "seconds").exists():
         out["seconds"] = int((folder / "seconds").read_text())
     return out
@@ -70,8 +74,9 @@ def lines(result: dict[str, Any]) -> list[str]:
     for name, found in result["stages"].items():
         gain = found.get("audio_gain", [None])[-1]
         loss = found.get("losses", [])
+        state = "finished" if found["finished"] else "taken" if found.get("taken") else "cut short"
         out.append(
-            f"{name:8} {'finished' if found['finished'] else 'cut short':9} {found.get('seconds', '?'):>5} s"
+            f"{name:8} {state:9} {found.get('seconds', '?'):>5} s"
             + (f"  loss {loss[-1]}" if loss else "")
             + (f"  audio gain {gain:+.4f}" if gain is not None else "")
             + (f"  spikes right {found['last']['spikes_right']}" if "spikes_right" in found.get("last", {}) else "")

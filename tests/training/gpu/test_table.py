@@ -33,6 +33,8 @@ def test_stages_that_left_something_are_in_the_table(tmp_path: Path) -> None:
     text = "\n".join(lines(result))
     assert "sft      finished     12 s  loss 2.5  audio gain +0.2500" in text
     assert "align    cut short" in text
+    (tmp_path / "align/taken").touch()
+    assert "align    taken" in "\n".join(lines(collect(tmp_path, tmp_path / "packed")))
 
 
 def test_code_changed_since_packing_is_told(tmp_path: Path) -> None:
