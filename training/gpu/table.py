@@ -32,9 +32,7 @@ def code_digest(root: Path) -> str:
 
 
 def stage(folder: Path) -> dict[str, Any] | None:
-    """Last training line, the audio gains, and seconds of a stage, or that it was taken as it was packed; None if it left
-    no adapter.
-    """
+    """Last training line, the audio gains, and seconds of a stage, or that it was taken; None if it left no adapter."""
     if not (folder / "adapter.safetensors").exists():
         return None
     out: dict[str, Any] = {"finished": (folder / "log.json").exists()}
