@@ -99,7 +99,7 @@ async def test_who_left_can_ask_again(ask: Ask) -> None:
     async with serving(engine) as site:
 
         async def asked_until_free(**fields: str) -> httpx.Response:
-            for _ in range(100):  # a moment after the request is gone its key is free
+            for _ in range(1000):  # a moment after the request is gone its key is free
                 served = await ask(site, **fields)
                 if served.status_code != 409:
                     break
@@ -109,7 +109,7 @@ async def test_who_left_can_ask_again(ask: Ask) -> None:
         engine.prefill_s = 30
         for stream in ("false", "true"):
             leaving = asyncio.create_task(asked_until_free(stream=stream))
-            await until(lambda: engine.running == 1)
+            await until(lambda: engine.running == 1, seconds=60)
             leaving.cancel()
             await site.until_idle()
         engine.prefill_s = 0
