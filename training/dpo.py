@@ -24,8 +24,9 @@ from trl import DPOConfig, DPOTrainer
 
 from training import loop, processes
 from training.check import ready
+from training.completions import IGNORED
 from training.corpus.record import Record
-from training.examples import IGNORED, AudioCollator, Collator
+from training.examples import AudioCollator, Collator
 from training.head import answers_only
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 

@@ -14,13 +14,12 @@ import torch
 
 from app.prompts import transcript_messages
 from training.audio import read_audio, stretch
+from training.completions import IGNORED, completions
 from training.corpus.record import Record
 from training.families import Family
 from training.families.audioflamingo3 import AudioFlamingo3
 from training.families.family import Unanswerable
 from training.records import BadExample
-
-IGNORED = -100
 
 
 def with_other_audio(records: Sequence[Record]) -> list[Record]:
@@ -79,15 +78,18 @@ class Collator(ABC):
 
     def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
         rows = [_record(r) for r in records]
-        pairs, others = [], []
+        examples, others = [], []
         for row in rows:
             ids, other = self.question(row)
-            answer = self.answer(row)
+            answer = wanted = self.answer(row)
+            if row.written:
+                answer = self.answer(replace(row, summary=row.written))
+                wanted = completions(answer, wanted)
             if len(ids) + len(answer) > self.max_tokens:
                 raise BadExample(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
-            pairs.append((ids, answer))
+            examples.append((ids, answer, wanted))
             others.append(other)
-        return pad(pairs, self.tokenizer.pad_token_id) | self.joined(others)
+        return pad(examples, self.tokenizer.pad_token_id) | self.joined(others)
 
     def questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
         """Prompts alone, padded left, so that answers written after them stand in the same columns.
@@ -185,17 +187,20 @@ class AudioCollator(Collator):
         return self.family.joined(others)
 
 
-def pad(pairs: Sequence[tuple[list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded right; labels on answers only."""
-    longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
-    ids = torch.full((len(pairs), longest), pad_id)
-    mask = torch.zeros((len(pairs), longest), dtype=torch.long)
-    labels = torch.full((len(pairs), longest), IGNORED)
-    for row, (prompt, answer) in enumerate(pairs):
+def pad(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
+    """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded right; labels on answers only.
+
+    examples: of each the prompt, the answer, and as many labels as that has tokens: the answer itself, as a rule.
+    """
+    longest = max(len(prompt) + len(answer) for prompt, answer, _ in examples)
+    ids = torch.full((len(examples), longest), pad_id)
+    mask = torch.zeros((len(examples), longest), dtype=torch.long)
+    labels = torch.full((len(examples), longest), IGNORED)
+    for row, (prompt, answer, wanted) in enumerate(examples):
         end = len(prompt) + len(answer)
         ids[row, :end] = torch.tensor(prompt + answer)
         mask[row, :end] = 1
-        labels[row, len(prompt) : end] = torch.tensor(answer)
+        labels[row, len(prompt) : end] = torch.tensor(wanted)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

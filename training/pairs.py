@@ -109,11 +109,16 @@ def sampled(
             yield group, found
 
 
-def given(file: Path, records: list[Record], batch: int) -> Iterator[Group]:
-    """The answers that `sampled` kept. Raises ValueError for a record that has none there."""
+def answers_in(file: Path) -> dict[str, list[tuple[str, bool]]]:
+    """By record id what `sampled` kept: what each answer says, and whether it ended its turn."""
     with file.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.strip()]
-    kept = {row["id"]: [(str(a["text"]), bool(a["ended"])) for a in row["answers"]] for row in rows}
+    return {row["id"]: [(str(a["text"]), bool(a["ended"])) for a in row["answers"]] for row in rows}
+
+
+def given(file: Path, records: list[Record], batch: int) -> Iterator[Group]:
+    """The answers that `sampled` kept. Raises ValueError for a record that has none there."""
+    kept = answers_in(file)
     if missing := [record.id for record in records if record.id not in kept]:
         raise ValueError(f"{file} has no answers to {len(missing)} of {len(records)} records, {missing[0]} among them")
     for start in range(0, len(records), batch):

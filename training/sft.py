@@ -12,9 +12,14 @@ With `--features FOLDER` the frozen encoder's output is worked out once a clip a
 decoded, made into mel windows and encoded for every batch. Under `accelerate launch` (training/configs/accelerate)
 every process takes its part of each batch, and the loss is a mean over all their tokens; features that are missing
 each of them works out by itself.
+
+A model taught by right summaries alone has never had to go on after a wrong word, as a teacher must that reads what its
+student wrote. With `--answers FILE` (of `pairs`) each record stands in the data once more for each of its answers
+there, after whose words its summary is learned (`training.completions`).
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ from training.corpus.record import Record
 from training.examples import AudioCollator, Collator
 from training.head import answers_only
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
+from training.pairs import answers_in
 
 
 class SummaryTrainer(Resumable, SFTTrainer):
@@ -64,14 +70,31 @@ def trainer_of(
     return trainer
 
 
+def after_answers(records: list[Record], file: Path) -> list[Record]:
+    """The records, and each once more for each answer that the file has to it. Raises ValueError if it has none."""
+    answers = answers_in(file)
+    found = [replace(r, written=text) for r in records for text, _ in answers.get(r.id, []) if text]
+    if not found:
+        raise ValueError(f"{file} has no answer to any of the {len(records)} records")
+    processes.say(f"{len(found)} answers to go on after")
+    return [*records, *found]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
     loop.add_arguments(parser, steps=500, rate=5e-4)
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        help="of a student, kept beside `pairs`: the summaries are learned after its words too",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
     records, how = loop_of(options)
+    if options.answers:
+        records = after_answers(records, options.answers)
     processes.say(str(train(options.base, records, options.out, how)))
     return 0

@@ -13,9 +13,10 @@ from tests.training.tiny import noise, record
 from training import dpo
 from training.__main__ import main
 from training.checkpoint import add_lora, load_adapter, open_model
+from training.completions import IGNORED
 from training.corpus.record import Record
 from training.dpo import PairCollator
-from training.examples import IGNORED, AudioCollator
+from training.examples import AudioCollator
 from training.loop import Loop
 from training.records import BadExample
 from training.runs import collected

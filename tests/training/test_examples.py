@@ -11,7 +11,8 @@ from app.prompts import SYSTEM, Style, instruction
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN
 from tests.training.tiny import RATE, noise, record
 from training.checkpoint import open_model
-from training.examples import IGNORED, AudioCollator, TextCollator, with_other_audio
+from training.completions import IGNORED
+from training.examples import AudioCollator, TextCollator, with_other_audio
 from training.records import BadExample, read_records
 
 ANSWER = "Anna called; call her back."
@@ -58,6 +59,20 @@ def test_the_text_twin_learns_only_the_answer_too(reads: TextCollator, tmp_path:
         end = int(batch["attention_mask"][row].sum())
         text = reads.tokenizer.decode(batch["input_ids"][row][:end])
         assert text == reads.prompt(each) + each.summary + END_OF_TURN
+
+
+def test_after_what_was_written_instead_the_summary_is_learned(reads: TextCollator, tmp_path: Path) -> None:
+    row = record(0, tmp_path, summary=ANSWER, written="Anna came; call her.")
+    batch, tokenizer = reads([row]), reads.tokenizer
+    wrote, said = (tokenizer(text)["input_ids"] for text in (row.written, row.summary))
+    assert tokenizer.decode(batch["input_ids"][0]) == reads.prompt(row) + str(row.written) + END_OF_TURN
+    labels = batch["labels"][0][-len(wrote) - 1 :].tolist()
+    assert batch["labels"][0].tolist()[: -len(labels)] == [IGNORED] * (batch["labels"].shape[1] - len(labels))
+    came = next(i for i, (a, b) in enumerate(zip(wrote, said, strict=False)) if a != b)
+    assert labels[: came + 1] == said[: came + 1], "where it went astray the right word is learned"
+    assert labels[came + 1] == IGNORED, "and after that, nothing until both agree"
+    assert labels[-2:] == [said[-2], tokenizer.eos_token_id], "it left out the last word, and then ended"
+    assert labels[-2] != wrote[-1]
 
 
 def test_the_prompt_is_the_services(hears: AudioCollator, reads: TextCollator, tmp_path: Path) -> None:

@@ -167,6 +167,29 @@ def test_the_text_twin_trains_from_the_command_line(
     assert len(load_file(tmp_path / "run" / "adapter.safetensors")) == 28
 
 
+def test_answers_are_learned_from_as_well(
+    llama_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, answers = tmp_path / "text.jsonl", tmp_path / "p.answers.jsonl"
+    rows = [record(i, tmp_path) for i in range(3)]
+    data.write_text("".join(r.to_json() + "\n" for r in rows))
+    gave = [{"text": text, "ended": True} for text in ("Anna rang.", "Call back.", "")]
+    answers.write_text(json.dumps({"id": rows[0].id, "answers": gave}) + "\n")
+    taught: list[list[Record]] = []
+    monkeypatch.setattr(sft, "by_length", lambda records, *how: (taught.append(records), by_length(records, *how))[1])
+    command = f"sft --base {llama_folder} --data {data} --answers {answers} --out {tmp_path / 'run'} --steps 1 --rank 2"
+    assert main(command.split()) == 0
+    assert "2 answers to go on after" in capsys.readouterr().out
+    assert [(r.id, r.written) for r in taught[0]] == [
+        *((r.id, None) for r in rows),
+        (rows[0].id, "Anna rang."),
+        (rows[0].id, "Call back."),
+    ]
+    data.write_text(rows[1].to_json() + "\n")
+    with pytest.raises(ValueError, match="no answer to any of the 1 records"):
+        main(command.split())
+
+
 @pytest.mark.parametrize("kind", ["hears", "reads"])
 def test_a_minimal_record_of_ones_own_trains(kind: str, audio_folder: Path, llama_folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", np.stack([noise(1)] * 2, 1), 44_100)

@@ -48,6 +48,9 @@ class Record:
     transcript: Annotated[str, Field(description="what is said, as text")] = ""
     summary: Annotated[str, Field(description="the answer to learn, as text")] = ""
     chosen: Annotated[str | None, Field(description="an answer that is better than `rejected`, as text")] = None
+    written: Annotated[
+        str | None, Field(description="what a model wrote instead, after whose words the summary is learned, as text")
+    ] = None
     rejected: Annotated[str | None, Field(description="an answer that is worse than `chosen`, as text")] = None
     source: Annotated[str, Field(description="where it comes from, such as a dataset's name")] = ""
     recording: Annotated[
