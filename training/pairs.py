@@ -43,6 +43,7 @@ from training.kd.served_rollout import rollout_of
 from training.loop import Loop, collator_of, records_of
 from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
 from training.records import write_records
+from training.runs import REPORTS
 
 NEEDS = ("query", "transcript")
 Tries = list[tuple[str, bool]]  # the answers to one record: what each says, and whether it ended its turn
@@ -182,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
     told = ("margin", "invention_weight", "judge_margin", "balance_lengths")
     report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
     write_records(options.out, found)
-    options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
+    options.out.with_suffix(REPORTS).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0
 

@@ -51,7 +51,7 @@ def begin(options: argparse.Namespace) -> None:
         "stage": STAGES.get(command, command),
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": options.seed,
-        "data": digests(options.data),
+        "data": digests([*options.data, *_several(getattr(options, "answers", None))]),
         "base": named(options.base),
         "start": digests(_several(getattr(options, "start", None))),
         "teacher": named(getattr(options, "teacher", None), served=bool(getattr(options, "teacher_url", None))),

@@ -70,6 +70,14 @@ def test_the_record_says_what_the_files_were(files: Path) -> None:
     assert "writer" not in found
 
 
+def test_answers_that_are_learned_from_are_data(files: Path) -> None:
+    answers = files / "p.answers.jsonl"
+    answers.write_text("{}\n")
+    begin(parsed("sft", *arguments(files, "--answers", str(answers))))
+    found = json.loads((files / "run" / "run.json").read_text())["data"]
+    assert found == {f"{files.name}/{file}": sha256(files / file) for file in ("train.jsonl", "p.answers.jsonl")}
+
+
 def test_recipes_leave_it_when_they_begin_and_not_before(files: Path) -> None:
     records, how = loop.loop_of(parsed("sft", *arguments(files)))
     assert [r.id for r in records] == ["clip-1"]

@@ -26,6 +26,7 @@ from training.data.llm import Llm, Refused
 from training.endpoint import RETRIES, TIMEOUT_S, key
 from training.judge import Verdict, grading
 from training.records import read_records, write_records
+from training.runs import REPORTS
 
 WISHES = """You are given the transcript of a recording. Think of {n} different people who need a summary of it, and say
 what each would ask for. Vary what they focus on, how long it should be, its form and who it is for. Use only these
@@ -219,6 +220,6 @@ def run(options: argparse.Namespace) -> int:
     records = read_records(*options.records)
     made, report = asyncio.run(synthesized(options, records))
     write_records(options.out, made)
-    options.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
+    options.out.with_suffix(REPORTS).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0 if made else 1
