@@ -192,11 +192,13 @@ def _fit(reader: Collator, records: dict[int, Record], answers: Sequence[str]) -
 
 
 def _answered(record: Record, answers: Sequence[str]) -> list[Record]:
-    """The record once for each answer that it should hold, and for what was written instead, as its summary."""
+    """The record once for each answer that it should hold, as its summary; and for what was written instead of it."""
     texts = [str(getattr(record, name) or "").strip() for name in answers]
     if len(texts) > 1 and (len(set(texts)) < len(texts) or "" in texts):
         said = f"{record.id}: no two answers to choose between ({' and '.join(answers)} are empty or the same)"
         raise BadExample(f"{said}; `speechsum-train pairs` makes them", "no pair")
+    if "summary" in answers and record.written:
+        texts.append(record.written)
     return [replace(record, summary=text) for text in texts]
 
 

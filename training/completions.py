@@ -9,36 +9,32 @@ is sure. Knows nothing about models.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
-
-IGNORED = -100
 
 
-def completions(written: Sequence[int], summary: Sequence[int]) -> list[int]:
-    """For each token of `written`, the one of `summary` that best stands there after those before it, or `IGNORED`.
+def completions(written: Sequence[int], summary: Sequence[int]) -> list[int | None]:
+    """For each token of `written`, the one of `summary` that best stands there after those before it, or None.
 
     Both with their end of turn. Where places in the summary are as near, the written token is the label if it is what
     follows one of them.
     """
-    out = []
+    out: list[int | None] = []
+    entered = [None, *summary]  # the token before each place in the summary
     apart = list(range(len(summary) + 1))  # of the beginning written so far, from each beginning of the summary
-    for place, token in enumerate(written):
-        said = set(pairwise(written[:place]))
+    said: set[tuple[int | None, int]] = set()  # what has been written, by twos
+    before: int | None = None
+    for token in written:
         least = min(apart)
-        after = [j for j in range(len(summary)) if apart[j] == least and _agree(written[:place], summary[:j])]
+        after = [j for j in range(len(summary)) if apart[j] == least and entered[j] == before]
+        label = None
         if any(summary[j] == token for j in after):
-            out.append(token)
-        elif len(after) == 1 and after[0] < len(summary) - 1 and tuple(summary[after[0] : after[0] + 2]) not in said:
-            out.append(summary[after[0]])
-        else:
-            out.append(IGNORED)
-        longer = [place + 1]
+            label = token
+        elif len(after) == 1 and after[0] < len(summary) - 1 and (summary[after[0]], summary[after[0] + 1]) not in said:
+            label = summary[after[0]]
+        out.append(label)
+        longer = [apart[0] + 1]
         for j, one in enumerate(summary):
             longer.append(apart[j] if one == token else 1 + min(apart[j + 1], longer[j]))
         apart = longer
+        said.add((before, token))
+        before = token
     return out
-
-
-def _agree(written: Sequence[int], summary: Sequence[int]) -> bool:
-    """Do both end in the same token, or not begin?"""
-    return written[-1:] == summary[-1:]

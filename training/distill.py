@@ -19,7 +19,7 @@ The teacher is a text model in this process, or with `--teacher-url` the same on
 
 A teacher taught less than its student draws it to what it writes itself. Where none is stronger, take the text
 twin, taught on transcripts from the student's own language model on (`sft --start` with the student's adapter), and
-after answers of the student's too (`sft --answers`): one that has read right summaries alone misleads it.
+after answers of the student's too (`sft --answers`): one that has read right summaries alone may mislead it.
 
 If the teacher's tokens are not the student's, their distributions cannot be compared: then the teacher's texts become
 the summaries and `sft` learns them (sequence-level distillation), and the log's first line says so and why.

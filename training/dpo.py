@@ -24,9 +24,8 @@ from trl import DPOConfig, DPOTrainer
 
 from training import loop, processes
 from training.check import ready
-from training.completions import IGNORED
 from training.corpus.record import Record
-from training.examples import AudioCollator, Collator
+from training.examples import IGNORED, AudioCollator, Collator
 from training.head import answers_only
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
@@ -38,7 +37,8 @@ class PairCollator:
     collator: Collator
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
-        records = [Record.from_json(row["record"]) for row in rows]
+        # A pair is learned as it stands, not after what a model wrote instead.
+        records = [replace(Record.from_json(row["record"]), written=None) for row in rows]
         both = [replace(r, summary=r.chosen or "") for r in records] + [
             replace(r, summary=r.rejected or "") for r in records
         ]

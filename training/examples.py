@@ -14,12 +14,14 @@ import torch
 
 from app.prompts import transcript_messages
 from training.audio import read_audio, stretch
-from training.completions import IGNORED, completions
+from training.completions import completions
 from training.corpus.record import Record
 from training.families import Family
 from training.families.audioflamingo3 import AudioFlamingo3
 from training.families.family import Unanswerable
 from training.records import BadExample
+
+IGNORED = -100
 
 
 def with_other_audio(records: Sequence[Record]) -> list[Record]:
@@ -84,7 +86,7 @@ class Collator(ABC):
             answer = wanted = self.answer(row)
             if row.written:
                 answer = self.answer(replace(row, summary=row.written))
-                wanted = completions(answer, wanted)
+                wanted = [IGNORED if label is None else label for label in completions(answer, wanted)]
             if len(ids) + len(answer) > self.max_tokens:
                 raise BadExample(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
             examples.append((ids, answer, wanted))

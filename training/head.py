@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 
 from training import processes
 from training.checkpoint import unwrapped
-from training.completions import IGNORED
+from training.examples import IGNORED
 
 
 def answers_only(model: Any) -> bool:

@@ -175,6 +175,18 @@ def test_what_does_not_fit_the_context_is_found_to_the_token(
             assert found.dropped == Counter({"too many tokens": len(rows) - len(fitting)} if fitting != rows else {})
 
 
+def test_what_was_written_instead_is_looked_at_too(
+    good: list[Record], hears: AudioCollator, reads: TextCollator
+) -> None:
+    row = replace(good[0], written="Anna rang up. " * 30)
+    fits = len(reads.question(row)[0]) + len(reads.answer(replace(row, summary=str(row.written))))
+    assert check([row], [replace(reads, max_tokens=fits)]).records == [row]
+    with pytest.raises(BadData, match=rf"{row.id}: .* of the answer, the model takes {fits - 1}"):
+        check([row], [replace(reads, max_tokens=fits - 1)])
+    with pytest.raises(BadData, match="holds the audio placeholder"):
+        check([replace(row, written=f"A {AUDIO_TOKEN} b.")], [hears])
+
+
 def test_a_sampled_answer_needs_room(good: list[Record], reads: TextCollator) -> None:
     row = replace(good[0], style={"style": "headline"}, summary="")
     size = reads.questions([row])["input_ids"].shape[1]

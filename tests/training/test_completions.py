@@ -1,14 +1,17 @@
 import pytest
 
-from training.completions import IGNORED, completions
+from training.completions import completions
 
 
 def follows(written: str, summary: str) -> list[str | None]:
     """Words for tokens, and an end of turn."""
     wrote, says = [*written.split(), "<end>"], [*summary.split(), "<end>"]
     ids = {word: number for number, word in enumerate(dict.fromkeys([*wrote, *says]))}
-    words = {number: word for word, number in ids.items()} | {IGNORED: None}
-    return [words[label] for label in completions([ids[w] for w in wrote], [ids[w] for w in says])]
+    words = {number: word for word, number in ids.items()}
+    return [
+        None if label is None else words[label]
+        for label in completions([ids[w] for w in wrote], [ids[w] for w in says])
+    ]
 
 
 def test_after_the_summary_itself_comes_the_summary() -> None:

@@ -13,10 +13,9 @@ from tests.training.tiny import noise, record
 from training import dpo
 from training.__main__ import main
 from training.checkpoint import add_lora, load_adapter, open_model
-from training.completions import IGNORED
 from training.corpus.record import Record
 from training.dpo import PairCollator
-from training.examples import AudioCollator
+from training.examples import IGNORED, AudioCollator
 from training.loop import Loop
 from training.records import BadExample
 from training.runs import collected
@@ -48,6 +47,12 @@ def test_a_batch_is_the_chosen_and_then_the_rejected(hears: AudioCollator, rows:
     assert "labels" not in batch
     assert batch["ref_chosen_logps"].tolist() == [-1, -1]
     assert batch["ref_rejected_logps"].tolist() == [-2, -2]
+
+
+def test_a_pair_is_learned_as_it_stands_whatever_was_written_instead(hears: AudioCollator, rows: list[Record]) -> None:
+    plain, other = (PairCollator(hears)(as_rows([replace(rows[0], written=w)])) for w in (None, "Something else."))
+    for name, value in plain.items():
+        assert torch.equal(other[name], value), name
 
 
 def gap(model: Any, hears: AudioCollator, row: Record) -> float:

@@ -11,8 +11,7 @@ from app.prompts import SYSTEM, Style, instruction
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN
 from tests.training.tiny import RATE, noise, record
 from training.checkpoint import open_model
-from training.completions import IGNORED
-from training.examples import AudioCollator, TextCollator, with_other_audio
+from training.examples import IGNORED, AudioCollator, TextCollator, with_other_audio
 from training.records import BadExample, read_records
 
 ANSWER = "Anna called; call her back."

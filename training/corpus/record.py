@@ -47,10 +47,10 @@ class Record:
     query: Annotated[str, Field(description="what is asked for; without it `style` is worded as the service does")] = ""
     transcript: Annotated[str, Field(description="what is said, as text")] = ""
     summary: Annotated[str, Field(description="the answer to learn, as text")] = ""
-    chosen: Annotated[str | None, Field(description="an answer that is better than `rejected`, as text")] = None
     written: Annotated[
         str | None, Field(description="what a model wrote instead, after whose words the summary is learned, as text")
     ] = None
+    chosen: Annotated[str | None, Field(description="an answer that is better than `rejected`, as text")] = None
     rejected: Annotated[str | None, Field(description="an answer that is worse than `chosen`, as text")] = None
     source: Annotated[str, Field(description="where it comes from, such as a dataset's name")] = ""
     recording: Annotated[

@@ -9,9 +9,8 @@ from transformers import AutoTokenizer
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny import noise, record
 from training.checkpoint import open_model
-from training.completions import IGNORED
 from training.corpus.record import Record
-from training.examples import AudioCollator, TextCollator
+from training.examples import IGNORED, AudioCollator, TextCollator
 from training.kd.divergence import Dense
 from training.kd.rollout import (
     Answer,
