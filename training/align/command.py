@@ -61,12 +61,12 @@ def in_window(records: list[Record]) -> list[Record]:
     return kept
 
 
-_shared: tuple[Any, dict[int, int]]
+_shared: tuple[Any, dict[int, int], bool]
 
 
-def _share(tokenizer: Any, number: dict[int, int]) -> None:
+def _share(tokenizer: Any, number: dict[int, int], spell: bool) -> None:
     global _shared
-    _shared = tokenizer, number
+    _shared = tokenizer, number, spell
 
 
 def _spikes(text: str, frames: list[int], count: int) -> Spikes | None:
@@ -80,11 +80,12 @@ def located(
     texts: Sequence[str],
     tokenizer: Any,
     classes: list[int],
+    spell: bool = False,
     at_once: int = 128,
 ) -> list[Aligned]:
     """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be.
 
-    at_once: clips aligned together.
+    spell: words of other tokens than the classes are said letter by letter. at_once: clips aligned together.
     """
     device = next(head.parameters()).device
     number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
@@ -97,7 +98,7 @@ def located(
         counts = [length // 2 for length in lengths.tolist()]
         found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
     # Python, half a millisecond a clip: forked, so that nothing heavy is handed over; the children touch no GPU.
-    with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number)) as pool:
+    with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number, spell)) as pool:
         where = pool.starmap(_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
     out = {i: Aligned(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
@@ -188,7 +189,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("no clip is left to align")
     runs.begin(options)
     texts = words_said([r.transcript for r in [*records, *held]])
-    classes = vocabulary(tokenizer, texts[: len(records)], options.classes)
+    spell = options.spell_below > 0
+    classes = vocabulary(tokenizer, texts[: len(records)], options.classes, options.spell_below)
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     encoder = SplitEncoder(model, options.layers)
@@ -199,10 +201,10 @@ def run(options: argparse.Namespace) -> int:
     head = CharacterHead(clips[0].top().shape[1]).to(device)
     loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)
     print(json.dumps({"character_loss": round(loss, 4), "classes": len(classes)}), flush=True)
-    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes)
+    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes, spell)
     if not aligned:
         raise ValueError("no clip fits its text: nothing is left to train on")
-    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes)
+    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, spell)
     peft_model = get_peft_model(model, encoder_lora(encoder.first, len(encoder.tower.layers), options.rank))
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:
@@ -253,6 +255,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=int, default=50, help="steps to the peak")
     parser.add_argument("--rank", type=int, default=64, help="rank of the encoder's LoRA pairs")
     parser.add_argument("--classes", type=int, default=4000, help="tokens in the vocabulary, the blank among them")
+    parser.add_argument(
+        "--spell-below",
+        type=int,
+        default=0,
+        help="words said less often than so in the data are learned letter by letter, as those are that are not in it; "
+        "0 is none",
+    )
     parser.add_argument(
         "--blanks", type=float, default=2.0, help="silent frames trained on, for each that says a token"
     )

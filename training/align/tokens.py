@@ -7,13 +7,13 @@ blank. A frozen SmolLM2 reads one spike a token among such blanks far better tha
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.align.characters import spelled
+from training.align.characters import ALPHABET, spelled
 from training.align.encoder import SplitEncoder
 from training.speech.spoken import spoken
 
@@ -39,11 +39,28 @@ def words_said(transcripts: Sequence[str]) -> list[str]:
     return out
 
 
-def vocabulary(tokenizer: Any, texts: Iterable[str], size: int) -> list[int]:
-    """Token ids of the classes: the blank, then the `size` - 1 tokens most frequent in the texts."""
-    counts = Counter(token for text in texts for token in tokenizer(" " + text, add_special_tokens=False)["input_ids"])
-    blank = tokenizer.convert_tokens_to_ids(BLANK)
-    return [blank, *(token for token, _ in counts.most_common(size) if token != blank)][:size]
+def vocabulary(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int = 0) -> list[int]:
+    """Token ids of the classes: the blank, then the tokens most frequent in the texts, `size` in all.
+
+    spell_below: words said less often than so many times are to be spelled; only the others' tokens count, and the
+    letters' own are classes.
+    """
+    words = Counter(word for text in texts for word in text.split())
+    counts: Counter[int] = Counter()
+    for word, often in words.items():
+        if often >= spell_below:
+            counts.update(dict.fromkeys(tokenizer(" " + word, add_special_tokens=False)["input_ids"], often))
+    first = [tokenizer.convert_tokens_to_ids(BLANK), *(spelling(tokenizer).values() if spell_below else ())]
+    return list(dict.fromkeys([*first, *(token for token, _ in counts.most_common(size))]))[:size]
+
+
+def spelling(tokenizer: Any) -> dict[str, int]:
+    """The tokens of single letters, by text: "m" within a word, " m" at its beginning."""
+    return {
+        begins + letter: tokenizer.convert_tokens_to_ids((BLANK if begins else "") + letter)
+        for begins in ("", " ")
+        for letter in ALPHABET[1:]
+    }
 
 
 def letters(text: str) -> tuple[list[int], list[int]]:
@@ -51,22 +68,46 @@ def letters(text: str) -> tuple[list[int], list[int]]:
     return spelled(" " + text)
 
 
-def spikes(text: str, frames: Sequence[int], count: int, tokenizer: Any, number: dict[int, int]) -> Spikes | None:
+def spikes(
+    text: str, frames: Sequence[int], count: int, tokenizer: Any, number: dict[int, int], spell: bool = False
+) -> Spikes | None:
     """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
 
     frames: where each of the text's `letters` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number: classes
-    by token id; other tokens are left out. None if the tokens do not fit into the frames.
+    by token id; other tokens are left out, or with `spell` their words spelled, a small letter a token. None if the
+    tokens do not fit into the frames.
     """
     said = " " + text
     when = dict(zip(letters(text)[1], frames, strict=True))
-    encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
     out: Spikes = []
-    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+    for token, (start, end) in _pieces(said, tokenizer, number, spell):
         heard = [when[i] for i in range(start, end) if i in when and said[i] != " "]
         if heard and token in number:
             frame = min(heard[-1] // 2, count - 1)  # an odd last frame is in no pair of its own
             out.append((max(frame, out[-1][0] + 1 if out else 0), number[token]))
     return out if out and out[-1][0] < count else None
+
+
+def _pieces(said: str, tokenizer: Any, number: dict[int, int], spell: bool) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Tokens of a text that begins with a space, and what each stands for; words that have others than `number` knows
+    letter by letter, with `spell`.
+    """
+    encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
+    words: list[list[tuple[int, tuple[int, int]]]] = []
+    for token, span in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        if not words or said[span[0]] == " ":
+            words.append([])
+        words[-1].append((token, span))
+    known = spelling(tokenizer) if spell else {}
+    for word in words:
+        if not spell or all(token in number for token, _ in word):
+            yield from word
+            continue
+        start, end = word[0][1][0], word[-1][1][1]
+        for i in range(start, end):
+            begins = " " if said[i - 1] == " " else ""
+            if (token := known.get(begins + said[i].lower())) is not None:
+                yield token, (i, i + 1)
 
 
 class Aligner(nn.Module):

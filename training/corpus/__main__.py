@@ -16,6 +16,9 @@ def main() -> None:
     parser.add_argument("--max-words", type=int, default=1500)
     parser.add_argument("--register", action="append", default=[], help="only this register; may be repeated")
     parser.add_argument(
+        "--open-vocabulary", type=float, default=0.0, help="share of records about made-up things, with rare names"
+    )
+    parser.add_argument(
         "--asr-noise",
         type=float,
         default=0.0,
@@ -32,6 +35,7 @@ def main() -> None:
             min_words=args.min_words,
             max_words=args.max_words,
             registers=tuple(args.register),
+            open_vocabulary=args.open_vocabulary,
         )
     ):
         if args.asr_noise and number % 2:

@@ -12,6 +12,7 @@ from typing import cast
 from training.corpus.domains import DEV_ONLY, TEST_ONLY, domains_for
 from training.corpus.gen import Gen
 from training.corpus.grammar import tidy
+from training.corpus.invented import Inventor
 from training.corpus.record import Split
 from training.corpus.script import Matter, Point, Script
 from training.facts import Fact, FactKind, covered
@@ -177,11 +178,14 @@ def _scene(gen: Gen, register: Register) -> None:
         gen.scene[name] = gen.draw(kind or name, gen.scene)
 
 
-def compose(register: Register, rng: Random, split: Split, words: int) -> Script:
-    """A script of about `words` words."""
+def compose(register: Register, rng: Random, split: Split, words: int, open_vocabulary: float = 0.0) -> Script:
+    """A script of about `words` words, with so much chance about things and people that no list holds."""
     own = DEV_ONLY + TEST_ONLY  # where `domains_for` offers them, they suit every register
     fitting = [d for d in domains_for(split) if not register.domains or d.name in register.domains or d.name in own]
     gen = Gen(rng, split, rng.choice(fitting))
+    if open_vocabulary and rng.random() < open_vocabulary:
+        gen.inventor = Inventor(rng, split)
+        gen.domain = gen.inventor.domain()
     speakers = rng.randint(*register.speakers)
     gen.cast = [gen.first() for _ in range(max(2, speakers))]
     gen.scene["self"], gen.scene["to"] = gen.cast[0], gen.cast[1]

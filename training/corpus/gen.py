@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
 
-from training.corpus import dates, names, values
+from training.corpus import dates, invented, names, values
 from training.corpus.domains import Domain, domains_for
 from training.corpus.grammar import render, slots
 from training.corpus.pools import POOLS
@@ -44,7 +44,8 @@ def base(name: str) -> str:
 @dataclass
 class Gen:
     """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in
-    speaker order."""
+    speaker order. inventor: where a recording's people and things are drawn from instead of the domains' lists.
+    """
 
     rng: Random
     split: Split
@@ -55,6 +56,7 @@ class Gen:
     currency: str = ""
     seen: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    inventor: invented.Inventor | None = None
 
     def lowered(self, text: str) -> str:
         """A sentence to stand after an opener: its first letter small, unless it begins with a name or "I"."""
@@ -85,19 +87,26 @@ class Gen:
     def other_domain(self, allowed: tuple[str, ...]) -> None:
         """Change the subject altogether, as a bulletin does between items, to one of the allowed domains (empty:
         any)."""
+        if self.inventor:
+            self.domain = self.inventor.domain()
+            return
         self.domain = self.rng.choice([d for d in domains_for(self.split) if not allowed or d.name in allowed])
 
     def first(self) -> str:
         """A first name not used yet, with a title or surname now and then."""
+        known = invented.words("first names", self.split) if self.inventor else names.firsts(self.split)
         for _ in range(8):
-            name = self.rng.choice(names.firsts(self.split))
+            name = self.rng.choice(known)
             if name not in self.names:
                 break
         self.names.add(name)
         return name
 
     def full(self) -> str:
-        return f"{self.first()} {self.rng.choice(names.surnames(self.split))}"
+        return f"{self.first()} {self.surname()}"
+
+    def surname(self) -> str:
+        return self.rng.choice(invented.words("surnames", self.split) if self.inventor else names.surnames(self.split))
 
     def money(self, text: str) -> str:
         """An amount in the recording's one currency."""
@@ -140,9 +149,9 @@ class Gen:
             case "first":
                 return self.first()
             case "dr":
-                return f"Dr. {r.choice(names.surnames(self.split))}"
+                return f"Dr. {self.surname()}"
             case "title":
-                return f"{r.choice(['Mr.', 'Mrs.', 'Ms.'])} {r.choice(names.surnames(self.split))}"
+                return f"{r.choice(['Mr.', 'Mrs.', 'Ms.'])} {self.surname()}"
             case "third":
                 return r.choice([self.first, self.full, lambda: r.choice(d.roles)])()
             case "org" | "supplier":
@@ -188,6 +197,8 @@ class Gen:
                 )
             case "guest":
                 return self.full()
+            case _ if self.inventor and kind in invented.WORDS:
+                return self.inventor.word(kind)
             case _ if kind in WORDS:
                 return self.pick(WORDS[kind])
             case _:

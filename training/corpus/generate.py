@@ -20,9 +20,11 @@ def make(
     max_words: int = 1500,
     max_answer: int = 0,
     registers: tuple[str, ...] = (),
+    open_vocabulary: float = 0.0,
 ) -> Record:
-    """One record. max_answer: tokens that its style may allow an answer, 0 for any number. Raises ValueError if no
-    register can speak between `min_words` and `max_words`, or a name is unknown.
+    """One record. max_answer: tokens that its style may allow an answer, 0 for any number. open_vocabulary: how likely
+    it is about things and people of `training.corpus.invented`. Raises ValueError if no register can speak between
+    `min_words` and `max_words`, or a name is unknown.
     """
     able = [
         r
@@ -34,7 +36,7 @@ def make(
     for attempt in range(attempts := 1000 if max_answer else 50):
         rng = Random(f"{split}/{seed}/{index}/{attempt}")
         register: Register = rng.choices(able, [r.weight for r in able])[0]
-        script = compose(register, rng, split, target_words(register, rng, min_words, max_words))
+        script = compose(register, rng, split, target_words(register, rng, min_words, max_words), open_vocabulary)
         transcript = " ".join(text for _, text in script.turns)
         words = len(transcript.split())
         if not script.points or not min_words <= words <= max_words:

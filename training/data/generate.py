@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-answer", type=int, default=0, help="only requests that allow an answer so many tokens; 0 is all"
     )
     parser.add_argument("--register", action="append", default=[], help="only this register; once for each")
+    parser.add_argument(
+        "--open-vocabulary",
+        type=float,
+        default=0.0,
+        help="share of recordings about made-up things, with rare names: words that no list of a few hundred holds",
+    )
     parser.add_argument("--asr-noise", type=float, default=0.0, help="share of words misheard, in every other text")
     parser.add_argument("--texts-only", action="store_true", help="no speech")
     parser.add_argument(
@@ -43,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """Write texts and speech; 1 if more than a hundredth could not be spoken."""
     options.out.mkdir(parents=True, exist_ok=True)
     texts = options.out / "texts.jsonl"
-    bounds = {name: getattr(options, name) for name in ("min_words", "max_words", "max_answer")}
+    bounds = {name: getattr(options, name) for name in ("min_words", "max_words", "max_answer", "open_vocabulary")}
     records = generate(options.seed, options.n, options.split, registers=tuple(options.register), **bounds)
     misheard = Random(options.seed)
     with texts.with_suffix(".part").open("w") as file:

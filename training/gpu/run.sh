@@ -47,13 +47,13 @@ settings() {
   : "${STAGES:=base+texts twin align sft}"
   # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
   : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
-  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60}"
+  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60} ${OPEN_VOCABULARY:=0.6}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260}"
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
   : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=45}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
-  export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS
+  export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS OPEN_VOCABULARY
   mkdir -p "$work/logs" "$work/speech" "$OUT"
   cd "$code"
 }
@@ -63,7 +63,8 @@ settings() {
 speak() {  # FOLDER SEED SPLIT CLIPS WORDS: one folder of spoken records
   [ ! -s "$1/records.jsonl" ] || return 0
   mkdir -p "$1"
-  "$PYTHON" -m training.corpus --n "$4" --seed "$2" --split "$3" --min-words 12 --max-words "$5" --json > "$1/texts.jsonl"
+  "$PYTHON" -m training.corpus --n "$4" --seed "$2" --split "$3" --min-words 12 --max-words "$5" \
+    --open-vocabulary "$OPEN_VOCABULARY" --json > "$1/texts.jsonl"
   "$PYTHON" -m training.speech --records "$1/texts.jsonl" --out "$1" --engines "$ENGINES" --seed "$2" --format flac \
     --max-failed 0.2 >> "$1/log" 2>&1
 }
@@ -126,7 +127,7 @@ stage_texts() {
   mkdir -p "$work/texts"
   for shard in $(seq "$TEXT_SHARDS"); do
     "$PYTHON" -m training.corpus --n "$TEXTS" --seed $((8000 + shard)) --split train --max-words "$TEXT_WORDS" --asr-noise 0.05 \
-      --json > "$work/texts/$shard.jsonl" &
+      --open-vocabulary "$OPEN_VOCABULARY" --json > "$work/texts/$shard.jsonl" &
     pids+=($!)
   done
   for pid in "${pids[@]}"; do wait "$pid"; done

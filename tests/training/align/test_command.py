@@ -76,6 +76,18 @@ def test_clips_that_do_not_fit_their_text_are_left_out_and_said(
     assert "1 clips aligned, 1 do not fit their text" in capsys.readouterr().out
 
 
+def test_words_that_are_no_classes_are_located_letter_by_letter(tokenizer: Any, tmp_path: Path) -> None:
+    file = tmp_path / "0.npy"
+    np.save(file, np.random.default_rng(0).normal(size=(2, 240, 32)).astype(np.float16))
+    torch.manual_seed(0)
+    classes = vocabulary(tokenizer, ["please call", "please call"], 100, spell_below=2)
+    found = located(
+        CharacterHead(32), [Clip(record(0, tmp_path), file)], ["please call Anna"], tokenizer, classes, spell=True
+    )
+    said = tokenizer.convert_ids_to_tokens([classes[token] for _, token in found[0].spikes])
+    assert said == ["Ġplease", "Ġcall", "Ġa", "n", "n", "a"]
+
+
 @pytest.fixture
 def aligned(
     audio_folder: Path, pair: list[Record], extractor: WhisperFeatureExtractor, tmp_path: Path

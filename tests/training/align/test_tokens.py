@@ -12,6 +12,7 @@ from training.align.tokens import (
     collapsed,
     edit_distance,
     letters,
+    spelling,
     spikes,
     vocabulary,
     words_said,
@@ -38,6 +39,16 @@ def test_the_blank_is_first_and_frequent_tokens_follow(tokenizer: Any) -> None:
     found = vocabulary(tokenizer, ["call call house", "call house pump"], 3)
     assert tokenizer.convert_ids_to_tokens(found) == ["Ġ", "Ġcall", "Ġhouse"]
     assert len(vocabulary(tokenizer, ["one two three four"], 2)) == 2
+
+
+def test_rare_words_are_no_classes_where_they_are_spelled(tokenizer: Any) -> None:
+    texts = ["call Anna", "call the house", "call the house"]
+    names = tokenizer.convert_ids_to_tokens(vocabulary(tokenizer, texts, 100, spell_below=2))
+    assert {"Ġcall", "Ġhouse", "Ġthe"} < set(names)
+    assert "ĠAnna" not in names
+    assert names[0] == "Ġ"
+    assert {"Ġa", "a", "Ġz", "z", "'"} < set(names)
+    assert len(names) == len(set(names)) == 1 + len(spelling(tokenizer)) + 3
 
 
 def scores_of(text: str, at: list[int], count: int) -> NDArray[np.float32]:
@@ -88,6 +99,19 @@ def test_unknown_tokens_are_left_out(tokenizer: Any) -> None:
     found = found_in(scores, text, tokenizer, numbered(tokenizer, "ĠPlease", "ĠAnna"))
     assert found == [(15 // 2, 1), (45 // 2, 2)]
     assert found_in(scores, text, tokenizer, numbered(tokenizer, "Ġpump")) is None
+
+
+def test_a_word_with_unknown_tokens_is_spelled(tokenizer: Any) -> None:
+    text = "call O'Hara off"
+    at = [3 * i for i in range(len(text))]
+    number = numbered(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(spelling(tokenizer).values())))
+    frames = forced_alignments(torch.from_numpy(scores_of(text, at, 60))[None], [60], [letters(text)[0]])[0]
+    found = spikes(text, frames, 30, tokenizer, number, spell=True)
+    assert found is not None
+    by_number = {number: token for token, number in number.items()}
+    said = tokenizer.convert_ids_to_tokens([by_number[token] for _, token in found])
+    assert said == ["Ġcall", "Ġo", "'", "h", "a", "r", "a", "Ġoff"]
+    assert [frame for frame, _ in found] == [at[i] // 2 for i in (3, 5, 6, 7, 8, 9, 10, 14)]
 
 
 def test_tokens_said_at_once_take_a_frame_each(tokenizer: Any) -> None:
