@@ -11,6 +11,7 @@ from training import config
 COMMANDS = {
     "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
     "align": "teach the encoder to say words the language model reads (before sft)",
+    "legible": "what can be read off the frames of a model that hears, beside what was said",
     "sft": "supervised fine-tuning, of the model that hears or of its text twin",
     "apart": "how likely student and teacher find the same answers: is there something to distil?",
     "distill": "on-policy distillation: the student hears and writes, a text model reads and corrects",

@@ -9,6 +9,11 @@ put each token's embedding into the frame its last letter is said in, and a spac
 frame by frame unless it is taught to. Of the language model only the embeddings are used, so that a step costs a small
 part of an end-to-end one.
 
+A frame can only be taught to say what it is given as a class. Words that are rare in the data, and all that are not in
+it, are therefore spelled with `--spell-below N`, a letter's token a frame, as the language model can read them too;
+without it, words of other tokens than the `--classes` most frequent are trained to be passed over, and a name that was
+never met comes out as one that was. `speechsum-train legible` shows what the frames say.
+
 Limits: one window (30 s) a clip; longer clips, and such as do not fit their text, are left out and counted. One
 process.
 """

@@ -36,7 +36,7 @@ settings() {
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${STEPS:=3} ${TWIN_BATCH:=2} ${TEACHER_S:=200} ${TEACHER_LEAVE:=100} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
-    : "${MARGIN:=-2} ${LENGTH_RATIO:=1000}"
+    : "${MARGIN:=-2} ${LENGTH_RATIO:=1000} ${OPEN_VOCABULARY:=0.5} ${ALIGN_SPELL:=2} ${ALIGN_CLASSES:=8000}"
     export OMP_NUM_THREADS=1
   else
     PYTHON=${PYTHON:-python3} work=${WORK:-$home/work}
@@ -52,6 +52,7 @@ settings() {
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
   : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=45}"
+  : "${ALIGN_SPELL:=60} ${ALIGN_CLASSES:=8000}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
   export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS OPEN_VOCABULARY
   mkdir -p "$work/logs" "$work/speech" "$OUT"
@@ -166,7 +167,8 @@ stage_align() {
   start=$(packed_start align)
   "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$(held_out)" --out "$work/align" --in-memory \
     --layers 4 --rank 64 ${start:+--start "$start"} --character-minutes "$ALIGN_HEAD_MIN" --within "$(minutes "$ALIGN_S" "$ALIGN_LEAVE")" \
-    --batch "$ALIGN_BATCH" --rate "$ALIGN_RATE" --workers "$WORKERS" --log-every "$ALIGN_LOG"
+    --batch "$ALIGN_BATCH" --rate "$ALIGN_RATE" --workers "$WORKERS" --log-every "$ALIGN_LOG" \
+    --spell-below "$ALIGN_SPELL" --classes "$ALIGN_CLASSES"
   build audioflamingo3 "$work/aligned" "$work/align/adapter.safetensors"
 }
 
