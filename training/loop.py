@@ -135,7 +135,7 @@ class Loop:
         if self.within:
             found.append(Within(60 * self.within))
         if self.gain_every and isinstance(collator, AudioCollator):
-            known = [record for record in self.held or records if record.summary.strip()]
+            known = [r for r in self.held or records if r.summary.strip() and not r.written]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))
             if len(probe) < 2:
                 say("no audio gain will be measured: it takes two records with a summary")

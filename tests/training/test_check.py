@@ -14,6 +14,7 @@ from tests.training.tiny import RATE, noise, record
 from training import check as checking
 from training import dpo
 from training.__main__ import main
+from training.callbacks import AudioGain
 from training.check import BadData, check
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator, TextCollator
@@ -229,3 +230,6 @@ def test_where_no_summary_is_known_no_gain_is_measured(
     assert len(how.callbacks(model, hears, good, tmp_path)) == 2
     assert len(how.callbacks(model, hears, [replace(row, summary="") for row in good], tmp_path)) == 1
     assert "no audio gain will be measured" in capsys.readouterr().out
+    gain = how.callbacks(model, hears, [*good, *(replace(row, written="Bob.") for row in good)], tmp_path)[-1]
+    assert isinstance(gain, AudioGain)
+    assert [row.written for row in gain.records] == [None, None]
