@@ -42,7 +42,7 @@ def test_without_it_nothing_changes_and_with_it_words_are_many() -> None:
 @pytest.mark.parametrize("share", [0.5, 1.0])
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_summaries_invent_nothing(split: str, share: float) -> None:
-    for record in generate(11, 300, split, open_vocabulary=share):  # type: ignore[arg-type]
+    for record in generate(11, 200, split, max_words=120, open_vocabulary=share):  # type: ignore[arg-type]
         counts = count(record.facts, record.summary, record.transcript)
         assert counts.hallucinated == [], record.to_json()
         if record.style == {"style": "paragraph"}:
@@ -51,6 +51,6 @@ def test_summaries_invent_nothing(split: str, share: float) -> None:
 
 def test_a_share_of_the_recordings_is_so() -> None:
     rare = set(itertools.chain(words("first names", "train"), words("surnames", "train")))
-    records = list(generate(2, 300, "train", open_vocabulary=0.5))
+    records = list(generate(2, 300, "train", max_words=60, open_vocabulary=0.5))
     so = sum(bool(set(name.split()) & rare) for r in records for name in r.names[:1])
     assert 0.35 < so / len(records) < 0.65
