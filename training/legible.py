@@ -33,18 +33,12 @@ from training.scores import with_interval
 ERRORS = ("word_error", "character_error")
 
 
-def numbered(words: Sequence[str], others: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Both as numbers, the same for the same word."""
-    known = {word: number for number, word in enumerate(dict.fromkeys([*words, *others]))}
-    return [known[word] for word in words], [known[word] for word in others]
-
-
 def row_of(record: Record, said: str, read: str) -> dict[str, Any]:
     """What was said and what was read, and how many of its words and characters are wrong."""
     said, read = (" ".join(text.lower().split()) for text in (said, read))
     row: dict[str, Any] = {"id": record.id, "recording": record.recording or record.id, "said": said, "read": read}
-    for name, parts in zip(ERRORS, ((said.split(), read.split()), (list(said), list(read))), strict=True):
-        row |= {name: edit_distance(*numbered(*parts)), f"{name}_of": len(parts[0])}
+    for name, parts in zip(ERRORS, ((said.split(), read.split()), (said, read)), strict=True):
+        row |= {name: edit_distance(*parts), f"{name}_of": len(parts[0])}
     return row
 
 

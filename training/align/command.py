@@ -6,9 +6,10 @@ import math
 import multiprocessing
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from training.align.tokens import (
     collapsed,
     edit_distance,
     letters,
+    spelling,
     spikes,
     vocabulary,
     words_said,
@@ -61,12 +63,12 @@ def in_window(records: list[Record]) -> list[Record]:
     return kept
 
 
-_shared: tuple[Any, dict[int, int], bool]
+_shared: tuple[Any, dict[int, int], Mapping[str, int]]
 
 
-def _share(tokenizer: Any, number: dict[int, int], spell: bool) -> None:
+def _share(tokenizer: Any, number: dict[int, int], single: Mapping[str, int]) -> None:
     global _shared
-    _shared = tokenizer, number, spell
+    _shared = tokenizer, number, single
 
 
 def _spikes(text: str, frames: list[int], count: int) -> Spikes | None:
@@ -80,12 +82,13 @@ def located(
     texts: Sequence[str],
     tokenizer: Any,
     classes: list[int],
-    spell: bool = False,
+    single: Mapping[str, int] = MappingProxyType({}),
     at_once: int = 128,
 ) -> list[Aligned]:
     """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be.
 
-    spell: words of other tokens than the classes are said letter by letter. at_once: clips aligned together.
+    single: of `spelling`; with it words of other tokens than the classes are said letter by letter. at_once: clips
+    aligned together.
     """
     device = next(head.parameters()).device
     number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
@@ -98,7 +101,7 @@ def located(
         counts = [length // 2 for length in lengths.tolist()]
         found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
     # Python, half a millisecond a clip: forked, so that nothing heavy is handed over; the children touch no GPU.
-    with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number, spell)) as pool:
+    with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number, single)) as pool:
         where = pool.starmap(_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
     out = {i: Aligned(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
@@ -189,7 +192,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("no clip is left to align")
     runs.begin(options)
     texts = words_said([r.transcript for r in [*records, *held]])
-    spell = options.spell_below > 0
+    single = spelling(tokenizer) if options.spell_below else {}
     classes = vocabulary(tokenizer, texts[: len(records)], options.classes, options.spell_below)
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
@@ -201,10 +204,10 @@ def run(options: argparse.Namespace) -> int:
     head = CharacterHead(clips[0].top().shape[1]).to(device)
     loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)
     print(json.dumps({"character_loss": round(loss, 4), "classes": len(classes)}), flush=True)
-    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes, spell)
+    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes, single)
     if not aligned:
         raise ValueError("no clip fits its text: nothing is left to train on")
-    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, spell)
+    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, single)
     peft_model = get_peft_model(model, encoder_lora(encoder.first, len(encoder.tower.layers), options.rank))
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:

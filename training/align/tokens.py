@@ -7,7 +7,8 @@ blank. A frozen SmolLM2 reads one spike a token among such blanks far better tha
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -43,13 +44,14 @@ def vocabulary(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int
     """Token ids of the classes: the blank, then the tokens most frequent in the texts, `size` in all.
 
     spell_below: words said less often than so many times are to be spelled; only the others' tokens count, and the
-    letters' own are classes.
+    letters' own are classes before them.
     """
     words = Counter(word for text in texts for word in text.split())
     counts: Counter[int] = Counter()
     for word, often in words.items():
         if often >= spell_below:
-            counts.update(dict.fromkeys(tokenizer(" " + word, add_special_tokens=False)["input_ids"], often))
+            for token in tokenizer(" " + word, add_special_tokens=False)["input_ids"]:
+                counts[token] += often
     first = [tokenizer.convert_tokens_to_ids(BLANK), *(spelling(tokenizer).values() if spell_below else ())]
     return list(dict.fromkeys([*first, *(token for token, _ in counts.most_common(size))]))[:size]
 
@@ -69,18 +71,23 @@ def letters(text: str) -> tuple[list[int], list[int]]:
 
 
 def spikes(
-    text: str, frames: Sequence[int], count: int, tokenizer: Any, number: dict[int, int], spell: bool = False
+    text: str,
+    frames: Sequence[int],
+    count: int,
+    tokenizer: Any,
+    number: dict[int, int],
+    single: Mapping[str, int] = MappingProxyType({}),
 ) -> Spikes | None:
     """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
 
     frames: where each of the text's `letters` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number: classes
-    by token id; other tokens are left out, or with `spell` their words spelled, a small letter a token. None if the
-    tokens do not fit into the frames.
+    by token id; other tokens are left out. single: of `spelling`; with it their words are spelled instead, a small
+    letter a token. None if the tokens do not fit into the frames.
     """
     said = " " + text
     when = dict(zip(letters(text)[1], frames, strict=True))
     out: Spikes = []
-    for token, (start, end) in _pieces(said, tokenizer, number, spell):
+    for token, (start, end) in _pieces(said, tokenizer, number, single):
         heard = [when[i] for i in range(start, end) if i in when and said[i] != " "]
         if heard and token in number:
             frame = min(heard[-1] // 2, count - 1)  # an odd last frame is in no pair of its own
@@ -88,9 +95,11 @@ def spikes(
     return out if out and out[-1][0] < count else None
 
 
-def _pieces(said: str, tokenizer: Any, number: dict[int, int], spell: bool) -> Iterator[tuple[int, tuple[int, int]]]:
+def _pieces(
+    said: str, tokenizer: Any, number: dict[int, int], single: Mapping[str, int]
+) -> Iterator[tuple[int, tuple[int, int]]]:
     """Tokens of a text that begins with a space, and what each stands for; words that have others than `number` knows
-    letter by letter, with `spell`.
+    letter by letter, if there are single letters.
     """
     encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
     words: list[list[tuple[int, tuple[int, int]]]] = []
@@ -98,15 +107,14 @@ def _pieces(said: str, tokenizer: Any, number: dict[int, int], spell: bool) -> I
         if not words or said[span[0]] == " ":
             words.append([])
         words[-1].append((token, span))
-    known = spelling(tokenizer) if spell else {}
     for word in words:
-        if not spell or all(token in number for token, _ in word):
+        if not single or all(token in number for token, _ in word):
             yield from word
             continue
         start, end = word[0][1][0], word[-1][1][1]
         for i in range(start, end):
             begins = " " if said[i - 1] == " " else ""
-            if (token := known.get(begins + said[i].lower())) is not None:
+            if (token := single.get(begins + said[i].lower())) is not None:
                 yield token, (i, i + 1)
 
 
@@ -182,8 +190,8 @@ def collapsed(path: Sequence[int]) -> list[int]:
     return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
 
 
-def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
-    """Levenshtein distance."""
+def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """Levenshtein distance, of numbers, words or a text's characters."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i

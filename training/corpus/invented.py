@@ -12,33 +12,30 @@ from random import Random
 from training.corpus.domains import Domain
 from training.corpus.names import split_of
 from training.corpus.record import Split
+from training.corpus.words import phrases
 
 PHRASES = 8  # of each kind, in a domain
 
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(text.split("; "))
-
-
-_FAULTS = _list(
+_FAULTS = phrases(
     "broke down; went missing; was stolen; came too late; fell over; got stuck; caught fire; was the wrong size; "
     "leaked; would not open; was never paid for; froze overnight; came apart; was left outside; was sent back; "
     "stopped working"
 )
-_REASONS = _list(
+_REASONS = phrases(
     "is too {adjective}; costs too much; has not come yet; is being cleaned; was promised to someone else; "
     "needs a new {thing}; is nowhere to be found; does not fit the {thing}; has to be ready first"
 )
-_METRICS = _list(
+_METRICS = phrases(
     "the {thing} rate; the price of the {thing}; the {thing} budget; the {thing} score; the weight of the {thing}"
 )
-_PEOPLE = _list(
-    "buyer; driver; fitter; inspector; keeper; maker; manager; cleaner; seller; teacher; guard; owner; clerk; expert"
+_PEOPLE = phrases(
+    "buyer; driver; fitter; inspector; keeper; maker; manager; cleaner; seller; teacher; guard; owner; clerk; expert; "
+    "helper"
 )
-_PLACES = _list("room; yard; hall; shed; office; store; corner; cellar; wing; deck")
+_PLACES = phrases("room; yard; hall; shed; office; store; corner; cellar; wing; deck")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def words(kind: str, split: Split) -> tuple[str, ...]:
     """A split's words: "first names", "surnames", "things", "verbs" or "adjectives"."""
     text = (Path(__file__).parent / "open_words.txt").read_text(encoding="utf-8")

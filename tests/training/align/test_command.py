@@ -23,7 +23,7 @@ from training.align import command
 from training.align.characters import CharacterHead
 from training.align.command import Aligned, add_arguments, encoder_lora, errors, in_window, located, train_tokens
 from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import Aligner, vocabulary, words_said
+from training.align.tokens import Aligner, spelling, vocabulary, words_said
 from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
 from training.corpus.record import Record
 from training.runs import collected
@@ -81,9 +81,8 @@ def test_words_that_are_no_classes_are_located_letter_by_letter(tokenizer: Any, 
     np.save(file, np.random.default_rng(0).normal(size=(2, 240, 32)).astype(np.float16))
     torch.manual_seed(0)
     classes = vocabulary(tokenizer, ["please call", "please call"], 100, spell_below=2)
-    found = located(
-        CharacterHead(32), [Clip(record(0, tmp_path), file)], ["please call Anna"], tokenizer, classes, spell=True
-    )
+    clips, texts = [Clip(record(0, tmp_path), file)], ["please call Anna"]
+    found = located(CharacterHead(32), clips, texts, tokenizer, classes, spelling(tokenizer))
     said = tokenizer.convert_ids_to_tokens([classes[token] for _, token in found[0].spikes])
     assert said == ["Ġplease", "Ġcall", "Ġa", "n", "n", "a"]
 

@@ -61,11 +61,11 @@ def scores_of(text: str, at: list[int], count: int) -> NDArray[np.float32]:
 
 
 def found_in(
-    scores: NDArray[np.float32], text: str, tokenizer: Any, number: dict[int, int]
+    scores: NDArray[np.float32], text: str, tokenizer: Any, number: dict[int, int], *single: dict[str, int]
 ) -> list[tuple[int, int]] | None:
     """The spikes of a text where the scores say its letters; None if either does not fit."""
     frames = forced_alignments(torch.from_numpy(scores)[None], [len(scores)], [letters(text)[0]])[0]
-    return None if frames is None else spikes(text, frames, len(scores) // 2, tokenizer, number)
+    return None if frames is None else spikes(text, frames, len(scores) // 2, tokenizer, number, *single)
 
 
 def numbered(tokenizer: Any, *tokens: str) -> dict[int, int]:
@@ -104,11 +104,11 @@ def test_unknown_tokens_are_left_out(tokenizer: Any) -> None:
 def test_a_word_with_unknown_tokens_is_spelled(tokenizer: Any) -> None:
     text = "call O'Hara off"
     at = [3 * i for i in range(len(text))]
-    number = numbered(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(spelling(tokenizer).values())))
-    frames = forced_alignments(torch.from_numpy(scores_of(text, at, 60))[None], [60], [letters(text)[0]])[0]
-    found = spikes(text, frames, 30, tokenizer, number, spell=True)
+    single = spelling(tokenizer)
+    number = numbered(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(single.values())))
+    found = found_in(scores_of(text, at, 60), text, tokenizer, number, single)
     assert found is not None
-    by_number = {number: token for token, number in number.items()}
+    by_number = {place: token for token, place in number.items()}
     said = tokenizer.convert_ids_to_tokens([by_number[token] for _, token in found])
     assert said == ["Ġcall", "Ġo", "'", "h", "a", "r", "a", "Ġoff"]
     assert [frame for frame, _ in found] == [at[i] // 2 for i in (3, 5, 6, 7, 8, 9, 10, 14)]
