@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from training import table
-from training.scores import with_interval
+from training.scores import MEANS, inventions_counted, with_interval
 from training.systems import earlier
 
 SHARES = {"core_coverage": ("core_covered", "core_total"), "coverage": ("covered", "total")}
-MEANS = ("hallucinations_per_summary", "rouge1", "rouge2", "rougeL", "repetition", "words")
 
 
 def differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]
     other = {row["id"]: row for row in second}
     if other.keys() != {row["id"] for row in first}:
         raise ValueError("the two did not answer the same recordings")
-    pairs = [(_counted(row), _counted(other[row["id"]])) for row in first]
+    pairs = [(inventions_counted(row), inventions_counted(other[row["id"]])) for row in first]
     out: dict[str, Any] = {"summaries": len(pairs)}
     for name, (covered, total) in SHARES.items():
         if any(a[total] for a, _ in pairs):
@@ -38,11 +37,6 @@ def differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]
             ahead = [b[name] - a[name] for a, b in both]
             out |= with_interval(name, [a for a, _ in both], ahead, [1] * len(both), seed=0)
     return out
-
-
-def _counted(row: dict[str, Any]) -> dict[str, Any]:
-    """With the number of inventions, where they were counted."""
-    return row | ({"hallucinations_per_summary": len(row["hallucinated"])} if "hallucinated" in row else {})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from training.facts import count, repetition_rate
 from training.splits import recordings
 
 DRAWS = 2000
+MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "words", *overlap.NAMES)
 
 
 def score(record: Record, summary: str) -> dict[str, Any]:
@@ -50,10 +51,18 @@ def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     ):
         if any(row[total] for row in rows):
             out |= with_interval(name, rows, [row[covered] for row in rows], [row[total] for row in rows], seed)
-    if known := [row for row in rows if "hallucinated" in row]:
-        invented = [len(row["hallucinated"]) for row in known]
-        out |= with_interval("hallucinations_per_summary", known, invented, [1] * len(known), seed)
-    return out | means(rows, ["repetition", "words", *overlap.NAMES], seed)
+    return out | means([inventions_counted(row) for row in rows], MEANS, seed)
+
+
+def inventions_counted(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, where inventions are known with how many there are, and where facts are too with how many more of those
+    it covers: by that `pairs` prefers.
+    """
+    if "hallucinated" not in row:
+        return row
+    invented = len(row["hallucinated"])
+    ahead = {"facts_less_inventions": row["covered"] - invented} if row["total"] else {}
+    return row | {"hallucinations_per_summary": invented} | ahead
 
 
 def means(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int = 0) -> dict[str, Any]:

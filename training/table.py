@@ -11,6 +11,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("core_coverage", "Core facts", ".1%"),
     ("coverage", "All facts", ".1%"),
     ("hallucinations_per_summary", "Inventions a summary", ".2f"),
+    ("facts_less_inventions", "Facts less inventions", ".2f"),
     ("rouge1", "ROUGE-1", ".3f"),
     ("rouge2", "ROUGE-2", ".3f"),
     ("rougeL", "ROUGE-L", ".3f"),

@@ -24,6 +24,7 @@ def test_each_recording_is_compared_with_itself() -> None:
     assert (found["core_coverage"], found["core_coverage_95"]) == (0.5, [0.5, 0.5])
     assert (found["coverage"], found["coverage_95"]) == (0.25, [0.25, 0.25])
     assert (found["hallucinations_per_summary"], found["hallucinations_per_summary_95"]) == (2, [2, 2])
+    assert found["facts_less_inventions"] == -1
     assert found["words"] == 0
     assert found["summaries"] == 10
 

@@ -27,8 +27,9 @@ def test_shares_are_over_all_facts_and_rates_over_recordings() -> None:
     assert found["core_coverage"] == round(9 / 12, 4)
     assert found["coverage"] == round(16 / 24, 4)
     assert found["hallucinations_per_summary"] == 0.5
+    assert found["facts_less_inventions"] == round((16 - 3) / 6, 4)
     assert found["repetition"] == round(0.4 / 6, 4)
-    for name in ("core_coverage", "coverage", "hallucinations_per_summary", "repetition"):
+    for name in ("core_coverage", "coverage", "hallucinations_per_summary", "facts_less_inventions", "repetition"):
         low, high = found[f"{name}_95"]
         assert low < found[name] < high
 
@@ -95,5 +96,6 @@ def test_only_what_can_be_counted_is_a_figure(tmp_path: Path) -> None:
     told = aggregate(scored([record(2, tmp_path, facts=[]), bare], ["He met Bob, then Anna called.", "Anna."]))
     assert "coverage" not in told
     assert told["hallucinations_per_summary"] == 1, "of the one whose transcript is known"
+    assert "facts_less_inventions" not in told
     assert told["rouge1"] == round(2 * (2 / 6) / (1 + 2 / 6), 4), "of the one that has a summary"
     assert told["words"] == 3.5
