@@ -1,0 +1,46 @@
+"""Fetching: by which name a server is known."""
+
+import asyncio
+
+from tests.app.fetch.fetching import AUDIO, certified, refused
+from tests.app.origin import HOST, PUBLIC, Internet, Names, Way, origin, reply, way
+
+
+async def test_tls_goes_by_the_name_though_the_connection_goes_to_the_address() -> None:
+    server, client = certified(HOST)
+    asked: list[str | None] = []
+    server.sni_callback = lambda _, name, __: asked.append(name)
+    async with origin(tls=server, wav=reply(AUDIO)) as served:
+        to = way(served, tls=client)
+        assert await to.fetch(f"https://{HOST}/wav") == AUDIO
+        assert asked == [HOST]
+        assert to.internet.asked == [(PUBLIC, 443)]
+        assert served.headers()["host"] == HOST
+
+
+async def test_a_certificate_for_another_name_is_refused() -> None:
+    server, client = certified("other.example.org", PUBLIC)
+    async with origin(tls=server, wav=reply(AUDIO)) as served:
+        error = await refused(way(served, tls=client), f"https://{HOST}/wav")
+        assert (error.status, error.code) == (422, "audio_url_failed")
+        assert "certificate" in error.message
+        assert served.requests == []
+
+
+async def test_a_certificate_nobody_vouches_for_is_refused() -> None:
+    async with origin(tls=certified(HOST)[0], wav=reply(AUDIO)) as served:
+        error = await refused(way(served), f"https://{HOST}/wav")  # with the usual authorities
+        assert (error.status, error.code) == (422, "audio_url_failed")
+        assert "certificate" in error.message
+        assert served.requests == []
+
+
+async def test_http_on_an_https_port_is_a_failure_of_the_other_side() -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(b"This port speaks no TLS."))
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        to = Way(Names(audio_example_org=[[PUBLIC]]), Internet(server.sockets[0].getsockname()[1]))
+        error = await refused(to, f"https://{HOST}/wav")
+    assert (error.status, error.code) == (422, "audio_url_failed")
