@@ -23,13 +23,18 @@ export PYTHONDONTWRITEBYTECODE =
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
 
-# What trains or starts engines, two of its files at a time, so that one computes while the other waits for its processes.
-# The rest measures time.
-WAITS = tests/training tests/model_repo tests/app/engine/test_vllm.py tests/app/engine/test_engines.py tests/test_end_to_end.py
+# What trains or starts engines, or measures no time: two of its files at a time, so that one computes while the other
+# waits for its processes, and the types beside them. The rest measures time.
+ENGINES = $(addprefix tests/app/engine/,test_vllm.py test_engines.py test_load.py)
+TOGETHER = tests/training tests/model_repo $(ENGINES) tests/app/models tests/app/keys tests/app/database tests/test_end_to_end.py
 
-test: env system check  ## the whole check: lint, types, tests
-	@$(BIN)/python -m pytest $(WAITS:%=--ignore %) --durations 15
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WAITS) -n 2 --dist loadfile --durations 15
+test: env system lint  ## the whole check: lint, tests, types
+	@$(BIN)/python -m pytest $(TOGETHER:%=--ignore %) --durations 15
+	@$(MAKE) --no-print-directory --jobs 2 types test-together
+
+.PHONY: test-together
+test-together: env
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TOGETHER) -n 2 --dist loadfile --durations 15
 
 test-slow: env system  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow
