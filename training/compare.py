@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from training import table
-from training.scores import MEANS, inventions_counted, with_interval
+from training.scores import MEANS, SHARES, inventions_counted, with_interval
 from training.systems import earlier
-
-SHARES = {"core_coverage": ("core_covered", "core_total"), "coverage": ("covered", "total")}
 
 
 def differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from training.facts import count, repetition_rate
 from training.splits import recordings
 
 DRAWS = 2000
+SHARES = {"core_coverage": ("core_covered", "core_total"), "coverage": ("covered", "total")}
 MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "words", *overlap.NAMES)
 
 
@@ -45,10 +46,7 @@ def scored(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str
 def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     """Shares and means over all rows, their intervals (`…_95`), and how many recordings and summaries they are of."""
     out: dict[str, Any] = {"recordings": len(set(_recordings(rows))), "summaries": len(rows)}
-    for name, covered, total in (
-        ("core_coverage", "core_covered", "core_total"),
-        ("coverage", "covered", "total"),
-    ):
+    for name, (covered, total) in SHARES.items():
         if any(row[total] for row in rows):
             out |= with_interval(name, rows, [row[covered] for row in rows], [row[total] for row in rows], seed)
     return out | means([inventions_counted(row) for row in rows], MEANS, seed)
