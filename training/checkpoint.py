@@ -48,10 +48,24 @@ def architecture_of(model: nn.Module) -> str:
     return str(unwrapped(model).config.model_type)
 
 
-def add_lora(model: Any, rank: int) -> PeftModel:
-    """LoRA on the language model; the projector, if there is one, trains whole; everything else is frozen."""
+def add_lora(model: Any, rank: int, encoder_rank: int = 0) -> PeftModel:
+    """LoRA on the language model, and of `encoder_rank` on the encoder; the projector, if there is one, trains whole;
+    everything else is frozen. Raises ValueError for a family whose encoder stays as it is.
+    """
     family = family_named(architecture_of(model))
-    config = LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=family.lora_targets, task_type="CAUSAL_LM")
+    targets, ranks = family.lora_targets, {}
+    if encoder_rank:
+        if family.encoder is None:
+            raise ValueError(f"--encoder-rank: the encoder of {family.model_type} stays as it is, if it has one")
+        targets, ranks = f"({targets})|({family.encoder})", {family.encoder: encoder_rank}
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=SCALE * rank,
+        target_modules=targets,
+        rank_pattern=ranks,
+        alpha_pattern={pattern: SCALE * r for pattern, r in ranks.items()},
+        task_type="CAUSAL_LM",
+    )
     peft_model = get_peft_model(model, config)
     for name, parameter in peft_model.named_parameters():
         if family.is_projector(name.removeprefix(WRAPPED)):

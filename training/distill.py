@@ -24,6 +24,9 @@ after answers of the student's too (`sft --answers`): one that has read right su
 If the teacher's tokens are not the student's, their distributions cannot be compared: then the teacher's texts become
 the summaries and `sft` learns them (sequence-level distillation), and the log's first line says so and why.
 
+Sampling takes most of the time where the model is small: token after token, each too little work for a GPU.
+`--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` with merged weights.
+
 Logged each step: divergence, tokens an answer, share of answers that met their limit, repetition. The last two are how
 this method is known to fail. With `--rollout` also how far the sampled tokens' log-probabilities were from those of the
 student that learns from them (`off_policy`). `--features` as in `sft`. Under `accelerate launch`
@@ -37,6 +40,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -62,6 +66,7 @@ from training.kd.rollout import (
     answer_logits,
     followed_by,
     questions_of,
+    together,
     until_loop,
 )
 from training.kd.served_rollout import Follow, Served, off_policy, rollout_of
@@ -77,7 +82,8 @@ class DistillTrainer(Resumable, Trainer):
 
     collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
     off_policy: share of the steps in which the teacher reads the records' own summaries. loop_tokens: what an answer
-    says again, this many tokens of it, does not count; 0 counts all.
+    says again, this many tokens of it, does not count; 0 counts all. steps_per_rollout: steps whose recordings are
+    answered at once, with the weights of the first.
     """
 
     def __init__(
@@ -92,12 +98,14 @@ class DistillTrainer(Resumable, Trainer):
         beta: float,
         off_policy: float = 0.0,
         loop_tokens: int = 0,
+        steps_per_rollout: int = 1,
         **more: Any,
     ) -> None:
         super().__init__(model, args, data_collator=partial(_batch, collator), **more)
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
         self.off_policy, self.loop_tokens, self.references = off_policy, loop_tokens, References(collator)
+        self.steps_per_rollout, self._ahead = steps_per_rollout, list[Any]()
         self.model_accepts_loss_kwargs = False  # a batch's mean is its loss; accumulated ones are averaged
         self._seen: dict[str, list[float]] = defaultdict(list)
 
@@ -105,11 +113,10 @@ class DistillTrainer(Resumable, Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         records, questions = inputs["records"], inputs["questions"]
-        # By the step alone: all processes must choose alike, and a run that goes on as it would have.
-        given_words = Random(f"{self.args.seed} {self.state.global_step}").random() < self.off_policy
+        given_words = self._reads_references(self.state.global_step)
         writer: Rollout = self.references if given_words else self.rollout
         with self.accelerator.autocast():
-            written = writer.sample(self.accelerator.unwrap_model(model), records, questions)
+            written = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
             answers = [until_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
             wanted = self.teacher.read(records, answers)
         given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
@@ -123,6 +130,33 @@ class DistillTrainer(Resumable, Trainer):
         else:
             self._note(written, float(loss.detach()), off_policy(logits, answers))
         return (loss, {}) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
+        if self.steps_per_rollout == 1:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
+        if not self._ahead:
+            several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
+            self._ahead = self._answered(several, num_batches)
+        now, self._ahead = self._ahead[:num_batches], self._ahead[num_batches:]
+        return now, None
+
+    def _answered(self, batches: list[Any], a_step: int) -> list[Any]:
+        """The batches with the student's answers, but for those of steps that read the data's summaries."""
+        first = self.state.global_step
+        asked = [b for i, b in enumerate(batches) if not self._reads_references(first + i // a_step)]
+        if asked:
+            records = [record for batch in asked for record in batch["records"]]
+            questions = together([batch["questions"] for batch in asked], self.collator.tokenizer.pad_token_id)
+            with self.accelerator.autocast():
+                written = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
+            for batch in asked:
+                batch["answers"] = list(islice(written, len(batch["records"])))
+        return batches
+
+    def _reads_references(self, step: int) -> bool:
+        """By the step alone: all processes must choose alike, and a run that goes on as it would have."""
+        return Random(f"{self.args.seed} {step}").random() < self.off_policy
 
     def _note(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
         texts = [self.collator.text(answer.ids) for answer in answers]
@@ -171,13 +205,18 @@ def train(
     off_policy_share: float = 0.0,
     loop_tokens: int = 0,
     answer_tokens: int = 0,
+    steps_per_rollout: int = 1,
+    rollout_copy: bool = False,
 ) -> Path:
     """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
 
     teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then read here.
     rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
-    the student's weights. off_policy_share, loop_tokens: see `DistillTrainer`. answer_tokens: see `Generated`.
+    the student's weights. off_policy_share, loop_tokens, steps_per_rollout: see `DistillTrainer`. answer_tokens,
+    rollout_copy: see `Generated`.
     """
+    if steps_per_rollout < 1:
+        raise ValueError(f"--steps-per-rollout is {steps_per_rollout}; every step needs answers")
     if not 0 <= off_policy_share <= 1:
         raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
     reader = AutoTokenizer.from_pretrained(teacher)
@@ -203,7 +242,8 @@ def train(
             "--rollout gives a server the weights of one process; several sample for themselves, without it"
         )
     half = precision.bfloat16(how.precision)
-    writer = rollout_of(collator, temperature, rollout, rollout_folder, half, together=True, most=answer_tokens)
+    where = rollout, rollout_folder, half
+    writer = rollout_of(collator, temperature, *where, together=True, most=answer_tokens, copied=rollout_copy)
     following = [Follow(writer, model, sync_every)] if isinstance(writer, Served) else []
     trainer = DistillTrainer(
         model,
@@ -217,9 +257,12 @@ def train(
         beta=beta,
         off_policy=off_policy_share,
         loop_tokens=loop_tokens,
+        steps_per_rollout=steps_per_rollout,
     )
     head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
     head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens, "answer_tokens": answer_tokens}
+    if steps_per_rollout > 1:
+        head |= {"steps_per_rollout": steps_per_rollout}
     if rollout:
         head |= {"rollout": rollout, "sync_every": sync_every}
     take_in_order(trainer)
@@ -267,14 +310,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--loop-tokens", type=int, default=0, help="an answer counts until it says so many tokens again; 0 counts all"
     )
     add_most(parser)
+    parser.add_argument(
+        "--steps-per-rollout",
+        type=int,
+        default=1,
+        help="steps whose recordings are answered at once: quicker, for answers that are up to so many steps old",
+    )
     served_rollout.add_arguments(parser)
+    served_rollout.add_copy(parser)
     parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
     records, how = loop_of(options)
-    sampling = ("temperature", "rollout", "rollout_folder", "sync_every")
+    sampling = ("temperature", "rollout", "rollout_folder", "rollout_copy", "steps_per_rollout", "sync_every")
     names = ("top_k", "beta", "off_policy_share", "loop_tokens", "answer_tokens", *sampling)
     settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
     say(str(train(options.base, options.teacher, records, options.out, how, **settings)))

@@ -38,7 +38,8 @@ class Loop:
     """How a recipe goes through its records.
 
     steps: optimizer steps. batch: records a batch, of each process. accumulate: batches a step. rate: peak learning
-    rate, cosine after a twentieth of the steps. rank: of the LoRA pairs. start: adapters to begin from, copied in
+    rate, cosine after a twentieth of the steps. rank: of the LoRA pairs. encoder_rank: of those on the encoder, which
+    is else as the base has it; 0 is none. start: adapters to begin from, copied in
     order. held: records to measure the audio gain on; without them it is measured on some of those trained on, which
     flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two checkpoints, two log
     lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
@@ -61,6 +62,7 @@ class Loop:
     save_every: int = 50
     log_every: int = 10
     seed: int = 0
+    encoder_rank: int = 0
     workers: int = 0
     precision: str = "auto"
     features: Path | None = None
@@ -109,8 +111,10 @@ class Loop:
         processes.settle()
         if self.keep_memory:
             allocator.keep()
+        if self.full and self.encoder_rank:
+            raise ValueError("--full trains no LoRA, so --encoder-rank has nothing to say there")
         model = open_model(base)
-        model = unfrozen(model) if self.full else add_lora(model, self.rank)
+        model = unfrozen(model) if self.full else add_lora(model, self.rank, self.encoder_rank)
         if not (processes.fsdp() or processes.deepspeed()):  # which want weights in one type, and cast them themselves
             precision.suit(model, self.precision)
         if processes.zero3():
@@ -249,6 +253,7 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument("--accumulate", type=int, default=1, help="batches a step; small batches suit a CPU's cache")
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs (alpha is twice that)")
+    add_encoder_rank(parser)
     parser.add_argument(
         "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
     )
@@ -270,10 +275,22 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     reports.add_argument(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    add_workers(parser)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The option, of commands that read audio for a GPU."""
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that make batches, so that a GPU need not wait for audio"
     )
-    parser.add_argument("--seed", type=int, default=0)
+
+
+def add_encoder_rank(parser: argparse.ArgumentParser) -> None:
+    """The option, of commands that open a student."""
+    parser.add_argument(
+        "--encoder-rank", type=int, default=0, help="of pairs on the encoder, which then learns too; 0 is none"
+    )
 
 
 def records_of(options: argparse.Namespace) -> list[Record]:

@@ -27,11 +27,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from training import check, precision
 from training.corpus.record import Record
@@ -40,7 +42,7 @@ from training.judge import judge_of
 from training.kd import served_rollout
 from training.kd.rollout import Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
-from training.loop import Loop, collator_of, records_of
+from training.loop import Loop, add_encoder_rank, add_workers, collator_of, records_of
 from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
 from training.records import write_records
 from training.runs import REPORTS
@@ -93,14 +95,24 @@ def paired(groups: Iterable[Group], count: int, choice: Choice) -> tuple[list[Re
 
 
 def sampled(
-    model: Any, writer: Rollout, collator: Collator, records: list[Record], samples: int, batch: int, file: Path
+    model: Any,
+    writer: Rollout,
+    collator: Collator,
+    records: list[Record],
+    samples: int,
+    batch: int,
+    file: Path,
+    workers: int = 0,
 ) -> Iterator[Group]:
-    """So many answers to every record, a batch of records at a time; each is kept in the file as it comes."""
+    """So many answers to every record, a batch of records at a time; each is kept in the file as it comes.
+
+    workers: processes that make the questions, so that a GPU need not wait for audio.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
+    groups: Any = [records[start : start + batch] for start in range(0, len(records), batch)]
+    asked = DataLoader(groups, batch_size=None, collate_fn=partial(questions_of, collator), num_workers=workers)
     with file.open("w", encoding="utf-8") as kept:
-        for start in range(0, len(records), batch):
-            group = records[start : start + batch]
-            questions = questions_of(collator, group)
+        for group, questions in zip(groups, asked, strict=True):
             tries = [writer.sample(model, group, questions) for _ in range(samples)]
             found = [[(collator.text(a.ids), a.ended) for a in several] for several in zip(*tries, strict=True)]
             for record, several in zip(group, found, strict=True):
@@ -132,6 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, help="assembled checkpoint")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the one to improve")
     parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
+    add_encoder_rank(parser)
     parser.add_argument("--full", action="store_true", help="they were trained whole (`--full`)")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument(
@@ -160,8 +173,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out pairs until chosen is on the whole as long as rejected",
     )
     parser.add_argument("--batch", type=int, default=8, help="records at once")
+    add_workers(parser)
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     served_rollout.add_arguments(parser)
+    served_rollout.add_copy(parser)
     check.add_argument(parser)
     parser.add_argument("--seed", type=int, default=0)
 
@@ -207,6 +222,7 @@ def sampling(options: argparse.Namespace, records: list[Record], choice: Choice)
         batch=options.batch,
         rate=0,
         rank=options.rank,
+        encoder_rank=options.encoder_rank,
         start=options.start,
         seed=options.seed,
         full=options.full,
@@ -216,10 +232,10 @@ def sampling(options: argparse.Namespace, records: list[Record], choice: Choice)
         model.to("cuda")
     collator = collator_of(options.base, model)
     checked = check.check(records, [collator], options.bad_data, answers=(), needs=NEEDS)
-    where = options.rollout, options.rollout_folder
-    writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens)
+    where = options.rollout, options.rollout_folder, precision.bfloat16(how.precision)
+    writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens, copied=options.rollout_copy)
     file = options.out.with_suffix(".answers.jsonl")
-    groups = sampled(model, writer, collator, checked.records, options.samples, options.batch, file)
+    groups = sampled(model, writer, collator, checked.records, options.samples, options.batch, file, options.workers)
     with precision.autocast(how.precision, model.device):
         found, report = paired(groups, len(checked.records), choice)
     told = ("samples", "temperature", "answer_tokens", "seed")

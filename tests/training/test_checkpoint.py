@@ -16,9 +16,9 @@ from training.checkpoint import SCALE, adapter_tensors, add_lora, load_adapter, 
 RANK = 4
 
 
-def trained(folder: Path, seed: int = 1) -> Any:
+def trained(folder: Path, seed: int = 1, encoder_rank: int = 0) -> Any:
     """A model with LoRA, all that trains moved to where training might bring it."""
-    model = add_lora(open_model(folder), RANK)
+    model = add_lora(open_model(folder), RANK, encoder_rank)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -65,6 +65,29 @@ def test_a_merged_text_adapter_gives_what_training_saw(llama_folder: Path, tmp_p
     served = assembled(llama_folder, adapter_tensors(model), tmp_path / "merged")
     change = (logits(model, batch) - logits(open_model(llama_folder), batch)).abs().max()
     assert (logits(served, batch) - logits(model, batch)).abs().max() < 0.01 * change
+
+
+def test_an_encoder_that_learned_is_merged_too(audio_folder: Path, tmp_path: Path) -> None:
+    batch = inputs(audio_folder)
+    model = trained(audio_folder, encoder_rank=2 * RANK)
+    adapter = adapter_tensors(model)
+    pairs = {name: value.shape for name, value in adapter.items() if name.startswith("audio_tower.")}
+    assert len(pairs) == 2 * 6 * 2, "A and B, six projections, two layers"
+    assert all(2 * RANK in shape for shape in pairs.values())
+    served = assembled(audio_folder, adapter, tmp_path / "merged")
+    without = {name: value for name, value in adapter.items() if name not in pairs}
+    seen, found = logits(model, batch), logits(served, batch)
+    moved = (seen - logits(assembled(audio_folder, without, tmp_path / "without"), batch)).abs().max()
+    assert moved > 1e-4
+    assert (found - seen).abs().max() < 0.02 * moved
+    again = add_lora(open_model(audio_folder), RANK, 2 * RANK)
+    save_adapter(adapter, tmp_path / "adapter.safetensors")
+    assert load_adapter(again, tmp_path / "adapter.safetensors") == len(adapter)
+
+
+def test_an_encoder_that_stays_as_it_is(llama_folder: Path) -> None:
+    with pytest.raises(ValueError, match="--encoder-rank"):
+        add_lora(open_model(llama_folder), RANK, 4)
 
 
 def test_the_projector_and_lora_train_and_nothing_else(audio_folder: Path) -> None:

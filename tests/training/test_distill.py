@@ -17,6 +17,7 @@ from training.distill import DistillTrainer, told
 from training.examples import TextCollator
 from training.kd.divergence import Dense
 from training.kd.rollout import Answer, Generated, answer_logits, followed_by
+from training.kd.served_rollout import rollout_of
 from training.loop import Loop, by_length, collator_of, take_in_order
 from training.records import read_records
 
@@ -137,6 +138,77 @@ def test_off_policy_steps_read_the_datas_summaries(audio_folder: Path, rows: lis
     again = trainer_of(audio_folder, known, tmp_path, 8, more={"off_policy": 0.5})
     again.train()
     assert [line["loss"] for line in again.state.log_history if "grad_norm" in line] == [line["loss"] for line in lines]
+
+
+def test_steps_that_share_a_rollout_are_answered_at_once(
+    audio_folder: Path, rows: list[Record], tmp_path: Path
+) -> None:
+    """With the weights of the first of them; each learns from its own recordings' answers."""
+    asked: list[tuple[int, list[str]]] = []
+    both = Always(11, 12, 500)
+
+    def sample(model: Any, records: Any, questions: Any = None) -> list[Answer]:
+        asked.append((trainer.state.global_step, [r.id for r in records]))
+        assert len(questions["input_ids"]) == len(records)
+        return [Answer([11] * int(r.id.rsplit("-", 1)[-1]) + [11], True) for r in records]
+
+    both.sample = sample  # type: ignore[method-assign]
+    learned: list[list[str]] = []
+    teach = both.read
+
+    def read(records: Any, answers: Any) -> Dense:
+        learned.append([r.id for r in records])
+        assert [len(a.ids) for a in answers] == [int(r.id.rsplit("-", 1)[-1]) + 1 for r in records]
+        return teach(records, answers)
+
+    both.read = read  # type: ignore[method-assign]
+    trainer = trainer_of(audio_folder, rows, tmp_path, 5, both, more={"steps_per_rollout": 2})
+    trainer.train()
+    assert [step for step, _ in asked] == [0, 2, 4]
+    assert [ids for _, ids in asked][:2] == [learned[0] + learned[1], learned[2] + learned[3]]
+    assert len(learned) == 5
+
+
+def test_shared_rollouts_leave_out_steps_off_policy(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
+    known = [replace(row, summary=f"Call {number}.") for number, row in enumerate(rows)]
+    lines = []
+    for share in (1, 4):
+        trainer = trainer_of(
+            audio_folder, known, tmp_path, 8, more={"off_policy": 0.5, "steps_per_rollout": share}, workers=0
+        )
+        trainer.train()
+        lines.append([line for line in trainer.state.log_history if "grad_norm" in line])
+    given = [["divergence_of_references" in line for line in run] for run in lines]
+    assert given[0] == given[1]
+    assert 0 < sum(given[0]) < 8
+
+
+def test_a_copy_samples_while_the_student_computes_in_bfloat16(
+    audio_folder: Path, rows: list[Record], tmp_path: Path
+) -> None:
+    """The trainer has wrapped the student by then, which the copy must not be."""
+    trainer = trainer_of(
+        audio_folder,
+        rows,
+        tmp_path,
+        4,
+        more={"steps_per_rollout": 2},
+        precision="bfloat16",
+        gradient_checkpointing=False,
+    )
+    trainer.rollout = rollout_of(trainer.collator, 1.0, None, None, True, most=4, copied=True)
+    trainer.train()
+    copy = trainer.rollout.copy.model
+    assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
+    assert type(copy) is type(open_model(audio_folder))
+    lines = [line for line in trainer.state.log_history if "divergence" in line]
+    assert len(lines) == 4
+    assert all(1 <= line["answer_tokens"] <= 4 for line in lines)
+
+
+def test_no_step_goes_without_answers(audio_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--steps-per-rollout is 0"):
+        distill.train(audio_folder, audio_folder, [], tmp_path, Loop(1, 1, 1e-3, 4), steps_per_rollout=0)
 
 
 def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:

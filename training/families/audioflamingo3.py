@@ -7,3 +7,4 @@ class AudioFlamingo3(Family):
     """Windows of 30 s, any number of them up to the processor's `max_audio_len`."""
 
     model_type = "audioflamingo3"
+    encoder = r"model\.audio_tower\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"

@@ -37,9 +37,10 @@ class Family:
     model_type: in `config.json`. opened_as: the opened model's own, where that is another. hears: False for a text
     model. names: Transformers' parameter prefixes → those in the checkpoint's files, longest first. language_model:
     where Transformers keeps the language model. projector: prefixes of Transformers' parameters that train whole.
-    projections: linear layers of the language model that get LoRA. tensors: what the processor makes for the model
-    besides ids and their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end.
-    derived: weight files that `serve` writes anew.
+    projections: linear layers of the language model that get LoRA. encoder: pattern of those of the encoder that may
+    get it too; None where the encoder stays as it is. tensors: what the processor makes for the model besides ids and
+    their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end. derived: weight
+    files that `serve` writes anew.
     """
 
     model_type: ClassVar[str]
@@ -53,6 +54,7 @@ class Family:
     language_model: ClassVar[str] = "model.language_model."
     projector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
     projections: ClassVar[tuple[str, ...]] = TEXT_PROJECTIONS
+    encoder: ClassVar[str | None] = None
     tensors: ClassVar[tuple[str, ...]] = ("input_features", "input_features_mask")
     end_of_turn: ClassVar[str | None] = None
     derived: ClassVar[tuple[str, ...]] = ()

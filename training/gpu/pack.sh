@@ -101,7 +101,7 @@ shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruc
   mkdir -p "$scratch/model/starts"
   [ -z "${TWIN-}" ] || cp "$TWIN" "$scratch/model/starts/twin.safetensors"
   [ -z "${ALIGN-}" ] || "$python" -m training.gpu.starts align "$ALIGN" "$scratch/model/starts"
-  [ -z "${TAKE-}" ] || "$python" -m training.gpu.starts take "$TAKE" "$scratch/model/starts"
+  [ -z "${TAKE-}" ] || cp "$TAKE" "$scratch/model/starts/take.safetensors"
   tar -C "$scratch/model" -cf "$scratch/model.tar" .
 
   tree=$(git ls-files -z -c -o --exclude-standard | { xargs -0 du -cb 2> /dev/null || true; } |

@@ -13,13 +13,16 @@
 #             leaves the base that hears, merged
 #   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. The same
 #             stage again goes on from its own adapter.
-#   take      what was packed as TAKE stands for the outcome of align and sft
-#   teacher   SFT of the text model on what was spoken, from sft's own language model, so that it has been
-#             taught more than its student and writes as it does (TEACHER_S)
+#   take      what was packed as TAKE stands for the outcome of align and sft; sft after it goes on from there
+#   answers   two answers of sft's checkpoint to some clips, for the teacher to have read (ANSWERS_S)
+#   teacher   SFT of the text model on the texts and on what was spoken, after those answers too, from sft's own language
+#             model, so that it has been taught more than its student and writes as it does (TEACHER_S)
+#   smoke     distill and dpo on a few clips, so that what does not run there shows while the teacher learns (SMOKE_S)
 #   distill   on-policy distillation from the teacher, from sft's adapter (DISTILL_S)
 #   pairs     answers of distill's checkpoint, compared by the counted facts (PAIRS_S)
-#   dpo       preference optimization over them, from distill's adapter (DPO_S)
+#   dpo       preference optimization over them, from distill's adapter (DPO_S); dpo2 the same with settings of its own
 #
+# With ENCODER_RANK (64 is what align's adapters have) the encoder learns on in all of them, and the base is not merged.
 # Training keeps within its stage's seconds by itself; a stage that meets its limit all the same counts as cut short, not
 # as failed, if it has saved an adapter. Adapters, logs and the table are copied to $OUT every minute, so that a call that
 # is ended leaves what there was. Clips packed with the parts (spoken/) count SPOKEN_TIMES. Last on the output: the table.
@@ -36,8 +39,8 @@ settings() {
     : "${JOBS:=2} ${CHUNKS:=2} ${CHUNK:=6} ${HELD_CLIPS:=4} ${SHORT_WORDS:=24} ${LONG_WORDS:=30} ${TEXT_SHARDS:=1} ${TEXTS:=8} ${TEXT_WORDS:=60}"
     : "${STEPS:=3} ${TWIN_BATCH:=2} ${TEACHER_S:=200} ${TEACHER_LEAVE:=100} ${BATCH:=2} ${DISTILL_BATCH:=2} ${GAIN_EVERY:=2} ${SAVE_EVERY:=1} ${WORKERS:=1}"
     : "${ALIGN_CLIPS:=8} ${ALIGN_HEAD_MIN:=0.05} ${ALIGN_BATCH:=2} ${ALIGN_S:=170} ${ALIGN_LEAVE:=110} ${DISTILL_CLIPS:=6} ${PAIR_CLIPS:=6} ${ANSWER_TOKENS:=12}"
-    : "${MARGIN:=-2} ${LENGTH_RATIO:=1000} ${ALIGN_SPELL:=2}"
-    export OMP_NUM_THREADS=1
+    : "${MARGIN:=-2} ${LENGTH_RATIO:=1000} ${ALIGN_SPELL:=2} ${ANSWERED_CLIPS:=6} ${SMOKE_CLIPS:=4} ${SAMPLE_BATCH:=4} ${STEPS_PER_ROLLOUT:=2}"
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
   else
     PYTHON=${PYTHON:-python3} work=${WORK:-$home/work}
     export PYTHONPATH="$home/site-packages:$code" PATH="$home/engines/bin:$PATH"
@@ -46,16 +49,20 @@ settings() {
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin align sft}"
   # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
-  : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
+  : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${DPO2_S:=45} ${ANSWERS_S:=70} ${SMOKE_S:=150} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
   : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60} ${OPEN_VOCABULARY:=0.6}"
-  : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260}"
+  : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260} ${TEXT_NOISE:=0.05}"
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
   : "${ALIGN_CLIPS:=6000} ${ALIGN_HEAD_MIN:=0.25} ${ALIGN_RATE:=1e-3} ${ALIGN_BATCH:=64} ${ALIGN_LOG:=250} ${ALIGN_LEAVE:=45}"
   : "${ALIGN_SPELL:=60} ${ALIGN_CLASSES:=8000}"
+  : "${ENCODER_RANK:=0} ${STEPS_PER_ROLLOUT:=8} ${SHARE:=0.5} ${SFT_CLIPS:=0} ${ANSWERED_CLIPS:=640} ${SMOKE_CLIPS:=48}"
+  : "${SAMPLES:=4} ${SAMPLE_BATCH:=256} ${TEMPERATURE:=0.9} ${INVENTION_WEIGHT:=1} ${DPO_OPTIONS:=} ${DPO2_RATE:=2e-4} ${DPO2_OPTIONS:=--sft-weight 0.2}"
+  : "${KEEP:=twin align sft teacher distill dpo dpo2}"
   : "${DISTILL_CLIPS:=2400} ${PAIR_CLIPS:=640} ${ANSWER_TOKENS:=96} ${MARGIN:=0.1} ${LENGTH_RATIO:=1.5}"
   export work code home JOBS CHUNKS CHUNK ENGINES SHORT_WORDS LONG_WORDS OPEN_VOCABULARY
   mkdir -p "$work/logs" "$work/speech" "$OUT"
+  touch "$work/heard"
   cd "$code"
 }
 
@@ -127,7 +134,7 @@ stage_texts() {
   local shard pid pids=()
   mkdir -p "$work/texts"
   for shard in $(seq "$TEXT_SHARDS"); do
-    "$PYTHON" -m training.corpus --n "$TEXTS" --seed $((8000 + shard)) --split train --max-words "$TEXT_WORDS" --asr-noise 0.05 \
+    "$PYTHON" -m training.corpus --n "$TEXTS" --seed $((8000 + shard)) --split train --max-words "$TEXT_WORDS" --asr-noise "$TEXT_NOISE" \
       --open-vocabulary "$OPEN_VOCABULARY" --json > "$work/texts/$shard.jsonl" &
     pids+=($!)
   done
@@ -144,7 +151,7 @@ recipe() {  # COMMAND NAME SECONDS BASE START RATE BATCH MORE… -- DATA…: STA
   while [ "$1" != -- ]; do more+=("$1"); shift; done
   shift
   "$PYTHON" -m training "$command" --base "$base" --data "$@" --out "$work/$name" ${start:+--start "$start"} --steps "$STEPS" \
-    --batch "$batch" --rate "$rate" --rank "$RANK" --save-every "$SAVE_EVERY" --report-to none --workers "$WORKERS" \
+    --batch "$batch" --rate "$rate" --rank "$RANK" --save-every "$SAVE_EVERY" --report-to none --bad-data drop --workers "$WORKERS" \
     --within "$(minutes "$seconds" 8)" "${more[@]}"
 }
 
@@ -155,6 +162,14 @@ start_of() {  # NAME…: the last of these stages' adapters that is there
 }
 
 packed_start() { [ ! -f "$home/starts/$1.safetensors" ] || echo "$home/starts/$1.safetensors"; }
+
+hearing() {  # COMMAND …: `recipe`, of a model that hears
+  local command=$1 name=$2 seconds=$3
+  shift 3
+  recipe "$command" "$name" "$seconds" "$(hears)" "$1" "$2" "$3" --encoder-rank "$ENCODER_RANK" "${@:4}"
+}
+
+hears() { if [ "$ENCODER_RANK" = 0 ]; then echo "$work/aligned"; else echo "$work/audio"; fi; }
 
 stage_twin() {
   recipe sft twin "$TWIN_S" "$work/llama" "$(packed_start twin)" "$TWIN_RATE" "$TWIN_BATCH" -- "$work"/texts/*.jsonl
@@ -174,56 +189,102 @@ stage_align() {
 
 stage_sft() {
   local data
+  [ "$SFT_CLIPS" = 0 ] || wait_for_clips "$SFT_CLIPS"
   mapfile -t data < <(spoken; packed)
+  spoken >> "$work/heard"
+  # shellcheck disable=SC2046
   "$PYTHON" -m training.gpu.repeats "$work/repeats.jsonl" $(spoken | head -n "$REPEAT_CHUNKS") $(packed | sort -u)
-  recipe sft sft "$SFT_S" "$work/aligned" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
+  hearing sft sft "$SFT_S" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
     --gain-every "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
 }
 
 stage_take() {
-  build audioflamingo3 "$work/aligned" "$home/starts/below.safetensors"
   mkdir -p "$work/sft"
-  cp "$home/starts/taken.safetensors" "$work/sft/adapter.safetensors"
+  if [ "$ENCODER_RANK" = 0 ]; then
+    "$PYTHON" -m training.gpu.starts take "$home/starts/take.safetensors" "$work/taken"
+    build audioflamingo3 "$work/aligned" "$work/taken/below.safetensors"
+    cp "$work/taken/taken.safetensors" "$work/sft/adapter.safetensors"
+  else
+    cp "$home/starts/take.safetensors" "$work/sft/adapter.safetensors"
+  fi
   touch "$work/sft/taken"
 }
 
+sampled() {  # NAME DATA SAMPLES CHECKPOINT MORE…: pairs of so many answers to each clip
+  "$PYTHON" -m training pairs --base "$(hears)" --start "$4" --rank "$RANK" --encoder-rank "$ENCODER_RANK" --rollout-copy \
+    --batch "$SAMPLE_BATCH" --data "$2" --out "$work/$1/pairs.jsonl" --samples "$3" --answer-tokens "$ANSWER_TOKENS" \
+    --temperature "$TEMPERATURE" --margin "$MARGIN" --invention-weight "$INVENTION_WEIGHT" --length-ratio "$LENGTH_RATIO" --workers "$WORKERS" \
+    "${@:5}"
+}
+
+stage_answers() {
+  mkdir -p "$work/answers"
+  { spoken; packed | sort -u; } | some "$ANSWERED_CLIPS" "$work/answers/data.jsonl"
+  sampled answers "$work/answers/data.jsonl" 2 "$work/sft/adapter.safetensors"
+}
+
 stage_teacher() {
-  local data
-  mapfile -t data < <(spoken | head -n "$TEACHER_CHUNKS"; packed | sort -u)
+  local data more=()
+  mapfile -t data < <(spoken | head -n "$TEACHER_CHUNKS"; packed | sort -u; ls "$work"/texts/*.jsonl 2> /dev/null)
+  if [ -s "$work/answers/pairs.answers.jsonl" ]; then
+    data+=("$work/answers/data.jsonl") more=(--answers "$work/answers/pairs.answers.jsonl")
+  fi
   recipe sft teacher $((TEACHER_S - TEACHER_LEAVE)) "$work/llama" "$work/sft/adapter.safetensors" "$TEACHER_RATE" \
-    "$TWIN_BATCH" -- "${data[@]}"
+    "$TWIN_BATCH" "${more[@]}" -- "${data[@]}"
   build llama "$work/reader" "$work/teacher/adapter.safetensors"
 }
 
-some() {  # NUMBER OUT: so many spoken records, drawn evenly, packed ones among them
-  { spoken; packed | sort -u; } | "$PYTHON" -m training.gpu.some "$1" "$2"
+some() { "$PYTHON" -m training.gpu.some "$1" "$2"; }  # NUMBER OUT: so many records of the files that come in
+
+unheard() {  # NUMBER: files of spoken records that no stage has learned from; all, where those are not so many records
+  local found
+  found=$(spoken | grep -vxF -f "$work/heard" || true)
+  if [ "$(echo "$found" | xargs -r cat | wc -l)" -ge "$1" ]; then echo "$found"; else spoken; fi
+}
+
+distilled() {  # NAME SECONDS DATA TEACHER MORE…
+  hearing distill "$1" "$2" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$DISTILL_BATCH" --teacher "$4" \
+    --temperature 0.7 --off-policy-share "$SHARE" --loop-tokens 8 --answer-tokens "$ANSWER_TOKENS" --gain-every 0 \
+    --steps-per-rollout "$STEPS_PER_ROLLOUT" --rollout-copy "${@:5}" -- "$3"
 }
 
 stage_distill() {
-  some "$DISTILL_CLIPS" "$work/distill-data.jsonl"
-  recipe distill distill "$DISTILL_S" "$work/aligned" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$DISTILL_BATCH" \
-    --teacher "$work/reader" --temperature 0.7 --off-policy-share 0.5 --loop-tokens 8 --answer-tokens "$ANSWER_TOKENS" \
-    --gain-every 0 -- "$work/distill-data.jsonl"
+  unheard "$DISTILL_CLIPS" > "$work/distill-heard"
+  { cat "$work/distill-heard"; packed; } | some "$DISTILL_CLIPS" "$work/distill-data.jsonl"
+  cat "$work/distill-heard" >> "$work/heard"
+  distilled distill "$DISTILL_S" "$work/distill-data.jsonl" "$work/reader"
+}
+
+preferred() {  # NAME SECONDS PAIRS START RATE MORE…
+  hearing dpo "$1" "$2" "$4" "$5" $((BATCH / 2)) --gain-every 0 --log-every 2 "${@:6}" -- "$3"
+}
+
+stage_smoke() {
+  local small=(--batch 8 --workers 1)
+  head -n "$SMOKE_CLIPS" "$work/answers/data.jsonl" > "$work/smoke-data.jsonl"
+  head -n 16 "$work/answers/pairs.jsonl" > "$work/smoke-pairs.jsonl"
+  STEPS=2 SHARE=0 STEPS_PER_ROLLOUT=2
+  distilled smoke/distill "$SMOKE_S" "$work/smoke-data.jsonl" "$work/llama" "${small[@]}"
+  preferred smoke/dpo "$SMOKE_S" "$work/smoke-pairs.jsonl" "$work/sft/adapter.safetensors" "$DPO_RATE" "${small[@]}"
 }
 
 stage_pairs() {
-  some "$PAIR_CLIPS" "$work/pairs-data.jsonl"
-  "$PYTHON" -m training pairs --base "$work/aligned" --start "$(start_of sft distill)" --rank "$RANK" --batch 320 \
-    --data "$work/pairs-data.jsonl" --out "$work/pairs/pairs.jsonl" --answer-tokens "$ANSWER_TOKENS" --margin "$MARGIN" \
-    --length-ratio "$LENGTH_RATIO" --balance-lengths
+  { unheard "$PAIR_CLIPS"; packed | sort -u; } | some "$PAIR_CLIPS" "$work/pairs-data.jsonl"
+  sampled pairs "$work/pairs-data.jsonl" "$SAMPLES" "$(start_of sft distill)" --balance-lengths
 }
 
-stage_dpo() {
-  recipe dpo dpo "$DPO_S" "$work/aligned" "$(start_of sft distill)" "$DPO_RATE" $((BATCH / 2)) --gain-every 0 \
-    --log-every 2 -- "$work/pairs/pairs.jsonl"
-}
+# shellcheck disable=SC2086
+stage_dpo() { preferred dpo "$DPO_S" "$work/pairs/pairs.jsonl" "$(start_of sft distill)" "$DPO_RATE" $DPO_OPTIONS; }
+
+# shellcheck disable=SC2086
+stage_dpo2() { preferred dpo2 "$DPO2_S" "$work/pairs/pairs.jsonl" "$(start_of sft distill)" "$DPO2_RATE" $DPO2_OPTIONS; }
 
 # --- running stages ----------------------------------------------------------------------------------------------------
 
 keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
   local name file scratch
   scratch=$(mktemp -d "$work/keep.XXXX")
-  for name in twin align sft teacher distill dpo; do
+  for name in $KEEP; do
     file=$work/$name/adapter.safetensors
     [ -f "$file" ] && cp "$file" "$scratch/x" && cmp -s "$file" "$scratch/x" && mv "$scratch/x" "$OUT/$name.safetensors"
   done

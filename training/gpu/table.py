@@ -19,7 +19,7 @@ import torch
 from model_repo.registry import ROOT
 
 CODE = ("app", "model_repo", "training")
-STAGES = ("twin", "align", "sft", "teacher", "distill", "dpo")
+STAGES = ("twin", "align", "sft", "teacher", "distill", "dpo", "dpo2")
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
 

@@ -15,6 +15,7 @@ from app.prompts import Style
 from training import processes
 from training.corpus.record import Record
 from training.examples import Collator
+from training.kd.weights import Copy
 from training.precision import placed
 
 Questions = dict[str, torch.Tensor]  # of `Collator.questions`
@@ -67,7 +68,7 @@ class Generated:
 
     forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy. together: the
     model is the one that all processes train, and all of them sample at the same time. most: tokens of an answer, where
-    its style allows more; 0 leaves it to the style.
+    its style allows more; 0 leaves it to the style. copy: what samples in the model's place, with its weights.
     """
 
     collator: Collator
@@ -75,9 +76,16 @@ class Generated:
     forbidden: list[int] = field(default_factory=list)
     together: bool = False
     most: int = 0
+    copy: Copy | None = None
 
     @torch.no_grad()
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
+        if self.copy:
+            with torch.autocast(model.device.type, enabled=False):
+                return self._written(self.copy.of(model), records, questions)
+        return self._written(model, records, questions)
+
+    def _written(self, model: Any, records: Sequence[Record], questions: Questions | None) -> list[Answer]:
         limits = [limit_within(record, self.most) for record in records]
         tokenizer = self.collator.tokenizer
         given = placed(questions or questions_of(self.collator, records), model)
@@ -111,6 +119,19 @@ class References:
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
         """Raises `BadExample` for a record without a summary."""
         return [Answer(self.collator.answer(record), True) for record in records]
+
+
+def together(questions: Sequence[Questions], pad_id: int) -> Questions:
+    """Several batches' questions as those of one batch: padded left to the longest, all else one after another."""
+    width = max(given["input_ids"].shape[1] for given in questions)
+    filled = []
+    for given in questions:
+        missing = width - given["input_ids"].shape[1]
+        ids = torch.nn.functional.pad(given["input_ids"], (missing, 0), value=pad_id)
+        filled.append(
+            given | {"input_ids": ids, "attention_mask": torch.nn.functional.pad(given["attention_mask"], (missing, 0))}
+        )
+    return {name: torch.cat([given[name] for given in filled]) for name in filled[0]}
 
 
 def until_loop(answer: Answer, run: int) -> Answer:

@@ -25,12 +25,13 @@ import torch
 from transformers import TrainerCallback
 
 from app.prompts import audio_messages
+from training import processes
 from training.audio import SAMPLING_RATE, read_audio
 from training.corpus.record import Record
 from training.endpoint import vllm_client
 from training.examples import AudioCollator, Collator
 from training.kd.rollout import Answer, Generated, Questions, Rollout, limit_within, questions_of, until_end
-from training.kd.weights import write
+from training.kd.weights import Copy, write
 
 NEVER = -100.0  # what the API takes for a token that is never to be chosen
 
@@ -195,17 +196,21 @@ def rollout_of(
     half: bool = False,
     together: bool = False,
     most: int = 0,
+    copied: bool = False,
 ) -> Rollout:
-    """The server's at the URL, or Transformers' without one. half: hand the weights over in bfloat16. together,
-    most: as `Generated` has them.
+    """The server's at the URL, or Transformers' without one. half: hand the weights over, or copy them, in bfloat16.
+    together, most: as `Generated` has them. copied: sample with a copy. Raises ValueError for what cannot be both.
     """
+    dtype = torch.bfloat16 if half else torch.float32
+    if copied and (url or processes.shared_parameters()):
+        raise ValueError("--rollout-copy copies a model that is whole in this process, to sample here")
     if url is None:
-        return Generated(collator, temperature, collator.placeholders, together, most)
+        copy = Copy(dtype) if copied else None
+        return Generated(collator, temperature, collator.placeholders, together, most, copy)
     if not isinstance(collator, AudioCollator):
         raise ValueError("--rollout is for students that hear; a text model samples here")
     client = vllm_client(url)
     name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
-    dtype = torch.bfloat16 if half else torch.float32
     return Served(client, name, collator, temperature, collator.placeholders, folder, dtype, most=most)
 
 
@@ -218,4 +223,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rollout-folder",
         type=Path,
         help="where the server gets the weights: a folder that both can open (the system's temporary one)",
+    )
+
+
+def add_copy(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands that sample from a student with LoRA."""
+    parser.add_argument(
+        "--rollout-copy",
+        action="store_true",
+        help="sample with a copy whose LoRA is merged: quicker, for the memory of a second model",
     )

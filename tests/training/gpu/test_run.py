@@ -19,6 +19,7 @@ FAKE = """#!/bin/sh
 # Stands for Python: notes what it was called with, does what the test says.
 echo "$*" >> "$CALLS"
 case "$*" in *"$FAILS"*) echo "something broke" >&2; exit 3;; esac
+case "$*" in *"starts take"*) mkdir -p "$5"; for n in below taken; do echo $n > "$5/$n.safetensors"; done;; esac
 case "$*" in *"$HANGS"*) mkdir -p "$WORK/twin"; echo half > "$WORK/twin/adapter.safetensors"; sleep 30;; esac
 """
 
@@ -80,10 +81,21 @@ def test_speech_is_made_once_at_a_time(tmp_path: Path) -> None:
 
 def test_a_version_that_was_packed_stands_for_align_and_sft(tmp_path: Path) -> None:
     (tmp_path / "home/starts").mkdir(parents=True)
-    for name in ("below", "taken"):
-        (tmp_path / f"home/starts/{name}.safetensors").write_text(name)
+    (tmp_path / "home/starts/take.safetensors").write_text("whole")
     status, output, calls = run(tmp_path, "base+take teacher")
     assert status == 0, output
-    assert any(call.endswith(f"--adapter {tmp_path}/home/starts/below.safetensors") for call in calls)
-    assert (tmp_path / "out/sft.safetensors").read_text() == "taken"
+    assert any(call.endswith(f"--adapter {tmp_path}/work/taken/below.safetensors") for call in calls)
+    assert (tmp_path / "out/sft.safetensors").read_text() == "taken\n"
     assert any(f"--start {tmp_path}/work/sft/adapter.safetensors" in call for call in calls if "training sft" in call)
+
+
+def test_an_encoder_that_learns_on_begins_from_the_whole_version(tmp_path: Path) -> None:
+    (tmp_path / "home/starts").mkdir(parents=True)
+    (tmp_path / "home/starts/take.safetensors").write_text("whole")
+    status, output, calls = run(tmp_path, "take dpo", ENCODER_RANK="64", KEEP="sft")
+    assert status == 0, output
+    (dpo,) = [call for call in calls if "training dpo" in call]
+    assert f"--base {tmp_path}/work/audio" in dpo
+    assert "--encoder-rank 64" in dpo
+    assert f"--start {tmp_path}/work/sft/adapter.safetensors" in dpo
+    assert (tmp_path / "out/sft.safetensors").read_text() == "whole"
