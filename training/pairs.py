@@ -43,6 +43,7 @@ from training.kd import served_rollout
 from training.kd.rollout import Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
 from training.loop import Loop, add_encoder_rank, add_workers, collator_of, records_of
+from training.overlap import agreement
 from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
 from training.records import write_records
 from training.runs import REPORTS
@@ -63,10 +64,7 @@ def paired(groups: Iterable[Group], count: int, choice: Choice) -> tuple[list[Re
     ratios: list[float] = []
     seen = 0
     for group, tries in groups:
-        answers = [
-            [Written(text, ended, goodness(record, text, choice.invention_weight)) for text, ended in several]
-            for record, several in zip(group, tries, strict=True)
-        ]
+        answers = [_weighed(record, several, choice) for record, several in zip(group, tries, strict=True)]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
             if isinstance(found, str):
                 dropped[found] += 1
@@ -92,6 +90,16 @@ def paired(groups: Iterable[Group], count: int, choice: Choice) -> tuple[list[Re
         "length_ratio": round(mean(ratios), 3) if ratios else None,
         "length_ratios": [round(min(ratios), 3), round(max(ratios), 3)] if ratios else None,
     }
+
+
+def _weighed(record: Record, several: Tries, choice: Choice) -> list[Written]:
+    agree = [0.0] * len(several)
+    if choice.agreement_margin is not None:
+        agree = agreement([text for text, _ in several], record.language)
+    return [
+        Written(text, ended, goodness(record, text, choice.invention_weight), mean_agreement)
+        for (text, ended), mean_agreement in zip(several, agree, strict=True)
+    ]
 
 
 def sampled(
@@ -165,6 +173,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--margin", type=float, default=0.1, help="how far apart the two must lie by counted facts")
     parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
+    parser.add_argument(
+        "--agreement-margin",
+        type=float,
+        help="where facts are counted: how much more the record's other answers must agree with the better one (mean "
+        "ROUGE-1), or it is better by luck, which cannot be learned; unset does not ask",
+    )
     parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
     parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
     parser.add_argument(
@@ -188,14 +202,21 @@ def run(options: argparse.Namespace) -> int:
     judge = judge_of(options.judge) if options.judge else None
     always, weight = options.by == "judge", options.invention_weight
     choice = Choice(
-        options.margin, options.length_ratio, judge, options.judge_margin, always, weight, options.balance_lengths
+        options.margin,
+        options.length_ratio,
+        judge,
+        options.judge_margin,
+        always,
+        weight,
+        options.balance_lengths,
+        options.agreement_margin,
     )
     records = records_of(options)
     found, report = among_given(options, records, choice) if options.answers else sampling(options, records, choice)
     if not found:
         hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    told = ("margin", "invention_weight", "judge_margin", "balance_lengths")
+    told = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
     report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
     write_records(options.out, found)
     options.out.with_suffix(REPORTS).write_text(json.dumps(report, indent=1) + "\n")

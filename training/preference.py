@@ -1,8 +1,8 @@
 """Of several answers to one record, the better beside the worse: by the counted facts, or by a judge in both orders.
 
 Every choice keeps the rules that make a pair worth learning from: the two differ by a margin, the better one ended its
-turn, and neither is so much longer than the other that length would be what is learned. Knows nothing about where the
-answers come from.
+turn, and neither is so much longer than the other that length would be what is learned. With counted facts the other
+answers may be asked too: one that is right and alone is right by luck. Knows nothing about where the answers come from.
 """
 
 from collections import Counter
@@ -17,15 +17,19 @@ from training.judge import FLIP, NO_VERDICT, Judge
 
 COUNTED = "counted facts"
 ALIKE, NO_END, LENGTH, NO_FACTS, BALANCE = "alike", "no end", "length", "no facts", "balance of lengths"
+ALONE = "better by luck"
 
 
 @dataclass(frozen=True)
 class Written:
-    """An answer in words, and how good it is by the counted facts."""
+    """An answer in words, how good it is by the counted facts, and how far the record's other answers agree with it, as
+    mean ROUGE-1 (0 where nobody asked).
+    """
 
     text: str
     ended: bool
     goodness: float
+    agreement: float = 0.0
 
     @property
     def words(self) -> int:
@@ -46,11 +50,20 @@ def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
     return (found.covered - invention_weight * len(found.hallucinated)) / facts - repetition_rate(text)
 
 
-def pair_of(answers: Sequence[Written], margin: float, length_ratio: float) -> Pair | str:
-    """(chosen, rejected) by goodness, the two that lie furthest apart; or in a word why there is none."""
+def pair_of(
+    answers: Sequence[Written], margin: float, length_ratio: float, agreement_margin: float | None = None
+) -> Pair | str:
+    """(chosen, rejected) by goodness, the two that lie furthest apart; or in a word why there is none.
+
+    agreement_margin: how much more the others must agree with the chosen one; None does not ask.
+    """
     pairs = [(a, b) for a, b in permutations(answers, 2) if a.goodness - b.goodness >= margin and a.text and b.text]
     if not pairs:
         return ALIKE
+    if agreement_margin is not None:
+        pairs = [(a, b) for a, b in pairs if a.agreement - b.agreement >= agreement_margin]
+        if not pairs:
+            return ALONE
     pairs = [(a, b) for a, b in pairs if a.ended]
     if not pairs:
         return NO_END
@@ -121,7 +134,7 @@ class Choice:
 
     margin: least difference in goodness. invention_weight: of `goodness`. judge_margin: least difference in the judge's
     grades, of 1 to 7. judge: None leaves out what has no facts. always: the judge compares even where there are facts.
-    balance: of all pairs those are left out that `balanced` does not keep.
+    balance: of all pairs those are left out that `balanced` does not keep. agreement_margin: of `pair_of`.
     by: records compared, by whom. comparisons: what became of the judge's.
     """
 
@@ -132,6 +145,7 @@ class Choice:
     always: bool = False
     invention_weight: float = 1.0
     balance: bool = False
+    agreement_margin: float | None = None
     by: Counter[str] = field(default_factory=Counter)
     comparisons: Counter[str] = field(default_factory=Counter)
 
@@ -142,7 +156,7 @@ class Choice:
         for record, tries in zip(records, answers, strict=True):
             if record.facts and not self.always:
                 self.by[COUNTED] += 1
-                out.append(pair_of(tries, self.margin, self.length_ratio))
+                out.append(pair_of(tries, self.margin, self.length_ratio, self.agreement_margin))
             elif self.judge is None:
                 out.append(NO_FACTS)
             else:

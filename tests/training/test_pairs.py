@@ -124,6 +124,22 @@ def test_answers_that_are_kept_can_be_chosen_among_anew(
         main(["pairs", *data, "--out", str(out)])
 
 
+def test_the_other_answers_can_be_asked_whether_the_better_one_is_lucky(told: Record, tmp_path: Path) -> None:
+    data, kept = tmp_path / "records.jsonl", tmp_path / "kept.answers.jsonl"
+    data.write_text(told.to_json() + "\n")
+    often = "Somebody wants something else on Friday."
+    texts = [GOOD, often, often, "Somebody wants something else again."]
+    answers = [{"text": text, "ended": True} for text in texts]
+    kept.write_text(json.dumps({"id": told.id, "answers": answers}) + "\n")
+    out = tmp_path / "pairs.jsonl"
+    command = ["pairs", "--answers", str(kept), "--data", str(data), "--out", str(out), "--length-ratio", "2"]
+    assert main(command) == 0
+    assert [row.chosen for row in read_records(out)] == [GOOD]
+    with pytest.raises(ValueError, match="better by luck"):
+        main([*command, "--agreement-margin", "0.05"])
+    assert json.loads(out.with_suffix(".report.json").read_text())["agreement_margin"] is None
+
+
 def comparing(asked: dict[str, Any]) -> str:
     """A judge that reads: who knows the day is better, wherever it stands."""
     told = asked["messages"][1]["content"]

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ def test_what_is_no_pair_says_why(answers: list[Written], why: str) -> None:
 def test_a_pair_of_like_length_goes_before_one_that_lies_further_apart() -> None:
     long, good, bad = written(30, 0.9), written(11, 0.6), written(10, 0.1)
     assert pair_of([long, good, bad], 0.1, 1.5) == (good, bad)
+
+
+def test_an_answer_that_is_right_and_alone_is_right_by_luck() -> None:
+    lucky, sure, wrong = (replace(written(10, good), agreement=a) for good, a in ((0.9, 0.2), (0.6, 0.5), (0.1, 0.3)))
+    assert pair_of([lucky, sure, wrong], 0.1, 1.5) == (lucky, wrong)
+    assert pair_of([lucky, sure, wrong], 0.1, 1.5, 0.1) == (sure, wrong)
+    assert pair_of([lucky, wrong], 0.1, 1.5, 0.0) == "better by luck"
+    assert pair_of([lucky, wrong], 0.1, 1.5, -0.1) == (lucky, wrong)
 
 
 @pytest.mark.parametrize(
