@@ -6,6 +6,7 @@ the projector. Names are those in the checkpoint's files, which are also vLLM's;
 `training.families` says how. Knows nothing about data or about how training is done.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,10 @@ def architecture_of(model: nn.Module) -> str:
     return str(unwrapped(model).config.model_type)
 
 
-def add_lora(model: Any, rank: int, encoder_rank: int = 0) -> PeftModel:
+def add_lora(model: Any, rank: int, encoder_rank: int = 0, freeze_encoder: bool = False) -> PeftModel:
     """LoRA on the language model, and of `encoder_rank` on the encoder; the projector, if there is one, trains whole;
-    everything else is frozen. Raises ValueError for a family whose encoder stays as it is.
+    everything else is frozen, with `freeze_encoder` the encoder's pairs too, which are then what is loaded into them.
+    Raises ValueError for a family whose encoder stays as it is.
     """
     family = family_named(architecture_of(model))
     targets, ranks = family.lora_targets, {}
@@ -68,8 +70,11 @@ def add_lora(model: Any, rank: int, encoder_rank: int = 0) -> PeftModel:
     )
     peft_model = get_peft_model(model, config)
     for name, parameter in peft_model.named_parameters():
-        if family.is_projector(name.removeprefix(WRAPPED)):
+        plain = name.removeprefix(WRAPPED)
+        if family.is_projector(plain):
             parameter.requires_grad_(True)
+        elif freeze_encoder and family.encoder and re.match(family.encoder, plain):
+            parameter.requires_grad_(False)
     return peft_model
 
 

@@ -39,16 +39,16 @@ class Loop:
 
     steps: optimizer steps. batch: records a batch, of each process. accumulate: batches a step. rate: peak learning
     rate, cosine after a twentieth of the steps. rank: of the LoRA pairs. encoder_rank: of those on the encoder, which
-    is else as the base has it; 0 is none. start: adapters to begin from, copied in
-    order. held: records to measure the audio gain on; without them it is measured on some of those trained on, which
-    flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two checkpoints, two log
-    lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of `training.check`.
-    features: folder of `training.features`; without one every batch is encoded. full: train every weight but the
-    encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again. keep_memory: of
-    `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`. resume: go on from the
-    last checkpoint, if there is one. within: minutes that the whole command may take, after which it ends though there
-    are steps left; the rate falls by the time instead of by the steps; 0 is no limit. begin: called when all is well
-    and training begins.
+    is else as the base has it; 0 is none. freeze_encoder: leave those as `start` has them. start: adapters to begin
+    from, copied in order. held: records to measure the audio gain on; without them it is measured on some of those
+    trained on, which flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two
+    checkpoints, two log lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of
+    `training.check`. features: folder of `training.features`; without one every batch is encoded. full: train every
+    weight but the encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again.
+    keep_memory: of `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`. resume: go
+    on from the last checkpoint, if there is one. within: minutes that the whole command may take, after which it ends
+    though there are steps left; the rate falls by the time instead of by the steps; 0 is no limit. begin: called when
+    all is well and training begins.
     """
 
     steps: int
@@ -63,6 +63,7 @@ class Loop:
     log_every: int = 10
     seed: int = 0
     encoder_rank: int = 0
+    freeze_encoder: bool = False
     workers: int = 0
     precision: str = "auto"
     features: Path | None = None
@@ -113,8 +114,10 @@ class Loop:
             allocator.keep()
         if self.full and self.encoder_rank:
             raise ValueError("--full trains no LoRA, so --encoder-rank has nothing to say there")
+        if self.freeze_encoder and not self.encoder_rank:
+            raise ValueError("--freeze-encoder leaves pairs as they are; --encoder-rank says which it has")
         model = open_model(base)
-        model = unfrozen(model) if self.full else add_lora(model, self.rank, self.encoder_rank)
+        model = unfrozen(model) if self.full else add_lora(model, self.rank, self.encoder_rank, self.freeze_encoder)
         if not (processes.fsdp() or processes.deepspeed()):  # which want weights in one type, and cast them themselves
             precision.suit(model, self.precision)
         if processes.zero3():
@@ -254,6 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs (alpha is twice that)")
     add_encoder_rank(parser)
+    parser.add_argument("--freeze-encoder", action="store_true", help="leave the encoder's pairs as --start has them")
     parser.add_argument(
         "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
     )

@@ -85,6 +85,14 @@ def test_an_encoder_that_learned_is_merged_too(audio_folder: Path, tmp_path: Pat
     assert load_adapter(again, tmp_path / "adapter.safetensors") == len(adapter)
 
 
+def test_an_encoder_that_has_learned_can_be_left_as_it_is(audio_folder: Path) -> None:
+    model = add_lora(open_model(audio_folder), RANK, 2, freeze_encoder=True)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert not [name for name in trained if "audio_tower" in name]
+    assert len(trained) == 4 + 2 * 7 * 2
+    assert [name for name in adapter_tensors(model) if name.startswith("audio_tower.")], "they are kept all the same"
+
+
 def test_an_encoder_that_stays_as_it_is(llama_folder: Path) -> None:
     with pytest.raises(ValueError, match="--encoder-rank"):
         add_lora(open_model(llama_folder), RANK, 4)

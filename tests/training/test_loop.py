@@ -109,3 +109,12 @@ def test_processes_share_batches_of_like_length_and_leave_no_record_out(
     for group in rounds[: records // (batch * processes)]:
         seconds = [float(found[i].duration_s or 0) for part in group for i in part]
         assert max(seconds) <= 1.25 * min(seconds) + batch * processes
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [({"full": True, "encoder_rank": 2}, "--full trains no LoRA"), ({"freeze_encoder": True}, "--encoder-rank says")],
+)
+def test_an_encoder_is_trained_by_pairs_alone(audio_folder: Path, how: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Loop(steps=1, batch=1, rate=1e-3, rank=2, **how).student(audio_folder)
