@@ -8,6 +8,9 @@ answer only (arXiv 2509.19631, stage one, with a synthetic corpus whose facts ar
 length. Every `--gain-every` steps the *audio gain* is measured: the loss with another clip's audio minus the loss with
 its own. If it stays at zero the model has only learned how summaries sound, however well the loss falls.
 
+With `--encoder-rank N` (64 is what `align` has) the encoder learns on too, by LoRA: then `--base` is the untrained
+model, and what `align` left one of `--start`. `--freeze-encoder` leaves it as a run before has made it.
+
 With `--features FOLDER` the frozen encoder's output is worked out once a clip and kept there; without it, audio is
 decoded, made into mel windows and encoded for every batch. Under `accelerate launch` (training/configs/accelerate)
 every process takes its part of each batch, and the loss is a mean over all their tokens; features that are missing

@@ -50,7 +50,7 @@ settings() {
   : "${STAGES:=base+texts twin align sft}"
   # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
   : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${DPO2_S:=45} ${ANSWERS_S:=70} ${SMOKE_S:=150} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
-  : "${JOBS:=14} ${CHUNKS:=200} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60} ${OPEN_VOCABULARY:=0.6}"
+  : "${JOBS:=14} ${CHUNKS:=120} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60} ${OPEN_VOCABULARY:=0.6}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260} ${TEXT_NOISE:=0.05}"
   : "${STEPS:=100000} ${RANK:=16} ${TWIN_BATCH:=64} ${TWIN_RATE:=4e-4} ${TEACHER_RATE:=3e-4} ${TEACHER_CHUNKS:=40} ${BATCH:=64} ${SFT_RATE:=5e-4} ${DISTILL_BATCH:=64} ${DISTILL_RATE:=2e-4} ${DPO_RATE:=1e-4}"
   : "${GAIN_EVERY:=150} ${SAVE_EVERY:=100} ${WORKERS:=12} ${SPOKEN_TIMES:=8} ${REPEAT_CHUNKS:=30}"
