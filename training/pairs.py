@@ -10,9 +10,9 @@ answers beside each other, in both orders, and where its preference turns with t
 answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
 apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and
 if the better one ended its turn. Where the better ones are longer on the whole, longer is what DPO learns all the same:
-`--balance-lengths` leaves out pairs until they are not. And an answer that names what was not heard may be right by luck,
-which cannot be learned: with `--agreement-margin` the record's other answers must agree with the better one more than
-with the worse one.
+`--balance-lengths` leaves out pairs until they are not. And an answer that names what was not heard may be right by
+luck, which cannot be learned: with `--agreement-margin` the record's other answers must agree with the better one more
+than with the worse one.
 
 Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs (`.report.json`), as is
 every answer (`.answers.jsonl`). Sampling is what takes the time, so
