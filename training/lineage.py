@@ -17,6 +17,7 @@ from model_repo.registry import ROOT, UnknownModel, resolve
 from training import table
 
 SHORT = 10
+SHOWN = 4  # files of one kind
 
 
 def tree(root: Path, model: str) -> Iterator[str]:
@@ -90,7 +91,10 @@ def stage(run: dict[str, Any]) -> str:
 
 
 def _digests(files: dict[str, str]) -> str:
-    return ", ".join(f"{name} {sha[:SHORT]}" for name, sha in files.items())
+    """The first few, and how many more there are: the manifest holds them all."""
+    shown = [f"{name} {sha[:SHORT]}" for name, sha in list(files.items())[:SHOWN]]
+    more = len(files) - len(shown)
+    return ", ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from model_repo.manifest import Figures, Manifest
 from model_repo.registry import UnknownModel
 from tests.model_repo.fakes import manifest
 from training.__main__ import main
-from training.lineage import tree
+from training.lineage import stage, tree
 
 
 def put(root: Path, name: str, version: str, weights: str, **fields: object) -> Manifest:
@@ -81,3 +81,12 @@ def test_what_is_not_there_at_all_is_an_error(tmp_path: Path) -> None:
 def test_the_registry_itself_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lineage", "speechsum-tiny"]) == 0
     assert capsys.readouterr().out.startswith("speechsum-tiny@")
+
+
+def test_of_many_files_the_first_are_told_and_how_many_more_there_are() -> None:
+    files = {f"{number}/records.jsonl": f"{number:02}" * 32 for number in range(6)}
+    told = stage(RUN | {"data": files})
+    assert "data 0/records.jsonl 0000000000, " in told
+    assert "3/records.jsonl 0303030303, and 2 more; base" in told
+    assert "4/records.jsonl" not in told
+    assert "more" not in stage(RUN | {"data": dict(list(files.items())[:4])})
