@@ -33,6 +33,7 @@ from training.align.tokens import (
 )
 from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
 from training.corpus.record import Record
+from training.families.audioflamingo3 import ENCODER_PROJECTIONS
 from training.precision import add_argument, autocast
 from training.records import read_records
 
@@ -50,7 +51,7 @@ class Aligned:
 def encoder_lora(first: int, layers: int, rank: int) -> LoraConfig:
     """LoRA on every projection of the encoder's layers from `first` on."""
     numbers = "|".join(str(i) for i in range(first, layers))
-    pattern = rf".*audio_tower\.layers\.({numbers})\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"
+    pattern = rf".*audio_tower\.layers\.({numbers})\.{ENCODER_PROJECTIONS}"
     return LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=pattern)
 
 

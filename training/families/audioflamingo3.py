@@ -2,9 +2,11 @@
 
 from training.families.family import Family
 
+ENCODER_PROJECTIONS = r"(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"  # of one of its encoder's layers
+
 
 class AudioFlamingo3(Family):
     """Windows of 30 s, any number of them up to the processor's `max_audio_len`."""
 
     model_type = "audioflamingo3"
-    encoder = r"model\.audio_tower\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"
+    encoder = rf"model\.audio_tower\.layers\.\d+\.{ENCODER_PROJECTIONS}"
