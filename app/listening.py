@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 BACKLOG = 2048
 
@@ -32,7 +33,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     return found
 
 
-def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str | int, ...]]]:
+def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
     flags = socket.AI_PASSIVE
     seen = set()
     for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags):
@@ -41,7 +42,7 @@ def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str | int, ...
             yield family, address
 
 
-def _listening_socket(family: int, address: tuple[str | int, ...]) -> socket.socket:
+def _listening_socket(family: int, address: tuple[Any, ...]) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
