@@ -19,12 +19,14 @@ from app.prompts import Style
 @dataclass(frozen=True)
 class Form:
     """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
-    max_tokens: room that it needs at least.
+    max_tokens: room that it needs at least. param: the request's field that a caller's own schema came in; empty where
+    the schema is the service's.
     """
 
     wording: str = ""
     schema: dict[str, Any] | None = None
     max_tokens: int = 0
+    param: str = ""
 
 
 async def _no_more(_: float) -> None:

@@ -52,6 +52,12 @@ class LimitSettings(_Section):
     source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
     channels: int = Field(6, ge=1, description="Most channels in a recording; they are mixed to one.")
     max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
+    schema_seconds: float = Field(
+        5,
+        gt=0,
+        description="Longest that compiling a caller's JSON Schema, or checking an answer against it, may take, in "
+        "seconds; then the schema is refused, or `structured` is null. Neither is tried again.",
+    )
     max_waiting: int = Field(
         64, ge=0, description="Requests that may wait for the engine beyond `ENGINE__MAX_NUM_SEQS`; more get a 503."
     )

@@ -14,7 +14,7 @@ from functools import partial
 from threading import Event
 from typing import Any, BinaryIO, Protocol
 
-from app import metrics, structured
+from app import metrics
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples
@@ -26,6 +26,7 @@ from app.errors import InvalidRequest, Unavailable
 from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
 from app.prompts import Style, language_name
+from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.settings import Settings, setting_name
 from app.together import together
@@ -49,12 +50,15 @@ class Summarizer:
         engine: Engine,
         decoder: AudioDecoder,
         find: Callable[[Samples, Event], list[Segment]] = find_speech,
+        schemas: SchemaWorkers | None = None,
     ) -> None:
+        """schemas: what reads answers that follow a schema; its owner stops it."""
         self.settings = settings
         self.model = model
         self.engine = engine
         self.decoder = decoder
         self.find = find
+        self.schemas = schemas or SchemaWorkers(settings.limits.schema_seconds)
         self.writer = Writer(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
 
@@ -121,7 +125,7 @@ class Summarizer:
                 for n in range(1, job.choices)
             ]
             reads = await self._read(asked, audio.samples, job, speech, timings, emit)
-        return self._summary(job, generation, audio, speech, reads, timings)
+        return await self._summary(job, generation, audio, speech, reads, timings)
 
     async def _speech(self, samples: Samples) -> list[Segment]:
         left = Event()
@@ -176,7 +180,7 @@ class Summarizer:
         timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
         return reads
 
-    def _summary(
+    async def _summary(
         self,
         job: Job,
         generation: Generation,
@@ -186,7 +190,8 @@ class Summarizer:
         timings: dict[str, float],
     ) -> Summary:
         warnings = list(audio.warnings)
-        choices = [self._choice(job, generation, read, warnings) for read in reads] or [Choice("", "no_speech", [])]
+        choices = [await self._choice(job, generation, read, warnings) for read in reads]
+        choices = choices or [Choice("", "no_speech", [])]
         if choices[0].finish_reason == "no_speech":
             metrics.NO_SPEECH.inc()
         heard = reads[0].heard if reads else []
@@ -208,14 +213,14 @@ class Summarizer:
         self._observe(summary, sum(read.prompt_tokens for read in reads))
         return summary
 
-    def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
+    async def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
         """The words of one reading; what is to be said of them goes to the warnings."""
         text, reason = read.last.text, read.last.finished.finish_reason
         warnings += [*read.warnings, *self._warnings(job.style, generation, read)]
         notes = [one.note for one in read.heard if one.note is not None]
         value: Any = None
         if generation.schema and text:
-            value, fault = structured.read(text, generation.schema)
+            value, fault = await self.schemas.read(text, generation.schema, fill=not job.form.param)
             warnings += [fault] if fault else []
         return Choice(text, reason, cite(text, notes) if notes else [], value)
 

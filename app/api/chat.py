@@ -21,7 +21,7 @@ from app.api.chat_protocol import (
     parse,
 )
 from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, enter, fetched
+from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream, inlined
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
@@ -79,6 +79,7 @@ async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequ
     form = asked.form
     pick = await arrival.take(asked.model)
     pick.summarizer.check(most)
+    await check_schema(request.receive, service, form)
     if asked.url is None:
         recording = await asyncio.to_thread(asked.recording)
         with told_if_full():
@@ -109,7 +110,11 @@ def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
         created=entrance.created,
         model=entrance.pick.id,
         choices=[
-            ChatChoice(index=index, message=ChatMessage(content=one.text), finish_reason=_reason(one.finish_reason))
+            ChatChoice(
+                index=index,
+                message=ChatMessage(content=one.text),
+                finish_reason=_reason(one.finish_reason, summary.job),
+            )
             for index, one in enumerate(summary.choices)
         ],
         usage=usage_of(summary),
@@ -131,7 +136,9 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
         summary = await entrance.work(emit)
         for index in range(entrance.job.choices):
             one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
-            last = chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason)))
+            last = chunk(
+                ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason, entrance.job))
+            )
             if index == entrance.job.choices - 1:
                 last.speechsum = summary_response(summary, entrance.pick.model.served, entrance.created)
             say(last)
@@ -141,5 +148,9 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
     return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
 
 
-def _reason(reason: FinishReason) -> Literal["stop", "length"]:
-    return "length" if reason == "length" else "stop"
+def _reason(reason: FinishReason, job: Job) -> Literal["stop", "length"]:
+    """OpenAI's word for how an answer ended. JSON that was stopped because it repeated itself has no end either, and
+    its clients take what ended by "stop" for whole.
+    """
+    cut = reason == "length" or (reason == "repetition" and job.form.schema is not None)
+    return "length" if cut else "stop"

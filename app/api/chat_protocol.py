@@ -7,7 +7,6 @@ Knows nothing about how answers come about.
 
 import base64
 import binascii
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -160,7 +159,7 @@ class ChatRequest(BaseModel):
             return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
         if asked.json_schema is None:
             raise _refused("json_schema is missing", "response_format")
-        return structured.form_of(json.dumps(asked.json_schema.json_schema), param="response_format")
+        return structured.form_of(asked.json_schema.json_schema, param="response_format")
 
     @property
     def url(self) -> str | None:

@@ -14,11 +14,12 @@ from typing import BinaryIO, TypeVar
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from app.admission import Place
 from app.api.auth import Caller, admitted
 from app.api.connection import while_connected
-from app.job import Emit, Job, Summary
+from app.job import Emit, Form, Job, Summary
 from app.keys.keys import AUDIO, Key, Keys
 from app.metrics import RequestWatch
 from app.models.table import Pick
@@ -125,6 +126,14 @@ async def fetched(request: Request, service: Service, place: Place, url: str) ->
     ServiceError, and ClientDisconnect if the client leaves meanwhile.
     """
     return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
+
+
+async def check_schema(receive: Receive, service: Service, form: Form) -> None:
+    """Refuse a caller's own schema that could not be enforced; the request's body must have been read. Raises
+    InvalidRequest (400), Unavailable (503), and ClientDisconnect if the client leaves meanwhile.
+    """
+    if form.schema is not None and form.param:
+        await while_connected(receive, service.schemas.check(form.schema, form.param))
 
 
 def unattended(service: Service, pick: Pick, keys: Keys, job: Job, created: int) -> Entrance:

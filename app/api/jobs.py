@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from app.api.auth import Credentials, admitted, known
 from app.api.entrance import seed_of, unattended
 from app.api.errors import responses
+from app.api.fields import parse_fields
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
 from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
@@ -116,7 +117,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     service, jobs = _parts(request)
     job = await _job(jobs, id, await _owner(request, credentials))
     if job.state == SUCCEEDED:
-        _, options, _ = typed_fields(_pairs(job))
+        _, options = parse_fields(_pairs(job))
         return shown(SummaryResponse.model_validate(job.result), options)
     if job.state == FAILED and job.error:
         return JSONResponse(job.error["body"], status_code=job.error["status"], headers={"x-should-retry": "false"})
@@ -179,6 +180,10 @@ async def work(
     fields = typed_fields(_pairs(stored))
     pick = await service.models.resolve(fields[1].model, stored.owner or stored.id)
     pick.summarizer.check(fields[1].max_tokens)
+    form = fields[2]
+    if form.schema is not None and form.param:
+        # Checked when the job was queued, but perhaps by another version of the service; what is known costs nothing.
+        await service.schemas.check(form.schema, form.param)
     job = job_of(
         audio,
         fields,

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from app.admission import Place
 from app.api.auth import Credentials
 from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, enter, fetched
+from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
@@ -108,6 +108,7 @@ async def read_request(
         upload = await read_upload(request, service.settings, place.hold)
         audio, pairs = upload.audio, [*pairs, *upload.fields]
     fields = fields or await checked()
+    await check_schema(request.receive, service, fields[2])
     audio = audio or await fetched(request, service, place, fields[1].url or "")
     sniff_file(audio)
     return audio, pairs, fields
