@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Credentials
@@ -23,6 +23,7 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Arrival, Entrance, enter, fetched
 from app.api.errors import responses
+from app.api.fields import only_known_query
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream, inlined
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
 from app.api.repeats import fingerprint, given_once
@@ -33,7 +34,7 @@ from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
 
 
 @router.post(

@@ -38,6 +38,21 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "reasoning_effort": (None,),
     "web_search_options": (None,),
 }
+_NO_TOOLS = "this service summarizes recordings and calls no tools"
+_NO_PENALTIES = "the sampling parameters are temperature, top_p and seed"
+WHY_NOT = {
+    "tools": _NO_TOOLS,
+    "tool_choice": _NO_TOOLS,
+    "functions": _NO_TOOLS,
+    "function_call": _NO_TOOLS,
+    "frequency_penalty": _NO_PENALTIES,
+    "presence_penalty": _NO_PENALTIES,
+    "logit_bias": _NO_PENALTIES,
+    "logprobs": "answers come without the probabilities of their tokens",
+    "top_logprobs": "answers come without the probabilities of their tokens",
+    "modalities": "answers are text",
+    "audio": "answers are text",
+}
 # They say something about the call, nothing about the answer.
 ABOUT_THE_CALL = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
 
@@ -209,13 +224,26 @@ def parse(body: bytes) -> ChatRequest:
             continue
         if name not in NEUTRAL:
             raise InvalidRequest(f"Unknown parameter {name!r}.", code="unknown_parameter", param=name)
-        if not any(type(value) is type(known) and value == known for known in (*NEUTRAL[name], 0.0)):
-            raise InvalidRequest(f"{name} cannot be {value!r} here.", code="unsupported_parameter", param=name)
+        if not _asks_for_nothing(name, value):
+            allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
+            raise InvalidRequest(
+                f"{name} is not supported: {WHY_NOT.get(name, 'this service has nothing like it')}. Leave it out; what "
+                f"asks for nothing ({allowed}) is accepted.",
+                code="unsupported_parameter",
+                param=name,
+            )
     if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
         raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
     if len(request.words) > MOST_TEXT:
         raise _refused(f"the texts have {len(request.words)} characters, the most is {MOST_TEXT}", "messages")
     return request
+
+
+def _asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter that is not supported has a value that does not change the answer. `False` is not 0."""
+    if isinstance(value, float) and value == 0:
+        value = 0
+    return any(type(value) is type(known) and value == known for known in NEUTRAL[name])
 
 
 class ChatMessage(BaseModel):

@@ -144,9 +144,9 @@ class AudioCard(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """One model of the registry."""
+    """One model, or an adapter on one."""
 
-    id: str = Field(description="`name@version`.")
+    id: str = Field(description="What a request's `model` names: `name@version`, or the name of an adapter.")
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "speechsum"
@@ -156,6 +156,9 @@ class ModelCard(BaseModel):
     loaded: bool = Field(description="Whether this service serves it now.")
     state: State | None = Field(description="Where it is in its life here; null if it was never loaded.")
     adapters: list[str] = Field(description="LoRA adapters that are loaded on it; a request's `model` may name one.")
+    adapter_of: str | None = Field(
+        None, description="`name@version` of the model that this adapter is loaded on; null for a model."
+    )
     description: str
     license: str | None
     architecture: str | None
@@ -168,7 +171,7 @@ class ModelCard(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The registry."""
+    """Models and adapters."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
@@ -181,13 +184,16 @@ class Health(BaseModel):
     model: str
 
 
-def model_card(model: ServedModel, loaded: LoadedModel | None) -> ModelCard:
-    """A model as `GET /v1/models` shows it."""
+def model_card(model: ServedModel, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
+    """A model as `GET /v1/models` shows it, or one of its adapters by name."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []
     here = {"loaded": state is State.READY, "state": state, "adapters": adapters}
+    if adapter is not None:
+        # The figures are the model's own; nothing was measured with the adapter.
+        here |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}
     return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **here})
 
 

@@ -12,7 +12,7 @@ from app.summary_length import words_in
     [
         ("60", 60), ("60 words", 60), ("60-word", 60), ("60words", 60), ("about 60 words", 60), ("~60 words", 60),
         ("Approximately 60 words.", 60), ("approx. 60", 60), ("ca. 60 words", 60), ("60 words or so", 60),
-        ("60-80 words", 70), ("60 – 80", 70), ("60 to 80 words", 70), ("between 60 and 80 words", 70),
+        ("60-80 words", 70), ("60 \u2013 80", 70), ("60 to 80 words", 70), ("between 60 and 80 words", 70),
         ("about fifty to sixty words", 55), ("max 60 words", 48), ("at most 60 words", 48), ("60 words or less", 48),
         ("up to 5 words", 5), ("at least 50 words", 60), ("at least 1000 words", 1000), ("1,000 words", 1000),
         ("one hundred words", 100), ("a hundred and fifty words", 150), ("twenty-five", 25), ("twenty five words", 25),
