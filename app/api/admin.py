@@ -1,6 +1,6 @@
 """`/v1/admin`: which models are loaded, with which weights and adapters. What that means is in `app.models`."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -20,7 +20,7 @@ from app.api.auth import require_admin
 from app.api.errors import responses
 from app.api.fields import invalid_field
 from app.api.models import models_of
-from app.api.openapi import inlined
+from app.api.openapi import json_body
 from app.api.upload import read_json
 from app.models.loaded import LoadedModel
 from app.models.table import Models
@@ -31,10 +31,6 @@ router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 T = TypeVar("T", bound=BaseModel)
 Id = Annotated[str, InPath(description="`name@version`.")]
 Name = Annotated[str, InPath(description="Its name.")]
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(model)}}}}
 
 
 @router.get("/v1/admin/models", summary="List the loaded models", responses=responses(401, 403))
@@ -51,7 +47,7 @@ async def list_loaded(request: Request) -> LoadedList:
     summary="Load a model",
     status_code=202,
     responses=responses(400, 401, 403, 404, 409, 413, 422),
-    openapi_extra=_body(LoadRequest),
+    openapi_extra={"requestBody": json_body(LoadRequest, {"model": ""})},
 )
 async def load_model(request: Request) -> LoadedCard:
     """202: it loads in the background. With `replace` it takes the place of another once it is ready: from then on no
@@ -75,7 +71,7 @@ async def get_loaded(request: Request, id: Id) -> LoadedCard:
     "/v1/admin/models/{id}",
     summary="Weigh a model",
     responses=responses(400, 401, 403, 404, 409, 413),
-    openapi_extra=_body(WeightRequest),
+    openapi_extra={"requestBody": json_body(WeightRequest, {"weight": 100})},
 )
 async def weigh_model(request: Request, id: Id) -> LoadedCard:
     """Of the requests that come from now on, others get it."""
@@ -98,7 +94,7 @@ async def unload_model(request: Request, id: Id) -> LoadedCard:
     summary="Load an adapter",
     status_code=201,
     responses=responses(400, 401, 403, 404, 409, 413, 422, 503),
-    openapi_extra=_body(AdapterRequest),
+    openapi_extra={"requestBody": json_body(AdapterRequest, {"name": "terse", "folder": "/srv/adapters/terse"})},
 )
 async def load_adapter(request: Request) -> AdapterCard:
     """201 once requests may name it. Under a name that is loaded, the new one takes the old one's place."""

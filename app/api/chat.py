@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Credentials
@@ -23,7 +23,8 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
-from app.api.openapi import IDEMPOTENCY_KEY, event_stream, inlined
+from app.api.fields import only_known_query
+from app.api.openapi import IDEMPOTENCY_KEY, event_stream, json_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
@@ -33,7 +34,22 @@ from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
 
-router = APIRouter(tags=["chat"])
+# A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit), whose summary is empty.
+_SILENCE = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
+EXAMPLE = {
+    "model": "",
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_audio", "input_audio": {"data": _SILENCE, "format": "wav"}},
+                {"type": "text", "text": "Summarize the recording in two sentences."},
+            ],
+        }
+    ],
+}
+
+router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
 
 
 @router.post(
@@ -44,13 +60,7 @@ router = APIRouter(tags=["chat"])
         200: {"content": event_stream("With `stream`: chunks, or an error.", ChatChunk, ErrorResponse)},
         **responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": inlined(ChatRequest)}},
-        },
-        "parameters": [IDEMPOTENCY_KEY],
-    },
+    openapi_extra={"requestBody": json_body(ChatRequest, EXAMPLE), "parameters": [IDEMPOTENCY_KEY]},
 )
 async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
     """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction."""

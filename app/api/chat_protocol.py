@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import prompts, structured
 from app.api.fields import invalid_field
-from app.api.protocol import SummaryResponse, Usage
+from app.api.protocol import Answer, SummaryResponse, Usage
 from app.errors import InvalidRequest
 from app.job import Form
 
@@ -36,6 +36,21 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "prediction": (None,),
     "reasoning_effort": (None,),
     "web_search_options": (None,),
+}
+_NO_TOOLS = "this service summarizes recordings and calls no tools"
+_NO_PENALTIES = "the sampling parameters are temperature, top_p and seed"
+WHY_NOT = {
+    "tools": _NO_TOOLS,
+    "tool_choice": _NO_TOOLS,
+    "functions": _NO_TOOLS,
+    "function_call": _NO_TOOLS,
+    "frequency_penalty": _NO_PENALTIES,
+    "presence_penalty": _NO_PENALTIES,
+    "logit_bias": _NO_PENALTIES,
+    "logprobs": "answers come without the probabilities of their tokens",
+    "top_logprobs": "answers come without the probabilities of their tokens",
+    "modalities": "answers are text",
+    "audio": "answers are text",
 }
 # They say something about the call, nothing about the answer.
 ABOUT_THE_CALL = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
@@ -113,9 +128,29 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
+def _nothing(kind: str, **limits: Any) -> dict[str, Any]:
+    return {"type": [kind, "null"], "description": "Not supported; what asks for nothing is accepted.", **limits}
+
+
+_NEUTRAL_SCHEMAS = {
+    "frequency_penalty": _nothing("number", minimum=0, maximum=0),
+    "presence_penalty": _nothing("number", minimum=0, maximum=0),
+    "logit_bias": _nothing("object", maxProperties=0),
+    "logprobs": _nothing("boolean", **{"not": {"const": True}}),
+    "top_logprobs": _nothing("integer", minimum=0, maximum=0),
+    "tools": _nothing("array", maxItems=0, items={}),
+    "tool_choice": _nothing("string", pattern="^(none|auto)$"),
+    "functions": _nothing("array", maxItems=0, items={}),
+    "function_call": _nothing("string", pattern="^(none|auto)$"),
+    "parallel_tool_calls": _nothing("boolean"),
+    "modalities": _nothing("array", minItems=1, maxItems=1, items={"type": "string", "pattern": "^text$"}),
+}
+
+
 def _as_it_is_taken(schema: dict[str, Any]) -> None:
     """What `parse` adds to the model: other parameters are known by name, or refused."""
-    schema["properties"] |= {name: {"enum": list(values)} for name, values in NEUTRAL.items()}
+    nothing = {"type": "null", "description": "Not supported."}
+    schema["properties"] |= {name: _NEUTRAL_SCHEMAS.get(name, nothing) for name in NEUTRAL}
     schema["properties"] |= {name: {"description": "Has no effect."} for name in ABOUT_THE_CALL}
     schema["additionalProperties"] = False
 
@@ -208,8 +243,14 @@ def parse(body: bytes) -> ChatRequest:
             continue
         if name not in NEUTRAL:
             raise InvalidRequest(f"Unknown parameter {name!r}.", code="unknown_parameter", param=name)
-        if not any(type(value) is type(known) and value == known for known in (*NEUTRAL[name], 0.0)):
-            raise InvalidRequest(f"{name} cannot be {value!r} here.", code="unsupported_parameter", param=name)
+        if not _asks_for_nothing(name, value):
+            allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
+            raise InvalidRequest(
+                f"{name} is not supported: {WHY_NOT.get(name, 'this service has nothing like it')}. Leave it out; what "
+                f"asks for nothing ({allowed}) is accepted.",
+                code="unsupported_parameter",
+                param=name,
+            )
     if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
         raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
     if len(request.words) > MOST_TEXT:
@@ -217,25 +258,32 @@ def parse(body: bytes) -> ChatRequest:
     return request
 
 
-class ChatMessage(BaseModel):
+def _asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter that is not supported has a value that does not change the answer. `False` is not 0."""
+    if isinstance(value, float) and value == 0:
+        value = 0
+    return any(type(value) is type(known) and value == known for known in NEUTRAL[name])
+
+
+class ChatMessage(Answer):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
     content: str
-    refusal: None = None
-    annotations: list[Any] = []
+    refusal: str | None = None
+    annotations: list[Any] = Field([])
 
 
-class ChatChoice(BaseModel):
+class ChatChoice(Answer):
     """One answer. finish_reason is OpenAI's: `length`, or else `stop`; `speechsum` has ours."""
 
     index: int
     message: ChatMessage
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
     finish_reason: Literal["stop", "length"]
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Answer):
     """A finished answer."""
 
     id: str
@@ -244,27 +292,27 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
-    system_fingerprint: None = None
+    system_fingerprint: str | None = None
     speechsum: SummaryResponse = Field(description="All that `POST /v1/audio/summaries` says of the first choice.")
 
 
-class ChunkDelta(BaseModel):
+class ChunkDelta(Answer):
     """A piece of an answer."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(Answer):
     """A piece of one answer."""
 
     index: int
     delta: ChunkDelta
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
 
-class ChatChunk(BaseModel):
+class ChatChunk(Answer):
     """An event of a stream."""
 
     id: str
