@@ -5,14 +5,14 @@ Knows nothing about how a summary is made.
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from app import prompts
 from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
 from app.citations import Citation
-from app.engine.base import Adapter, FinishReason
+from app.engine.base import Adapter, FinishReason, Recognition
 from app.prompts import Style
 
 
@@ -71,6 +71,15 @@ class Job:
         return " ".join(filter(None, [self.own or prompts.instruction(self.style), self.form.wording]))
 
     @property
+    def open_language(self) -> bool:
+        """Whether the caller has left the summary's language open; words of their own may name one."""
+        return self.style.language is None and not self.own
+
+    def in_language(self, tag: str) -> "Job":
+        """The same job with a language asked for. tag: BCP 47."""
+        return replace(self, style=self.style.model_copy(update={"language": tag}))
+
+    @property
     def noting(self) -> str:
         """What it is told of a part of a long recording."""
         return prompts.noting(self.style, self.own)
@@ -100,10 +109,13 @@ Emit = Callable[[Stage | Delta], None]
 
 @dataclass(frozen=True)
 class Heard:
-    """A window that was read, and what was noted down of it; no note where the recording was read in one pass."""
+    """A window that was read, and what was noted down of it; no note where the recording was read in one pass.
+    recognition: how a cascade's recognizer heard it.
+    """
 
     window: Window
     note: str | None = None
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True)

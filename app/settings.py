@@ -144,6 +144,31 @@ class EngineSettings(_Section):
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
 
 
+class RecognizerSettings(_Section):
+    """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
+
+    log_probability: float = Field(
+        -1.0,
+        le=0,
+        description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
+        "left out, and where nothing is left the answer ends with `not_understood`.",
+    )
+    compression_ratio: float = Field(
+        2.4,
+        gt=0,
+        description="Compression ratio of Whisper's text above which it goes round in circles and is not understood.",
+    )
+    sure_log_probability: float = Field(
+        -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
+    )
+    sure_language_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability below which a warning says that the language was told with little certainty.",
+    )
+
+
 class RemoteSettings(_Section):
     """vLLM servers that hold the model, in place of the engine in this process."""
 
@@ -359,6 +384,7 @@ class Settings(BaseSettings):
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    recognizer: RecognizerSettings = Field(default_factory=RecognizerSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     adapters: AdapterSettings = Field(default_factory=AdapterSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)

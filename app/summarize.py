@@ -26,6 +26,7 @@ from app.errors import InvalidRequest, Unavailable
 from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
 from app.prompts import Style, language_name
+from app.recognition_warnings import recognition_warnings, recognized
 from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.settings import Settings, setting_name
@@ -117,6 +118,7 @@ class Summarizer:
             priority=job.priority,
             cache_salt=job.owner,
             adapter=job.adapter,
+            instruction_in=(lambda tag: job.in_language(tag).instruction) if job.open_language else None,
         )
         reads: list[Read] = []
         if speech:
@@ -168,10 +170,11 @@ class Summarizer:
                 self.writer.write(replace(one, samples=whole), partial(tell, number))
                 for number, one in enumerate(asked)
             )
-            heard = [Heard(parts[0])]
+            heard = [Heard(parts[0], recognition=written[0].finished.recognition)]
             reads = [Read(one, heard, one.finished.prompt_tokens, one.finished.completion_tokens) for one in written]
         else:
-            reader = LongReader(self.settings.long, self.writer, job.noting, asked)
+            noting_in = (lambda tag: job.in_language(tag).noting) if job.open_language else None
+            reader = LongReader(self.settings.long, self.writer, job.noting, asked, noting_in)
             with _timed(timings, "long"):
                 reads = await reader.read(samples, parts, emit, tell)
         # The first one's times are told: several at once take theirs from each other.
@@ -194,7 +197,14 @@ class Summarizer:
         choices = choices or [Choice("", "no_speech", [])]
         if choices[0].finish_reason == "no_speech":
             metrics.NO_SPEECH.inc()
+        if choices[0].finish_reason == "not_understood":
+            metrics.NOT_UNDERSTOOD.inc()
         heard = reads[0].heard if reads else []
+        found = recognized(heard)
+        if found and choices[0].finish_reason != "no_speech":
+            understood = choices[0].finish_reason != "not_understood"
+            limits = self.settings.recognizer
+            warnings += recognition_warnings(found, self.model, job.style.language, limits, understood=understood)
         timings["total"] = time.perf_counter() - job.began
         timings["overhead"] = _overhead(timings)
         summary = Summary(
@@ -203,7 +213,8 @@ class Summarizer:
             audio=audio,
             speech_seconds=speech_seconds(speech),
             heard=heard,
-            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            complete=choices[0].finish_reason == "no_speech"
+            or (covers([one.window for one in heard], speech) and not (found and found.left_out)),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
             prompt_tokens=reads[0].prompt_tokens if reads else 0,
             completion_tokens=sum(read.completion_tokens for read in reads),
@@ -241,10 +252,10 @@ class Summarizer:
                 "ask for more with max_tokens."
             )
         if reason == "repetition":
-            yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
+            yield "The model began to repeat itself and was stopped. A sentence that came again was cut off."
         if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
-        elif not read.last.text.strip():
+        elif not read.last.text.strip() and reason != "not_understood":
             yield "The model wrote nothing about this recording."
         if style.language and not self.model.writes(style.language):
             trained = ", ".join(language_name(tag) for tag in self.model.languages)

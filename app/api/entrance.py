@@ -44,7 +44,8 @@ class Entrance:
         """Make the summary, and give back what the request held, however it ends. To be called once."""
         with self.held:
             summary = await self.pick.summarizer.summarize(self.job, emit)
-            self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
+            reason = summary.finish_reason
+            self.watch.outcome = reason if reason in ("no_speech", "not_understood") else "ok"
             return summary
 
     def leave(self) -> None:

@@ -26,6 +26,7 @@ from app.engine.asking import (
     not_started,
     refusal,
     unusable_adapter,
+    watch_for,
 )
 from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
 from app.engine.chat import Chat, chat_in
@@ -217,6 +218,7 @@ class VllmCore:
         first: float | None = None
         prompt_tokens, tokens = 0, []
         reason: str | None = None
+        watch = watch_for(sampling)
         self._running += 1
         try:
             yield StageStarted("prefill")
@@ -234,8 +236,14 @@ class VllmCore:
                     (piece,) = output.outputs
                     tokens.extend(piece.token_ids)
                     reason = piece.finish_reason
-                    if piece.text:
-                        yield TextDelta(piece.text)
+                    if text := watch.feed(piece.text) if watch else piece.text:
+                        yield TextDelta(text)
+                    if watch and watch.found:  # leaving the block aborts the request
+                        break
+            if watch and (rest := watch.rest()):
+                yield TextDelta(rest)
+            if watch and watch.found:
+                reason = "repetition"
         except EngineDeadError as error:
             raise EngineDead(
                 "the engine's process has died; the service must be restarted", code="engine_dead"
