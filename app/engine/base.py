@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.prompts import Turn
+
 # "repetition": the model began to repeat itself and was stopped; "no_speech": a cascade understood no word
 FinishReason = Literal["stop", "length", "repetition", "no_speech", "abort"]
 
@@ -43,7 +45,7 @@ class Generation:
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
         of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
         under another salt is not reused, so that nobody learns from times what others sent. adapter: what it is written
-        with; the engine has loaded it.
+        with; the engine has loaded it. turns: the conversation about the recording before the instruction.
     """
 
     request_id: str
@@ -59,6 +61,7 @@ class Generation:
     priority: int = 0
     cache_salt: str = ""
     adapter: Adapter | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)

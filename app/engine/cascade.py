@@ -13,7 +13,7 @@ from app.engine.asking import Core, Sampling, messages_of
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted
 from app.engine.on_core import OnCore
 from app.engine.transcriber import Transcriber
-from app.prompts import transcript_messages
+from app.prompts import transcript_messages, with_turns
 
 
 class CascadeEngine(OnCore):
@@ -61,7 +61,9 @@ class CascadeEngine(OnCore):
             if not transcript.strip():  # nothing understood: a text model asked about nothing would invent something
                 yield Finished("no_speech", 0, 0, {"transcribe": heard[0]}, transcript="")
                 return
-            messages = transcript_messages(request.instruction, transcript)
+            messages = with_turns(
+                lambda text: transcript_messages(text, transcript), request.instruction, request.turns
+            )
         stream = self._core.stream(messages, Sampling.of(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
