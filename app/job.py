@@ -13,7 +13,7 @@ from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
 from app.citations import Citation
 from app.engine.base import Adapter, FinishReason, Recognition
-from app.prompts import Style
+from app.prompts import Style, Turn
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,19 @@ class Job:
     """One summary to make.
 
     audio: the recording as received, in a file; closed as soon as it is decoded. own: an instruction in the caller's
-    own words, instead of one for the style. choices: summaries to write of it. max_tokens: None is what style and form
-    ask for. began: `time.perf_counter()` at the request's first byte. received_s: seconds that the recording took to
-    arrive. longest_s: it may take from its beginning, None is the settings' bound for requests. priority: what has a
-    lower one goes first. owner: whose it is, by key; nobody's where there are none. adapter: of the model, that it is
-    written with. decoded: awaited with the recording's seconds once the file is no longer needed; may refuse it by
-    raising ServiceError.
+    own words, instead of one for the style. turns: the conversation about the recording before it. choices: summaries
+    to write of it. max_tokens: None is what style and form ask for. began: `time.perf_counter()` at the request's first
+    byte. received_s: seconds that the recording took to arrive. longest_s: it may take from its beginning, None is the
+    settings' bound for requests. priority: what has a lower one goes first. owner: whose it is, by key; nobody's where
+    there are none. adapter: of the model, that it is written with. decoded: awaited with the recording's seconds once
+    the file is no longer needed; may refuse it by raising ServiceError.
     """
 
     id: str
     audio: BinaryIO
     style: Style = field(default_factory=Style)
     own: str = ""
+    turns: tuple[Turn, ...] = ()
     form: Form = field(default_factory=Form)
     choices: int = 1
     max_tokens: int | None = None
@@ -81,8 +82,10 @@ class Job:
 
     @property
     def noting(self) -> str:
-        """What it is told of a part of a long recording."""
-        return prompts.noting(self.style, self.own)
+        """What it is told of a part of a long recording: to note down what all questions are about, not only the last
+        one, which may be no more than "Shorter, please.".
+        """
+        return prompts.noting(self.style, "\n".join([*(turn.asked for turn in self.turns), self.own]).strip())
 
 
 @dataclass(frozen=True)

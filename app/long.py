@@ -25,6 +25,7 @@ from app.writing import Read, Writer, Written
 
 # Beside the notes, a prompt holds the chat template's marks.
 _MARKS = 64
+_MARKS_A_TURN = 8  # for each question and each answer of the conversation before
 # Three notes must fit one prompt: then a level leaves at most half as many (and one more), and there is an end to it.
 _NOTES_A_PROMPT = 3
 _SHORTEST_NOTE = 32
@@ -131,6 +132,7 @@ class LongReader:
             max_tokens=self.note_tokens,
             schema=None,
             stop=(),
+            turns=(),
         )
         written = await self.writer.write(as_note)
         self.written.append(written)
@@ -161,9 +163,11 @@ class LongReader:
         """Tokens for notes in a prompt. Raises `TooLarge` (413) if instruction and answer leave too few."""
         engine = self.writer.engine
         longest = max(self.whole.instruction, self.noting, key=engine.count_tokens)
-        fixed = " ".join([prompts.SYSTEM, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_ARE, longest])
+        earlier = [text for turn in self.whole.turns for text in (turn.asked, turn.answered)]
+        marks = [prompts.SYSTEM, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_ARE]
+        fixed = " ".join([*marks, longest, *earlier])
         answer = max(self.whole.max_tokens, self.settings.note_tokens)
-        room = engine.context_tokens - engine.count_tokens(fixed) - answer - _MARKS
+        room = engine.context_tokens - engine.count_tokens(fixed) - answer - _MARKS - _MARKS_A_TURN * len(earlier)
         if room < _NOTES_A_PROMPT * 2 * _SHORTEST_NOTE:
             raise TooLarge(
                 f"The recording is longer than one pass, and its notes have no room beside this instruction and an "

@@ -11,7 +11,8 @@ cache. Knows nothing about engines, HTTP or tokenizers.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -172,6 +173,41 @@ def by_schema(schema: str) -> str:
     return f"Answer as one JSON object that follows this schema: {schema}"
 
 
+@dataclass(frozen=True)
+class Turn:
+    """An earlier exchange of a conversation about the recording. recording: whether it was sent with this question; if
+    with none, it comes with the one that is asked now.
+    """
+
+    asked: str
+    answered: str
+    recording: bool = False
+
+
+def with_turns(
+    about: Callable[[str], list[dict[str, Any]]], instruction_text: str, turns: Sequence[Turn]
+) -> list[dict[str, Any]]:
+    """Chat messages of a whole conversation, the instruction last.
+
+    about: makes the system message and the user message that holds the material, for one instruction. The material is
+    put where the recording was sent. Without turns the messages are `about(instruction_text)`.
+    """
+    questions = [turn.asked for turn in turns] + [instruction_text]
+    holder = next((number for number, turn in enumerate(turns) if turn.recording), len(turns))
+    system, holding = about(questions[holder])
+    plain = isinstance(system["content"], str)
+
+    def message(role: str, text: str) -> dict[str, Any]:
+        return {"role": role, "content": text if plain else [{"type": "text", "text": text}]}
+
+    messages = [system]
+    for number, question in enumerate(questions):
+        messages.append(holding if number == holder else message("user", question))
+        if number < len(turns):
+            messages.append(message("assistant", turns[number].answered))
+    return messages
+
+
 def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
     """Chat messages around one recording; `{"type": "audio"}` marks where the engine puts it."""
     return [
@@ -180,7 +216,7 @@ def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
     ]
 
 
-def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str, str]]:
+def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str, Any]]:
     """Chat messages around a transcript, for a cascade's language model, the text twin and a text teacher."""
     text = f"{TRANSCRIPT_OPEN}\n{_material(transcript)}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]

@@ -108,6 +108,7 @@ class Summarizer:
             request_id=job.id,
             samples=None,
             instruction=job.instruction,
+            turns=job.turns,
             max_tokens=job.max_tokens
             or min(max(job.style.max_tokens, job.form.max_tokens), self.settings.limits.max_tokens),
             temperature=job.temperature,

@@ -63,7 +63,9 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
     openapi_extra={"requestBody": json_body(ChatRequest, EXAMPLE), "parameters": [IDEMPOTENCY_KEY]},
 )
 async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
-    """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction."""
+    """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction. Where the
+    messages hold answers, what follows the last one is a question about the same recording, and they are its context.
+    """
     entrance, (asked, digest) = await enter(request, credentials, _read)
 
     async def answer() -> Response:
@@ -86,7 +88,7 @@ async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequ
     # Off the event loop: tens of megabytes of base64 take a while.
     asked = await asyncio.to_thread(parse, body)
     most = asked.max_completion_tokens or asked.max_tokens
-    form = asked.form
+    form, told = asked.form, asked.conversation
     pick = await arrival.take(asked.model)
     pick.summarizer.check(most)
     await check_schema(request.receive, service, form)
@@ -100,7 +102,8 @@ async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequ
     job = Job(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         audio=audio,
-        own=asked.words,
+        own=told.question,
+        turns=told.turns,
         form=form,
         choices=asked.n or 1,
         max_tokens=most,

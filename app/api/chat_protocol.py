@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import prompts, structured
+from app.api.chat_turns import Conversation, Said, conversation
 from app.api.fields import invalid_field
 from app.api.protocol import Answer, SummaryResponse, Usage
 from app.errors import InvalidRequest
@@ -105,6 +106,39 @@ class Message(BaseModel):
         return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
 
 
+class RefusalPart(BaseModel):
+    """Words by which an assistant has declined."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class AssistantMessage(BaseModel):
+    """An earlier answer, as it came or in the caller's words. It is context for what is asked after it."""
+
+    role: Literal["assistant"]
+    content: (
+        str
+        | Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], Field(max_length=64)]
+        | None
+    ) = None
+    refusal: str | None = None
+    # There are none here; clients send these back as they got them.
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+    audio: None = None
+
+    @property
+    def parts(self) -> list[TextPart]:
+        """What was said."""
+        said = self.content or self.refusal or ""
+        texts = [said] if isinstance(said, str) else [p.text if isinstance(p, TextPart) else p.refusal for p in said]
+        return [TextPart(type="text", text=text) for text in texts]
+
+
+AnyMessage = Annotated[Message | AssistantMessage, Field(discriminator="role")]
+
+
 class JsonSchema(BaseModel):
     """A schema by name. It is enforced whether `strict` or not."""
 
@@ -156,12 +190,12 @@ def _as_it_is_taken(schema: dict[str, Any]) -> None:
 
 
 class ChatRequest(BaseModel):
-    """One recording in the messages, and in words what to do with it."""
+    """One recording in the messages, and in words what to do with it; after answers, what to do next."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_as_it_is_taken)
 
     model: str = Field(max_length=200)
-    messages: list[Message] = Field(min_length=1, max_length=64)
+    messages: list[AnyMessage] = Field(min_length=1, max_length=64)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MOST_CHOICES)
@@ -179,10 +213,16 @@ class ChatRequest(BaseModel):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
-    def words(self) -> str:
-        """What is asked, in the caller's words: all texts in order."""
-        texts = [part.text.strip() for message in self.messages for part in message.parts if isinstance(part, TextPart)]
-        return "\n".join(text for text in texts if text)
+    def conversation(self) -> Conversation:
+        """What was asked and answered before, and what is asked now. Raises InvalidRequest (400)."""
+        return conversation(
+            Said(
+                "\n".join(part.text for part in message.parts if isinstance(part, TextPart) and part.text.strip()),
+                answer=isinstance(message, AssistantMessage),
+                recording=any(not isinstance(part, TextPart) for part in message.parts),
+            )
+            for message in self.messages
+        )
 
     @property
     def form(self) -> Form:
@@ -253,8 +293,10 @@ def parse(body: bytes) -> ChatRequest:
             )
     if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
         raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
-    if len(request.words) > MOST_TEXT:
-        raise _refused(f"the texts have {len(request.words)} characters, the most is {MOST_TEXT}", "messages")
+    told = request.conversation
+    asked = len(told.question) + sum(len(turn.asked) for turn in told.turns)
+    if asked > MOST_TEXT:
+        raise _refused(f"the texts have {asked} characters, the most is {MOST_TEXT}", "messages")
     return request
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.engine.base import Adapter, Checkpoint, EngineEvent, FinishReason, Generation
 from app.engine.repetition import RepeatedSentences
 from app.errors import ServiceError, TooLarge, Unavailable, Unprocessable
-from app.prompts import audio_messages, notes_messages
+from app.prompts import audio_messages, notes_messages, with_turns
 
 # Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
 # Sentences that come again are found apart from this (`app.engine.repetition`).
@@ -61,10 +61,10 @@ def watch_for(sampling: Sampling) -> RepeatedSentences | None:
 
 
 def messages_of(request: Generation) -> Messages:
-    """The chat messages around the request's recording, or around its notes."""
+    """The chat messages around the request's recording, or around its notes, and of the conversation before."""
     if request.samples is None:
-        return notes_messages(request.instruction, request.notes)
-    return audio_messages(request.instruction)
+        return with_turns(lambda text: notes_messages(text, request.notes), request.instruction, request.turns)
+    return with_turns(audio_messages, request.instruction, request.turns)
 
 
 def longest_first(tokens: Iterable[str]) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.prompts import Turn
+
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
 # "not_understood": it found some, but was too unsure of all of them.
 FinishReason = Literal["stop", "length", "repetition", "no_speech", "not_understood", "abort"]
@@ -46,7 +48,8 @@ class Generation:
         under another salt is not reused, so that nobody learns from times what others sent. adapter: what it is written
         with; the engine has loaded it. instruction_in: the instruction for a summary in a language by its BCP 47 tag,
         where the caller asked for none: a cascade, which knows what is spoken, asks its model to write in that one.
-        spoken: the language of the notes, where it is known.
+        spoken: the language of the notes, where it is known. turns: the
+        conversation about the recording before the instruction.
     """
 
     request_id: str
@@ -64,6 +67,7 @@ class Generation:
     adapter: Adapter | None = None
     instruction_in: Callable[[str], str] | None = None
     spoken: str | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app.engine.base import EngineEvent, Finished, FinishReason, Generation, Sta
 from app.engine.on_core import OnCore
 from app.engine.recognition import Understood, judge
 from app.engine.transcriber import Transcriber
-from app.prompts import transcript_messages
+from app.prompts import transcript_messages, with_turns
 from app.settings import RecognizerSettings
 
 ENGLISH = "en"  # what an instruction that names no language is answered in
@@ -84,7 +84,9 @@ class CascadeEngine(OnCore):
                 yield _with_stage(Finished(reason, 0, 0), "transcribe", *heard)
                 return
             asked = self._in_language(request, understood.certainty.language)
-            messages = transcript_messages(asked.instruction, understood.text)
+            messages = with_turns(
+                lambda text: transcript_messages(text, understood.text), asked.instruction, request.turns
+            )
         stream = self._core.stream(messages, Sampling.of(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:

@@ -204,7 +204,7 @@ async def test_what_asks_for_nothing_is_let_pass(site: Site) -> None:
         ({"messages": messages(url_part("https://audio.example.org/x.wav"))}, "url", "audio_url_disabled"),
         ({"messages": messages(url_part("file:///etc/passwd"))}, "url", "audio_url_disabled"),
         ({"messages": messages(text="x" * 8001)}, "messages", "invalid_field"),
-        ({"messages": [{"role": "assistant", "content": "hm"}, *messages()]}, "messages.0.role", "invalid_field"),
+        ({"messages": [{"role": "tool", "content": "hm"}, *messages()]}, "messages.0", "invalid_field"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "invalid_field"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}},
