@@ -11,6 +11,7 @@ import uvicorn
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from app.http_server import raise_file_limit, server_config
 from app.keys import command
 from app.main import create_app
 from app.settings import Settings, env_example, setting_name, unknown_variables
@@ -98,13 +99,8 @@ def _serve(settings: Settings) -> int:
         server.should_exit = True
 
     app = create_app(settings, on_ready=ready, on_failure=failed)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=round(settings.timeouts.shutdown_seconds),
-    )
+    raise_file_limit(settings)
+    config = server_config(app, settings)
     if settings.log_level != "debug":
         logging.getLogger("uvicorn.access").addFilter(WithoutProbes())
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look at a server otherwise
