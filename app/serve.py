@@ -40,6 +40,7 @@ def serve(settings: Settings) -> int:
 def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
     import uvicorn
 
+    from app.http_server import raise_file_limit, server_config
     from app.main import create_app
 
     def ready() -> None:
@@ -58,13 +59,8 @@ def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
         server.should_exit = True
 
     app = create_app(settings, on_ready=ready, on_failure=failed)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=round(settings.timeouts.shutdown_seconds),
-    )
+    raise_file_limit(settings)
+    config = server_config(app, settings)
     if settings.log_level != "debug":
         logging.getLogger("uvicorn.access").addFilter(WithoutProbes())
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every health check of a remote server

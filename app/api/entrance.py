@@ -24,6 +24,7 @@ from app.keys.keys import AUDIO, Key, Keys
 from app.metrics import RequestWatch
 from app.models.table import Pick
 from app.service import Service
+from app.uploads import Upload
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class Entrance:
 
 @dataclass
 class Arrival:
-    """A request that is being read: its place, and its model once it is known which one it asks for."""
+    """A request that is being read: the place it will have, and its model once it is known which one it asks for."""
 
     service: Service
     place: Place
@@ -100,6 +101,7 @@ async def enter(
         job, asked = await read(request, arrival)
         assert arrival.pick is not None, "a request that is read has a model"
         held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
+        place.take()
         job.adapter = arrival.pick.adapter
         job.owner = caller.owner
         job.decoded = partial(_decoded, request.app.state.keys, caller.key, place)
@@ -122,11 +124,11 @@ def seed_of(request: Request, caller: Caller) -> str:
     return caller.owner or str(request.state.request_id)
 
 
-async def fetched(request: Request, service: Service, place: Place, url: str) -> BinaryIO:
+async def fetched(request: Request, service: Service, upload: Upload, url: str) -> BinaryIO:
     """The recording at a URL, counted like one that was sent; the request's body must have been read. Raises
     ServiceError, and ClientDisconnect if the client leaves meanwhile.
     """
-    return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
+    return await while_connected(request.receive, service.fetcher.fetch(url, upload.hold))
 
 
 async def check_schema(receive: Receive, service: Service, form: Form) -> None:

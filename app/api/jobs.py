@@ -45,7 +45,7 @@ _WEBHOOK_FIELD = {WEBHOOK: {"type": "string", "description": "Told, signed, when
     summary="Queue a recording to be summarized",
     status_code=202,
     response_model=JobResponse,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     openapi_extra={
         "requestBody": request_body(_WEBHOOK_FIELD),
         "parameters": [*query_parameters(_WEBHOOK_FIELD), IDEMPOTENCY_KEY],
@@ -57,8 +57,8 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     caller = await admitted(request, credentials, SCOPE)
     await service.models.check_any()
     resolve = partial(service.models.resolve, seed=seed_of(request, caller))
-    with service.admission.place(caller.name) as place:
-        audio, pairs, (style, options, _) = await read_request(request, service, place, resolve, own=(WEBHOOK,))
+    with service.admission.upload(caller.name) as upload:
+        audio, pairs, (style, options, _) = await read_request(request, service, upload, resolve, own=(WEBHOOK,))
         with audio:
             if options.stream:
                 watch = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
