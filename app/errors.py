@@ -138,3 +138,14 @@ def disk_full() -> Unavailable:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def storage_full(what: str, settings: str) -> Unavailable:
+    """The refusal where what has to outlive the request finds no room. what: that could not be written. settings: that
+    say where it lies.
+    """
+    return Unavailable(
+        f"The service has no room left to keep {what}. Try again later. Its place is set by {settings}.",
+        code="disk_full",
+        retry_after_s=30,
+    )

@@ -13,6 +13,7 @@ from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, mode
 from app.api.lingering import LingeringClose
 from app.api.middleware import RequestId
 from app.api.openapi import operation_id
+from app.api.startup import PlainStartupFailure
 from app.audio.pool import Decoder
 from app.database.connect import open_database, url_of
 from app.engine.base import Engine
@@ -24,6 +25,7 @@ from app.served import SCRIPTED, ServedModel
 from app.service import Service, StartableDecoder
 from app.setting_forms import DEFAULT_WEIGHT, pair, weighted
 from app.settings import Settings, setting_name
+from app.shutdown import Stopping, watch_signals
 from model_repo import registry
 
 
@@ -67,11 +69,17 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.stopping = Stopping()
         try:
-            await service.start()
             async with AsyncExitStack() as held:
-                database = await open_database(url)
+                held.enter_context(watch_signals(app.state.stopping))
+                try:
+                    database = await open_database(url)  # first: loading the models takes long
+                except ValueError as error:
+                    service.failure = str(error)
+                    raise
                 held.push_async_callback(database.dispose)
+                await service.start()
                 keys.open(database)
                 held.push_async_callback(queue.stop)
                 await queue.start(database)
@@ -93,6 +101,7 @@ def create_app(
     app.state.keys = keys
     app.add_middleware(RequestId)
     app.add_middleware(LingeringClose)
+    app.add_middleware(PlainStartupFailure)
     errors.install(app)
     for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)

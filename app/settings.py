@@ -402,12 +402,18 @@ class JobSettings(_Section):
     )
     workers: int = Field(2, ge=0, description="Jobs this service works on at once; 0 only takes them in.")
     max_waiting: int = Field(1000, ge=1, description="Jobs that may wait; more get a 503.")
+    max_waiting_per_caller: int = Field(
+        250,
+        ge=0,
+        description="Jobs of one caller (API key, else address) that may wait; more get a 429. 0 is no limit of its "
+        "own.",
+    )
     seconds: float = Field(14_400, gt=0, description="Longest a job may be worked on.")
     lease_seconds: float = Field(
         30,
         gt=0,
         description="How long a job, or an `Idempotency-Key`, stays with a service that has died before another try is "
-        "made.",
+        "made, counted from when a living service first sees it. The same in all services that share a database.",
     )
     attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
     poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")
@@ -422,17 +428,27 @@ class WebhookSettings(_Section):
 
     secret: SecretStr = Field(
         SecretStr(""),
-        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). Empty "
-        "refuses jobs that ask for a webhook.",
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). A key "
+        "with a secret of its own (`speechsum keys rotate-webhook`) uses that instead. Where both are missing, a job "
+        "that asks for a webhook is refused.",
+    )
+    previous_secret: SecretStr = Field(
+        SecretStr(""),
+        description="The secret before that one, which signs too, so that receivers can change over one by one.",
     )
     private_hosts: Listed[str] = Field(
         default_factory=list,
         description="Hosts, separated by commas, that may be told although their address is not public.",
     )
     seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
+    at_once: int = Field(16, ge=1, description="Deliveries at the same time.")
+    per_host: int = Field(
+        4, ge=1, description="Deliveries to one host at the same time; to a host that did not answer last, one."
+    )
     delays: Listed[float] = Field(
         default=[5, 300, 1800, 7200, 18_000, 36_000],
-        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead.",
+        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead. "
+        "A host that does not answer is left alone for as long, by its failures in a row, but at most 300 seconds.",
     )
 
 

@@ -1,5 +1,6 @@
 """Works off the queue: so many jobs at once, each renewed while it is worked on, its end written once.
 
+What is worked on here is never taken for lost here, whatever the clocks say and however long the process stood still.
 Knows nothing about what the work is.
 """
 
@@ -14,6 +15,7 @@ from app.errors import EngineDead, NotReady, ServiceError, Unavailable, Unproces
 from app.jobs.blobs import Blobs
 from app.jobs.news import News
 from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
+from app.leases import BEATS, LeaseWatch
 from app.settings import JobSettings, setting_name
 from app.together import end
 
@@ -22,12 +24,12 @@ log = logging.getLogger(__name__)
 Progress = dict[str, Any]  # stage, done, of
 Work = Callable[[StoredJob, BinaryIO, Callable[[Progress], None]], Awaitable[dict[str, Any]]]
 SWEEP_SECONDS = 60
-BEATS = 3  # a lease is renewed so often before it would end
 
 
 class Runner:
     """work: makes a job's result of its recording, and tells of progress. ready: returns once work can be done. sweep:
-    clears away what is over. renew: renews what else is held here by such leases as the jobs have.
+    clears away what is over. beat: renews what else is held here by such leases as the jobs have, and frees what others
+    died over.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Runner:
         work: Work,
         ready: Callable[[], Awaitable[None]],
         sweep: Callable[[], Awaitable[None]],
-        renew: Callable[[], Awaitable[None]],
+        beat: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
         self.store = store
@@ -46,16 +48,17 @@ class Runner:
         self.work = work
         self.ready = ready
         self.sweep = sweep
-        self.renew = renew
+        self.beat = beat
         self.name = uuid.uuid4().hex
         self.news = News()
+        self.watch: LeaseWatch[str] = LeaseWatch(settings.lease_seconds)
         self._working: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def run(self) -> None:
         """Until cancelled; what is being worked on is then queued again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._again(self.sweep, SWEEP_SECONDS))
-            for at_each_beat in (self._requeue, self.renew):
+            for at_each_beat in (self._requeue, self.beat):
                 group.create_task(self._again(at_each_beat, self.settings.lease_seconds / BEATS))
             if self.settings.workers:
                 await self.ready()
@@ -71,6 +74,9 @@ class Runner:
         while True:
             try:
                 await once()
+            except ServiceError as error:
+                log.error("the queue of jobs waits for what it needs: %s", error)
+                await asyncio.sleep(self.settings.poll_seconds)
             except Exception:
                 # The database may be away for a while; the queue must outlive that.
                 log.exception("the queue of jobs met a fault and goes on")
@@ -78,13 +84,19 @@ class Runner:
             await asyncio.sleep(pause_s)
 
     async def _requeue(self) -> None:
-        if lost := await self.store.requeue(self.settings.attempts, _as_error(_given_up(self.settings.attempts))):
+        leases = await self.store.leases()
+        others = {id_: lease for id_, lease in leases.items() if id_ not in self._working}
+        expired = {id_: others[id_] for id_ in self.watch.expired(others)}
+        if not expired:
+            return
+        attempts = self.settings.attempts
+        if lost := await self.store.requeue(expired, attempts, _as_error(_given_up(attempts))):
             log.warning("%d jobs had lost the service that worked on them", lost)
             self.news.set()
 
     async def _next(self) -> None:
         self.news.clear()
-        job = await self.store.claim(self.name, self.settings.lease_seconds)
+        job = await self.store.claim(self.name)
         if job is None:
             await self.news.wait_at_most(self.settings.poll_seconds)
             return
@@ -150,7 +162,7 @@ class Runner:
                 continue
             told = dict(progress)
             try:
-                if not await self.store.renew(job, self.settings.lease_seconds, **told):
+                if not await self.store.renew(job, **told):
                     working.cancel()
                     return
                 renewed = time.monotonic()

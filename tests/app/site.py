@@ -110,6 +110,7 @@ def loud(samples: Samples, _: Any = None) -> list[tuple[float, float]]:
 class Site:
     """A running service and a client of it."""
 
+    app: FastAPI
     service: Service
     jobs: Jobs
     engine: Any
@@ -224,7 +225,7 @@ async def _served(
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
         try:
-            yield Site(service, app.state.jobs, engine, decoder, client, port, server)
+            yield Site(app, service, app.state.jobs, engine, decoder, client, port, server)
         finally:
             server.should_exit = True
     await running
