@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
-from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from app import prompts, structured
@@ -90,24 +89,6 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     assert isinstance(style, Style)
     assert isinstance(options, SummaryOptions)
     return style, options
-
-
-async def only_known_query(request: Request) -> None:
-    """Dependency that refuses query parameters which the route does not declare, and those given twice.
-
-    Raises InvalidRequest (400) that names the parameter, as `parse_fields` does for fields.
-    """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
-        if name not in known:
-            there = f"Known are: {', '.join(sorted(known))}" if known else "This route takes none"
-            raise InvalidRequest(f"Unknown query parameter {quoted(name)}. {there}.", code="unknown_field", param=name)
-        if name in seen:
-            raise InvalidRequest(
-                f"The query parameter {quoted(name)} is given twice.", code="duplicate_field", param=name
-            )
-        seen.add(name)
 
 
 def invalid_field(errors: Iterable[Any]) -> InvalidRequest:

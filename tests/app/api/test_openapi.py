@@ -85,7 +85,7 @@ async def test_nothing_optional_has_a_default_that_a_page_would_fill_in(document
 
 async def test_answers_and_errors_are_described(document: dict[str, Any]) -> None:
     responses = document["paths"][PATH]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "500", "503"}
     assert set(responses["200"]["content"]) == {
         "application/json",
         "text/event-stream",
