@@ -143,14 +143,23 @@ class Runner:
             await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
             return
         if error is None:
-            ended = await self.store.end(job, SUCCEEDED, result=working.result())
+            ended = await self._end(job, SUCCEEDED, result=working.result())
         else:
             if not isinstance(error, ServiceError):
                 log.error("job %s failed", job.id, exc_info=error)
                 error = ServiceError("The service failed on this job; its log says why.", code="internal_error")
-            ended = await self.store.end(job, FAILED, error=_as_error(error))
+            ended = await self._end(job, FAILED, error=_as_error(error))
         if ended:
             await self.blobs.drop(job.blob)
+
+    async def _end(self, job: StoredJob, state: str, **how: dict[str, Any]) -> bool:
+        """`JobStore.end`, again and again while the database is full or away: the work is not done twice for that."""
+        while True:
+            try:
+                return await self.store.end(job, state, **how)
+            except Unavailable as error:
+                log.error("the end of job %s cannot be written yet: %s", job.id, error)
+                await asyncio.sleep(self.settings.poll_seconds)
 
     async def _beat(self, job: StoredJob, progress: Progress, working: asyncio.Task[Any]) -> None:
         """Renew the lease and write progress as it comes; end the work if the job is no longer ours."""
