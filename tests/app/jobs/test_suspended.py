@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.engine.scripted import ScriptedEngine
-from app.errors import storage_full
+from app.errors import EngineDead, storage_full
 from tests.app.api.test_jobs import JOBS, ended, post, queued
 from tests.app.site import Site, code, serving, until, wav
 
@@ -92,3 +92,13 @@ async def test_work_that_is_done_waits_for_a_database_that_is_away(site: Site, m
     job = await ended(site, (await queued(site))["id"])
     assert (job["state"], job["attempts"], refusals) == ("succeeded", 1, [])
     assert len(site.engine.requests) == 1
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_a_job_of_which_the_engine_dies_is_not_tried_for_ever(attempts: int) -> None:
+    engine = ScriptedEngine()
+    async with serving(engine, jobs={"attempts": attempts}) as site:
+        engine.error = EngineDead("The engine's process is gone.", code="engine_dead")
+        job = await ended(site, (await queued(site))["id"])
+        assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", attempts, "job_given_up")
+        assert len(engine.requests) == attempts
