@@ -9,9 +9,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, errors, health, jobs, jobs_protocol, models, summaries
+from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, models, openapi_document, summaries
 from app.api.lingering import LingeringClose
 from app.api.middleware import RequestId
+from app.api.openapi import operation_id
 from app.api.startup import PlainStartupFailure
 from app.audio.pool import Decoder
 from app.database.connect import open_database, url_of
@@ -87,7 +88,13 @@ def create_app(
             await service.stop()
 
     app = FastAPI(
-        title="speechsum", summary="Recorded speech in, a summary out.", version=_version(), lifespan=lifespan
+        title="speechsum",
+        summary="Recorded speech in, a summary out.",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,  # `app.api.docs` serves the page, which otherwise loads its scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=operation_id,
     )
     app.state.service = service
     app.state.jobs = queue
@@ -96,8 +103,9 @@ def create_app(
     app.add_middleware(LingeringClose)
     app.add_middleware(PlainStartupFailure)
     errors.install(app)
-    for module in (jobs, summaries, chat, models, admin, health):
+    for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)
+    openapi_document.install(app, lambda: service.models.default)
     return app
 
 

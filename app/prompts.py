@@ -11,11 +11,14 @@ cache. Knows nothing about engines, HTTP or tokenizers.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from app.summary_length import MAX_WORDS, MIN_WORDS, words_in
 
 PROMPT_FORMAT = 1
 
@@ -55,8 +58,7 @@ SHAPES = {
 
 # Words asked for by each named length; `paragraph`-like shapes only, a headline has its own bound.
 LENGTH_WORDS = {"short": 30, "medium": 70, "long": 150}
-MAX_LENGTH_WORDS = 1000
-_WORDS = re.compile(r"^(\d{1,5})(?:\s*words?)?$")
+LONGEST_LENGTH = 80  # characters of a length in words
 # BCP 47 (RFC 5646): language, then optional script, region, variants. Private-use and grandfathered tags are refused.
 _BCP47 = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|\d{3}))?(-(?:[A-Za-z0-9]{5,8}|\d[A-Za-z0-9]{3}))*$")
 
@@ -76,7 +78,10 @@ class Style(BaseModel):
 
     style: SummaryStyle = Field(SummaryStyle.PARAGRAPH, description="The shape of the summary.")
     length: str | None = Field(
-        None, description="`short`, `medium`, `long`, or a number of words (`80`, `80 words`; 5 to 1000)."
+        None,
+        max_length=LONGEST_LENGTH,
+        description="`short`, `medium`, `long`, or a number of words from 5 to 1000, as `80`, `about 60 words`, `60-80 "
+        "words` (the middle is aimed at) or `at most 60 words` (a little less is aimed at; it is no hard limit).",
     )
     focus: str | None = Field(None, max_length=300, description="What to concentrate on, in a few words.")
     language: str | None = Field(None, description="Language of the summary as a BCP 47 tag, `en` or `de-CH`.")
@@ -101,10 +106,13 @@ class Style(BaseModel):
         text = str(value).strip().lower()
         if text in LENGTH_WORDS:
             return text
-        match = _WORDS.match(text)
-        if match is None or not 5 <= int(match[1]) <= MAX_LENGTH_WORDS:
-            raise ValueError(f"must be short, medium, long, or a number of words from 5 to {MAX_LENGTH_WORDS}")
-        return match[1]
+        words = words_in(text) if len(text) <= LONGEST_LENGTH else None
+        if words is None:
+            raise ValueError(
+                f"must be short, medium, long, or a number of words from {MIN_WORDS} to {MAX_WORDS}, such as 80, about "
+                "60 words, 60-80 words or at most 60 words; say anything else in instructions"
+            )
+        return str(words)
 
     @field_validator("language")
     @classmethod
@@ -165,6 +173,41 @@ def by_schema(schema: str) -> str:
     return f"Answer as one JSON object that follows this schema: {schema}"
 
 
+@dataclass(frozen=True)
+class Turn:
+    """An earlier exchange of a conversation about the recording. recording: whether it was sent with this question; if
+    with none, it comes with the one that is asked now.
+    """
+
+    asked: str
+    answered: str
+    recording: bool = False
+
+
+def with_turns(
+    about: Callable[[str], list[dict[str, Any]]], instruction_text: str, turns: Sequence[Turn]
+) -> list[dict[str, Any]]:
+    """Chat messages of a whole conversation, the instruction last.
+
+    about: makes the system message and the user message that holds the material, for one instruction. The material is
+    put where the recording was sent. Without turns the messages are `about(instruction_text)`.
+    """
+    questions = [turn.asked for turn in turns] + [instruction_text]
+    holder = next((number for number, turn in enumerate(turns) if turn.recording), len(turns))
+    system, holding = about(questions[holder])
+    plain = isinstance(system["content"], str)
+
+    def message(role: str, text: str) -> dict[str, Any]:
+        return {"role": role, "content": text if plain else [{"type": "text", "text": text}]}
+
+    messages = [system]
+    for number, question in enumerate(questions):
+        messages.append(holding if number == holder else message("user", question))
+        if number < len(turns):
+            messages.append(message("assistant", turns[number].answered))
+    return messages
+
+
 def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
     """Chat messages around one recording; `{"type": "audio"}` marks where the engine puts it."""
     return [
@@ -173,7 +216,7 @@ def audio_messages(instruction_text: str) -> list[dict[str, Any]]:
     ]
 
 
-def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str, str]]:
+def transcript_messages(instruction_text: str, transcript: str) -> list[dict[str, Any]]:
     """Chat messages around a transcript, for a cascade's language model, the text twin and a text teacher."""
     text = f"{TRANSCRIPT_OPEN}\n{_material(transcript)}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]

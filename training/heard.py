@@ -31,7 +31,7 @@ async def heard(records: Sequence[Record], whisper: Path | None = None) -> list[
             samples = read_audio(record)
             key = sha256(samples.tobytes()).digest()
             if key not in said:
-                said[key] = (await transcriber.transcribe(samples)).strip()
+                said[key] = (await transcriber.transcribe(samples)).text
             out.append(replace(record, transcript=said[key]))
     finally:
         await transcriber.stop()

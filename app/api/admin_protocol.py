@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from app.api.protocol import Answer
 from app.models.loaded import LoadedModel, State
 from app.models.table import Pick
 from app.setting_forms import addresses
@@ -54,7 +55,7 @@ class AdapterRequest(BaseModel):
     model: str | None = Field(None, max_length=200, description="`name@version` of its model; the default if left out.")
 
 
-class LoadedCard(BaseModel):
+class LoadedCard(Answer):
     """A model that is, or was, loaded."""
 
     id: str = Field(description="`name@version`.")
@@ -68,14 +69,14 @@ class LoadedCard(BaseModel):
     adapters: list[str]
 
 
-class LoadedList(BaseModel):
+class LoadedList(Answer):
     """All of them."""
 
     object: Literal["list"] = "list"
     data: list[LoadedCard]
 
 
-class AdapterCard(BaseModel):
+class AdapterCard(Answer):
     """A loaded adapter, and the model it is loaded on."""
 
     name: str

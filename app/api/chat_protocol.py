@@ -5,21 +5,22 @@ and cannot be done here is refused by name; what asks for nothing (`tools: []`, 
 Knows nothing about how answers come about.
 """
 
-import base64
-import binascii
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from app import prompts, structured
+from app.api.chat_turns import Conversation, Said, conversation
 from app.api.fields import invalid_field
-from app.api.protocol import SummaryResponse, Usage
-from app.errors import InvalidRequest
+from app.api.json_body import LONG_BYTES, JsonBody, LongString
+from app.api.protocol import Answer, SummaryResponse, Usage
+from app.errors import InvalidRequest, quoted
 from app.job import Form
 
 MOST_CHOICES = 8
 MOST_TEXT = 8000
+MOST_PARTS = 64  # of a message
 # Parameters that may be given if they ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0, None),
@@ -37,6 +38,21 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "prediction": (None,),
     "reasoning_effort": (None,),
     "web_search_options": (None,),
+}
+_NO_TOOLS = "this service summarizes recordings and calls no tools"
+_NO_PENALTIES = "the sampling parameters are temperature, top_p and seed"
+WHY_NOT = {
+    "tools": _NO_TOOLS,
+    "tool_choice": _NO_TOOLS,
+    "functions": _NO_TOOLS,
+    "function_call": _NO_TOOLS,
+    "frequency_penalty": _NO_PENALTIES,
+    "presence_penalty": _NO_PENALTIES,
+    "logit_bias": _NO_PENALTIES,
+    "logprobs": "answers come without the probabilities of their tokens",
+    "top_logprobs": "answers come without the probabilities of their tokens",
+    "modalities": "answers are text",
+    "audio": "answers are text",
 }
 # They say something about the call, nothing about the answer.
 ABOUT_THE_CALL = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
@@ -83,12 +99,45 @@ class Message(BaseModel):
     """One turn."""
 
     role: Literal["system", "developer", "user"]
-    content: str | list[Part]
+    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS)]
 
     @property
     def parts(self) -> list[TextPart | InputAudioPart | AudioUrlPart]:
         """A content that is a text is one part."""
         return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+
+
+class RefusalPart(BaseModel):
+    """Words by which an assistant has declined."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class AssistantMessage(BaseModel):
+    """An earlier answer, as it came or in the caller's words. It is context for what is asked after it."""
+
+    role: Literal["assistant"]
+    content: (
+        str
+        | Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], Field(max_length=64)]
+        | None
+    ) = None
+    refusal: str | None = None
+    # There are none here; clients send these back as they got them.
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+    audio: None = None
+
+    @property
+    def parts(self) -> list[TextPart]:
+        """What was said."""
+        said = self.content or self.refusal or ""
+        texts = [said] if isinstance(said, str) else [p.text if isinstance(p, TextPart) else p.refusal for p in said]
+        return [TextPart(type="text", text=text) for text in texts]
+
+
+AnyMessage = Annotated[Message | AssistantMessage, Field(discriminator="role")]
 
 
 class JsonSchema(BaseModel):
@@ -114,20 +163,40 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
+def _nothing(kind: str, **limits: Any) -> dict[str, Any]:
+    return {"type": [kind, "null"], "description": "Not supported; what asks for nothing is accepted.", **limits}
+
+
+_NEUTRAL_SCHEMAS = {
+    "frequency_penalty": _nothing("number", minimum=0, maximum=0),
+    "presence_penalty": _nothing("number", minimum=0, maximum=0),
+    "logit_bias": _nothing("object", maxProperties=0),
+    "logprobs": _nothing("boolean", **{"not": {"const": True}}),
+    "top_logprobs": _nothing("integer", minimum=0, maximum=0),
+    "tools": _nothing("array", maxItems=0, items={}),
+    "tool_choice": _nothing("string", pattern="^(none|auto)$"),
+    "functions": _nothing("array", maxItems=0, items={}),
+    "function_call": _nothing("string", pattern="^(none|auto)$"),
+    "parallel_tool_calls": _nothing("boolean"),
+    "modalities": _nothing("array", minItems=1, maxItems=1, items={"type": "string", "pattern": "^text$"}),
+}
+
+
 def _as_it_is_taken(schema: dict[str, Any]) -> None:
     """What `parse` adds to the model: other parameters are known by name, or refused."""
-    schema["properties"] |= {name: {"enum": list(values)} for name, values in NEUTRAL.items()}
+    nothing = {"type": "null", "description": "Not supported."}
+    schema["properties"] |= {name: _NEUTRAL_SCHEMAS.get(name, nothing) for name in NEUTRAL}
     schema["properties"] |= {name: {"description": "Has no effect."} for name in ABOUT_THE_CALL}
     schema["additionalProperties"] = False
 
 
 class ChatRequest(BaseModel):
-    """One recording in the messages, and in words what to do with it."""
+    """One recording in the messages, and in words what to do with it; after answers, what to do next."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_as_it_is_taken)
 
     model: str = Field(max_length=200)
-    messages: list[Message] = Field(min_length=1, max_length=64)
+    messages: list[AnyMessage] = Field(min_length=1, max_length=64)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=MOST_CHOICES)
@@ -138,6 +207,7 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
+    _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -145,10 +215,16 @@ class ChatRequest(BaseModel):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
-    def words(self) -> str:
-        """What is asked, in the caller's words: all texts in order."""
-        texts = [part.text.strip() for message in self.messages for part in message.parts if isinstance(part, TextPart)]
-        return "\n".join(text for text in texts if text)
+    def conversation(self) -> Conversation:
+        """What was asked and answered before, and what is asked now. Raises InvalidRequest (400)."""
+        return conversation(
+            Said(
+                "\n".join(part.text for part in message.parts if isinstance(part, TextPart) and part.text.strip()),
+                answer=isinstance(message, AssistantMessage),
+                recording=any(not isinstance(part, TextPart) for part in message.parts),
+            )
+            for message in self.messages
+        )
 
     @property
     def form(self) -> Form:
@@ -160,7 +236,7 @@ class ChatRequest(BaseModel):
             return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
         if asked.json_schema is None:
             raise _refused("json_schema is missing", "response_format")
-        return structured.form_of(json.dumps(asked.json_schema.json_schema), param="response_format")
+        return structured.form_of(asked.json_schema.json_schema, param="response_format")
 
     @property
     def url(self) -> str | None:
@@ -168,23 +244,16 @@ class ChatRequest(BaseModel):
         there is none or if there are several.
         """
         part = self._part
-        if isinstance(part, InputAudioPart) or part.audio_url.url[:5].lower() == "data:":
+        if isinstance(part, InputAudioPart) or self._body.long_at(part.audio_url.url):
             return None
-        return part.audio_url.url
+        return None if part.audio_url.url.lstrip()[:5].lower() == "data:" else part.audio_url.url
 
-    def recording(self) -> bytes:
-        """The one recording, out of the messages. Raises InvalidRequest (400) if it is no file in base64."""
+    @property
+    def written(self) -> str | LongString:
+        """The one recording as the messages hold it: base64, or a `data:` URL."""
         part = self._part
-        if isinstance(part, InputAudioPart):
-            data = part.input_audio.data
-        else:
-            kind, comma, data = part.audio_url.url.partition(",")
-            if not comma or not kind.lower().endswith(";base64"):
-                raise _refused("audio_url is no data: URL in base64", "messages")
-        try:
-            return base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise _refused(f"the recording is not in base64: {error}", "messages") from None
+        written = part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url
+        return self._body.long_at(written) or written
 
     @property
     def _part(self) -> InputAudioPart | AudioUrlPart:
@@ -198,45 +267,71 @@ class ChatRequest(BaseModel):
         return found[0]
 
 
-def parse(body: bytes) -> ChatRequest:
+def parse(body: JsonBody) -> ChatRequest:
     """A request out of a body. Raises InvalidRequest (400) that names the field at fault."""
     try:
-        request = ChatRequest.model_validate_json(body)
+        request = ChatRequest.model_validate_json(body.text)
     except ValidationError as error:
         raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+    request._body = body
+    _check_long_strings(request, body)
     for name, value in (request.model_extra or {}).items():
         if name in ABOUT_THE_CALL:
             continue
         if name not in NEUTRAL:
-            raise InvalidRequest(f"Unknown parameter {name!r}.", code="unknown_parameter", param=name)
-        if not any(type(value) is type(known) and value == known for known in (*NEUTRAL[name], 0.0)):
-            raise InvalidRequest(f"{name} cannot be {value!r} here.", code="unsupported_parameter", param=name)
+            raise InvalidRequest(f"Unknown parameter {quoted(name)}.", code="unknown_parameter", param=name)
+        if not _asks_for_nothing(name, value):
+            allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
+            raise InvalidRequest(
+                f"{name} is not supported: {WHY_NOT.get(name, 'this service has nothing like it')}. Leave it out; what "
+                f"asks for nothing ({allowed}) is accepted.",
+                code="unsupported_parameter",
+                param=name,
+            )
     if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
         raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
-    if len(request.words) > MOST_TEXT:
-        raise _refused(f"the texts have {len(request.words)} characters, the most is {MOST_TEXT}", "messages")
+    told = request.conversation
+    asked = len(told.question) + sum(len(turn.asked) for turn in told.turns)
+    if asked > MOST_TEXT:
+        raise _refused(f"the texts have {asked} characters, the most is {MOST_TEXT}", "messages")
     return request
 
 
-class ChatMessage(BaseModel):
+def _asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter that is not supported has a value that does not change the answer. `False` is not 0."""
+    if isinstance(value, float) and value == 0:
+        value = 0
+    return any(type(value) is type(known) and value == known for known in NEUTRAL[name])
+
+
+def _check_long_strings(request: ChatRequest, body: JsonBody) -> None:
+    """Refuse a long string that is not a recording."""
+    parts = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
+    recordings = {part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url for part in parts}
+    if others := body.long.keys() - recordings:
+        where = body.path_of(others)
+        raise _refused(f"{where} has more than {LONG_BYTES} bytes, which only a recording may have", where)
+
+
+class ChatMessage(Answer):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
     content: str
-    refusal: None = None
-    annotations: list[Any] = []
+    refusal: str | None = None
+    annotations: list[Any] = Field([])
 
 
-class ChatChoice(BaseModel):
+class ChatChoice(Answer):
     """One answer. finish_reason is OpenAI's: `length`, or else `stop`; `speechsum` has ours."""
 
     index: int
     message: ChatMessage
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
     finish_reason: Literal["stop", "length"]
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Answer):
     """A finished answer."""
 
     id: str
@@ -245,27 +340,27 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
-    system_fingerprint: None = None
+    system_fingerprint: str | None = None
     speechsum: SummaryResponse = Field(description="All that `POST /v1/audio/summaries` says of the first choice.")
 
 
-class ChunkDelta(BaseModel):
+class ChunkDelta(Answer):
     """A piece of an answer."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(Answer):
     """A piece of one answer."""
 
     index: int
     delta: ChunkDelta
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
 
-class ChatChunk(BaseModel):
+class ChatChunk(Answer):
     """An event of a stream."""
 
     id: str

@@ -23,13 +23,14 @@ DESCRIPTIONS = {
     401: "No API key, or none that this service knows.",
     403: "The API key may not do this.",
     404: "No such model, adapter or job here.",
+    408: "The upload paused, was too slow, or had stalled while its place was needed. The message names the setting.",
     409: "Too early: the job has not ended, the model is still being loaded, or a request with this Idempotency-Key is "
     "still worked on. Or too late: the model is loaded already. Or it is the last of the default's.",
-    413: "The recording has too many bytes or seconds. The message names the limit and the setting.",
+    413: "The recording, or the JSON, has too many bytes or seconds. The message names the limit and the setting.",
     415: "Not audio, or not in a format or content type that is accepted.",
     422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "
     "or its URL could not be read. A model or an adapter cannot be served as it is.",
-    429: "This client has too many requests open, or its key's quota is used up.",
+    429: "This client has too many requests or uploads open, or its key's quota is used up.",
     500: "A fault of the service; the log has it under the request's `x-request-id`.",
     503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; or "
     "the request took too long.",

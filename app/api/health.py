@@ -12,6 +12,8 @@ from app.service import Service
 
 router = APIRouter(tags=["operations"])
 
+METRICS_TYPES = ("text/plain", "application/openmetrics-text")
+
 
 @router.get("/livez", summary="Is the process of use?", responses=responses(503))
 async def livez(request: Request) -> Health:
@@ -31,7 +33,12 @@ async def readyz(request: Request) -> Health:
     return Health(model=service.model.id)
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in METRICS_TYPES}}},
+)
 async def metrics(request: Request) -> Response:
     """The service's families (`speechsum_…`), the engine's (`vllm:…`) and the process's, in the format asked for."""
     encoder, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from app.api.auth import Caller, Credentials, admitted, known
 from app.api.entrance import seed_of, unattended
 from app.api.errors import responses
+from app.api.fields import parse_fields
 from app.api.job_events import describe_job, find_job, job_events, unknown_job
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
@@ -46,7 +47,7 @@ _WEBHOOK_FIELD = {WEBHOOK: {"type": "string", "description": "Told, signed, when
     summary="Queue a recording to be summarized",
     status_code=202,
     response_model=JobResponse,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     openapi_extra={
         "requestBody": request_body(_WEBHOOK_FIELD),
         "parameters": [*query_parameters(_WEBHOOK_FIELD), IDEMPOTENCY_KEY],
@@ -58,8 +59,8 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     caller = await admitted(request, credentials, SCOPE)
     await service.models.check_any()
     resolve = partial(service.models.resolve, seed=seed_of(request, caller))
-    with service.admission.place(caller.name) as place:
-        audio, pairs, (style, options, _) = await read_request(request, service, place, resolve, own=(WEBHOOK,))
+    with service.admission.upload(caller.name) as upload:
+        audio, pairs, (style, options, _) = await read_request(request, service, upload, resolve, own=(WEBHOOK,))
         with audio:
             if options.stream:
                 watch = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
@@ -137,7 +138,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     service, jobs = _parts(request)
     job = await find_job(jobs, id, await _owner(request, credentials))
     if job.state == SUCCEEDED:
-        _, options, _ = typed_fields(_pairs(job))
+        _, options = parse_fields(_pairs(job))
         return shown(SummaryResponse.model_validate(job.result), options)
     if job.state == FAILED and job.error:
         return JSONResponse(job.error["body"], status_code=job.error["status"], headers={"x-should-retry": "false"})
@@ -220,6 +221,10 @@ async def work(
     fields = typed_fields(_pairs(stored))
     pick = await service.models.resolve(fields[1].model, stored.owner or stored.id)
     pick.summarizer.check(fields[1].max_tokens)
+    form = fields[2]
+    if form.schema is not None and form.param:
+        # Checked when the job was queued, but perhaps by another version of the service; what is known costs nothing.
+        await service.schemas.check(form.schema, form.param)
     job = job_of(
         audio,
         fields,

@@ -4,15 +4,15 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.api.protocol import ErrorDetail, SummaryResponse
+from app.api.protocol import Answer, ErrorDetail, SummaryResponse
 from app.jobs.store import ENDED, StoredJob
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class JobProgress(BaseModel):
+class JobProgress(Answer):
     """What is being done with it now."""
 
     stage: str = Field(description="As in a stream's progress events: decode, speech, windows, merge …")
@@ -20,7 +20,7 @@ class JobProgress(BaseModel):
     of: int | None = Field(None, description="How many parts it has.")
 
 
-class WebhookFacts(BaseModel):
+class WebhookFacts(Answer):
     """Who is told when it has ended, and what became of that."""
 
     url: str
@@ -31,7 +31,7 @@ class WebhookFacts(BaseModel):
     said: str | None = Field(None, description="What the last try met with.")
 
 
-class JobResponse(BaseModel):
+class JobResponse(Answer):
     """A recording whose summary is made when its turn comes. Times are Unix seconds."""
 
     id: str
@@ -49,7 +49,7 @@ class JobResponse(BaseModel):
     webhook: WebhookFacts | None = None
 
 
-class JobList(BaseModel):
+class JobList(Answer):
     """A page of jobs, newest first; the next page is the one `after` its `last_id`."""
 
     object: Literal["list"] = "list"

@@ -1,17 +1,22 @@
-"""What OpenAPI cannot read off the summaries route: a body that is form or recording, an answer in JSON or a stream.
+"""What OpenAPI cannot read off the routes: bodies that are form or recording, answers in JSON or in events.
 
-Derived from the same typed models the route validates with, so that the two cannot drift apart.
+Derived from the same typed models the routes validate with, so that the two cannot drift apart. Everything that has a
+name is described once, under `components`, and referred to: `app.api.openapi_document` puts it there. The document is
+OpenAPI 3.1, which client generators read; what 3.2 calls `itemSchema` is therefore under `x-itemSchema`.
 """
 
-from typing import Any
+from typing import Any, Literal
 
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from app.api.fields import SummaryOptions
 from app.prompts import Style
 
+COMPONENTS = "#/components/schemas/"
+ITEM_SCHEMA = "x-itemSchema"
 _RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
-
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -22,9 +27,15 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+# Filled while the routes are declared.
+_models: dict[str, tuple[type[BaseModel], Literal["validation", "serialization"]]] = {}
+_forms: dict[str, dict[str, Any]] = {}
 
-def _fields() -> dict[str, Any]:
-    return {name: field for model in (Style, SummaryOptions) for name, field in inlined(model)["properties"].items()}
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the route's function in camel case, `createSummary`: what generators call their functions."""
+    first, *more = route.name.split("_")
+    return first + "".join(word.title() for word in more)
 
 
 def query_parameters(more: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -40,42 +51,33 @@ def request_body(more: dict[str, Any] | None = None) -> dict[str, Any]:
 
     more: other fields of the route.
     """
-    form = {
+    name = "SummaryJobForm" if more else "SummaryForm"
+    _forms[name] = {
         "type": "object",
-        "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
+        "title": name,
+        "description": "The recording in `file`, or its address in `url`: one of the two.",
+        # Not `oneOf`, of which generators make a union of types.
+        "if": {"not": {"required": ["url"]}},
+        "then": {"required": ["file"]},
+        "not": {"required": ["file", "url"]},
         "additionalProperties": False,
         "properties": {"file": _RECORDING, **_fields(), **(more or {})},
     }
-    raw = {"schema": _RECORDING}
     return {
         "required": False,
         "description": "A form with the recording in `file` or its address in `url`, or the recording itself and the "
-        "fields in the query. Left out where the query has a `url`.",
+        "fields in the query: as `application/octet-stream`, or as any `audio/*` or `video/*`. Left out where the "
+        "query has a `url`.",
         "content": {
-            "multipart/form-data": {"schema": form},
-            "application/octet-stream": raw,
-            "audio/*": raw,
-            "video/*": raw,
+            "multipart/form-data": {"schema": {"$ref": COMPONENTS + name}},
+            "application/octet-stream": {"schema": _RECORDING},
         },
     }
 
 
-def inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's schema without references, for what the framework does not read itself."""
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def resolved(node: Any) -> Any:
-        if isinstance(node, list):
-            return [resolved(child) for child in node]
-        if not isinstance(node, dict):
-            return node
-        reference = node.get("$ref")
-        meant = resolved(definitions[reference.rsplit("/", 1)[1]]) if isinstance(reference, str) else {}
-        # A discriminator's mapping names definitions, too; the parts' own `type` says the same.
-        return meant | {key: resolved(child) for key, child in node.items() if key not in ("$ref", "discriminator")}
-
-    return dict(resolved(schema))
+def json_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """A body in JSON that the route reads itself. example: one that is accepted, without optional fields."""
+    return {"required": True, "content": {"application/json": {"schema": body_of(model), "example": example}}}
 
 
 def bare_summaries() -> dict[str, Any]:
@@ -87,11 +89,54 @@ def bare_summaries() -> dict[str, Any]:
 
 
 def event_stream(description: str, *events: type[BaseModel]) -> dict[str, Any]:
-    """An answer in events, of which each `data:` line holds one of `events` as JSON; the last is `[DONE]`.
-
-    `itemSchema` is OpenAPI 3.2's; the framework's own event streams are described by it in 3.1, too.
-    """
-    one = {"contentMediaType": "application/json", "contentSchema": {"anyOf": [inlined(event) for event in events]}}
+    """An answer in events, of which each `data:` line holds one of `events` as JSON."""
+    one = {"contentMediaType": "application/json", "contentSchema": {"anyOf": [answer_of(event) for event in events]}}
     data = {"anyOf": [{"const": "[DONE]"}, one]}
-    item = {"type": "object", "description": description, "properties": {"data": data}, "required": ["data"]}
-    return {"text/event-stream": {"itemSchema": item}}
+    item = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    stream = {"type": "string", "description": f"Server-sent events; the last is `[DONE]`. {description}"}
+    return {"text/event-stream": {"schema": stream, ITEM_SCHEMA: item}}
+
+
+def body_of(model: type[BaseModel]) -> dict[str, str]:
+    """A reference to what a request's body must be."""
+    _models[model.__name__] = model, "validation"
+    return {"$ref": COMPONENTS + model.__name__}
+
+
+def answer_of(model: type[BaseModel]) -> dict[str, str]:
+    """A reference to what an answer is."""
+    _models[model.__name__] = model, "serialization"
+    return {"$ref": COMPONENTS + model.__name__}
+
+
+def plain(field: dict[str, Any]) -> dict[str, Any]:
+    """A field of a form or a query, which cannot be null. Without its default, which pages would fill in and send."""
+    kinds = [kind for kind in field.get("anyOf", []) if kind.get("type") != "null"]
+    (kind,) = kinds or ({},)
+    return kind | {key: value for key, value in field.items() if key not in ("anyOf", "default", "title")}
+
+
+def components() -> dict[str, Any]:
+    """The schemas of all that was referred to, and of what these refer to, by name."""
+    found: dict[str, Any] = {}
+    for mode in ("serialization", "validation"):
+        wanted = [(model, its_mode) for model, its_mode in _models.values() if its_mode == mode]
+        _, schemas = models_json_schema(wanted, ref_template=COMPONENTS + "{model}")
+        found = schemas.get("$defs", {}) | found
+    return found | _forms
+
+
+def _fields() -> dict[str, Any]:
+    schemas = [model.model_json_schema(ref_template=COMPONENTS + "{model}") for model in (Style, SummaryOptions)]
+    return {
+        name: _described(plain(field), schema.get("$defs", {}))
+        for schema in schemas
+        for name, field in schema["properties"].items()
+    }
+
+
+def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic leaves a field's description out where the type that it refers to has the same one."""
+    if "$ref" not in field or "description" in field:
+        return field
+    return field | {"description": definitions[field["$ref"].removeprefix(COMPONENTS)]["description"]}

@@ -2,22 +2,29 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.engine.base import FinishReason
 from app.job import Summary
 from app.models.loaded import LoadedModel, State
 from app.prompts import Style
+from app.recognition_warnings import recognized
 from app.served import ServedModel
 
 
-class StyleEcho(Style):
+class Answer(BaseModel):
+    """A part of an answer. Every field of it is always sent, those with a default too, and OpenAPI says so."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class StyleEcho(Style, Answer):
     """The style as understood, and the instruction it was worded as."""
 
     instruction: str = Field(description="What the model was told.")
 
 
-class AudioFacts(BaseModel):
+class AudioFacts(Answer):
     """What was heard. Times in seconds."""
 
     seconds: float = Field(description="Length of the recording received.")
@@ -28,9 +35,17 @@ class AudioFacts(BaseModel):
     format: str = Field(description="Container, told by content.")
     sample_rate: int = Field(description="Of the recording received, in Hz.")
     channels: int = Field(description="Of the recording received.")
+    language: str | None = Field(
+        None, description="BCP 47 tag of the language spoken, as a cascade's recognizer told it; null where none did."
+    )
+    language_probability: float | None = Field(None, description="How probable that language is.")
+    recognizer_log_probability: float | None = Field(
+        None,
+        description="Mean log-probability of the recognizer's tokens: near 0 where it was sure, -1 where it guessed.",
+    )
 
 
-class WindowFacts(BaseModel):
+class WindowFacts(Answer):
     """A stretch of the recording that was read in one pass. Times in seconds from its beginning."""
 
     index: int = Field(description="From 1; what citations name.")
@@ -39,7 +54,7 @@ class WindowFacts(BaseModel):
     note: str | None = Field(description="What was noted down of it; null where the whole was read in one pass.")
 
 
-class CitedSentence(BaseModel):
+class CitedSentence(Answer):
     """A sentence or bullet of the summary, `summary[start:end]` in Unicode code points, and where it comes from."""
 
     start: int
@@ -50,7 +65,7 @@ class CitedSentence(BaseModel):
     )
 
 
-class Usage(BaseModel):
+class Usage(Answer):
     """Tokens read (audio tokens included) and written."""
 
     prompt_tokens: int
@@ -58,7 +73,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class SummaryResponse(BaseModel):
+class SummaryResponse(Answer):
     """A finished summary. As the last event of a stream its `object` is `audio.summary.done`."""
 
     id: str
@@ -69,7 +84,8 @@ class SummaryResponse(BaseModel):
     summary: str = Field(description="Empty where there was no speech.")
     finish_reason: FinishReason = Field(
         description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat "
-        "itself and was stopped; `no_speech`: there was nothing to summarize."
+        "itself and was stopped; `no_speech`: there was nothing to summarize; `not_understood`: someone speaks, but "
+        "the recognizer was too unsure of every word, and nothing was made up."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether every second of speech was read.")
@@ -94,7 +110,7 @@ class SummaryResponse(BaseModel):
     warnings: list[str] = Field(description="What a reader of this summary should know.")
 
 
-class ProgressEvent(BaseModel):
+class ProgressEvent(Answer):
     """A stage was entered."""
 
     id: str
@@ -109,7 +125,7 @@ class ProgressEvent(BaseModel):
     of: int | None = Field(None, description="How many parts it has.")
 
 
-class DeltaEvent(BaseModel):
+class DeltaEvent(Answer):
     """A piece of the summary; all pieces in order are `summary`."""
 
     id: str
@@ -119,7 +135,7 @@ class DeltaEvent(BaseModel):
     delta: str
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Answer):
     """What went wrong. `code` is stable, `param` the field at fault."""
 
     message: str
@@ -128,13 +144,13 @@ class ErrorDetail(BaseModel):
     code: str
 
 
-class ErrorResponse(BaseModel):
+class ErrorResponse(Answer):
     """Every failure, in OpenAI's shape."""
 
     error: ErrorDetail
 
 
-class AudioCard(BaseModel):
+class AudioCard(Answer):
     """What recordings a model takes."""
 
     sampling_rate: int
@@ -143,10 +159,10 @@ class AudioCard(BaseModel):
     note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
 
 
-class ModelCard(BaseModel):
-    """One model of the registry."""
+class ModelCard(Answer):
+    """One model, or an adapter on one."""
 
-    id: str = Field(description="`name@version`.")
+    id: str = Field(description="What a request's `model` names: `name@version`, or the name of an adapter.")
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "speechsum"
@@ -156,6 +172,9 @@ class ModelCard(BaseModel):
     loaded: bool = Field(description="Whether this service serves it now.")
     state: State | None = Field(description="Where it is in its life here; null if it was never loaded.")
     adapters: list[str] = Field(description="LoRA adapters that are loaded on it; a request's `model` may name one.")
+    adapter_of: str | None = Field(
+        None, description="`name@version` of the model that this adapter is loaded on; null for a model."
+    )
     description: str
     license: str | None
     architecture: str | None
@@ -167,27 +186,30 @@ class ModelCard(BaseModel):
     figures: dict[str, Any] = Field(description="Measured results and the command that produced them.")
 
 
-class ModelList(BaseModel):
-    """The registry."""
+class ModelList(Answer):
+    """Models and adapters."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
-class Health(BaseModel):
+class Health(Answer):
     """The service answers."""
 
     status: Literal["ok"] = "ok"
     model: str
 
 
-def model_card(model: ServedModel, loaded: LoadedModel | None) -> ModelCard:
-    """A model as `GET /v1/models` shows it."""
+def model_card(model: ServedModel, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
+    """A model as `GET /v1/models` shows it, or one of its adapters by name."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []
     here = {"loaded": state is State.READY, "state": state, "adapters": adapters}
+    if adapter is not None:
+        # The figures are the model's own; nothing was measured with the adapter.
+        here |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}
     return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **here})
 
 
@@ -233,12 +255,26 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             format=audio.source_format,
             sample_rate=audio.source_rate,
             channels=audio.source_channels,
+            **_recognized(summary),
         ),
         usage=usage_of(summary),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
         rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def _recognized(summary: Summary) -> dict[str, Any]:
+    """What `AudioFacts` says of the recognizer."""
+    found = recognized(summary.heard)
+    if found is None:
+        return {}
+    sure = found.log_probability
+    return {
+        "language": found.language,
+        "language_probability": round(found.language_probability, 3),
+        "recognizer_log_probability": None if sure is None else round(sure, 3),
+    }
 
 
 def usage_of(summary: Summary) -> Usage:

@@ -77,13 +77,23 @@ class MistralChat:
     def prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
         """See `Chat`."""
         from mistral_common.protocol.instruct.chunk import TextChunk
-        from mistral_common.protocol.instruct.messages import UserMessage
+        from mistral_common.protocol.instruct.messages import AssistantMessage, UserMessage
         from mistral_common.protocol.instruct.request import ChatCompletionRequest
 
-        parts = [part for message in messages for part in _parts(message["content"])]
-        text = TextChunk(text="\n".join(part["text"] for part in parts if part["type"] == "text"))
-        content = [text] if audio is None else [self._chunk, text]
-        asked: Any = ChatCompletionRequest(messages=[UserMessage(content=content)])
+        turns: list[Any] = []
+        opening: list[str] = []  # what the system message says
+        for message in messages:
+            parts = _parts(message["content"])
+            text = "\n".join([*opening, *(part["text"] for part in parts if part["type"] == "text")])
+            opening = []
+            if message["role"] == "system":
+                opening = [text]
+            elif message["role"] == "assistant":
+                turns.append(AssistantMessage(content=text))
+            else:
+                chunks = [self._chunk] if any(part["type"] == "audio" for part in parts) else []
+                turns.append(UserMessage(content=[*chunks, TextChunk(text=text)]))
+        asked: Any = ChatCompletionRequest(messages=turns)
         ids = self._tokenizer.encode_chat_completion(asked).tokens
         if audio is not None:
             place = self._encoder.audio_token

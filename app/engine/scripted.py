@@ -104,7 +104,8 @@ class ScriptedEngine:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
         heard = 0 if request.samples is None else len(request.samples)
-        words = self.count_tokens(f"{request.notes} {request.instruction}")
+        earlier = " ".join(f"{turn.asked} {turn.answered}" for turn in request.turns)
+        words = self.count_tokens(f"{request.notes} {request.instruction} {earlier}")
         if words > self.context_tokens:
             raise refusal(f"the prompt's {words} words are longer than the context length", self.context_tokens)
         if self.transcript is not None and request.samples is not None:

@@ -24,6 +24,7 @@ from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.errors import Unprocessable
 from app.fetch.fetch import Fetcher
+from app.http_server import server_config
 from app.jobs.queue import Jobs
 from app.main import create_app
 from app.models.source import Source
@@ -116,6 +117,12 @@ class Site:
     decoder: Any
     client: httpx.AsyncClient
     port: int
+    server: uvicorn.Server
+
+    @property
+    def connections(self) -> int:
+        """Those that the service has open."""
+        return len(self.server.server_state.connections)
 
     async def post(
         self, audio: bytes | None = None, headers: dict[str, str] | None = None, **fields: str
@@ -207,7 +214,7 @@ async def _served(
     service: Service = app.state.service
     if not real_audio:
         service.find = loud
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(server_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)
     if ready:
@@ -218,7 +225,7 @@ async def _served(
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
         try:
-            yield Site(app, service, app.state.jobs, engine, decoder, client, port)
+            yield Site(app, service, app.state.jobs, engine, decoder, client, port, server)
         finally:
             server.should_exit = True
     await running

@@ -58,8 +58,8 @@ async def test_anything_else_is_refused(header: str | None, expected: str) -> No
 
 async def test_a_key_has_its_own_count_of_open_requests() -> None:
     async with serving(auth={"keys": KEYS}, limits={"client_concurrency": 1}) as site:
-        place = site.service.admission.place(hashlib.sha256(b"plain-key").hexdigest())
-        with place:
+        with site.service.admission.place(hashlib.sha256(b"plain-key").hexdigest()) as place:
+            place.take()
             site.client.headers["authorization"] = "Bearer plain-key"
             assert code(await site.post()) == (429, "too_many_requests")
             site.client.headers["authorization"] = "Bearer hashed-key"

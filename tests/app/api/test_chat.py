@@ -204,7 +204,7 @@ async def test_what_asks_for_nothing_is_let_pass(site: Site) -> None:
         ({"messages": messages(url_part("https://audio.example.org/x.wav"))}, "url", "audio_url_disabled"),
         ({"messages": messages(url_part("file:///etc/passwd"))}, "url", "audio_url_disabled"),
         ({"messages": messages(text="x" * 8001)}, "messages", "invalid_field"),
-        ({"messages": [{"role": "assistant", "content": "hm"}, *messages()]}, "messages.0.role", "invalid_field"),
+        ({"messages": [{"role": "tool", "content": "hm"}, *messages()]}, "messages.0", "invalid_field"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "invalid_field"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}},
@@ -221,6 +221,36 @@ async def test_what_cannot_be_done_is_refused_by_name(
     assert (refused.value.param, refused.value.code) == (param, reason)
     assert refused.value.response.headers["x-should-retry"] == "false"
     assert site.engine.requests == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "x" * 5000}}]}, "calls no tools"),
+        ({"tool_choice": "required"}, '("none" or "auto" or null)'),
+        ({"presence_penalty": 1.5}, "temperature, top_p and seed"),
+        ({"tools": 0.0}, "calls no tools"),
+        ({"frequency_penalty": False}, "(0 or null)"),
+        ({"modalities": ["text", "audio"]}, "answers are text"),
+    ],
+)
+async def test_what_is_not_supported_says_why_and_does_not_repeat_it(
+    site: Site, given: dict[str, Any], said: str
+) -> None:
+    body = {"model": "test-model", "messages": messages(), **given}
+    refused = await site.client.post(PATH, json=body)
+    assert code(refused) == (400, "unsupported_parameter")
+    message = refused.json()["error"]["message"]
+    (name,) = given
+    assert message.startswith(f"{name} is not supported: ")
+    assert said in message
+    assert len(message) < 300
+
+
+async def test_an_unknown_query_parameter_is_refused(site: Site) -> None:
+    refused = await site.client.post(f"{PATH}?api-version=2024-06-01", json={"model": "m", "messages": messages()})
+    assert code(refused) == (400, "unknown_field")
+    assert refused.json()["error"]["param"] == "api-version"
 
 
 async def test_a_body_that_is_no_json_is_no_fields_fault(site: Site) -> None:

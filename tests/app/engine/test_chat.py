@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.engine.chat import MistralChat, TemplateChat, chat_in
-from app.prompts import audio_messages, notes_messages, transcript_messages
+from app.prompts import Turn, audio_messages, notes_messages, transcript_messages, with_turns
 from model_repo.families import FAMILIES
 from tests.training.families.tiny import qwen2_audio, voxtral
 from training.families import family_named
@@ -49,6 +49,31 @@ def test_mistrals_texts_hold_no_control_token_and_notes_no_place(mistral: Path) 
     noted = chat.prompt(notes_messages("Be brief.", "[0:00:00] Hello"), None)["prompt_token_ids"]
     assert ids[2] not in noted  # what stands for audio
     assert chat.count("Hello") == 5
+
+
+TURNS = (Turn("Sum up.", "It is about rain.", recording=True),)
+
+
+def test_mistrals_earlier_turns_are_turns_and_the_recording_is_in_the_first(mistral: Path) -> None:
+    chat = MistralChat(mistral)
+    told = with_turns(audio_messages, "Shorter.", TURNS)
+    ids = chat.prompt(told, noise(1))["prompt_token_ids"]
+    one = chat.prompt(audio_messages("Sum up."), noise(1))["prompt_token_ids"]
+    assert ids[: len(one)] == one, "the first question's prompt is a prefix, which the engine's cache has"
+    assert len(ids) > len(one) + chat.count("It is about rain.") + chat.count("Shorter.")
+    place = max(one, key=one.count)  # of the audio
+    assert ids.count(place) == one.count(place) > 10
+    closes = one[-1]
+    assert ids.count(closes) == 2, "each question ends its own turn"
+
+
+def test_a_templates_earlier_turns_are_turns(qwen: Path) -> None:
+    chat = TemplateChat(qwen, FAMILIES["qwen2_audio"])
+    prompt = chat.prompt(with_turns(audio_messages, "Shorter.", TURNS), noise(1))["prompt"]
+    assert prompt.count("<|AUDIO|>") == 1
+    roles = [piece.split("\n", 1)[0] for piece in prompt.split("<|im_start|>")[1:]]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+    assert prompt.index("Sum up.") < prompt.index("It is about rain.<|im_end|>") < prompt.index("Shorter.<|im_end|>")
 
 
 def test_a_template_words_the_prompt_as_the_pipeline_does(qwen: Path) -> None:

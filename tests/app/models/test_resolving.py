@@ -123,7 +123,7 @@ async def test_all_loaded_models_are_listed_with_their_state() -> None:
     async with fleet_serving(fleet, models=SECOND) as site:
         fleet.broken[OTHER] = ValueError("too large")
         await loaded(site, model="other")
-        data = (await site.client.get("/v1/models")).json()["data"]
+        data = (await site.client.get("/v1/models?all=true")).json()["data"]
         assert {one["id"]: (one["loaded"], one["state"]) for one in data} == {
             FIRST: (True, "ready"),
             SECOND: (True, "ready"),

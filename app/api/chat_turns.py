@@ -1,0 +1,80 @@
+"""A chat's messages as a conversation about one recording: the earlier exchanges, and the question that is asked now.
+
+What stands behind the last answer is the question; what was asked and answered before is its context. An answer is the
+caller's material, as the recording is: it reaches the model as its own earlier turn. Knows nothing about the shape of
+requests.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from app import prompts
+from app.errors import InvalidRequest
+from app.prompts import Style, Turn
+
+MOST_ANSWERED = 32_000
+
+
+class Said(NamedTuple):
+    """One message. answer: whether it is the assistant's. recording: whether it holds the recording."""
+
+    text: str
+    answer: bool = False
+    recording: bool = False
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """turns: the earlier exchanges, in order. question: what is asked now; empty where only the recording was sent."""
+
+    turns: tuple[Turn, ...] = ()
+    question: str = ""
+
+
+@dataclass
+class _Asked:
+    """What was asked since the last answer."""
+
+    texts: list[str] = field(default_factory=list)
+    recording: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.recording)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+
+def conversation(messages: Iterable[Said]) -> Conversation:
+    """The messages as turns. Raises InvalidRequest (400) if nothing is asked, or if the answers are too long together.
+
+    Instructions and questions that follow one another are one question. An answer without words is as good as none.
+    """
+    turns: list[Turn] = []
+    asked = _Asked()
+    last = Said("")
+    for last in messages:
+        text = last.text.strip()
+        if not last.answer:
+            asked.texts += [text] if text else []
+            asked.recording = asked.recording or last.recording
+        elif text and (asked or not turns):
+            turns.append(Turn(asked.text or prompts.instruction(Style()), text, asked.recording))
+            asked = _Asked()
+        elif text:  # several answers in a row
+            before = turns.pop()
+            turns.append(Turn(before.asked, f"{before.answered}\n{text}", before.recording))
+    if last.answer:
+        raise _refused("The last message is the assistant's. End with a user message that says what to do next")
+    if turns and not asked:
+        raise _refused("The last user message is empty. Say what to do next")
+    answered = sum(len(turn.answered) for turn in turns)
+    if answered > MOST_ANSWERED:
+        raise _refused(f"The assistant messages have {answered} characters together, the most is {MOST_ANSWERED}")
+    return Conversation(tuple(turns), asked.text)
+
+
+def _refused(what: str) -> InvalidRequest:
+    return InvalidRequest(f"{what}.", code="invalid_field", param="messages")

@@ -1,0 +1,53 @@
+"""`/docs`: the API's documentation as a page, with nothing that comes from another server.
+
+The page is Swagger UI, whose files are in `app/web/swagger-ui`. Its Content-Security-Policy (W3C CSP 3) lets it load,
+and talk to, this service alone.
+"""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse
+
+from app.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+WEB = Path(__file__).parent.parent / "web"
+# By name, so that nothing else in the folder is served.
+ASSETS = {
+    "docs.js": (WEB / "docs.js", "text/javascript"),
+    "swagger-ui-bundle.js": (WEB / "swagger-ui/swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (WEB / "swagger-ui/swagger-ui.css", "text/css"),
+    "favicon-32x32.png": (WEB / "swagger-ui/favicon-32x32.png", "image/png"),
+}
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Swagger UI sets style attributes
+        "img-src 'self' data:",  # icons inside its style sheet
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+
+
+@router.get("/docs")
+async def docs() -> FileResponse:
+    """The page."""
+    return FileResponse(
+        WEB / "docs.html", media_type="text/html", headers={"content-security-policy": POLICY, **_HEADERS}
+    )
+
+
+@router.get("/docs/{name}")
+async def asset(name: str) -> FileResponse:
+    """What the page loads. Raises NotFound (404)."""
+    if name not in ASSETS:
+        raise NotFound(f"There is no {name[:100]!r} here.", code="not_found")
+    path, media_type = ASSETS[name]
+    return FileResponse(path, media_type=media_type, headers=_HEADERS)

@@ -1,0 +1,62 @@
+"""A client that openapi-typescript generates from the document compiles in strict mode and calls every kind of route.
+
+Needs Node.js 20 or newer; the npm packages are kept in the user's cache folder, by the digest of their lock.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.app.site import serving, wav
+
+SOURCES = Path(__file__).parent / "typescript"
+
+
+def run(folder: Path, *command: str) -> str:
+    """What a command prints."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    """The installed `node_modules`."""
+    digest = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"speechsum-tests/typescript-{digest}"
+    if not (cache / "node_modules").is_dir():
+        fresh = cache.with_name(f"{cache.name}-{os.getpid()}")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SOURCES / name, fresh)
+        run(fresh, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        try:
+            fresh.rename(cache)
+        except OSError:  # another run was faster
+            shutil.rmtree(fresh)
+    return cache / "node_modules"
+
+
+async def test_every_kind_of_route_is_called(packages: Path, tmp_path: Path) -> None:
+    for name in ("package.json", "tsconfig.json", "call.ts"):
+        shutil.copy(SOURCES / name, tmp_path)
+    (tmp_path / "node_modules").symlink_to(packages)
+    (tmp_path / "recording.wav").write_bytes(wav())
+    async with serving() as site:
+        document = (await site.client.get("/openapi.json")).json()
+        (tmp_path / "openapi.json").write_text(json.dumps(document))
+
+        def built_and_called() -> str:
+            bin_ = packages / ".bin"
+            run(tmp_path, str(bin_ / "openapi-typescript"), "openapi.json", "--output", "speechsum.d.ts")
+            run(tmp_path, str(bin_ / "tsc"))
+            return run(tmp_path, "node", "built/call.js", f"http://127.0.0.1:{site.port}", "recording.wav")
+
+        assert "all routes called" in await asyncio.to_thread(built_and_called)
