@@ -415,7 +415,7 @@ class JobSettings(_Section):
         description="How long a job, or an `Idempotency-Key`, stays with a service that has died before another try is "
         "made, counted from when a living service first sees it. The same in all services that share a database.",
     )
-    attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
+    attempts: int = Field(3, ge=1, description="Tries before a job whose service or engine died each time has failed.")
     poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")
     keep_seconds: float = Field(86_400, gt=0, description="How long an ended job and its result are kept.")
     repeat_seconds: float = Field(
@@ -441,9 +441,11 @@ class WebhookSettings(_Section):
         description="Hosts, separated by commas, that may be told although their address is not public.",
     )
     seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
-    at_once: int = Field(16, ge=1, description="Deliveries at the same time.")
+    at_once: int = Field(
+        32, ge=1, description="Deliveries at the same time; those for jobs of one caller take three quarters at most."
+    )
     per_host: int = Field(
-        4, ge=1, description="Deliveries to one host at the same time; to a host that did not answer last, one."
+        2, ge=1, description="Deliveries to one host at the same time; to a host that did not answer last, one."
     )
     delays: Listed[float] = Field(
         default=[5, 300, 1800, 7200, 18_000, 36_000],

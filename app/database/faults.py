@@ -7,6 +7,7 @@ constraints and faulty statements pass unchanged. Knows nothing about rows.
 import logging
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def translate_errors(engine: Engine) -> None:
     def connect(dialect: Any, _: Any, arguments: Any, named: Any) -> Any:
         try:
             return dialect.connect(*arguments, **named)
-        except OSError as error:  # a server that is not there; TimeoutError is one too
+        except sqlite3.Error:  # goes through `translate`
+            raise
+        except Exception as error:  # a server that is not there, has no more connections, or is just starting
             log.error("the database cannot be reached: %s", error)
             raise _unavailable() from error
 

@@ -114,7 +114,7 @@ class Runner:
         beating = asyncio.create_task(self._beat(job, progress, working))
         try:
             await asyncio.wait({working})
-            await self._settle(job, working)
+            await self._settle(job, working, began=bool(progress))
         finally:
             del self._working[job.id]
             await end(working, beating)
@@ -127,13 +127,18 @@ class Runner:
         with audio:
             return await self.work(job, audio, tell)
 
-    async def _settle(self, job: StoredJob, working: asyncio.Task[dict[str, Any]]) -> None:
-        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease."""
+    async def _settle(self, job: StoredJob, working: asyncio.Task[dict[str, Any]], *, began: bool) -> None:
+        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease.
+
+        began: whether there was any work, or the job met an engine that was dead already.
+        """
         if working.cancelled():
             return
         error = working.exception()
+        if isinstance(error, EngineDead) and began and job.attempt >= self.settings.attempts:
+            error = _given_up(self.settings.attempts)  # the engine may have died of this job, each time
         if isinstance(error, EngineDead):
-            await self.store.give_back(job, counts=False)
+            await self.store.give_back(job, counts=began)
             await asyncio.sleep(self.settings.poll_seconds)  # until whoever watches the service restarts it
             return
         waits = isinstance(error, NotReady)
@@ -143,14 +148,23 @@ class Runner:
             await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
             return
         if error is None:
-            ended = await self.store.end(job, SUCCEEDED, result=working.result())
+            ended = await self._end(job, SUCCEEDED, result=working.result())
         else:
             if not isinstance(error, ServiceError):
                 log.error("job %s failed", job.id, exc_info=error)
                 error = ServiceError("The service failed on this job; its log says why.", code="internal_error")
-            ended = await self.store.end(job, FAILED, error=_as_error(error))
+            ended = await self._end(job, FAILED, error=_as_error(error))
         if ended:
             await self.blobs.drop(job.blob)
+
+    async def _end(self, job: StoredJob, state: str, **how: dict[str, Any]) -> bool:
+        """`JobStore.end`, again and again while the database is full or away: the work is not done twice for that."""
+        while True:
+            try:
+                return await self.store.end(job, state, **how)
+            except Unavailable as error:
+                log.error("the end of job %s cannot be written yet: %s", job.id, error)
+                await asyncio.sleep(self.settings.poll_seconds)
 
     async def _beat(self, job: StoredJob, progress: Progress, working: asyncio.Task[Any]) -> None:
         """Renew the lease and write progress as it comes; end the work if the job is no longer ours."""
@@ -176,7 +190,7 @@ def _as_error(error: ServiceError) -> dict[str, Any]:
 
 def _given_up(attempts: int) -> ServiceError:
     return ServiceError(
-        f"The service ended {attempts} times while it worked on this recording, and does not try again. The setting is "
-        f"{setting_name('jobs', 'attempts')}.",
+        f"The service or its engine ended {attempts} times while it worked on this recording, and does not try again. "
+        f"The setting is {setting_name('jobs', 'attempts')}.",
         code="job_given_up",
     )

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, and_, select, update
@@ -59,7 +60,9 @@ class Sender:
         self.hosts = HostBackoff(settings.delays, settings.per_host)
         # A delivery that only waits for its host is given up when all its tries would have been over.
         self.longest_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
-        self._in_hand: set[str] = set()
+        # One caller's receivers, however many hosts they are, leave places for those of others.
+        self.per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
+        self._in_hand: dict[str, str] = {}  # by a delivery's id, whose job it tells of
         self._looked = time.monotonic()
 
     async def run(self) -> None:
@@ -69,9 +72,10 @@ class Sender:
                 self.news.clear()
                 try:
                     while len(self._in_hand) < self.settings.at_once and (delivery := await self._claim()):
-                        self._in_hand.add(delivery["id"])
+                        owner, caller = await self._told(delivery)
+                        self._in_hand[delivery["id"]] = caller
                         self.hosts.begin(delivery["host"])
-                        tries.create_task(self._try(delivery))
+                        tries.create_task(self._try(delivery, owner))
                     await self._give_up_waiting()
                 except ServiceError as error:
                     log.error("the webhooks wait for the database: %s", error)
@@ -80,23 +84,28 @@ class Sender:
                 opening_s = self.hosts.next_opening_s()
                 await self.news.wait_at_most(self.poll_s if opening_s is None else min(self.poll_s, opening_s))
 
-    async def _try(self, delivery: RowMapping) -> None:
+    async def _told(self, delivery: RowMapping) -> tuple[str | None, str]:
+        """The owner of the job, None if it is deleted and this with it; and by whom it is counted."""
+        async with reading(self.database) as connection:
+            query = select(JOBS.c.owner, JOBS.c.caller).where(JOBS.c.id == delivery["job"])
+            found = (await connection.execute(query)).first()
+        return (None, "") if found is None else (found.owner, found.caller)
+
+    async def _try(self, delivery: RowMapping, owner: str | None) -> None:
         """One try of one delivery, and what comes of it."""
         answered = True
         try:
-            answered = await self._deliver(delivery)
+            answered = await self._deliver(delivery, owner)
         except Exception:
             log.exception("webhook %s met a fault and is tried again", delivery["id"])
         finally:
-            self._in_hand.discard(delivery["id"])
+            del self._in_hand[delivery["id"]]
             self.hosts.end(delivery["host"], answered=answered)
             self.news.set()
 
-    async def _deliver(self, delivery: RowMapping) -> bool:
+    async def _deliver(self, delivery: RowMapping, owner: str | None) -> bool:
         """Whether the host answers."""
-        async with reading(self.database) as connection:
-            owner = (await connection.execute(select(JOBS.c.owner).where(JOBS.c.id == delivery["job"]))).scalar()
-        if owner is None:  # the job was deleted, and this with it
+        if owner is None:
             return True
         delivered, said, final, answered = await self._post(delivery, await self.secrets.current(owner))
         tries = delivery["attempt"]
@@ -122,6 +131,8 @@ class Sender:
             DELIVERIES.c.host.not_in(self.hosts.closed()),
             DELIVERIES.c.id.not_in(list(self._in_hand)),
         )
+        if busy := [caller for caller, count in Counter(self._in_hand.values()).items() if count >= self.per_caller]:
+            due = due.where(DELIVERIES.c.job.not_in(select(JOBS.c.id).where(JOBS.c.caller.in_(busy))))
         async with reading(self.database) as connection:  # most often there is none, and nobody has to wait for this
             if (await connection.execute(due.limit(1))).scalar() is None:
                 return None

@@ -86,13 +86,15 @@ async def test_the_migrations_steps_are_not_in_the_log(url: str, caplog: pytest.
     assert not [record for record in caplog.records if record.name.startswith("alembic")]
 
 
-@pytest.mark.parametrize("what", ["garbage", "folder", "server"])
+@pytest.mark.parametrize("what", ["garbage", "folder", "server", "name"])
 async def test_what_cannot_be_opened_is_said_in_a_sentence(what: str, tmp_path: Path) -> None:
     url = database_url("", tmp_path)
     if what == "garbage":
         (tmp_path / "speechsum.db").write_bytes(b"this is no database at all" * 100)
     elif what == "folder":
         (tmp_path / "speechsum.db").mkdir()
+    elif what == "name":
+        url = database_url(postgres_url().replace("/test_", "/no_test_"), tmp_path)
     else:
         url = database_url("postgresql://someone:secret@127.0.0.1:1/nothing", tmp_path)
     with pytest.raises(DatabaseUnusable, match=r"cannot be opened: .+ SPEECHSUM_JOBS__FOLDER") as refused:

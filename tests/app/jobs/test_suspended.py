@@ -6,10 +6,12 @@ The process is suspended by blocking its event loop, in which all of the service
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from app.engine.scripted import ScriptedEngine
+from app.errors import EngineDead, storage_full
 from tests.app.api.test_jobs import JOBS, ended, post, queued
 from tests.app.site import Site, code, serving, until, wav
 
@@ -76,3 +78,27 @@ async def test_a_job_at_which_everything_fails_is_not_tried_again(site: Site) ->
         assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", 1, "internal_error")
         result = await site.client.get(f"{JOBS}/{job['id']}/result")
         assert code(result) == (500, "internal_error")
+
+
+async def test_work_that_is_done_waits_for_a_database_that_is_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    end, refusals = site.jobs.store.end, [storage_full("it", "x"), storage_full("it", "x")]
+
+    async def end_later(*args: Any, **named: Any) -> bool:
+        if refusals:
+            raise refusals.pop()
+        return await end(*args, **named)
+
+    monkeypatch.setattr(site.jobs.store, "end", end_later)
+    job = await ended(site, (await queued(site))["id"])
+    assert (job["state"], job["attempts"], refusals) == ("succeeded", 1, [])
+    assert len(site.engine.requests) == 1
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_a_job_of_which_the_engine_dies_is_not_tried_for_ever(attempts: int) -> None:
+    engine = ScriptedEngine()
+    async with serving(engine, jobs={"attempts": attempts}) as site:
+        engine.error = EngineDead("The engine's process is gone.", code="engine_dead")
+        job = await ended(site, (await queued(site))["id"])
+        assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", attempts, "job_given_up")
+        assert len(engine.requests) == attempts

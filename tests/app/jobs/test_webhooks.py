@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -34,7 +34,7 @@ class Post:
 
     async def ended(self, url: str = "", owner: str = "") -> str:
         """A job that has ended and wants that told; returns its id."""
-        id_ = await queue(self.store, webhook=url or self.receiver.url, owner=owner)
+        id_ = await queue(self.store, webhook=url or self.receiver.url, owner=owner, caller=owner)
         job = await self.store.claim("me")
         assert job is not None
         await self.store.end(job, SUCCEEDED, result={"summary": "ü"})
@@ -174,7 +174,7 @@ async def test_the_services_own_secret_is_changed_likewise(database: AsyncEngine
 
 
 async def test_receivers_that_hang_do_not_delay_one_that_answers(database: AsyncEngine) -> None:
-    settings = {"seconds": 30, "at_once": 4, "per_host": 1}
+    settings = {"seconds": 30, "at_once": 8, "per_host": 1}
     async with (
         receiving() as hanging,
         receiving() as other_hanging,
@@ -190,6 +190,22 @@ async def test_receivers_that_hang_do_not_delay_one_that_answers(database: Async
             await post.ended()
         await until(lambda: len(healthy.got) == 3, seconds=10)
         assert [len(one.got) for one in (hanging, other_hanging, third_hanging)] == [1, 1, 1]
+
+
+async def test_many_receivers_of_one_caller_that_hang_leave_places_for_others(database: AsyncEngine) -> None:
+    async with (
+        AsyncExitStack() as stack,
+        receiving() as healthy,
+        posting(database, healthy, seconds=30, at_once=4) as post,
+    ):
+        many = [await stack.enter_async_context(receiving()) for _ in range(5)]
+        for receiver in many:
+            receiver.delay_s = 60
+            await post.ended(receiver.url, owner="many")
+        await until(lambda: sum(len(one.got) for one in many) == 3, seconds=10)
+        await post.ended(owner="healthy")
+        await until(lambda: len(healthy.got) == 1, seconds=10)
+        assert sum(len(one.got) for one in many) == 3
 
 
 async def test_a_host_that_failed_is_left_alone_and_its_other_deliveries_lose_no_try(database: AsyncEngine) -> None:
