@@ -26,7 +26,12 @@ class SummaryOptions(BaseModel):
     model: str | None = Field(
         None, max_length=200, description="`name`, `name@version` or the name of an adapter; the default if left out."
     )
-    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
+    stream: bool = Field(
+        False,
+        description="Answer as the summary is written: with server-sent events, or with `response_format` text or "
+        "markdown with the text itself. A text that breaks off, without the end that HTTP gives it, has failed; how it "
+        "ended otherwise, and its warnings, only the events tell.",
+    )
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
     max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
