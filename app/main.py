@@ -10,7 +10,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.api import admin, chat, errors, health, jobs, jobs_protocol, models, summaries
+from app.api.cors import allow_origins
 from app.api.lingering import LingeringClose
+from app.api.methods import MethodAliases
 from app.api.middleware import RequestId
 from app.audio.pool import Decoder
 from app.database.connect import open_database, url_of
@@ -79,13 +81,19 @@ def create_app(
             await service.stop()
 
     app = FastAPI(
-        title="speechsum", summary="Recorded speech in, a summary out.", version=_version(), lifespan=lifespan
+        title="speechsum",
+        summary="Recorded speech in, a summary out.",
+        version=_version(),
+        lifespan=lifespan,
+        root_path=settings.server.root_path,
     )
     app.state.service = service
     app.state.jobs = queue
     app.state.keys = keys
+    app.add_middleware(MethodAliases)
     app.add_middleware(RequestId)
     app.add_middleware(LingeringClose)
+    allow_origins(app, settings.server.cors_origins)
     errors.install(app)
     for module in (jobs, summaries, chat, models, admin, health):
         app.include_router(module.router)
