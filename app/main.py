@@ -10,7 +10,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, models, openapi_document, summaries
+from app.api.cors import allow_origins
 from app.api.lingering import LingeringClose
+from app.api.methods import MethodAliases
 from app.api.middleware import RequestId
 from app.api.openapi import operation_id
 from app.api.startup import PlainStartupFailure
@@ -95,13 +97,16 @@ def create_app(
         docs_url=None,  # `app.api.docs` serves the page, which otherwise loads its scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=operation_id,
+        root_path=settings.server.root_path,
     )
     app.state.service = service
     app.state.jobs = queue
     app.state.keys = keys
+    app.add_middleware(MethodAliases)
     app.add_middleware(RequestId)
     app.add_middleware(LingeringClose)
     app.add_middleware(PlainStartupFailure)
+    allow_origins(app, settings.server.cors_origins)
     errors.install(app)
     for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)

@@ -24,6 +24,7 @@ class ScriptedEngine:
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
     error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
+    keep_requests: whether each request stays in `requests`, recording and all, which a test looks at.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ScriptedEngine:
         error: Exception | None = None,
         error_after: int = 0,
         reason: FinishReason | None = None,
+        keep_requests: bool = True,
     ) -> None:
         self.pieces = pieces
         self.context_tokens = context_tokens
@@ -45,6 +47,7 @@ class ScriptedEngine:
         self.transcript = transcript
         self.error, self.error_after = error, error_after
         self.reason = reason
+        self.keep_requests = keep_requests
         self.requests: list[Generation] = []
         self.adapters: list[Adapter] = []
         self.aborted = 0
@@ -86,7 +89,8 @@ class ScriptedEngine:
             raise EngineDead("The engine is not started.", code="engine_dead")
         if request.adapter is not None and request.adapter not in self.adapters:
             raise refusal(f"the adapter {request.adapter.name} is not loaded", self.context_tokens)
-        self.requests.append(request)
+        if self.keep_requests:
+            self.requests.append(request)
         self._running += 1
         self.most_running = max(self.most_running, self._running)
         finished = False

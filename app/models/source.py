@@ -42,7 +42,7 @@ def from_registry(settings: Settings, asked: str, urls: Sequence[str] = ()) -> L
     if asked == SCRIPTED.name:
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
-        return Loadable(SCRIPTED, ScriptedEngine)
+        return Loadable(SCRIPTED, partial(ScriptedEngine, keep_requests=False))
     manifest = choose(settings, asked)
     registry.check(manifest, PROMPT_FORMAT)
     servers = list(urls) or settings.remote.urls_of(manifest.name, manifest.version)
