@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="speechsum", description="Recorded speech in, a summary out.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="run the service")
-    serve.add_argument(
-        "--model", help="name, name@version or a folder (./NAME); the best measured one that hears if left out"
-    )
+    serve.add_argument("--model", help="name, name@version or a folder (./NAME); the best measured one if left out")
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="port to listen on")
     serve.add_argument(
@@ -75,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _models(settings: Settings) -> int:
-    for manifest in registry.list_models(settings.model_repo):
+    for manifest in registry.comparable(registry.list_models(settings.model_repo)):
         score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
         print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
     return 0
