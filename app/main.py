@@ -49,7 +49,10 @@ def create_app(
     is none, for a model that stands in the settings twice and for servers of the scripted model.
     """
     source = source or partial(from_registry, settings)
-    known = [ServedModel.from_manifest(manifest) for manifest in registry.list_models(settings.model_repo)]
+    known = [
+        ServedModel.from_manifest(manifest)
+        for manifest in registry.comparable(registry.list_models(settings.model_repo))
+    ]
     first = source(settings.model, ()) if engine is None else Loadable(model or SCRIPTED, partial(_as_is, engine))
     weight, further = _weighted(settings, source, first)
     service = Service(

@@ -172,6 +172,12 @@ class LongSettings(_Section):
     window_seconds: float = Field(
         0, ge=0, description="Longest window, in seconds; 0 is the model's own. Its longest pass is never exceeded."
     )
+    pass_seconds: float = Field(
+        0,
+        ge=0,
+        description="Longest recording that is read in one pass, in seconds; longer ones are read in windows. 0 is the "
+        "length that the model was trained on, where that is known, else its longest pass, which is never exceeded.",
+    )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
     seconds_at_once: float = Field(
         600,
@@ -239,7 +245,7 @@ class RecognizerSettings(_Section):
     """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
 
     log_probability: float = Field(
-        -1.0,
+        -0.9,
         le=0,
         description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
         "left out, and where nothing is left the answer ends with `not_understood`.",
@@ -247,7 +253,8 @@ class RecognizerSettings(_Section):
     compression_ratio: float = Field(
         2.4,
         gt=0,
-        description="Compression ratio of Whisper's text above which it goes round in circles and is not understood.",
+        description="Compression ratio of Whisper's text in 30 s above which it goes round in circles and is not "
+        "understood, unless Whisper is sure of it, as of a message that is played over and over.",
     )
     sure_log_probability: float = Field(
         -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
@@ -471,7 +478,7 @@ class Settings(BaseSettings):
     model: str = Field(
         "",
         description="Model to serve: `name`, `name@version`, or a checkpoint's folder (with a slash in its path). "
-        "Empty is the best measured one that hears; `scripted` plays back a script without a model, for load ceilings.",
+        "Empty is the best measured one; `scripted` plays back a script without a model, for load ceilings.",
     )
     models: Listed[str] = Field(
         default_factory=list,

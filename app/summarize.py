@@ -159,7 +159,8 @@ class Summarizer:
                     begun.add(choice)
                     emit(Delta(text, choice))
 
-        longest = self.model.max_seconds
+        longest = self.settings.long.pass_seconds or self.model.pass_seconds
+        longest = min(longest, self.model.max_seconds)
         parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
         if parts[0].seconds > longest:
             longest = min(self.settings.long.window_seconds or self.model.note_seconds or longest, longest)

@@ -157,6 +157,9 @@ class AudioCard(Answer):
     window_seconds: float
     max_seconds: float
     note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
+    trained_seconds: float = Field(
+        description="Length of the recordings it was trained on; longer ones are read in windows of it. 0 if not known."
+    )
 
 
 class ModelCard(Answer):

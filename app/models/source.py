@@ -62,5 +62,9 @@ def _from_folder(settings: Settings, folder: Path, urls: Sequence[str]) -> Loada
 
 
 def choose(settings: Settings, asked: str) -> Manifest:
-    """The registry's entry, or the best one. Raises `UnknownModel`, `RegistryError`."""
-    return registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)
+    """The registry's entry, or the best one, with figures that can be compared to the others'. Raises `UnknownModel`,
+    `RegistryError`.
+    """
+    found = registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)
+    listed = registry.comparable(registry.list_models(settings.model_repo))
+    return next(one for one in listed if one.id == found.id)
