@@ -57,8 +57,8 @@ class Mixer:
     def _mixed(self, hops: NDArray[np.float32]) -> Block:
         """The mix of hops (n, frames, channels), one after another."""
         # Of differences: a rumble or an offset that all channels share does not outweigh the speech that cancels. At no
-        # more than about 16 kHz: nor does what nobody will hear.
-        steps = np.diff(self._coarse(hops), axis=1)
+        # more than about 16 kHz: differences of a higher rate would be of what nobody hears.
+        steps = np.diff(hops[:, :: max(1, self._rate // SAMPLE_RATE)], axis=1)
         correlations = np.matmul(steps.transpose(0, 2, 1), steps).astype(np.float64)
         mean = hops.mean(axis=2, dtype=np.float32)
         if self._plain and not self._suspicious(correlations):
@@ -72,16 +72,6 @@ class Mixer:
                 mean[number] = self._inverted(hops[number], before)
                 self._count(one, hops.shape[1])
         return mean.reshape(-1)
-
-    def _coarse(self, hops: NDArray[np.float32]) -> NDArray[np.float32]:
-        step = max(1, self._rate // SAMPLE_RATE)
-        count = hops.shape[1] // step
-        if step == 1 or count < 2:
-            return hops
-        found: NDArray[np.float32] = (
-            hops[:, : count * step].reshape(len(hops), count, step, self._channels).mean(axis=2)
-        )
-        return found
 
     def _suspicious(self, correlations: NDArray[np.float64]) -> bool:
         """Whether in any hop the signs could matter."""

@@ -63,7 +63,7 @@ def test_what_the_mean_would_cancel_is_kept(name: str, block: int) -> None:
 
 def test_noise_that_nobody_hears_does_not_decide() -> None:
     voice = speech(rate=96_000)
-    high = np.diff(np.random.default_rng(5).normal(0, 0.05, (len(voice) + 4, 2)), n=4, axis=0)
+    high = np.diff(np.random.default_rng(5).normal(0, 0.003, (len(voice) + 4, 2)), n=4, axis=0)
     found = mixed(voice + high[:, 0], -voice + high[:, 1], rate=96_000)
     assert loudness(found) > 0.9 * loudness(VOICE)
 
