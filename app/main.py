@@ -149,6 +149,7 @@ def _as_is(engine: Engine) -> Engine:
 def _decoder(settings: Settings) -> Decoder:
     return Decoder(
         settings.decoder.workers,
+        paused=settings.decoder.paused,
         timeout_s=settings.timeouts.decode_seconds,
         timeout_setting=f"the setting is {setting_name('timeouts', 'decode_seconds')}",
         files_per_worker=settings.decoder.files_per_worker,

@@ -74,6 +74,12 @@ class LimitSettings(_Section):
     samples: int = Field(
         3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
     )
+    samples_per_byte: float = Field(
+        600,
+        gt=0,
+        description="Most samples each byte of a recording unpacks to, where they are more than 700 million in all: "
+        "silence in FLAC has 500 to 600. What has more was made to keep the service busy, and gets a 413.",
+    )
     missing_seconds: float = Field(
         0.5, ge=0, description="Audio a damaged file may lack, in seconds; up to here it is a warning in the answer."
     )
@@ -193,7 +199,7 @@ class TimeoutSettings(_Section):
 
     request_seconds: float = Field(900, gt=0, description="Longest a request may take from its first byte to its last.")
     upload_idle_seconds: float = Field(30, gt=0, description="Longest pause between two pieces of an upload.")
-    decode_seconds: float = Field(120, gt=0, description="Wall-clock time decoding one recording may take.")
+    decode_seconds: float = Field(120, gt=0, description="Time decoding one recording may take; pauses do not count.")
     keep_alive_seconds: float = Field(10, gt=0, description="Silence after which an event stream sends a comment.")
     shutdown_seconds: float = Field(30, ge=0, description="Time open requests get to finish when the service stops.")
 
@@ -206,6 +212,12 @@ class DecoderSettings(_Section):
         2 << 30, ge=256 << 20, description="Memory one worker may take for a recording, in bytes of address space."
     )
     files_per_worker: int = Field(64, ge=1, description="Recordings after which a worker is replaced.")
+    paused: int = Field(
+        32,
+        ge=0,
+        description="Recordings that may be paused half-way while shorter ones are decoded; each keeps a process (of a "
+        "few MB). Where there are more, the rest begin again later. 0 pauses none.",
+    )
 
 
 class EngineSettings(_Section):
