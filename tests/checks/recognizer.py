@@ -16,7 +16,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -115,7 +114,7 @@ async def measure(packages: Path, parts: list[str]) -> list[dict[str, Any]]:
         transcriber = Transcriber(fetch(part))
         await transcriber.start()
         for kind, samples in recordings(packages):
-            speech = sum(end - start for start, end in find_speech(samples, Event()))
+            speech = sum(end - start for start, end in find_speech(samples))
             transcript = await transcriber.transcribe(samples)
             found = judge(transcript, RecognizerSettings())
             rows.append(
