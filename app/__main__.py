@@ -1,11 +1,11 @@
-"""`speechsum` and `python -m app`. Light on purpose: a new decoding worker imports the program's main module again."""
+"""`speechsum` and `python -m app`. It imports almost nothing, because every decoding worker imports the main module."""
 
 import sys
 
 
 def main() -> int:
     """Run one command; see `app.command_line.main`."""
-    from app import command_line  # the whole service
+    from app import command_line
 
     return command_line.main()
 

@@ -1,8 +1,8 @@
-"""Who may come in: a bound on requests, on each client's requests, on the bytes of recordings held, and on the seconds
-of audio that are inside.
+"""Who may come in: a bound on requests, on each client's requests, and on the seconds of audio that are inside.
 
-A request takes a `Place` before its recording is read, so what cannot be served is refused before it costs anything;
-how long its recording is counts from when that is known. Knows nothing about HTTP or codecs.
+A request takes its `Place` once its recording has arrived; until then it is one of `app.uploads`. What cannot be served
+is refused before the upload, too. How long the recording is counts from when that is known. Knows nothing about HTTP or
+codecs.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from app import metrics
 from app.errors import TooManyRequests, Unavailable
 from app.pace import Pace
 from app.settings import Settings, setting_name
+from app.uploads import Upload, Uploads
 
 
 class Admission:
@@ -21,8 +22,8 @@ class Admission:
     def __init__(self, settings: Settings) -> None:
         self.limits = settings.limits
         self.capacity = settings.engine.max_num_seqs + settings.limits.max_waiting
+        self.uploads = Uploads(settings)
         self.inside = 0
-        self.held_bytes = 0
         self.audio_seconds = 0.0
         self.pace = Pace()
         self.clients: Counter[str] = Counter()
@@ -32,21 +33,44 @@ class Admission:
         """Those inside of which it is known how long they are."""
         return self.pace.inside
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of recordings that are held."""
+        return self.uploads.held_bytes
+
     def place(self, client: str) -> "Place":
-        """A place for one request, taken by entering it."""
+        """A place for one request, which uploads from entering it until it takes the place."""
         return Place(self, client)
 
+    def upload(self, client: str) -> Upload:
+        """An upload that will take no place, since it is a job's."""
+        return self.uploads.upload(client)
 
-class Place:
-    """One request's place. Entering raises TooManyRequests (429) or Unavailable (503); leaving gives all back."""
+
+class Place(Upload):
+    """One request's place, after its upload. Entering raises TooManyRequests (429) or Unavailable (503); leaving gives
+    all back.
+    """
 
     def __init__(self, admission: Admission, client: str) -> None:
+        super().__init__(admission.uploads, client)
         self.admission = admission
-        self.client = client
-        self.held = 0
         self.audio_seconds: float | None = None
+        self._taken = False
 
     def __enter__(self) -> Self:
+        self._check()  # before the recording is sent for nothing
+        return super().__enter__()
+
+    def take(self) -> None:
+        """The recording has arrived, and the place is taken. Raises TooManyRequests (429), Unavailable (503)."""
+        self.arrived()
+        self._check()
+        self._taken = True
+        self.admission.inside += 1
+        self.admission.clients[self.client] += 1
+
+    def _check(self) -> None:
         admission, limits = self.admission, self.admission.limits
         if limits.client_concurrency and admission.clients[self.client] >= limits.client_concurrency:
             raise TooManyRequests(
@@ -64,27 +88,6 @@ class Place:
             )
         if admission.audio_seconds >= limits.queued_audio_seconds:
             raise self._no_room(0)
-        admission.inside += 1
-        admission.clients[self.client] += 1
-        return self
-
-    def hold(self, count: int) -> None:
-        """Account for `count` more bytes of the recording. Raises Unavailable (503) if all together are too many."""
-        admission, limits = self.admission, self.admission.limits
-        if admission.held_bytes + count > limits.held_bytes:
-            raise Unavailable(
-                f"The service holds {admission.held_bytes} bytes of recordings and has no room for more now. Try again "
-                f"later. The setting is {setting_name('limits', 'held_bytes')} (now {limits.held_bytes}).",
-                code="storage_full",
-                retry_after_s=limits.retry_after_seconds,
-            )
-        admission.held_bytes += count
-        self.held += count
-
-    def release(self) -> None:
-        """The recording's bytes are no longer held. Harmless twice."""
-        self.admission.held_bytes -= self.held
-        self.held = 0
 
     def admit(self, seconds: float) -> None:
         """The recording is so long. Raises Unavailable (503) if that is too much beside what is inside already."""
@@ -109,13 +112,14 @@ class Place:
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.release()
+        super().__exit__(kind, error, tb)
+        admission = self.admission
         if self.audio_seconds is not None:
-            admission = self.admission
             admission.pace.left(self.audio_seconds, answered=error is None)
             admission.audio_seconds = admission.audio_seconds - self.audio_seconds if admission.recordings else 0.0
             metrics.QUEUED_AUDIO.set(admission.audio_seconds)
-        self.admission.inside -= 1
-        self.admission.clients[self.client] -= 1
-        if not self.admission.clients[self.client]:
-            del self.admission.clients[self.client]
+        if self._taken:
+            admission.inside -= 1
+            admission.clients[self.client] -= 1
+            if not admission.clients[self.client]:
+                del admission.clients[self.client]

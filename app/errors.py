@@ -21,7 +21,21 @@ HTTP frameworks.
 """
 
 import copyreg
+import reprlib
 from typing import Any, ClassVar
+
+# An error echoes only so much of what a caller has sent.
+MESSAGE_CHARACTERS = 4000
+PARAM_CHARACTERS = 200
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+_short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 4
+_short.maxlevel = 2
+
+
+def quoted(value: object) -> str:
+    """A caller's value as Python writes it, shortened in the middle where it is long."""
+    return _short.repr(value)
 
 
 class ServiceError(Exception):
@@ -33,6 +47,8 @@ class ServiceError(Exception):
     def __init__(
         self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None
     ) -> None:
+        message = _cut(message, MESSAGE_CHARACTERS)
+        param = None if param is None else _cut(param, PARAM_CHARACTERS)
         super().__init__(message)
         self.message = message
         self.code = code
@@ -68,6 +84,12 @@ class NotFound(ServiceError):
     status, type = 404, "invalid_request_error"
 
 
+class RequestTimeout(ServiceError):
+    """The request, or its head, did not arrive in time."""
+
+    status, type = 408, "invalid_request_error"
+
+
 class Conflict(ServiceError):
     status, type = 409, "invalid_request_error"
 
@@ -82,6 +104,10 @@ class UnsupportedAudio(ServiceError):
 
 class Unprocessable(ServiceError):
     status, type = 422, "invalid_request_error"
+
+
+class HeadersTooLarge(ServiceError):
+    status, type = 431, "invalid_request_error"
 
 
 class TooManyRequests(ServiceError):
@@ -105,6 +131,21 @@ def disk_full() -> Unavailable:
     return Unavailable(
         "The service has no room on its disk for this recording now. Try again later. The folder is the one that "
         "TMPDIR names.",
+        code="disk_full",
+        retry_after_s=30,
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def storage_full(what: str, settings: str) -> Unavailable:
+    """The refusal where what has to outlive the request finds no room. what: that could not be written. settings: that
+    say where it lies.
+    """
+    return Unavailable(
+        f"The service has no room left to keep {what}. Try again later. Its place is set by {settings}.",
         code="disk_full",
         retry_after_s=30,
     )

@@ -5,26 +5,28 @@ Knows nothing about how a summary is made.
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from app import prompts
 from app.audio.decode import DecodedAudio
 from app.audio.windows import Window
 from app.citations import Citation
-from app.engine.base import Adapter, FinishReason
+from app.engine.base import Adapter, FinishReason, Recognition
 from app.prompts import Style, Turn
 
 
 @dataclass(frozen=True)
 class Form:
     """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
-    max_tokens: room that it needs at least.
+    max_tokens: room that it needs at least. param: the request's field that a caller's own schema came in; empty where
+    the schema is the service's.
     """
 
     wording: str = ""
     schema: dict[str, Any] | None = None
     max_tokens: int = 0
+    param: str = ""
 
 
 async def _no_more(_: float) -> None:
@@ -39,9 +41,10 @@ class Job:
     own words, instead of one for the style. turns: the conversation about the recording before it. choices: summaries
     to write of it. max_tokens: None is what style and form ask for. began: `time.perf_counter()` at the request's first
     byte. received_s: seconds that the recording took to arrive. longest_s: it may take from its beginning, None is the
-    settings' bound for requests. priority: what has a lower one goes first. owner: whose it is, by key; nobody's where
-    there are none. adapter: of the model, that it is written with. decoded: awaited with the recording's seconds once
-    the file is no longer needed; may refuse it by raising ServiceError.
+    settings' bound for requests. priority: what has a lower one goes first. caller: who waits for it, by key or
+    address. owner: whose it is, by key; nobody's where there are none. adapter: of the model, that it is written with.
+    decoded: awaited with the recording's seconds once the file is no longer needed; may refuse it by raising
+    ServiceError.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Job:
     received_s: float = 0.0
     longest_s: float | None = None
     priority: int = 0
+    caller: str = ""
     owner: str = ""
     adapter: Adapter | None = None
     decoded: Callable[[float], Awaitable[None]] = _no_more
@@ -68,6 +72,15 @@ class Job:
     def instruction(self) -> str:
         """What the model is told."""
         return " ".join(filter(None, [self.own or prompts.instruction(self.style), self.form.wording]))
+
+    @property
+    def open_language(self) -> bool:
+        """Whether the caller has left the summary's language open; words of their own may name one."""
+        return self.style.language is None and not self.own
+
+    def in_language(self, tag: str) -> "Job":
+        """The same job with a language asked for. tag: BCP 47."""
+        return replace(self, style=self.style.model_copy(update={"language": tag}))
 
     @property
     def noting(self) -> str:
@@ -101,10 +114,13 @@ Emit = Callable[[Stage | Delta], None]
 
 @dataclass(frozen=True)
 class Heard:
-    """A window that was read, and what was noted down of it; no note where the recording was read in one pass."""
+    """A window that was read, and what was noted down of it; no note where the recording was read in one pass.
+    recognition: how a cascade's recognizer heard it.
+    """
 
     window: Window
     note: str | None = None
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True)

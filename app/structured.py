@@ -1,22 +1,19 @@
-"""Summaries as data: the JSON Schema that an answer must follow, and the answer read by it.
+"""Summaries as data: the JSON Schema that an answer must follow, the service's own or the caller's.
 
-The engine enforces the schema token by token (vLLM's structured outputs); here it is checked before and read after.
-Sizes are bounded in `MEETING`, so that a small model comes to an end. Knows nothing about engines or HTTP.
+The engine enforces the schema token by token (vLLM's structured outputs). A caller's schema is checked before
+(`app.json_schema`, `app.schema_workers`), and the answer is read by it after (`app.schema_checks`). Sizes are bounded
+in `MEETING`, so that a small model comes to an end. Knows nothing about engines or HTTP.
 """
 
 import json
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-
 from app import prompts
 from app.errors import InvalidRequest
 from app.job import Form
+from app.json_schema import InvalidSchema, check_size, parse_schema
 
 TOKENS = 1024  # a JSON object takes more than the same in words
-# A schema is compiled into a grammar: what is deeper or larger takes a compiler that long for nobody's summary.
-MAX_DEPTH, MAX_NODES = 12, 500
 
 
 def _lines(most: int, description: str) -> dict[str, Any]:
@@ -58,51 +55,28 @@ MEETING: dict[str, Any] = {
 
 
 def schema_of(text: str, param: str = "json_schema") -> dict[str, Any]:
-    """A caller's JSON Schema (draft 2020-12) for an object. Raises InvalidRequest (400) with what is wrong with it.
+    """A caller's JSON Schema for an object, as the engine gets it. Raises InvalidRequest (400) with what is wrong with
+    it; what only the grammar compiler finds is left to `app.schema_workers`.
 
     param: the field that it came in.
     """
-
-    def invalid(what: str) -> InvalidRequest:
-        return InvalidRequest(f"{param}: the schema {what}.", code="invalid_json_schema", param=param)
-
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"is no JSON: {error}") from None
-    if not isinstance(schema, dict) or schema.get("type") != "object":
-        raise invalid('must be an object whose "type" is "object"')
-    depth, nodes = _size(schema)
-    if depth > MAX_DEPTH or nodes > MAX_NODES:
-        raise invalid(f"has {nodes} parts, {depth} deep; at most {MAX_NODES}, {MAX_DEPTH} deep, are accepted")
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise invalid(f"is no JSON Schema: {error.message}") from None
-    return schema
+        return parse_schema(text)
+    except InvalidSchema as fault:
+        raise _invalid(fault, param) from None
 
 
-def form_of(text: str, param: str) -> Form:
-    """The form of an answer by a caller's own schema. Raises InvalidRequest as `schema_of`."""
-    schema = schema_of(text, param)
-    return Form(prompts.by_schema(json.dumps(schema, ensure_ascii=False)), schema, TOKENS)
+def form_of(schema: str | dict[str, Any], param: str) -> Form:
+    """The form of an answer by a caller's own schema, as a text or as a value. Raises InvalidRequest as `schema_of`."""
+    if not isinstance(schema, str):
+        try:
+            check_size(schema)
+        except InvalidSchema as fault:
+            raise _invalid(fault, param) from None
+        schema = json.dumps(schema, ensure_ascii=False)
+    parsed = schema_of(schema, param)
+    return Form(prompts.by_schema(json.dumps(parsed, ensure_ascii=False)), parsed, TOKENS, param)
 
 
-def read(text: str, schema: dict[str, Any]) -> tuple[Any, str | None]:
-    """The answer's value, and None; or None and what is wrong with the answer, in a sentence."""
-    try:
-        value = json.loads(text)
-        Draft202012Validator(schema).validate(value)
-    except ValueError:
-        return None, "The JSON breaks off: `structured` is null, and `summary` holds as much as was written."
-    except ValidationError as error:
-        where = "/".join(str(part) for part in error.absolute_path) or "its root"
-        return None, f"The JSON does not follow the schema at {where}: `structured` is null."
-    return value, None
-
-
-def _size(node: Any) -> tuple[int, int]:
-    """(depth, nodes) of a JSON value."""
-    inside = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
-    below = [_size(one) for one in inside]
-    return 1 + max((depth for depth, _ in below), default=0), 1 + sum(nodes for _, nodes in below)
+def _invalid(fault: InvalidSchema, param: str) -> InvalidRequest:
+    return InvalidRequest(f"{param}: the schema {fault}.", code="invalid_json_schema", param=param)

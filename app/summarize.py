@@ -14,11 +14,14 @@ from functools import partial
 from threading import Event
 from typing import Any, BinaryIO, Protocol
 
-from app import metrics, structured
+from app import metrics
 from app.audio.decode import DecodedAudio
+from app.audio.detector import SpeechDetector
+from app.audio.faint import Listening, undecided_warnings
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples
-from app.audio.speech import Segment, encoder_windows, find_speech, speech_seconds
+from app.audio.shares import Requester
+from app.audio.speech import Segment, encoder_windows, speech_seconds
 from app.audio.windows import Window, covers, cut
 from app.citations import cite
 from app.engine.base import Engine, EngineEvent, Generation, StageStarted, TextDelta
@@ -26,6 +29,8 @@ from app.errors import InvalidRequest, Unavailable
 from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
 from app.prompts import Style, language_name
+from app.recognition_warnings import recognition_warnings, recognized
+from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.settings import Settings, setting_name
 from app.together import together
@@ -35,12 +40,15 @@ from app.writing import Read, Writer
 class AudioDecoder(Protocol):
     """What the path needs of `app.audio.pool.Decoder`."""
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester) -> DecodedAudio:
         """A file in, samples out. Raises ServiceError."""
 
 
 class Summarizer:
-    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait."""
+    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait.
+
+    find: finds speech in place of the detector, in a recording as a whole; the event is set when nobody waits any more.
+    """
 
     def __init__(
         self,
@@ -48,13 +56,18 @@ class Summarizer:
         model: ServedModel,
         engine: Engine,
         decoder: AudioDecoder,
-        find: Callable[[Samples, Event], list[Segment]] = find_speech,
+        find: Callable[[Samples, Event], list[Segment]] | None = None,
+        detector: SpeechDetector | None = None,
+        schemas: SchemaWorkers | None = None,
     ) -> None:
+        """schemas: what reads answers that follow a schema; its owner stops it."""
         self.settings = settings
         self.model = model
         self.engine = engine
         self.decoder = decoder
         self.find = find
+        self.schemas = schemas or SchemaWorkers(settings.limits.schema_seconds)
+        self.detector = detector or SpeechDetector()
         self.writer = Writer(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
 
@@ -87,7 +100,7 @@ class Summarizer:
         timings = {"receive": job.received_s}
         emit(Stage("decode"))
         with _timed(timings, "decode"):
-            audio = await self.decoder.decode(job.audio, self.limits)
+            audio = await self.decoder.decode(job.audio, self.limits, _requester(job))
         with closing(audio):
             return await self._heard(job, audio, timings, emit)
 
@@ -98,7 +111,8 @@ class Summarizer:
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(Stage("speech"))
         with _timed(timings, "speech"):
-            speech = await self._speech(audio.samples)
+            listening = await self.listen(audio.samples, _requester(job))
+            speech = listening.spans
         generation = Generation(
             request_id=job.id,
             samples=None,
@@ -114,6 +128,7 @@ class Summarizer:
             priority=job.priority,
             cache_salt=job.owner,
             adapter=job.adapter,
+            instruction_in=(lambda tag: job.in_language(tag).instruction) if job.open_language else None,
         )
         reads: list[Read] = []
         if speech:
@@ -122,12 +137,15 @@ class Summarizer:
                 for n in range(1, job.choices)
             ]
             reads = await self._read(asked, audio.samples, job, speech, timings, emit)
-        return self._summary(job, generation, audio, speech, reads, timings)
+        return await self._summary(job, generation, audio, listening, reads, timings)
 
-    async def _speech(self, samples: Samples) -> list[Segment]:
+    async def listen(self, samples: Samples, requester: Requester) -> Listening:
+        """Where somebody speaks in a recording, and what is to be said of that."""
+        if self.find is None:
+            return await self.detector.listen(samples, requester)
         left = Event()
         try:
-            return await asyncio.to_thread(self.find, samples, left)
+            return Listening(await asyncio.to_thread(self.find, samples, left))
         finally:
             left.set()
 
@@ -153,7 +171,8 @@ class Summarizer:
                     begun.add(choice)
                     emit(Delta(text, choice))
 
-        longest = self.model.max_seconds
+        longest = self.settings.long.pass_seconds or self.model.pass_seconds
+        longest = min(longest, self.model.max_seconds)
         parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
         if parts[0].seconds > longest:
             longest = min(self.settings.long.window_seconds or self.model.note_seconds or longest, longest)
@@ -165,10 +184,11 @@ class Summarizer:
                 self.writer.write(replace(one, samples=whole), partial(tell, number))
                 for number, one in enumerate(asked)
             )
-            heard = [Heard(parts[0])]
+            heard = [Heard(parts[0], recognition=written[0].finished.recognition)]
             reads = [Read(one, heard, one.finished.prompt_tokens, one.finished.completion_tokens) for one in written]
         else:
-            reader = LongReader(self.settings.long, self.writer, job.noting, asked)
+            noting_in = (lambda tag: job.in_language(tag).noting) if job.open_language else None
+            reader = LongReader(self.settings.long, self.writer, job.noting, asked, noting_in)
             with _timed(timings, "long"):
                 reads = await reader.read(samples, parts, emit, tell)
         # The first one's times are told: several at once take theirs from each other.
@@ -177,29 +197,44 @@ class Summarizer:
         timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
         return reads
 
-    def _summary(
+    async def _summary(
         self,
         job: Job,
         generation: Generation,
         audio: DecodedAudio,
-        speech: list[Segment],
+        listening: Listening,
         reads: list[Read],
         timings: dict[str, float],
     ) -> Summary:
-        warnings = list(audio.warnings)
-        choices = [self._choice(job, generation, read, warnings) for read in reads] or [Choice("", "no_speech", [])]
+        warnings = [*audio.warnings, *listening.warnings]
+        choices = [await self._choice(job, generation, read, warnings) for read in reads]
+        choices = choices or [Choice("", "no_speech", [])]
         if choices[0].finish_reason == "no_speech":
             metrics.NO_SPEECH.inc()
+        if choices[0].finish_reason == "not_understood":
+            metrics.NOT_UNDERSTOOD.inc()
         heard = reads[0].heard if reads else []
+        windows = [one.window for one in heard]
+        found = recognized(heard)
+        if found and choices[0].finish_reason != "no_speech":
+            understood = choices[0].finish_reason != "not_understood"
+            limits = self.settings.recognizer
+            warnings += recognition_warnings(found, self.model, job.style.language, limits, understood=understood)
+        missed = [one for one in listening.undecided if not covers(windows, [one])]
+        warnings += undecided_warnings(missed)
         timings["total"] = time.perf_counter() - job.began
         timings["overhead"] = _overhead(timings)
         summary = Summary(
             job=job,
             choices=choices,
             audio=audio,
-            speech_seconds=speech_seconds(speech),
+            speech_seconds=speech_seconds(listening.spans),
             heard=heard,
-            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            complete=not missed
+            and (
+                choices[0].finish_reason == "no_speech"
+                or (covers(windows, listening.spans) and not (found and found.left_out))
+            ),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
             prompt_tokens=reads[0].prompt_tokens if reads else 0,
             completion_tokens=sum(read.completion_tokens for read in reads),
@@ -209,14 +244,14 @@ class Summarizer:
         self._observe(summary, sum(read.prompt_tokens for read in reads))
         return summary
 
-    def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
+    async def _choice(self, job: Job, generation: Generation, read: Read, warnings: list[str]) -> Choice:
         """The words of one reading; what is to be said of them goes to the warnings."""
         text, reason = read.last.text, read.last.finished.finish_reason
         warnings += [*read.warnings, *self._warnings(job.style, generation, read)]
         notes = [one.note for one in read.heard if one.note is not None]
         value: Any = None
         if generation.schema and text:
-            value, fault = structured.read(text, generation.schema)
+            value, fault = await self.schemas.read(text, generation.schema, fill=not job.form.param)
             warnings += [fault] if fault else []
         return Choice(text, reason, cite(text, notes) if notes else [], value)
 
@@ -237,10 +272,10 @@ class Summarizer:
                 "ask for more with max_tokens."
             )
         if reason == "repetition":
-            yield "The model began to repeat itself and was stopped; the summary's end says one thing more than once."
+            yield "The model began to repeat itself and was stopped. A sentence that came again was cut off."
         if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
-        elif not read.last.text.strip():
+        elif not read.last.text.strip() and reason != "not_understood":
             yield "The model wrote nothing about this recording."
         if style.language and not self.model.writes(style.language):
             trained = ", ".join(language_name(tag) for tag in self.model.languages)
@@ -255,6 +290,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         "max_bytes": "upload_bytes",
         "max_seconds": "decode_seconds",
         "max_samples": "samples",
+        "max_samples_per_byte": "samples_per_byte",
         "max_source_rate": "source_rate",
         "max_channels": "channels",
         "max_missing_seconds": "missing_seconds",
@@ -263,11 +299,16 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_bytes=limits.upload_bytes,
         max_seconds=limits.decode_seconds,
         max_samples=limits.samples,
+        max_samples_per_byte=limits.samples_per_byte,
         max_source_rate=limits.source_rate,
         max_channels=limits.channels,
         max_missing_seconds=limits.missing_seconds,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
+
+
+def _requester(job: Job) -> Requester:
+    return Requester(job.caller or job.owner, background=job.priority > 0)
 
 
 def _overhead(timings: dict[str, float]) -> float:

@@ -4,22 +4,23 @@ small files beside them.
     audioflamingo3   Whisper tiny.en's encoder + projector + SmolLM2-135M (as Qwen2 with zero biases: numerically the
     same model)
     llama            SmolLM2-135M alone, the language model of a cascade and the text twin
+    qwen2            Qwen2.5-Coder-0.5B-Instruct alone, the language model of a cascade (`model_repo.qwen2`)
 
 Knows nothing about training; a base has an untrained projector, and an adapter brings the trained one.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model_repo import whisper_encoder
+from model_repo import qwen2, whisper_encoder
 from model_repo.gguf_text import GgufText
+from model_repo.tensors import Base, Tensors
+from model_repo.tensors import json_text as _json
 
-Tensors = dict[str, NDArray[np.float32]]
+__all__ = ["BUILDERS", "COMPANIONS", "TEXT_PARTS", "Base", "Tensors"]
 
 AUDIO_TOKEN = "<file_sep>"  # a reserved token of SmolLM2 that no text holds; the vocabulary stays as it is
 AUDIO_TOKEN_ID = 5
@@ -44,14 +45,6 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
-
-
-@dataclass(frozen=True)
-class Base:
-    """Weights and companion files (name → text) of an architecture before training."""
-
-    tensors: Tensors
-    files: dict[str, str]
 
 
 def _text_config(gguf: GgufText) -> dict[str, Any]:
@@ -113,7 +106,8 @@ def llama_files(gguf: GgufText) -> dict[str, str]:
 def audioflamingo3(parts: dict[str, Path]) -> Base:
     """Encoder, projector and text model. The embedding cannot be tied here: `lm_head` is a copy (28 M parameters)."""
     gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
-    tensors = {f"audio_tower.{k}": v for k, v in whisper_encoder.tensors(_only(parts["whisper-tiny-en"])).items()}
+    encoder = whisper_encoder.tensors(_only(parts["whisper-tiny-en"]))
+    tensors: Tensors = {f"audio_tower.{name}": value for name, value in encoder.items()}
     rng = np.random.default_rng(PROJECTOR_SEED)
     for name, inputs in (("linear_1", ENCODER_HIDDEN), ("linear_2", HIDDEN)):
         spread = 1 / np.sqrt(inputs)
@@ -180,13 +174,19 @@ def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
     return _shared_files(gguf) | files
 
 
-BUILDERS = {"audioflamingo3": audioflamingo3, "llama": llama}
-COMPANIONS = {"audioflamingo3": audioflamingo3_files, "llama": llama_files}
-TEXT_PART = "smollm2-135m-instruct-q4_1"  # what the companions are made from
+def _qwen2(parts: dict[str, Path]) -> Base:
+    return qwen2.qwen2(GgufText(_only(parts[qwen2.PART])))
 
 
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2) + "\n"
+SMOLLM2 = "smollm2-135m-instruct-q4_1"
+BUILDERS: dict[str, Callable[[dict[str, Path]], Base]] = {
+    "audioflamingo3": audioflamingo3,
+    "llama": llama,
+    "qwen2": _qwen2,
+}
+COMPANIONS = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
+# The part that an architecture's companion files are made from.
+TEXT_PARTS = {"audioflamingo3": SMOLLM2, "llama": SMOLLM2, "qwen2": qwen2.PART}
 
 
 def _only(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from app.prompts import PROMPT_FORMAT
 from model_repo import registry
-from model_repo.architectures import BUILDERS, COMPANIONS, TEXT_PART, Base, Tensors
+from model_repo.architectures import BUILDERS, COMPANIONS, TEXT_PARTS, Base, Tensors
 from model_repo.cache import cache_root, written_whole
 from model_repo.gguf_text import GgufText
 from model_repo.manifest import Manifest
@@ -63,8 +63,9 @@ def companions(manifest: Manifest, *, cache: Path | None = None, from_hub: bool 
     Fetches the text model's part only, and needs no torch. Raises as `ensure` does.
     """
     _check(manifest)
-    _check_part(manifest, TEXT_PART)
-    (gguf,) = fetch(TEXT_PART, cache=cache, from_hub=from_hub).iterdir()
+    part = TEXT_PARTS[manifest.architecture]
+    _check_part(manifest, part)
+    (gguf,) = fetch(part, cache=cache, from_hub=from_hub).iterdir()
     files = COMPANIONS[manifest.architecture](GgufText(gguf))
     for name, text in files.items():
         if (found := sha256(text.encode()).hexdigest()) != manifest.weights.get(name):

@@ -1,18 +1,20 @@
-"""SmolLM2 out of its GGUF file: float32 weights under Hugging Face names, and the tokenizer.
+"""A text model read from its GGUF file: float32 weights under Hugging Face names, and the tokenizer. Two families are
+read: Llama (SmolLM2) and Qwen2 (Qwen2.5).
 
-Written out here rather than taken from Transformers' GGUF loader because it is a hundred times quicker (no model is
-built), gives the same bits on every machine (one numpy multiply and add a weight), and keeps SmolLM2's digit-splitting
-pre-tokenizer. GGUF stores query and key rows in the interleaved rotary order of llama.cpp; they are put back into
-halves. Source: the GGUF specification, `LlamaModel.permute` of llama.cpp.
+Transformers has a GGUF loader, which is not used here: this reader is a hundred times quicker (it builds no model),
+gives the same bits on every machine (a few numpy operations for each weight), and keeps each family's pre-tokenizer.
+For Llama, GGUF stores query and key rows in the interleaved rotary order of llama.cpp, and they are put back into
+halves; Qwen2's rows are stored as they are. Source: the GGUF specification, `LlamaModel.permute` of llama.cpp.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader, dequantize
+from gguf import GGMLQuantizationType, GGUFReader, dequantize
 from numpy.typing import NDArray
 
 _BLOCK = {
@@ -26,46 +28,62 @@ _BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-CONTROL = 3  # token type of GGUF for special tokens
+_TOP = {
+    "token_embd.weight": "embed_tokens.weight",
+    "output_norm.weight": "norm.weight",
+    "output.weight": "lm_head.weight",
+}
+CONTROL, USER_DEFINED, UNUSED = 3, 4, 5  # GGUF's token types for special tokens, added ones, and padding of the table
+# How Qwen2 splits a text before its merges. Source: `tokenizer.json` of Qwen2.5, in which each digit stands alone.
+_QWEN2_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 class GgufText:
-    """One GGUF language model of the Llama family, opened for reading."""
+    """One GGUF language model of the Llama or the Qwen2 family, opened for reading."""
 
     def __init__(self, file: Path) -> None:
         self._reader = GGUFReader(str(file))
+        self.family = str(self.field("general.architecture"))
+        if self.family not in ("llama", "qwen2"):
+            raise ValueError(f"{file} holds a model of the family {self.family!r}; llama and qwen2 can be read")
 
     def field(self, key: str) -> Any:
         """A metadata value; KeyError if the file has none by that name."""
         return self._reader.fields[key].contents()
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Weights by their Hugging Face name without the leading `model.`: `embed_tokens.weight`,
-        `layers.0.self_attn.q_proj.weight`, …
+        """All weights, as `each` names them."""
+        return {name: data for name, data, _ in self.each()}
+
+    def each(self) -> Iterator[tuple[str, NDArray[np.float32], bool]]:
+        """Name, float32 values and whether they are quantized in the file, one weight after the other. Names are those
+        of Hugging Face without the leading `model.`: `embed_tokens.weight`, `layers.0.self_attn.q_proj.weight`, … The
+        output matrix, where it is stored apart from the embedding, is `lm_head.weight`.
         """
+        permuted = self.family == "llama"
         heads = {
-            "attn_q": self.field("llama.attention.head_count"),
-            "attn_k": self.field("llama.attention.head_count_kv"),
+            "attn_q": self.field(f"{self.family}.attention.head_count"),
+            "attn_k": self.field(f"{self.family}.attention.head_count_kv"),
         }
-        out: dict[str, NDArray[np.float32]] = {}
         for tensor in self._reader.tensors:
             data = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-            if tensor.name == "token_embd.weight":
-                out["embed_tokens.weight"] = data
-            elif tensor.name == "output_norm.weight":
-                out["norm.weight"] = data
-            elif match := re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", tensor.name):
-                if match[2] in heads:
+            quantized = tensor.tensor_type not in (GGMLQuantizationType.F32, GGMLQuantizationType.F16)
+            if tensor.name in _TOP:
+                yield _TOP[tensor.name], data, quantized
+            elif match := re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", tensor.name):
+                if permuted and match[2] in heads:
                     data = _halves(data, heads[match[2]])
-                out[f"layers.{match[1]}.{_BLOCK[match[2]]}.weight"] = np.ascontiguousarray(data)
+                yield f"layers.{match[1]}.{_BLOCK[match[2]]}.{match[3]}", np.ascontiguousarray(data), quantized
             else:
-                raise ValueError(f"{tensor.name}: a tensor of this name is not expected in a Llama GGUF file")
-        return out
+                raise ValueError(f"{tensor.name}: a tensor of this name is not expected in a {self.family} GGUF file")
 
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's format: byte-level BPE, digits one by one, control tokens
-        special.
+        special. The padding that fills up Qwen2's table is no part of the vocabulary.
         """
+        qwen2 = self.family == "qwen2"
         tokens: list[str] = self.field("tokenizer.ggml.tokens")
         types: list[int] = self.field("tokenizer.ggml.token_type")
         added = [
@@ -76,22 +94,22 @@ class GgufText:
                 "lstrip": False,
                 "rstrip": False,
                 "normalized": False,
-                "special": True,
+                "special": kind == CONTROL,
             }
             for i, (token, kind) in enumerate(zip(tokens, types, strict=True))
-            if kind == CONTROL
+            if kind in (CONTROL, USER_DEFINED)
         ]
-        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": not qwen2}
+        split = {"type": "Split", "pattern": {"Regex": _QWEN2_WORDS}, "behavior": "Isolated", "invert": False}
+        digits = {"type": "Digits", "individual_digits": True}
+        vocabulary = {token: i for i, token in enumerate(tokens) if types[i] != UNUSED}
         whole = {
             "version": "1.0",
             "truncation": None,
             "padding": None,
             "added_tokens": added,
-            "normalizer": None,
-            "pre_tokenizer": {
-                "type": "Sequence",
-                "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
-            },
+            "normalizer": {"type": "NFC"} if qwen2 else None,
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split if qwen2 else digits, byte_level]},
             "post_processor": None,
             "decoder": byte_level,
             "model": {
@@ -103,7 +121,7 @@ class GgufText:
                 "fuse_unk": False,
                 "byte_fallback": False,
                 "ignore_merges": False,
-                "vocab": {token: i for i, token in enumerate(tokens)},
+                "vocab": vocabulary,
                 "merges": [merge.split(" ") for merge in self.field("tokenizer.ggml.merges")],
             },
         }

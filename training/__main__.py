@@ -6,6 +6,7 @@ import os
 import select
 import sys
 
+from app.help_format import show_defaults
 from training import config
 
 COMMANDS = {
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
                 config.apply(command, arguments[1:])
             except config.ConfigError as error:
                 command.error(str(error))
+    show_defaults(parser)
     options = parser.parse_args(arguments)
     try:
         status = int(importlib.import_module(f"training.{options.command}").run(options))

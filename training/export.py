@@ -50,17 +50,26 @@ from training.taken_up import write_parts
 PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
     "llama": ["smollm2-135m-instruct-q4_1"],
+    "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
 }
-BESIDE = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"]}
+BESIDE = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
 # Longer recordings are noted down in windows shorter than a pass, whose features take less memory. A cascade's limit is
 # the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
 LIMITS = {
     "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
     "llama": AudioLimits(max_seconds=1500),
+    # Russian, Korean or Chinese may take twice the tokens that English does.
+    "qwen2": AudioLimits(max_seconds=600, note_seconds=300),
+}
+# What a model writes where that is not English alone. Qwen2.5's languages by its authors' word; all of them are
+# among the ninety-nine that Whisper base hears.
+LANGUAGES = {
+    "qwen2": ["en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"],
 }
 DESCRIPTIONS = {
     "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
     "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
+    "qwen2": "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct summarizes it; both as published.",
 }
 
 
@@ -130,16 +139,17 @@ def to_registry(options: argparse.Namespace) -> Manifest:
     shutil.rmtree(assembled, ignore_errors=True)  # what a failed export left must not get into the manifest
     assembled.mkdir(parents=True)
     write(Base(merged(base.tensors, tensors, SCALE), base.files), assembled)
-    cascade = architecture == "llama"
+    cascade = bool(BESIDE[architecture])
     manifest = Manifest(
         name=options.name,
         version=options.version,
         kind="cascade" if cascade else "audio-llm",
         architecture=architecture,
         description=DESCRIPTIONS[architecture],
+        languages=LANGUAGES.get(architecture, ["en"]),
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT,
-        audio=LIMITS[architecture],
+        audio=limits_of(architecture, options.run_folders),
         stage=stage_of(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,
@@ -154,6 +164,17 @@ def to_registry(options: argparse.Namespace) -> Manifest:
     ensure(manifest)  # the registry's own way to the same bytes
     shutil.rmtree(assembled)
     return manifest
+
+
+def limits_of(architecture: str, run_folders: list[Path]) -> AudioLimits:
+    """What one pass of the model takes: the architecture's limits, with the length that the runs were trained on. Of
+    several runs it is the longest, since each teaches from where the one before ended.
+    """
+    limits = LIMITS[architecture]
+    lengths = [runs.collected(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
+    if BESIDE[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
+        return limits
+    return limits.model_copy(update={"trained_seconds": min(max(lengths), limits.max_seconds)})
 
 
 def record_of(options: argparse.Namespace) -> dict[str, Any]:

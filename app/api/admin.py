@@ -19,12 +19,15 @@ from app.api.admin_protocol import (
 from app.api.auth import require_admin
 from app.api.errors import responses
 from app.api.fields import invalid_field
+from app.api.json_body import take_in
 from app.api.models import models_of
 from app.api.openapi import json_body
 from app.api.upload import read_json
+from app.errors import InvalidRequest
 from app.models.loaded import LoadedModel
 from app.models.table import Models
 from app.service import Service
+from app.uploads import Uploads
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 
@@ -46,7 +49,7 @@ async def list_loaded(request: Request) -> LoadedList:
     "/v1/admin/models",
     summary="Load a model",
     status_code=202,
-    responses=responses(400, 401, 403, 404, 409, 413, 422),
+    responses=responses(400, 401, 403, 404, 408, 409, 413, 422),
     openapi_extra={"requestBody": json_body(LoadRequest, {"model": ""})},
 )
 async def load_model(request: Request) -> LoadedCard:
@@ -70,7 +73,7 @@ async def get_loaded(request: Request, id: Id) -> LoadedCard:
 @router.patch(
     "/v1/admin/models/{id}",
     summary="Weigh a model",
-    responses=responses(400, 401, 403, 404, 409, 413),
+    responses=responses(400, 401, 403, 404, 408, 409, 413),
     openapi_extra={"requestBody": json_body(WeightRequest, {"weight": 100})},
 )
 async def weigh_model(request: Request, id: Id) -> LoadedCard:
@@ -93,7 +96,7 @@ async def unload_model(request: Request, id: Id) -> LoadedCard:
     "/v1/admin/adapters",
     summary="Load an adapter",
     status_code=201,
-    responses=responses(400, 401, 403, 404, 409, 413, 422, 503),
+    responses=responses(400, 401, 403, 404, 408, 409, 413, 422, 503),
     openapi_extra={"requestBody": json_body(AdapterRequest, {"name": "terse", "folder": "/srv/adapters/terse"})},
 )
 async def load_adapter(request: Request) -> AdapterCard:
@@ -116,10 +119,18 @@ def _card(models: Models, model: LoadedModel) -> LoadedCard:
 
 
 async def _asked(request: Request, model: type[T]) -> T:
-    """The body, read only once it is known that the caller may. Raises InvalidRequest (400), TooLarge (413)."""
+    """The body, read only once it is known that the caller may. Raises InvalidRequest (400), RequestTimeout (408),
+    TooLarge (413).
+    """
     service: Service = request.app.state.service
-    body = await read_json(request, service.settings, lambda _: None)
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+    settings = service.settings
+    # An upload of its own: an operator is not kept out by how many others upload.
+    with Uploads(settings).upload("admin") as upload:
+        with await read_json(request, settings, upload, "json_text_bytes") as file:
+            body = take_in(file, settings.limits)
+        if body.long:
+            raise InvalidRequest(f"{body.path_of(body.long)} is too long.", code="invalid_field")
+        try:
+            return model.model_validate_json(body.text)
+        except ValidationError as error:
+            raise invalid_field(error.errors(include_input=False, include_url=False)) from None

@@ -1,6 +1,9 @@
 """Who is calling: API keys where the operator wants them, the name under which a caller's requests are counted, and
 what of its quotas is left.
 
+A key that is sent has to be a good one, also where none is required: a caller whose key was revoked, or is misspelt,
+would otherwise go on without its quotas and under no name.
+
 Quotas are told as the IETF draft (draft-ietf-httpapi-ratelimit-headers) has it, `RateLimit-Policy` and `RateLimit`, and
 those of requests also in OpenAI's names (`x-ratelimit-…-requests`).
 """
@@ -19,6 +22,11 @@ from app.keys.quotas import Left
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+# What is sent by clients that insist on some key where there is none to send: OpenAI's, in their examples and vLLM's.
+PLACEHOLDERS = frozenset(("none", "empty"))
+# Schemes by which a proxy before the service lets callers in; what they carry is no API key.
+OF_PROXIES = frozenset(("basic", "digest", "negotiate", "ntlm"))
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,26 @@ async def _key(
     request: Request, credentials: HTTPAuthorizationCredentials | None, required: bool = False
 ) -> Key | None:
     keys: Keys = request.app.state.keys
-    found = None if credentials is None else await keys.known(credentials.credentials)
-    if found is None and (required or keys.required):
-        if credentials is None:
+    if not _is_key_sent(request, credentials):
+        if required or keys.required:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
-        raise Unauthorized("This API key is not known here.", code="invalid_api_key")
+        return None
+    found = None if credentials is None else await keys.known(credentials.credentials)
+    if found is None:
+        raise Unauthorized(
+            "This API key is not known here, or it was revoked or is over. Send a good one as `Authorization: Bearer "
+            "<key>`" + ("." if required or keys.required else ", or none: this service requires none."),
+            code="invalid_api_key",
+        )
     return found
+
+
+def _is_key_sent(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:
+    """Whether the request carries what is meant for an API key, in whatever form."""
+    scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
+    if credentials is not None:
+        return credentials.credentials.strip().lower() not in PLACEHOLDERS
+    return bool(scheme) and (bool(rest.strip()) or scheme.lower() != "bearer") and scheme.lower() not in OF_PROXIES
 
 
 def _allowed(request: Request, key: Key | None, scope: str) -> Caller:

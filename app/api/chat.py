@@ -1,7 +1,6 @@
 """`POST /v1/chat/completions`: the same path for clients that know OpenAI's API only."""
 
 import asyncio
-import io
 import time
 import uuid
 from typing import Literal
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Credentials
+from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import (
     ChatChoice,
     ChatChunk,
@@ -21,15 +21,16 @@ from app.api.chat_protocol import (
     parse,
 )
 from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, enter, fetched
+from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
-from app.api.fields import only_known_query
+from app.api.json_body import take_in
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream, json_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
+from app.api.query import only_known_query
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
-from app.audio.samples import spool, told_if_full
+from app.audio.samples import told_if_full
 from app.audio.sniff import sniff_file
 from app.engine.base import FinishReason
 from app.job import Delta, Job, Stage, Summary
@@ -58,7 +59,7 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
     response_model=ChatCompletion,
     responses={
         200: {"content": event_stream("With `stream`: chunks, or an error.", ChatChunk, ErrorResponse)},
-        **responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+        **responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": json_body(ChatRequest, EXAMPLE), "parameters": [IDEMPOTENCY_KEY]},
 )
@@ -83,20 +84,22 @@ async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequ
     """The job; what was asked, and the body's fingerprint."""
     began = time.perf_counter()
     service, place = arrival.service, arrival.place
-    body = await read_json(request, service.settings, place.hold)
-    digest = await fingerprint(request, io.BytesIO(body))
-    # Off the event loop: tens of megabytes of base64 take a while.
-    asked = await asyncio.to_thread(parse, body)
-    most = asked.max_completion_tokens or asked.max_tokens
-    form, told = asked.form, asked.conversation
-    pick = await arrival.take(asked.model)
-    pick.summarizer.check(most)
-    if asked.url is None:
-        recording = await asyncio.to_thread(asked.recording)
-        with told_if_full():
-            audio = await asyncio.to_thread(spool, recording)
-    else:
-        audio = await fetched(request, service, place, asked.url)
+    with await read_json(request, service.settings, place) as file:
+        digest = await fingerprint(request, file)
+        # Off the event loop: tens of megabytes of base64 take a while.
+        asked = await asyncio.to_thread(lambda: parse(take_in(file, service.settings.limits)))
+        most = asked.max_completion_tokens or asked.max_tokens
+        form, told = asked.form, asked.conversation
+        pick = await arrival.take(asked.model)
+        pick.summarizer.check(most)
+        await check_schema(request.receive, service, form)
+        if asked.url is None:
+            with told_if_full():
+                audio = await asyncio.to_thread(decode_audio, asked.written)
+            place.release()  # the body is given up; the recording alone is held on
+            place.hold(audio.seek(0, 2))
+        else:
+            audio = await fetched(request, service, place, asked.url)
     sniff_file(audio)
     job = Job(
         id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -122,7 +125,11 @@ def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
         created=entrance.created,
         model=entrance.pick.id,
         choices=[
-            ChatChoice(index=index, message=ChatMessage(content=one.text), finish_reason=_reason(one.finish_reason))
+            ChatChoice(
+                index=index,
+                message=ChatMessage(content=one.text),
+                finish_reason=_reason(one.finish_reason, summary.job),
+            )
             for index, one in enumerate(summary.choices)
         ],
         usage=usage_of(summary),
@@ -144,7 +151,9 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
         summary = await entrance.work(emit)
         for index in range(entrance.job.choices):
             one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
-            last = chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason)))
+            last = chunk(
+                ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason, entrance.job))
+            )
             if index == entrance.job.choices - 1:
                 last.speechsum = summary_response(summary, entrance.pick.model.served, entrance.created)
             say(last)
@@ -154,5 +163,9 @@ def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
     return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
 
 
-def _reason(reason: FinishReason) -> Literal["stop", "length"]:
-    return "length" if reason == "length" else "stop"
+def _reason(reason: FinishReason, job: Job) -> Literal["stop", "length"]:
+    """OpenAI's word for how an answer ended. JSON that was stopped because it repeated itself has no end either, and
+    its clients take what ended by "stop" for whole.
+    """
+    cut = reason == "length" or (reason == "repetition" and job.form.schema is not None)
+    return "length" if cut else "stop"

@@ -5,22 +5,22 @@ and cannot be done here is refused by name; what asks for nothing (`tools: []`, 
 Knows nothing about how answers come about.
 """
 
-import base64
-import binascii
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from app import prompts, structured
 from app.api.chat_turns import Conversation, Said, conversation
 from app.api.fields import invalid_field
+from app.api.json_body import LONG_BYTES, JsonBody, LongString
 from app.api.protocol import Answer, SummaryResponse, Usage
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, quoted
 from app.job import Form
 
 MOST_CHOICES = 8
 MOST_TEXT = 8000
+MOST_PARTS = 64  # of a message
 # Parameters that may be given if they ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0, None),
@@ -99,7 +99,7 @@ class Message(BaseModel):
     """One turn."""
 
     role: Literal["system", "developer", "user"]
-    content: str | list[Part]
+    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS)]
 
     @property
     def parts(self) -> list[TextPart | InputAudioPart | AudioUrlPart]:
@@ -207,6 +207,7 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
+    _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -235,7 +236,7 @@ class ChatRequest(BaseModel):
             return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
         if asked.json_schema is None:
             raise _refused("json_schema is missing", "response_format")
-        return structured.form_of(json.dumps(asked.json_schema.json_schema), param="response_format")
+        return structured.form_of(asked.json_schema.json_schema, param="response_format")
 
     @property
     def url(self) -> str | None:
@@ -243,23 +244,16 @@ class ChatRequest(BaseModel):
         there is none or if there are several.
         """
         part = self._part
-        if isinstance(part, InputAudioPart) or part.audio_url.url[:5].lower() == "data:":
+        if isinstance(part, InputAudioPart) or self._body.long_at(part.audio_url.url):
             return None
-        return part.audio_url.url
+        return None if part.audio_url.url.lstrip()[:5].lower() == "data:" else part.audio_url.url
 
-    def recording(self) -> bytes:
-        """The one recording, out of the messages. Raises InvalidRequest (400) if it is no file in base64."""
+    @property
+    def written(self) -> str | LongString:
+        """The one recording as the messages hold it: base64, or a `data:` URL."""
         part = self._part
-        if isinstance(part, InputAudioPart):
-            data = part.input_audio.data
-        else:
-            kind, comma, data = part.audio_url.url.partition(",")
-            if not comma or not kind.lower().endswith(";base64"):
-                raise _refused("audio_url is no data: URL in base64", "messages")
-        try:
-            return base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise _refused(f"the recording is not in base64: {error}", "messages") from None
+        written = part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url
+        return self._body.long_at(written) or written
 
     @property
     def _part(self) -> InputAudioPart | AudioUrlPart:
@@ -273,17 +267,19 @@ class ChatRequest(BaseModel):
         return found[0]
 
 
-def parse(body: bytes) -> ChatRequest:
+def parse(body: JsonBody) -> ChatRequest:
     """A request out of a body. Raises InvalidRequest (400) that names the field at fault."""
     try:
-        request = ChatRequest.model_validate_json(body)
+        request = ChatRequest.model_validate_json(body.text)
     except ValidationError as error:
         raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+    request._body = body
+    _check_long_strings(request, body)
     for name, value in (request.model_extra or {}).items():
         if name in ABOUT_THE_CALL:
             continue
         if name not in NEUTRAL:
-            raise InvalidRequest(f"Unknown parameter {name!r}.", code="unknown_parameter", param=name)
+            raise InvalidRequest(f"Unknown parameter {quoted(name)}.", code="unknown_parameter", param=name)
         if not _asks_for_nothing(name, value):
             allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
             raise InvalidRequest(
@@ -306,6 +302,15 @@ def _asks_for_nothing(name: str, value: Any) -> bool:
     if isinstance(value, float) and value == 0:
         value = 0
     return any(type(value) is type(known) and value == known for known in NEUTRAL[name])
+
+
+def _check_long_strings(request: ChatRequest, body: JsonBody) -> None:
+    """Refuse a long string that is not a recording."""
+    parts = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
+    recordings = {part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url for part in parts}
+    if others := body.long.keys() - recordings:
+        where = body.path_of(others)
+        raise _refused(f"{where} has more than {LONG_BYTES} bytes, which only a recording may have", where)
 
 
 class ChatMessage(Answer):

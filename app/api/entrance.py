@@ -14,15 +14,17 @@ from typing import BinaryIO, TypeVar
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from app.admission import Place
 from app.api.auth import Caller, admitted
 from app.api.connection import while_connected
-from app.job import Emit, Job, Summary
+from app.job import Emit, Form, Job, Summary
 from app.keys.keys import AUDIO, Key, Keys
 from app.metrics import RequestWatch
 from app.models.table import Pick
 from app.service import Service
+from app.uploads import Upload
 
 T = TypeVar("T")
 
@@ -43,7 +45,8 @@ class Entrance:
         """Make the summary, and give back what the request held, however it ends. To be called once."""
         with self.held:
             summary = await self.pick.summarizer.summarize(self.job, emit)
-            self.watch.outcome = "no_speech" if summary.finish_reason == "no_speech" else "ok"
+            reason = summary.finish_reason
+            self.watch.outcome = reason if reason in ("no_speech", "not_understood") else "ok"
             return summary
 
     def leave(self) -> None:
@@ -62,7 +65,7 @@ class Entrance:
 
 @dataclass
 class Arrival:
-    """A request that is being read: its place, and its model once it is known which one it asks for."""
+    """A request that is being read: the place it will have, and its model once it is known which one it asks for."""
 
     service: Service
     place: Place
@@ -98,8 +101,9 @@ async def enter(
         job, asked = await read(request, arrival)
         assert arrival.pick is not None, "a request that is read has a model"
         held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
+        place.take()
         job.adapter = arrival.pick.adapter
-        job.owner = caller.owner
+        job.caller, job.owner = caller.name, caller.owner
         job.decoded = partial(_decoded, request.app.state.keys, caller.key, place)
         return Entrance(service, arrival.pick, job, int(time.time()), watch, held.pop_all(), caller), asked
 
@@ -120,11 +124,19 @@ def seed_of(request: Request, caller: Caller) -> str:
     return caller.owner or str(request.state.request_id)
 
 
-async def fetched(request: Request, service: Service, place: Place, url: str) -> BinaryIO:
+async def fetched(request: Request, service: Service, upload: Upload, url: str) -> BinaryIO:
     """The recording at a URL, counted like one that was sent; the request's body must have been read. Raises
     ServiceError, and ClientDisconnect if the client leaves meanwhile.
     """
-    return await while_connected(request.receive, service.fetcher.fetch(url, place.hold))
+    return await while_connected(request.receive, service.fetcher.fetch(url, upload.hold))
+
+
+async def check_schema(receive: Receive, service: Service, form: Form) -> None:
+    """Refuse a caller's own schema that could not be enforced; the request's body must have been read. Raises
+    InvalidRequest (400), Unavailable (503), and ClientDisconnect if the client leaves meanwhile.
+    """
+    if form.schema is not None and form.param:
+        await while_connected(receive, service.schemas.check(form.schema, form.param))
 
 
 def unattended(service: Service, pick: Pick, keys: Keys, job: Job, created: int) -> Entrance:

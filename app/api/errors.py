@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from app.api.fields import invalid_field
+from app.api.methods import also_allowed
 from app.api.protocol import ErrorResponse
 from app.errors import InvalidRequest, ServiceError
 
@@ -23,13 +24,14 @@ DESCRIPTIONS = {
     401: "No API key, or none that this service knows.",
     403: "The API key may not do this.",
     404: "No such model, adapter or job here.",
+    408: "The upload paused, was too slow, or had stalled while its place was needed. The message names the setting.",
     409: "Too early: the job has not ended, the model is still being loaded, or a request with this Idempotency-Key is "
     "still worked on. Or too late: the model is loaded already. Or it is the last of the default's.",
-    413: "The recording has too many bytes or seconds. The message names the limit and the setting.",
+    413: "The recording, or the JSON, has too many bytes or seconds. The message names the limit and the setting.",
     415: "Not audio, or not in a format or content type that is accepted.",
     422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "
     "or its URL could not be read. A model or an adapter cannot be served as it is.",
-    429: "This client has too many requests open, or its key's quota is used up.",
+    429: "This client has too many requests or uploads open, or its key's quota is used up.",
     500: "A fault of the service; the log has it under the request's `x-request-id`.",
     503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; or "
     "the request took too long.",
@@ -71,7 +73,12 @@ def _methods(request: Request) -> list[str]:
     """What the path can be asked with. The framework names those of one of its routes only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in here for method in route.methods or ()})
+    return sorted({method for route in here for method in _allowed(route)})
+
+
+def _allowed(route: Route) -> set[str]:
+    methods = set(route.methods or ())
+    return methods | also_allowed(route.path, methods)
 
 
 def install(app: FastAPI) -> None:

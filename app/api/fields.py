@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
-from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from app import prompts, structured
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, quoted
 from app.job import Form
 from app.prompts import Style
+
+# What an error tells of a request with many faults.
+FAULTS = 5
+FAULT_CHARACTERS = 300
 
 
 class SummaryOptions(BaseModel):
@@ -73,9 +76,7 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     for name, value in pairs:
         if name not in KNOWN_FIELDS:
             known = ", ".join(KNOWN_FIELDS)
-            raise InvalidRequest(
-                f"Unknown field {name[:100]!r}. Known are: {known}.", code="unknown_field", param=name[:100]
-            )
+            raise InvalidRequest(f"Unknown field {quoted(name)}. Known are: {known}.", code="unknown_field", param=name)
         if name in values:
             raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
         values[name] = value
@@ -95,28 +96,19 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     return style, options
 
 
-async def only_known_query(request: Request) -> None:
-    """Dependency that refuses query parameters which the route does not declare, and those given twice.
-
-    Raises InvalidRequest (400) that names the parameter, as `parse_fields` does for fields.
-    """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
-        if name not in known:
-            there = f"Known are: {', '.join(sorted(known))}" if known else "This route takes none"
-            raise InvalidRequest(
-                f"Unknown query parameter {name[:100]!r}. {there}.", code="unknown_field", param=name[:100]
-            )
-        if name in seen:
-            raise InvalidRequest(f"The query parameter {name!r} is given twice.", code="duplicate_field", param=name)
-        seen.add(name)
-
-
 def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
-    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault, the message names all."""
-    faults = [(".".join(str(part) for part in error["loc"]), error["msg"]) for error in errors]
+    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault. The message names the first few
+    faults, each in a few words, and how many more there are.
+    """
+    errors = list(errors)
+    faults = [(_short(".".join(map(str, error["loc"]))), _short(error["msg"])) for error in errors[:FAULTS]]
     texts = [(f"{name}: " if name else "") + text.removeprefix("Value error, ") for name, text in faults]
+    if len(errors) > FAULTS:
+        texts.append(f"and {len(errors) - FAULTS} more faults")
     # What is wrong with the whole, such as a body that is no JSON, is no field's fault.
     param = faults[0][0] or None if faults else None
     return InvalidRequest(f"{'; '.join(texts)}.", code="invalid_field", param=param)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= FAULT_CHARACTERS else f"{text[: FAULT_CHARACTERS - 1]}…"

@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.api.errors import responses
 from app.api.protocol import Health
+from app.jobs.queue import Jobs
 from app.service import Service
 
 router = APIRouter(tags=["operations"])
@@ -24,9 +25,11 @@ async def livez(request: Request) -> Health:
 
 @router.get("/readyz", summary="Would a request be served now?", responses=responses(503))
 async def readyz(request: Request) -> Health:
-    """200 only after one real warm-up inference, and while the engine lives."""
+    """200 only after one real warm-up inference, while the engine lives, and while the database's file is there."""
     service: Service = request.app.state.service
     await service.check_ready()
+    jobs: Jobs = request.app.state.jobs
+    jobs.check()
     return Health(model=service.model.id)
 
 
@@ -43,5 +46,5 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
+async def root(request: Request) -> RedirectResponse:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")

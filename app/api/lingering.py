@@ -16,9 +16,9 @@ SECONDS = 5.0  # the longest; who reads an answer before the end of their upload
 class LingeringClose:
     """Sends an answer at once, and reads and drops what is left of the request's body before calling it complete."""
 
-    def __init__(self, app: ASGIApp, seconds: float = SECONDS) -> None:
+    def __init__(self, app: ASGIApp, seconds: float | None = None) -> None:
         self.app = app
-        self.seconds = seconds
+        self.seconds = SECONDS if seconds is None else seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -8,6 +8,7 @@ from app.engine.base import FinishReason
 from app.job import Summary
 from app.models.loaded import LoadedModel, State
 from app.prompts import Style
+from app.recognition_warnings import recognized
 from app.served import ServedModel
 
 
@@ -34,6 +35,14 @@ class AudioFacts(Answer):
     format: str = Field(description="Container, told by content.")
     sample_rate: int = Field(description="Of the recording received, in Hz.")
     channels: int = Field(description="Of the recording received.")
+    language: str | None = Field(
+        None, description="BCP 47 tag of the language spoken, as a cascade's recognizer told it; null where none did."
+    )
+    language_probability: float | None = Field(None, description="How probable that language is.")
+    recognizer_log_probability: float | None = Field(
+        None,
+        description="Mean log-probability of the recognizer's tokens: near 0 where it was sure, -1 where it guessed.",
+    )
 
 
 class WindowFacts(Answer):
@@ -75,13 +84,14 @@ class SummaryResponse(Answer):
     summary: str = Field(description="Empty where there was no speech.")
     finish_reason: FinishReason = Field(
         description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat "
-        "itself and was stopped; `no_speech`: there was nothing to summarize."
+        "itself and was stopped; `no_speech`: there was nothing to summarize; `not_understood`: someone speaks, but "
+        "the recognizer was too unsure of every word, and nothing was made up."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether every second of speech was read.")
     structured: Any = Field(
-        description="With `response_format=json` the summary as data, by the schema; null if it breaks off, which "
-        "`warnings` then say."
+        description="With `response_format=json` the summary as data, by the schema. If the answer breaks off, it is "
+        "closed where it did as far as the schema allows that, else null; `warnings` then say which."
     )
     windows: list[WindowFacts] = Field(
         description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
@@ -147,6 +157,9 @@ class AudioCard(Answer):
     window_seconds: float
     max_seconds: float
     note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
+    trained_seconds: float = Field(
+        description="Length of the recordings it was trained on; longer ones are read in windows of it. 0 if not known."
+    )
 
 
 class ModelCard(Answer):
@@ -245,12 +258,26 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             format=audio.source_format,
             sample_rate=audio.source_rate,
             channels=audio.source_channels,
+            **_recognized(summary),
         ),
         usage=usage_of(summary),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
         rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def _recognized(summary: Summary) -> dict[str, Any]:
+    """What `AudioFacts` says of the recognizer."""
+    found = recognized(summary.heard)
+    if found is None:
+        return {}
+    sure = found.log_probability
+    return {
+        "language": found.language,
+        "language_probability": round(found.language_probability, 3),
+        "recognizer_log_probability": None if sure is None else round(sure, 3),
+    }
 
 
 def usage_of(summary: Summary) -> Usage:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO
@@ -12,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.sse import EventStream
-from app.errors import InvalidRequest
+from app.errors import Conflict, InvalidRequest, ServiceError
 from app.idempotency import Answer, Answers, Reservation
+
+log = logging.getLogger(__name__)
 
 HEADER = "idempotency-key"
 REPLAYED = {"idempotent-replayed": "true"}
@@ -59,7 +62,7 @@ async def reserving(request: Request, owner: str, asked: str) -> AsyncIterator[R
         yield found
     except BaseException:
         if isinstance(found, Reservation):
-            await asyncio.shield(request.app.state.jobs.answers.release(found))
+            await asyncio.shield(_release(request.app.state.jobs.answers, found))
         raise
 
 
@@ -90,12 +93,25 @@ async def given_once(
 
     async def keep(body: bytes | None) -> None:
         if body is None:
-            await answers.release(found)
-        else:
+            await _release(answers, found)
+            return
+        try:
             await answers.keep(found, kept_answer(response, body))
+        except Conflict:
+            if not isinstance(response, EventStream):  # of a stream the caller has everything but its end already
+                raise
+        except ServiceError:  # the database; what was made is given all the same
+            log.exception("an answer could not be kept under its Idempotency-Key")
 
     if isinstance(response, EventStream):
         response.then = keep
     else:
         await keep(bytes(response.body))
     return response
+
+
+async def _release(answers: Answers, reservation: Reservation) -> None:
+    try:
+        await answers.release(reservation)
+    except ServiceError:  # the database; the key is free when its lease is over
+        log.exception("an Idempotency-Key could not be freed")

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -24,29 +24,44 @@ log = logging.getLogger(__name__)
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 
-Say = Callable[[BaseModel], None]
+
+class Say(Protocol):
+    """Sends one event. id_: under which a client that connects again says that it has had it (`Last-Event-ID`)."""
+
+    def __call__(self, event: BaseModel, id_: str | None = None) -> None: ...
 
 
-def encode(data: BaseModel | dict[str, Any]) -> bytes:
+def encode(data: BaseModel | dict[str, Any], id_: str | None = None) -> bytes:
     """One event. ASCII only: some parsers end a line at U+2028 or U+0085, which JSON lets through."""
     plain = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
-    return b"data: " + json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n\n"
+    named = b"" if id_ is None else b"id: " + id_.encode("ascii") + b"\n"
+    return named + b"data: " + json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+def retry(seconds: float) -> bytes:
+    """Tells a client that is cut off after how long to connect again."""
+    return f"retry: {round(seconds * 1000)}\n\n".encode("ascii")
 
 
 class EventStream(Response):
     """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves.
 
     then: if set, is called with all that is sent, just before its end goes out, or with None where the work failed
-    or the client left.
+    or the client left. retry_s: after how long a client that is cut off may connect again; not said if left out.
+    ending: what is sent last.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, work: Callable[[Say], Awaitable[None]], keep_alive_s: float) -> None:
+    def __init__(
+        self, work: Callable[[Say], Awaitable[None]], keep_alive_s: float, retry_s: float | None = None
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self.work = work
         self.keep_alive_s = keep_alive_s
+        self.retry_s = retry_s
+        self.ending = DONE
         self.then: Callable[[bytes | None], Awaitable[None]] | None = None
         self._sent: list[bytes] = []
         self._failed = False
@@ -68,7 +83,7 @@ class EventStream(Response):
 
     async def _work(self, said: asyncio.Queue[bytes | None], scope: Scope) -> None:
         try:
-            await self.work(lambda event: said.put_nowait(encode(event)))
+            await self.work(lambda event, id_=None: said.put_nowait(encode(event, id_)))
         except ServiceError as error:
             self._failed = True
             said.put_nowait(encode(error.body()))
@@ -80,6 +95,8 @@ class EventStream(Response):
 
     async def _send(self, said: asyncio.Queue[bytes | None], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self.retry_s is not None:
+            await send({"type": "http.response.body", "body": retry(self.retry_s), "more_body": True})
         while True:
             try:
                 async with asyncio.timeout(self.keep_alive_s):
@@ -95,4 +112,4 @@ class EventStream(Response):
             # Before the end is sent: who has it may ask again at once.
             then, self.then = self.then, None
             await asyncio.shield(then(b"".join([*self._sent, DONE])))
-        await send({"type": "http.response.body", "body": DONE, "more_body": False})
+        await send({"type": "http.response.body", "body": self.ending, "more_body": False})

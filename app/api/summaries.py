@@ -9,10 +9,9 @@ from typing import Any, BinaryIO
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.admission import Place
 from app.api.auth import Credentials
 from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, enter, fetched
+from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
 from app.api.fields import SummaryOptions, parse_fields
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
@@ -26,6 +25,7 @@ from app.job import Delta, Form, Job, Stage
 from app.models.table import Pick
 from app.prompts import Style
 from app.service import Service
+from app.uploads import Upload
 
 router = APIRouter(tags=["summaries"])
 
@@ -50,7 +50,7 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
                 ErrorResponse,
             ),
         },
-        **responses(400, 401, 403, 409, 413, 404, 415, 422, 429, 500, 503),
+        **responses(400, 401, 403, 408, 409, 413, 404, 415, 422, 429, 500, 503),
     },
     openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
@@ -88,7 +88,7 @@ async def _read(request: Request, arrival: Arrival) -> tuple[Job, SummaryOptions
 
 
 async def read_request(
-    request: Request, service: Service, place: Place, take: Take, own: Collection[str] = ()
+    request: Request, service: Service, upload: Upload, take: Take, own: Collection[str] = ()
 ) -> tuple[BinaryIO, list[tuple[str, str]], Fields]:
     """The recording, sent or fetched; the fields as they came; the fields, typed and checked.
 
@@ -107,12 +107,13 @@ async def read_request(
     fields = None if is_form(request) else await checked()
     audio: BinaryIO | None = None
     if fields and fields[1].url:
-        await read_nothing(request, service.settings)
+        await read_nothing(request, service.settings, upload)
     else:
-        upload = await read_upload(request, service.settings, place.hold)
-        audio, pairs = upload.audio, [*pairs, *upload.fields]
+        received = await read_upload(request, service.settings, upload)
+        audio, pairs = received.audio, [*pairs, *received.fields]
     fields = fields or await checked()
-    audio = audio or await fetched(request, service, place, fields[1].url or "")
+    await check_schema(request.receive, service, fields[2])
+    audio = audio or await fetched(request, service, upload, fields[1].url or "")
     sniff_file(audio)
     return audio, pairs, fields
 

@@ -1,35 +1,21 @@
 """Reads a recording off the wire, as a multipart form or as a raw body, into a file without a name, and never takes
-more of it than it may.
+more of it than it may, nor waits for it longer.
 
 The bound is checked on every piece as it arrives, before the form's parser sees it. Knows nothing about audio.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from typing import BinaryIO, Literal
 
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from app.audio.samples import BLOCK_BYTES, spooled, told_if_full
+from app.api.form import FORM_BYTES, Received, read_form
+from app.audio.samples import spooled, told_if_full
 from app.errors import InvalidRequest, TooLarge, UnsupportedAudio
 from app.settings import Settings, setting_name
+from app.uploads import Upload
 
-# Room for a form's fields and boundaries beside the recording.
-FORM_BYTES = 65_536
-FIELD_BYTES = 16_384
-MAX_FIELDS = 64
-Limit = Literal["upload_bytes", "json_bytes"]  # of `LimitSettings`
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A recording and the form fields that came with it, in order. audio: None where a `url` came instead."""
-
-    audio: BinaryIO | None
-    fields: list[tuple[str, str]]
+Limit = Literal["upload_bytes", "json_bytes", "json_text_bytes"]  # of `LimitSettings`
 
 
 def is_form(request: Request) -> bool:
@@ -46,92 +32,75 @@ def is_form(request: Request) -> bool:
     )
 
 
-async def read_upload(request: Request, settings: Settings, hold: Callable[[int], None]) -> Upload:
-    """Read the body; `hold` is told the size of each piece and may raise. Raises ServiceError, ClientDisconnect."""
-    form = is_form(request)
-    pieces = _bounded(request, settings, "upload_bytes", hold, FORM_BYTES if form else 0)
+async def read_upload(request: Request, settings: Settings, upload: Upload) -> Received:
+    """Read the body; `upload` counts each piece. Raises ServiceError, ClientDisconnect."""
+    if not is_form(request):
+        with told_if_full():
+            return Received(await spooled(_bounded(request, settings, "upload_bytes", upload)), [])
+    pieces = _bounded(request, settings, "upload_bytes", upload, FORM_BYTES)
     with told_if_full():
-        return await _read_form(request, settings, pieces) if form else Upload(await spooled(pieces), [])
+        received = await read_form(request.headers, pieces)
+    by_url = _names_url([*request.query_params.multi_items(), *received.fields])
+    size = 0
+    if received.audio is not None:
+        size = received.audio.seek(0, 2)
+        received.audio.seek(0)
+        if by_url and not size:  # a browser sends the empty file of a form that was filled in with a URL
+            received.audio.close()
+            return Received(None, received.fields)
+    fault: Exception | None = None
+    if received.audio is None and not by_url:
+        fault = InvalidRequest(
+            "The form needs the recording in a field `file`, or its `url`.", code="missing_file", param="file"
+        )
+    elif received.audio is not None and by_url:
+        fault = _given_twice()
+    elif size > settings.limits.upload_bytes:
+        fault = _too_large(settings, "upload_bytes")
+    if fault:
+        if received.audio is not None:
+            received.audio.close()
+        raise fault
+    return received
 
 
-async def read_nothing(request: Request, settings: Settings) -> None:
+async def read_nothing(request: Request, settings: Settings, upload: Upload) -> None:
     """A body that has to be empty. Raises InvalidRequest (400) at its first piece."""
-    async for piece in _bounded(request, settings, "upload_bytes", lambda _: None):
+    async for piece in _bounded(request, settings, "upload_bytes", upload):
         if piece:
             raise _given_twice()
 
 
-async def read_json(request: Request, settings: Settings, hold: Callable[[int], None]) -> bytes:
-    """A body of JSON, in memory. Raises as `read_upload`."""
-    body = bytearray()
-    async for piece in _bounded(request, settings, "json_bytes", hold):
-        body += piece
-    return bytes(body)
+async def read_json(request: Request, settings: Settings, upload: Upload, limit: Limit = "json_bytes") -> BinaryIO:
+    """A body of JSON, in a file without a name. Raises as `read_upload`."""
+    with told_if_full():
+        return await spooled(_bounded(request, settings, limit, upload))
 
 
 async def _bounded(
-    request: Request, settings: Settings, limit: Limit, hold: Callable[[int], None], beside: int = 0
+    request: Request, settings: Settings, limit: Limit, upload: Upload, beside: int = 0
 ) -> AsyncGenerator[bytes, None]:
-    """The body's pieces, of at most as many bytes as the limit says and `beside`."""
+    """The body's pieces, of at most as many bytes as the limit says and `beside`, at a rate that is accepted."""
     most = getattr(settings.limits, limit) + beside
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
+    announced = request.headers.get("content-length", "").lstrip("0")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):  # Python converts 4300 digits at most
         raise _too_large(settings, limit)
     stream = request.stream()
     received = 0
-    longest = time.perf_counter() + settings.timeouts.request_seconds
     while True:
-        try:
-            async with asyncio.timeout(min(settings.timeouts.upload_idle_seconds, longest - time.perf_counter())):
-                piece = await anext(stream, None)
-        except TimeoutError:
-            raise InvalidRequest(
-                f"The upload paused for {settings.timeouts.upload_idle_seconds:g} seconds, or took longer than "
-                f"{settings.timeouts.request_seconds:g} in all. The settings are "
-                f"{setting_name('timeouts', 'upload_idle_seconds')} and {setting_name('timeouts', 'request_seconds')}.",
-                code="upload_timeout",
-            ) from None
+        async with upload.next_piece():
+            piece = await anext(stream, None)
         if piece is None:
             return
         received += len(piece)
         if received > most:
             raise _too_large(settings, limit)
-        hold(len(piece))
+        upload.hold(len(piece))
         yield piece
 
 
-async def _read_form(request: Request, settings: Settings, pieces: AsyncGenerator[bytes, None]) -> Upload:
-    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
-    parser.spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
-    audio: BinaryIO | None = None
-    size = 0
-    fields: list[tuple[str, str]] = []
-    for name, value in form.multi_items():
-        if isinstance(value, str):
-            fields.append((name, value))
-        elif name == "file":
-            audio, size = value.file, value.size or 0
-            audio.fileno()  # however small: a decoder is told which file
-            audio.flush()
-        else:
-            raise InvalidRequest(
-                f"The recording belongs in the field `file`, not {name!r}.", code="unknown_field", param=name
-            )
-    by_url = any(name == "url" and value.strip() for name, value in [*request.query_params.multi_items(), *fields])
-    if audio is not None and by_url:
-        raise _given_twice()
-    if audio is None and not by_url:
-        hint = " as a file with a file name, not as text" if any(name == "file" for name, _ in fields) else ""
-        raise InvalidRequest(
-            f"The form needs the recording in a field `file`{hint}, or its `url`.", code="missing_file", param="file"
-        )
-    if size > settings.limits.upload_bytes:
-        raise _too_large(settings, "upload_bytes")
-    return Upload(audio, fields)
+def _names_url(pairs: list[tuple[str, str]]) -> bool:
+    return any(name == "url" and value.strip() for name, value in pairs)
 
 
 def _given_twice() -> InvalidRequest:

@@ -12,6 +12,7 @@ JOBS = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("owner", String(128), nullable=False),  # the caller's key by its digest; empty where there are no keys
+    Column("caller", String(128), nullable=False, server_default=""),  # by whom waiting jobs are counted
     Column("state", String(16), nullable=False),
     Column("created", Float(53), nullable=False),
     Column("started", Float(53)),
@@ -23,7 +24,8 @@ JOBS = Table(
     Column("webhook", Text),
     Column("attempt", Integer, nullable=False, default=0),
     Column("leased_by", String(64)),
-    Column("leased_until", Float(53)),
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows at every claim and whenever it is given back
+    Column("renewals", Integer, nullable=False, server_default="0"),  # grows while its worker lives
     Column("stage", String(32)),
     Column("done", Integer),
     Column("of", Integer),
@@ -39,6 +41,7 @@ DELIVERIES = Table(
     Column("id", String(64), primary_key=True),  # the webhook's id, the same at every try
     Column("job", String(64), nullable=False, index=True),
     Column("url", Text, nullable=False),
+    Column("host", String(300), nullable=False, server_default=""),  # of the URL, with its port
     Column("body", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("created", Float(53), nullable=False),
@@ -55,7 +58,9 @@ ANSWERS = Table(
     Column("key", String(255), primary_key=True),  # of the header Idempotency-Key
     Column("fingerprint", String(64), nullable=False),  # SHA-256 of what was asked
     Column("token", String(32), nullable=False),  # of the request that works on it, or did
-    Column("until", Float(53), nullable=False),  # while it is worked on: for how long; then: when it is forgotten
+    Column("renewals", Integer, nullable=False, server_default="0"),  # grows while the service that works on it lives
+    Column("until", Float(53), nullable=False),  # when the answer is forgotten; says nothing while it is worked on
+    Column("job", String(64), index=True),  # the job that was queued, if that was asked for
     Column("status", Integer),  # none while it is worked on
     Column("headers", JSON(none_as_null=True)),
     Column("body", LargeBinary),
@@ -73,6 +78,16 @@ KEYS = Table(
     Column("created", Float(53), nullable=False),
     Column("expires", Float(53)),
     Column("revoked", Float(53)),
+    Column("last_used", Float(53)),  # to within a minute
+)
+
+WEBHOOK_SECRETS = Table(
+    "webhook_secrets",
+    metadata,
+    Column("owner", String(128), primary_key=True),
+    Column("secret", String(128), primary_key=True),  # as its text; a signature cannot be made from a digest
+    Column("created", Float(53), nullable=False),
+    Column("expires", Float(53)),  # of one that was replaced: until when it signs beside its successor
 )
 
 USAGE = Table(

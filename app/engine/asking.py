@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.base import Adapter, Checkpoint, EngineEvent, FinishReason, Generation
+from app.engine.repetition import RepeatedSentences
 from app.errors import ServiceError, TooLarge, Unavailable, Unprocessable
 from app.prompts import audio_messages, notes_messages, with_turns
 
 # Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
+# Sentences that come again are found apart from this (`app.engine.repetition`).
 REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
 
 Messages = list[dict[str, Any]]
@@ -51,6 +53,11 @@ class Core(Checkpoint, Protocol):
         the messages' texts are taken out first. audio: float32 mono samples at 16 kHz for the messages' placeholder.
         Closing the iterator aborts the request.
         """
+
+
+def watch_for(sampling: Sampling) -> RepeatedSentences | None:
+    """What watches the answer for sentences that come again; nothing watches data that follows a schema."""
+    return None if sampling.schema else RepeatedSentences()
 
 
 def messages_of(request: Generation) -> Messages:

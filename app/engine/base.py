@@ -9,7 +9,7 @@ The first two have their vLLM in this process (`vllm_core.VllmCore`) or behind s
 Knows nothing about HTTP, codecs or styles.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from app.prompts import Turn
 
-# "repetition": the model began to repeat itself and was stopped; "no_speech": a cascade understood no word
-FinishReason = Literal["stop", "length", "repetition", "no_speech", "abort"]
+# "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
+# "not_understood": it found some, but was too unsure of all of them.
+FinishReason = Literal["stop", "length", "repetition", "no_speech", "not_understood", "abort"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Generation:
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
         of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
         under another salt is not reused, so that nobody learns from times what others sent. adapter: what it is written
-        with; the engine has loaded it. turns: the conversation about the recording before the instruction.
+        with; the engine has loaded it. instruction_in: the instruction for a summary in a language by its BCP 47 tag,
+        where the caller asked for none: a cascade, which knows what is spoken, asks its model to write in that one.
+        spoken: the language of the notes, where it is known. turns: the
+        conversation about the recording before the instruction.
     """
 
     request_id: str
@@ -61,7 +65,24 @@ class Generation:
     priority: int = 0
     cache_salt: str = ""
     adapter: Adapter | None = None
+    instruction_in: Callable[[str], str] | None = None
+    spoken: str | None = None
     turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How a cascade's recognizer heard one recording or window.
+
+    language: a BCP 47 tag, with its probability. log_probability: mean over the tokens of what is read (natural
+    logarithm), weighted by time; of all there is where nothing is read, None where there is nothing. left_out: spans
+    that were not understood, in seconds from the recording's or window's beginning.
+    """
+
+    language: str
+    language_probability: float
+    log_probability: float | None
+    left_out: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,9 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of one summary. Seconds by stage as the engine saw them; `transcript` only from a cascade."""
+    """The end of one summary. Seconds by stage as the engine saw them; `transcript` and `recognition` only from a
+    cascade that was given audio.
+    """
 
     finish_reason: FinishReason
     prompt_tokens: int
@@ -88,6 +111,7 @@ class Finished:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     token_ids: tuple[int, ...] = ()
     transcript: str | None = None
+    recognition: Recognition | None = None
 
 
 EngineEvent = StageStarted | TextDelta | Finished

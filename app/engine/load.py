@@ -33,7 +33,8 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
     core = remote_core(manifest, settings, servers) if servers else _own_core(manifest, settings)
     if manifest.kind == "cascade":
         (whisper,) = (fetch(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
-        return CascadeEngine(core, Transcriber(whisper, settings.engine.threads))
+        transcriber = Transcriber(whisper, settings.engine.threads, manifest.languages)
+        return CascadeEngine(core, transcriber, settings.recognizer, manifest.languages)
     return VllmAudioEngine(core)
 
 

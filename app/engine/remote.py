@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audio.limits import SAMPLE_RATE
-from app.engine.asking import Messages, Sampling, finish_reason, not_started, unusable_adapter, without_control_tokens
+from app.engine.asking import (
+    Messages,
+    Sampling,
+    finish_reason,
+    not_started,
+    unusable_adapter,
+    watch_for,
+    without_control_tokens,
+)
 from app.engine.base import Adapter, EngineEvent, Finished, StageStarted, TextDelta
 from app.engine.chat_tokens import ChatTokens
 from app.engine.remote_answer import chunks
@@ -123,6 +131,7 @@ class RemoteCore:
         first: float | None = None
         prompt_tokens, written, reason = 0, None, None
         tokens: list[int] = []
+        watch = watch_for(sampling)
         self._running += 1
         try:
             yield StageStarted("prefill")
@@ -146,8 +155,14 @@ class RemoteCore:
                     reason = chunk.finish_reason or reason
                     prompt_tokens = chunk.prompt_tokens or prompt_tokens
                     written = chunk.completion_tokens if chunk.completion_tokens is not None else written
-                    if chunk.text:
-                        yield TextDelta(chunk.text)
+                    if text := watch.feed(chunk.text) if watch else chunk.text:
+                        yield TextDelta(text)
+                    if watch and watch.found:  # leaving the block closes the connection, which aborts the request
+                        break
+            if watch and (rest := watch.rest()):
+                yield TextDelta(rest)
+            if watch and watch.found:
+                reason = "repetition"
         finally:
             self._running -= 1
         ended = time.perf_counter()

@@ -82,6 +82,6 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     if sampling.stop:
         said["stop"] = list(sampling.stop)
     if sampling.schema:
-        # Without spaces between the parts: where any number of them is allowed, small models write nothing else.
-        said["structured_outputs"] = {"json": sampling.schema, "disable_any_whitespace": True}
+        # The backend and its whitespace are the server's: `--structured-outputs-config`, see the README.
+        said["structured_outputs"] = {"json": sampling.schema}
     return said

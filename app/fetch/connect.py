@@ -34,8 +34,8 @@ class Resolver:
     nothing but other look-ups. Raises OSError.
     """
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="resolve")
+    def __init__(self, at_once: int = LOOKUPS_AT_ONCE) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="resolve")
 
     async def __call__(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()

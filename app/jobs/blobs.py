@@ -4,10 +4,13 @@ A recording is there whole or not at all: it is written under another name first
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +18,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from app.audio.samples import spool, told_if_full
+from app.errors import storage_full
+from app.settings import setting_name
 
 PART = ".part"
 BLOCK_BYTES = 1 << 20
@@ -49,19 +54,20 @@ class Blobs:
         return await asyncio.to_thread(self._sweep, needed, older_s)
 
     def _put(self, file: BinaryIO, name: str) -> None:
-        self.system.makedirs(self.root, exist_ok=True)
         part = self._path(name) + PART
         file.seek(0)
-        try:
-            with told_if_full(), self.system.open(part, "wb") as target:
-                shutil.copyfileobj(file, target, BLOCK_BYTES)
-                if self.local:
-                    target.flush()
-                    os.fsync(target.fileno())
-        except BaseException:
-            self._drop(part)
-            raise
-        self.system.mv(part, self._path(name))
+        with _refused_if_full():
+            self.system.makedirs(self.root, exist_ok=True)
+            try:
+                with self.system.open(part, "wb") as target:
+                    shutil.copyfileobj(file, target, BLOCK_BYTES)
+                    if self.local:
+                        target.flush()
+                        os.fsync(target.fileno())
+            except BaseException:
+                self._drop(part)
+                raise
+            self.system.mv(part, self._path(name))
 
     def _open(self, name: str) -> BinaryIO:
         if self.local:
@@ -95,6 +101,18 @@ class Blobs:
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
+
+
+@contextmanager
+def _refused_if_full() -> Iterator[None]:
+    """Around what writes a recording that is to wait: a place without room is `Unavailable` (code "disk_full")."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f"{setting_name('jobs', 'folder')} or {setting_name('jobs', 'blobs')}"
+        raise storage_full("this recording until its turn comes", place) from error
 
 
 def _modified(system: Any, path: str) -> float:

@@ -1,5 +1,6 @@
 """Works off the queue: so many jobs at once, each renewed while it is worked on, its end written once.
 
+What is worked on here is never taken for lost here, whatever the clocks say and however long the process stood still.
 Knows nothing about what the work is.
 """
 
@@ -14,6 +15,7 @@ from app.errors import EngineDead, NotReady, ServiceError, Unavailable, Unproces
 from app.jobs.blobs import Blobs
 from app.jobs.news import News
 from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
+from app.leases import BEATS, LeaseWatch
 from app.settings import JobSettings, setting_name
 from app.together import end
 
@@ -22,12 +24,12 @@ log = logging.getLogger(__name__)
 Progress = dict[str, Any]  # stage, done, of
 Work = Callable[[StoredJob, BinaryIO, Callable[[Progress], None]], Awaitable[dict[str, Any]]]
 SWEEP_SECONDS = 60
-BEATS = 3  # a lease is renewed so often before it would end
 
 
 class Runner:
     """work: makes a job's result of its recording, and tells of progress. ready: returns once work can be done. sweep:
-    clears away what is over. renew: renews what else is held here by such leases as the jobs have.
+    clears away what is over. beat: renews what else is held here by such leases as the jobs have, and frees what others
+    died over.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Runner:
         work: Work,
         ready: Callable[[], Awaitable[None]],
         sweep: Callable[[], Awaitable[None]],
-        renew: Callable[[], Awaitable[None]],
+        beat: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
         self.store = store
@@ -46,16 +48,17 @@ class Runner:
         self.work = work
         self.ready = ready
         self.sweep = sweep
-        self.renew = renew
+        self.beat = beat
         self.name = uuid.uuid4().hex
         self.news = News()
+        self.watch: LeaseWatch[str] = LeaseWatch(settings.lease_seconds)
         self._working: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def run(self) -> None:
         """Until cancelled; what is being worked on is then queued again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._again(self.sweep, SWEEP_SECONDS))
-            for at_each_beat in (self._requeue, self.renew):
+            for at_each_beat in (self._requeue, self.beat):
                 group.create_task(self._again(at_each_beat, self.settings.lease_seconds / BEATS))
             if self.settings.workers:
                 await self.ready()
@@ -71,6 +74,9 @@ class Runner:
         while True:
             try:
                 await once()
+            except ServiceError as error:
+                log.error("the queue of jobs waits for what it needs: %s", error)
+                await asyncio.sleep(self.settings.poll_seconds)
             except Exception:
                 # The database may be away for a while; the queue must outlive that.
                 log.exception("the queue of jobs met a fault and goes on")
@@ -78,13 +84,19 @@ class Runner:
             await asyncio.sleep(pause_s)
 
     async def _requeue(self) -> None:
-        if lost := await self.store.requeue(self.settings.attempts, _as_error(_given_up(self.settings.attempts))):
+        leases = await self.store.leases()
+        others = {id_: lease for id_, lease in leases.items() if id_ not in self._working}
+        expired = {id_: others[id_] for id_ in self.watch.expired(others)}
+        if not expired:
+            return
+        attempts = self.settings.attempts
+        if lost := await self.store.requeue(expired, attempts, _as_error(_given_up(attempts))):
             log.warning("%d jobs had lost the service that worked on them", lost)
             self.news.set()
 
     async def _next(self) -> None:
         self.news.clear()
-        job = await self.store.claim(self.name, self.settings.lease_seconds)
+        job = await self.store.claim(self.name)
         if job is None:
             await self.news.wait_at_most(self.settings.poll_seconds)
             return
@@ -102,7 +114,7 @@ class Runner:
         beating = asyncio.create_task(self._beat(job, progress, working))
         try:
             await asyncio.wait({working})
-            await self._settle(job, working)
+            await self._settle(job, working, began=bool(progress))
         finally:
             del self._working[job.id]
             await end(working, beating)
@@ -115,13 +127,18 @@ class Runner:
         with audio:
             return await self.work(job, audio, tell)
 
-    async def _settle(self, job: StoredJob, working: asyncio.Task[dict[str, Any]]) -> None:
-        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease."""
+    async def _settle(self, job: StoredJob, working: asyncio.Task[dict[str, Any]], *, began: bool) -> None:
+        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease.
+
+        began: whether there was any work, or the job met an engine that was dead already.
+        """
         if working.cancelled():
             return
         error = working.exception()
+        if isinstance(error, EngineDead) and began and job.attempt >= self.settings.attempts:
+            error = _given_up(self.settings.attempts)  # the engine may have died of this job, each time
         if isinstance(error, EngineDead):
-            await self.store.give_back(job, counts=False)
+            await self.store.give_back(job, counts=began)
             await asyncio.sleep(self.settings.poll_seconds)  # until whoever watches the service restarts it
             return
         waits = isinstance(error, NotReady)
@@ -131,14 +148,23 @@ class Runner:
             await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
             return
         if error is None:
-            ended = await self.store.end(job, SUCCEEDED, result=working.result())
+            ended = await self._end(job, SUCCEEDED, result=working.result())
         else:
             if not isinstance(error, ServiceError):
                 log.error("job %s failed", job.id, exc_info=error)
                 error = ServiceError("The service failed on this job; its log says why.", code="internal_error")
-            ended = await self.store.end(job, FAILED, error=_as_error(error))
+            ended = await self._end(job, FAILED, error=_as_error(error))
         if ended:
             await self.blobs.drop(job.blob)
+
+    async def _end(self, job: StoredJob, state: str, **how: dict[str, Any]) -> bool:
+        """`JobStore.end`, again and again while the database is full or away: the work is not done twice for that."""
+        while True:
+            try:
+                return await self.store.end(job, state, **how)
+            except Unavailable as error:
+                log.error("the end of job %s cannot be written yet: %s", job.id, error)
+                await asyncio.sleep(self.settings.poll_seconds)
 
     async def _beat(self, job: StoredJob, progress: Progress, working: asyncio.Task[Any]) -> None:
         """Renew the lease and write progress as it comes; end the work if the job is no longer ours."""
@@ -150,7 +176,7 @@ class Runner:
                 continue
             told = dict(progress)
             try:
-                if not await self.store.renew(job, self.settings.lease_seconds, **told):
+                if not await self.store.renew(job, **told):
                     working.cancel()
                     return
                 renewed = time.monotonic()
@@ -164,7 +190,7 @@ def _as_error(error: ServiceError) -> dict[str, Any]:
 
 def _given_up(attempts: int) -> ServiceError:
     return ServiceError(
-        f"The service ended {attempts} times while it worked on this recording, and does not try again. The setting is "
-        f"{setting_name('jobs', 'attempts')}.",
+        f"The service or its engine ended {attempts} times while it worked on this recording, and does not try again. "
+        f"The setting is {setting_name('jobs', 'attempts')}.",
         code="job_given_up",
     )

@@ -1,33 +1,40 @@
 """The queue of jobs, as rows: what is queued, who works on what and until when, how it ended.
 
-A worker holds a job by a lease that it renews; a worker that dies lets it run out, and the job is queued again. A job
-ends once: only the holder of the lease can write its end, in the same transaction as the webhook that tells of it. Of
-several services on one PostgreSQL each claims rows that no other is claiming (`FOR UPDATE SKIP LOCKED`); SQLite has one
-writer at a time. Knows nothing about audio, summaries or HTTP.
+A worker holds a job by its fence, a number that grows with every claim (a fencing token): each write of a worker names
+the fence that it was given, and writes nothing once somebody else has claimed the job since. While it works it raises
+the row's count of renewals; a job whose count stands still is queued again (`app.leases`). A worker that was only
+suspended, and whose job nobody has claimed meanwhile, goes on with it. A job ends once, in the same transaction as the
+webhook that tells of it is queued. Of several services on one PostgreSQL each claims rows that no other is claiming
+(`FOR UPDATE SKIP LOCKED`); SQLite has one writer at a time. Knows nothing about audio, summaries or HTTP.
 """
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import and_, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.database.rows import claimed, reading
-from app.database.tables import DELIVERIES, JOBS
+from app.database.tables import ANSWERS, DELIVERIES, JOBS
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
-UNHELD = {"state": QUEUED, "leased_by": None, "leased_until": None, "stage": None, "done": None, "of": None}
+UNHELD = {"state": QUEUED, "leased_by": None, "stage": None, "done": None, "of": None}
 ENDED = (SUCCEEDED, FAILED, CANCELLED)
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
+HOST_CHARACTERS = 300  # of a webhook's host that are kept
 _NUL = "\0"  # PostgreSQL takes no text with it, not even to compare with
 
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row. Times in Unix seconds; fields: pairs of name and value as they were sent; error: `status` and `body`."""
+    """A row. Times in Unix seconds; fields: pairs of name and value as they were sent; error: `status` and `body`.
+
+    owner: whose it is. caller: by whom waiting jobs are counted, also where nobody has a key.
+    """
 
     id: str
     owner: str
@@ -42,12 +49,14 @@ class StoredJob:
     expires: float | None = None
     attempt: int = 0
     leased_by: str | None = None
-    leased_until: float | None = None
+    fence: int = 0
+    renewals: int = 0
     stage: str | None = None
     done: int | None = None
     of: int | None = None
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    caller: str = ""
 
     @property
     def ended(self) -> bool:
@@ -55,6 +64,7 @@ class StoredJob:
         return self.state in ENDED
 
 
+Lease = tuple[int, int]  # a job's fence and its count of renewals
 Tell = Callable[[StoredJob], str]  # a webhook's body for a job that has ended
 
 
@@ -89,37 +99,59 @@ class JobStore:
         async with reading(self.database) as connection:
             return [StoredJob(**row) for row in (await connection.execute(query)).mappings()]
 
-    async def count(self, state: str) -> int:
-        """How many jobs are in a state."""
+    async def waiting(self, caller: str) -> tuple[int, int]:
+        """How many jobs are queued, and how many of them are the caller's."""
         async with reading(self.database) as connection:
-            query = select(func.count()).select_from(JOBS).where(JOBS.c.state == state)
-            return int((await connection.execute(query)).scalar_one())
+            return await self.waiting_in(connection, caller)
 
-    async def claim(self, worker: str, lease_s: float) -> StoredJob | None:
-        """The oldest queued job, now the worker's until the lease ends; None if there is none."""
-        now = time.time()
+    async def waiting_in(self, connection: AsyncConnection, caller: str) -> tuple[int, int]:
+        """`waiting`, as a transaction sees it."""
+        its_own = func.coalesce(func.sum(case((JOBS.c.caller == caller, 1), else_=0)), 0)
+        query = select(func.count(), its_own).select_from(JOBS).where(JOBS.c.state == QUEUED)
+        count, own = (await connection.execute(query)).one()
+        return int(count), int(own)
+
+    async def claim(self, worker: str) -> StoredJob | None:
+        """The next queued job, now the worker's; None if there is none.
+
+        It is the oldest one of those callers of whose jobs the fewest are worked on, so that nobody's long queue holds
+        up all others.
+        """
+        running = JOBS.alias()
+        at_work = (
+            select(func.count())
+            .select_from(running)
+            .where(running.c.state == RUNNING, running.c.caller == JOBS.c.caller)
+            .scalar_subquery()
+        )
         row = await claimed(
             self.database,
             JOBS,
-            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(JOBS.c.created, JOBS.c.id),
+            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(at_work, JOBS.c.created, JOBS.c.id),
             state=RUNNING,
-            started=func.coalesce(JOBS.c.started, now),
+            started=func.coalesce(JOBS.c.started, time.time()),
             attempt=JOBS.c.attempt + 1,
+            fence=JOBS.c.fence + 1,
             leased_by=worker,
-            leased_until=now + lease_s,
         )
         return None if row is None else StoredJob(**row)
 
-    async def renew(self, job: StoredJob, lease_s: float, **progress: Any) -> bool:
-        """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's."""
+    async def renew(self, job: StoredJob, **progress: Any) -> bool:
+        """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's.
+
+        Where it was queued again because its worker seemed to be dead, and nobody has claimed it yet, it is held anew.
+        """
+        held = {"state": RUNNING, "leased_by": job.leased_by, "renewals": JOBS.c.renewals + 1}
         async with self.database.begin() as connection:
-            change = update(JOBS).where(_held(job)).values(leased_until=time.time() + lease_s, **progress)
+            change = update(JOBS).where(_held(job)).values(**held, **progress)
             return (await connection.execute(change)).rowcount == 1
 
     async def end(
         self, job: StoredJob, state: str, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> bool:
-        """Write how the job ended, and the webhook; False, and nothing is written, if it is no longer the worker's."""
+        """Write how the job ended, and queue the webhook; False, and nothing is written, if it is no longer the
+        worker's.
+        """
         async with self.database.begin() as connection:
             ended = await self._end(connection, _held(job), state, result=result, error=error)
         self.on_ended()
@@ -136,20 +168,47 @@ class JobStore:
         self.on_ended()
         return job
 
+    async def delete(self, id_: str, owner: str) -> StoredJob | None:
+        """Delete a job, whatever its state, with its webhook and the answer that is kept under an `Idempotency-Key` for
+        it; returns it as it was, None if there is no such job.
+        """
+        if _NUL in id_:
+            return None
+        mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
+        async with self.database.begin() as connection:
+            row = (await connection.execute(delete(JOBS).where(mine).returning(*JOBS.c))).mappings().first()
+            if row is None:
+                return None
+            await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job == id_))
+            await connection.execute(delete(ANSWERS).where(ANSWERS.c.job == id_))
+        return StoredJob(**row)
+
     async def give_back(self, job: StoredJob, *, counts: bool) -> None:
         """Queue a job again that its worker cannot finish. counts: as a try; it does not if the service stops."""
-        change = update(JOBS).where(_held(job)).values(**UNHELD, attempt=JOBS.c.attempt - int(not counts))
+        again = {**UNHELD, "attempt": JOBS.c.attempt - int(not counts), "fence": JOBS.c.fence + 1}
         async with self.database.begin() as connection:
-            await connection.execute(change)
+            await connection.execute(update(JOBS).where(_held(job)).values(**again))
 
-    async def requeue(self, attempts: int, error: dict[str, Any]) -> int:
-        """Queue again what was held by workers that are gone, at most `attempts` times: then it has failed, with the
-        error. Returns how many had lost their worker.
+    async def leases(self) -> dict[str, Lease]:
+        """Every job that is worked on, by its id, with what changes while its worker lives."""
+        query = select(JOBS.c.id, JOBS.c.fence, JOBS.c.renewals).where(JOBS.c.state == RUNNING)
+        async with reading(self.database) as connection:
+            return {id_: (fence, renewals) for id_, fence, renewals in await connection.execute(query)}
+
+    async def requeue(self, expired: Mapping[str, Lease], attempts: int, error: dict[str, Any]) -> int:
+        """Queue these again, whose workers are gone, at most `attempts` times: then a job has failed, with the error.
+        One whose lease has changed since is left alone. Returns how many had lost their worker.
         """
-        gone = and_(JOBS.c.state == RUNNING, JOBS.c.leased_until < time.time())
+        lost = 0
         async with self.database.begin() as connection:
-            spent = await self._end(connection, and_(gone, JOBS.c.attempt >= attempts), FAILED, error=error)
-            return spent + (await connection.execute(update(JOBS).where(gone).values(**UNHELD))).rowcount
+            for id_, (fence, renewals) in expired.items():
+                unchanged = and_(JOBS.c.fence == fence, JOBS.c.renewals == renewals)
+                gone = and_(JOBS.c.id == id_, JOBS.c.state == RUNNING, unchanged)
+                spent = and_(gone, JOBS.c.attempt >= attempts)
+                lost += await self._end(connection, spent, FAILED, error=error)
+                lost += (await connection.execute(update(JOBS).where(gone).values(**UNHELD))).rowcount
+        self.on_ended()
+        return lost
 
     async def forget(self) -> int:
         """Delete the ended jobs whose time has come and whose webhook is settled; returns how many."""
@@ -179,7 +238,7 @@ class JobStore:
     async def _end(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> int:
         now = time.time()
         change = update(JOBS).where(which).values(
-            state=state, finished=now, expires=now + self.keep_s, leased_by=None, leased_until=None, **how
+            state=state, finished=now, expires=now + self.keep_s, leased_by=None, **how
         )  # fmt: skip
         ended = [StoredJob(**row) for row in (await connection.execute(change.returning(*JOBS.c))).mappings()]
         for job in ended:
@@ -189,6 +248,7 @@ class JobStore:
                         id=f"msg_{uuid.uuid4().hex}",
                         job=job.id,
                         url=job.webhook,
+                        host=urlsplit(job.webhook).netloc.lower()[:HOST_CHARACTERS],
                         body=self.tell(job),
                         state=PENDING,
                         created=now,
@@ -200,12 +260,8 @@ class JobStore:
 
 
 def _held(job: StoredJob) -> Any:
-    return and_(
-        JOBS.c.id == job.id,
-        JOBS.c.state == RUNNING,
-        JOBS.c.leased_by == job.leased_by,
-        JOBS.c.attempt == job.attempt,
-    )
+    """Whether nobody has claimed the job, given it back or ended it since this worker claimed it."""
+    return and_(JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state.in_((RUNNING, QUEUED)))
 
 
 async def _job(connection: AsyncConnection, which: Any) -> StoredJob | None:

@@ -4,19 +4,24 @@ Knows nothing about HTTP.
 """
 
 import hmac
+import logging
+import time
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.errors import TooManyRequests
+from app.errors import ServiceError, TooManyRequests
 from app.keys.quotas import Left, Quota, Quotas
 from app.keys.store import SCOPES, USUAL_SCOPES, KeyStore, StoredKey, digest
 from app.settings import AuthSettings, setting_name
 
+log = logging.getLogger(__name__)
+
 REQUESTS, AUDIO = "requests", "audio-seconds"
 MINUTE, DAY = 60, 86_400
 DIGEST_BYTES = 32
+NOTE_SECONDS = 60  # between two notes that a key is used
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Keys:
         self._admins = _digests(settings.admin_keys, setting_name("auth", "admin_keys"))
         self._store: KeyStore | None = None
         self._counts: Quotas | None = None
+        self._noted: dict[str, float] = {}  # by a key's id, when its use was last written down, of a monotonic clock
 
     def open(self, database: AsyncEngine) -> None:
         """Begin to use the database."""
@@ -51,7 +57,10 @@ class Keys:
             return self._of_settings(given)
         assert self._store is not None
         stored = await self._store.find(text)
-        return self._of_store(stored) if stored else None
+        if stored is None:
+            return None
+        await self._note_use(stored.id)
+        return self._of_store(stored)
 
     async def take(self, key: Key | None, name: str, amount: float) -> None:
         """Take from a key's quota of that name; nothing where there is none. Raises TooManyRequests (429) if so much is
@@ -92,6 +101,20 @@ class Keys:
         assert self._store is not None
         stored = await self._store.get(owner)
         return self._of_store(stored) if stored else None
+
+    async def _note_use(self, id_: str) -> None:
+        """Write down that a key is used, once a minute at most. A database without room lets its holder in all the
+        same.
+        """
+        now = time.monotonic()
+        if now - self._noted.get(id_, float("-inf")) < NOTE_SECONDS:
+            return
+        self._noted[id_] = now
+        assert self._store is not None
+        try:
+            await self._store.note_use(id_, time.time())
+        except ServiceError as error:
+            log.warning("the last use of the key %s could not be written down: %s", id_, error)
 
     def _of_settings(self, one: bytes) -> Key:
         return Key(one.hex(), frozenset(SCOPES if one in self._admins else USUAL_SCOPES), self._quotas(None, None))

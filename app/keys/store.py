@@ -36,6 +36,7 @@ class StoredKey:
     created: float
     expires: float | None
     revoked: float | None
+    last_used: float | None = None
 
     def opens(self, now: float) -> bool:
         """Whether it is neither revoked nor over."""
@@ -77,7 +78,7 @@ class KeyStore:
         }
         async with self.database.begin() as connection:
             await connection.execute(insert(KEYS).values(**row))
-        return _key({**row, "revoked": None}), text
+        return _key({**row, "revoked": None, "last_used": None}), text
 
     async def find(self, text: str) -> StoredKey | None:
         """The key whose text this is, if it opens. Its digest is compared in constant time."""
@@ -106,6 +107,11 @@ class KeyStore:
         async with self.database.begin() as connection:
             change = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None)).values(revoked=time.time())
             return bool((await connection.execute(change)).rowcount)
+
+    async def note_use(self, id_: str, now: float) -> None:
+        """Write down that the key has just been used."""
+        async with self.database.begin() as connection:
+            await connection.execute(update(KEYS).where(KEYS.c.id == id_).values(last_used=now))
 
     async def _row(self, id_: str) -> RowMapping | None:
         async with reading(self.database) as connection:

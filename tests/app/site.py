@@ -20,10 +20,12 @@ from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
 from app.audio.samples import Samples
+from app.audio.shares import NOBODY, Requester
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.errors import Unprocessable
 from app.fetch.fetch import Fetcher
+from app.http_server import server_config
 from app.jobs.queue import Jobs
 from app.main import create_app
 from app.models.source import Source
@@ -62,7 +64,7 @@ class WaveDecoder:
 
     async def stop(self) -> None: ...
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         self.running += 1
         try:
             await asyncio.sleep(self.delay_s)
@@ -92,10 +94,10 @@ class RealDecoder(Decoder):
 
     running = 0
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         self.running += 1
         try:
-            return await super().decode(recording, limits)
+            return await super().decode(recording, limits, requester)
         finally:
             self.running -= 1
 
@@ -109,12 +111,19 @@ def loud(samples: Samples, _: Any = None) -> list[tuple[float, float]]:
 class Site:
     """A running service and a client of it."""
 
+    app: FastAPI
     service: Service
     jobs: Jobs
     engine: Any
     decoder: Any
     client: httpx.AsyncClient
     port: int
+    server: uvicorn.Server
+
+    @property
+    def connections(self) -> int:
+        """Those that the service has open."""
+        return len(self.server.server_state.connections)
 
     async def post(
         self, audio: bytes | None = None, headers: dict[str, str] | None = None, **fields: str
@@ -206,7 +215,7 @@ async def _served(
     service: Service = app.state.service
     if not real_audio:
         service.find = loud
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(server_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)
     if ready:
@@ -217,7 +226,7 @@ async def _served(
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
         try:
-            yield Site(service, app.state.jobs, engine, decoder, client, port)
+            yield Site(app, service, app.state.jobs, engine, decoder, client, port, server)
         finally:
             server.should_exit = True
     await running

@@ -3,18 +3,22 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.command_line import PROBES, main
-from app.settings import env_example
+from app.command_line import main
+from app.listening import listening_sockets
+from app.serve import PROBES
+from app.settings import Settings, env_example, setting_name
 from tests.app.site import PATH
 from tests.app.test_main import register
 from tests.audio_files import speech_wav
@@ -98,7 +102,64 @@ def test_serve_prints_a_line_that_works_and_stops_when_told() -> None:
         answer = httpx.post(url, files={"file": speech_wav()}, timeout=30).json()
         assert answer["summary"] == "A scripted summary of what was said."
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0 or process.returncode == -signal.SIGTERM
+        assert process.wait(15) == 0
+
+
+def test_the_help_imports_nothing_that_takes_time_and_lists_the_exit_statuses() -> None:
+    code = (
+        "import sys, app.__main__\n"
+        "try: app.__main__.main()\n"
+        "except SystemExit: print(sorted({'fastapi', 'pydantic', 'sqlalchemy', 'numpy'} & set(sys.modules)))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code, "--help"], cwd=ROOT, text=True)
+    assert out.endswith("[]\n")
+    assert all(f"\n  {status} " in out for status in ("0", "1", "2", "130"))
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == ["speechsum", version("speechsum")]
+
+
+def test_help_shows_the_default_and_the_setting_of_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("port", "host", "log_level"):
+        default = Settings.model_fields[name].default
+        assert f"(default: {default}; setting: {setting_name(name)})" in text
+    with pytest.raises(SystemExit):
+        main(["keys", "create", "--help"])
+    assert "(default: summaries,jobs)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_port_that_is_taken_is_reported_before_anything_is_loaded(
+    host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main.create_app", lambda *_, **__: pytest.fail("something is loaded"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--model", "scripted", "--host", host, "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert port in error
+    assert "--port" in error
+
+
+def test_a_host_without_an_address_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", "scripted", "--host", "no-such-host.invalid"]) == 2
+    assert "no-such-host.invalid" in capsys.readouterr().err
+
+
+def test_all_addresses_of_a_host_share_the_port() -> None:
+    found = listening_sockets("localhost", 0)
+    try:
+        assert len({one.getsockname()[1] for one in found}) == 1
+    finally:
+        for one in found:
+            one.close()
 
 
 def test_the_access_log_leaves_probes_out_unless_debugging() -> None:

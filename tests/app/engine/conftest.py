@@ -1,5 +1,6 @@
 """The engines that the suite is run over: each of these fixtures gives one that is started."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from app.engine.load import build_engine, remote_core
 from app.engine.remote import RemoteCore
 from app.engine.scripted import ScriptedEngine
 from app.engine.vllm_audio import VllmAudioEngine
+from app.engine.vllm_core import STRUCTURED_OUTPUTS
 from app.settings import RemoteSettings, Settings
 from model_repo import registry
 from model_repo.assemble import ensure
@@ -86,6 +88,7 @@ def server_url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
     manifest = registry.resolve(registry.ROOT, MODEL)
     options = ["--served-model-name", manifest.id, "--max-model-len", str(manifest.context_tokens)]
+    options += ["--structured-outputs-config", json.dumps(STRUCTURED_OUTPUTS)]
     with vllm_server(checkpoint, tmp_path_factory.mktemp("vllm") / "log.txt", [*options, "--max-num-seqs", "8"]) as url:
         yield url
 

@@ -63,7 +63,7 @@ def test_how_it_is_written_is_said_in_full() -> None:
         "frequency_penalty": 0.0,
         "seed": 3,
         "stop": ["END", "\n\n"],
-        "structured_outputs": {"json": schema, "disable_any_whitespace": True},
+        "structured_outputs": {"json": schema},
         "repetition_detection": {"max_pattern_size": 60, "min_pattern_size": 3, "min_count": 3},
         "stream": True,
         "stream_options": {"include_usage": True},

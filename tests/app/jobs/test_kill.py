@@ -16,6 +16,7 @@ from tests.app.jobs.receiver import SECRET, receiving
 from tests.app.site import PATH, wav
 
 JOBS_A_LIFE = 4
+KEY = "the key of these jobs"
 
 
 class Killable:
@@ -32,6 +33,7 @@ class Killable:
             "SPEECHSUM_JOBS__LEASE_SECONDS": "0.5",
             "SPEECHSUM_JOBS__POLL_SECONDS": "0.05",
             "SPEECHSUM_JOBS__ATTEMPTS": "1000",
+            "SPEECHSUM_AUTH__KEYS": KEY,
             "SPEECHSUM_WEBHOOKS__SECRET": SECRET,
             "SPEECHSUM_WEBHOOKS__DELAYS": ",".join(["0.1"] * 100),
             "SPEECHSUM_WEBHOOKS__SECONDS": "0.5",
@@ -86,7 +88,12 @@ async def test_every_job_ends_once_and_is_told_under_one_id(kills: int, tmp_path
     open_: list[str] = []
     async with (
         receiving() as receiver,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=20, trust_env=False) as client,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{service.port}",
+            headers={"authorization": f"Bearer {KEY}"},
+            timeout=20,
+            trust_env=False,
+        ) as client,
     ):
         for life in range(kills):
             await service.start(client)

@@ -18,7 +18,7 @@ def store(database: AsyncEngine) -> JobStore:
 
 async def test_the_oldest_job_is_claimed_first_and_each_only_once(store: JobStore) -> None:
     first, second = await queue(store, created=10.0), await queue(store, created=20.0)
-    claimed = [await store.claim("me", 30) for _ in range(3)]
+    claimed = [await store.claim("me") for _ in range(3)]
     assert [job.id if job else None for job in claimed] == [first, second, None]
     assert claimed[0] is not None
     assert (claimed[0].state, claimed[0].attempt, claimed[0].leased_by) == (RUNNING, 1, "me")
@@ -27,10 +27,10 @@ async def test_the_oldest_job_is_claimed_first_and_each_only_once(store: JobStor
 
 async def test_many_who_claim_at_once_never_get_the_same(store: JobStore) -> None:
     ids = {await queue(store) for _ in range(20)}
-    claimed = await asyncio.gather(*(store.claim(f"worker {n}", 30) for n in range(30)))
+    claimed = await asyncio.gather(*(store.claim(f"worker {n}") for n in range(30)))
     # Under `SKIP LOCKED` one may find all rows being claimed, and nothing; it asks again.
     got = [job.id for job in claimed if job]
-    while job := await store.claim("last", 30):
+    while job := await store.claim("last"):
         got.append(job.id)
     assert len(got) == len(set(got))
     assert set(got) == ids
@@ -55,37 +55,87 @@ async def test_a_job_ends_once(store: JobStore) -> None:
 
 async def test_who_lost_the_lease_writes_nothing(store: JobStore) -> None:
     await queue(store)
-    slow = await claimed_by(store, "slow", lease_s=-1)
-    assert await store.requeue(3, {}) == 1
+    slow = await claimed_by(store, "slow")
+    assert await store.requeue(await store.leases(), 3, {}) == 1
     quick = await claimed_by(store, "quick")
     assert (quick.id, quick.attempt) == (slow.id, 2)
-    assert not await store.renew(slow, 30)
+    assert not await store.renew(slow)
     assert not await store.end(slow, SUCCEEDED, result={"by": "slow"})
     await store.give_back(slow, counts=True)
-    assert await store.renew(quick, 30, stage="merge", done=1, of=2)
+    assert await store.renew(quick, stage="merge", done=1, of=2)
     assert await store.end(quick, SUCCEEDED, result={"by": "quick"})
     found = await store.get(slow.id, "")
     assert found is not None
     assert found.result == {"by": "quick"}
 
 
-async def test_a_renewed_lease_is_not_queued_again(store: JobStore) -> None:
+async def test_a_lease_that_was_renewed_since_it_was_looked_at_is_not_queued_again(store: JobStore) -> None:
     await queue(store)
-    job = await claimed_by(store, "me", lease_s=-1)
-    await store.renew(job, 30, stage="windows", done=3, of=9)
-    assert await store.requeue(3, {}) == 0
+    job = await claimed_by(store, "me")
+    seen = await store.leases()
+    await store.renew(job, stage="windows", done=3, of=9)
+    assert await store.requeue(seen, 3, {}) == 0
     found = await store.get(job.id, "")
     assert found is not None
     assert (found.state, found.stage, found.done, found.of) == (RUNNING, "windows", 3, 9)
 
 
+async def test_a_worker_that_only_slept_goes_on_with_its_job_if_nobody_has_claimed_it(store: JobStore) -> None:
+    await queue(store)
+    job = await claimed_by(store, "sleeper")
+    assert await store.requeue(await store.leases(), 3, {}) == 1
+    assert await store.renew(job, stage="merge")
+    assert await store.claim("another") is None, "it is held again, and not done twice"
+    found = await store.get(job.id, "")
+    assert found is not None
+    assert (found.state, found.attempt, found.leased_by) == (RUNNING, 1, "sleeper")
+    assert await store.requeue(await store.leases(), 3, {}) == 1
+    assert await store.end(job, SUCCEEDED, result={"by": "sleeper"}), "also where it wakes up with the work done"
+
+
+async def test_a_fence_tells_two_claims_of_one_worker_apart(store: JobStore) -> None:
+    await queue(store)
+    first = await claimed_by(store, "me")
+    await store.give_back(first, counts=False)
+    assert not await store.renew(first), "who has given a job back does not hold it any more"
+    second = await claimed_by(store, "me")
+    assert (second.id, second.attempt, second.leased_by) == (first.id, first.attempt, first.leased_by)
+    assert not await store.renew(first)
+    assert not await store.end(first, FAILED, error={"status": 500})
+    assert await store.end(second, SUCCEEDED, result={})
+
+
+async def test_a_long_queue_of_one_caller_holds_up_nobody_else(store: JobStore) -> None:
+    many = [await queue(store, caller="many") for _ in range(3)]
+    one = await queue(store, caller="one")
+    assert [(await claimed_by(store, "me")).id for _ in range(4)] == [many[0], one, many[1], many[2]]
+
+
+@pytest.mark.parametrize("state", [QUEUED, RUNNING, SUCCEEDED])
+async def test_a_deleted_job_is_gone_with_its_webhook(store: JobStore, state: str) -> None:
+    id_ = await queue(store, webhook="http://example.org/", owner="anna")
+    job = await claimed_by(store, "me") if state != QUEUED else None
+    if job and state == SUCCEEDED:
+        await store.end(job, SUCCEEDED, result={})
+    assert await store.delete(id_, "bob") is None
+    deleted = await store.delete(id_, "anna")
+    assert deleted is not None
+    assert deleted.blob == "blob"
+    assert await store.get(id_, "anna") is None
+    assert await deliveries(store) == []
+    assert await store.delete(id_, "anna") is None
+    if job:
+        assert not await store.renew(job)
+        assert not await store.end(job, SUCCEEDED, result={})
+
+
 async def test_a_job_at_which_services_die_fails_in_the_end(store: JobStore) -> None:
     await queue(store, webhook="http://example.org/")
     for attempt in (1, 2):
-        job = await claimed_by(store, "doomed", lease_s=-1)
+        job = await claimed_by(store, "doomed")
         assert job.attempt == attempt
-        assert await store.requeue(2, {"status": 500, "body": {}}) == 1
-    assert await store.claim("me", 30) is None
+        assert await store.requeue(await store.leases(), 2, {"status": 500, "body": {}}) == 1
+    assert await store.claim("me") is None
     found = await store.get(job.id, "")
     assert found is not None
     assert (found.state, found.error) == (FAILED, {"status": 500, "body": {}})
@@ -111,7 +161,7 @@ async def test_cancelling_ends_it_and_tells_once(store: JobStore, running: bool)
         assert found is not None
         assert found.state == CANCELLED
     if job:
-        assert not await store.renew(job, 30)
+        assert not await store.renew(job)
         assert not await store.end(job, SUCCEEDED, result={})
     assert [row["body"] for row in await deliveries(store)] == [f"{id_} cancelled"]
 
@@ -158,7 +208,7 @@ async def test_recordings_of_jobs_that_wait_or_run_are_needed(store: JobStore) -
     assert await store.blobs() == {"a", "c"}
 
 
-async def claimed_by(store: JobStore, worker: str, lease_s: float = 30) -> Any:
-    job = await store.claim(worker, lease_s)
+async def claimed_by(store: JobStore, worker: str) -> Any:
+    job = await store.claim(worker)
     assert job is not None
     return job

@@ -1,0 +1,71 @@
+"""How a job stands, once or at every change, as server-sent events that a browser's EventSource can follow.
+
+An EventSource connects again whenever a stream ends, and says which event it had last (`Last-Event-ID`). Only a 204
+stops it (WHATWG HTML, 9.2.3), so a job's last event has an id by which its end is known. Knows nothing about routes.
+"""
+
+import hashlib
+
+from starlette.responses import Response
+
+from app.api.jobs_protocol import JobResponse, job_response
+from app.api.sse import EventStream, Say, retry
+from app.errors import NotFound
+from app.jobs.queue import Jobs
+from app.jobs.store import StoredJob
+from app.shutdown import Stopping
+
+LOOK_SECONDS = 0.5  # between two looks at a job that somebody watches
+RETRY_SECONDS = 2  # after which a watcher that was cut off connects again
+AFTER_STOP_SECONDS = 5  # the same where the service stops, until another one is there
+END = "end"  # the id of a job's last event
+
+
+async def find_job(jobs: Jobs, id_: str, owner: str) -> StoredJob:
+    """The owner's job. Raises NotFound (404)."""
+    job = await jobs.store.get(id_, owner)
+    if job is None:
+        raise unknown_job(id_)
+    return job
+
+
+def unknown_job(id_: str) -> NotFound:
+    """The refusal where the owner has no such job."""
+    return NotFound(f"No job {id_[:100]!r} of yours, or it was deleted or forgotten.", code="job_not_found", param="id")
+
+
+async def describe_job(jobs: Jobs, job: StoredJob) -> JobResponse:
+    """The job as its owner reads it, with what became of its webhook."""
+    return job_response(job, (await jobs.store.deliveries([job])).get(job.id))
+
+
+async def job_events(
+    jobs: Jobs, id_: str, owner: str, stopping: Stopping, keep_alive_s: float, last_event_id: str
+) -> Response:
+    """The job at every change until it has ended, or until the service stops; 204 for whoever has had the end already.
+    Raises NotFound (404).
+    """
+    if (await find_job(jobs, id_, owner)).ended and last_event_id == END:
+        return Response(status_code=204)
+
+    async def tell(say: Say) -> None:
+        told = last_event_id
+        while True:
+            job = await find_job(jobs, id_, owner)
+            now = await describe_job(jobs, job)
+            event_id = END if job.ended else _digest(now)
+            if event_id != told:
+                say(now, event_id)
+                told = event_id
+            if job.ended:
+                return
+            if await stopping.wait_at_most(LOOK_SECONDS):
+                stream.ending = retry(AFTER_STOP_SECONDS)
+                return
+
+    stream = EventStream(tell, keep_alive_s, RETRY_SECONDS)
+    return stream
+
+
+def _digest(job: JobResponse) -> str:
+    return hashlib.sha256(job.model_dump_json().encode()).hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""Runs the service: listens first, then loads, then says how to try it."""
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+from app.listening import listening_sockets
+from app.settings import Settings
+
+STOPPED, FAILED = 0, 1
+PROBES = ("/livez", "/readyz", "/metrics")
+
+
+class WithoutProbes(logging.Filter):
+    """Keeps the requests that orchestrators and Prometheus send every few seconds out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is logged."""
+        # uvicorn's arguments are the client, the method, the path with its query, the HTTP version and the status.
+        return not (isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in PROBES)
+
+
+def serve(settings: Settings) -> int:
+    """Run the service until it is stopped; return 0 if it was stopped and 1 if its model could not be started.
+
+    Raises `app.listening.CannotListen` before anything is loaded, and ValueError for settings that make no sense.
+    """
+    sockets = listening_sockets(settings.host, settings.port)
+    # uvicorn raises the signal that stopped it once more when it is done; until it runs, a signal ends the process.
+    signal.signal(signal.SIGTERM, _exit_stopped)
+    try:
+        return _serve(settings, sockets)
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
+    import uvicorn
+
+    from app.http_server import raise_file_limit, server_config
+    from app.main import create_app
+
+    def ready() -> None:
+        if not server.started:  # a fast engine; nothing is accepted yet
+            asyncio.get_running_loop().call_later(0.05, ready)
+            return
+        host, port = sockets[0].getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        print(
+            f"\nReady. Try it on a recording of someone talking:\n\n"
+            f"  curl http://{host}:{port}/v1/audio/summaries -F file=@recording.wav -F stream=true -N\n",
+            flush=True,
+        )
+
+    def failed() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, on_ready=ready, on_failure=failed)
+    raise_file_limit(settings)
+    config = server_config(app, settings)
+    if settings.log_level != "debug":
+        logging.getLogger("uvicorn.access").addFilter(WithoutProbes())
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every health check of a remote server
+    server = uvicorn.Server(config)
+    server.run(sockets=sockets)
+    return STOPPED if app.state.service.failure is None else FAILED
+
+
+def _exit_stopped(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(STOPPED)

@@ -1,0 +1,81 @@
+"""Qwen2.5-Coder-0.5B-Instruct as a text model of its own: weights, configuration, tokenizer and chat template, all
+from its GGUF file.
+
+What is quantized in the file is written as float16, whose rounding is far below that of four to eight bits; norms and
+biases stay float32. The output matrix is stored apart from the embedding and stays apart. Knows nothing about training.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from model_repo.gguf_text import GgufText
+from model_repo.tensors import Base, Tensors, json_text
+
+PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
+END_OF_TURN, END_OF_TEXT = "<|im_end|>", "<|endoftext|>"
+
+# The model's own template joins texts only. Some messages hold OpenAI-style parts, whose texts are joined before it.
+_FLATTEN = """\
+{%- set flat = namespace(messages=[]) -%}
+{%- for message in messages -%}
+{%- if message['content'] is string -%}
+{%- set flat.messages = flat.messages + [message] -%}
+{%- else -%}
+{%- set texts = message['content'] | selectattr('type', 'equalto', 'text') | map(attribute='text') | join -%}
+{%- set flat.messages = flat.messages + [dict(message, content=texts)] -%}
+{%- endif -%}
+{%- endfor -%}
+{%- set messages = flat.messages -%}
+"""
+
+
+def qwen2(gguf: GgufText) -> Base:
+    """Weights and companion files. About 1.3 GB of memory."""
+    tensors: Tensors = {}
+    for name, data, quantized in gguf.each():
+        stored = data.astype(np.float16) if quantized else data
+        tensors[name if name == "lm_head.weight" else f"model.{name}"] = stored
+    return Base(tensors, qwen2_files(gguf))
+
+
+def qwen2_files(gguf: GgufText) -> dict[str, str]:
+    """The companion files of `qwen2`."""
+    end, pad = gguf.field("tokenizer.ggml.eos_token_id"), gguf.field("tokenizer.ggml.padding_token_id")
+    config: dict[str, Any] = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "transformers_version": "5.0.0",  # tells Transformers that the tokenizer is none of those it would mend
+        "dtype": "float16",
+        "tie_word_embeddings": False,
+        "use_sliding_window": False,
+        "hidden_size": gguf.field("qwen2.embedding_length"),
+        "intermediate_size": gguf.field("qwen2.feed_forward_length"),
+        "num_hidden_layers": gguf.field("qwen2.block_count"),
+        "num_attention_heads": gguf.field("qwen2.attention.head_count"),
+        "num_key_value_heads": gguf.field("qwen2.attention.head_count_kv"),
+        "max_position_embeddings": gguf.field("qwen2.context_length"),
+        "rms_norm_eps": 1e-6,
+        "rope_theta": float(gguf.field("qwen2.rope.freq_base")),
+        "vocab_size": len(gguf.field("tokenizer.ggml.tokens")),
+        "hidden_act": "silu",
+        "bos_token_id": pad,
+        "eos_token_id": end,
+        "pad_token_id": pad,
+    }
+    tokenizer = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": None,
+        "eos_token": END_OF_TURN,
+        "pad_token": END_OF_TEXT,
+        "model_max_length": gguf.field("qwen2.context_length"),
+        "clean_up_tokenization_spaces": False,
+    }
+    generation = {"eos_token_id": [end, pad], "pad_token_id": pad, "do_sample": False}
+    return {
+        "config.json": json_text(config),
+        "tokenizer.json": gguf.tokenizer_json(),
+        "tokenizer_config.json": json_text(tokenizer),
+        "generation_config.json": json_text(generation),
+        "chat_template.jinja": _FLATTEN + str(gguf.field("tokenizer.chat_template")),
+    }
