@@ -209,7 +209,7 @@ def model_card(model: ServedModel, loaded: LoadedModel | None, adapter: str | No
     audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []
-    here = {"loaded": state is State.READY, "state": state, "adapters": adapters}
+    here: dict[str, Any] = {"loaded": state is State.READY, "state": state, "adapters": adapters}
     if adapter is not None:
         # The figures are the model's own; nothing was measured with the adapter.
         here |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}

@@ -50,8 +50,9 @@ def part(name: str) -> Any:
 
 async def test_every_kind_of_route_is_called(client_folder: Path) -> None:
     models, types = part("models"), part("types")
-    async with serving() as site:
-        client = part("client").AuthenticatedClient(base_url=f"http://127.0.0.1:{site.port}", token="none")
+    # With a key: without one a caller has no list of jobs.
+    async with serving(auth={"keys": ["secret"]}) as site:
+        client = part("client").AuthenticatedClient(base_url=f"http://127.0.0.1:{site.port}", token="secret")
 
         recording = types.File(payload=BytesIO(wav()), file_name="recording.wav", mime_type="audio/wav")
         form = models.SummaryForm(file=recording, style=models.SummaryStyle.BULLETS, length="about 60 words")

@@ -7,7 +7,7 @@ import type { components, paths } from "./speechsum.js";
 
 const [baseUrl, path] = process.argv.slice(2) as [string, string];
 const recording = await readFile(path);
-const client = createClient<paths, "application/json">({ baseUrl });
+const client = createClient<paths, "application/json">({ baseUrl, headers: { authorization: "Bearer secret" } });
 const text = "A scripted summary of what was said.";
 
 function form(body: unknown): FormData {
