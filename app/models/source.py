@@ -67,4 +67,4 @@ def choose(settings: Settings, asked: str) -> Manifest:
     """
     found = registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)
     listed = registry.comparable(registry.list_models(settings.model_repo))
-    return next(one for one in listed if one.id == found.id)
+    return next((one for one in listed if one.id == found.id), found)
