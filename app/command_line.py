@@ -125,7 +125,7 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
 def _list_models(settings: Any) -> int:
     from model_repo import registry
 
-    for manifest in registry.list_models(settings.model_repo):
+    for manifest in registry.comparable(registry.list_models(settings.model_repo)):
         score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
         print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
     return 0

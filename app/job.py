@@ -41,9 +41,10 @@ class Job:
     own words, instead of one for the style. turns: the conversation about the recording before it. choices: summaries
     to write of it. max_tokens: None is what style and form ask for. began: `time.perf_counter()` at the request's first
     byte. received_s: seconds that the recording took to arrive. longest_s: it may take from its beginning, None is the
-    settings' bound for requests. priority: what has a lower one goes first. owner: whose it is, by key; nobody's where
-    there are none. adapter: of the model, that it is written with. decoded: awaited with the recording's seconds once
-    the file is no longer needed; may refuse it by raising ServiceError.
+    settings' bound for requests. priority: what has a lower one goes first. caller: who waits for it, by key or
+    address. owner: whose it is, by key; nobody's where there are none. adapter: of the model, that it is written with.
+    decoded: awaited with the recording's seconds once the file is no longer needed; may refuse it by raising
+    ServiceError.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Job:
     received_s: float = 0.0
     longest_s: float | None = None
     priority: int = 0
+    caller: str = ""
     owner: str = ""
     adapter: Adapter | None = None
     decoded: Callable[[float], Awaitable[None]] = _no_more

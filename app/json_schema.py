@@ -57,7 +57,7 @@ def parse_schema(text: str) -> dict[str, Any]:
         raise InvalidSchema(str(fault)) from None
     if not isinstance(schema, dict):
         raise InvalidSchema('must be an object whose "type" is "object"')
-    _check_values(schema)
+    check_size(schema)
     schema = _without_identity(schema)
     positions: Positions = {}
     anchors: dict[str, tuple[str, ...]] = {}
@@ -82,20 +82,25 @@ def shown(at: tuple[str, ...]) -> str:
     return f"at {_pointer(at)}"[:120]
 
 
-def _check_values(schema: Any) -> None:
-    """Bound the number of values, and the size of integers."""
-    nodes, open_ = 0, [schema]
+def check_size(schema: Any) -> None:
+    """Bound the number of values, the length of texts and the size of integers, before anyone works with them. Takes
+    no longer than an accepted schema does, however large the value is. Raises InvalidSchema.
+    """
+    nodes, characters, open_ = 1, 0, [schema]
     while open_:
         value = open_.pop()
-        nodes += 1
-        if isinstance(value, dict):
-            open_ += value.values()
-        elif isinstance(value, list):
-            open_ += value
+        if isinstance(value, dict | list):
+            nodes += len(value)
+            if nodes > MAX_NODES:
+                raise InvalidSchema(f"has {nodes} parts or more; at most {MAX_NODES} are accepted")
+            open_ += value.values() if isinstance(value, dict) else value
+            characters += sum(map(len, value)) if isinstance(value, dict) else 0
+        elif isinstance(value, str):
+            characters += len(value)
         elif isinstance(value, int) and abs(value) > MAX_INTEGER:
-            raise InvalidSchema(f"holds an integer beyond 64 bits, {str(value)[:24]}…")
-    if nodes > MAX_NODES:
-        raise InvalidSchema(f"has {nodes} parts; at most {MAX_NODES} are accepted")
+            raise InvalidSchema("holds an integer beyond 64 bits")
+        if characters > MAX_CHARACTERS:
+            raise InvalidSchema(f"has {characters} characters or more; at most {MAX_CHARACTERS} are accepted")
 
 
 def _without_identity(schema: dict[str, Any]) -> dict[str, Any]:

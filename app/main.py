@@ -10,7 +10,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, models, openapi_document, summaries
+from app.api.cors import allow_origins
 from app.api.lingering import LingeringClose
+from app.api.methods import MethodAliases
 from app.api.middleware import RequestId
 from app.api.openapi import operation_id
 from app.api.startup import PlainStartupFailure
@@ -47,7 +49,10 @@ def create_app(
     is none, for a model that stands in the settings twice and for servers of the scripted model.
     """
     source = source or partial(from_registry, settings)
-    known = [ServedModel.from_manifest(manifest) for manifest in registry.list_models(settings.model_repo)]
+    known = [
+        ServedModel.from_manifest(manifest)
+        for manifest in registry.comparable(registry.list_models(settings.model_repo))
+    ]
     first = source(settings.model, ()) if engine is None else Loadable(model or SCRIPTED, partial(_as_is, engine))
     weight, further = _weighted(settings, source, first)
     service = Service(
@@ -95,13 +100,16 @@ def create_app(
         docs_url=None,  # `app.api.docs` serves the page, which otherwise loads its scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=operation_id,
+        root_path=settings.server.root_path,
     )
     app.state.service = service
     app.state.jobs = queue
     app.state.keys = keys
+    app.add_middleware(MethodAliases)
     app.add_middleware(RequestId)
     app.add_middleware(LingeringClose)
     app.add_middleware(PlainStartupFailure)
+    allow_origins(app, settings.server.cors_origins)
     errors.install(app)
     for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)
@@ -141,6 +149,7 @@ def _as_is(engine: Engine) -> Engine:
 def _decoder(settings: Settings) -> Decoder:
     return Decoder(
         settings.decoder.workers,
+        paused=settings.decoder.paused,
         timeout_s=settings.timeouts.decode_seconds,
         timeout_setting=f"the setting is {setting_name('timeouts', 'decode_seconds')}",
         files_per_worker=settings.decoder.files_per_worker,

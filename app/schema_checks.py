@@ -17,6 +17,8 @@ from app.strict_json import IncompleteJson, JsonFault, loads
 
 # The compiler runs again in the engine, in part on the event loop of everybody's requests. Usual schemas take 1 to 20.
 COMPILE_MS = 200
+# The compiler stops at so many symbols, after about 100 ms; with its own 500,000 it works for seconds before it does.
+GRAMMAR_SYMBOLS = 50_000
 MAX_ANSWER_DEPTH = 100  # levels of arrays and objects in an answer; what writes JSON out recurses
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=10 << 20, dfa_size_limit=10 << 20)  # linear time, no backtracking
 
@@ -33,19 +35,22 @@ def enforcement_fault(schema: dict[str, Any]) -> str | None:
 
     The compiler is llguidance, which vLLM's guidance backend uses, with the options of `app.engine.vllm_core`.
     """
-    from llguidance import LLMatcher, LLTokenizer
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
     try:
         _validator(schema)
     except Exception as unusable:  # ValidationError, ReferencingError, ValueError: all are about the schema
         return f"cannot be used to check an answer: {_first_line(unusable)}"
+    limits = LLParserLimits(max_grammar_size=GRAMMAR_SYMBOLS)
     began = time.process_time()
     try:
         grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults={"whitespace_flexible": False})
-        error = LLMatcher(LLTokenizer("byte"), grammar, log_level=0).get_error()
+        error = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=limits).get_error()
     except Exception as raised:
         error = str(raised)
     taken_ms = 1000 * (time.process_time() - began)
+    if error.startswith("oneOf"):  # the compiler then recommends an option that callers cannot set
+        return "has a oneOf whose alternatives do not exclude each other, which cannot be enforced; use anyOf"
     if error:
         return f"cannot be enforced while the model writes: {_first_line(error)}"
     if taken_ms > COMPILE_MS:

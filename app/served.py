@@ -16,7 +16,8 @@ LOCAL = "local"  # the version of what has none: a folder's
 @dataclass(frozen=True)
 class ServedModel:
     """A model's name and limits. `max_seconds`: longest recording of one pass; `note_seconds`: windows in which longer
-    ones are noted down, 0 for whole passes; `window_seconds`: encoder's window.
+    ones are noted down, 0 for whole passes; `trained_seconds`: length that it was trained on, beyond which a
+    recording is read in windows, 0 where that is not known; `window_seconds`: encoder's window.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ServedModel:
     kind: str
     max_seconds: float
     note_seconds: float = 0.0
+    trained_seconds: float = 0.0
     window_seconds: float = 30.0
     sampling_rate: int = 16_000
     languages: tuple[str, ...] = ("en",)
@@ -40,6 +42,11 @@ class ServedModel:
     def id(self) -> str:
         """`name@version`, as requests and answers write it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def pass_seconds(self) -> float:
+        """The longest recording that is read in one pass."""
+        return min(self.max_seconds, self.trained_seconds or self.max_seconds)
 
     def answers_to(self, asked: str) -> bool:
         """Whether `asked` (`name` or `name@version`) means this model."""
@@ -58,6 +65,7 @@ class ServedModel:
             kind=manifest.kind,
             max_seconds=manifest.audio.max_seconds,
             note_seconds=manifest.audio.note_seconds or 0.0,
+            trained_seconds=manifest.audio.trained_seconds or 0.0,
             window_seconds=manifest.audio.window_seconds,
             sampling_rate=manifest.audio.sampling_rate,
             languages=tuple(manifest.languages),

@@ -6,11 +6,14 @@ Knows nothing about HTTP.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Protocol
 
 from app import metrics
 from app.admission import Admission
-from app.audio.speech import find_speech
+from app.audio.detector import SpeechDetector
+from app.audio.samples import Samples
+from app.audio.speech import Segment
 from app.engine.base import Engine
 from app.errors import EngineDead, NotReady
 from app.fetch.fetch import Fetcher
@@ -63,7 +66,9 @@ class Service:
         self.admission = Admission(settings)
         self.fetcher = fetcher or Fetcher(settings)
         self.schemas = SchemaWorkers(settings.limits.schema_seconds)
-        self.find = find_speech  # what finds speech in a recording, for the models that are loaded from now on
+        self.detector = SpeechDetector()
+        # What finds speech in place of the detector, for the models that are loaded from now on.
+        self.find: Callable[[Samples, Event], list[Segment]] | None = None
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -87,6 +92,7 @@ class Service:
         await self.models.stop()
         await self.decoder.stop()
         await self.schemas.stop()
+        self.detector.close()
         self.fetcher.close()
 
     @property
@@ -137,4 +143,6 @@ class Service:
             self.on_failure()
 
     def _path_of(self, model: ServedModel, engine: Engine) -> Summarizer:
-        return Summarizer(self.settings, model, engine, self.decoder, self.find, self.schemas)
+        return Summarizer(
+            self.settings, model, engine, self.decoder, self.find, detector=self.detector, schemas=self.schemas
+        )

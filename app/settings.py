@@ -74,6 +74,12 @@ class LimitSettings(_Section):
     samples: int = Field(
         3_000_000_000, ge=1, description="Most samples a recording unpacks to, over all channels, at its own rate."
     )
+    samples_per_byte: float = Field(
+        600,
+        gt=0,
+        description="Most samples each byte of a recording unpacks to, where they are more than 700 million in all: "
+        "silence in FLAC has 500 to 600. What has more was made to keep the service busy, and gets a 413.",
+    )
     missing_seconds: float = Field(
         0.5, ge=0, description="Audio a damaged file may lack, in seconds; up to here it is a warning in the answer."
     )
@@ -172,6 +178,12 @@ class LongSettings(_Section):
     window_seconds: float = Field(
         0, ge=0, description="Longest window, in seconds; 0 is the model's own. Its longest pass is never exceeded."
     )
+    pass_seconds: float = Field(
+        0,
+        ge=0,
+        description="Longest recording that is read in one pass, in seconds; longer ones are read in windows. 0 is the "
+        "length that the model was trained on, where that is known, else its longest pass, which is never exceeded.",
+    )
     windows_at_once: int = Field(8, ge=1, description="Windows of one recording in the engine at once.")
     seconds_at_once: float = Field(
         600,
@@ -187,7 +199,7 @@ class TimeoutSettings(_Section):
 
     request_seconds: float = Field(900, gt=0, description="Longest a request may take from its first byte to its last.")
     upload_idle_seconds: float = Field(30, gt=0, description="Longest pause between two pieces of an upload.")
-    decode_seconds: float = Field(120, gt=0, description="Wall-clock time decoding one recording may take.")
+    decode_seconds: float = Field(120, gt=0, description="Time decoding one recording may take; pauses do not count.")
     keep_alive_seconds: float = Field(10, gt=0, description="Silence after which an event stream sends a comment.")
     shutdown_seconds: float = Field(30, ge=0, description="Time open requests get to finish when the service stops.")
 
@@ -200,6 +212,12 @@ class DecoderSettings(_Section):
         2 << 30, ge=256 << 20, description="Memory one worker may take for a recording, in bytes of address space."
     )
     files_per_worker: int = Field(64, ge=1, description="Recordings after which a worker is replaced.")
+    paused: int = Field(
+        32,
+        ge=0,
+        description="Recordings that may be paused half-way while shorter ones are decoded; each keeps a process (of a "
+        "few MB). Where there are more, the rest begin again later. 0 pauses none.",
+    )
 
 
 class EngineSettings(_Section):
@@ -239,7 +257,7 @@ class RecognizerSettings(_Section):
     """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
 
     log_probability: float = Field(
-        -1.0,
+        -0.9,
         le=0,
         description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
         "left out, and where nothing is left the answer ends with `not_understood`.",
@@ -247,7 +265,8 @@ class RecognizerSettings(_Section):
     compression_ratio: float = Field(
         2.4,
         gt=0,
-        description="Compression ratio of Whisper's text above which it goes round in circles and is not understood.",
+        description="Compression ratio of Whisper's text in 30 s above which it goes round in circles and is not "
+        "understood, unless Whisper is sure of it, as of a message that is played over and over.",
     )
     sure_log_probability: float = Field(
         -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
@@ -471,7 +490,7 @@ class Settings(BaseSettings):
     model: str = Field(
         "",
         description="Model to serve: `name`, `name@version`, or a checkpoint's folder (with a slash in its path). "
-        "Empty is the best measured one that hears; `scripted` plays back a script without a model, for load ceilings.",
+        "Empty is the best measured one; `scripted` plays back a script without a model, for load ceilings.",
     )
     models: Listed[str] = Field(
         default_factory=list,

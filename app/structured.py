@@ -11,7 +11,7 @@ from typing import Any
 from app import prompts
 from app.errors import InvalidRequest
 from app.job import Form
-from app.json_schema import InvalidSchema, parse_schema
+from app.json_schema import InvalidSchema, check_size, parse_schema
 
 TOKENS = 1024  # a JSON object takes more than the same in words
 
@@ -63,15 +63,20 @@ def schema_of(text: str, param: str = "json_schema") -> dict[str, Any]:
     try:
         return parse_schema(text)
     except InvalidSchema as fault:
-        raise InvalidRequest(f"{param}: the schema {fault}.", code="invalid_json_schema", param=param) from None
+        raise _invalid(fault, param) from None
 
 
 def form_of(schema: str | dict[str, Any], param: str) -> Form:
     """The form of an answer by a caller's own schema, as a text or as a value. Raises InvalidRequest as `schema_of`."""
     if not isinstance(schema, str):
         try:
-            schema = json.dumps(schema, ensure_ascii=False)
-        except ValueError as fault:  # an integer with more digits than Python writes out
-            raise InvalidRequest(f"{param}: {fault}.", code="invalid_json_schema", param=param) from None
+            check_size(schema)
+        except InvalidSchema as fault:
+            raise _invalid(fault, param) from None
+        schema = json.dumps(schema, ensure_ascii=False)
     parsed = schema_of(schema, param)
     return Form(prompts.by_schema(json.dumps(parsed, ensure_ascii=False)), parsed, TOKENS, param)
+
+
+def _invalid(fault: InvalidSchema, param: str) -> InvalidRequest:
+    return InvalidRequest(f"{param}: the schema {fault}.", code="invalid_json_schema", param=param)

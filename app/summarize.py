@@ -16,9 +16,12 @@ from typing import Any, BinaryIO, Protocol
 
 from app import metrics
 from app.audio.decode import DecodedAudio
+from app.audio.detector import SpeechDetector
+from app.audio.faint import Listening, undecided_warnings
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples
-from app.audio.speech import Segment, encoder_windows, find_speech, speech_seconds
+from app.audio.shares import Requester
+from app.audio.speech import Segment, encoder_windows, speech_seconds
 from app.audio.windows import Window, covers, cut
 from app.citations import cite
 from app.engine.base import Engine, EngineEvent, Generation, StageStarted, TextDelta
@@ -37,12 +40,15 @@ from app.writing import Read, Writer
 class AudioDecoder(Protocol):
     """What the path needs of `app.audio.pool.Decoder`."""
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester) -> DecodedAudio:
         """A file in, samples out. Raises ServiceError."""
 
 
 class Summarizer:
-    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait."""
+    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait.
+
+    find: finds speech in place of the detector, in a recording as a whole; the event is set when nobody waits any more.
+    """
 
     def __init__(
         self,
@@ -50,7 +56,8 @@ class Summarizer:
         model: ServedModel,
         engine: Engine,
         decoder: AudioDecoder,
-        find: Callable[[Samples, Event], list[Segment]] = find_speech,
+        find: Callable[[Samples, Event], list[Segment]] | None = None,
+        detector: SpeechDetector | None = None,
         schemas: SchemaWorkers | None = None,
     ) -> None:
         """schemas: what reads answers that follow a schema; its owner stops it."""
@@ -60,6 +67,7 @@ class Summarizer:
         self.decoder = decoder
         self.find = find
         self.schemas = schemas or SchemaWorkers(settings.limits.schema_seconds)
+        self.detector = detector or SpeechDetector()
         self.writer = Writer(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
 
@@ -92,7 +100,7 @@ class Summarizer:
         timings = {"receive": job.received_s}
         emit(Stage("decode"))
         with _timed(timings, "decode"):
-            audio = await self.decoder.decode(job.audio, self.limits)
+            audio = await self.decoder.decode(job.audio, self.limits, _requester(job))
         with closing(audio):
             return await self._heard(job, audio, timings, emit)
 
@@ -103,7 +111,8 @@ class Summarizer:
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(Stage("speech"))
         with _timed(timings, "speech"):
-            speech = await self._speech(audio.samples)
+            listening = await self.listen(audio.samples, _requester(job))
+            speech = listening.spans
         generation = Generation(
             request_id=job.id,
             samples=None,
@@ -128,12 +137,15 @@ class Summarizer:
                 for n in range(1, job.choices)
             ]
             reads = await self._read(asked, audio.samples, job, speech, timings, emit)
-        return await self._summary(job, generation, audio, speech, reads, timings)
+        return await self._summary(job, generation, audio, listening, reads, timings)
 
-    async def _speech(self, samples: Samples) -> list[Segment]:
+    async def listen(self, samples: Samples, requester: Requester) -> Listening:
+        """Where somebody speaks in a recording, and what is to be said of that."""
+        if self.find is None:
+            return await self.detector.listen(samples, requester)
         left = Event()
         try:
-            return await asyncio.to_thread(self.find, samples, left)
+            return Listening(await asyncio.to_thread(self.find, samples, left))
         finally:
             left.set()
 
@@ -159,7 +171,8 @@ class Summarizer:
                     begun.add(choice)
                     emit(Delta(text, choice))
 
-        longest = self.model.max_seconds
+        longest = self.settings.long.pass_seconds or self.model.pass_seconds
+        longest = min(longest, self.model.max_seconds)
         parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
         if parts[0].seconds > longest:
             longest = min(self.settings.long.window_seconds or self.model.note_seconds or longest, longest)
@@ -189,11 +202,11 @@ class Summarizer:
         job: Job,
         generation: Generation,
         audio: DecodedAudio,
-        speech: list[Segment],
+        listening: Listening,
         reads: list[Read],
         timings: dict[str, float],
     ) -> Summary:
-        warnings = list(audio.warnings)
+        warnings = [*audio.warnings, *listening.warnings]
         choices = [await self._choice(job, generation, read, warnings) for read in reads]
         choices = choices or [Choice("", "no_speech", [])]
         if choices[0].finish_reason == "no_speech":
@@ -201,21 +214,27 @@ class Summarizer:
         if choices[0].finish_reason == "not_understood":
             metrics.NOT_UNDERSTOOD.inc()
         heard = reads[0].heard if reads else []
+        windows = [one.window for one in heard]
         found = recognized(heard)
         if found and choices[0].finish_reason != "no_speech":
             understood = choices[0].finish_reason != "not_understood"
             limits = self.settings.recognizer
             warnings += recognition_warnings(found, self.model, job.style.language, limits, understood=understood)
+        missed = [one for one in listening.undecided if not covers(windows, [one])]
+        warnings += undecided_warnings(missed)
         timings["total"] = time.perf_counter() - job.began
         timings["overhead"] = _overhead(timings)
         summary = Summary(
             job=job,
             choices=choices,
             audio=audio,
-            speech_seconds=speech_seconds(speech),
+            speech_seconds=speech_seconds(listening.spans),
             heard=heard,
-            complete=choices[0].finish_reason == "no_speech"
-            or (covers([one.window for one in heard], speech) and not (found and found.left_out)),
+            complete=not missed
+            and (
+                choices[0].finish_reason == "no_speech"
+                or (covers(windows, listening.spans) and not (found and found.left_out))
+            ),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
             prompt_tokens=reads[0].prompt_tokens if reads else 0,
             completion_tokens=sum(read.completion_tokens for read in reads),
@@ -271,6 +290,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         "max_bytes": "upload_bytes",
         "max_seconds": "decode_seconds",
         "max_samples": "samples",
+        "max_samples_per_byte": "samples_per_byte",
         "max_source_rate": "source_rate",
         "max_channels": "channels",
         "max_missing_seconds": "missing_seconds",
@@ -279,11 +299,16 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_bytes=limits.upload_bytes,
         max_seconds=limits.decode_seconds,
         max_samples=limits.samples,
+        max_samples_per_byte=limits.samples_per_byte,
         max_source_rate=limits.source_rate,
         max_channels=limits.channels,
         max_missing_seconds=limits.missing_seconds,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
+
+
+def _requester(job: Job) -> Requester:
+    return Requester(job.caller or job.owner, background=job.priority > 0)
 
 
 def _overhead(timings: dict[str, float]) -> float:

@@ -1,14 +1,13 @@
 """One recording all the way before the first caller's: what loads late loads now, and what is broken shows."""
 
-import asyncio
 import io
 import uuid
 import wave
-from threading import Event
 
 import numpy as np
 
 from app.audio.samples import spool
+from app.audio.shares import NOBODY
 from app.engine.base import Finished, Generation
 from app.errors import Unavailable
 from app.prompts import Style, instruction
@@ -20,8 +19,8 @@ TOKENS = 4
 async def warm_up(summarizer: Summarizer) -> None:
     """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
     with spool(_noise_wav()) as recording:
-        audio = await summarizer.decoder.decode(recording, summarizer.limits)
-    await asyncio.to_thread(summarizer.find, audio.samples, Event())
+        audio = await summarizer.decoder.decode(recording, summarizer.limits, NOBODY)
+    await summarizer.listen(audio.samples, NOBODY)
     generation = Generation(f"warm-up-{uuid.uuid4().hex}", audio.samples[:], instruction(Style()), TOKENS)
     events = [event async for event in summarizer.engine.generate(generation)]
     if not events or not isinstance(events[-1], Finished) or events[-1].finish_reason == "abort":

@@ -27,6 +27,12 @@ class AudioLimits(BaseModel):
     note_seconds: float | None = Field(
         None, description="Length of the windows in which longer ones are noted down; a whole pass if left out."
     )
+    trained_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Length that 95 % of the recordings it was trained on do not exceed, written by training: what is "
+        "longer is read in windows of that length. Left out where nothing was trained to hear.",
+    )
 
 
 class Adapter(BaseModel):
@@ -45,7 +51,11 @@ class Figures(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     score: float = Field(
-        description="Share of core facts covered on the held-out recordings; what `make serve` chooses by."
+        description="Facts that a summary has right, less what it invents: a mean over the set's recordings of natural "
+        "voices. `make serve` chooses by it."
+    )
+    set: str = Field(
+        "", description="What it was measured on: name and digest of the set. Figures of two sets are never compared."
     )
     command: str
     result: str

@@ -3,13 +3,13 @@ manifest.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model_repo.cache import sha256
 from model_repo.manifest import FILE, FORMAT, Manifest
 
 ROOT = Path(__file__).parent
-HEARS = "audio-llm"
 
 
 class RegistryError(Exception):
@@ -42,20 +42,33 @@ def resolve(root: Path, model: str) -> Manifest:
 
 
 def best(root: Path = ROOT) -> Manifest:
-    """What is served if nothing else is asked for: among each name's newest, of those that hear the one with the
-    highest measured score; a cascade, the baseline, only where none that hears is measured. Raises `UnknownModel` if
-    the registry is empty.
+    """What is served if nothing else is asked for: among each name's newest version, the one with the highest score on
+    the set that most of them were measured on. Raises `UnknownModel` if the registry is empty.
     """
-    newest = {m.name: m for m in list_models(root)}
+    newest = list(_newest(comparable(list_models(root))))
     if not newest:
         raise UnknownModel(f"the registry {root} holds no model")
+    return max(newest, key=lambda manifest: manifest.figures.score if manifest.figures else float("-inf"))
 
-    def rank(manifest: Manifest) -> tuple[bool, float]:
-        if manifest.figures is None:
-            return False, -1.0
-        return manifest.kind == HEARS, manifest.figures.score
 
-    return max(newest.values(), key=rank)
+def comparable(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The manifests with figures of one and the same set, or none: those of another set are left out. It is the set
+    that most names' newest versions were measured on; among equals, the one with the highest score.
+    """
+    scores: dict[str, list[float]] = {}
+    for manifest in _newest(manifests):
+        if manifest.figures:
+            scores.setdefault(manifest.figures.set, []).append(manifest.figures.score)
+    common = max(scores, key=lambda name: (len(scores[name]), max(scores[name])), default=None)
+    return [
+        one if one.figures is None or one.figures.set == common else one.model_copy(update={"figures": None})
+        for one in manifests
+    ]
+
+
+def _newest(manifests: Sequence[Manifest]) -> Iterable[Manifest]:
+    """The last version of each name; the manifests are in the order of `list_models`."""
+    return {manifest.name: manifest for manifest in manifests}.values()
 
 
 def check(manifest: Manifest, prompt_format: int) -> None:

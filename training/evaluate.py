@@ -24,6 +24,7 @@ from model_repo.registry import ROOT
 from training import check, picture, table
 from training.ablations import ABLATIONS
 from training.bertscore import BertScore
+from training.breakdown import breakdown, natural_rows, set_name, voice_kind
 from training.corpus.record import Record
 from training.export import add_figures
 from training.judge import Judge, Verdict, judge_of
@@ -38,7 +39,9 @@ HEARING = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that a
 
 
 def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, Any]:
-    """Post everything once a concurrency; raw rows of the first, aggregate figures of each, agreement between them."""
+    """Post everything once for each concurrency: raw rows of the first, its figures on natural voices (on all where
+    there are none), the same by kind of voice and by length, and how many answers agree between the runs.
+    """
     runs: dict[int, list[dict[str, Any]]] = {}
     wall: dict[int, float] = {}
     for n in at_once:
@@ -57,9 +60,15 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
-        "figures": aggregate(rows),
+        "set": set_name(records),
+        "figures": aggregate(natural_rows(records, rows) or rows),
+        "by": breakdown(records, rows),
         "runs": found,
-        "rows": rows,
+        "rows": [
+            row
+            | {"finish_reason": answer.get("finish_reason"), "seconds": record.duration_s, "voice": voice_kind(record)}
+            for record, row, answer in zip(records, rows, first, strict=True)
+        ],
     }
 
 
@@ -159,14 +168,16 @@ def run(options: argparse.Namespace) -> int:
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps({key: result[key] for key in ("model", "figures", "runs")}, indent=1))
     if options.write_figures:
-        if "core_coverage" not in result["figures"]:
-            raise ValueError("no record has core facts: --write-figures has no score to write")
+        if "facts_less_inventions" not in result["figures"]:
+            raise ValueError("no record has facts and a transcript: --write-figures has no score to write")
         name, _, version = result["model"].partition("@")
         figures = Figures(
-            score=result["figures"]["core_coverage"],
+            score=result["figures"]["facts_less_inventions"],
+            set=result["set"],
             command=result["command"],
             result=str(options.out),
             **result["figures"],
+            by=result["by"],
         )
         add_figures(options.root, name, version, figures)
     return 0

@@ -149,7 +149,7 @@ def to_registry(options: argparse.Namespace) -> Manifest:
         languages=LANGUAGES.get(architecture, ["en"]),
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT,
-        audio=LIMITS[architecture],
+        audio=limits_of(architecture, options.run_folders),
         stage=stage_of(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,
@@ -164,6 +164,17 @@ def to_registry(options: argparse.Namespace) -> Manifest:
     ensure(manifest)  # the registry's own way to the same bytes
     shutil.rmtree(assembled)
     return manifest
+
+
+def limits_of(architecture: str, run_folders: list[Path]) -> AudioLimits:
+    """What one pass of the model takes: the architecture's limits, with the length that the runs were trained on. Of
+    several runs it is the longest, since each teaches from where the one before ended.
+    """
+    limits = LIMITS[architecture]
+    lengths = [runs.collected(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
+    if BESIDE[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
+        return limits
+    return limits.model_copy(update={"trained_seconds": min(max(lengths), limits.max_seconds)})
 
 
 def record_of(options: argparse.Namespace) -> dict[str, Any]:

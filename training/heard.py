@@ -8,7 +8,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from app.engine.recognition import judge
 from app.engine.transcriber import Transcriber
+from app.settings import RecognizerSettings
 from model_repo.parts import fetch
 from training.audio import read_audio
 from training.corpus.record import Record
@@ -17,7 +19,8 @@ WHISPER = "whisper-tiny-en-ct2"
 
 
 async def heard(records: Sequence[Record], whisper: Path | None = None) -> list[Record]:
-    """The records with a transcript that is what Whisper made of their audio; "" where it found no speech.
+    """The records with a transcript that is what Whisper made of their audio; "" where it found no speech, or was too
+    unsure of it, as in the service.
 
     whisper: a folder in CTranslate2's format; None is the part that the service's own cascade has. A recording that
     several records ask about is transcribed once. Raises `BadExample` for audio that cannot be read.
@@ -31,7 +34,7 @@ async def heard(records: Sequence[Record], whisper: Path | None = None) -> list[
             samples = read_audio(record)
             key = sha256(samples.tobytes()).digest()
             if key not in said:
-                said[key] = (await transcriber.transcribe(samples)).text
+                said[key] = judge(await transcriber.transcribe(samples), RecognizerSettings()).text
             out.append(replace(record, transcript=said[key]))
     finally:
         await transcriber.stop()

@@ -1,18 +1,19 @@
 """What a run leaves beside its adapter so that it can be run again, and so that an export knows what it exports.
 
 `config.yaml` holds every option as it was, under the command that takes it; `run.json` what the options' files were:
-digests of data, base, adapters to begin from and teacher, who judged or wrote the data, seed, library versions, commit.
-Knows nothing about how anything is trained.
+digests of data, the lengths of its recordings, base, adapters to begin from and teacher, who judged or wrote the data,
+seed, library versions, commit. Knows nothing about how anything is trained.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -52,6 +53,7 @@ def begin(options: argparse.Namespace) -> None:
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": options.seed,
         "data": digests([*options.data, *_several(getattr(options, "answers", None))]),
+        "audio_seconds": audio_seconds(options.data),
         "base": named(options.base),
         "start": digests(_several(getattr(options, "start", None))),
         "teacher": named(getattr(options, "teacher", None), served=bool(getattr(options, "teacher_url", None))),
@@ -92,6 +94,42 @@ def standing(folders: Sequence[Path]) -> list[Path]:
 def digests(files: Iterable[Path]) -> dict[str, str]:
     """File, by the end of its path, → SHA-256; of those that are there."""
     return {short(file): sha256(file) for file in files if file.is_file()}
+
+
+def audio_seconds(files: Iterable[Path]) -> dict[str, float]:
+    """How long the recordings of data files are: `p95`, which 95 % of them do not exceed, and `longest`, in seconds; of
+    those that say their length in `duration_s`. Empty where none does, as for texts alone.
+    """
+    found = sorted(seconds for file in files if file.is_file() for seconds in _lengths(file))
+    if not found:
+        return {}
+    place = math.ceil(0.95 * len(found)) - 1
+    return {"p95": round(found[place], 2), "longest": round(found[-1], 2)}
+
+
+def _lengths(file: Path) -> Iterator[float]:
+    if file.suffix == ".parquet":
+        from pyarrow import parquet
+
+        table = parquet.ParquetFile(file)
+        columns = [name for name in ("audio", "duration_s") if name in table.schema_arrow.names]
+        rows: Iterable[Any] = table.read(columns=columns).to_pylist()
+    else:
+        rows = _json_rows(file)
+    for row in rows:
+        seconds = row.get("duration_s") if isinstance(row, dict) and row.get("audio") else None
+        if isinstance(seconds, int | float) and 0 < seconds < math.inf:
+            yield float(seconds)
+
+
+def _json_rows(file: Path) -> Iterator[Any]:
+    """The lines that are JSON; what is wrong with others is said where records are read (`training.check`)."""
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                continue
 
 
 def named(folder: Path | None, served: bool = False) -> dict[str, Any] | None:

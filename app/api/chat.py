@@ -23,10 +23,10 @@ from app.api.chat_protocol import (
 from app.api.connection import while_connected
 from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
 from app.api.errors import responses
-from app.api.fields import only_known_query
 from app.api.json_body import take_in
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream, json_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
+from app.api.query import only_known_query
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json

@@ -103,7 +103,7 @@ async def enter(
         held.callback(job.audio.close)  # where it was not decoded; an exception's frames would hold it for long
         place.take()
         job.adapter = arrival.pick.adapter
-        job.owner = caller.owner
+        job.caller, job.owner = caller.name, caller.owner
         job.decoded = partial(_decoded, request.app.state.keys, caller.key, place)
         return Entrance(service, arrival.pick, job, int(time.time()), watch, held.pop_all(), caller), asked
 

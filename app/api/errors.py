@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from app.api.fields import invalid_field
+from app.api.methods import also_allowed
 from app.api.protocol import ErrorResponse
 from app.errors import InvalidRequest, ServiceError
 
@@ -72,7 +73,12 @@ def _methods(request: Request) -> list[str]:
     """What the path can be asked with. The framework names those of one of its routes only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in here for method in route.methods or ()})
+    return sorted({method for route in here for method in _allowed(route)})
+
+
+def _allowed(route: Route) -> set[str]:
+    methods = set(route.methods or ())
+    return methods | also_allowed(route.path, methods)
 
 
 def install(app: FastAPI) -> None:

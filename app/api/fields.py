@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
-from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from app import prompts, structured
@@ -27,7 +26,12 @@ class SummaryOptions(BaseModel):
     model: str | None = Field(
         None, max_length=200, description="`name`, `name@version` or the name of an adapter; the default if left out."
     )
-    stream: bool = Field(False, description="Answer with server-sent events as the summary is written.")
+    stream: bool = Field(
+        False,
+        description="Answer as the summary is written: with server-sent events, or with `response_format` text or "
+        "markdown with the text itself. A text that breaks off, without the end that HTTP gives it, has failed; how it "
+        "ended otherwise, and its warnings, only the events tell.",
+    )
     temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
     max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
@@ -90,24 +94,6 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     assert isinstance(style, Style)
     assert isinstance(options, SummaryOptions)
     return style, options
-
-
-async def only_known_query(request: Request) -> None:
-    """Dependency that refuses query parameters which the route does not declare, and those given twice.
-
-    Raises InvalidRequest (400) that names the parameter, as `parse_fields` does for fields.
-    """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
-        if name not in known:
-            there = f"Known are: {', '.join(sorted(known))}" if known else "This route takes none"
-            raise InvalidRequest(f"Unknown query parameter {quoted(name)}. {there}.", code="unknown_field", param=name)
-        if name in seen:
-            raise InvalidRequest(
-                f"The query parameter {quoted(name)} is given twice.", code="duplicate_field", param=name
-            )
-        seen.add(name)
 
 
 def invalid_field(errors: Iterable[Any]) -> InvalidRequest:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from app.api.auth import require_key
 from app.api.errors import responses
-from app.api.fields import only_known_query
 from app.api.protocol import ModelCard, ModelList, model_card
+from app.api.query import only_known_query
 from app.errors import ModelNotFound
 from app.models.loaded import State
 from app.models.table import Models

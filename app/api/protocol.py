@@ -90,8 +90,8 @@ class SummaryResponse(Answer):
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether every second of speech was read.")
     structured: Any = Field(
-        description="With `response_format=json` the summary as data, by the schema; null if it breaks off, which "
-        "`warnings` then say."
+        description="With `response_format=json` the summary as data, by the schema. If the answer breaks off, it is "
+        "closed where it did as far as the schema allows that, else null; `warnings` then say which."
     )
     windows: list[WindowFacts] = Field(
         description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
@@ -157,6 +157,9 @@ class AudioCard(Answer):
     window_seconds: float
     max_seconds: float
     note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
+    trained_seconds: float = Field(
+        description="Length of the recordings it was trained on; longer ones are read in windows of it. 0 if not known."
+    )
 
 
 class ModelCard(Answer):

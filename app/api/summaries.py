@@ -18,6 +18,7 @@ from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query
 from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse, server_timing, summary_response
 from app.api.repeats import fingerprint, given_once
 from app.api.sse import EventStream, Say
+from app.api.text_stream import TextStream, Write
 from app.api.upload import is_form, read_nothing, read_upload
 from app.audio.sniff import sniff_file
 from app.job import Delta, Form, Job, Stage
@@ -54,12 +55,15 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
 async def create_summary(request: Request, credentials: Credentials) -> Response:
-    """The recording's summary, as JSON or, with `stream=true`, as server-sent events."""
+    """The recording's summary, as JSON or, with `stream=true`, as server-sent events; with `response_format` text or
+    markdown as that alone, with `stream=true` as it is written.
+    """
     entrance, options = await enter(request, credentials, _read)
 
     async def answer() -> Response:
         if options.stream:
-            return _stream(entrance)
+            media_type = MEDIA_TYPES.get(options.response_format or "")
+            return _text_stream(entrance, media_type) if media_type else _stream(entrance)
         summary = await while_connected(request.receive, entrance.work(lambda _: None))
         return shown(summary_response(summary, entrance.pick.model.served, entrance.created), options)
 
@@ -142,16 +146,31 @@ def typed_fields(pairs: list[tuple[str, str]]) -> Fields:
 
 def _bare(answer: SummaryResponse, media_type: str) -> Response:
     """The summary alone; what a reader should know of it in headers, in ASCII."""
-    headers = {
-        "x-summary-id": answer.id,
-        "x-summary-model": answer.model,
-        "x-summary-kind": answer.kind,
+    headers = _headers(answer.id, answer.model, answer.kind) | _headers_at_the_end(answer)
+    return Response(answer.summary, media_type=media_type, headers=headers)
+
+
+def _headers(id_: str, model: str, kind: str) -> dict[str, str]:
+    return {"x-summary-id": id_, "x-summary-model": model, "x-summary-kind": kind}
+
+
+def _headers_at_the_end(answer: SummaryResponse) -> dict[str, str]:
+    return {
         "x-summary-complete": str(answer.complete).lower(),
         "x-summary-finish-reason": answer.finish_reason,
         "x-summary-warnings": json.dumps(answer.warnings),
         **server_timing(answer.timings),
     }
-    return Response(answer.summary, media_type=media_type, headers=headers)
+
+
+def _text_stream(entrance: Entrance, media_type: str) -> TextStream:
+    served = entrance.pick.model.served
+
+    async def work(write: Write) -> dict[str, str]:
+        summary = await entrance.work(lambda event: write(event.text) if isinstance(event, Delta) else None)
+        return _headers_at_the_end(summary_response(summary, served, entrance.created))
+
+    return TextStream(work, media_type, _headers(entrance.job.id, entrance.pick.id, served.kind))
 
 
 def _stream(entrance: Entrance) -> EventStream:

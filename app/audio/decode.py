@@ -69,7 +69,7 @@ def decode(data: bytes | mmap, limits: DecodeLimits, file: BinaryIO | None = Non
         if reading.promised or lacks:
             raise undecodable(container.label, "none of the audio it announces is there")
         raise Unprocessable("The file holds no audio: its length is zero.", code="empty_audio", param="file")
-    warnings = [*reading.warnings, *_missing(reading, lacks, sink)]
+    warnings = [*reading.warnings, *sink.warnings, *_missing(reading, lacks, sink)]
     if sink.peak > 1:
         scale = 1 / sink.peak
         sink.scale(scale)

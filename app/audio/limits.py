@@ -1,13 +1,16 @@
 """What a recording may be, and the words of each refusal, which name the setting that moves the bound."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.errors import ServiceError, TooLarge, Unprocessable
 
 SAMPLE_RATE = 16000
 # Below this nothing carries speech, and a header that says 1 Hz would turn a small file into hours.
 MIN_SOURCE_RATE = 2000
+# A file may unpack to so much, however small it is: some codecs make nearly nothing of four hours of silence at 48 kHz,
+# and decode them in seconds.
+UNSUSPICIOUS_SAMPLES = 700_000_000
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class DecodeLimits:
     max_bytes: of the file as uploaded.
     max_seconds: of audio.
     max_samples: values the decoder may produce over all channels, at the source's own rate.
+    max_samples_per_byte: of the file, beyond `UNSUSPICIOUS_SAMPLES`. Speech at 6 kbit/s has 64 to 128, digital silence
+        in FLAC 500 to 600.
     max_source_rate: Hz. max_channels: of the source.
     max_missing_seconds: audio that a file promises and does not hold (truncated, damaged). Up to here it is a warning;
         beyond, the file is refused, because a summary of the rest would pass for one of the whole.
@@ -26,6 +31,7 @@ class DecodeLimits:
     max_bytes: int = 200 * 1024 * 1024
     max_seconds: float = 4 * 3600.0
     max_samples: int = 3_000_000_000
+    max_samples_per_byte: float = 600
     max_source_rate: int = 384_000
     max_channels: int = 6
     max_missing_seconds: float = 0.5
@@ -34,6 +40,14 @@ class DecodeLimits:
     def setting(self, limit: str) -> str:
         """The setting that moves `limit`, a field's name."""
         return self.setting_names.get(limit, f"SPEECHSUM_AUDIO__{limit.upper()}")
+
+    def for_file_of(self, count: int) -> "DecodeLimits":
+        """These limits, for a file of `count` bytes, which may not unpack to just anything."""
+        most = max(UNSUSPICIOUS_SAMPLES, int(count * self.max_samples_per_byte))
+        if most >= self.max_samples:
+            return self
+        names = {**self.setting_names, "max_samples": self.setting("max_samples_per_byte")}
+        return replace(self, max_samples=most, setting_names=names)
 
     def check_bytes(self, count: int) -> None:
         if count > self.max_bytes:

@@ -11,11 +11,13 @@ import soxr
 from numpy.typing import NDArray
 
 from app.audio.limits import SAMPLE_RATE, DecodeLimits
+from app.audio.mixing import Mixer
 from app.audio.samples import BYTES
 from app.errors import Unprocessable
 
 Block = NDArray[np.float32]
 _SCALED = 1 << 20  # samples scaled at once
+_TOLD_S = 0.2  # from here on a caller is told that channels were inverted
 
 
 class Sink:
@@ -34,6 +36,9 @@ class Sink:
         self.peak = 0.0
         self._source_samples = 0
         self._current_rate = 0
+        self._current_channels = 0
+        self._mixer = Mixer(1, SAMPLE_RATE)
+        self._inverted_seconds = 0.0
         self._resampler: soxr.ResampleStream | None = None
         self._file = file
         # Grows in place; a list of arrays would need everything twice at the end.
@@ -53,11 +58,12 @@ class Sink:
         if not np.isfinite(peak):
             raise _not_finite()
         self.peak = max(self.peak, peak)
-        self._resample(block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32))
+        self._resample(self._mixer.mix(block))
 
     def silence(self, seconds: float) -> None:
         """Take `seconds` of silence, at the rate of the block before it."""
         self._lengthen(seconds)
+        self._resample(self._mixer.flush())
         frames = round(seconds * self._current_rate)
         while frames > 0:
             count = min(frames, self._current_rate)
@@ -84,12 +90,27 @@ class Sink:
             self._file.seek(start * BYTES)
             self._file.write((block * np.float32(factor)).data.cast("B"))
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the mix did to the recording, in sentences."""
+        inverted = self._inverted_seconds + self._mixer.inverted_seconds
+        if inverted < _TOLD_S:
+            return []
+        return [
+            f"In {inverted:,.1f} s of the recording its channels are in opposite phase and would cancel each other; "
+            "they were aligned before they were mixed."
+        ]
+
     def _start(self, rate: int, channels: int) -> None:
-        if rate == self._current_rate and channels == self.channels:
+        if rate == self._current_rate and channels == self._current_channels:
             return
         self.limits.check_source(rate, channels)
         if not self.rate:
             self.rate, self.channels = rate, channels
+        self._resample(self._mixer.flush())
+        self._inverted_seconds += self._mixer.inverted_seconds
+        self._mixer = Mixer(channels, rate)
+        self._current_channels = channels
         if rate != self._current_rate:
             self._flush()
             self._current_rate = rate
@@ -104,6 +125,7 @@ class Sink:
         self._keep(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
     def _flush(self) -> None:
+        self._resample(self._mixer.flush())
         if self._resampler is not None:
             self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
 

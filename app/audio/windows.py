@@ -11,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.audio.first_look import Segment
 from app.audio.limits import SAMPLE_RATE
 from app.audio.samples import Samples
-from app.audio.speech import Segment
 
 # Where nobody pauses for as long as a window, it is cut at the quietest moment of its last seconds.
 _SEARCHED_S = 5.0
 _FRAME_S = 0.05
+# What peaks below -40 dBFS is amplified for the model, to -20 dBFS: models have heard little that is so faint.
+_FAINT_PEAK = 0.01
+_AUDIBLE_PEAK = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,10 @@ class Window:
         return self.end - self.start
 
     def of(self, samples: Samples) -> NDArray[np.float32]:
-        """Its samples."""
-        return samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
+        """Its samples, as a model is to hear them: amplified where all of them are faint."""
+        found = samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
+        peak = float(np.abs(found).max(initial=0.0))
+        return found * np.float32(_AUDIBLE_PEAK / peak) if 0 < peak < _FAINT_PEAK else found
 
 
 def cut(spans: Sequence[Segment], longest_s: float, samples: Samples) -> list[Window]:

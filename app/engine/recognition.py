@@ -2,11 +2,12 @@
 was unsure of it.
 
 A text model that is given what Whisper made of noise summarizes it all the same. Whisper says how sure it was, window
-by window: the mean log-probability of its tokens, and how far its text can be compressed (text that goes round in
-circles can be compressed very far). The measured values behind the limits are in
+by window: the mean log-probability of its tokens, the probability that there is no speech, and how far its text can be
+compressed (text that goes round in circles can be compressed very far). The measured values behind the limits are in
 `results/recognizer.json`. Knows nothing about prompts or engines.
 """
 
+import re
 from dataclasses import dataclass
 
 from app.engine.base import Recognition
@@ -17,6 +18,14 @@ from app.settings import RecognizerSettings
 _APART_S = 1.0
 # A stretch as short as a breath counts as long as one, in seconds, so that its weight is not nothing.
 _LEAST_S = 0.1
+# Where Whisper is unsure even of the language, it has to be surer of the words.
+_UNSURE_LANGUAGE_LOG_PROBABILITY = -0.7
+# Whisper writes "Thank you." under music, and says itself that there is hardly any speech.
+_MUCH_NO_SPEECH = 0.6
+# A recorded message that is played over and over goes round in circles too. It is read where Whisper is sure of it in
+# every respect; what Whisper makes of a crowd or of noise fails at least one of these.
+_CIRCLES_LOG_PROBABILITY, _CIRCLES_LANGUAGE, _CIRCLES_NO_SPEECH, _CIRCLES_MOST = -0.45, 0.8, 0.5, 10.0
+_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True)
@@ -31,9 +40,9 @@ class Understood:
 
 def judge(transcript: Transcript, limits: RecognizerSettings) -> Understood:
     """Take out of a transcript the stretches of which Whisper was too unsure."""
-    said = [one for one in transcript.stretches if one.text]
-    clear = [one for one in said if _is_clear(one, limits)]
-    unclear = [one for one in said if not _is_clear(one, limits)]
+    said = [one for one in transcript.stretches if _WORD.search(one.text)]
+    clear = [one for one in said if _is_clear(one, transcript.language_probability, limits)]
+    unclear = [one for one in said if not _is_clear(one, transcript.language_probability, limits)]
     certainty = Recognition(
         language=transcript.language,
         language_probability=transcript.language_probability,
@@ -43,8 +52,23 @@ def judge(transcript: Transcript, limits: RecognizerSettings) -> Understood:
     return Understood(" ".join(one.text for one in clear), certainty)
 
 
-def _is_clear(one: Stretch, limits: RecognizerSettings) -> bool:
-    return one.log_probability >= limits.log_probability and one.compression_ratio <= limits.compression_ratio
+def _is_clear(one: Stretch, language: float, limits: RecognizerSettings) -> bool:
+    """Whether a stretch is read. language: probability of the language that it is written down in."""
+    floor = limits.log_probability
+    if language < limits.sure_language_probability:
+        floor = max(floor, min(_UNSURE_LANGUAGE_LOG_PROBABILITY, limits.sure_log_probability))
+    if one.log_probability < floor:
+        return False
+    if one.no_speech > _MUCH_NO_SPEECH and one.log_probability < limits.sure_log_probability:
+        return False
+    if one.compression_ratio <= limits.compression_ratio:
+        return True
+    return (
+        one.log_probability >= _CIRCLES_LOG_PROBABILITY
+        and language >= _CIRCLES_LANGUAGE
+        and one.no_speech < _CIRCLES_NO_SPEECH
+        and one.compression_ratio <= _CIRCLES_MOST
+    )
 
 
 def _mean_log_probability(stretches: list[Stretch]) -> float | None:

@@ -17,6 +17,7 @@ LEAST_WORDS = 4
 LEAST_SIGNS = 8
 UNDER_HEADINGS = 2  # headings under which the same sentence may stand
 LONGEST_HEADING = 8  # words
+LONGEST_SENTENCE = 1000  # letters that are compared; what goes on for longer without an end passes as it comes
 
 # Thai, Lao, Burmese, Khmer, kana, Chinese characters: each sign counts, and no spaces stand between words.
 _SIGN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -42,6 +43,7 @@ _NO_END = re.compile(
 # In Thai and its neighbours a space ends a phrase, and only a long one counts as a sentence.
 _PHRASE_END = re.compile(r"(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\s+")
 _LEAST_IN_PHRASE = 20
+_LOOK_BACK = 16  # letters: an end, or an abbreviation, is no longer
 _DATA = ("{", "[", "```")  # an answer that begins so is data or code, where equal lines are nothing strange
 
 
@@ -67,15 +69,16 @@ class RepeatedSentences:
             self._data = begin.startswith(_DATA)
         if self._data:
             return piece
+        searched = max(0, len(self._open) - _LOOK_BACK)
         self._open += piece
         out = ""
-        while (end := _end_of(self._open)) is not None:
+        while (end := _end_of(self._open, searched)) is not None:
             sentence, rest = self._open[:end], self._open[end:]
             if self._comes_again(sentence):
                 self.found = True
                 return out
             out += sentence[self._passed :]
-            self._open, self._passed = rest, 0
+            self._open, self._passed, searched = rest, 0, 0
         if not self._may_come_again():
             out += self._open[self._passed :]
             self._passed = len(self._open)
@@ -111,6 +114,8 @@ class RepeatedSentences:
 
     def _may_come_again(self) -> bool:
         """Whether the sentence in progress could still become one that was said. A mark waits for what it marks."""
+        if len(self._open) > LONGEST_SENTENCE:
+            return False
         bare = _MARK.sub("", self._open)
         if _BEGUN_MARK.match(bare):
             return True
@@ -118,13 +123,13 @@ class RepeatedSentences:
         return any(said.startswith(begun) and self._is_one_too_many(said) for said in self._times)
 
 
-def _end_of(text: str) -> int | None:
-    """Where the first sentence of the text ends, if it does."""
-    phrase = _PHRASE_END.search(text)
-    for match in _END.finditer(text):
+def _end_of(text: str, start: int) -> int | None:
+    """Where the first sentence of the text ends, if it does; no end begins before `start`."""
+    phrase = _PHRASE_END.search(text, start)
+    for match in _END.finditer(text, start):
         if phrase and phrase.start() < match.start():
             break
-        before = text[: match.end()]
+        before = text[max(0, match.start() - _LOOK_BACK) : match.end()]
         if match[0] == "\n" or not _NO_END.search(before.rstrip("\"')]*_")):
             return match.end()
     return phrase.start() if phrase else None
@@ -145,12 +150,9 @@ def _counts(key: str) -> bool:
 
 
 def _is_heading(sentence: str, key: str) -> bool:
-    """Whether a line is a heading: short, and marked as one by a number sign, emphasis or a colon."""
+    """Whether a line is a heading: short, no sentence, and marked by a number sign, emphasis or a colon."""
     line = sentence.strip()
-    if not key or key.count(" ") >= LONGEST_HEADING:
+    bare = line.strip("*_# ")
+    if not key or key.count(" ") >= LONGEST_HEADING or bare.endswith((".", "!", "?", "\u3002")):
         return False
-    return (
-        line.startswith("#")
-        or line.rstrip("*_ ").endswith((":", "\uff1a"))
-        or (line.startswith("**") and line.endswith("**"))
-    )
+    return line.startswith("#") or bare.endswith((":", "\uff1a")) or (line.startswith("**") and line.endswith("**"))

@@ -11,7 +11,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from app.engine.asking import refusal
-from app.engine.base import Adapter, EngineEvent, Finished, FinishReason, Generation, StageStarted, TextDelta
+from app.engine.base import (
+    Adapter,
+    EngineEvent,
+    Finished,
+    FinishReason,
+    Generation,
+    Recognition,
+    StageStarted,
+    TextDelta,
+)
 from app.errors import EngineDead
 
 SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
@@ -23,7 +32,9 @@ class ScriptedEngine:
     context_tokens: room for a prompt's words, a token each; recordings always fit.
     start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
     transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
+    recognition: in the same `Finished`, how a cascade's recognizer heard the recording.
     error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
+    keep_requests: whether each request stays in `requests`, recording and all, which a test looks at.
     """
 
     def __init__(
@@ -35,16 +46,20 @@ class ScriptedEngine:
         prefill_s: float = 0.0,
         piece_s: float = 0.0,
         transcript: str | None = None,
+        recognition: Recognition | None = None,
         error: Exception | None = None,
         error_after: int = 0,
         reason: FinishReason | None = None,
+        keep_requests: bool = True,
     ) -> None:
         self.pieces = pieces
         self.context_tokens = context_tokens
         self.start_s, self.prefill_s, self.piece_s = start_s, prefill_s, piece_s
         self.transcript = transcript
+        self.recognition = recognition
         self.error, self.error_after = error, error_after
         self.reason = reason
+        self.keep_requests = keep_requests
         self.requests: list[Generation] = []
         self.adapters: list[Adapter] = []
         self.aborted = 0
@@ -86,7 +101,8 @@ class ScriptedEngine:
             raise EngineDead("The engine is not started.", code="engine_dead")
         if request.adapter is not None and request.adapter not in self.adapters:
             raise refusal(f"the adapter {request.adapter.name} is not loaded", self.context_tokens)
-        self.requests.append(request)
+        if self.keep_requests:
+            self.requests.append(request)
         self._running += 1
         self.most_running = max(self.most_running, self._running)
         finished = False
@@ -135,6 +151,7 @@ class ScriptedEngine:
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),
             transcript=self.transcript,
+            recognition=None if request.samples is None else self.recognition,
         )
 
     async def _pause(self, seconds: float) -> None:

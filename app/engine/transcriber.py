@@ -8,6 +8,7 @@ sure enough (`app.engine.recognition`).
 
 import asyncio
 import threading
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Stretch:
     """A stretch of speech as Whisper wrote it down. Times in seconds from the recording's beginning.
 
     log_probability: mean over the tokens of Whisper's window (natural logarithm). compression_ratio: of the window's
-    text by zlib; text that repeats itself has a high one. no_speech: probability that the window holds none.
+    text, see `compression_ratio`. no_speech: probability that the window holds none.
     """
 
     start: float
@@ -110,21 +111,12 @@ class Transcriber:
         if (expected := self._expected_language(info)) and expected[0] != language:
             language, probability = expected
             segments, info = self._model.transcribe(samples, language=language, **options)
-        found: list[Stretch] = []
+        found: list[Any] = []
         for segment in segments:
             if left.is_set():
                 return Transcript()
-            found.append(
-                Stretch(
-                    float(segment.start),
-                    float(segment.end),
-                    segment.text.strip(),
-                    float(segment.avg_logprob),
-                    float(segment.compression_ratio),
-                    float(segment.no_speech_prob),
-                )
-            )
-        return Transcript(tuple(found), _tag(language), probability)
+            found.append(segment)
+        return Transcript(_stretches(found), _tag(language), probability)
 
     def _expected_language(self, info: Any) -> tuple[str, float] | None:
         """The most probable language of those expected and its probability, where Whisper is unsure which one it is and
@@ -135,6 +127,40 @@ class Transcriber:
         ranked = [(code, chance) for code, chance in info.all_language_probs if _tag(code) in self._expected]
         found = max(ranked, key=lambda pair: pair[1], default=None)
         return found if found and found[1] >= info.language_probability / NEARLY else None
+
+
+def _stretches(segments: Sequence[Any]) -> tuple[Stretch, ...]:
+    """faster-whisper's segments; those of one window of Whisper's share its figures."""
+    texts: dict[int, str] = {}
+    for one in segments:
+        texts[one.seek] = texts.get(one.seek, "") + one.text
+    ratios = {seek: compression_ratio(text) for seek, text in texts.items()}
+    return tuple(
+        Stretch(
+            start=float(one.start),
+            end=float(one.end),
+            text=one.text.strip(),
+            log_probability=float(one.avg_logprob),
+            compression_ratio=ratios[one.seek],
+            no_speech=float(one.no_speech_prob),
+        )
+        for one in segments
+    )
+
+
+def compression_ratio(text: str) -> float:
+    """Letters of a text for each byte that zlib leaves of them; 0 for an empty text.
+
+    Whisper's own ratio is that of UTF-8's bytes, which are three for a letter of Thai and always begin alike: plain
+    text in it is taken for a loop. Here each letter is one byte, whatever its script (two where a text has more than
+    256 different ones, of which one that repeats itself has none).
+    """
+    if not text:
+        return 0.0
+    numbers = {letter: number for number, letter in enumerate(dict.fromkeys(text))}
+    width = 1 if len(numbers) <= 256 else 2
+    data = b"".join(numbers[letter].to_bytes(width) for letter in text)
+    return len(text) / len(zlib.compress(data))
 
 
 def _tag(code: str) -> str:

@@ -42,7 +42,7 @@ def from_registry(settings: Settings, asked: str, urls: Sequence[str] = ()) -> L
     if asked == SCRIPTED.name:
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
-        return Loadable(SCRIPTED, ScriptedEngine)
+        return Loadable(SCRIPTED, partial(ScriptedEngine, keep_requests=False))
     manifest = choose(settings, asked)
     registry.check(manifest, PROMPT_FORMAT)
     servers = list(urls) or settings.remote.urls_of(manifest.name, manifest.version)
@@ -62,5 +62,9 @@ def _from_folder(settings: Settings, folder: Path, urls: Sequence[str]) -> Loada
 
 
 def choose(settings: Settings, asked: str) -> Manifest:
-    """The registry's entry, or the best one. Raises `UnknownModel`, `RegistryError`."""
-    return registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)
+    """The registry's entry, or the best one, with figures that can be compared to the others'. Raises `UnknownModel`,
+    `RegistryError`.
+    """
+    found = registry.resolve(settings.model_repo, asked) if asked else registry.best(settings.model_repo)
+    listed = registry.comparable(registry.list_models(settings.model_repo))
+    return next(one for one in listed if one.id == found.id)

@@ -20,6 +20,7 @@ from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
 from app.audio.samples import Samples
+from app.audio.shares import NOBODY, Requester
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.errors import Unprocessable
@@ -63,7 +64,7 @@ class WaveDecoder:
 
     async def stop(self) -> None: ...
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         self.running += 1
         try:
             await asyncio.sleep(self.delay_s)
@@ -93,10 +94,10 @@ class RealDecoder(Decoder):
 
     running = 0
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         self.running += 1
         try:
-            return await super().decode(recording, limits)
+            return await super().decode(recording, limits, requester)
         finally:
             self.running -= 1
 

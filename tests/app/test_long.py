@@ -12,6 +12,7 @@ from app import prompts
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples, spool
+from app.audio.shares import NOBODY, Requester
 from app.engine.base import Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import TooLarge, Unavailable
@@ -23,6 +24,8 @@ from tests.app.site import MODEL, Site, WaveDecoder, serving, settings_for, wav
 STYLE = Style(focus="the harbour", instructions="Name every ship")  # type: ignore[call-arg]
 # Speech for 50 s of each minute.
 SPEECH_S = 50
+# What is fainter is amplified for the model.
+QUIET = np.float32(0.1)
 
 
 def minutes(samples: Samples, _: Any = None) -> list[tuple[float, float]]:
@@ -39,17 +42,17 @@ def listener(request: Generation) -> Sequence[str]:
     """Notes of a window by its loudness, which says where it lies; of notes, what is said in them."""
     if request.samples is None:
         return [f"{word} " for word in request.notes.split() if word.startswith("ship")]
-    ship = fact(round(float(np.abs(request.samples).max()) * 1000))
+    ship = fact(round(float(np.abs(request.samples).max() - QUIET) * 1000))
     return [f"{ship} ", "lies ", "in ", "the ", "harbour ", "and ", "waits ", "there"]
 
 
 class Tape(WaveDecoder):
-    """A recording whose every minute has its own loudness: minute n is n thousandths loud."""
+    """A recording whose every minute has its own loudness: minute n is n thousandths louder than `QUIET`."""
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         recording.seek(0)
         count = int(recording.read())
-        samples = np.repeat(np.arange(1, count + 1, dtype=np.float32) / 1000, 60 * 16_000)
+        samples = np.repeat(np.arange(1, count + 1, dtype=np.float32) / 1000 + QUIET, 60 * 16_000)
         return DecodedAudio(samples, "wav", 16_000, 1, count * 60.0, [])
 
 

@@ -1,6 +1,7 @@
 """What the grammar compiler makes of schemas, and how answers are read."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -34,6 +35,19 @@ def test_what_the_compiler_cannot_enforce_is_a_fault(property_: dict[str, Any]) 
     fault = enforcement_fault(parse_schema(json.dumps(of(a=property_))))
     assert fault
     assert "\n" not in fault
+
+
+def test_alternatives_that_overlap_are_refused_with_what_to_use_instead() -> None:
+    overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
+    assert "use anyOf" in (enforcement_fault(parse_schema(json.dumps(of(a=overlapping)))) or "")
+
+
+def test_the_compiler_stops_early_at_a_schema_that_grows() -> None:
+    lists = {f"p{n}": {"type": "array", "items": {"type": "string"}, "maxItems": 4096 - n} for n in range(60)}
+    schema = parse_schema(json.dumps(of(**lists)))
+    began = time.thread_time()
+    assert "cannot be enforced" in (enforcement_fault(schema) or "")
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(

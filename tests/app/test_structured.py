@@ -1,6 +1,7 @@
 """The form of an answer by the caller's schema, and by the service's own."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -26,6 +27,23 @@ def test_a_form_says_what_is_enforced_and_where_it_came_from() -> None:
     assert json.dumps(ITEM) in form.wording
     assert form.param == "response_format"
     assert form == form_of(json.dumps(ITEM), "response_format")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"default": list(range(2_000_000))},
+        {"default": "x" * 50_000_000},
+        {"x" * 50_000_000: True},
+        {"default": {str(n): {} for n in range(200_000)}},
+    ],
+    ids=["items", "text", "name", "names"],
+)
+def test_a_value_that_is_too_large_is_refused_before_it_is_written_out(more: dict[str, Any]) -> None:
+    began = time.thread_time()
+    with pytest.raises(InvalidRequest, match="or more; at most"):
+        form_of({**ITEM, **more}, "response_format")
+    assert time.thread_time() - began < 0.05
 
 
 def test_a_value_that_is_no_json_is_refused_like_a_text() -> None:

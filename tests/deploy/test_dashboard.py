@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from app import metrics
 from app.engine.remote_server import RemoteServer, Wanted
+from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
 from tests.app.site import PATH, Site, serving, until, wav
 from tests.deploy.dashboard import Query, load, queries
@@ -29,6 +30,9 @@ async def traffic(site: Site) -> None:
     assert (await site.post()).json()["finish_reason"] == "stop"
     assert (await site.post(wav(5), stream="true")).status_code == 200
     assert (await site.post(wav(amplitude=0))).json()["finish_reason"] == "no_speech"
+    site.engine.pieces, site.engine.reason = (), "not_understood"
+    assert (await site.post()).json()["finish_reason"] == "not_understood"
+    site.engine.pieces, site.engine.reason = SCRIPT, None
     assert (await site.post(style="poem")).status_code == 400
     site.engine.error = ZeroDivisionError()
     assert (await site.post()).status_code == 500

@@ -4,13 +4,18 @@ import pytest
 
 from app.prompts import PROMPT_FORMAT
 from model_repo import registry
-from model_repo.registry import RegistryError, UnknownModel, best, list_models, resolve
+from model_repo.registry import RegistryError, UnknownModel, best, comparable, list_models, resolve
 from tests.model_repo.fakes import manifest, version_in
 
 
-def put(root: Path, name: str, version: str, score: float | None = None, kind: str = "audio-llm") -> Path:
+def put(
+    root: Path, name: str, version: str, score: float | None = None, kind: str = "audio-llm", on: str = "one set"
+) -> Path:
     folder = root / name / version
-    manifest(name, version, score).model_copy(update={"kind": kind}).write(folder)
+    made = manifest(name, version, score).model_copy(update={"kind": kind})
+    if made.figures:
+        made.figures.set = on
+    made.write(folder)
     return folder
 
 
@@ -60,12 +65,43 @@ def test_the_best_is_the_highest_score_among_the_newest(tmp_path: Path) -> None:
     assert best(tmp_path).id == "hears@3"
 
 
-def test_a_cascade_is_served_only_where_nothing_that_hears_is_measured(tmp_path: Path) -> None:
+def test_a_cascade_that_scores_higher_is_served(tmp_path: Path) -> None:
+    put(tmp_path, "hears", "1", 0.3)
     put(tmp_path, "cascade", "1", 0.4, "cascade")
-    put(tmp_path, "hears", "1")
     assert best(tmp_path).id == "cascade@1"
-    put(tmp_path, "hears", "2", 0.3)
+    put(tmp_path, "hears", "2", 0.5)
     assert best(tmp_path).id == "hears@2"
+
+
+def test_figures_of_two_sets_are_never_compared(tmp_path: Path) -> None:
+    put(tmp_path, "a", "1", 0.4)
+    put(tmp_path, "b", "1", 0.9)
+    put(tmp_path, "b", "2", 3.0, on="an easy set")  # b's newest: what b@1 scored counts no more
+    put(tmp_path, "c", "1", -0.5)
+    assert best(tmp_path).id == "a@1"
+    shown = {one.id: one.figures and one.figures.score for one in comparable(list_models(tmp_path))}
+    assert shown == {"a@1": 0.4, "b@1": 0.9, "b@2": None, "c@1": -0.5}
+    assert comparable(list_models(tmp_path))[0].folder == tmp_path / "a" / "1"
+
+
+def test_the_set_that_most_were_measured_on_is_the_one_that_counts(tmp_path: Path) -> None:
+    put(tmp_path, "mine", "1", 0.2, on="my own set")
+    assert best(tmp_path).id == "mine@1"
+    put(tmp_path, "a", "1", 0.1)
+    assert best(tmp_path).id == "mine@1", "among equals, where something scored higher"
+    put(tmp_path, "b", "1", 0.15)
+    assert best(tmp_path).id == "b@1"
+
+
+def test_what_was_never_measured_is_served_where_nothing_was(tmp_path: Path) -> None:
+    put(tmp_path, "only", "1")
+    assert best(tmp_path).id == "only@1"
+
+
+def test_a_negative_score_beats_no_measure(tmp_path: Path) -> None:
+    put(tmp_path, "a", "1")
+    put(tmp_path, "b", "1", -0.7)
+    assert best(tmp_path).id == "b@1"
 
 
 def test_a_measured_zero_beats_no_measure(tmp_path: Path) -> None:

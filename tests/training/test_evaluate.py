@@ -97,7 +97,9 @@ def test_the_command_writes_the_raw_result_and_the_figures(
     assert raw["figures"]["summaries"] == len(raw["rows"]) == 1
     figures = Manifest.read(tmp_path / "registry" / "tiny" / "2").figures
     assert figures is not None
-    assert figures.score == raw["figures"]["core_coverage"] == 0.5
+    assert figures.score == raw["figures"]["facts_less_inventions"] == 1
+    assert figures.set == raw["set"]
+    assert figures.set.startswith("1 recordings, ")
     assert (figures.command, figures.result) == (raw["command"], str(out))
     assert '"core_coverage": 0.5' in capsys.readouterr().out
 
@@ -111,6 +113,6 @@ def test_figures_without_a_score_are_not_written(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(evaluate, "posted", answer)
     where = f"--records {tmp_path}/records.jsonl --out {tmp_path}/x.json --root {tmp_path}/registry"
-    with pytest.raises(ValueError, match="no record has core facts"):
+    with pytest.raises(ValueError, match="no record has facts"):
         main(f"evaluate {where} --write-figures".split())
     assert Manifest.read(tmp_path / "registry" / "tiny" / "2").figures is None

@@ -86,6 +86,19 @@ def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tm
     assert not (tmp_path / "scratch" / "tiny-2").exists()
 
 
+def test_the_length_that_it_was_trained_on_goes_into_the_manifest(tmp_path: Path) -> None:
+    short = ran(tmp_path, "align", {"audio_seconds": {"p95": 9.5, "longest": 11.0}})
+    longer = ran(tmp_path, "sft", {"audio_seconds": {"p95": 16.0, "longest": 40.0}})
+    hours = ran(tmp_path, "kd", {"audio_seconds": {"p95": 9e3, "longest": 9e3}})
+    text = ran(tmp_path, "dpo", {})
+    for folder in (short, longer, hours, text):
+        save_file(adapter(), folder / "adapter.safetensors")
+    assert export.limits_of("audioflamingo3", [short, longer, text]).trained_seconds == 16.0
+    assert export.limits_of("audioflamingo3", [text]).trained_seconds is None
+    assert export.limits_of("audioflamingo3", [hours]).trained_seconds == 300, "no more than a pass holds"
+    assert export.limits_of("llama", [short]).trained_seconds is None, "a cascade's recognizer is not trained"
+
+
 def test_what_does_not_load_gets_no_manifest(
     loads: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

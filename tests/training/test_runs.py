@@ -11,6 +11,7 @@ from model_repo.cache import sha256
 from tests.model_repo.fakes import adapter
 from tests.training.tiny import record
 from training import config, loop, runs
+from training.records import write_records
 from training.runs import NoRun, begin, collected, named, standing
 
 
@@ -51,6 +52,16 @@ def test_the_config_runs_the_same_again(recipe: str, files: Path) -> None:
     assert text.splitlines()[0] == f"# speechsum-train {recipe} --config {files}/run/config.yaml"
     again = parsed(recipe, "--config", str(files / "run" / "config.yaml"))
     assert vars(again) | {"config": None} == vars(given) | {"config": None}
+
+
+def test_the_record_says_how_long_the_recordings_are(tmp_path: Path) -> None:
+    rows = [record(n, tmp_path, audio="a.wav", duration_s=float(n + 1)) for n in range(100)]
+    (tmp_path / "a.jsonl").write_text("".join(row.to_json() + "\n" for row in rows) + "{not JSON\n\n")
+    write_records(tmp_path / "b.parquet", [record(7, tmp_path, audio="a.wav", duration_s=300.0)])
+    write_records(tmp_path / "text.jsonl", [record(8, tmp_path, audio=None)])
+    assert runs.audio_seconds([tmp_path / "a.jsonl"]) == {"p95": 95.0, "longest": 100.0}
+    assert runs.audio_seconds([tmp_path / "a.jsonl", tmp_path / "b.parquet"]) == {"p95": 96.0, "longest": 300.0}
+    assert runs.audio_seconds([tmp_path / "text.jsonl", tmp_path / "gone.jsonl"]) == {}
 
 
 def test_the_record_says_what_the_files_were(files: Path) -> None:

@@ -2,6 +2,7 @@
 
 generate.py     spoken material whose facts are known by construction, and its speech
 synthesize.py   from transcripts: a text model asks for summaries, writes them, and checks them
+people.py       recordings of people with facts written down by hand, for evaluation
 prepare.py      records out of what people have: folders, datasets
 check.py        fields, ids, splits and audio of files of records
 llm.py          a text model behind an endpoint: concurrent, at a rate, every answer kept
@@ -9,9 +10,9 @@ llm.py          a text model behind an endpoint: concurrent, at a rate, every an
 
 import argparse
 
-from training.data import check, generate, prepare, synthesize
+from training.data import check, generate, people, prepare, synthesize
 
-COMMANDS = {"generate": generate, "synthesize": synthesize, "prepare": prepare, "check": check}
+COMMANDS = {"generate": generate, "synthesize": synthesize, "prepare": prepare, "people": people, "check": check}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

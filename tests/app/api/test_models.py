@@ -20,7 +20,8 @@ async def test_the_list_has_what_openai_clients_read_and_more(site: Site) -> Non
     assert (model["name"], model["version"], model["kind"], model["loaded"]) == ("test-model", "3", "audio-llm", True)
     assert (model["state"], model["adapters"]) == ("ready", [])
     assert model["languages"] == ["en", "de"]
-    assert model["audio"] == {"sampling_rate": 16_000, "window_seconds": 30, "max_seconds": 60, "note_seconds": 0}
+    audio = {"sampling_rate": 16_000, "window_seconds": 30, "max_seconds": 60, "note_seconds": 0, "trained_seconds": 0}
+    assert model["audio"] == audio
     assert model["figures"] == {}
 
 

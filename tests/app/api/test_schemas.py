@@ -4,12 +4,15 @@ import asyncio
 import base64
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from app import schema_workers
+from app.database.tables import JOBS
 from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
 from tests.app.api.test_jobs import ended, queued
@@ -43,6 +46,12 @@ async def on_every_route(site: Site, schema: str) -> list[httpx.Response]:
         await site.client.post(f"{PATH}/jobs", params={"json_schema": schema}, **raw),
         await site.client.post(CHAT, content=chat_body(schema), headers={"content-type": "application/json"}),
     ]
+
+
+async def as_an_older_version_took_it(site: Site, schema: dict[str, Any]) -> None:
+    """Give every job a schema that is refused today."""
+    async with site.jobs.database.begin() as connection:
+        await connection.execute(update(JOBS).values(fields=[["json_schema", json.dumps(schema)]]))
 
 
 def answering(text: str) -> ScriptedEngine:
@@ -171,13 +180,7 @@ async def test_a_result_whose_schema_would_be_refused_today_can_still_be_had() -
     async with serving(answering('{"a": 1}')) as site:
         made = await queued(site, json_schema=json.dumps(OPEN))
         await ended(site, made["id"])
-        async with site.jobs.database.begin() as connection:
-            from sqlalchemy import update
-
-            from app.database.tables import JOBS
-
-            old = [["json_schema", json.dumps({**OPEN, "not": {}})]]
-            await connection.execute(update(JOBS).values(fields=old))
+        await as_an_older_version_took_it(site, {**OPEN, "not": {}})
         result = await site.client.get(f"{PATH}/jobs/{made['id']}/result")
         assert result.json()["structured"] == {"a": 1}
 
@@ -198,3 +201,27 @@ async def test_json_that_repeats_itself_is_closed_and_not_called_whole() -> None
         assert '"finish_reason":"length"' in streamed.replace(" ", "")
         del body["response_format"]
         assert (await site.client.post(CHAT, json=body)).json()["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_job_that_an_older_version_took_fails_for_good(tmp_path: Path) -> None:
+    async with serving(jobs={"folder": str(tmp_path), "workers": 0}) as site:
+        waiting = (await queued(site))["id"]
+        slow = {"properties": {"a": {"pattern": "^(\\w+)+$"}}}
+        await as_an_older_version_took_it(site, {**of(a={"const": "a" * 40}), "if": slow})
+    async with serving(answering(json.dumps({"a": "a" * 40})), jobs={"folder": str(tmp_path)}) as site:
+        job = await ended(site, waiting)
+        assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", 1, "invalid_json_schema")
+        assert site.engine.requests == []
+
+
+async def test_a_repeat_gets_the_first_ones_data_and_a_refusal_is_repeated_too() -> None:
+    async with serving(answering('{"a": 1}')) as site:
+        key = {"idempotency-key": "one"}
+        first = await site.post(headers=key, json_schema=json.dumps(OPEN))
+        again = await site.post(headers=key, json_schema=json.dumps(OPEN))
+        assert first.json()["structured"] == {"a": 1}
+        assert again.content == first.content
+        assert len(site.engine.requests) == 1
+        for _ in range(2):
+            refused = await site.post(headers={"idempotency-key": "two"}, json_schema='{"type": "object", "$ref": "#"}')
+            assert code(refused) == (400, "invalid_json_schema")

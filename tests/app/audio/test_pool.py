@@ -17,12 +17,15 @@ import pytest
 import pytest_asyncio
 
 from app.audio import handover, pool
+from app.audio import limits as limits_module
 from app.audio.decode import DecodedAudio
 from app.audio.limits import DecodeLimits
 from app.audio.pool import Decoder
 from app.audio.samples import spool
-from app.errors import ServiceError, TooManyRequests, Unavailable, Unprocessable
+from app.audio.shares import Requester
+from app.errors import ServiceError, TooLarge, TooManyRequests, Unavailable, Unprocessable
 from tests import audio_files
+from tests.app.audio.spinning import spin_or_work
 from tests.audio_files import sound, speech
 
 LIMITS = DecodeLimits()
@@ -157,21 +160,106 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
     await decoder.stop()
 
 
+async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for those that are being decoded, nor for those that came before it; and there is an end to the processes."""
+    monkeypatch.setattr("app.audio.pool._work", spin_or_work)
+    decoder = Decoder(1, paused=2)
+    await decoder.start()
+    await answers(decoder)
+    large = b"spin60" + bytes(1_000_000)
+    long = [asyncio.create_task(decoder.decode(spool(large), LIMITS)) for _ in range(6)]
+    for _ in range(4):
+        await asyncio.sleep(0.05)
+        start = time.perf_counter()
+        await answers(decoder)
+        assert time.perf_counter() - start < 2
+        assert len(decoder.pids) <= 4, "one at work, two paused, one idle"
+    for task in long:
+        task.cancel()
+    await asyncio.wait(long)
+    assert all(task.cancelled() for task in long)
+    await answers(decoder)
+    await decoder.stop()
+
+
+@pytest.mark.parametrize("paused", [0, 1, 8])
+async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyPatch, paused: int) -> None:
+    monkeypatch.setattr("app.audio.pool._work", spin_or_work)
+    decoder = Decoder(1, paused=paused)
+    await decoder.start()
+    long = [asyncio.create_task(decoder.decode(spool(b"spin0.12"), LIMITS)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    await answers(decoder)
+    assert [audio.seconds for audio in await asyncio.gather(*long)] == [0.12] * 3
+    await decoder.stop()
+
+
+async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.audio.pool._work", spin_or_work)
+    decoder = Decoder(1, timeout_s=0.7)
+    await decoder.start()
+    waiting = asyncio.create_task(decoder.decode(spool(b"spin0.1"), LIMITS, Requester(background=True)))
+    await asyncio.sleep(0.06)
+    with pytest.raises(Unprocessable):
+        await decoder.decode(spool(b"spin60"), LIMITS)
+    assert (await waiting).seconds == 0.1
+    await decoder.stop()
+
+
+async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.audio.pool._work", spin_or_work)
+    decoder = Decoder(1)
+    await decoder.start()
+    ended: list[str] = []
+
+    async def one(name: str, background: bool = False) -> None:
+        await decoder.decode(spool(b"spin0.2"), LIMITS, Requester(name, background))
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one("job", background=True))
+        for _ in range(3):
+            group.create_task(one("greedy"))
+        await asyncio.sleep(0.05)
+        group.create_task(one("modest"))
+    assert ended.index("modest") < 2, "of a time like the others', and not behind all of them"
+    assert ended[-1] == "job"
+    await decoder.stop()
+
+
+async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: Decoder) -> None:
+    """By the share of its size, once it is more than any honest file of silence."""
+    bomb = sound(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
+    assert (await decoder.decode(spool(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
+    limits = DecodeLimits(max_samples_per_byte=100).for_file_of(8_000_000)
+    with pytest.raises(TooLarge, match="SPEECHSUM_AUDIO__MAX_SAMPLES_PER_BYTE") as caught:
+        limits.check_samples(800_000_001)
+    assert caught.value.code == "too_many_samples"
+    limits.check_samples(800_000_000)
+    DecodeLimits(max_samples_per_byte=100).for_file_of(10).check_samples(limits_module.UNSUSPICIOUS_SAMPLES)
+
+
 def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "service.py"
     script.write_text(
         textwrap.dedent("""
             import asyncio, os, signal
+            from app.audio import pool
             from app.audio.pool import Decoder
             from app.audio.limits import DecodeLimits
             from app.audio.samples import spool
             from tests import audio_files
+            from tests.app.audio.spinning import spin_or_work
 
             async def main():
                 decoder = Decoder(2)
                 await decoder.start()
                 await decoder.decode(spool(audio_files.silence_wav()), DecodeLimits())
-                print(*decoder._pool._pool_manager.worker_manager.workers, flush=True)
+                pool._work = spin_or_work
+                tasks = [asyncio.create_task(decoder.decode(spool(b"spin60"), DecodeLimits())) for _ in range(3)]
+                while len(decoder.pids) < 3:
+                    await asyncio.sleep(0.01)
+                print(*decoder.pids, flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
             if __name__ == "__main__":
@@ -183,7 +271,7 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
         subprocess.run([sys.executable, script], env=os.environ | {"PYTHONPATH": str(root)}, stdout=out, timeout=60)
         out.seek(0)
         workers = [int(word) for word in out.read().split()]
-    assert len(workers) == 2
+    assert len(workers) >= 3, "two at work and one that is paused"
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and any(_alive(worker) for worker in workers):
         time.sleep(0.05)

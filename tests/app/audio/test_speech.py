@@ -81,7 +81,7 @@ def test_empty_audio_has_no_speech() -> None:
 
 def test_listening_needs_neither_torch_nor_an_engine() -> None:
     code = (
-        "import sys, app.audio.speech, app.audio.pool; print(sorted({'torch', 'vllm', 'fastapi'} & set(sys.modules)))"
+        "import sys, app.audio.detector, app.audio.pool; print(sorted({'torch', 'vllm', 'fastapi'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -13,6 +13,7 @@ import pytest
 from app.engine.base import Engine, Finished, Generation, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
 from app.engine.load import build_engine, remote_core
+from app.engine.transcriber import Stretch, Transcript
 from app.errors import Unavailable
 from app.main import create_app
 from app.prompts import TRANSCRIPT_OPEN
@@ -77,8 +78,8 @@ class Heard:
 
     async def stop(self) -> None: ...
 
-    async def transcribe(self, samples: object) -> str:
-        return self.text
+    async def transcribe(self, samples: object) -> Transcript:
+        return Transcript((Stretch(0, 2, self.text, -0.2, 1.0, 0.01),))
 
 
 async def test_a_cascade_transcribes_here_and_asks_for_the_rest(server: StandIn) -> None:

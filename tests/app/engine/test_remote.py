@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,29 @@ async def test_an_answer_that_goes_round_is_ended_and_says_so() -> None:
         end = events[-1]
         assert isinstance(end, Finished)
         assert (end.finish_reason, end.completion_tokens) == ("repetition", 9)
+
+
+async def test_a_sentence_that_comes_again_ends_the_request_at_the_server() -> None:
+    said = "Anna calls on Friday. Ben pays the bill. "
+    pieces = [f"{word} " for n in range(40) for word in f"{n}. {said}".split()]
+    async with fronting(StandIn(pieces, piece_s=0.01)) as front:
+        events = await front.read(replace(asked(), max_tokens=400))
+        end = events[-1]
+        assert isinstance(end, Finished)
+        assert end.finish_reason == "repetition"
+        text = "".join(event.text for event in events if isinstance(event, TextDelta))
+        assert text == "0. Anna calls on Friday. Ben pays the bill."
+        server = front.behind[0]
+        await until(lambda: server.aborted == 1 and server.running == 0)
+
+
+async def test_data_by_a_schema_may_say_a_thing_twice() -> None:
+    pieces = ['{"a": "', "The hall is booked. ", 'The hall is booked."}']
+    async with fronting(StandIn(pieces)) as front:
+        schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+        events = await front.read(replace(asked(), schema=schema))
+        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "".join(pieces)
+        assert events[-1].finish_reason == "stop"  # type: ignore[union-attr]
 
 
 async def test_an_answer_that_the_server_gave_up_is_an_abort() -> None:

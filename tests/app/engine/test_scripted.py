@@ -1,6 +1,8 @@
 """The scripted engine keeps the promises of the engine protocol."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import aclosing, suppress
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
 from app.engine.scripted import SCRIPT, ScriptedEngine
 from app.errors import EngineDead
+from app.models.source import from_registry
+from tests.app.site import settings_for
 
 
 def generation(max_tokens: int = 100) -> Generation:
@@ -106,3 +110,15 @@ async def test_a_transcript_makes_it_a_cascade() -> None:
 async def test_it_serves_nothing_before_its_start() -> None:
     with pytest.raises(EngineDead):
         await run(ScriptedEngine())
+
+
+async def test_the_model_that_is_served_keeps_no_recording() -> None:
+    engine = from_registry(settings_for(), "scripted").build()
+    await engine.start()
+    samples = np.zeros(16_000, np.float32)
+    asked = Generation("id", samples, "Summarize.", 100)
+    kept = weakref.ref(asked)
+    assert [event async for event in engine.generate(asked)]
+    del asked
+    gc.collect()
+    assert kept() is None

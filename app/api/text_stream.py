@@ -1,0 +1,83 @@
+"""A text that is sent as it is written, in chunks (RFC 9112, 7.1), with nothing between the pieces.
+
+The answer begins with the first piece, so that whatever fails before it is answered with its own status, in JSON. What
+fails later cannot be told in the text: the connection is closed before the last chunk, which every HTTP client reports
+as an incomplete answer. Knows nothing about summaries.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Scope, Send
+
+from app.api.errors import error_response, internal_error
+from app.api.sse import EventStream
+from app.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+Write = Callable[[str], None]
+
+
+async def _nothing_to_say(_: object) -> None:
+    """In place of events."""
+
+
+class TextStream(EventStream):
+    """Runs `work(write)` and sends what it writes as it comes. Ends the work when the client leaves.
+
+    work: returns the headers that are known at its end. They are sent where it has written nothing, and are kept for a
+    repeat of the request.
+    """
+
+    def __init__(
+        self, work: Callable[[Write], Awaitable[dict[str, str]]], media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(_nothing_to_say, keep_alive_s=0)
+        self.write = work
+        self.headers["content-type"] = f"{media_type}; charset=utf-8"
+        # A browser otherwise holds the first pieces back to guess what they are.
+        self.headers["x-content-type-options"] = "nosniff"
+        self.headers.update(headers)
+        self._error: ServiceError | None = None
+        self._scope: Scope = {"type": "http"}
+
+    async def _work(self, said: asyncio.Queue[bytes | None], scope: Scope) -> None:
+        self._scope = scope
+        try:
+            self.headers.update(await self.write(lambda text: said.put_nowait(text.encode("utf-8", "replace"))))
+        except ServiceError as error:
+            self._error = error
+        except Exception:
+            log.exception("A stream failed (request %s)", scope.get("state", {}).get("request_id"))
+            self._error = internal_error()
+        said.put_nowait(None)
+
+    async def _send(self, said: asyncio.Queue[bytes | None], send: Send) -> None:
+        piece = await said.get()
+        if piece is None and self._error:
+            await error_response(self._error)(self._scope, _no_more, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while piece is not None:
+            if self.then:
+                self._sent.append(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await said.get()
+        if self._error:
+            log.warning(
+                "A text stream was cut off: %s (request %s)",
+                self._error.message,
+                self._scope.get("state", {}).get("request_id"),
+            )
+            return  # without the end: the server closes the connection
+        if self.then:
+            # Before the end is sent: who has it may ask again at once.
+            then, self.then = self.then, None
+            await asyncio.shield(then(b"".join(self._sent)))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _no_more() -> dict[str, str]:
+    return {"type": "http.disconnect"}

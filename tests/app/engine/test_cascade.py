@@ -1,0 +1,109 @@
+"""A cascade: what its text model is asked, in which language, and what is never put to it."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
+from app.engine.cascade import CascadeEngine
+from app.engine.transcriber import Stretch, Transcript
+from app.job import Job
+from app.prompts import Style
+
+SAMPLES = np.zeros(16_000, np.float32)
+
+
+class Core:
+    """Writes one word; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def stream(self, messages: Any, *_: Any) -> AsyncGenerator[EngineEvent, None]:
+        self.asked.append(messages)
+        yield StageStarted("prefill")
+        yield TextDelta("Yes.")
+        yield Finished("stop", 9, 2, {"prefill": 0.1})
+
+
+class Hearing:
+    """A transcriber that always hears the same."""
+
+    def __init__(self, *stretches: Stretch, language: str = "en", probability: float = 0.95) -> None:
+        self.transcript = Transcript(stretches, language, probability)
+
+    async def transcribe(self, samples: object) -> Transcript:
+        return self.transcript
+
+
+def said(text: str, log_probability: float = -0.3, start: float = 0.0) -> Stretch:
+    return Stretch(start, start + 4, text, log_probability, 1.2, 0.05)
+
+
+async def answered(hearing: Hearing, style: Style, **request: Any) -> tuple[list[EngineEvent], list[Any]]:
+    core = Core()
+    engine = CascadeEngine(core, hearing, languages=("en", "de", "es"))  # type: ignore[arg-type]
+    job = Job("x", None, style)  # type: ignore[arg-type]
+    given = {
+        "samples": SAMPLES,
+        "instruction": job.instruction,
+        "instruction_in": (lambda tag: job.in_language(tag).instruction) if job.open_language else None,
+    }
+    events = [event async for event in engine.generate(Generation("x", max_tokens=8, **(given | request)))]
+    return events, core.asked
+
+
+async def test_the_summary_is_asked_for_in_the_language_that_is_spoken() -> None:
+    style = Style(length="short", instructions="No names.")  # type: ignore[call-arg]
+    events, ((_, user),) = await answered(Hearing(said("Anna ruft an."), language="de"), style)
+    assert user["content"].endswith("in one paragraph. Use about 30 words. Write in German. No names.")
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.recognition is not None
+    assert (last.recognition.language, last.recognition.language_probability) == ("de", 0.95)
+    assert (last.transcript, last.recognition.left_out) == ("Anna ruft an.", ())
+
+
+@pytest.mark.parametrize(
+    ("language", "style", "end"),
+    [
+        ("en", Style(), "in one paragraph."),
+        ("pl", Style(), "in one paragraph."),  # the model does not write Polish; a warning says so
+        ("de", Style(language="fr"), "Write in French."),  # type: ignore[call-arg]
+        ("de", Style(language="en"), "Write in English."),  # type: ignore[call-arg]
+    ],
+)
+async def test_another_language_is_asked_for_only_where_the_caller_asks(language: str, style: Style, end: str) -> None:
+    _, ((_, user),) = await answered(Hearing(said("Words."), language=language), style)
+    assert user["content"].endswith(end)
+
+
+async def test_notes_are_merged_in_the_language_of_their_recording_and_as_plain_texts() -> None:
+    _, ((system, user),) = await answered(Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken="es")
+    assert isinstance(system["content"], str), "templates of text models take no parts"
+    assert user["content"].endswith("Write in Spanish.")
+
+
+async def test_what_was_not_understood_never_reaches_the_text_model() -> None:
+    events, asked = await answered(Hearing(said("I'm so much of a sloth", -1.3)), Style())
+    assert asked == []
+    (_, last) = events
+    assert isinstance(last, Finished)
+    assert (last.finish_reason, last.transcript, last.completion_tokens) == ("not_understood", "", 0)
+    assert last.recognition is not None
+    assert last.recognition.left_out == ((0, 4),)
+
+
+async def test_where_no_word_was_found_there_is_no_speech() -> None:
+    events, asked = await answered(Hearing(), Style())
+    assert (asked, events[-1].finish_reason) == ([], "no_speech")  # type: ignore[union-attr]
+
+
+async def test_of_a_recording_that_is_understood_in_part_the_rest_is_left_out() -> None:
+    hearing = Hearing(said("Anna calls."), said("Gargle.", -1.3, start=30), said("Ben pays.", start=60))
+    events, ((_, user),) = await answered(hearing, Style())
+    assert "Anna calls. Ben pays." in user["content"]
+    assert "Gargle" not in user["content"]
+    assert events[-1].recognition.left_out == ((30, 34),)  # type: ignore[union-attr]

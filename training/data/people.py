@@ -1,0 +1,76 @@
+"""Recordings of people, with facts written down by hand: what natural voices are measured on beside Kokoro's.
+
+    speechsum-train data people --out var/data/people
+
+fetches two Debian packages with apt, joins telephone prompts (Asterisk's, read by Allison Smith, CC-BY-SA 3.0) into
+messages, adds five sentences of LibriVox, and writes OUT/records.jsonl with its audio. Nothing of the audio is kept in
+the repository. Needs `apt-get` and `dpkg-deb`, not root.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from training.audio import read_audio
+from training.corpus.record import Record
+from training.records import write_records
+
+PACKAGES = ("asterisk-core-sounds-en-wav", "pocketsphinx-testdata")
+RECORDS = Path(__file__).parent / "people.jsonl"
+RATE = 16_000
+PAUSE_S = 0.4  # between two prompts of one message
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--packages", type=Path, help="folder with the packages unpacked; without it they are fetched")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write records and audio."""
+    if options.packages:
+        records = build(options.packages, options.out)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            records = build(unpacked(Path(scratch)), options.out)
+    print(options.out / "records.jsonl", len(records))
+    return 0
+
+
+def unpacked(folder: Path) -> Path:
+    """The packages' files under a folder. Raises CalledProcessError with what apt says."""
+    subprocess.run(["apt-get", "download", "--quiet", *PACKAGES], cwd=folder, check=True)
+    for package in sorted(folder.glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "files")], check=True)
+    return folder / "files"
+
+
+def build(files: Path, out: Path) -> list[Record]:
+    """The records, each with its sound joined out of the packages' files as FLAC. Raises FileNotFoundError."""
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    records = []
+    for line in RECORDS.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        sounds = [files / name for name in row["extra"]["files"]]
+        samples = _joined(sounds)
+        audio = out / "audio" / f"{row['id']}.flac"
+        soundfile.write(audio, samples, RATE, subtype="PCM_16")
+        records.append(Record.from_fields(row | {"audio": str(audio), "duration_s": round(len(samples) / RATE, 3)}))
+    write_records(out / "records.jsonl", records)
+    return records
+
+
+def _joined(sounds: list[Path]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    parts: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
+    for sound in sounds:
+        if not sound.is_file():
+            raise FileNotFoundError(f"{sound} is not in the packages {', '.join(PACKAGES)}")
+        samples = read_audio(Record(sound.stem, audio=str(sound)))
+        parts += [np.zeros(round(PAUSE_S * RATE), np.float32), samples] if parts else [samples]
+    return np.concatenate(parts)
