@@ -6,6 +6,7 @@ import signal
 import socket
 from types import FrameType
 
+from app.database.connect import check_database, url_of
 from app.listening import listening_sockets
 from app.settings import Settings
 
@@ -25,12 +26,14 @@ class WithoutProbes(logging.Filter):
 def serve(settings: Settings) -> int:
     """Run the service until it is stopped; return 0 if it was stopped and 1 if its model could not be started.
 
-    Raises `app.listening.CannotListen` before anything is loaded, and ValueError for settings that make no sense.
+    Raises `app.listening.CannotListen` and `app.database.faults.DatabaseUnusable` before anything is loaded, and
+    ValueError for settings that make no sense.
     """
     sockets = listening_sockets(settings.host, settings.port)
     # uvicorn raises the signal that stopped it once more when it is done; until it runs, a signal ends the process.
     signal.signal(signal.SIGTERM, _exit_stopped)
     try:
+        asyncio.run(check_database(url_of(settings.jobs)))
         return _serve(settings, sockets)
     finally:
         for one in sockets:

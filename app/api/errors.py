@@ -31,10 +31,10 @@ DESCRIPTIONS = {
     415: "Not audio, or not in a format or content type that is accepted.",
     422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "
     "or its URL could not be read. A model or an adapter cannot be served as it is.",
-    429: "This client has too many requests or uploads open, or its key's quota is used up.",
+    429: "This client has too many requests or uploads open or too many jobs waiting, or its key's quota is used up.",
     500: "A fault of the service; the log has it under the request's `x-request-id`.",
-    503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; or "
-    "the request took too long.",
+    503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; "
+    "the request took too long; or there is no room on the disk, or the database cannot be used.",
 }
 
 

@@ -91,6 +91,11 @@ async def open_database(url: str) -> Database:
     return database
 
 
+async def check_database(url: str) -> None:
+    """Bring the tables up to date and close the database again. Raises DatabaseUnusable as `open_database` does."""
+    await (await open_database(url)).dispose()
+
+
 def _file_of(database: Database) -> DatabaseFile | None:
     path = database.url.database if database.dialect.name == "sqlite" else None
     return DatabaseFile(Path(path)) if path and Path(path).is_file() else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,10 +108,15 @@ def test_the_command_line_says_so_without_a_traceback(
 ) -> None:
     monkeypatch.setenv("SPEECHSUM_JOBS__FOLDER", str(tmp_path))
     (tmp_path / "speechsum.db").write_bytes(b"this is no database at all" * 100)
-    assert main(["keys", "list"]) == 2
-    printed = capsys.readouterr().err
-    assert printed.startswith("speechsum: the database ")
-    assert "Traceback" not in printed
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for command in (["keys", "list"], ["serve", "--model", "scripted", "--port", "0"]):
+            assert main(command) == 2
+            printed = capsys.readouterr().err
+            assert "speechsum: the database " in printed
+            assert "Traceback" not in printed
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def test_the_service_says_so_without_a_traceback_and_fails(tmp_path: Path) -> None:
