@@ -252,6 +252,9 @@ class VllmCore:
             raise refusal(str(error.__cause__ or error), self._context) from error
         finally:
             self._running -= 1
+        if reason == "error" and sampling.schema:
+            # The grammar rejected a token, or met a limit of its library: the same request would end so again.
+            raise refusal("the answer could not be kept to the schema; a simpler pattern may help", self._context)
         ended = time.perf_counter()
         seconds = {"prefill": (first or ended) - began, "decode": ended - (first or ended)}
         yield Finished(finish_reason(reason), prompt_tokens, len(tokens), seconds, tuple(tokens))

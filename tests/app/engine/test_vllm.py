@@ -5,8 +5,10 @@ alone and among others; aborts; refusals; schemas.
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema_rs
@@ -17,7 +19,7 @@ import soundfile
 from app.engine.base import Finished, Generation, TextDelta
 from app.engine.chat_tokens import ChatTokens
 from app.engine.vllm_audio import VllmAudioEngine
-from app.errors import TooLarge
+from app.errors import TooLarge, Unprocessable
 from app.prompts import AS_DATA, Style, audio_messages, by_schema, instruction, notes_messages, notes_text
 from app.schema_checks import read_answer
 from app.structured import MEETING
@@ -166,6 +168,20 @@ async def test_what_one_backend_alone_enforces_is_enforced_whichever_schema_came
         )
         text, _ = await finished(real, wanted)
     assert json.loads(text)["mood"] in ("xylophone", "zither")
+
+
+async def test_a_grammar_that_fails_while_the_model_writes_is_not_worth_another_try(
+    in_process: VllmAudioEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: Any, **__: Any) -> AsyncIterator[Any]:
+        piece = SimpleNamespace(token_ids=[5], text='{"', finish_reason="error")
+        yield SimpleNamespace(prompt_token_ids=[1], outputs=[piece])
+
+    monkeypatch.setattr(in_process._core._engine, "generate", failing)  # type: ignore[attr-defined]
+    with pytest.raises(Unprocessable, match="schema") as caught:
+        await finished(in_process, replace(request("failing", recording(5.0)), schema={"type": "object"}))
+    assert caught.value.retry_after_s is None
+    assert in_process.running == 0
 
 
 async def test_the_meetings_schema_gives_data_of_every_clip(real: VllmAudioEngine) -> None:
