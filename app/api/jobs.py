@@ -19,7 +19,7 @@ from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
 from app.api.repeats import fingerprint, kept_answer, reserving
 from app.api.sse import EventStream, Say
 from app.api.summaries import job_of, read_request, sent, shown, typed_fields
-from app.errors import Conflict, InvalidRequest, NotFound, ServiceError
+from app.errors import Conflict, InvalidRequest, NotFound, ServiceError, quoted
 from app.idempotency import Answer
 from app.job import Delta, Stage
 from app.jobs.queue import Jobs
@@ -218,7 +218,7 @@ async def _told(jobs: Jobs, job: StoredJob) -> JobResponse:
 
 
 def _unknown(id_: str) -> ServiceError:
-    return NotFound(f"No job {id_!r} of yours, or it has been forgotten.", code="job_not_found", param="id")
+    return NotFound(f"No job {quoted(id_)} of yours, or it has been forgotten.", code="job_not_found", param="id")
 
 
 def _pairs(job: StoredJob) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends, Request
 from app.api.auth import require_key
 from app.api.errors import responses
 from app.api.protocol import ModelCard, ModelList, model_card
-from app.errors import ModelNotFound
+from app.errors import ModelNotFound, quoted
 from app.models.loaded import State
 from app.models.table import Models
 from app.service import Service
@@ -27,7 +27,7 @@ async def get_model(request: Request, model: str) -> ModelCard:
     found = [known for known in models.known if known.answers_to(model)]
     if not found:
         known_ids = ", ".join(known.id for known in models.known)
-        raise ModelNotFound(f"No model {model!r}. There are {known_ids}.", code="model_not_found", param="model")
+        raise ModelNotFound(f"No model {quoted(model)}. There are {known_ids}.", code="model_not_found", param="model")
     ready = [one for one in map(models.all.get, (known.id for known in found)) if one and one.state is State.READY]
     chosen = max(ready, key=lambda one: one.weight).served if ready else found[-1]
     return model_card(chosen, models.all.get(chosen.id))
