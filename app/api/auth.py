@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.middleware import add_headers
+from app.api.open_connections import network_of
 from app.errors import Forbidden, Unauthorized
 from app.keys.keys import REQUESTS, Key, Keys
 from app.keys.quotas import Left
@@ -101,7 +102,7 @@ def _is_key_sent(request: Request, credentials: HTTPAuthorizationCredentials | N
 
 def _allowed(request: Request, key: Key | None, scope: str) -> Caller:
     if key is None:
-        return Caller(request.client.host if request.client else "unknown")
+        return Caller(network_of(request.client.host) if request.client else "unknown")
     if scope and scope not in key.scopes:
         raise Forbidden(
             f"This API key may not do this: it lacks the scope {scope!r}, and has {', '.join(sorted(key.scopes))}.",

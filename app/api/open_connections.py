@@ -46,8 +46,10 @@ class OpenConnections:
         """Count a connection, and return why it cannot stay, if it cannot. An idle connection makes room for it: one of
         the same address where that has too many, else the oldest.
         """
-        bounds, own = self.bounds, self._open.get(address, {})
-        if len(own) >= bounds.connections_per_address and not trusted(address, bounds.trusted_proxies):
+        bounds, proxy = self.bounds, trusted(address, self.bounds.trusted_proxies)
+        address = network_of(address)
+        own = self._open.get(address, {})
+        if len(own) >= bounds.connections_per_address and not proxy:
             if not self._drop_idle(own):
                 return self._refuse(
                     connection,
@@ -95,6 +97,20 @@ class OpenConnections:
     def _refuse(self, connection: Connection, why: ServiceError) -> ServiceError:
         self._refused.add(connection)
         return why
+
+
+def network_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, all of which one customer of a
+    provider gets (RFC 6177).
+    """
+    try:
+        host = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if host.version == 4:
+        return str(host)
+    mapped = host.ipv4_mapped
+    return str(mapped) if mapped else str(ip_network((host, 64), strict=False))
 
 
 def trusted(address: str, networks: Iterable[str]) -> bool:

@@ -60,7 +60,7 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
     for engine in fleet.engines.values():
         engine.prefill_s = 0.02
     wide = {"max_num_seqs": 16}
-    async with fleet_serving(fleet, engine=wide, limits={"max_waiting": 2 * AT_ONCE}) as site:
+    async with fleet_serving(fleet, engine=wide, limits={"max_waiting": 2 * AT_ONCE, "client_concurrency": 0}) as site:
         load = Load(site)
         await until(lambda: len(load.got) > AT_ONCE, seconds=30)
         queued = await job(site)

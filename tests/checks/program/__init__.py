@@ -14,6 +14,7 @@ import uvicorn
 
 from app.engine.base import EngineEvent, Generation
 from app.engine.scripted import ScriptedEngine
+from app.http_server import server_config
 from app.main import create_app
 from app.settings import Settings
 from tests.app.site import MODEL
@@ -65,4 +66,4 @@ def main() -> None:
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, engine, MODEL)
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(server_config(app, settings, log_level="warning", timeout_graceful_shutdown=1)).run()
