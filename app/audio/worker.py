@@ -151,6 +151,7 @@ def _watch(gate: int) -> None:
 
 
 def _outcome(work: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    outcome: tuple[Any, BaseException | None, str]
     try:
         outcome = work(*arguments), None, ""
     except Exception as error:

@@ -59,6 +59,7 @@ class WaveDecoder:
         self.warnings: list[str] = []
         self.running = 0
         self.cancelled = 0
+        self.requesters: list[Requester] = []
 
     async def start(self) -> None: ...
 
@@ -66,6 +67,7 @@ class WaveDecoder:
 
     async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
         self.running += 1
+        self.requesters.append(requester)
         try:
             await asyncio.sleep(self.delay_s)
         except asyncio.CancelledError:

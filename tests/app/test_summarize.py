@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
-from app.audio.samples import spool
+from app.audio.detector import SpeechDetector
+from app.audio.faint import Listening
+from app.audio.samples import Samples, spool
+from app.audio.shares import NOBODY, Requester
 from app.engine.base import EngineEvent, Finished, Generation
 from app.engine.scripted import ScriptedEngine
 from app.errors import InvalidRequest, Unavailable
@@ -41,6 +44,38 @@ async def test_cancelling_reaches_the_decoder() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (decoder.running, decoder.cancelled) == (0, 1)
+
+
+class Unsure(SpeechDetector):
+    """Hears speech in the first and the last ten seconds of a recording, and perhaps between them."""
+
+    def __init__(self, *undecided: tuple[float, float]) -> None:
+        super().__init__()
+        self.undecided = list(undecided)
+
+    async def listen(self, samples: Samples, requester: Requester = NOBODY) -> Listening:
+        seconds = len(samples) / 16_000
+        return Listening([(0, 10), (seconds - 10, seconds)], undecided=self.undecided)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "undecided", "complete"),
+    [
+        (50, [(20, 30)], True),  # read in one pass, and so is what is between
+        (200, [], True),
+        (200, [(20, 30)], False),
+        (200, [(5, 8), (192, 195)], True),  # in the windows
+    ],
+)
+async def test_a_summary_without_what_may_be_speech_is_not_complete(
+    seconds: float, undecided: list[tuple[float, float]], complete: bool
+) -> None:
+    engine = ScriptedEngine()
+    await engine.start()
+    path = Summarizer(settings_for(), MODEL, engine, WaveDecoder(), detector=Unsure(*undecided))
+    summary = await path.summarize(Job("one", spool(wav(seconds))), lambda _: None)
+    assert summary.complete is complete
+    assert any("20.0 to 30.0 s" in warning for warning in summary.warnings) is not complete
 
 
 class Broken(ScriptedEngine):

@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+import time
 
+import numpy as np
 import pytest
 
 from app.engine.scripted import ScriptedEngine
 from app.prompts import Style, instruction
 from app.served import ServedModel
-from tests.app.site import PATH, Site, serving, value, wav
+from tests.app.site import PATH, Site, serving, until, value, wav
+from tests.audio_files import sound, speech
 
 
 async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
@@ -39,6 +42,36 @@ async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + 7
     assert answer["warnings"] == []
     assert "transcript" not in answer
+
+
+async def test_the_decoder_is_told_who_waits(site: Site) -> None:
+    """By key, else by address; and of a job, that nobody does."""
+    site.decoder.requesters.clear()
+    await site.post()
+    assert [(one.name, one.background) for one in site.decoder.requesters] == [("127.0.0.1", False)]
+    files = {"file": ("recording.wav", wav())}
+    await site.client.post(f"{PATH}/jobs", files=files)
+    await until(lambda: len(site.decoder.requesters) == 2)
+    assert site.decoder.requesters[1].background
+
+
+async def test_a_short_recording_comes_through_while_long_ones_are_decoded_and_listened_to() -> None:
+    """Issue 21: eight FLAC files of an hour of silence made a recording of two seconds wait for minutes."""
+    hour = sound(np.zeros(8000 * 3480, np.int16), 8000, "FLAC")
+    async with serving(real_audio=True) as site:
+        short = sound(speech()[:32_000])
+        assert (await site.post(short)).json()["finish_reason"] == "stop"
+        long = [asyncio.create_task(site.post(file)) for file in [hour] * 8]
+        await until(lambda: site.decoder.running >= 6, seconds=20)
+        for _ in range(3):
+            began = time.perf_counter()
+            assert (await site.post(short)).status_code == 200
+            assert time.perf_counter() - began < 5
+        assert not all(task.done() for task in long)
+        for task in long:
+            task.cancel()
+        await asyncio.gather(*long, return_exceptions=True)
+        await site.until_idle()
 
 
 async def test_the_style_is_echoed_with_its_defaults_and_the_instruction(site: Site) -> None:

@@ -70,3 +70,13 @@ def test_a_windows_samples_are_a_view_of_its_stretch() -> None:
     piece = Window(0.5, 1.5).of(samples)
     assert (piece[0], len(piece)) == (8000, 16_000)
     assert np.shares_memory(piece, samples)
+
+
+def test_a_model_hears_faint_speech_louder_and_all_else_as_it_is() -> None:
+    tone = np.sin(np.arange(32_000) / 20).astype(np.float32)
+    whole = Window(0, 2)
+    assert np.abs(whole.of(tone * np.float32(0.0005))).max() == pytest.approx(0.1)
+    for loud in (tone, tone * np.float32(0.02), np.zeros(32_000, np.float32)):
+        np.testing.assert_array_equal(whole.of(loud), loud)
+    mixed = np.concatenate([tone * np.float32(0.0005), tone])
+    np.testing.assert_array_equal(Window(0, 4).of(mixed), mixed)
