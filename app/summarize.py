@@ -198,7 +198,8 @@ class Summarizer:
             audio=audio,
             speech_seconds=speech_seconds(speech),
             heard=heard,
-            complete=choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech),
+            complete=not audio.unread
+            and (choices[0].finish_reason == "no_speech" or covers([one.window for one in heard], speech)),
             encoder_windows=sum(encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
             prompt_tokens=reads[0].prompt_tokens if reads else 0,
             completion_tokens=sum(read.completion_tokens for read in reads),
@@ -257,6 +258,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         "max_source_rate": "source_rate",
         "max_channels": "channels",
         "max_missing_seconds": "missing_seconds",
+        "max_parts": "parts",
     }
     return DecodeLimits(
         max_bytes=limits.upload_bytes,
@@ -265,6 +267,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_source_rate=limits.source_rate,
         max_channels=limits.channels,
         max_missing_seconds=limits.missing_seconds,
+        max_parts=limits.parts,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
 
