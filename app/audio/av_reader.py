@@ -21,6 +21,7 @@ from app.errors import Unprocessable
 # Gaps shorter than this are rounding in the container's clock (Matroska counts milliseconds).
 _SHORTEST_GAP_S = 0.1
 # An MP3's length is announced only by these headers; anything else FFmpeg says of it is a guess from the bit rate.
+_LONGEST_JUMP_S = 3600.0
 _NOTEWORTHY_FLAC_BYTES = 16  # they may be the beginning of a frame
 # Matroska's Duration, a float of 4 or 8 bytes; it stands in the Info element, near the beginning.
 _EBML_DURATION, _EBML_HEAD = re.compile(rb"\x44\x89[\x84\x88]"), 1 << 16
@@ -68,6 +69,7 @@ def _read_track(source: InputContainer, track: AudioStream, container: Format, s
         if container.name in ("flac", "ogg"):  # others copy a stream's head to a part of it
             flac = FlacCheck(track.codec_context.extradata or b"")
     filler = _GapFiller(sink) if container.timed else None
+    clock = _ClockJumps() if container.name in ("mpegts", "mpegps") else None
     packets = source.demux(track)
     failures, before = 0, sink.seconds
     last: Packet | None = None
@@ -99,6 +101,8 @@ def _read_track(source: InputContainer, track: AudioStream, container: Format, s
                 reading.damaged += frame.samples / frame.sample_rate
             if filler is not None:
                 filler.before(frame)
+            if clock is not None:
+                clock.follow(frame)
             samples = _interleaved(frame)
             if flac is not None:
                 flac.add(samples, frame.sample_rate, _seconds(frame) if container.name == "flac" else None)
@@ -112,6 +116,8 @@ def _read_track(source: InputContainer, track: AudioStream, container: Format, s
             raise undecodable(container.label, "every packet is damaged")
     elif flac is not None:
         reading.unread += _flac_faults(flac, bytes(last) if last is not None and container.name == "flac" else b"")
+    if clock is not None and clock.missing:
+        reading.unread.append(f"{clock.missing:,.2f} s are missing within the stream, by the times of its packets.")
     if filler is not None and filler.filled:
         reading.warnings.append(f"{filler.filled:,.2f} s without data in the file were taken as silence.")
 
@@ -149,6 +155,25 @@ class _GapFiller:
         if gap > _SHORTEST_GAP_S:
             self._sink.silence(gap)
             self.filled += gap
+
+
+class _ClockJumps:
+    """Adds up what a transport stream lost on its way: its clock then jumps forward. Where it goes back or jumps by
+    more than an hour, another stream was joined to it, or another clock took over.
+    """
+
+    def __init__(self) -> None:
+        self.missing = 0.0
+        self._expected: float | None = None
+
+    def follow(self, frame: AudioFrame) -> None:
+        time = _seconds(frame)
+        if time is not None:
+            jump = 0.0 if self._expected is None else time - self._expected
+            self.missing += jump if _SHORTEST_GAP_S < jump < _LONGEST_JUMP_S else 0.0
+            self._expected = time
+        if self._expected is not None:
+            self._expected += frame.samples / frame.sample_rate
 
 
 def _seconds(frame: AudioFrame) -> float | None:
