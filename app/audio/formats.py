@@ -89,7 +89,7 @@ _ANCHORS: tuple[tuple[bytes, int], ...] = (
     (b"\1\xba", 2),
     (b"ftyp", 4),
 )
-_SEARCHED_AT_ONCE = 1 << 20
+_SEARCHED_FIRST, _SEARCHED_AT_ONCE = 1 << 12, 1 << 20
 _LONGEST_MAGIC = 32
 # Enough at the very beginning of a file, where the whole pattern may be damaged or missing.
 _SHORT: tuple[tuple[bytes, str], ...] = (
@@ -124,24 +124,28 @@ def short_format_at(data: bytes | mmap, position: int) -> str | None:
 def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple[str, int] | None:
     """The first container that starts between two positions, as (name, position), or None."""
     last = len(data) if end is None else min(end, len(data))
+    size = _SEARCHED_FIRST
     while start < last:
-        behind = min(start + _SEARCHED_AT_ONCE, last)
+        behind = min(start + size, last)
         block = data[start : min(behind + _LONGEST_MAGIC, last)]
-        found = min(filter(None, (_first_format(block, anchor) for anchor in _ANCHORS)), default=None)
+        found: tuple[int, str] | None = None
+        for letters, ahead in _ANCHORS:
+            found = _first_format(block, letters, ahead, len(block) if found is None else found[0]) or found
         if found is not None:
             return found[1], start + found[0]
-        start = behind
+        # Files of many short recordings are searched often, but never far.
+        start, size = behind, min(2 * size, _SEARCHED_AT_ONCE)
     return None
 
 
-def _first_format(block: bytes, anchor: tuple[bytes, int]) -> tuple[int, str] | None:
-    letters, ahead = anchor
-    position = block.find(letters, ahead)
+def _first_format(block: bytes, letters: bytes, ahead: int, end: int) -> tuple[int, str] | None:
+    """The first format in front of `end` whose pattern has `letters`, `ahead` bytes behind its start."""
+    position = block.find(letters, ahead, end + ahead)
     while position >= 0:
         name = format_at(block, position - ahead)
         if name is not None:
             return position - ahead, name
-        position = block.find(letters, position + 1)
+        position = block.find(letters, position + 1, end + ahead)
     return None
 
 

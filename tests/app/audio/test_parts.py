@@ -181,5 +181,6 @@ def test_limits_hold_over_all_recordings_of_a_file() -> None:
         with pytest.raises(ServiceError) as caught:
             decode(data, limits)
         assert (caught.value.status, caught.value.code) == (413, code)
+    assert sum(1 for _ in recordings(made("amr") * 1000, 1e9)) == 1000
     assert time.perf_counter() - start < 10
     assert decode(tiny * 900, LIMITS).seconds == pytest.approx(9)
