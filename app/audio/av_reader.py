@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.audio.flac_check import FlacCheck, bytes_behind_frame
 from app.audio.formats import Format
+from app.audio.padding import skip
 from app.audio.reading import Reading, Stretch, View, undecodable
 from app.audio.sink import Sink
 from app.errors import Unprocessable
@@ -129,7 +130,8 @@ def _flac_faults(flac: FlacCheck, last_packet: bytes) -> list[str]:
             "The decoded FLAC audio is not what was encoded (its MD5 sum differs): some of it is damaged or missing."
         )
     behind = bytes_behind_frame(last_packet)
-    if behind >= _NOTEWORTHY_FLAC_BYTES:
+    is_tag = skip(last_packet[len(last_packet) - behind :], 0) >= behind
+    if behind >= _NOTEWORTHY_FLAC_BYTES and not is_tag:
         faults.append(
             f"{behind:,} bytes behind the last whole FLAC frame were not read: the file may have been cut off."
         )

@@ -50,3 +50,10 @@ def test_bytes_behind_a_frame_are_counted() -> None:
     frame = data[start:]
     assert bytes_behind_frame(frame) == 0
     assert bytes_behind_frame(frame + bytes(range(1, 200))) == 199
+
+
+def test_a_tag_between_a_flac_file_and_the_next_recording_is_no_sign_of_a_cut() -> None:
+    flac = sound(speech(), kind="FLAC")
+    for behind in (b"TAG" + b"x" * 125 + flac, muxed("mp3", "libmp3lame")):  # the MP3 begins with an ID3v2 tag
+        audio = decode(flac + behind, LIMITS)
+        assert (audio.unread, audio.seconds) == ([], pytest.approx(2 * len(speech()) / 16000, abs=0.1))
