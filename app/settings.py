@@ -84,7 +84,10 @@ class LimitSettings(_Section):
         0.5, ge=0, description="Audio a damaged file may lack, in seconds; up to here it is a warning in the answer."
     )
     source_rate: int = Field(384_000, ge=16_000, description="Highest sampling rate of a recording, in Hz.")
-    channels: int = Field(6, ge=1, description="Most channels in a recording; they are mixed to one.")
+    channels: int = Field(8, ge=1, description="Most channels in a recording; they are mixed to one.")
+    parts: int = Field(
+        1000, ge=1, description="Most recordings that one file may hold, joined end to end; they are read as one."
+    )
     max_tokens: int = Field(4096, ge=1, description="Most tokens one summary may ask for.")
     schema_seconds: float = Field(
         5,

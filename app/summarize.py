@@ -231,6 +231,7 @@ class Summarizer:
             speech_seconds=speech_seconds(listening.spans),
             heard=heard,
             complete=not missed
+            and not audio.unread
             and (
                 choices[0].finish_reason == "no_speech"
                 or (covers(windows, listening.spans) and not (found and found.left_out))
@@ -294,6 +295,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         "max_source_rate": "source_rate",
         "max_channels": "channels",
         "max_missing_seconds": "missing_seconds",
+        "max_parts": "parts",
     }
     return DecodeLimits(
         max_bytes=limits.upload_bytes,
@@ -303,6 +305,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_source_rate=limits.source_rate,
         max_channels=limits.channels,
         max_missing_seconds=limits.missing_seconds,
+        max_parts=limits.parts,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
 

@@ -44,6 +44,19 @@ def sound(samples: NDArray[np.generic], rate: int = RATE, kind: str = "WAV", sub
     return buffer.getvalue()
 
 
+class Pipe(io.BytesIO):
+    """A file that cannot seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: int) -> int:
+        raise io.UnsupportedOperation
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+
 def muxed(
     kind: str,
     codec: str,
@@ -53,10 +66,15 @@ def muxed(
     sound_track: bool = True,
     picture: bool = False,
     seconds: float = 60,
+    options: dict[str, str] | None = None,
+    pipe: bool = False,
 ) -> bytes:
-    """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; `picture` adds a video track."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=kind) as target:
+    """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; `picture` adds a video track.
+
+    options: of the muxer. pipe: written by a muxer that cannot seek back, as a live recorder's.
+    """
+    buffer = Pipe() if pipe else io.BytesIO()
+    with av.open(buffer, "w", format=kind, options=options or {}) as target:
         track = target.add_stream(codec, rate=rate, layout="mono") if sound_track else None
         video = target.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p") if picture else None
         if video is not None:
@@ -141,7 +159,7 @@ def broken_files() -> dict[str, tuple[bytes, int, str]]:
         "wav header of an empty file": (sound(np.zeros(0, np.float32)), 422, "empty_audio"),
         "flac magic only": (b"fLaC", 422, "undecodable_audio"),
         "riff magic only": (b"RIFF\xff\xff\xff\xffWAVE", 422, "undecodable_audio"),
-        "8 channels": (channels_wav(8), 422, "too_many_channels"),
+        "9 channels": (channels_wav(9), 422, "too_many_channels"),
         "655,350 Hz": (rate_wav(655_350), 422, "unsupported_sample_rate"),
         "1 Hz": (rate_wav(1), 422, "unsupported_sample_rate"),
         "NaN samples": (nan_wav(), 422, "non_finite_samples"),

@@ -1,7 +1,8 @@
 """A recording's bytes → 16 kHz mono float32. One pure function, run in a worker process by `app.audio.pool`.
 
-libsndfile reads what it reads whole, FFmpeg the rest; both feed one sink, which checks the limits block by block. What
-the file promised and what was found are compared at the end. Knows nothing about HTTP, processes or engines.
+A file may hold several recordings, one behind the other; they are read in order. libsndfile reads what it reads whole,
+FFmpeg the rest; both feed one sink, which checks the limits block by block. What each recording promised and what was
+found are compared at its end. Knows nothing about HTTP, processes or engines.
 """
 
 from dataclasses import dataclass, field
@@ -12,18 +13,19 @@ import numpy as np
 
 from app.audio import av_reader, sndfile_reader
 from app.audio.chunks import lacking
+from app.audio.formats import Format
 from app.audio.limits import SAMPLE_RATE, DecodeLimits
-from app.audio.ogg import survey
+from app.audio.parts import Part, Unknown, recordings
 from app.audio.reading import Reading, undecodable
 from app.audio.samples import Samples, StoredSamples
 from app.audio.sink import Sink
-from app.audio.sniff import FORMATS, Format, sniff
 from app.errors import Unprocessable
 
 __all__ = ["SAMPLE_RATE", "DecodeLimits", "DecodedAudio", "decode"]
 
-# Differences up to here are a codec's padding.
-_PADDING_S = 0.06
+# Differences up to here are a codec's padding, or a chunk's.
+_PADDING_S = 0.1
+_CHUNK_PADDING_S = 0.06
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ class DecodedAudio:
     """One decoded recording.
 
     samples: n of float32, 16 kHz mono, finite, in [-1, 1]. seconds: n / 16000.
-    source_format: a key of `app.audio.sniff.FORMATS`. source_rate (Hz), source_channels: as stored.
+    source_format: a key of `app.audio.formats.FORMATS`. source_rate (Hz), source_channels: as stored, of the first
+        recording if the file holds several.
     warnings: everything that is not as the caller sent it, in sentences.
+    unread: those of the warnings that say what is missing, or is in the file and was not read. The recording is not
+        complete if there are any.
     """
 
     samples: Samples
@@ -41,6 +46,7 @@ class DecodedAudio:
     source_channels: int
     seconds: float
     warnings: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         """Give the samples back, where they lie in a file. Harmless twice."""
@@ -55,63 +61,120 @@ def decode(data: bytes | mmap, limits: DecodeLimits, file: BinaryIO | None = Non
 
     Raises `InvalidRequest` (nothing there), `UnsupportedAudio` (no audio format), `TooLarge` (over a limit) or
     `Unprocessable`: codes "undecodable_audio", "unsupported_sample_rate", "too_many_channels", "non_finite_samples",
-    "no_audio_track", "empty_audio".
+    "no_audio_track", "empty_audio", "too_many_parts".
     """
-    container = FORMATS[sniff(data)]
     limits.check_bytes(len(data))
-    lacks = lacking(data, container.name)
-    try:
-        sink, reading = _read(data, container, limits, file)
-        sink.finish()
-    except MemoryError as error:
-        raise undecodable(container.label, "decoding it takes more memory than a decoder may use") from error
-    if not sink.count:
-        if reading.promised or lacks:
-            raise undecodable(container.label, "none of the audio it announces is there")
-        raise Unprocessable("The file holds no audio: its length is zero.", code="empty_audio", param="file")
-    warnings = [*reading.warnings, *sink.warnings, *_missing(reading, lacks, sink)]
-    if sink.peak > 1:
-        scale = 1 / sink.peak
-        sink.scale(scale)
-        warnings.append(f"The audio peaks at {sink.peak:.4g} times full scale; all of it was scaled by {scale:.4g}.")
-    samples = sink.samples() if file is None else np.zeros(0, np.float32)
-    return DecodedAudio(samples, container.name, sink.rate, sink.channels, sink.count / SAMPLE_RATE, warnings)
+    reading = _Whole(limits, file)
+    for found in recordings(data, limits.max_seconds):
+        if isinstance(found, Unknown):
+            reading.note_unknown(found)
+        else:
+            reading.read(found)
+    return reading.finish()
 
 
-def _read(data: bytes | mmap, container: Format, limits: DecodeLimits, file: BinaryIO | None) -> tuple[Sink, Reading]:
-    pages = survey(data) if container.name == "ogg" else None
-    sink, reading = _read_whole(data, container, limits, file, chained=pages is not None and pages.links > 1)
-    if pages is not None:
-        if pages.broken:
-            reason = f"it breaks off or is damaged within a page; {sink.seconds:,.2f} s were found"
-            raise undecodable(container.label, reason)
-        if not pages.ended:
-            reading.warnings.append("The Ogg stream has no end mark: the recording may have been cut off.")
-    return sink, reading
+class _Whole:
+    """Reads the recordings of one file, in order, into one sink."""
 
+    def __init__(self, limits: DecodeLimits, file: BinaryIO | None) -> None:
+        self._limits = limits
+        self._file = file
+        self._sink = Sink(limits, file)
+        self._parts = 0
+        self._empty: Unprocessable | None = None
+        self._container: Format | None = None
+        self._warnings: list[str] = []
+        self._unread: list[str] = []
 
-def _read_whole(
-    data: bytes | mmap, container: Format, limits: DecodeLimits, file: BinaryIO | None, *, chained: bool
-) -> tuple[Sink, Reading]:
-    if container.libsndfile and not chained:
-        sink = Sink(limits, file)
+    def note_unknown(self, gap: Unknown) -> None:
+        """Say that there are bytes which nobody reads."""
+        count = gap.end - gap.start
+        self._unread.append(
+            f"{count:,} bytes at byte {gap.start:,} of the file belong to no recording that could be recognized. "
+            "They were not read."
+        )
+
+    def read(self, part: Part) -> None:
+        """Decode one recording. Raises `ServiceError` where the file is to be refused: for all that its first lacks."""
+        self._parts += 1
+        self._limits.check_parts(self._parts)
         try:
-            return sink, sndfile_reader.read(data, sink)
-        except sndfile_reader.NotForLibsndfile:
-            pass
-    sink = Sink(limits, file)
-    return sink, av_reader.read(data, container, sink)
+            self._read(part)
+        except Unprocessable as error:
+            if self._container is None:
+                raise
+            label, place = part.container.label, part.start
+            self._unread.append(
+                f"A further recording in the file ({label}, byte {place:,}) was not read: {error.message}"
+            )
+        except MemoryError as error:
+            reason = "decoding it takes more memory than a decoder may use"
+            raise undecodable(part.container.label, reason) from error
+
+    def finish(self) -> DecodedAudio:
+        """The recording. Raises `Unprocessable` if there is none."""
+        sink, container = self._sink, self._container
+        sink.finish()
+        if not sink.count or container is None:
+            raise self._empty or _empty()
+        warnings = [*self._warnings, *sink.warnings]
+        if sink.peak > 1:
+            scale = 1 / sink.peak
+            sink.scale(scale)
+            warnings.append(
+                f"The audio peaks at {sink.peak:.4g} times full scale; all of it was scaled by {scale:.4g}."
+            )
+        samples = sink.samples() if self._file is None else np.zeros(0, np.float32)
+        seconds = sink.count / SAMPLE_RATE
+        unread = list(dict.fromkeys(self._unread))
+        return DecodedAudio(
+            samples, container.name, sink.rate, sink.channels, seconds, [*unread, *dict.fromkeys(warnings)], unread
+        )
+
+    def _read(self, part: Part) -> None:
+        if part.refusal is not None:
+            raise undecodable(part.container.label, part.refusal)
+        lacks = lacking(part.stretch, part.container.name)
+        before = self._sink.seconds
+        reading = self._decode(part)
+        seconds = self._sink.seconds - before
+        if not seconds:
+            if reading.promised or lacks:
+                raise undecodable(part.container.label, "none of the audio it announces is there")
+            self._empty = _empty()
+            return
+        missing = _missing(reading, lacks, seconds, self._limits)
+        self._warnings += [*part.warnings, *reading.warnings]
+        self._unread += [*part.unread, *reading.unread, *missing]
+        self._container = self._container or part.container
+
+    def _decode(self, part: Part) -> Reading:
+        if part.container.libsndfile and part.codec != "FLAC":
+            before = self._sink.count
+            try:
+                return sndfile_reader.read(part.stretch, self._sink)
+            except sndfile_reader.NotForLibsndfile as error:
+                if self._container is None:
+                    self._sink = Sink(self._limits, self._file)
+                elif self._sink.count > before:
+                    raise undecodable(part.container.label, str(error)) from error
+        return av_reader.read(part.stretch, part.container, self._sink)
 
 
-def _missing(reading: Reading, lacks: float, sink: Sink) -> list[str]:
-    """Warnings about seconds announced and not found; raises `Unprocessable` where they are too many.
+def _empty() -> Unprocessable:
+    return Unprocessable("The file holds no audio: its length is zero.", code="empty_audio", param="file")
 
-    lacks: share of the audio chunk that the file does not hold.
+
+def _missing(reading: Reading, lacks: float, seconds: float, limits: DecodeLimits) -> list[str]:
+    """Sentences about seconds announced and not found; raises `Unprocessable` where they are too many.
+
+    lacks: share of the audio chunk that the recording does not hold. seconds: decoded of it.
     """
-    promised = max(reading.promised or 0.0, sink.seconds / (1 - lacks) if lacks < 1 else 0.0)
-    missing = promised - sink.seconds if promised - sink.seconds > _PADDING_S else 0.0
+    stated, chunk = reading.promised or 0.0, seconds / (1 - lacks) if lacks < 1 else 0.0
+    promised = max(stated, chunk)
+    missing = promised - seconds if stated - seconds > _PADDING_S or chunk - seconds > _CHUNK_PADDING_S else 0.0
     # A damaged packet either is missing at the end or was filled with silence: counted once, whichever shows more.
-    sink.limits.check_missing(max(missing, reading.damaged), sink.seconds)
+    limits.check_missing(max(missing, reading.damaged), seconds)
     if not missing:
         return []
-    return [f"The file promises {promised:,.2f} s and holds {sink.seconds:,.2f} s: {missing:,.2f} s are missing."]
+    return [f"The file promises {promised:,.2f} s and holds {seconds:,.2f} s: {missing:,.2f} s are missing."]

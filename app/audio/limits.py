@@ -25,6 +25,7 @@ class DecodeLimits:
     max_source_rate: Hz. max_channels: of the source.
     max_missing_seconds: audio that a file promises and does not hold (truncated, damaged). Up to here it is a warning;
         beyond, the file is refused, because a summary of the rest would pass for one of the whole.
+    max_parts: recordings that one file may hold, one behind the other.
     setting_names: limit → the setting that moves it, where that is not SPEECHSUM_AUDIO__<LIMIT>.
     """
 
@@ -33,8 +34,9 @@ class DecodeLimits:
     max_samples: int = 3_000_000_000
     max_samples_per_byte: float = 600
     max_source_rate: int = 384_000
-    max_channels: int = 6
+    max_channels: int = 8
     max_missing_seconds: float = 0.5
+    max_parts: int = 1000
     setting_names: Mapping[str, str] = field(default_factory=dict)
 
     def setting(self, limit: str) -> str:
@@ -74,6 +76,11 @@ class DecodeLimits:
         if count > self.max_samples:
             message = f"The recording unpacks to more than {self.max_samples:,} samples over all channels"
             raise self._refusal(TooLarge, message, "too_many_samples", "max_samples")
+
+    def check_parts(self, count: int) -> None:
+        if count > self.max_parts:
+            message = f"The file holds more than {self.max_parts:,} recordings, one behind the other"
+            raise self._refusal(TooLarge, message, "too_many_parts", "max_parts")
 
     def check_missing(self, missing: float, found: float) -> None:
         if missing > self.max_missing_seconds:

@@ -1,11 +1,15 @@
 """The path itself, without HTTP."""
 
 import asyncio
+from dataclasses import replace
+from typing import BinaryIO
 
 import pytest
 
+from app.audio.decode import DecodedAudio
 from app.audio.detector import SpeechDetector
 from app.audio.faint import Listening
+from app.audio.limits import DecodeLimits
 from app.audio.samples import Samples, spool
 from app.audio.shares import NOBODY, Requester
 from app.engine.base import EngineEvent, Finished, Generation
@@ -32,6 +36,20 @@ async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
     assert summary.text == "".join(event.text for event in events if isinstance(event, Delta))
     assert summary.complete
     assert job.audio.closed, "the recording is let go"
+
+
+class Incomplete(WaveDecoder):
+    """Finds something in the file that it cannot read."""
+
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
+        audio = await super().decode(recording, limits)
+        return replace(audio, unread=["The recording was cut off."])
+
+
+@pytest.mark.parametrize("recording", [wav(), wav(amplitude=0)])
+async def test_a_recording_of_which_something_was_not_read_is_not_called_complete(recording: bytes) -> None:
+    summary = await (await summarizer(decoder=Incomplete())).summarize(Job("one", spool(recording)), lambda _: None)
+    assert not summary.complete
 
 
 async def test_cancelling_reaches_the_decoder() -> None:

@@ -63,9 +63,9 @@ def test_channels_are_averaged() -> None:
     np.testing.assert_allclose(audio.samples, speech() / 2, atol=1e-6)
 
 
-def test_six_channels_are_accepted() -> None:
-    audio = decode(audio_files.channels_wav(6), LIMITS)
-    assert audio.source_channels == 6
+def test_eight_channels_are_accepted() -> None:
+    audio = decode(audio_files.channels_wav(8), LIMITS)
+    assert audio.source_channels == 8
     np.testing.assert_allclose(audio.samples, speech(), atol=1e-4)
 
 
@@ -92,7 +92,7 @@ def test_the_broken_files_each_get_their_status_and_code() -> None:
         (DecodeLimits(max_bytes=100), audio_files.speech_wav, 413, "upload_too_large", "MAX_BYTES"),
         (DecodeLimits(max_seconds=2), audio_files.speech_wav, 413, "audio_too_long", "MAX_SECONDS"),
         (DecodeLimits(max_samples=999), audio_files.speech_wav, 413, "too_many_samples", "MAX_SAMPLES"),
-        (LIMITS, lambda: audio_files.channels_wav(8), 422, "too_many_channels", "MAX_CHANNELS"),
+        (LIMITS, lambda: audio_files.channels_wav(9), 422, "too_many_channels", "MAX_CHANNELS"),
         (LIMITS, lambda: audio_files.rate_wav(655_350), 422, "unsupported_sample_rate", "MAX_SOURCE_RATE"),
         (LIMITS, lambda: audio_files.speech_wav()[:50_000], 422, "undecodable_audio", "MAX_MISSING_SECONDS"),
     ],

@@ -1,9 +1,25 @@
 """Formats are told by content; what is no audio is refused with the list of what is."""
 
-import pytest
+import base64
+import contextlib
+import gzip
+import io
+import os
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
 
-from app.audio.sniff import FORMATS, sniff
-from app.errors import InvalidRequest, UnsupportedAudio
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from app.audio.decode import decode
+from app.audio.limits import DecodeLimits
+from app.audio.sniff import FORMATS, HEAD_BYTES, locate, sniff, sniff_file
+from app.errors import InvalidRequest, ServiceError, UnsupportedAudio
 from tests import audio_files
 
 
@@ -44,3 +60,118 @@ def test_nothing_is_an_invalid_request() -> None:
     with pytest.raises(InvalidRequest) as caught:
         sniff(b"")
     assert (caught.value.status, caught.value.code) == (400, "empty_audio")
+
+
+def _mp3() -> bytes:
+    return audio_files.muxed("mp3", "libmp3lame", rate=16000, options={"write_xing": "0", "id3v2_version": "0"})
+
+
+STREAMS = {
+    "mp3": _mp3,
+    "aac": lambda: audio_files.muxed("adts", "aac"),
+    "loas": lambda: audio_files.muxed("latm", "aac"),
+    "ac3": lambda: audio_files.muxed("ac3", "ac3"),
+    "eac3": lambda: audio_files.muxed("eac3", "eac3"),
+    "mpegts": lambda: audio_files.muxed("mpegts", "mp2"),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_may_start_in_the_middle_of_a_frame(name: str) -> None:
+    data = STREAMS[name]()
+    whole = decode(data, DecodeLimits())
+    for start in (1, 2, 3, 7, 50, 150, 777):
+        audio = decode(data[start:], DecodeLimits())
+        assert audio.source_format == sniff(data[start : start + HEAD_BYTES]) == name
+        assert audio.seconds == pytest.approx(whole.seconds, abs=0.35)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_may_follow_zeros_or_noise(name: str) -> None:
+    data = STREAMS[name]()
+    noise = np.random.default_rng(5).bytes(3000)
+    for front in (bytes(1000), bytes(70_000), b"\r\n", noise if name != "mpegts" else b""):
+        with io.BytesIO(front + data) as file:
+            assert sniff_file(file) == name
+            assert file.tell() == 0
+        assert locate(front + data) == (name, len(front))
+
+
+@pytest.mark.parametrize("name", audio_files.all_formats())
+def test_any_format_may_follow_a_tag_zeros_a_byte_order_mark_or_a_line_end(name: str) -> None:
+    make, found, _ = audio_files.all_formats()[name]
+    data = make()
+    tag = b"ID3\x04\x00\x00\x00\x00\x07\x68" + bytes(1000)
+    for front in (tag, tag + tag, b"\xef\xbb\xbf", b"\n", b"\r\n\r\n", bytes(1), bytes(4096)):
+        assert locate(front + data) == (found, len(front))
+
+
+def test_rifx_is_read() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio_files.speech(), 16000, format="WAV", subtype="PCM_16", endian="BIG")
+    assert buffer.getvalue()[:4] == b"RIFX"
+    assert decode(buffer.getvalue() * 2, DecodeLimits()).seconds == pytest.approx(len(audio_files.speech()) / 8000)
+
+
+def _archive(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("speech.mp3", data)
+    return buffer.getvalue()
+
+
+def _tar(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("speech.mp3")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_ordinary_files_are_refused() -> None:
+    mp3 = _mp3()
+    picture = io.BytesIO()
+    with av.open(picture, "w", format="image2pipe") as target:
+        track = target.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
+        target.mux(track.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        target.mux(track.encode())
+    random = np.random.default_rng(2)
+    files = [
+        _archive(mp3),
+        _tar(mp3),
+        picture.getvalue(),
+        gzip.compress(mp3),
+        Path(sys.executable).read_bytes()[:200_000],
+        b"%PDF-1.7\n" + mp3,
+        b'{"audio": "' + base64.b64encode(mp3) + b'"}',
+        b"\xff" * 70_000,
+        bytes(200_000),
+        random.normal(size=20_000).astype(np.float32).tobytes(),
+        np.arange(100_000, dtype=np.int16).tobytes(),
+        b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=audio 5004 RTP/AVP 96\r\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\nhttp://127.0.0.1/a.ts\n",
+        b"<?xml version='1.0'?><MPD></MPD>",
+        b"GGGG" * 500,
+        *(random.bytes(int(size)) for size in random.integers(1, 70_000, size=200)),
+    ]
+    files += [path.read_bytes() for path in sorted(Path(os.__file__).parent.glob("*.py"))[:100]]
+    files += [path.read_bytes()[: 1 << 18] for path in sorted(Path(np.__file__).parent.rglob("*.so"))[:10]]
+    for data in files:
+        with pytest.raises(ServiceError) as caught:
+            sniff_file(io.BytesIO(data))
+        assert caught.value.status in (400, 415), data[:40]
+
+
+def test_bytes_made_to_look_like_frames_take_no_time() -> None:
+    start = time.perf_counter()
+    for pattern in (
+        b"\xff\xfb\x90\x64",
+        b"\xff\xf1\x50\x80\x01\x20\xfc",
+        b"\x56\xe0\x10",
+        b"\x0b\x77",
+        b"\x47\x00\x00\x30",
+    ):
+        with contextlib.suppress(UnsupportedAudio):
+            sniff_file(io.BytesIO(b"x" + pattern * (HEAD_BYTES // len(pattern))))
+    assert time.perf_counter() - start < 2
