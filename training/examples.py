@@ -51,6 +51,15 @@ class Collator(ABC):
         """Ids that stand for something other than text, which no answer may hold."""
         return []
 
+    @property
+    def control_tokens(self) -> list[str]:
+        """The tokenizer's own marks, such as the one that ends a turn, which no text to learn from may hold. Tokens
+        that were added to stand for plain text (several spaces in a row, a word) are none.
+        """
+        added = self.tokenizer.get_added_vocab() if hasattr(self.tokenizer, "get_added_vocab") else {}
+        known = {*self.tokenizer.all_special_tokens, *added}
+        return sorted(token for token in known if len(token) > 2 and token[0] in "<[" and token[-1] in ">]")
+
     def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """What else the model is given, of all rows."""
         return {}

@@ -16,7 +16,8 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.checkpoint import WRAPPED, architecture_of, assembled_name
+from training.checkpoint import WRAPPED, architecture_of, assembled_name, unwrapped
+from training.families import family_named
 
 SHARD_BYTES = 1 << 30  # a file's tensors are copied into memory before it is written
 
@@ -45,20 +46,25 @@ def plain(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
-    """The whole checkpoint's tensors into the folder, as safetensors files of about `shard_bytes` at most."""
+    """The whole checkpoint's tensors into the folder, as safetensors files of about `shard_bytes` at most, under the
+    names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
+    """
+    family, config = family_named(architecture_of(model)), unwrapped(model).config
     shard: dict[str, Tensor] = {}
     number = 0
 
     def close() -> None:
         nonlocal number
         number += 1
-        file = folder / f"model-{number:05}.safetensors"
+        file = folder / f"{family.weight_files}-{number:05}.safetensors"
         save_file(shard, file, metadata={"format": "pt"})
         file.chmod(0o644)  # safetensors makes it private; a server of another user must be able to read it
         shard.clear()
 
     for name, value in merged(model, dtype):
-        shard[name] = value
+        if (loaded := family.as_loaded(name, value, config)) is None:
+            continue
+        shard[loaded[0]] = loaded[1].contiguous()
         if sum(tensor.nbytes for tensor in shard.values()) >= shard_bytes:
             close()
     if shard:
