@@ -8,6 +8,7 @@ error here, never a silent cut. Knows nothing about optimizers.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,10 @@ class Collator(ABC):
         """The tokenizer's own marks, such as the one that ends a turn, which no text to learn from may hold. Tokens
         that were added to stand for plain text (several spaces in a row, a word) are none.
         """
-        added = self.tokenizer.get_added_vocab() if hasattr(self.tokenizer, "get_added_vocab") else {}
+        try:
+            added = self.tokenizer.get_added_vocab()
+        except (AttributeError, NotImplementedError):  # Mistral's, which reads no text as a control token
+            added = {}
         known = {*self.tokenizer.all_special_tokens, *added}
         return sorted(token for token in known if len(token) > 2 and token[0] in "<[" and token[-1] in ">]")
 
@@ -150,13 +154,14 @@ class AudioCollator(Collator):
     """Batches for models that hear: what the processor makes of the audio, placeholders, instruction, summary.
 
     processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted. family:
-    how such a model is asked.
+    how such a model is asked. folder: the checkpoint's, where it is known.
     """
 
     processor: Any
     audio_token_id: int
     max_tokens: int = 8192
     family: Family = field(default_factory=AudioFlamingo3)
+    folder: Path | None = None
     hears = True
 
     @property

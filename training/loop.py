@@ -191,7 +191,7 @@ def collator_of(base: Path, model: Any) -> Collator:
     if not family.hears:
         return TextCollator(family.tokenizer(base), positions)
     processor = family.processor(base)
-    return AudioCollator(processor, family.placeholder_id(processor), positions, family)
+    return AudioCollator(processor, family.placeholder_id(processor), positions, family, base)
 
 
 def take_in_order(trainer: Trainer) -> None:

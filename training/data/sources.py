@@ -60,10 +60,10 @@ def in_folder(folder: Path, layout: Any) -> Source:
         else:
             files.append(file)
     for file in files:
-        row = rows.pop(file) if file in rows else None
+        said = rows.pop(file) if file in rows else None
         text = texts.get(file.with_suffix(""))  # of several recordings, if they have one name
-        name = str((row or {}).get(layout.name or "") or "").strip() or _name(file, folder)
-        yield printable(name), lambda file=file, row=row, text=text: _beside(file, row, text, layout)  # type: ignore[misc]
+        name = str((said or {}).get(layout.name or "") or "").strip() or _name(file, folder)
+        yield printable(name), lambda file=file, row=said, text=text: _beside(file, row, text, layout)  # type: ignore[misc]
     recordings = {file.with_suffix("") for file in files}
     for stem, text in texts.items():
         if stem not in recordings:

@@ -32,7 +32,7 @@ from training.endpoint import vllm_client
 from training.examples import AudioCollator, Collator
 from training.kd.rollout import Answer, Generated, Questions, Rollout, limit_within, questions_of, until_end
 from training.kd.sampling import UNCHANGED
-from training.kd.weights import Copy, write
+from training.kd.weights import Copy, copy_companions, write
 
 NEVER = -100.0  # what the API takes for a token that is never to be chosen
 
@@ -46,8 +46,8 @@ class Served:
     """Answers of the student from a vLLM server.
 
     client: with the server's address and a time-out. model: its name there. temperature, forbidden, most: as
-    `Generated`'s. folder: in which the weights are handed over, for as long as that takes; the system's temporary one
-    if None. dtype: they are written in. at_once: open requests.
+    `Generated`'s. folder: in which the weights are handed over, where they stay for as long as that takes; the system's
+    temporary one if None. dtype: they are written in. at_once: open requests.
     """
 
     client: httpx.Client
@@ -60,6 +60,7 @@ class Served:
     at_once: int = 64
     most: int = 0
     given: bool = False  # whether the server has had any weights of this student
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
     form: int | None = None  # of the messages, once it is known which the server wants
 
     def take(self, model: Any) -> None:
@@ -67,17 +68,31 @@ class Served:
 
         Raises `RolloutError`. No request may be open.
         """
-        if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="student-", dir=self.folder) as name:
-            folder = Path(name)
-            folder.chmod(0o755)  # the server may be another user's
+        folder = self._handed_over_in()
+        try:
             write(model, folder, self.dtype)
             self._post("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
+        finally:
+            for file in folder.glob("*.safetensors"):
+                file.unlink()
         if self._post("/reset_prefix_cache").get("success") is not True:
             raise RolloutError("the server keeps what it worked out with older weights: has it requests of others?")
         self._post("/reset_encoder_cache")
         self.given = True
+
+    def _handed_over_in(self) -> Path:
+        """The folder in which weights are handed over. It lasts as long as this object, without the weights, since the
+        server may look there for the checkpoint's small files.
+        """
+        if self._temporary is None:
+            if self.folder:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._temporary = tempfile.TemporaryDirectory(prefix="student-", dir=self.folder)
+            folder = Path(self._temporary.name)
+            folder.chmod(0o755)  # the server may be another user's
+            if self.collator.folder:
+                copy_companions(self.collator.folder, folder)
+        return Path(self._temporary.name)
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
         """With the weights that the server was given last; the model's own if it had none yet."""

@@ -8,7 +8,7 @@ each is *excluded*: the student may not sample it, and its probability is taken 
 are compared.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,9 @@ def shared_tokens(student: Any, teacher: Any) -> SharedTokens:
 def special_ids(tokenizer: Any) -> set[int]:
     """Ids of tokens that stand for no text: control tokens, placeholders, and whatever was added to the vocabulary."""
     found: set[int] = {i for i in getattr(tokenizer, "all_special_ids", ()) if i is not None}
-    found |= set(getattr(tokenizer, "added_tokens_decoder", {}) or {})
+    added = getattr(tokenizer, "added_tokens_decoder", None)
+    if isinstance(added, Mapping):  # Mistral's has a method of that name, which raises
+        found |= set(added)
     inner = getattr(getattr(tokenizer, "tokenizer", None), "instruct_tokenizer", None)
     if inner is not None:  # Mistral's: the first ids are special, whether they have a use or not
         found |= set(range(int(getattr(inner.tokenizer, "num_special_tokens", 0))))

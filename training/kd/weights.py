@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from training.checkpoint import WRAPPED, architecture_of, assembled_name, unwrapped
 from training.families import family_named
+from training.merge import WEIGHTS
 
 SHARD_BYTES = 1 << 30  # a file's tensors are copied into memory before it is written
 
@@ -26,7 +28,8 @@ def merged(model: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every tensor of the assembled checkpoint, on the CPU. The model is left as it is."""
     architecture = architecture_of(model)
     for name, value in plain(model):
-        yield assembled_name(architecture, name), value.to("cpu", dtype).contiguous()
+        numbers = dtype if value.is_floating_point() else value.dtype  # a batch normalization counts in whole numbers
+        yield assembled_name(architecture, name), value.to("cpu", numbers).contiguous()
 
 
 @torch.no_grad()
@@ -69,6 +72,15 @@ def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD
             close()
     if shard:
         close()
+
+
+def copy_companions(base: Path, folder: Path) -> None:
+    """The checkpoint's small files (configuration, tokenizer, processor) beside weights that are handed over: a vLLM
+    server that runs in one process looks for them, from then on, in the folder that it was given weights from.
+    """
+    for file in base.iterdir():
+        if file.is_file() and not any(file.match(pattern) for pattern in WEIGHTS):
+            copyfile(file, folder / file.name)
 
 
 @dataclass
