@@ -154,14 +154,14 @@ class AudioCollator(Collator):
     """Batches for models that hear: what the processor makes of the audio, placeholders, instruction, summary.
 
     processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted. family:
-    how such a model is asked. folder: the checkpoint's, where it is known.
+    how such a model is asked. checkpoint: its folder, where that is known.
     """
 
     processor: Any
     audio_token_id: int
     max_tokens: int = 8192
     family: Family = field(default_factory=AudioFlamingo3)
-    folder: Path | None = None
+    checkpoint: Path | None = None
     hears = True
 
     @property

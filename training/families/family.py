@@ -40,7 +40,9 @@ class Family:
     projections: linear layers of the language model that get LoRA. encoder: pattern of those of the encoder that may
     get it too; None where the encoder stays as it is. tensors: what the processor makes for the model besides ids and
     their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end. derived: weight
-    files that `serve` writes anew. weight_files: how the names of the weight files that vLLM loads begin.
+    files that `serve` writes anew. weight_files: how the names of the weight files that vLLM loads begin. kept:
+    prefixes, as vLLM loads them, of what never trains and a running server keeps, because vLLM 0.32 spoils it when it
+    loads it a second time. not_handed: why a running server cannot be given other weights at all, if so.
     """
 
     model_type: ClassVar[str]
@@ -59,6 +61,8 @@ class Family:
     end_of_turn: ClassVar[str | None] = None
     derived: ClassVar[tuple[str, ...]] = ()
     weight_files: ClassVar[str] = "model"
+    kept: ClassVar[tuple[str, ...]] = ()
+    not_handed: ClassVar[str | None] = None
 
     @property
     def facts(self) -> FamilyFacts | None:

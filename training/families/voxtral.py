@@ -57,6 +57,7 @@ class Voxtral(Family):
     tensors = ("input_features",)
     derived = (CONSOLIDATED,)
     weight_files = "consolidated"
+    not_handed = "vLLM 0.32 keeps the old projector when Voxtral's weights are loaded into a running server"
 
     def placeholder_id(self, processor: Any) -> int:
         return int(processor.audio_token_id)

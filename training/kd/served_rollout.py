@@ -90,8 +90,8 @@ class Served:
             self._temporary = tempfile.TemporaryDirectory(prefix="student-", dir=self.folder)
             folder = Path(self._temporary.name)
             folder.chmod(0o755)  # the server may be another user's
-            if self.collator.folder:
-                copy_companions(self.collator.folder, folder)
+            if self.collator.checkpoint:
+                copy_companions(self.collator.checkpoint, folder)
         return Path(self._temporary.name)
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
@@ -252,6 +252,8 @@ def rollout_of(
         return Generated(collator, temperature, never, together, most, copy)
     if not isinstance(collator, AudioCollator):
         raise ValueError("--rollout is for students that hear; a text model samples here")
+    if why := collator.family.not_handed:
+        raise ValueError(f"--rollout: {why}; sample here, without it")
     client = vllm_client(url)
     try:
         name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]

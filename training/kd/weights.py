@@ -49,8 +49,8 @@ def plain(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
-    """The whole checkpoint's tensors into the folder, as safetensors files of about `shard_bytes` at most, under the
-    names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
+    """The tensors that a running server takes into the folder, as safetensors files of about `shard_bytes` at most,
+    under the names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
     """
     family, config = family_named(architecture_of(model)), unwrapped(model).config
     shard: dict[str, Tensor] = {}
@@ -65,7 +65,8 @@ def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD
         shard.clear()
 
     for name, value in merged(model, dtype):
-        if (loaded := family.as_loaded(name, value, config)) is None:
+        loaded = family.as_loaded(name, value, config)
+        if loaded is None or loaded[0].startswith(family.kept):
             continue
         shard[loaded[0]] = loaded[1].contiguous()
         if sum(tensor.nbytes for tensor in shard.values()) >= shard_bytes:
