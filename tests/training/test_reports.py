@@ -36,19 +36,9 @@ def test_what_is_not_there_is_named_before_anything_is_read(
 ) -> None:
     (tmp_path / "d").write_text("no records at all")
     monkeypatch.setattr(reports, "find_spec", lambda name: None)
+    where = ["--base", audio_folder, "--data", tmp_path / "d", "--out", tmp_path / "o"]
     with pytest.raises(SystemExit):
-        command = [
-            "sft",
-            "--base",
-            audio_folder,
-            "--data",
-            tmp_path / "d",
-            "--out",
-            tmp_path / "o",
-            "--report-to",
-            name,
-        ]
-        main(list(map(str, command)))
+        main(["sft", *map(str, where), "--report-to", name])
     assert said in (found := capsys.readouterr().err)
     assert repr(name) in found
 
