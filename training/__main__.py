@@ -5,9 +5,11 @@ import importlib
 import os
 import select
 import sys
+import traceback
+from pathlib import Path
 
 from app.help_format import show_defaults
-from training import config
+from training import config, inputs
 
 COMMANDS = {
     "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
@@ -28,13 +30,43 @@ COMMANDS = {
 }
 
 BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
+FAILED, MISUSED = 1, 2  # exit statuses: the command failed; its command line cannot be used
+OWN = ("training", "model_repo", "app")  # whose errors are made for a user to read
+
+
+def command_line() -> int:
+    """What the shell runs: `main`, with an error of this project's own as one sentence instead of a traceback."""
+    try:
+        return main()
+    except Exception as error:
+        if not _made_for_a_user(error):
+            raise
+        print(f"speechsum-train {' '.join(sys.argv[1:2])}: error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _made_for_a_user(error: Exception) -> bool:
+    """Whether this project's own code raised the error on purpose; others are bugs, whose traceback is needed."""
+    if type(error).__module__.partition(".")[0] in OWN:
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(last.filename).is_relative_to(Path(__file__).parents[1]) and "raise " in (last.line or "")
+    return ours and isinstance(error, ValueError | RuntimeError | OSError)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Modules are imported when asked for, so that `--help` is quick."""
+    """Run one command. Modules are imported when asked for, so that `--help` is quick and a wrong path is said at
+    once: what trains takes many seconds to import.
+    """
     parser = argparse.ArgumentParser(prog="speechsum-train", description="Train the checkpoints that speechsum serves.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] and arguments[0] in COMMANDS:
+        try:
+            inputs.check(arguments[0], arguments[1:])
+        except inputs.MissingInput as error:
+            print(f"speechsum-train {arguments[0]}: error: {error}", file=sys.stderr)
+            return MISUSED
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name in arguments[:1]:
@@ -66,4 +98,4 @@ def _read_on() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line())

@@ -29,10 +29,11 @@ from training.canonical import MONTHS, WEEKDAYS, canonical
 from training.corpus.record import Record
 from training.examples import Collator, TextCollator
 from training.facts import hallucinations, proper_names
-from training.kd.divergence import Dense, divergence
+from training.families import Family
+from training.kd.divergence import Dense, divergence, without
 from training.kd.rollout import Answer, References, answer_logits, followed_by, questions_of
 from training.kd.teacher import LocalTeacher, opened
-from training.kd.tokens import same_tokens, shared_range
+from training.kd.tokens import same_tokens, shared_tokens
 from training.loop import Loop, collator_of, records_of
 from training.runs import typed
 from training.systems import earlier
@@ -78,7 +79,7 @@ def measured(
         group = records[first : first + batch]
         answers: list[Answer] = writer.sample(model, group)
         given = followed_by(questions_of(collator, group), answers, collator.tokenizer.pad_token_id)
-        logits = answer_logits(model, given, answers)[:, : teacher.vocabulary].float()
+        logits = without(answer_logits(model, given, answers)[:, : teacher.vocabulary], teacher.excluded)
         student = logits.log_softmax(-1)
         reads = teacher.read(group, answers)
         assert isinstance(reads, Dense)
@@ -90,7 +91,7 @@ def measured(
                 *((side.argmax(-1) == ids).float() for side in (student, wanted)),
                 divergence(logits, reads, 0),
                 divergence(logits, reads, 1),
-                *(-(side.exp() * side).sum(-1) for side in (student, wanted)),
+                *(torch.special.entr(side.exp()).sum(-1) for side in (student, wanted)),
             ],
             -1,
         ).cpu()
@@ -143,12 +144,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"{len(records)} of them answered by {options.answers}")
     model = Loop(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start).student(options.base)
     collator = collator_of(options.base, model.eval())
-    reader = AutoTokenizer.from_pretrained(options.teacher)
+    reader = Family().ended(AutoTokenizer.from_pretrained(options.teacher))
     if difference := same_tokens(collator.tokenizer, reader):
         raise ValueError(f"their probabilities cannot be compared: {difference}")
     if torch.cuda.is_available():
         model.to("cuda")
-    teacher = LocalTeacher(opened(options.teacher), TextCollator(reader), shared_range(collator.tokenizer, reader))
+    shared = shared_tokens(collator.tokenizer, reader)
+    teacher = LocalTeacher(opened(options.teacher), TextCollator(reader), shared.size, shared.excluded)
     found = measured(model, collator, teacher, records, options.batch)
     print(table(found))
     if options.out:

@@ -1,59 +1,93 @@
 """A record's audio: the stretch of the file or URI that it names, as 16 kHz mono samples.
 
-What is stored otherwise is mixed and resampled as the service does it, at every reading: `speechsum-train data prepare`
-does it once, and reads what libsndfile does not. Knows nothing about models.
+It is read by the service's own reader (`app.audio.decode`), so that what is trained on is what is served: the same
+formats, the same mix of channels, the same refusals. What the service would only warn about, such as a file that was
+cut, is a reason not to train on it. Knows nothing about models.
 """
 
 import io
+import mmap
+import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from app.audio.decode import DecodedAudio, decode
+from app.audio.limits import DecodeLimits
 from app.errors import ServiceError
 from training.corpus.record import Record
-from training.records import BadExample, is_uri
+from training.records import BadExample, is_uri, unreadable
 
 SAMPLING_RATE = 16_000
-BLOCK = 1 << 18  # frames decoded at once where a file is only gone through
 # Ends up to here past the file's are a rounded duration; beyond, the record means another file.
 TOLERANCE_S = 0.06
+# As the service has it but for the length: that is for the model to limit, which is checked apart.
+LIMITS = DecodeLimits(max_seconds=float("inf"), max_bytes=1 << 40)
+QUIET = 5e-4  # -66 dBFS: no twentieth of a second is louder (RMS, without a constant offset) in a blank recording
+FRAME = SAMPLING_RATE // 20
+KEPT_BYTES = 512 << 20  # of decoded files of which records name parts, so that each is not decoded for every part
+HARMLESS = "of it was scaled by"  # in the only warning that says nothing is wrong with the recording
+
+
+class BlankAudio(BadExample):
+    """A recording in which nothing can be heard. seconds: its length."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message, "silent")
+        self.seconds = seconds
 
 
 def read_audio(record: Record) -> NDArray[np.float32]:
     """The record's samples, float32 mono at 16 kHz. Raises `BadExample`."""
-    with _opened(record) as (file, frames):
-        if (file.samplerate, file.channels) == (SAMPLING_RATE, 1):
-            samples = file.read(frames, dtype="float32")
-            _complete(record, file, len(samples), frames)
-        else:
-            samples = _resampled(record, file, frames)
-    if not np.isfinite(samples).all():
-        raise _not_finite(record)
-    return samples
+    return _part(record, _decoded(record)[0])
 
 
 def seconds_of(record: Record) -> float:
-    """Length of the record's audio as the file's header has it; nothing is decoded. Raises `BadExample`."""
-    with _opened(record) as (file, frames):
-        return float(frames / file.samplerate)
+    """Length of the record's audio. Raises `BadExample`."""
+    return len(read_audio(record)) / SAMPLING_RATE
 
 
-def go_through(record: Record) -> None:
-    """Decode all of the record's audio and keep none. Raises `BadExample` where something of it is not there or not
-    finite.
+def go_through(record: Record, speech: bool = False) -> float:
+    """Look at all of the record's audio; returns its length in seconds.
+
+    speech: also run the service's voice detection, which takes about 4 ms for a second of audio. Raises `BadExample`
+    where the service would refuse or warn: something is missing, damaged or not finite, nothing can be heard (the
+    channels of a stereo file may cancel each other), or with `speech` nobody speaks.
     """
-    with _opened(record) as (file, frames):
-        found = 0
-        for block in _blocks(file, frames):
-            found += len(block)
-            if not np.isfinite(block).all():
-                raise _not_finite(record)
-        _complete(record, file, found, frames)
+    whole, warnings = _decoded(record)
+    samples = _part(record, whole)
+    seconds = len(samples) / SAMPLING_RATE
+    if said := [warning for warning in warnings if HARMLESS not in warning]:
+        raise BadExample(f"{record.id}: {record.audio}: {' '.join(said)}", "audio damaged")
+    if is_blank(samples):
+        raise BlankAudio(f"{record.id}: {record.audio} is silent{_between(record)}", seconds)
+    if speech and not speaks(samples):
+        raise BadExample(f"{record.id}: {record.audio} holds no speech{_between(record)}", "no speech")
+    return seconds
+
+
+def is_blank(samples: NDArray[np.float32]) -> bool:
+    """Whether nothing can be heard in the samples, at any volume that a microphone has."""
+    if not len(samples):
+        return True
+    whole = len(samples) // FRAME * FRAME
+    frames = samples[:whole].reshape(-1, FRAME) if whole else samples[None, :]
+    level = frames - frames.mean(1, keepdims=True)
+    return bool(np.sqrt((level.astype(np.float64) ** 2).mean(1)).max() < QUIET)
+
+
+def speaks(samples: NDArray[np.float32]) -> bool:
+    """Whether the service's voice detection hears somebody."""
+    from app.audio.speech import find_speech
+
+    return bool(find_speech(samples))
 
 
 def stretch(record: Record) -> tuple[str | None, float | None, float | None]:
@@ -70,38 +104,116 @@ def as_file(record: Record) -> bytes:
         return out.getvalue()
 
 
+def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:
+    """What the service makes of a file. Raises `ServiceError`."""
+    return decode(data, LIMITS)
+
+
 @contextmanager
-def _opened(record: Record) -> Iterator[tuple[soundfile.SoundFile, int]]:
-    """The file, standing where the record begins, and the frames up to its end."""
+def mapped(file: Path) -> Iterator[bytes | mmap.mmap]:
+    """A file's bytes, not read before they are needed. Raises OSError."""
+    with file.open("rb") as opened:
+        if not os.fstat(opened.fileno()).st_size:
+            yield b""
+            return
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as found:
+            yield found
+
+
+def file_problem(record: Record) -> str | None:
+    """What is wrong with the file that the record names as far as the file system knows, or None."""
+    if not record.audio or is_uri(record.audio):
+        return None
+    file = Path(record.audio)
+    try:
+        if not file.exists():
+            return "there is no such file"
+        if not file.is_file():
+            return "is no file"
+        with file.open("rb") as opened:
+            return None if opened.read(1) else "is empty"
+    except (OSError, ValueError) as error:
+        return unreadable(error) if isinstance(error, OSError) else f"is no path: {error}"
+
+
+class _Kept:
+    """Decoded files by name and time, the least used forgotten first."""
+
+    def __init__(self) -> None:
+        self._lock, self._files, self._bytes = Lock(), OrderedDict[Any, tuple[NDArray[np.float32], list[str]]](), 0
+
+    def get(self, key: Any) -> tuple[NDArray[np.float32], list[str]] | None:
+        with self._lock:
+            if found := self._files.get(key):
+                self._files.move_to_end(key)
+            return found
+
+    def put(self, key: Any, found: tuple[NDArray[np.float32], list[str]]) -> None:
+        with self._lock:
+            if key in self._files or found[0].nbytes > KEPT_BYTES:
+                return
+            self._files[key] = found
+            self._bytes += found[0].nbytes
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= self._files.popitem(last=False)[1][0].nbytes
+
+
+_kept = _Kept()
+
+
+def _decoded(record: Record) -> tuple[NDArray[np.float32], list[str]]:
+    """All samples of the file that the record names, and the service's warnings."""
     if not record.audio:
         raise BadExample(f"{record.id}: has no audio", "no audio")
-    if not is_uri(record.audio) and not Path(record.audio).is_file():
-        raise BadExample(f"{record.id}: {record.audio} cannot be read: there is no such file", "audio missing")
+    if problem := file_problem(record):
+        reason = "audio missing" if problem == "there is no such file" else "audio unreadable"
+        raise BadExample(f"{record.id}: {record.audio} cannot be read: {problem}", reason)
+    key = None
     try:
-        with _bytes(record) as source, soundfile.SoundFile(source) as file:
-            rate = file.samplerate
-            length = file.frames / rate
-            first, last = record.start or 0.0, length if record.end is None else record.end
-            if first >= length > 0 or last > length + TOLERANCE_S:
-                raise BadExample(
-                    f"{record.id}: {record.audio} has {length:.2f} s, the record is its part from {first:g} to "
-                    f"{last:g} s",
-                    "outside its file",
-                )
-            file.seek(round(first * rate))
-            yield file, min(round(last * rate), file.frames) - round(first * rate)
-    except (soundfile.LibsndfileError, OSError) as error:
+        if (record.start is not None or record.end is not None) and not is_uri(record.audio):
+            about = os.stat(record.audio)
+            key = record.audio, about.st_mtime_ns, about.st_size
+            if found := _kept.get(key):
+                return found
+        with _bytes(record) as data:
+            decoded = decode_bytes(data)
+            found = decoded.samples[:], list(decoded.warnings)
+    except ServiceError as error:
+        if error.code == "non_finite_samples":
+            raise BadExample(f"{record.id}: {record.audio} holds samples that are not finite", "not finite") from error
+        raise BadExample(f"{record.id}: {record.audio} cannot be read: {error.message}", "audio unreadable") from error
+    except OSError as error:
+        raise BadExample(f"{record.id}: {record.audio} {unreadable(error)}", "audio unreadable") from error
+    if key:
+        _kept.put(key, found)
+    return found
+
+
+def _part(record: Record, whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples from the record's start to its end."""
+    length = len(whole) / SAMPLING_RATE
+    first, last = record.start or 0.0, length if record.end is None else record.end
+    if first >= length > 0 or last > length + TOLERANCE_S:
         raise BadExample(
-            f"{record.id}: {record.audio} cannot be read: {error}; `speechsum-train data prepare` takes other formats",
-            "audio unreadable",
-        ) from error
+            f"{record.id}: {record.audio} has {length:.2f} s, the record is its part{_between(record, last)}",
+            "outside its file",
+        )
+    return whole[round(first * SAMPLING_RATE) : round(last * SAMPLING_RATE)]
+
+
+def _between(record: Record, last: float | None = None) -> str:
+    if record.start is None and record.end is None:
+        return ""
+    end = record.end if last is None else last
+    return f" from {record.start or 0:g}" + (f" to {end:g} s" if end is not None else " s on")
 
 
 @contextmanager
-def _bytes(record: Record) -> Iterator[Any]:
+def _bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
     audio = str(record.audio)
     if not is_uri(audio):
-        yield audio
+        with mapped(Path(audio)) as data:
+            yield data
         return
     try:
         import fsspec
@@ -112,40 +224,4 @@ def _bytes(record: Record) -> Iterator[Any]:
     except (ImportError, ValueError) as error:  # a scheme it does not know, or knows and lacks the package for
         raise BadExample(f"{record.id}: {audio} cannot be opened: {error}", "audio unreadable") from error
     with opened as file:
-        yield file
-
-
-def _blocks(file: soundfile.SoundFile, frames: int) -> Iterator[NDArray[np.float32]]:
-    """(frames, channels) at the file's own rate."""
-    while frames > 0 and len(block := file.read(min(BLOCK, frames), dtype="float32", always_2d=True)):
-        frames -= len(block)
-        yield block
-
-
-def _resampled(record: Record, file: soundfile.SoundFile, frames: int) -> NDArray[np.float32]:
-    from app.audio.limits import DecodeLimits
-    from app.audio.sink import Sink
-
-    sink, found = Sink(DecodeLimits(max_seconds=float("inf"))), 0
-    try:
-        for block in _blocks(file, frames):
-            sink.write(block, file.samplerate)
-            found += len(block)
-        sink.finish()
-    except ServiceError as error:
-        if error.code == "non_finite_samples":
-            raise _not_finite(record) from error
-        raise BadExample(f"{record.id}: {record.audio}: {error.message}", "audio unreadable") from error
-    _complete(record, file, found, frames)
-    return sink.samples() / np.float32(max(sink.peak, 1))
-
-
-def _complete(record: Record, file: soundfile.SoundFile, found: int, frames: int) -> None:
-    if frames - found > TOLERANCE_S * file.samplerate:
-        held, said = found / file.samplerate, frames / file.samplerate
-        message = f"{record.id}: {record.audio} breaks off: {held:.2f} s of {said:.2f} s are there"
-        raise BadExample(message, "audio unreadable")
-
-
-def _not_finite(record: Record) -> BadExample:
-    return BadExample(f"{record.id}: {record.audio} holds samples that are not finite", "not finite")
+        yield file.read()

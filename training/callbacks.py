@@ -14,6 +14,7 @@ from training import allocator, clock, processes
 from training.checkpoint import adapter_tensors, save_adapter
 from training.corpus.record import Record
 from training.examples import AudioCollator, with_other_audio
+from training.head import answers_loss
 from training.precision import placed
 from training.processes import say
 
@@ -98,7 +99,7 @@ def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> fl
     model.eval()
     total = 0.0
     for pair in zip(records, with_other_audio(records), strict=True):
-        own, wrong = (model(**placed(collator([heard]), model)).loss for heard in pair)
+        own, wrong = (answers_loss(model, placed(collator([heard]), model)) for heard in pair)
         total += float(wrong - own)
     model.train(was_training)
     return total / len(records)

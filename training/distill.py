@@ -21,8 +21,11 @@ A teacher taught less than its student draws it to what it writes itself. Where 
 twin, taught on transcripts from the student's own language model on (`sft --start` with the student's adapter), and
 after answers of the student's too (`sft --answers`): one that has read right summaries alone may mislead it.
 
-If the teacher's tokens are not the student's, their distributions cannot be compared: then the teacher's texts become
-the summaries and `sft` learns them (sequence-level distillation), and the log's first line says so and why.
+Teacher and student need the same ordinary tokens. Special tokens may differ, as they do between Qwen2.5, Qwen2-Audio
+and Qwen2.5-Omni: the student may not sample such ids, and their probability is taken out of both distributions. If
+ordinary tokens differ, the distributions cannot be compared: then the teacher's texts become the summaries and `sft`
+learns them (sequence-level distillation), and the log's first line says so and why. With `--teacher-url` the server
+gives either, and of `--teacher` nothing but the tokenizer is opened.
 
 Sampling takes most of the time where the model is small: token after token, each too little work for a GPU.
 `--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` with merged weights.
@@ -51,15 +54,13 @@ from transformers import AutoTokenizer, Trainer, TrainingArguments
 from training import loop, precision, processes, sft
 from training.check import ready
 from training.corpus.record import Record
-from training.endpoint import vllm_client
 from training.examples import Collator, TextCollator
 from training.facts import repetition_rate
-from training.families import family_in
+from training.families import Family, family_in
 from training.kd import served_rollout
 from training.kd.divergence import divergence
 from training.kd.rollout import (
     Answer,
-    Generated,
     References,
     Rollout,
     add_most,
@@ -70,8 +71,8 @@ from training.kd.rollout import (
     until_loop,
 )
 from training.kd.served_rollout import Follow, Served, off_policy, rollout_of
-from training.kd.teacher import LocalTeacher, ServedTeacher, Teacher, opened
-from training.kd.tokens import same_tokens, shared_range
+from training.kd.teacher import LocalTeacher, LocalWriter, ServedTeacher, ServedWriter, Teacher, Writer, opened
+from training.kd.tokens import forbidden_ids, same_tokens, shared_tokens
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 from training.processes import say
 from training.records import write_records
@@ -83,7 +84,7 @@ class DistillTrainer(Resumable, Trainer):
     collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
     off_policy: share of the steps in which the teacher reads the records' own summaries. loop_tokens: what an answer
     says again, this many tokens of it, does not count; 0 counts all. steps_per_rollout: steps whose recordings are
-    answered at once, with the weights of the first.
+    answered at once, with the weights of the first. excluded: ids that mean something else to each and do not count.
     """
 
     def __init__(
@@ -99,9 +100,11 @@ class DistillTrainer(Resumable, Trainer):
         off_policy: float = 0.0,
         loop_tokens: int = 0,
         steps_per_rollout: int = 1,
+        excluded: tuple[int, ...] = (),
         **more: Any,
     ) -> None:
         super().__init__(model, args, data_collator=partial(_batch, collator), **more)
+        self.excluded = excluded
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
         self.off_policy, self.loop_tokens, self.references = off_policy, loop_tokens, References(collator)
@@ -121,10 +124,11 @@ class DistillTrainer(Resumable, Trainer):
             wanted = self.teacher.read(records, answers)
         given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(model, given, answers)
-        away = divergence(logits[:, : self.vocabulary], wanted, self.beta)
+        away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded=self.excluded)
+        counts = counted(away, answers, self.excluded)
         # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
-        tokens = self.accelerator.reduce(torch.tensor(float(len(away)), device=away.device), "mean")
-        loss = away.sum() / tokens
+        tokens = self.accelerator.reduce(counts.float().sum(), "mean").clamp_min(1)
+        loss = (away * counts).sum() / tokens
         if given_words:
             self._seen["divergence_of_references"].append(float(loss.detach()))
         else:
@@ -179,6 +183,14 @@ class DistillTrainer(Resumable, Trainer):
         super().log(logs, start_time)
 
 
+def counted(away: torch.Tensor, answers: Sequence[Answer], excluded: Sequence[int]) -> torch.Tensor:
+    """Which of the answers' tokens count, as (positions,) bool beside `away`: not those that mean something else to the
+    teacher, which answers hold only where they were not sampled here.
+    """
+    said = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
+    return ~torch.isin(said, torch.tensor(list(excluded), dtype=torch.long, device=away.device))
+
+
 def asked(collator: Collator, records: list[Record]) -> dict[str, Any]:
     """A batch: the records and their questions. Made where batches are (`--workers`), since audio takes its time."""
     return {"records": records, "questions": questions_of(collator, records)}
@@ -210,7 +222,7 @@ def train(
 ) -> Path:
     """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
 
-    teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then read here.
+    teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then opened here.
     rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
     the student's weights. off_policy_share, loop_tokens, steps_per_rollout: see `DistillTrainer`. answer_tokens,
     rollout_copy: see `Generated`.
@@ -219,50 +231,65 @@ def train(
         raise ValueError(f"--steps-per-rollout is {steps_per_rollout}; every step needs answers")
     if not 0 <= off_policy_share <= 1:
         raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
-    reader = AutoTokenizer.from_pretrained(teacher)
+    reader = Family().ended(AutoTokenizer.from_pretrained(teacher))
     reads = TextCollator(reader)
+    half = precision.bfloat16(how.precision)
+    dtype = torch.bfloat16 if half and torch.cuda.is_available() else torch.float32
     if difference := same_tokens(family_in(base).tokenizer(base), reader):
         say(f"sequence-level: {difference}")
         records, how, _ = ready(how, records, [reads], answers=(), audio=True)
-        taught = told(opened(teacher), reads, records, how.batch)
+        writer = ServedWriter.at(url) if url else LocalWriter(opened(teacher, dtype), reads)
+        taught = told(writer, records, how.batch)
         if processes.first():
             write_records(out / "told.jsonl", taught)
-        return sft.train(base, taught, out, how, {"level": "sequence", "why": difference, "teacher": str(teacher)})
+        said = {"level": "sequence", "why": difference, "teacher": url or str(teacher)}
+        return sft.train(base, taught, out, how, said)
     model = how.student(base)
     plain = collator_of(base, model)
     records, how, data = ready(how, records, [plain, reads], answers=("summary",) if off_policy_share else ())
     collator = how.collator(model, plain, records)
-    vocabulary = shared_range(collator.tokenizer, reader)
+    shared = shared_tokens(collator.tokenizer, reader)
+    if shared.excluded:
+        say(f"{len(shared.excluded)} special tokens differ and do not count: ids {list(shared.excluded)}")
     # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
-    teaches = served(url, reads, vocabulary, top_k) if url else LocalTeacher(opened(teacher), reads, vocabulary)
+    teaches: Teacher
+    if url:
+        teaches = ServedTeacher.at(url, reads, shared.size, top_k, shared.excluded)
+    else:
+        teaches = LocalTeacher(opened(teacher, dtype), reads, shared.size, shared.excluded)
     if how.gradient_checkpointing:
         model.enable_input_require_grads()  # as TRL does for the other two
     if rollout and processes.count() > 1:
         raise ValueError(
             "--rollout gives a server the weights of one process; several sample for themselves, without it"
         )
-    half = precision.bfloat16(how.precision)
     where = rollout, rollout_folder, half
-    writer = rollout_of(collator, temperature, *where, together=True, most=answer_tokens, copied=rollout_copy)
-    following = [Follow(writer, model, sync_every)] if isinstance(writer, Served) else []
+    forbidden = forbidden_ids(collator.placeholders, shared)
+    writes = rollout_of(
+        collator, temperature, *where, together=True, most=answer_tokens, copied=rollout_copy, forbidden=forbidden
+    )
+    following = [Follow(writes, model, sync_every)] if isinstance(writes, Served) else []
     trainer = DistillTrainer(
         model,
         TrainingArguments(**how.arguments(out)),
         train_dataset=by_length(records, how.batch * processes.count(), how.seed),
         callbacks=[*how.callbacks(model, collator, records, out), *following],
         collator=collator,
-        rollout=writer,
+        rollout=writes,
         teacher=teaches,
-        vocabulary=vocabulary,
+        vocabulary=shared.size,
+        excluded=shared.excluded,
         beta=beta,
         off_policy=off_policy_share,
         loop_tokens=loop_tokens,
         steps_per_rollout=steps_per_rollout,
     )
-    head = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
+    head: dict[str, Any] = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
     head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens, "answer_tokens": answer_tokens}
     if steps_per_rollout > 1:
         head |= {"steps_per_rollout": steps_per_rollout}
+    if shared.excluded:
+        head |= {"excluded_tokens": list(shared.excluded)}
     if rollout:
         head |= {"rollout": rollout, "sync_every": sync_every}
     take_in_order(trainer)
@@ -270,23 +297,15 @@ def train(
     return finish(trainer, model, out, how, head | data)
 
 
-def served(url: str, collator: TextCollator, vocabulary: int, top_k: int) -> ServedTeacher:
-    """The teacher behind a vLLM server, whatever name it has there."""
-    client = vllm_client(url)
-    name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
-    return ServedTeacher(client, name, collator, vocabulary, top_k)
-
-
-def told(model: Any, collator: TextCollator, records: list[Record], batch: int) -> list[Record]:
+def told(writer: Writer, records: list[Record], batch: int) -> list[Record]:
     """The records with the teacher's own summaries, greedy; those it leaves empty or without an end are left out, and
     said to be.
     """
-    writer, out = Generated(collator, temperature=0), []
+    out = []
     for first in range(0, len(records), batch):
         group = records[first : first + batch]
-        for record, answer in zip(group, writer.sample(model, group), strict=True):
-            text = collator.text(answer.ids)
-            if answer.ended and text:
+        for record, (text, ended) in zip(group, writer.write(group), strict=True):
+            if ended and text:
                 out.append(replace(record, summary=text))
     say(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end")
     if not out:

@@ -26,7 +26,7 @@ from training import loop, processes
 from training.check import ready
 from training.corpus.record import Record
 from training.examples import IGNORED, AudioCollator, Collator
-from training.head import answers_only
+from training.head import answers_only, no_logits_beside
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 
 
@@ -88,6 +88,7 @@ def train(
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=how.callbacks(model, collator, records, out),
     )
+    no_logits_beside(model)
     answers_only(model)
     take_in_order(trainer)
     ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)

@@ -13,6 +13,10 @@ TIMEOUT_S = 900
 RETRIES = 6  # of what fails for a while (429, 5xx, no connection): the client waits 0.5 s, 1 s, … 8 s, or as it is told
 
 
+class EndpointError(RuntimeError):
+    """An endpoint cannot be used; the message names it and says what it answered."""
+
+
 def key() -> str:
     """OPENAI_API_KEY, or something for endpoints that want none."""
     return os.environ.get("OPENAI_API_KEY", "none")
@@ -26,12 +30,23 @@ def vllm_client(url: str) -> httpx.Client:
 
 
 def endpoint(spec: str) -> tuple["OpenAI", str]:
-    """`URL#MODEL`, or a URL alone for the first model it lists → a client, and the model's name."""
-    from openai import OpenAI
+    """`URL#MODEL`, or a URL alone for the first model it lists → a client, and the model's name. Raises
+    `EndpointError`.
+    """
+    from openai import OpenAI, OpenAIError
 
     url, _, model = spec.partition("#")
+    if not url.startswith(("http://", "https://")):
+        raise EndpointError(f"{spec!r} is no address of an endpoint: URL#MODEL, such as http://127.0.0.1:8001/v1#judge")
     client = OpenAI(base_url=url, api_key=key(), timeout=TIMEOUT_S, max_retries=RETRIES)
-    return client, model or client.models.list().data[0].id
+    if model:
+        return client, model
+    try:
+        return client, client.models.list().data[0].id
+    except (OpenAIError, IndexError, TypeError, AttributeError) as error:
+        raise EndpointError(
+            f"{url}: the endpoint's models cannot be listed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def held_to(shape: type[BaseModel]) -> Any:

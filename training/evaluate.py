@@ -29,6 +29,7 @@ from training.corpus.record import Record
 from training.export import add_figures
 from training.judge import Judge, Verdict, judge_of
 from training.kd import served_rollout
+from training.kept_verdicts import KeptVerdicts
 from training.overlap import NAMES as ROUGE
 from training.records import read_records
 from training.runs import typed
@@ -86,7 +87,7 @@ def counted(system: System, records: list[Record], judge: Judge | None, bert: Be
     figures = aggregate(rows) | means(rows, ["bertscore"])
     if judge:
         for row, verdict in zip(rows, judge.grade(records, answers), strict=True):
-            row |= verdict.model_dump()
+            row |= verdict.model_dump() if verdict else {}
         figures |= means(rows, list(Verdict.model_fields))
     return {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
 
@@ -96,6 +97,8 @@ def side_by_side(
 ) -> int:
     """The table over the systems: JSON, Markdown and PNG of one name."""
     judge = judge_of(options.judge) if options.judge else None
+    if judge:  # a rerun goes on from what it said
+        judge.kept = KeptVerdicts(options.out.with_suffix(".verdicts.jsonl"))
     bert = BertScore(options.bert_model, options.bert_layer) if options.bert_model else None
     results: list[dict[str, Any]] = []
     pinned = {"judge": judge.model if judge else None, "bertscore": bert.name if bert else None}
@@ -157,7 +160,8 @@ def run(options: argparse.Namespace) -> int:
     read = read_records(*options.records)[: options.limit or None]
     kinds = {system.kind for system in systems} or {"service"}
     needs = ["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"})
-    checked = check.check(read, [], options.bad_data, answers=(), audio=bool(kinds & HEARING), needs=needs)
+    hears, speech = bool(kinds & HEARING), options.check_speech
+    checked = check.check(read, [], options.bad_data, answers=(), audio=hears, needs=needs, speech=speech)
     records = checked.records
     if systems:
         return side_by_side(options, systems, records, checked.head())

@@ -8,6 +8,7 @@ error here, never a silent cut. Knows nothing about optimizers.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +51,18 @@ class Collator(ABC):
     def placeholders(self) -> list[int]:
         """Ids that stand for something other than text, which no answer may hold."""
         return []
+
+    @property
+    def control_tokens(self) -> list[str]:
+        """The tokenizer's own marks, such as the one that ends a turn, which no text to learn from may hold. Tokens
+        that were added to stand for plain text (several spaces in a row, a word) are none.
+        """
+        try:
+            added = self.tokenizer.get_added_vocab()
+        except (AttributeError, NotImplementedError):  # Mistral's, which reads no text as a control token
+            added = {}
+        known = {*self.tokenizer.all_special_tokens, *added}
+        return sorted(token for token in known if len(token) > 2 and token[0] in "<[" and token[-1] in ">]")
 
     def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """What else the model is given, of all rows."""
@@ -141,13 +154,14 @@ class AudioCollator(Collator):
     """Batches for models that hear: what the processor makes of the audio, placeholders, instruction, summary.
 
     processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted. family:
-    how such a model is asked.
+    how such a model is asked. checkpoint: its folder, where that is known.
     """
 
     processor: Any
     audio_token_id: int
     max_tokens: int = 8192
     family: Family = field(default_factory=AudioFlamingo3)
+    checkpoint: Path | None = None
     hears = True
 
     @property

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from training import allocator, check, precision, processes, reports, runs
 from training.callbacks import AudioGain, GiveBack, SaveAdapter, Within
@@ -27,10 +26,10 @@ from training.families import family_named
 from training.features import kept
 from training.full import take, unfrozen
 from training.processes import say
-from training.records import read_records
+from training.records import SHOWN, BadExample, read_records, readable_records
+from training.resume import TRAINED, newest_whole_checkpoint
 
 ADAPTER = "adapter.safetensors"
-TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class Loop:
     is else as the base has it; 0 is none. freeze_encoder: leave those as `start` has them. start: adapters to begin
     from, copied in order. held: records to measure the audio gain on; without them it is measured on some of those
     trained on, which flatters it. gain_every, save_every, log_every: steps between two measures (0 is never), two
-    checkpoints, two log lines. workers: processes that make batches. precision: of `training.precision`. bad_data: of
-    `training.check`. features: folder of `training.features`; without one every batch is encoded. full: train every
-    weight but the encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them out again.
-    keep_memory: of `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`. resume: go
-    on from the last checkpoint, if there is one. within: minutes that the whole command may take, after which it ends
-    though there are steps left; the rate falls by the time instead of by the steps; 0 is no limit. begin: called when
-    all is well and training begins.
+    checkpoints, two log lines. workers: processes that make batches. precision: of `training.precision`. bad_data,
+    check_speech: of `training.check`. features: folder of `training.features`; without one every batch is encoded.
+    full: train every weight but the encoder's, no LoRA. gradient_checkpointing: keep no layer's activations, work them
+    out again. keep_memory: of `training.allocator`. compile: of `training.compiled`. report_to: of `training.reports`.
+    resume: go on from the last checkpoint, if there is one. within: minutes that the whole command may take, after
+    which it ends though there are steps left; the rate falls by the time instead of by the steps; 0 is no limit. begin:
+    called when all is well and training begins.
     """
 
     steps: int
@@ -68,6 +67,7 @@ class Loop:
     precision: str = "auto"
     features: Path | None = None
     bad_data: str = "stop"
+    check_speech: bool = False
     full: bool = False
     gradient_checkpointing: bool = False
     keep_memory: bool = False
@@ -191,7 +191,7 @@ def collator_of(base: Path, model: Any) -> Collator:
     if not family.hears:
         return TextCollator(family.tokenizer(base), positions)
     processor = family.processor(base)
-    return AudioCollator(processor, family.placeholder_id(processor), positions, family)
+    return AudioCollator(processor, family.placeholder_id(processor), positions, family, base)
 
 
 def take_in_order(trainer: Trainer) -> None:
@@ -203,7 +203,8 @@ def take_in_order(trainer: Trainer) -> None:
 
 def finish(trainer: Trainer, model: Any, out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
     """Train, then write the adapter and the log (`head`, if given, is its first line); returns the adapter's file."""
-    last = get_last_checkpoint(str(out)) if how.resume and out.is_dir() else None
+    last = newest_whole_checkpoint(out) if how.resume else None
+    processes.wait()  # until a broken one is set aside
     if how.resume:
         say(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning")
     if processes.fsdp() and not trainer.is_fsdp_enabled:
@@ -215,7 +216,7 @@ def finish(trainer: Trainer, model: Any, out: Path, how: Loop, head: dict[str, A
         if isinstance(callback, AudioGain):
             callback.trainer = trainer
     how.begin()
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     tensors = adapter_tensors(model)
     if processes.first():
         save_adapter(tensors, out / ADAPTER)
@@ -299,7 +300,16 @@ def add_encoder_rank(parser: argparse.ArgumentParser) -> None:
 
 def records_of(options: argparse.Namespace) -> list[Record]:
     """The records of `--data`, without those of more than `--max-words`."""
-    records = [r for r in read_records(*options.data) if not options.max_words or r.words <= options.max_words]
+    if getattr(options, "bad_data", check.STOP) == check.DROP:
+        read, problems = readable_records(*options.data)
+        if problems:
+            say("left out:\n" + "\n".join(problems[:SHOWN]))
+            say(f"{len(problems)} problems in {len(options.data)} files")
+        if not read:
+            raise BadExample(f"no record can be read in {', '.join(map(str, options.data))}", "not a record")
+    else:
+        read = read_records(*options.data)
+    records = [r for r in read if not options.max_words or r.words <= options.max_words]
     say(f"{len(records)} records")
     return records
 

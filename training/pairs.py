@@ -15,7 +15,8 @@ luck, which cannot be learned: with `--agreement-margin` the record's other answ
 than with the worse one.
 
 Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs (`.report.json`), as is
-every answer (`.answers.jsonl`). Sampling is what takes the time, so
+every answer (`.answers.jsonl`) and every verdict of the judge (`.verdicts.jsonl`), from which a rerun goes on. What the
+judge does not answer is no pair, and is named. Sampling is what takes the time, so
 
     speechsum-train pairs --answers var/data/pairs.answers.jsonl --data var/data/speech/records.jsonl \\
         --out var/data/other.jsonl --margin 0.3
@@ -44,13 +45,15 @@ from training.judge import judge_of
 from training.kd import served_rollout
 from training.kd.rollout import Rollout, add_most, questions_of
 from training.kd.served_rollout import rollout_of
+from training.kept_verdicts import KeptVerdicts
 from training.loop import Loop, add_encoder_rank, add_workers, collator_of, records_of
 from training.overlap import agreement
 from training.preference import BALANCE, NO_FACTS, Choice, Written, balanced, goodness
-from training.records import write_records
+from training.records import SHOWN, write_records
 from training.runs import REPORTS
 
 NEEDS = ("query", "transcript")
+VERDICTS = ".verdicts.jsonl"
 Tries = list[tuple[str, bool]]  # the answers to one record: what each says, and whether it ended its turn
 Group = tuple[list[Record], list[Tries]]
 
@@ -202,6 +205,8 @@ def run(options: argparse.Namespace) -> int:
     if options.by == "judge" and not options.judge:
         raise ValueError("--by judge needs to know which: --judge URL#MODEL")
     judge = judge_of(options.judge) if options.judge else None
+    if judge:
+        judge.kept = KeptVerdicts(options.out.with_suffix(VERDICTS))
     always, weight = options.by == "judge", options.invention_weight
     choice = Choice(
         options.margin,
@@ -220,6 +225,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
     told = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
     report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
+    if judge and judge.failed:
+        report["judge_failed"] = judge.failed[:SHOWN]
     write_records(options.out, found)
     options.out.with_suffix(REPORTS).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
@@ -254,7 +261,7 @@ def sampling(options: argparse.Namespace, records: list[Record], choice: Choice)
     if torch.cuda.is_available():
         model.to("cuda")
     collator = collator_of(options.base, model)
-    checked = check.check(records, [collator], options.bad_data, answers=(), needs=NEEDS)
+    checked = check.check(records, [collator], options.bad_data, answers=(), needs=NEEDS, speech=options.check_speech)
     where = options.rollout, options.rollout_folder, precision.bfloat16(how.precision)
     writer = rollout_of(collator, options.temperature, *where, most=options.answer_tokens, copied=options.rollout_copy)
     file = options.out.with_suffix(".answers.jsonl")

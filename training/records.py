@@ -1,8 +1,8 @@
 """Files of records, read and written: JSONL, a record a line, and Parquet (`.parquet`), a record a row; one schema
 (`training.corpus.record`).
 
-A file is read whole before anything is said of it, so that all its problems are named at once. Knows nothing about what
-is in the audio.
+A file is read whole before anything is said of it, so that all its problems are named at once. Text may be in any
+encoding that `training.text_files` understands. Knows nothing about what is in the audio.
 """
 
 import json
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from training.corpus.record import BadRecord, Record
+from training.text_files import BadText, numbered_lines
 
 SHOWN = 20  # problems that an error names; the rest are counted
 NESTED = ("style", "facts", "turns", "extra")  # kept as JSON in Parquet, whose columns hold one type alone
@@ -34,39 +35,72 @@ def read_records(*files: Path) -> list[Record]:
     """Every record of the files, audio paths made absolute. Raises `BadExample` with file, line or row, field, what was
     wrong and what is expected, for all that is wrong in them (the first few in full).
     """
-    records: list[Record] = []
-    problems: list[str] = []
-    for file in files:
-        for where, values in _rows(file):
-            try:
-                record = Record.from_json(values) if isinstance(values, str) else Record.from_fields(values)
-            except BadRecord as error:
-                problems += [f"{file}, {where}: not a record: {problem}" for problem in error.problems]
-                continue
-            record.audio = record.audio and located(record.audio, file.parent)
-            records.append(record)
+    records, problems = readable_records(*files)
     if problems:
         more = [f"and {len(problems) - SHOWN} more problems"] if len(problems) > SHOWN else []
         raise BadExample("\n".join([*problems[:SHOWN], *more]), "not a record")
     return records
 
 
+def readable_records(*files: Path) -> tuple[list[Record], list[str]]:
+    """The records that can be read, audio paths made absolute, and what is wrong with everything else, a sentence
+    each: file, line or row, field, what was wrong and what is expected.
+    """
+    records: list[Record] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            for where, values in _rows(file):
+                try:
+                    if isinstance(values, BadText):
+                        raise BadRecord([str(values)])
+                    record = Record.from_json(values) if isinstance(values, str) else Record.from_fields(values)
+                except BadRecord as error:
+                    problems += [f"{file}, {where}: not a record: {problem}" for problem in error.problems]
+                    continue
+                record.audio = record.audio and located(record.audio, file.parent)
+                records.append(record)
+        except (OSError, BadExample) as error:
+            problems.append(str(error) if isinstance(error, BadExample) else f"{file}: {unreadable(error)}")
+    return records, problems
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file could not be read, in words."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder, not a file"
+    return f"cannot be read: {error.strerror or error}"
+
+
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:
-    """Where each record stands, and its line or its fields."""
+    """Where each record stands, and its line, its fields, or what keeps it from being read. Raises OSError or
+    `BadExample` for the file as a whole.
+    """
     if file.suffix != ".parquet":
-        with file.open(encoding="utf-8") as lines:  # not `splitlines`, which cuts at marks that a string may hold
-            yield from ((f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+        yield from ((f"line {number}", line) for number, line in numbered_lines(file))
         return
     import pyarrow
     from pyarrow import parquet
 
+    if file.is_dir():
+        raise IsADirectoryError(file)
     number = 0
     try:
-        for batch in parquet.ParquetFile(file).iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield f"row {number}", {name: _unfolded(name, value) for name, value in row.items()}
-    except pyarrow.ArrowInvalid as error:
+        with parquet.ParquetFile(file) as opened:
+            for batch in opened.iter_batches():
+                for place in range(batch.num_rows):
+                    number += 1
+                    try:
+                        (row,) = batch.slice(place, 1).to_pylist()
+                    except (UnicodeDecodeError, ValueError, OverflowError) as error:
+                        yield f"row {number}", BadText(f"cannot be read: {error}")
+                        continue
+                    yield f"row {number}", {name: _unfolded(name, value) for name, value in row.items()}
+    except FileNotFoundError:
+        raise
+    except (pyarrow.ArrowException, OSError) as error:
         raise BadExample(f"{file}: is no Parquet file: {error}", "not a record") from error
 
 
@@ -74,7 +108,7 @@ def _unfolded(name: str, value: Any) -> Any:
     if name in NESTED and isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value  # the schema says what is wrong with it
     return value
 

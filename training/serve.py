@@ -10,11 +10,14 @@ Needs vLLM (the `gpu` or `cpu` extra), here or in another environment of the sam
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
 import torch
+
+from model_repo.families import FAMILIES
 
 # What is set in the environment already goes before these.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -26,11 +29,26 @@ def command(options: argparse.Namespace, on_cpu: bool) -> list[str]:
     dtype = options.dtype if options.dtype != "auto" else "float32" if on_cpu else "bfloat16"
     made = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(options.model)]
     made += ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
+    made += ["--generation-config", "vllm"]  # no sampling defaults of the checkpoint's
+    made += family_options(options.model)
     if on_cpu:
         # A prompt that is read in parts and sampled with a seed would end the engine: "CPU Generator does not use
         # offset" (vLLM 0.32, gpu_model_runner's _bookkeeping_sync).
         made += ["--enforce-eager", "--no-enable-chunked-prefill"]
     return made + options.more
+
+
+def family_options(folder: Path) -> list[str]:
+    """What vLLM must be told to serve a checkpoint of this family, such as Voxtral's being in Mistral's format."""
+    try:
+        facts = FAMILIES.get(str(json.loads((folder / "config.json").read_bytes()).get("model_type")))
+    except (OSError, ValueError, AttributeError):
+        return []  # vLLM says what is wrong with the folder
+    given = facts.vllm if facts else {}
+    out = []
+    for name, value in given.items():
+        out += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
+    return out
 
 
 def environment(on_cpu: bool) -> dict[str, str]:

@@ -33,7 +33,7 @@ from training import loop, processes
 from training.check import ready
 from training.corpus.record import Record
 from training.examples import AudioCollator, Collator
-from training.head import answers_only
+from training.head import answers_only, no_logits_beside
 from training.loop import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
 from training.pairs import answers_in
 
@@ -68,6 +68,7 @@ def trainer_of(
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
+    no_logits_beside(model)
     answers_only(model)
     take_in_order(trainer)
     return trainer

@@ -1,6 +1,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.audio.decode import DecodeLimits, decode
 from tests.training.tiny import RATE, noise, record
+from training import audio
 from training.audio import as_file, go_through, read_audio, seconds_of, stretch
 from training.corpus.record import Record
 from training.examples import with_other_audio
@@ -45,12 +47,58 @@ def test_a_part_of_a_file_is_all_that_is_read(
     go_through(row)
 
 
-def test_what_is_not_finite_elsewhere_in_the_file_does_not_matter(whole: NDArray[np.float32], tmp_path: Path) -> None:
+def test_a_file_that_the_service_refuses_is_refused_in_part_too(whole: NDArray[np.float32], tmp_path: Path) -> None:
     whole[RATE] = np.nan
     row = record(1, tmp_path, whole)
     assert "not finite" in refusal(row, "not finite")
-    read_audio(replace(row, start=1.5))
-    go_through(replace(row, start=1.5))
+    assert "not finite" in refusal(replace(row, start=1.5), "not finite")
+
+
+def test_parts_of_a_file_are_decoded_once(
+    whole: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, seen = record(1, tmp_path, whole), list[int]()
+    real = audio.decode_bytes
+    monkeypatch.setattr(audio, "decode_bytes", lambda data: [seen.append(len(data)), real(data)][1])
+    parts = [read_audio(replace(row, start=float(i), end=i + 1.0)) for i in range(3)]
+    assert len(seen) == 1
+    assert np.concatenate(parts).tolist() == whole.tolist()
+    record(1, tmp_path, noise(4, 6))
+    assert read_audio(replace(row, start=1.0, end=2.0)).tolist() == noise(4, 6)[RATE : 2 * RATE].tolist()
+    assert len(seen) == 2, "another file of the same name"
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(RATE), np.full(RATE, 0.5), 1e-4 * np.sin(np.arange(RATE)), np.stack([noise(1), -noise(1)], 1)],
+    ids=["zeros", "offset", "faint", "antiphase"],
+)
+def test_what_nobody_can_hear_is_silent(samples: Any, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(BadExample, match="is silent") as caught:
+        go_through(replace(record(1, tmp_path), audio=str(tmp_path / "x.wav")))
+    assert caught.value.reason == "silent"
+
+
+def test_a_warning_of_the_services_is_a_reason_and_loudness_is_none(tmp_path: Path) -> None:
+    loud = 3 * noise(1)
+    row = record(1, tmp_path, loud)
+    assert go_through(row) == 1
+    assert np.abs(read_audio(row)).max() == pytest.approx(1)
+    soundfile.write(tmp_path / "x.wav", noise(2), RATE)
+    data = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(data[: -RATE // 2])
+    with pytest.raises(BadExample, match=r"0\.25 s are missing") as caught:
+        go_through(replace(row, audio=str(tmp_path / "x.wav")))
+    assert caught.value.reason == "audio damaged"
+
+
+def test_every_format_that_is_served_is_trained_on(tmp_path: Path) -> None:
+    for name in ("x.flac", "x.ogg", "x.mp3"):
+        soundfile.write(tmp_path / name, noise(1), RATE)
+        row = replace(record(1, tmp_path), audio=str(tmp_path / name))
+        served = decode((tmp_path / name).read_bytes(), DecodeLimits()).samples
+        assert np.array_equal(read_audio(row), served)
 
 
 def test_a_part_outside_the_file_is_refused(whole: NDArray[np.float32], tmp_path: Path) -> None:
@@ -80,7 +128,7 @@ def test_what_is_no_audio_says_so(tmp_path: Path) -> None:
     assert "has no audio" in refusal(row, "no audio")
     assert "no such file" in refusal(replace(row, audio=str(tmp_path / "nowhere.wav")), "audio missing")
     (tmp_path / "text.wav").write_text("no audio at all")
-    assert "data prepare" in refusal(replace(row, audio=str(tmp_path / "text.wav")), "audio unreadable")
+    assert "cannot be read" in refusal(replace(row, audio=str(tmp_path / "text.wav")), "audio unreadable")
 
 
 def test_a_file_that_breaks_off_is_refused(whole: NDArray[np.float32], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,13 @@ def test_who_reads_no_further_gets_no_traceback() -> None:
     assert (ended.returncode, ended.stderr) == (BROKEN_PIPE, "")
 
 
-def test_another_pipe_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_pipe_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(_: object) -> int:
         raise BrokenPipeError
 
     monkeypatch.setattr(compare, "run", broken)
+    results = [tmp_path / name for name in ("a.json", "b.json")]
+    for file in results:
+        file.write_text("{}")
     with pytest.raises(BrokenPipeError):
-        main(["compare", "a.json#A", "b.json#B"])
+        main(["compare", *(f"{file}#A" for file in results)])

@@ -18,6 +18,7 @@ from training.examples import TextCollator
 from training.kd.divergence import Dense
 from training.kd.rollout import Answer, Generated, answer_logits, followed_by
 from training.kd.served_rollout import rollout_of
+from training.kd.teacher import LocalWriter
 from training.loop import Loop, by_length, collator_of, take_in_order
 from training.records import read_records
 
@@ -284,5 +285,5 @@ def test_a_teacher_that_writes_nothing_of_use_says_so(
         model.lm_head.weight.zero_()
         model.model.norm.weight.zero_()
     with pytest.raises(ValueError, match="no summary that could be learned"):
-        told(model, reads, rows, 4)
+        told(LocalWriter(model, reads), rows, 4)
     assert "wrote 0 summaries; 4 were" in capsys.readouterr().out

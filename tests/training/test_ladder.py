@@ -44,6 +44,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
             return 0
 
     monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=Stub))
+    monkeypatch.setattr(command_line.inputs, "check", lambda command, arguments: None)  # of what is yet to be made
     found = [r for r in rungs(options(tmp_path, "--set", "sft.steps=7", "--set", "dpo.beta=0.3"))]
     for rung in found:
         assert rung.command[:3] == ["python", "-m", "training"]

@@ -27,11 +27,18 @@ def test_tensorboard_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> N
     ("name", "said"), [("trackio", "speechsum[trackers]"), ("paper", "none of tensorboard, wandb")]
 )
 def test_what_is_not_there_is_named_before_anything_is_read(
-    name: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    said: str,
+    audio_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "d").write_text("no records at all")
     monkeypatch.setattr(reports, "find_spec", lambda name: None)
+    where = ["--base", audio_folder, "--data", tmp_path / "d", "--out", tmp_path / "o"]
     with pytest.raises(SystemExit):
-        main(["sft", "--base", "b", "--data", "d", "--out", "o", "--report-to", name])
+        main(["sft", *map(str, where), "--report-to", name])
     assert said in (found := capsys.readouterr().err)
     assert repr(name) in found
 

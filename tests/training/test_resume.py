@@ -1,18 +1,21 @@
 """A run that is killed and goes on takes the very steps it would have taken."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from tests.training.tiny import noise, record
 from training import callbacks, distill, dpo, sft
 from training.corpus.record import Record
 from training.loop import TRAINED, Loop
+from training.resume import newest_whole_checkpoint
 
 Recipe = Callable[[Path, Loop], Path]
 
@@ -84,3 +87,61 @@ def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[R
     save_file(tensors, file)
     with pytest.raises(ValueError, match="trained something else"):
         sft.train(audio_folder, rows, tmp_path, how(steps=3, resume=True))
+
+
+def checkpoint(out: Path, number: int) -> Path:
+    """A folder as Transformers saves one."""
+    folder = out / f"checkpoint-{number}"
+    folder.mkdir(parents=True)
+    save_file({"x": np.ones(100, np.float32)}, folder / TRAINED)
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+        torch.save({"x": torch.ones(100)}, folder / name)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": number}))
+    return folder
+
+
+HARMS = [
+    (name, harm)
+    for name in (TRAINED, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+    for harm in ("missing", "empty", "cut", "zeros")
+    if (name, harm) != ("rng_state.pth", "missing")  # several processes have one each, under other names
+]
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMS)
+def test_a_checkpoint_that_was_being_saved_is_named_and_the_one_before_it_taken(
+    name: str, harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, broken = checkpoint(tmp_path, 20), checkpoint(tmp_path, 100)
+    file = broken / name
+    data = file.read_bytes()
+    if harm == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "zeros": bytes(len(data))}[harm])
+    assert newest_whole_checkpoint(tmp_path) == whole
+    said = capsys.readouterr().out
+    assert "checkpoint-100 is not whole" in said
+    assert name in said
+    assert (tmp_path / "broken-100").is_dir(), "Transformers would keep it and delete the whole one"
+    assert newest_whole_checkpoint(tmp_path) == whole
+
+
+def test_without_a_whole_checkpoint_there_is_none(tmp_path: Path) -> None:
+    assert newest_whole_checkpoint(tmp_path / "nowhere") is None
+    assert newest_whole_checkpoint(tmp_path) is None
+    (tmp_path / "checkpoint-7").mkdir()
+    (tmp_path / "checkpoint-9").write_text("no folder")
+    assert newest_whole_checkpoint(tmp_path) is None
+    assert {file.name for file in tmp_path.iterdir()} == {"broken-7", "broken-9"}
+
+
+def test_a_run_goes_on_beside_half_a_checkpoint(
+    audio_folder: Path, rows: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sft.train(audio_folder, rows, tmp_path, how(steps=2))
+    shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-4")
+    (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
+    sft.train(audio_folder, rows, tmp_path, how(steps=3, resume=True))
+    assert f"goes on from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
+    assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]

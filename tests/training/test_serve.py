@@ -24,17 +24,18 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_on_a_cpu_nothing_is_compiled_and_vllms_own_options_pass(
-    became: list[Any], monkeypatch: pytest.MonkeyPatch
+    became: list[Any], monkeypatch: pytest.MonkeyPatch, llama_folder: Path
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
     with pytest.raises(SystemExit):
-        main(["serve", "--model", "here", "--port", "8005", "--", "--max-num-seqs", "3"])
+        main(["serve", "--model", str(llama_folder), "--port", "8005", "--", "--max-num-seqs", "3"])
     program, made, environment = became
     line = " ".join(made)
     assert line.startswith(f"{program} -m vllm.")
     for part in (
-        "--model here",
+        f"--model {llama_folder}",
+        "--generation-config vllm",
         "--host 127.0.0.1",
         "--port 8005",
         "--dtype float32",

@@ -71,11 +71,13 @@ def test_the_command_writes_one_table_three_ways(
     out = tmp_path / "out" / "ladder.json"
     monkeypatch.setattr(evaluate, "BertScore", Bert)
     monkeypatch.setattr(
-        evaluate, "system_of", lambda spec, means: other_system if spec == "said=reads:x" else system_of(spec, means)
+        evaluate, "system_of", lambda spec, means: other_system if spec == "said=service:x" else system_of(spec, means)
     )
     other_system = System("said", "reads", lambda records: ["Anna called on Friday." for _ in records])
     command = ["evaluate", "--records", str(data), "--out", str(out), "--limit", "2", "--judge", "http://x#big"]
-    assert main([*command, "--system", "own=reference", "--system", "said=reads:x", "--bert-model", str(tmp_path)]) == 0
+    assert (
+        main([*command, "--system", "own=reference", "--system", "said=service:x", "--bert-model", str(tmp_path)]) == 0
+    )
     found = json.loads(out.read_text())
     assert [s["system"] for s in found["systems"]] == ["own", "said"]
     assert found["judge"] == "big"

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.prompts import Style, instruction
 from training.facts import Fact
+from training.text_files import BadText, parsed_json, printable, value_problem
 
 Split = Literal["train", "dev", "test"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -90,9 +91,9 @@ class Record:
     def from_json(cls, line: str) -> "Record":
         """The inverse of `to_json`. Raises `BadRecord`."""
         try:
-            values = json.loads(line)
-        except ValueError as error:
-            raise BadRecord([f"is no JSON: {error}"]) from error
+            values = parsed_json(line)
+        except BadText as error:
+            raise BadRecord([str(error)]) from error
         return cls.from_fields(values)
 
     @classmethod
@@ -102,6 +103,8 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise BadRecord([f"is {_shown(values)}; a record is a mapping of fields to values"])
+        if wrong := [f"{name}: {said}" for name, value in values.items() if (said := value_problem([name, value]))]:
+            raise BadRecord([printable(one) for one in wrong])
         try:
             record = SCHEMA.validate_python({name: value for name, value in values.items() if value is not None})
         except ValidationError as error:
@@ -112,8 +115,8 @@ class Record:
             try:
                 style = Style.model_validate(record.style)
             except ValidationError as error:
-                wrong = error.errors(include_url=False)[0]
-                raise BadRecord([f"style.{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"]) from error
+                first = error.errors(include_url=False)[0]
+                raise BadRecord([f"style.{'.'.join(map(str, first['loc']))}: {first['msg']}"]) from error
             record.query = record.query or instruction(style)
         return record
 
@@ -139,5 +142,5 @@ def _problem(error: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = printable(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"

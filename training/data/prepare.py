@@ -6,20 +6,24 @@
     speechsum-train data prepare --dataset NAME --text sentence --group talk --order start --out var/data/talks
 
 In a folder every recording stands beside its transcript, of the same name and ending in `.txt`, or in a table
-`metadata.csv` or `metadata.jsonl` with columns `file_name` and `text`. A dataset is one on a
-hub, or a folder that `datasets` saved or reads; `--group` joins its rows to one recording (a meeting's utterances, in
+`metadata.csv`, `.tsv` or `.jsonl` with columns `file_name` and `text`. A dataset is one on a hub, a folder that
+`datasets` saved or reads, or a Parquet file; `--group` joins its rows to one recording (a meeting's utterances, in
 the order of `--order`, what lies between them left out). AMI and FLORAS are known: their columns and license need not
 be given, a copy elsewhere is read with `--like`, and their records keep the split they have there. Of others, splits
-are drawn by recording. Audio is decoded as the service decodes it, to 16 kHz mono FLAC. What cannot be read, has no
-transcript or is longer than `--max-seconds` is left out, and named.
+are drawn by recording. Audio is decoded as the service decodes it, to 16 kHz mono FLAC.
+
+One bad recording costs itself alone. What cannot be read, is damaged, blank or without speech, has no transcript, holds
+a chat template's control tokens or is longer than `--max-seconds` is left out, named, and listed in `report.json`.
+Records are written as they come. Started again with the same options and folder, it goes on: what is there already and
+has not changed at its source is not decoded again, and what was left out is tried again.
 """
 
 import argparse
-import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,12 @@ from app.audio.decode import SAMPLE_RATE, decode
 from app.audio.limits import DecodeLimits
 from app.errors import ServiceError
 from app.prompts import Style, instruction
+from training.audio import HARMLESS, is_blank, mapped, speaks
 from training.corpus.record import Record, Split
+from training.data.progress import Progress
+from training.data.sources import Found, Unusable, in_dataset, in_folder
+from training.records import unreadable
+from training.text_files import control_token, printable, text_problem
 
 
 @dataclass(frozen=True)
@@ -67,99 +76,11 @@ KNOWN = {
 SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "test": "test"}
 
 
-@dataclass
-class Found:
-    """One recording as it was found: its parts in order, what is said in them, a summary and the language if they are
-    known there.
-    """
-
-    name: str
-    parts: list[bytes]
-    transcript: str
-    summary: str = ""
-    language: str | None = None
-
-
 def layout_of(options: argparse.Namespace) -> Layout:
     """The layout of the dataset that is known, what the options say over it."""
     known = KNOWN.get(options.like or options.dataset, Layout())
     given = {f.name: getattr(options, f.name) for f in fields(Layout)}
     return replace(known, **{name: value for name, value in given.items() if value is not None})
-
-
-def in_folder(folder: Path, layout: Layout) -> Iterator[Found]:
-    """Every recording with what a table or a text beside it says of it; with nothing, it is named later."""
-    texts = {file.with_suffix(""): file for file in sorted(folder.rglob("*.txt"))}
-    rows = {file: row for table in sorted(folder.rglob("metadata.*")) for file, row in _table(table, layout)}
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        if file.suffix == ".txt" or file.stem == "metadata":
-            continue
-        row, text = rows.get(file, {}), texts.get(file.with_suffix(""))
-        yield Found(
-            str(row.get(layout.name or "") or file.relative_to(folder)),
-            [file.read_bytes()],
-            str(row.get(layout.text) or (text.read_text(encoding="utf-8") if text else "")),
-            str(row.get(layout.summary or "") or ""),
-            row.get(layout.language_column or "") or None,
-        )
-
-
-def _table(table: Path, layout: Layout) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The files that a `metadata.csv` or `metadata.jsonl` names, and their rows."""
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines)) if table.suffix == ".csv" else [json.loads(line) for line in lines]
-    for number, row in enumerate(rows, 1):
-        if missing := [name for name in ("file_name", layout.text) if name not in row]:
-            has = ", ".join(map(str, row))
-            raise ValueError(f"{table}, row {number} has no {missing[0]!r} (--text is {layout.text}); it has {has}")
-        yield table.parent / str(row["file_name"]), row
-
-
-def in_dataset(options: argparse.Namespace, layout: Layout) -> Iterator[Found]:
-    """The dataset's rows, or groups of them. Raises ValueError for a column that it has not."""
-    from datasets import Audio, load_dataset, load_from_disk
-
-    place = Path(options.dataset)
-    if (place / "dataset_info.json").exists():
-        rows: Any = load_from_disk(str(place))
-    else:
-        rows = load_dataset(options.dataset, layout.config_name, split=options.split)
-    named = ("audio", "text", "summary", "name", "language_column", "group", "order")
-    for option, column in ((name, getattr(layout, name)) for name in named):
-        if column and column not in rows.features:
-            flag = "--" + option.replace("_", "-")
-            raise ValueError(f"{options.dataset} has no column {column!r} ({flag}); it has {', '.join(rows.features)}")
-    if isinstance(rows.features[layout.audio], Audio):
-        rows = rows.cast_column(layout.audio, Audio(decode=False))  # as bytes: decoding is the service's own
-    if not layout.group:
-        for number, row in enumerate(rows):
-            yield _found(str(row[layout.name]) if layout.name else f"{options.split}-{number:06d}", [row], layout)
-        return
-    groups: dict[str, list[int]] = {}
-    for number, key in enumerate(rows[layout.group]):
-        groups.setdefault(str(key), []).append(number)
-    times = list(rows[layout.order]) if layout.order else None
-    for key, numbers in groups.items():
-        ordered = sorted(numbers, key=times.__getitem__) if times else numbers
-        yield _found(key, [rows[number] for number in ordered], layout)
-
-
-def _found(name: str, rows: list[dict[str, Any]], layout: Layout) -> Found:
-    """The rows as one recording."""
-    first = rows[0]
-    return Found(
-        name,
-        [_bytes(row[layout.audio]) for row in rows],
-        " ".join(str(row[layout.text] or "") for row in rows),
-        str(first[layout.summary] or "") if layout.summary else "",
-        str(first[layout.language_column] or "") or None if layout.language_column else None,
-    )
-
-
-def _bytes(cell: Any) -> bytes:
-    if isinstance(cell, str):
-        return Path(cell).read_bytes()
-    return bytes(cell["bytes"]) if cell["bytes"] else Path(cell["path"]).read_bytes()
 
 
 def split_of(name: str, held: float) -> Split:
@@ -168,38 +89,90 @@ def split_of(name: str, held: float) -> Split:
     return "test" if place < held else "dev" if place < 2 * held else "train"
 
 
-def prepared(found: Found, out: Path, options: argparse.Namespace, layout: Layout) -> Record | str:
-    """The record, its audio written; or why there is none."""
-    transcript = " ".join(found.transcript.split())
+def made_record(
+    name: str, found: Found, out: Path, options: argparse.Namespace, layout: Layout, parts: Sequence[Any]
+) -> Record:
+    """The record, its audio written. parts: the bytes of the recording's parts. Raises `Unusable`, or OSError where the
+    audio cannot be written.
+    """
+    transcript, summary = " ".join(found.transcript.split()), " ".join(found.summary.split())
     if not transcript:
-        return "no transcript"
-    limits = DecodeLimits(max_seconds=options.max_seconds, max_bytes=1 << 40)
-    try:
-        pieces: list[NDArray[np.float32]] = [decode(part, limits).samples[:] for part in found.parts]
-    except ServiceError as error:
-        return error.message
-    samples = np.concatenate(pieces)
-    if len(samples) > options.max_seconds * SAMPLE_RATE:
-        return f"{len(samples) / SAMPLE_RATE:.0f} s in all, the most is {options.max_seconds:g}"
-    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in found.name)
-    name = f"audio/{stem}-{hashlib.sha256(found.name.encode()).hexdigest()[:8]}.flac"
-    soundfile.write(out / name, samples, SAMPLE_RATE, subtype="PCM_16")
+        raise Unusable("no transcript")
+    for what, text in (("transcript", transcript), ("summary", summary), ("language", found.language or "")):
+        if problem := text_problem(text):
+            raise Unusable(f"the {what} {problem}")
+        if token := control_token(text):
+            raise Unusable(f"the {what} holds the control token {token!r}")
+    samples = _samples(parts, options.max_seconds, options.keep_warned)
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:80]
+    audio = f"audio/{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.flac"
+    scratch = out / f"{audio}.part"  # a run that is ended while it writes leaves no half a recording
+    soundfile.write(scratch, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    scratch.replace(out / audio)
     style = Style()
     return Record(
-        id=found.name,
+        id=name,
         register="prepared",
-        split=SPLITS[options.split] if layout.keep_split else split_of(found.name, options.held_share),
+        split=SPLITS[options.split] if layout.keep_split else split_of(name, options.held_share),
         transcript=transcript,
         style=style.model_dump(mode="json", exclude_none=True),
         query=instruction(style),
-        summary=" ".join(found.summary.split()),
-        source=str(options.folder or options.dataset),
-        recording=found.name,
+        summary=summary,
+        source=printable(str(options.folder or options.dataset)),
+        recording=name,
         language=found.language or options.language,
         license=layout.license,
-        audio=name,
+        audio=audio,
         duration_s=round(len(samples) / SAMPLE_RATE, 3),
     )
+
+
+def _samples(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDArray[np.float32]:
+    """The parts, decoded as the service decodes them, one after another. Raises `Unusable` for what it would refuse,
+    and unless `keep_warned` for what it would warn about.
+    """
+    limits = DecodeLimits(max_seconds=max_seconds, max_bytes=1 << 40, setting_names={"max_seconds": "--max-seconds"})
+    pieces: list[NDArray[np.float32]] = []
+    for part in parts:
+        if not len(part):
+            raise Unusable("the audio has no bytes")
+        try:
+            decoded = decode(part, limits)
+        except ServiceError as error:
+            raise Unusable(error.message) from error
+        said = [warning for warning in decoded.warnings if HARMLESS not in warning]
+        if said and not keep_warned:
+            raise Unusable(" ".join(said))
+        pieces.append(decoded.samples[:])
+    samples = np.concatenate(pieces)
+    if len(samples) > max_seconds * SAMPLE_RATE:
+        raise Unusable(f"{len(samples) / SAMPLE_RATE:.0f} s in all, the most is {max_seconds:g}")
+    if is_blank(samples):
+        raise Unusable("the recording is silent")
+    if not speaks(samples):
+        raise Unusable("the recording holds no speech")
+    return samples
+
+
+def _with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) -> Any:
+    """Call `use` with the bytes of all parts. Raises `Unusable` for a file that cannot be read."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        data: list[Any] = []
+        for part in parts:
+            if isinstance(part, bytes):
+                data.append(part)
+                continue
+            try:
+                if part.exists() and not part.is_file():
+                    raise Unusable("is no file")
+                data.append(stack.enter_context(mapped(part)))
+            except (OSError, ValueError) as error:
+                if isinstance(error, Unusable):
+                    raise
+                raise Unusable(unreadable(error) if isinstance(error, OSError) else str(error)) from error
+        return use(data)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -219,6 +192,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", help="column whose equal values belong to one recording")
     parser.add_argument("--order", help="column by which the rows of one recording are ordered")
     parser.add_argument("--max-seconds", type=float, default=1800, help="longest recording taken")
+    parser.add_argument(
+        "--keep-warned", action="store_true", help="take recordings that the service reads with a warning, too"
+    )
     parser.add_argument("--held-share", type=float, default=0.05, help="share of recordings for dev, and for test")
     parser.add_argument("--language", default="en", help="BCP 47 tag of what is said")
     parser.add_argument("--license", help="what the recordings may be used for [unknown]")
@@ -232,26 +208,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write OUT/{train,dev,test}.jsonl and report.json; 1 if nothing could be used."""
-    (options.out / "audio").mkdir(parents=True, exist_ok=True)
-    rows: dict[str, list[Record]] = {"train": [], "dev": [], "test": []}
-    left: dict[str, str] = {}
     layout = layout_of(options)
     if layout.keep_split and options.split not in SPLITS:
         raise ValueError(f"--split {options.split} is none of {', '.join(SPLITS)}: with --no-keep-split it is drawn")
     source = in_folder(options.folder, layout) if options.folder else in_dataset(options, layout)
-    for number, found in enumerate(source):
+    (options.out / "audio").mkdir(parents=True, exist_ok=True)
+    same = {f.name: getattr(layout, f.name) for f in fields(Layout)} | {
+        name: str(getattr(options, name))
+        for name in ("folder", "dataset", "split", "max_seconds", "keep_warned", "held_share", "language")
+    }
+    progress = Progress(options.out, same)
+    left: dict[str, str] = {}
+    names: set[str] = set()
+
+    def take(name: str, found: Found, data: list[Any]) -> None:
+        key = progress.key([found.transcript, found.summary, found.language], data)
+        if not progress.has(name, key):
+            progress.add(made_record(name, found, options.out, options, layout, data), key)
+
+    for number, (name, read) in enumerate(source):
         if options.limit and number >= options.limit:
             break
-        made = prepared(found, options.out, options, layout)
-        if isinstance(made, str):
-            left[found.name] = made
-            print(f"{found.name}: left out: {made}", flush=True)
-        else:
-            rows[made.split].append(made)
-    for name, records in rows.items():
-        (options.out / f"{name}.jsonl").write_text("".join(record.to_json() + "\n" for record in records))
+        try:
+            if name in names:
+                raise Unusable("another recording has this name")
+            names.add(name)
+            found = read()
+            _with_bytes(found.parts, partial(take, name, found))
+        except Unusable as error:
+            shown = name if name not in left else f"{name} ({number + 1})"
+            left[shown] = printable(str(error))
+            print(f"{shown}: left out: {left[shown]}", flush=True)
+    rows = progress.finish()
     hours = sum(record.duration_s or 0 for records in rows.values() for record in records) / 3600
     report = {name: len(records) for name, records in rows.items()} | {"hours": round(hours, 3), "left_out": left}
-    (options.out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    (options.out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps({**report, "left_out": len(left)}))
     return 0 if any(rows.values()) else 1

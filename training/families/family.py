@@ -6,7 +6,7 @@ records, losses or how a folder is written.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,7 +40,9 @@ class Family:
     projections: linear layers of the language model that get LoRA. encoder: pattern of those of the encoder that may
     get it too; None where the encoder stays as it is. tensors: what the processor makes for the model besides ids and
     their mask. end_of_turn: the token that ends an answer, where it is not the tokenizer's own end. derived: weight
-    files that `serve` writes anew.
+    files that `serve` writes anew. weight_files: how the names of the weight files that vLLM loads begin. kept:
+    prefixes, as vLLM loads them, of what never trains and a running server keeps, because vLLM 0.32 spoils it when it
+    loads it a second time. not_handed: why a running server cannot be given other weights at all, if so.
     """
 
     model_type: ClassVar[str]
@@ -58,6 +60,9 @@ class Family:
     tensors: ClassVar[tuple[str, ...]] = ("input_features", "input_features_mask")
     end_of_turn: ClassVar[str | None] = None
     derived: ClassVar[tuple[str, ...]] = ()
+    weight_files: ClassVar[str] = "model"
+    kept: ClassVar[tuple[str, ...]] = ()
+    not_handed: ClassVar[str | None] = None
 
     @property
     def facts(self) -> FamilyFacts | None:
@@ -132,9 +137,36 @@ class Family:
         name, default = self.facts.cuts
         return float(getattr(processor, name, None) or getattr(processor.feature_extractor, name, None) or default)
 
+    def messages(self, query: str) -> list[dict[str, Any]]:
+        """The question's messages, `{"type": "audio"}` where the recording stands."""
+        return audio_messages(query)
+
+    @property
+    def spoken_forms(self) -> list[Callable[[Any, str], list[dict[str, Any]]]]:
+        """Ways to send a question to a vLLM server, of which one gives the prompt that is trained on. It depends on the
+        chat template that the checkpoint brings: most take a message's parts, and set the placeholder themselves; where
+        a template takes texts alone, vLLM wants the placeholder in the text.
+        """
+
+        def parts(_processor: Any, query: str) -> list[dict[str, Any]]:
+            return self.messages(query)
+
+        def text(_processor: Any, query: str) -> list[dict[str, Any]]:
+            *before, last = as_chat(self.messages(query), self.facts)
+            return [*before, last | {"content": [{"type": "audio"}, {"type": "text", "text": last["content"]}]}]
+
+        return [parts, text] if self.facts and self.facts.as_text else [parts]
+
+    def as_loaded(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
+        """A tensor of the checkpoint's files as vLLM loads it, by its name there; None for one that vLLM works out.
+
+        config: the opened model's. Raises ValueError for a tensor that has no place there.
+        """
+        return name, value
+
     def prompt(self, processor: Any, query: str) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
-        messages = as_chat(audio_messages(query), self.facts)
+        messages = as_chat(self.messages(query), self.facts)
         return str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def ask(

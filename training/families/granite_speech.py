@@ -19,6 +19,7 @@ class GraniteSpeech(Family):
 
     model_type = "granite_speech"
     projector = ("model.projector.",)
+    kept = ("encoder.",)
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
         if (folder / "adapter_config.json").is_file():

@@ -56,9 +56,15 @@ class Voxtral(Family):
     model_type = "voxtral"
     tensors = ("input_features",)
     derived = (CONSOLIDATED,)
+    weight_files = "consolidated"
+    not_handed = "vLLM 0.32 keeps the old projector when Voxtral's weights are loaded into a running server"
 
     def placeholder_id(self, processor: Any) -> int:
         return int(processor.audio_token_id)
+
+    def messages(self, query: str) -> list[dict[str, Any]]:
+        content = [{"type": "audio"}, {"type": "text", "text": f"{SYSTEM}\n{query}"}]
+        return [{"role": "user", "content": content}]
 
     def prompt(self, processor: Any, query: str) -> str:
         """The prompt in words, to be counted and read: the engine gets the tokens of `ask`."""
@@ -70,9 +76,19 @@ class Voxtral(Family):
         file = io.BytesIO()
         soundfile.write(file, samples, SAMPLING_RATE, format="WAV", subtype="FLOAT")
         audio = {"type": "audio", "base64": base64.b64encode(file.getvalue()).decode()}
-        content = [audio, {"type": "text", "text": f"{SYSTEM}\n{query}"}]
-        one = processor.apply_chat_template([{"role": "user", "content": content}])
+        messages = [
+            message | {"content": [audio if part["type"] == "audio" else part for part in message["content"]]}
+            for message in self.messages(query)
+        ]
+        one = processor.apply_chat_template(messages)
         return one["input_ids"][0].tolist(), {name: one[name] for name in self.tensors}
+
+    def as_loaded(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
+        if name != COMPUTED:
+            return mistral_name(name), mistral_order(name, value, heads_of(config))
+        if not torch.allclose(value.float(), sinusoids(*value.shape).to(value.device), atol=0.01):  # bfloat16: 8 bits
+            raise ValueError(f"{name} are not sinusoids, and vLLM would take them for such")
+        return None
 
     def serve(self, folder: Path) -> None:
         """Write Mistral's weights. Raises ValueError for a tensor that has no place among them, or for an encoder whose
@@ -80,19 +96,21 @@ class Voxtral(Family):
         """
         import transformers
 
-        text = transformers.AutoConfig.from_pretrained(folder).text_config
-        heads = {"q": text.num_attention_heads, "k": text.num_key_value_heads}
+        config = transformers.AutoConfig.from_pretrained(folder)
         out = {}
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as opened:
                 for name in sorted(opened.keys()):
-                    value = opened.get_tensor(name)
-                    if name != COMPUTED:
-                        out[mistral_name(name)] = mistral_order(name, value, heads)
-                    elif not torch.allclose(value.float(), sinusoids(*value.shape), atol=0.01):  # bfloat16's eight bits
-                        raise ValueError(f"{folder}: {name} are not sinusoids, and vLLM would take them for such")
+                    if found := self.as_loaded(name, opened.get_tensor(name), config):
+                        out[found[0]] = found[1]
         save_file(out, folder / CONSOLIDATED, metadata={"format": "pt"})
         (folder / CONSOLIDATED).chmod(0o644)
+
+
+def heads_of(config: Any) -> dict[str, int]:
+    """How many heads of queries and of keys the language model has."""
+    text = config.get_text_config()
+    return {"q": text.num_attention_heads, "k": text.num_key_value_heads}
 
 
 def mistral_name(name: str) -> str:

@@ -5,6 +5,7 @@ would not), and between them is the generalized Jensen-Shannon divergence of arX
 about models.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +36,20 @@ class TopK:
 Distribution = Dense | TopK
 
 
-def divergence(student: Tensor, teacher: Distribution, beta: float, chunk: int = CHUNK) -> Tensor:
+def without(logits: Tensor, excluded: Sequence[int]) -> Tensor:
+    """The logits (…, vocabulary), float32, with no probability on the excluded ids."""
+    logits = logits.float()
+    if not excluded:
+        return logits
+    return logits.index_fill(-1, torch.tensor(excluded, device=logits.device), -torch.inf)
+
+
+def divergence(
+    student: Tensor, teacher: Distribution, beta: float, chunk: int = CHUNK, excluded: Sequence[int] = ()
+) -> Tensor:
     """student: logits (positions, vocabulary) → (positions,), float32, gradient to the student alone.
+
+    excluded: ids that do not count: the student's distribution is the one over all others, as the teacher's must be.
 
     With `TopK` both sides are compared on the known tokens and the tail, which is at most the true divergence. Worked
     out `chunk` positions at a time, and once more in the backward pass, so that no more than a chunk's distributions
@@ -48,21 +61,21 @@ def divergence(student: Tensor, teacher: Distribution, beta: float, chunk: int =
     for start in range(0, len(student), chunk):
         rows = slice(start, start + chunk)
         if isinstance(teacher, Dense):
-            given = (student[rows], teacher.log_probabilities[rows].detach(), beta)
+            given = (student[rows], teacher.log_probabilities[rows].detach(), beta, excluded)
             parts.append(checkpoint(_dense, *given, use_reentrant=False))
         else:
             known = (teacher.ids[rows], teacher.log_probabilities[rows].detach())
-            parts.append(checkpoint(_sparse, student[rows], *known, beta, use_reentrant=False))
+            parts.append(checkpoint(_sparse, student[rows], *known, beta, excluded, use_reentrant=False))
     return torch.cat(parts) if parts else student.new_zeros(0, dtype=torch.float32)
 
 
-def _dense(logits: Tensor, teacher: Tensor, beta: float) -> Tensor:
-    return _between(logits.float().log_softmax(-1), teacher.float(), beta)
+def _dense(logits: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
+    return _between(without(logits, excluded).log_softmax(-1), teacher.float(), beta)
 
 
-def _sparse(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float) -> Tensor:
+def _sparse(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
     known = teacher.float()
-    here = logits.float().log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
+    here = without(logits, excluded).log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
     return _between(_with_tail(here), _with_tail(known), beta)
 
 
@@ -79,7 +92,9 @@ def _between(student: Tensor, teacher: Tensor, beta: float) -> Tensor:
     if beta == 1:
         return _kl(student, teacher)
     weights = torch.tensor([beta, 1 - beta], device=student.device).log()
-    middle = torch.logsumexp(torch.stack([teacher + weights[0], student + weights[1]]), 0)
+    never = teacher.isneginf() & student.isneginf()  # whose gradient through the logarithm would be NaN
+    parts = [teacher.masked_fill(never, 0) + weights[0], student.masked_fill(never, 0) + weights[1]]
+    middle = torch.logsumexp(torch.stack(parts), 0)
     return beta * _kl(teacher, middle) + (1 - beta) * _kl(student, middle)
 
 

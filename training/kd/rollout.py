@@ -15,6 +15,8 @@ from app.prompts import Style
 from training import processes
 from training.corpus.record import Record
 from training.examples import Collator
+from training.head import head_on
+from training.kd.sampling import as_it_is
 from training.kd.weights import Copy
 from training.precision import placed
 
@@ -95,16 +97,17 @@ class Generated:
             how = {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         was_training = model.training
         model.eval()
-        made = model.generate(
-            **given,
-            **how,
-            max_new_tokens=max(limits),
-            suppress_tokens=self.forbidden or None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
-            synced_gpus=self.together and processes.shared_parameters(),
-        )[:, given["input_ids"].shape[1] :]
+        with as_it_is(model), head_on(model, slice(-1, None)):
+            made = model.generate(
+                **given,
+                **how,
+                max_new_tokens=max(limits),
+                suppress_tokens=self.forbidden or None,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
+                synced_gpus=self.together and processes.shared_parameters(),
+            )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
         pairs = zip(made.tolist(), limits, strict=True)
         return [until_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
@@ -168,9 +171,11 @@ def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) ->
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:
     """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
 
-    given: of `followed_by`. Only the last K + 1 positions' logits are worked out, where the model knows how. No keys
-    and values are kept: they would differ from layer to layer, and `--compile` would give up after eight of them.
+    given: of `followed_by`. Only the K positions' logits are worked out, K the longest answer's tokens, whatever the
+    family (`training.head`). No keys and values are kept: they would differ from layer to layer, and `--compile` would
+    give up after eight of them.
     """
     longest = max(len(answer.ids) for answer in answers)
-    logits = model(**placed(given, model), logits_to_keep=longest + 1, use_cache=False).logits[:, -longest - 1 : -1]
+    with head_on(model, slice(-longest - 1, -1)):
+        logits = model(**placed(given, model), use_cache=False).logits
     return torch.cat([logits[row, : len(answer.ids)] for row, answer in enumerate(answers)])

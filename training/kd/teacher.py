@@ -1,24 +1,29 @@
 """The teacher reads the transcript and says how likely each token was that the student wrote.
 
 `Teacher` is what the trainer asks for; `LocalTeacher` is a text model in the same process, `ServedTeacher` one behind a
-vLLM server. Knows nothing about audio.
+vLLM server. Where its tokens are not the student's, a `Writer` writes the teacher's own summaries, in either place.
+Knows nothing about audio.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import exp, log
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import torch
 
+from app.prompts import transcript_messages
 from training import processes
 from training.checkpoint import open_model
 from training.corpus.record import Record
+from training.endpoint import vllm_client
 from training.examples import TextCollator
-from training.kd.divergence import Dense, Distribution, TopK
-from training.kd.rollout import Answer, answer_logits, followed_by
+from training.kd.divergence import Dense, Distribution, TopK, without
+from training.kd.rollout import Answer, Generated, answer_limit, answer_logits, followed_by
+from training.kd.sampling import UNCHANGED
 
 
 class Teacher(Protocol):
@@ -27,10 +32,10 @@ class Teacher(Protocol):
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution: ...
 
 
-def opened(folder: Path) -> Any:
+def opened(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A text model to read with: nothing of it is trained, and it is on the GPU if there is one."""
     processes.settle()
-    model = open_model(folder).eval().requires_grad_(False)
+    model = open_model(folder, dtype).eval().requires_grad_(False)
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
@@ -38,12 +43,14 @@ def opened(folder: Path) -> Any:
 class LocalTeacher:
     """A text model here, given transcript and query in the service's own words, then the very ids that were sampled.
 
-    vocabulary: how many ids it shares with the student; the rest is sliced off, and the shared ones sum to one.
+    vocabulary: how many ids it shares with the student; the rest is sliced off, and the shared ones sum to one, without
+    those that are excluded (`training.kd.tokens`).
     """
 
     model: Any
     collator: TextCollator
     vocabulary: int
+    excluded: tuple[int, ...] = ()
 
     @torch.no_grad()
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
@@ -51,7 +58,7 @@ class LocalTeacher:
         questions = self.collator.questions(records, longest)
         given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(self.model, given, answers)[:, : self.vocabulary]
-        return Dense(logits.float().log_softmax(-1))
+        return Dense(without(logits, self.excluded).log_softmax(-1))
 
 
 class TeacherError(RuntimeError):
@@ -64,6 +71,8 @@ class ServedTeacher:
 
     client: with the server's address and a time-out. model: its name there. vocabulary: ids it shares with the student;
     likelier tokens beyond them fall into the tail. k: at most the server's `--max-logprobs`. at_once: open requests.
+    excluded: ids that do not count (`training.kd.tokens`); what the teacher gives them, as far as it is known, is
+    shared out among all others.
     """
 
     client: httpx.Client
@@ -72,13 +81,22 @@ class ServedTeacher:
     vocabulary: int
     k: int = 20
     at_once: int = 8
+    excluded: tuple[int, ...] = ()
+
+    @classmethod
+    def at(
+        cls, url: str, collator: TextCollator, vocabulary: int, k: int, excluded: tuple[int, ...] = ()
+    ) -> "ServedTeacher":
+        """The one at this address, whatever name it has there. Raises `TeacherError`."""
+        client = vllm_client(url)
+        return cls(client, served_name(client), collator, vocabulary, k, excluded=excluded)
 
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
         prompts = [self.collator.question(record)[0] for record in records]
         with ThreadPoolExecutor(self.at_once) as pool:
             said = pool.map(self._ask, prompts, [answer.ids for answer in answers])
             positions = [position for answer in said for position in answer]
-        width = max(map(len, positions))
+        width = max(1, *map(len, positions))
         ids = torch.zeros((len(positions), width), dtype=torch.long)
         known = torch.full((len(positions), width), -torch.inf)
         for row, position in enumerate(positions):
@@ -95,13 +113,84 @@ class ServedTeacher:
             "temperature": 0,
             "prompt_logprobs": self.k,
         }
-        response = self.client.post("/v1/completions", json=asked)
-        if response.status_code != 200:
-            raise TeacherError(f"the teacher answered {response.status_code}: {response.text[:500]}")
-        found = response.json()["choices"][0].get("prompt_logprobs")
+        found = _posted(self.client, "/v1/completions", asked)["choices"][0].get("prompt_logprobs")
         if not found or len(found) != len(question) + len(answer):
             raise TeacherError("the teacher gave no prompt_logprobs for every token: is it a vLLM server?")
-        return [
-            {int(token): said["logprob"] for token, said in position.items() if int(token) < self.vocabulary}
-            for position in found[len(question) :]
-        ]
+        return [self._counted(position) for position in found[len(question) :]]
+
+    def _counted(self, position: dict[str, Any]) -> dict[int, float]:
+        """Token id → log-probability among the tokens that count."""
+        said = {int(token): float(of["logprob"]) for token, of in position.items()}
+        left = 1 - sum(exp(said[token]) for token in self.excluded if token in said)
+        more = -log(max(left, 1e-9))
+        return {
+            token: min(0.0, value + more)
+            for token, value in said.items()
+            if token < self.vocabulary and token not in self.excluded
+        }
+
+
+class Writer(Protocol):
+    """Who writes the teacher's own summaries: of each record the text, and whether it came to an end."""
+
+    def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]: ...
+
+
+@dataclass
+class LocalWriter:
+    """A text model here, greedy."""
+
+    model: Any
+    collator: TextCollator
+
+    def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
+        answers = Generated(self.collator, temperature=0).sample(self.model, records)
+        return [(self.collator.text(answer.ids), answer.ended) for answer in answers]
+
+
+@dataclass
+class ServedWriter:
+    """A text model behind an OpenAI-compatible server, greedy. client, model, at_once: as `ServedTeacher`'s."""
+
+    client: httpx.Client
+    model: str
+    at_once: int = 8
+
+    @classmethod
+    def at(cls, url: str) -> "ServedWriter":
+        """The one at this address, whatever name it has there. Raises `TeacherError`."""
+        client = vllm_client(url)
+        return cls(client, served_name(client))
+
+    def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
+        with ThreadPoolExecutor(self.at_once) as pool:
+            return list(pool.map(self._one, records))
+
+    def _one(self, record: Record) -> tuple[str, bool]:
+        asked = {
+            "model": self.model,
+            "messages": transcript_messages(record.query, record.transcript),
+            "max_tokens": answer_limit(record),
+            "temperature": 0,
+            **UNCHANGED,
+        }
+        choice = _posted(self.client, "/v1/chat/completions", asked)["choices"][0]
+        return str(choice["message"]["content"] or "").strip(), choice["finish_reason"] == "stop"
+
+
+def served_name(client: httpx.Client) -> str:
+    """The name of the first model that a server lists. Raises `TeacherError`."""
+    try:
+        return str(client.get("/v1/models").raise_for_status().json()["data"][0]["id"])
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise TeacherError(f"{client.base_url}: the teacher's server lists no model: {error!r}") from error
+
+
+def _posted(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        response = client.post(path, json=asked)
+    except httpx.HTTPError as error:
+        raise TeacherError(f"{client.base_url}: the teacher does not answer: {error!r}") from error
+    if response.status_code != 200:
+        raise TeacherError(f"the teacher answered {response.status_code}: {response.text[:500]}")
+    return dict(response.json())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.checkpoint import WRAPPED, architecture_of, assembled_name
+from training.checkpoint import WRAPPED, architecture_of, assembled_name, unwrapped
+from training.families import family_named
+from training.merge import WEIGHTS
 
 SHARD_BYTES = 1 << 30  # a file's tensors are copied into memory before it is written
 
@@ -25,7 +28,8 @@ def merged(model: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every tensor of the assembled checkpoint, on the CPU. The model is left as it is."""
     architecture = architecture_of(model)
     for name, value in plain(model):
-        yield assembled_name(architecture, name), value.to("cpu", dtype).contiguous()
+        numbers = dtype if value.is_floating_point() else value.dtype  # a batch normalization counts in whole numbers
+        yield assembled_name(architecture, name), value.to("cpu", numbers).contiguous()
 
 
 @torch.no_grad()
@@ -45,24 +49,39 @@ def plain(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
-    """The whole checkpoint's tensors into the folder, as safetensors files of about `shard_bytes` at most."""
+    """The tensors that a running server takes into the folder, as safetensors files of about `shard_bytes` at most,
+    under the names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
+    """
+    family, config = family_named(architecture_of(model)), unwrapped(model).config
     shard: dict[str, Tensor] = {}
     number = 0
 
     def close() -> None:
         nonlocal number
         number += 1
-        file = folder / f"model-{number:05}.safetensors"
+        file = folder / f"{family.weight_files}-{number:05}.safetensors"
         save_file(shard, file, metadata={"format": "pt"})
         file.chmod(0o644)  # safetensors makes it private; a server of another user must be able to read it
         shard.clear()
 
     for name, value in merged(model, dtype):
-        shard[name] = value
+        loaded = family.as_loaded(name, value, config)
+        if loaded is None or loaded[0].startswith(family.kept):
+            continue
+        shard[loaded[0]] = loaded[1].contiguous()
         if sum(tensor.nbytes for tensor in shard.values()) >= shard_bytes:
             close()
     if shard:
         close()
+
+
+def copy_companions(base: Path, folder: Path) -> None:
+    """The checkpoint's small files (configuration, tokenizer, processor) beside weights that are handed over: a vLLM
+    server that runs in one process looks for them, from then on, in the folder that it was given weights from.
+    """
+    for file in base.iterdir():
+        if file.is_file() and not any(file.match(pattern) for pattern in WEIGHTS):
+            copyfile(file, folder / file.name)
 
 
 @dataclass

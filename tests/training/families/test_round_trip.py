@@ -50,6 +50,23 @@ def test_what_vllm_writes_is_what_transformers_writes(name: str, trips: dict[str
         assert as_likely == pytest.approx(likely, abs=2e-3)
 
 
+@pytest.mark.parametrize("name", [name for name in BUILDERS if not FAMILIES[name].not_handed])
+def test_a_server_that_is_handed_a_students_weights_writes_what_the_student_would(
+    name: str, trips: dict[str, Trip]
+) -> None:
+    found = made(trips, name)
+    for (here, likely), (there, as_likely) in zip(found.before, found.reloaded, strict=True):
+        assert there == here
+        assert as_likely == pytest.approx(likely, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_form_of_the_question_gives_a_server_the_prompt_that_is_trained_on(name: str, trips: dict[str, Trip]) -> None:
+    of_each_clip = made(trips, name).prompts
+    assert all(map(any, of_each_clip))
+    assert len({tuple(forms) for forms in of_each_clip}) == 1, "one form serves every recording"
+
+
 @pytest.mark.parametrize("name", BUILDERS)
 def test_the_service_over_the_folder_writes_the_same(name: str, trips: dict[str, Trip]) -> None:
     found = made(trips, name)

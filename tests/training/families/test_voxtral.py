@@ -7,9 +7,12 @@ from safetensors.torch import load_file, save_file
 from app.prompts import SYSTEM
 from tests.training.families.tiny import voxtral
 from tests.training.tiny import noise
+from training.checkpoint import open_model
 from training.export import to_copy
 from training.families import family_named
 from training.families.voxtral import COMPUTED, mistral_name, mistral_order
+from training.kd.served_rollout import rollout_of
+from training.loop import collator_of
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,8 @@ def test_half_a_folder_is_refused_before_anything_is_written(folder: Path, tmp_p
     with pytest.raises(ValueError, match=r"has no params\.json, without which vLLM cannot load it"):
         to_copy(base, [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_is_not_asked_to_sample_what_it_would_not_load(folder: Path) -> None:
+    with pytest.raises(ValueError, match="keeps the old projector"):
+        rollout_of(collator_of(folder, open_model(folder)), 1.0, "http://127.0.0.1:9", None)

@@ -115,36 +115,48 @@ def qwen2_audio(folder: Path) -> None:
 
 
 def qwen2_5_omni(folder: Path) -> None:
-    from transformers import (
-        Qwen2_5OmniConfig,
-        Qwen2_5OmniProcessor,
-        Qwen2_5OmniThinkerConfig,
-        Qwen2_5OmniThinkerForConditionalGeneration,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
+    from transformers import Qwen2_5OmniProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
-    named = {
-        "image_token": "<|IMAGE|>",
-        "audio_token": "<|AUDIO|>",
-        "video_token": "<|VIDEO|>",
-        "vision_bos_token": "<|vision_bos|>",
-        "vision_eos_token": "<|vision_eos|>",
-        "audio_bos_token": "<|audio_bos|>",
-        "audio_eos_token": "<|audio_eos|>",
-    }
-    names = tokenizer(
-        ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *named.values()],
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        extra_special_tokens=named,
-    )
-    names.chat_template = OMNI_TEMPLATE
+    names = omni_tokenizer()
     extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=300)
     Qwen2_5OmniProcessor(
         Qwen2VLImageProcessor(), Qwen2VLVideoProcessor(), extractor, names, chat_template=OMNI_TEMPLATE
     ).save_pretrained(folder)
-    ids = {name: names.convert_tokens_to_ids(token) for name, token in named.items()}
+    qwen2_5_omni_weights(folder)
+
+
+OMNI_NAMED = {
+    "image_token": "<|IMAGE|>",
+    "audio_token": "<|AUDIO|>",
+    "video_token": "<|VIDEO|>",
+    "vision_bos_token": "<|vision_bos|>",
+    "vision_eos_token": "<|vision_eos|>",
+    "audio_bos_token": "<|audio_bos|>",
+    "audio_eos_token": "<|audio_eos|>",
+}
+
+
+def omni_tokenizer() -> PreTrainedTokenizerFast:
+    names = tokenizer(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *OMNI_NAMED.values()],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=OMNI_NAMED,
+    )
+    names.chat_template = OMNI_TEMPLATE
+    return names
+
+
+def qwen2_5_omni_weights(folder: Path) -> None:
+    """Without the processor, which needs torchvision."""
+    from transformers import (
+        Qwen2_5OmniConfig,
+        Qwen2_5OmniThinkerConfig,
+        Qwen2_5OmniThinkerForConditionalGeneration,
+    )
+
+    names = omni_tokenizer()
+    ids = {name: names.convert_tokens_to_ids(token) for name, token in OMNI_NAMED.items()}
     ends = {"eos_token_id": names.eos_token_id, "pad_token_id": names.pad_token_id}
     thinker = Qwen2_5OmniThinkerConfig(
         audio_config=WHISPER | {"output_dim": 64, "n_window": 100},
@@ -254,21 +266,29 @@ def tekken() -> dict[str, Any]:
 
 
 def granite_speech(folder: Path) -> None:
-    from transformers import (
-        GraniteSpeechConfig,
-        GraniteSpeechFeatureExtractor,
-        GraniteSpeechForConditionalGeneration,
-        GraniteSpeechProcessor,
-    )
+    from transformers import GraniteSpeechFeatureExtractor, GraniteSpeechProcessor
 
+    names = granite_tokenizer()
+    processor = GraniteSpeechProcessor(GraniteSpeechFeatureExtractor(), names, chat_template=GRANITE_TEMPLATE)
+    processor.save_pretrained(folder)
+    granite_speech_weights(folder)
+
+
+def granite_tokenizer() -> PreTrainedTokenizerFast:
     names = tokenizer(
         ["<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|audio|>"],
         eos_token="<|end_of_text|>",
         pad_token="<|end_of_text|>",
     )
     names.chat_template = GRANITE_TEMPLATE
-    processor = GraniteSpeechProcessor(GraniteSpeechFeatureExtractor(), names, chat_template=GRANITE_TEMPLATE)
-    processor.save_pretrained(folder)
+    return names
+
+
+def granite_speech_weights(folder: Path) -> None:
+    """Without the processor, which needs torchaudio."""
+    from transformers import GraniteSpeechConfig, GraniteSpeechForConditionalGeneration
+
+    names = granite_tokenizer()
     scales = {"embedding_multiplier": 1.5, "residual_multiplier": 0.8, "attention_multiplier": 0.2, "logits_scaling": 2}
     config = GraniteSpeechConfig(
         text_config=TEXT | scales | {"model_type": "granite", "eos_token_id": names.eos_token_id},
@@ -302,4 +322,10 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "qwen2_5_omni": qwen2_5_omni,
     "qwen2_audio": qwen2_audio,
     "voxtral": voxtral,
+}
+
+# Those whose processor is not to be had everywhere, without it.
+WEIGHTS: dict[str, Callable[[Path], None]] = BUILDERS | {
+    "granite_speech": granite_speech_weights,
+    "qwen2_5_omni": qwen2_5_omni_weights,
 }

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import sys
+import tempfile
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from training.audio import read_audio
 from training.checkpoint import open_model
 from training.corpus.record import Record
 from training.families import family_in
+from training.kd.served_rollout import _spoken
+from training.kd.weights import copy_companions, write
 from training.loop import collator_of
 from training.records import write_records
 
@@ -39,7 +42,9 @@ LONGER = (2.0, 31.07)
 @dataclass
 class Trip:
     """For each clip what is written: by Transformers before training, after, after without a sound; by vLLM after, and
-    by the service's engine as long as nothing ends or holds a placeholder.
+    by the service's engine as long as nothing ends or holds a placeholder. reloaded: by vLLM once it was handed the
+    weights from before training, as `--rollout` hands them. prompts: which forms of a question that `--rollout` sends
+    give the prompt that is trained on.
     """
 
     before: list["Written"]
@@ -47,6 +52,8 @@ class Trip:
     silent: list["Written"]
     served: list["Written"]
     answered: list[list[int]]
+    reloaded: list["Written"]
+    prompts: list[list[bool]]
 
 
 class Written(NamedTuple):
@@ -75,7 +82,8 @@ def trip(name: str, folder: Path) -> Trip:
     main(["export", "--base", str(base), "--adapter", adapters["dpo"], "--folder-only", str(exported)])
     quiet = [record(10 + i, folder, 0 * read_audio(row)) for i, row in enumerate(rows)]
     before, after, silent = greedy(base, rows), greedy(exported, rows), greedy(exported, quiet)
-    return Trip(before, after, silent, served(exported, rows), asyncio.run(answered(exported, rows)))
+    there, reloaded, prompts = served(exported, base, rows)
+    return Trip(before, after, silent, there, asyncio.run(answered(exported, rows)), reloaded, prompts)
 
 
 @torch.no_grad()
@@ -95,8 +103,11 @@ def greedy(folder: Path, rows: list[Record]) -> list[Written]:
     return out
 
 
-def served(folder: Path, rows: list[Record]) -> list[Written]:
-    """vLLM's tokens, each recording alone; the prompts as the service words them, the samples as they are."""
+def served(folder: Path, before: Path, rows: list[Record]) -> tuple[list[Written], list[Written], list[list[bool]]]:
+    """vLLM's tokens, each recording alone, of the folder and then of `before`, whose weights it is handed; the prompts
+    as the service words them, the samples as they are. And for each recording, of every form in which a question may be
+    sent to a server, whether the prompt is the one that is trained on.
+    """
     import vllm
     from vllm.distributed import cleanup_dist_env_and_memory
 
@@ -121,16 +132,43 @@ def served(folder: Path, rows: list[Record]) -> list[Written]:
     )
     unwritten = {family.placeholder_id(processor): -100.0}
     how = vllm.SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True, logit_bias=unwritten, logprobs=1)
-    found = []
-    for given in inputs:
-        (piece,) = engine.generate([given], how, use_tqdm=False)[0].outputs
-        ids = list(piece.token_ids)
-        found.append(Written(ids, piece.logprobs[0][ids[0]].logprob))
+
+    def generated(engine: Any) -> list[Written]:
+        found = []
+        for given in inputs:
+            (piece,) = engine.generate([given], how, use_tqdm=False)[0].outputs
+            ids = list(piece.token_ids)
+            found.append(Written(ids, piece.logprobs[0][ids[0]].logprob))
+        return found
+
+    found = generated(engine)
+    prompts = [[_same_prompt(engine, family, processor, row, form) for form in family.spoken_forms] for row in rows]
+    with tempfile.TemporaryDirectory() as handed:
+        copy_companions(before, Path(handed))
+        write(open_model(before), Path(handed), torch.float32)
+        engine.collective_rpc("reload_weights", kwargs={"weights_path": handed})
+        engine.reset_prefix_cache()
+        engine.llm_engine.reset_encoder_cache()
+        reloaded = generated(engine)
     engine.llm_engine.engine_core.shutdown()
     del engine
     cleanup_dist_env_and_memory()
     gc.collect()
-    return found
+    return found, reloaded, prompts
+
+
+def _same_prompt(engine: Any, family: Any, processor: Any, row: Record, form: Any) -> bool:
+    """Whether a server reads the prompt that is trained on when the question is sent in this form."""
+    import vllm
+
+    messages = _spoken(row, lambda query: form(processor, query))
+    one = vllm.SamplingParams(temperature=0, max_tokens=1)
+    try:
+        (said,) = engine.chat(messages, one, use_tqdm=False)
+    except Exception as error:  # a chat template that takes texts alone says so in its own way
+        print(f"{family.model_type}: the form is refused: {error!r}"[:300])
+        return False
+    return list(said.prompt_token_ids) == family.ask(processor, row.query, read_audio(row))[0]
 
 
 async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:

@@ -10,11 +10,10 @@ from transformers import AutoTokenizer
 from tests.training.kd.servers import vllm_server
 from tests.training.tiny import record, write_llama
 from training.checkpoint import open_model
-from training.distill import served
 from training.examples import TextCollator
 from training.kd.divergence import Dense, TopK
 from training.kd.rollout import Answer
-from training.kd.teacher import LocalTeacher
+from training.kd.teacher import LocalTeacher, ServedTeacher
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ def test_it_reads_as_the_same_model_reads_here(server: str, folder: Path, tmp_pa
     size = model.config.vocab_size
     here, there = (
         LocalTeacher(model, reads, size).read(rows, answers),
-        served(server, reads, size, 20).read(rows, answers),
+        ServedTeacher.at(server, reads, size, 20).read(rows, answers),
     )
     assert isinstance(here, Dense)
     assert isinstance(there, TopK)

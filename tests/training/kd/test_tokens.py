@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from training.kd.tokens import same_tokens, shared_range
+from training.kd.tokens import SharedTokens, same_tokens, shared_tokens
 
 
 class Tokens:
@@ -31,7 +31,7 @@ STUDENT = Tokens("<end>", "a", "b", "<audio>")
 def test_what_only_one_has_is_no_difference(teacher: Any, shared: int) -> None:
     assert same_tokens(STUDENT, teacher) is None
     assert same_tokens(teacher, STUDENT) is None
-    assert shared_range(STUDENT, teacher) == shared
+    assert shared_tokens(STUDENT, teacher) == SharedTokens(shared)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_ids_of_the_same_name_are_ids_all_the_same() -> None:
     mistral = Tokens("<end>", "\ufffd", "\ufffd", "a")
     assert len(mistral.get_vocab()) == 3
     assert same_tokens(mistral, mistral) is None
-    assert shared_range(mistral, mistral) == 4
+    assert shared_tokens(mistral, mistral) == SharedTokens(4)
     assert "id 2 is" in str(same_tokens(mistral, Tokens("<end>", "\ufffd", "b", "a")))

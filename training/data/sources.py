@@ -1,0 +1,233 @@
+"""What `data prepare` reads: folders of recordings with transcripts, and datasets with an audio column.
+
+A source gives its recordings one after another, each with a function that reads it. What cannot be read costs that
+recording alone: the function says why, as `Unusable`. Knows nothing about what is made of the recordings.
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.records import unreadable
+from training.text_files import BadText, numbered_lines, parsed_json, printable, read_text
+
+TABLES = (".csv", ".tsv", ".jsonl")
+LARGEST_CELL = 64 << 20  # characters of one cell of a table
+
+
+class Unusable(ValueError):
+    """A recording cannot be used; the message says why."""
+
+
+@dataclass
+class Found:
+    """One recording as it was found: its parts in order (bytes, or the files that hold them), what is said in them, a
+    summary and the language if they are known there.
+    """
+
+    parts: list[bytes | Path]
+    transcript: str
+    summary: str = ""
+    language: str | None = None
+
+
+Source = Iterator[tuple[str, Callable[[], Found]]]  # of each recording the name, and what reads it
+
+
+def in_folder(folder: Path, layout: Any) -> Source:
+    """Every recording with what a table or a text beside it says of it. Texts and rows of tables without a recording
+    are named too.
+    """
+    texts, rows, files = {}, dict[Path, dict[str, Any]](), list[Path]()
+    for file in sorted(folder.rglob("*")):
+        if file.is_dir() and not (file.suffix == ".txt" or file.stem == "metadata"):
+            continue
+        if file.stem == "metadata":
+            if file.suffix in TABLES:
+                for place, row in _table(file, layout):
+                    if isinstance(row, str):
+                        yield f"{_name(file, folder)}, {place}", _refusing(row)
+                    else:
+                        rows[file.parent / str(row["file_name"])] = row
+            else:
+                yield _name(file, folder), _refusing(f"is no table that is read ({', '.join(TABLES)})")
+        elif file.suffix == ".txt":
+            texts[file.with_suffix("")] = file
+        else:
+            files.append(file)
+    for file in files:
+        said = rows.pop(file) if file in rows else None
+        text = texts.get(file.with_suffix(""))  # of several recordings, if they have one name
+        name = str((said or {}).get(layout.name or "") or "").strip() or _name(file, folder)
+        yield printable(name), lambda file=file, row=said, text=text: _beside(file, row, text, layout)  # type: ignore[misc]
+    recordings = {file.with_suffix("") for file in files}
+    for stem, text in texts.items():
+        if stem not in recordings:
+            yield _name(text, folder), _refusing("there is no recording beside this transcript")
+    for file in rows:
+        yield _name(file, folder), _refusing("a table names this recording, and there is no such file")
+
+
+def _name(file: Path, folder: Path) -> str:
+    return printable(str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file))
+
+
+def _refusing(why: str) -> Callable[[], Found]:
+    def read() -> Found:
+        raise Unusable(why)
+
+    return read
+
+
+def _beside(file: Path, row: dict[str, Any] | None, text: Path | None, layout: Any) -> Found:
+    said = (row or {}).get(layout.text)
+    if not said and text:
+        try:
+            said = read_text(text)
+        except BadText as error:
+            raise Unusable(f"the transcript {text.name} {error}") from error
+        except OSError as error:
+            raise Unusable(f"the transcript {text.name} {unreadable(error)}") from error
+    return Found(
+        [file],
+        _text(said, "transcript"),
+        _text((row or {}).get(layout.summary or ""), "summary"),
+        _text((row or {}).get(layout.language_column or ""), "language") or None,
+    )
+
+
+def _text(value: Any, what: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise Unusable(f"the {what} is no text: {value!r:.60}")
+
+
+def _table(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """Where each row stands in a `metadata.csv`, `.tsv` or `.jsonl`, and the row, or in words what is wrong with it.
+    Raises ValueError for a table without the columns that are read.
+    """
+    try:
+        rows = list(_json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table))
+    except BadText as error:
+        yield "the table", str(error)
+        return
+    except OSError as error:
+        yield "the table", unreadable(error)
+        return
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, str):
+            yield f"row {number}", row
+            continue
+        missing = [name for name in ("file_name", layout.text) if name not in row]
+        if missing and number == 1:
+            has = ", ".join(map(str, row))
+            raise ValueError(f"{table}, row {number} has no {missing[0]!r} (--text is {layout.text}); it has {has}")
+        if missing:
+            yield f"row {number}", f"has no {missing[0]!r}"
+        elif not isinstance(row["file_name"], str) or not row["file_name"].strip() or "\x00" in row["file_name"]:
+            yield f"row {number}", f"its file_name is no file's name: {row['file_name']!r:.60}"
+        else:
+            yield f"row {number}", row
+
+
+def _csv_rows(table: Path) -> Iterator[dict[str, Any] | str]:
+    csv.field_size_limit(LARGEST_CELL)
+    rows = csv.DictReader(io.StringIO(read_text(table), newline=""), delimiter="\t" if table.suffix == ".tsv" else ",")
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"cannot be read: {error}"
+            continue
+        if None in row:
+            yield f"has more cells than the table has columns: {row[None]!r:.60}"  # type: ignore[call-overload]
+        else:
+            yield row
+
+
+def _json_rows(table: Path) -> Iterator[dict[str, Any] | str]:
+    for _, line in numbered_lines(table):
+        try:
+            if isinstance(line, BadText):
+                raise line
+            row = parsed_json(line)
+        except BadText as error:
+            yield str(error)
+            continue
+        yield row if isinstance(row, dict) else f"is no object: {line:.60}"
+
+
+def in_dataset(options: argparse.Namespace, layout: Any) -> Source:
+    """The dataset's rows, or groups of them. Raises ValueError for a column that it does not have."""
+    from datasets import Audio, load_dataset, load_from_disk
+
+    place = Path(options.dataset)
+    if (place / "dataset_info.json").exists():
+        rows: Any = load_from_disk(str(place))
+    elif place.suffix == ".parquet" and place.is_file():
+        rows = load_dataset("parquet", data_files=str(place), split="train")
+    else:
+        rows = load_dataset(options.dataset, layout.config_name, split=options.split)
+    named = ("audio", "text", "summary", "name", "language_column", "group", "order")
+    for option, column in ((name, getattr(layout, name)) for name in named):
+        if column and column not in rows.features:
+            flag = "--" + option.replace("_", "-")
+            raise ValueError(f"{options.dataset} has no column {column!r} ({flag}); it has {', '.join(rows.features)}")
+    if isinstance(rows.features[layout.audio], Audio):
+        rows = rows.cast_column(layout.audio, Audio(decode=False))  # as bytes: decoding is the service's own
+    base = place if place.is_dir() else place.parent
+    groups: dict[str, list[int]] = {}
+    if layout.group:
+        for number, key in enumerate(rows[layout.group]):
+            groups.setdefault(str(key), []).append(number)
+        times = list(rows[layout.order]) if layout.order else None
+        for key, numbers in groups.items():
+            if times:
+                try:
+                    numbers = sorted(numbers, key=times.__getitem__)
+                except TypeError:
+                    why = f"the rows of {key} cannot be ordered by {layout.order!r}: some have no value there"
+                    yield printable(key), _refusing(why)
+                    continue
+            yield printable(key), lambda numbers=numbers: _joined(rows, numbers, layout, base)  # type: ignore[misc]
+        return
+    names = list(rows[layout.name]) if layout.name else None
+    for number in range(len(rows)):
+        given = str(names[number]).strip() if names and names[number] is not None else ""
+        name = printable(given) or f"{options.split}-{number:06d}"
+        yield name, lambda number=number: _joined(rows, [number], layout, base)  # type: ignore[misc]
+
+
+def _joined(rows: Any, numbers: list[int], layout: Any, base: Path) -> Found:
+    """The rows as one recording."""
+    try:
+        found = [rows[number] for number in numbers]
+    except Exception as error:  # whatever Arrow, or a codec of the library's, says of a cell
+        raise Unusable(f"row {numbers[0]} cannot be read: {type(error).__name__}: {error}"[:300]) from error
+    first = found[0]
+    return Found(
+        [_part(row[layout.audio], base) for row in found],
+        " ".join(_text(row[layout.text], "transcript") for row in found),
+        _text(first[layout.summary], "summary") if layout.summary else "",
+        _text(first[layout.language_column], "language") or None if layout.language_column else None,
+    )
+
+
+def _part(cell: Any, base: Path) -> bytes | Path:
+    """A cell's bytes, or the file that it names; paths are relative to the dataset's folder."""
+    if isinstance(cell, bytes):
+        return cell
+    if isinstance(cell, str) and cell:
+        return base / cell
+    if isinstance(cell, dict):
+        if cell.get("bytes") is not None:
+            return bytes(cell["bytes"])
+        if cell.get("path"):
+            return base / str(cell["path"])
+    raise Unusable("there is no audio in the row")
