@@ -8,6 +8,8 @@ find_links=()
 for place in ${PIP_FIND_LINKS:-}; do find_links+=(--find-links "$place"); done
 resolve() {  # FILE EXTRA… : the lock of the project with these extras
   local file=$1 options=(); shift
+  # The serving lock takes the versions of the full one, with which the tests run.
+  if [[ $file = serve-* ]]; then options+=(--constraint "requirements/${file#serve-}.txt"); fi
   for extra in "$@"; do
     # On a GPU torch's companions are built for CUDA and wanted; on a CPU pyproject.toml excludes them.
     if [ "$extra" = gpu ]; then options+=(--no-config); fi

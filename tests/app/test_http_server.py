@@ -68,7 +68,9 @@ async def test_behind_a_prefix(prefix: str) -> None:
         assert (await get(f"{prefix}/livez")).status_code == 200
         assert (await get(f"{prefix}/v1/models")).json()["object"] == "list"
         assert (await get(f"{prefix}/")).headers["location"] == "/speech/docs"
-        assert "'/speech/openapi.json'" in (await get(f"{prefix}/docs")).text
+        # The page's addresses are relative to where the browser sees it, which is /speech/docs.
+        assert 'src="docs/docs.js"' in (await get(f"{prefix}/docs")).text
+        assert 'url: "openapi.json"' in (await get(f"{prefix}/docs/docs.js")).text
         assert (await get(f"{prefix}/openapi.json")).json()["servers"] == [{"url": "/speech"}]
         for _ in range(2):
             queued = await site.client.post(

@@ -41,8 +41,8 @@ async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
 class Incomplete(WaveDecoder):
     """Finds something in the file that it cannot read."""
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits) -> DecodedAudio:
-        audio = await super().decode(recording, limits)
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
+        audio = await super().decode(recording, limits, requester)
         return replace(audio, unread=["The recording was cut off."])
 
 

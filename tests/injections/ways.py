@@ -18,7 +18,7 @@ import numpy as np
 from app.engine.asking import Core
 from app.engine.base import Engine, Generation, TextDelta
 from app.engine.cascade import CascadeEngine
-from app.engine.transcriber import Transcriber
+from app.engine.transcriber import Stretch, Transcriber, Transcript
 from app.engine.vllm_audio import VllmAudioEngine
 from app.engine.vllm_core import VllmCore
 from app.prompts import NOTES_CLOSE, NOTES_OPEN, TRANSCRIPT_CLOSE, TRANSCRIPT_OPEN, Style, instruction, notes_text
@@ -100,8 +100,8 @@ class Said:
 
     text: str
 
-    async def transcribe(self, samples: object) -> str:
-        return self.text
+    async def transcribe(self, samples: object) -> Transcript:
+        return Transcript((Stretch(0.0, 1.0, self.text, log_probability=-0.1, compression_ratio=1.0, no_speech=0.0),))
 
 
 @dataclass(frozen=True)
