@@ -33,7 +33,8 @@ LIMITS = DecodeLimits(max_seconds=float("inf"), max_bytes=1 << 40)
 QUIET = 5e-4  # -66 dBFS: no twentieth of a second is louder (RMS, without a constant offset) in a blank recording
 FRAME = SAMPLING_RATE // 20
 KEPT_BYTES = 512 << 20  # of decoded files of which records name parts, so that each is not decoded for every part
-HARMLESS = "of it was scaled by"  # in the only warning that says nothing is wrong with the recording
+# In the warnings that say nothing is wrong with what is heard, by the service and by training alike.
+HARMLESS = ("of it was scaled by", "aligned before they were mixed")
 
 
 class BlankAudio(BadExample):
@@ -58,13 +59,13 @@ def go_through(record: Record, speech: bool = False) -> float:
     """Look at all of the record's audio; returns its length in seconds.
 
     speech: also run the service's voice detection, which takes about 4 ms for a second of audio. Raises `BadExample`
-    where the service would refuse or warn: something is missing, damaged or not finite, nothing can be heard (the
-    channels of a stereo file may cancel each other), or with `speech` nobody speaks.
+    where the service would refuse or warn: something is missing, damaged or not finite, nothing can be heard, or with
+    `speech` nobody speaks.
     """
     whole, warnings = _decoded(record)
     samples = _part(record, whole)
     seconds = len(samples) / SAMPLING_RATE
-    if said := [warning for warning in warnings if HARMLESS not in warning]:
+    if said := [warning for warning in warnings if not any(words in warning for words in HARMLESS)]:
         raise BadExample(f"{record.id}: {record.audio}: {' '.join(said)}", "audio damaged")
     if is_blank(samples):
         raise BlankAudio(f"{record.id}: {record.audio} is silent{_between(record)}", seconds)

@@ -133,6 +133,7 @@ Checks = dict[str, Check]
 
 _RECIPE: Checks = {"--base": a_checkpoint, "--data": a_file, "--held": a_file, "--start": an_adapter}
 INPUTS: dict[str, Checks] = {
+    "data people": {"--packages": a_folder},
     "data synthesize": {"--records": a_file},
     "data prepare": {"--folder": a_folder},
     "data check": {"--records": a_file},

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from app.audio import av_reader, sndfile_reader
+from app.audio import sndfile_reader
 from app.audio.chunks import lacking
 from app.audio.formats import Format
 from app.audio.limits import SAMPLE_RATE, DecodeLimits
@@ -158,6 +158,8 @@ class _Whole:
                     self._sink = Sink(self._limits, self._file)
                 elif self._sink.count > before:
                     raise undecodable(part.container.label, str(error)) from error
+        from app.audio import av_reader  # here, because training runs where PyAV is not installed
+
         return av_reader.read(part.stretch, part.container, self._sink)
 
 

@@ -23,7 +23,7 @@ class Workers:
         self._kept = kept
         self._pieces_per_worker = pieces_per_worker
         self._memory_bytes = memory_bytes
-        self._context = worker_context(module)
+        self._context = worker_context(module, "app.audio.av_reader")
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 

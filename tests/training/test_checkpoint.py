@@ -56,7 +56,11 @@ def test_a_merged_adapter_gives_what_training_saw(audio_folder: Path, tmp_path: 
     # float16 has 11 bits: what rounding the adapter moves is a small part of what the adapter moves.
     assert (found - seen).abs().max() < 0.01 * change
     assert all(value.dtype == np.float16 for value in adapter.values())
-    assert torch.equal(found.argmax(-1), seen.argmax(-1))
+    # The same token is the likeliest, wherever the second is further behind than rounding moves anything.
+    best = seen.topk(2, dim=-1).values
+    clear = best[..., 0] - best[..., 1] > 2 * (found - seen).abs().max()
+    assert clear.any()
+    assert torch.equal(found.argmax(-1)[clear], seen.argmax(-1)[clear])
 
 
 def test_a_merged_text_adapter_gives_what_training_saw(llama_folder: Path, tmp_path: Path) -> None:

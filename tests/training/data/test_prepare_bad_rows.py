@@ -50,7 +50,6 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "text": (lambda file: file.write_text("no audio by any means") and None, "audio"),
     "cut": (lambda file: file.write_bytes(speech_wav()[:20_000]) and None, "truncated or damaged"),
     "blank": (written(np.zeros(16_000)), "is silent"),
-    "antiphase": (written(np.stack([SPEECH, -SPEECH], 1)), "silent"),
     "tones": (written(noise(2)), "holds no speech"),
     "not-finite": (lambda file: soundfile.write(file, np.full(9_000, np.nan), 16_000, subtype="FLOAT"), "not finite"),
 }
