@@ -8,7 +8,6 @@ import asyncio
 import concurrent.futures
 import json
 import logging
-import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,6 +18,7 @@ import pebble
 from app.errors import InvalidRequest, Unavailable
 from app.schema_checks import confine_process, enforcement_fault, read_answer
 from app.settings import setting_name
+from app.worker_processes import worker_context
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class SchemaWorkers:
                 max_tasks=TASKS_PER_WORKER,
                 initializer=confine_process,
                 initargs=(MEMORY_BYTES,),
-                context=multiprocessing.get_context("forkserver"),
+                context=worker_context(),
             )
         return self._pool
 

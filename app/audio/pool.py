@@ -74,7 +74,7 @@ class Decoder:
         self._paused = paused
         self._timeout_s = timeout_s
         self._timeout_setting = timeout_setting
-        self._staff = Workers(workers, files_per_worker, memory_bytes, __name__)
+        self._staff = Workers(workers, files_per_worker, memory_bytes)
         self._shares = Shares()
         self._decodings: list[_Decoding] = []
         self._tick: asyncio.TimerHandle | None = None

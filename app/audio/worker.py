@@ -7,7 +7,6 @@ or engines.
 """
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import resource
@@ -25,15 +24,6 @@ _READY = "ready"
 _PAUSED, _RUNNING = b"p", b"r"
 # multiprocessing looks at all children when it starts one, and hangs where another thread waits for one of them.
 _CHILDREN = threading.Lock()
-
-
-def worker_context(*modules: str) -> ForkServerContext:
-    """Where workers come from: a fork server, which has imported `modules`. It starts them in milliseconds and, unlike
-    fork, from a process without an engine in it.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(modules))
-    return context
 
 
 class WorkerDied(Exception):

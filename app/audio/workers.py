@@ -8,22 +8,23 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from app.audio.worker import Worker, WorkerDied, worker_context
+from app.audio.worker import Worker, WorkerDied
+from app.worker_processes import worker_context
 
 START_S = 60.0
 
 
 class Workers:
     """idle: workers that wait for work, at most `kept`. pieces_per_worker: after so many a worker is not used again.
-    memory_bytes: as for `Worker`. module: what a worker has imported when it starts. For one event loop at a time.
+    memory_bytes: as for `Worker`. For one event loop at a time.
     """
 
-    def __init__(self, kept: int, pieces_per_worker: int, memory_bytes: int, module: str) -> None:
+    def __init__(self, kept: int, pieces_per_worker: int, memory_bytes: int) -> None:
         self.idle: list[Worker] = []
         self._kept = kept
         self._pieces_per_worker = pieces_per_worker
         self._memory_bytes = memory_bytes
-        self._context = worker_context(module, "app.audio.av_reader")
+        self._context = worker_context()
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 

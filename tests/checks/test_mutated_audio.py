@@ -66,11 +66,9 @@ def check(service: ServiceProcess, count: int, folder: Path) -> Counter[int]:
     assert failed == [], f"the files are in {folder}"
     assert sum(statuses.values()) == count
     assert service.process.poll() is None
-    assert (after.files, after.named, after.processes) == (
-        before.files,
-        before.named,
-        before.processes,
-    ), f"more: {after.held - before.held}, less: {before.held - after.held}"
+    # There may be fewer: an idle worker that a file has ended is replaced when the next one is needed.
+    grown = after.files > before.files or after.named > before.named or after.processes > before.processes
+    assert not grown, f"more: {after.held - before.held}, less: {before.held - after.held}"
     assert after.threads <= before.threads + 2
     assert after.memory - full.memory < MORE_BYTES
     assert after.own - full.own < MORE_OWN_BYTES
