@@ -9,7 +9,7 @@ import io
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -65,13 +65,18 @@ def go_through(record: Record, speech: bool = False) -> float:
     whole, warnings = _decoded(record)
     samples = _part(record, whole)
     seconds = len(samples) / SAMPLING_RATE
-    if said := [warning for warning in warnings if not any(words in warning for words in HARMLESS)]:
+    if said := damage(warnings):
         raise BadExample(f"{record.id}: {record.audio}: {' '.join(said)}", "audio damaged")
     if is_blank(samples):
         raise BlankAudio(f"{record.id}: {record.audio} is silent{_between(record)}", seconds)
     if speech and not speaks(samples):
         raise BadExample(f"{record.id}: {record.audio} holds no speech{_between(record)}", "no speech")
     return seconds
+
+
+def damage(warnings: Iterable[str]) -> list[str]:
+    """Those of the service's warnings that are a reason not to train on a recording."""
+    return [warning for warning in warnings if not any(words in warning for words in HARMLESS)]
 
 
 def is_blank(samples: NDArray[np.float32]) -> bool:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FIRST = """
-import asyncio, sys
-from app.audio.limits import DecodeLimits
-from app.audio.pool import Decoder
-from app.audio.samples import spool
-from app.schema_workers import SchemaWorkers
-from tests.audio_files import speech_wav
+import asyncio
 
-async def main():
+async def main():  # imports here: every worker imports the main module before its memory is bounded
+    from app.audio.limits import DecodeLimits
+    from app.audio.pool import Decoder
+    from app.audio.samples import spool
+    from app.schema_workers import SchemaWorkers
+    from tests.audio_files import speech_wav
+
     schemas, decoder = SchemaWorkers(), Decoder(1, memory_bytes=64 << 20)
     await schemas.check({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
     await decoder.start()

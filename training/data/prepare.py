@@ -35,7 +35,7 @@ from app.audio.decode import SAMPLE_RATE, decode
 from app.audio.limits import DecodeLimits
 from app.errors import ServiceError
 from app.prompts import Style, instruction
-from training.audio import HARMLESS, is_blank, mapped, speaks
+from training.audio import damage, is_blank, mapped, speaks
 from training.corpus.record import Record, Split
 from training.data.progress import Progress
 from training.data.sources import Found, Unusable, in_dataset, in_folder
@@ -140,7 +140,7 @@ def _samples(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDA
             decoded = decode(part, limits)
         except ServiceError as error:
             raise Unusable(error.message) from error
-        said = [warning for warning in decoded.warnings if HARMLESS not in warning]
+        said = damage(decoded.warnings)
         if said and not keep_warned:
             raise Unusable(" ".join(said))
         pieces.append(decoded.samples[:])

@@ -55,6 +55,14 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+def test_channels_in_opposite_phase_are_made_like_the_rest(folder: Path, tmp_path: Path) -> None:
+    written(np.stack([SPEECH, -SPEECH], 1))(folder / "m.wav")
+    (folder / "m.txt").write_text("Somebody speaks.")
+    names, left = prepared(folder, tmp_path / "out")
+    assert names == ["a.wav", "m.wav", "z.wav"]
+    assert not left
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_audio_is_named_and_the_rest_is_made(kind: str, folder: Path, tmp_path: Path) -> None:
     make, said = BAD[kind]
