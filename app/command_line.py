@@ -6,10 +6,10 @@ Each command imports what it needs when it runs, so that `speechsum --help` is a
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from app.help_format import show_defaults
+from app.version import package_version
 
 MISUSED, INTERRUPTED = 2, 130
 EXIT_STATUSES = """\
@@ -84,7 +84,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"speechsum {_version()}")
+    parser.add_argument("--version", action="version", version=f"speechsum {package_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the service")
     if command == "serve":
@@ -129,10 +129,3 @@ def _list_models(settings: Any) -> int:
         score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
         print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
     return 0
-
-
-def _version() -> str:
-    try:
-        return version("speechsum")
-    except PackageNotFoundError:
-        return "0+source"

@@ -33,7 +33,7 @@ _short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 4
 _short.maxlevel = 2
 
 
-def quoted(value: object) -> str:
+def quote(value: object) -> str:
     """A caller's value as Python writes it, shortened in the middle where it is long."""
     return _short.repr(value)
 

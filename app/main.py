@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -28,6 +27,7 @@ from app.service import Service, StartableDecoder
 from app.setting_forms import DEFAULT_WEIGHT, pair, weighted
 from app.settings import Settings, setting_name
 from app.shutdown import Stopping, watch_signals
+from app.version import package_version
 from model_repo import registry
 
 
@@ -95,7 +95,7 @@ def create_app(
     app = FastAPI(
         title="speechsum",
         summary="Recorded speech in, a summary out.",
-        version=_version(),
+        version=package_version(),
         lifespan=lifespan,
         docs_url=None,  # `app.api.docs` serves the page, which otherwise loads its scripts from elsewhere
         redoc_url=None,
@@ -155,10 +155,3 @@ def _decoder(settings: Settings) -> Decoder:
         files_per_worker=settings.decoder.files_per_worker,
         memory_bytes=settings.decoder.memory_bytes,
     )
-
-
-def _version() -> str:
-    try:
-        return version("speechsum")
-    except PackageNotFoundError:
-        return "0+source"

@@ -1,6 +1,6 @@
 """A JSON text that was cut: closed where it ends, or where its last whole value ends.
 
-Knows nothing about schemas beyond the names and types that `filled` needs, nor why a text was cut.
+Knows nothing about schemas beyond the names and types that `fill_missing` needs, nor why a text was cut.
 """
 
 import re
@@ -17,7 +17,7 @@ _CHARACTERS = re.compile(
 )
 
 
-def closed(text: str) -> Iterator[str]:
+def closings(text: str) -> Iterator[str]:
     """The text made whole, at most in two ways: with the string closed in which it was cut, and without what had
     begun after the last whole value. None for a text that has nothing to close. Linear in the text's length.
     """
@@ -61,7 +61,7 @@ def closed(text: str) -> Iterator[str]:
         yield text[:whole] + due
 
 
-def filled(value: Any, schema: dict[str, Any]) -> list[str]:
+def fill_missing(value: Any, schema: dict[str, Any]) -> list[str]:
     """Give an object, and the objects inside it, the properties that the schema requires and that are missing: an empty
     text, an empty list. Returns the names of those missing at the top.
     """
@@ -77,7 +77,7 @@ def filled(value: Any, schema: dict[str, Any]) -> list[str]:
     for name, one in value.items():
         inside = properties.get(name, {})
         if isinstance(one, dict):
-            filled(one, inside)
+            fill_missing(one, inside)
         for item in one if isinstance(one, list) else ():
-            filled(item, inside.get("items", {}))
+            fill_missing(item, inside.get("items", {}))
     return missing

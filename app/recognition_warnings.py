@@ -27,7 +27,7 @@ class Recognized:
     left_out: tuple[tuple[float, float], ...]
 
 
-def recognized(heard: Sequence[Heard]) -> Recognized | None:
+def overall_recognition(heard: Sequence[Heard]) -> Recognized | None:
     """What the windows' recognitions come to; None where nothing recognizes speech, as in a model that hears."""
     known = [(one.window, one.recognition) for one in heard if one.recognition is not None]
     if not known:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from app.partial_json import closed, filled
+from app.partial_json import closings, fill_missing
 from app.strict_json import IncompleteJson, JsonFault, loads
 
 # The compiler runs again in the engine, in part on the event loop of everybody's requests. Usual schemas take 1 to 20.
@@ -77,12 +77,12 @@ def read_answer(text: str, schema: dict[str, Any], *, fill: bool = False) -> tup
 
 def _read_cut(text: str, schema: dict[str, Any], fill: bool) -> tuple[Any, str | None]:
     """The value of an answer that breaks off, as far as it goes."""
-    for candidate in closed(text):
+    for candidate in closings(text):
         try:
             value = loads(candidate, MAX_ANSWER_DEPTH)
         except JsonFault:
             continue
-        missing = filled(value, schema) if fill else []
+        missing = fill_missing(value, schema) if fill else []
         if not _departure(value, schema):
             empty = f" Nothing was written about {', '.join(missing)}." if missing else ""
             return value, f"The JSON broke off and was closed in `structured`; its end is missing.{empty}"

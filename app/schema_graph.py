@@ -66,7 +66,7 @@ def check_ends(positions: Positions, targets: dict[At, At], fault: type[ValueErr
     """Raise `fault` for a place that no finite answer can fill, such as an object that requires another like itself."""
     users: dict[At, list[At]] = defaultdict(list)
     for at, node in positions.items():
-        for part in _needed(at, node, targets):
+        for part in _needed_positions(at, node, targets):
             users[part].append(at)
     ending: set[At] = set()
     open_ = list(positions)
@@ -108,15 +108,15 @@ def _expansion(at: At, node: Any, targets: dict[At, At], known: dict[At, _Expans
     return whole
 
 
-def _required(node: dict[str, Any]) -> list[str]:
+def _required_names(node: dict[str, Any]) -> list[str]:
     return [name for name in node.get("required", ()) if name in node.get("properties", {})]
 
 
-def _needed(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
+def _needed_positions(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
     """All places that may decide whether this one ends."""
     if isinstance(node, dict):
         yield from _in_place(at, node, targets)
-        for name in _required(node):
+        for name in _required_names(node):
             yield (*at, "properties", name)
         for index in range(len(node.get("prefixItems", ()))):
             yield (*at, "prefixItems", str(index))
@@ -142,7 +142,7 @@ def _ends(at: At, node: Any, targets: dict[At, At], ending: set[At]) -> bool:
     types = {said} if isinstance(said, str) else set(said)
     if types & SCALARS:
         return True
-    if "object" in types and all((*at, "properties", name) in ending for name in _required(node)):
+    if "object" in types and all((*at, "properties", name) in ending for name in _required_names(node)):
         return True
     return "array" in types and _array_ends(at, node, ending)
 

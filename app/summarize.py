@@ -29,7 +29,7 @@ from app.errors import InvalidRequest, Unavailable
 from app.job import Choice, Delta, Emit, Heard, Job, Stage, Summary
 from app.long import LongReader
 from app.prompts import Style, language_name
-from app.recognition_warnings import recognition_warnings, recognized
+from app.recognition_warnings import overall_recognition, recognition_warnings
 from app.schema_workers import SchemaWorkers
 from app.served import ServedModel
 from app.settings import Settings, setting_name
@@ -215,7 +215,7 @@ class Summarizer:
             metrics.NOT_UNDERSTOOD.inc()
         heard = reads[0].heard if reads else []
         windows = [one.window for one in heard]
-        found = recognized(heard)
+        found = overall_recognition(heard)
         if found and choices[0].finish_reason != "no_speech":
             understood = choices[0].finish_reason != "not_understood"
             limits = self.settings.recognizer

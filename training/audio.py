@@ -47,7 +47,7 @@ class BlankAudio(BadExample):
 
 def read_audio(record: Record) -> NDArray[np.float32]:
     """The record's samples, float32 mono at 16 kHz. Raises `BadExample`."""
-    return _part(record, _decoded(record)[0])
+    return _part(record, _decode_record(record)[0])
 
 
 def seconds_of(record: Record) -> float:
@@ -62,7 +62,7 @@ def go_through(record: Record, speech: bool = False) -> float:
     where the service would refuse or warn: something is missing, damaged or not finite, nothing can be heard, or with
     `speech` nobody speaks.
     """
-    whole, warnings = _decoded(record)
+    whole, warnings = _decode_record(record)
     samples = _part(record, whole)
     seconds = len(samples) / SAMPLING_RATE
     if said := damage(warnings):
@@ -116,7 +116,7 @@ def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:
 
 
 @contextmanager
-def mapped(file: Path) -> Iterator[bytes | mmap.mmap]:
+def map_file(file: Path) -> Iterator[bytes | mmap.mmap]:
     """A file's bytes, not read before they are needed. Raises OSError."""
     with file.open("rb") as opened:
         if not os.fstat(opened.fileno()).st_size:
@@ -167,7 +167,7 @@ class _Kept:
 _kept = _Kept()
 
 
-def _decoded(record: Record) -> tuple[NDArray[np.float32], list[str]]:
+def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
     """All samples of the file that the record names, and the service's warnings."""
     if not record.audio:
         raise BadExample(f"{record.id}: has no audio", "no audio")
@@ -218,7 +218,7 @@ def _between(record: Record, last: float | None = None) -> str:
 def _bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
     audio = str(record.audio)
     if not is_uri(audio):
-        with mapped(Path(audio)) as data:
+        with map_file(Path(audio)) as data:
             yield data
         return
     try:

@@ -94,7 +94,7 @@ def check(
         refuse(list(_fit(reader, kept, answers)))
     tokens = sorted({token for reader in readers for token in reader.control_tokens})
     fields = [*dict.fromkeys(["query", "transcript", *answers, *(["written"] if "summary" in answers else [])])]
-    refuse([(number, _controlled(record, fields, tokens)) for number, record in kept.items()])
+    refuse([(number, _control_token_fault(record, fields, tokens)) for number, record in kept.items()])
     counts = Counter(problem.reason for problem in problems.values())
     _report(len(records), counts, time.monotonic() - began)
     named = [str(problems[number]) for number in sorted(problems)]
@@ -141,7 +141,7 @@ def _lacking(record: Record, name: str) -> BadExample | None:
     return BadExample(f"{record.id}: has no {name}" + (" and no style" if name == "query" else ""), f"no {name}")
 
 
-def _controlled(record: Record, fields: Sequence[str], tokens: Sequence[str]) -> BadExample | None:
+def _control_token_fault(record: Record, fields: Sequence[str], tokens: Sequence[str]) -> BadExample | None:
     """What is wrong with a record in whose texts a chat template's tokens stand."""
     for name in fields:
         if token := control_token(str(getattr(record, name) or ""), tokens):

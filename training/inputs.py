@@ -189,7 +189,7 @@ def check(command: str, arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         return
     inputs = INPUTS.get(command, {})
-    given = _given([*inputs, *FOLDERS_WRITTEN, "--teacher-url", "--system"], arguments)
+    given = _given_paths([*inputs, *FOLDERS_WRITTEN, "--teacher-url", "--system"], arguments)
     for option, look in inputs.items():
         if command == "distill" and option == "--teacher" and given.get("--teacher-url"):
             look = a_tokenizer  # whose weights a server has
@@ -239,7 +239,7 @@ class _Silent(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def _given(options: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
+def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
     """Option → the values that the command line gives it, or else the file that `--config` names."""
     parser = _Silent(add_help=False, allow_abbrev=False)
     for option in [*options, "--config"]:

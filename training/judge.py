@@ -180,13 +180,13 @@ class Judge:
             )
             return str(answer.choices[0].message.content or "")
         except OpenAIError as error:
-            raise JudgeError(f"{record.id}: {self.model} did not answer: {_shortened(error)}") from error
+            raise JudgeError(f"{record.id}: {self.model} did not answer: {_shorten(error)}") from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:  # a body that is no chat completion
-            said = f"{record.id}: {self.model} gave something else than a chat completion: {_shortened(error)}"
+            said = f"{record.id}: {self.model} gave something else than a chat completion: {_shorten(error)}"
             raise JudgeError(said) from error
 
 
-def _shortened(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 

@@ -58,7 +58,7 @@ def encoding_of(head: bytes) -> str:
 def read_text(file: Path) -> str:
     """All of a file's text, without a byte order mark. Raises `BadText` or OSError."""
     data = file.read_bytes()
-    return _decoded(data, encoding_of(data[:400]))
+    return _decode(data, encoding_of(data[:400]))
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[int, str | BadText]]:
@@ -83,7 +83,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str | BadText]]:
                 yield number, BadText(f"is longer than {LONGEST_LINE >> 20} MiB, the most that is read as one line")
                 continue
             try:
-                text = _decoded(line, "utf-8-sig" if number == 1 else "utf-8")
+                text = _decode(line, "utf-8-sig" if number == 1 else "utf-8")
             except BadText as error:
                 yield number, error
                 continue
@@ -91,7 +91,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str | BadText]]:
                 yield number, text
 
 
-def _decoded(data: bytes, encoding: str) -> str:
+def _decode(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:

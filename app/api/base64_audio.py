@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from app.api.json_body import LongString
 from app.audio.samples import spool
-from app.errors import InvalidRequest, quoted
+from app.errors import InvalidRequest, quote
 
 SPACE = b" \t\r\n"
 PRINTABLE = bytes(range(0x20, 0x100))
@@ -27,10 +27,10 @@ _CUT = re.compile(rb"(?:\\u?[0-9A-Fa-f]{0,3}|%[0-9A-Fa-f]?)\Z")
 
 def decode_audio(written: str | LongString) -> BinaryIO:
     """The recording, in a file without a name. Raises InvalidRequest (400) if it is not base64, OSError."""
-    pieces = (written.encode("utf-8", "replace"),) if isinstance(written, str) else _unescaped(written.pieces())
+    pieces = (written.encode("utf-8", "replace"),) if isinstance(written, str) else _unescape(written.pieces())
     file = spool()
     try:
-        for block in _decoded(_without_head(pieces)):
+        for block in _decode_blocks(_without_head(pieces)):
             file.write(block)
         file.flush()
     except BaseException:
@@ -39,7 +39,7 @@ def decode_audio(written: str | LongString) -> BinaryIO:
     return file
 
 
-def _unescaped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _unescape(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Pieces of a JSON string without JSON's escapes: PHP writes `\\/`, .NET `\\u002B`."""
     rest = b""
     for piece in pieces:
@@ -89,7 +89,7 @@ def _without_head(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _decoded(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _decode_blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest, padding, position = b"", 0, 0
     special: set[int] = set()  # of the four characters in which the alphabets differ
     for piece in pieces:
@@ -103,7 +103,7 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if foreign:
             if wrong := foreign.translate(None, b"+/-_"):
                 at = position + letters.index(wrong[:1])
-                raise _not_base64(f"character {at} is {quoted(chr(wrong[0]))}")
+                raise _not_base64(f"character {at} is {quote(chr(wrong[0]))}")
             special |= set(foreign)
             if special & set(b"+/") and special & set(b"-_"):
                 raise _not_base64("it mixes the standard and the URL-safe alphabet")

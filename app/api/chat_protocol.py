@@ -15,7 +15,7 @@ from app.api.chat_turns import Conversation, Said, conversation
 from app.api.fields import invalid_field
 from app.api.json_body import LONG_BYTES, JsonBody, LongString
 from app.api.protocol import Answer, SummaryResponse, Usage
-from app.errors import InvalidRequest, quoted
+from app.errors import InvalidRequest, quote
 from app.job import Form
 
 MOST_CHOICES = 8
@@ -279,7 +279,7 @@ def parse(body: JsonBody) -> ChatRequest:
         if name in ABOUT_THE_CALL:
             continue
         if name not in NEUTRAL:
-            raise InvalidRequest(f"Unknown parameter {quoted(name)}.", code="unknown_parameter", param=name)
+            raise InvalidRequest(f"Unknown parameter {quote(name)}.", code="unknown_parameter", param=name)
         if not _asks_for_nothing(name, value):
             allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
             raise InvalidRequest(

@@ -73,10 +73,10 @@ def _methods(request: Request) -> list[str]:
     """What the path can be asked with. The framework names those of one of its routes only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in here for method in _allowed(route)})
+    return sorted({method for route in here for method in _allowed_methods(route)})
 
 
-def _allowed(route: Route) -> set[str]:
+def _allowed_methods(route: Route) -> set[str]:
     methods = set(route.methods or ())
     return methods | also_allowed(route.path, methods)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from app import prompts, structured
-from app.errors import InvalidRequest, quoted
+from app.errors import InvalidRequest, quote
 from app.job import Form
 from app.prompts import Style
 
@@ -76,7 +76,7 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     for name, value in pairs:
         if name not in KNOWN_FIELDS:
             known = ", ".join(KNOWN_FIELDS)
-            raise InvalidRequest(f"Unknown field {quoted(name)}. Known are: {known}.", code="unknown_field", param=name)
+            raise InvalidRequest(f"Unknown field {quote(name)}. Known are: {known}.", code="unknown_field", param=name)
         if name in values:
             raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
         values[name] = value

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.audio.samples import BLOCK_BYTES
-from app.errors import InvalidRequest, quoted
+from app.errors import InvalidRequest, quote
 
 # Room for a form's fields and boundaries beside the recording.
 FORM_BYTES = 65_536
@@ -73,7 +73,7 @@ async def read_form(headers: Headers, pieces: AsyncGenerator[bytes, None]) -> Re
         else:
             value.file.close()
             raise InvalidRequest(
-                f"The recording belongs in the field `file`, not {quoted(name)}.", code="unknown_field", param=name
+                f"The recording belongs in the field `file`, not {quote(name)}.", code="unknown_field", param=name
             )
     return Received(audio, fields)
 
@@ -88,5 +88,5 @@ def _check_charset(headers: Headers) -> None:
         known = None
     if known is None:
         raise InvalidRequest(
-            f"The charset {quoted(name)} of the form is not supported. Send the form in UTF-8.", code="invalid_form"
+            f"The charset {quote(name)} of the form is not supported. Send the form in UTF-8.", code="invalid_form"
         )

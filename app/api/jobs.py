@@ -72,10 +72,10 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
             async with reserving(request, caller.owner, asked) as found:
                 if isinstance(found, Response):
                     return found
-                kept = (found, partial(_kept, root_path=root_path)) if found else None
+                kept = (found, partial(_kept_response, root_path=root_path)) if found else None
                 fields = [pair for pair in pairs if pair[0] not in NOT_KEPT]
                 job = await jobs.accept(caller.owner, _counted_as(caller), fields, audio, size, webhook, kept)
-    return _accepted(job, root_path)
+    return _accepted_response(job, root_path)
 
 
 @router.get(
@@ -281,11 +281,11 @@ def _counted_as(caller: Caller) -> str:
     return f"address-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
-def _accepted(job: StoredJob, root_path: str) -> JSONResponse:
+def _accepted_response(job: StoredJob, root_path: str) -> JSONResponse:
     body = job_response(job).model_dump(mode="json")
     return JSONResponse(body, status_code=202, headers={"location": f"{root_path}{PATH}/{job.id}"})
 
 
-def _kept(job: StoredJob, root_path: str) -> Answer:
-    response = _accepted(job, root_path)
+def _kept_response(job: StoredJob, root_path: str) -> Answer:
+    response = _accepted_response(job, root_path)
     return kept_answer(response, bytes(response.body))

@@ -8,7 +8,7 @@ from app.api.auth import require_key
 from app.api.errors import responses
 from app.api.protocol import ModelCard, ModelList, model_card
 from app.api.query import only_known_query
-from app.errors import ModelNotFound, quoted
+from app.errors import ModelNotFound, quote
 from app.models.loaded import State
 from app.models.table import Models
 from app.service import Service
@@ -62,7 +62,7 @@ async def get_model(request: Request, model: str, all: All = False) -> ModelCard
             param="model",
         )
     known_ids = ", ".join(known.id for known in models.known)
-    raise ModelNotFound(f"No model {quoted(model)}. There are {known_ids}.", code="model_not_found", param="model")
+    raise ModelNotFound(f"No model {quote(model)}. There are {known_ids}.", code="model_not_found", param="model")
 
 
 async def _check(models: Models) -> None:

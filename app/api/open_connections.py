@@ -46,7 +46,7 @@ class OpenConnections:
         """Count a connection, and return why it cannot stay, if it cannot. An idle connection makes room for it: one of
         the same address where that has too many, else the oldest.
         """
-        bounds, proxy = self.bounds, trusted(address, self.bounds.trusted_proxies)
+        bounds, proxy = self.bounds, is_trusted(address, self.bounds.trusted_proxies)
         address = network_of(address)
         own = self._open.get(address, {})
         if len(own) >= bounds.connections_per_address and not proxy:
@@ -113,7 +113,7 @@ def network_of(address: str) -> str:
     return str(mapped) if mapped else str(ip_network((host, 64), strict=False))
 
 
-def trusted(address: str, networks: Iterable[str]) -> bool:
+def is_trusted(address: str, networks: Iterable[str]) -> bool:
     """Whether an address lies in one of the networks."""
     try:
         host = ip_address(address)

@@ -129,13 +129,13 @@ def components() -> dict[str, Any]:
 def _fields() -> dict[str, Any]:
     schemas = [model.model_json_schema(ref_template=COMPONENTS + "{model}") for model in (Style, SummaryOptions)]
     return {
-        name: _described(plain(field), schema.get("$defs", {}))
+        name: _describe_field(plain(field), schema.get("$defs", {}))
         for schema in schemas
         for name, field in schema["properties"].items()
     }
 
 
-def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _describe_field(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Pydantic leaves a field's description out where the type that it refers to has the same one."""
     if "$ref" not in field or "description" in field:
         return field

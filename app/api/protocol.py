@@ -8,7 +8,7 @@ from app.engine.base import FinishReason
 from app.job import Summary
 from app.models.loaded import LoadedModel, State
 from app.prompts import Style
-from app.recognition_warnings import recognized
+from app.recognition_warnings import overall_recognition
 from app.served import ServedModel
 
 
@@ -258,7 +258,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             format=audio.source_format,
             sample_rate=audio.source_rate,
             channels=audio.source_channels,
-            **_recognized(summary),
+            **_recognition_facts(summary),
         ),
         usage=usage_of(summary),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
@@ -267,9 +267,9 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
     )
 
 
-def _recognized(summary: Summary) -> dict[str, Any]:
+def _recognition_facts(summary: Summary) -> dict[str, Any]:
     """What `AudioFacts` says of the recognizer."""
-    found = recognized(summary.heard)
+    found = overall_recognition(summary.heard)
     if found is None:
         return {}
     sure = found.log_probability

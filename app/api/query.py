@@ -7,7 +7,7 @@ Knows nothing about which routes there are.
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from app.errors import InvalidRequest, quoted
+from app.errors import InvalidRequest, quote
 
 
 async def only_known_query(request: Request) -> None:
@@ -20,8 +20,8 @@ async def only_known_query(request: Request) -> None:
     for name, _ in request.query_params.multi_items():
         if name not in known:
             shown = f"Known are: {', '.join(known)}." if known else "This route takes none."
-            raise InvalidRequest(f"Unknown query parameter {quoted(name)}. {shown}", code="unknown_field", param=name)
+            raise InvalidRequest(f"Unknown query parameter {quote(name)}. {shown}", code="unknown_field", param=name)
         if name in seen:
-            twice = f"The query parameter {quoted(name)} is given twice."
+            twice = f"The query parameter {quote(name)} is given twice."
             raise InvalidRequest(twice, code="duplicate_field", param=name)
         seen.add(name)

@@ -104,10 +104,10 @@ def _read_track(source: InputContainer, track: AudioStream, container: Format, s
                 filler.before(frame)
             if clock is not None:
                 clock.follow(frame)
-            samples = _interleaved(frame)
+            samples = _interleave(frame)
             if flac is not None:
                 flac.add(samples, frame.sample_rate, _seconds(frame) if container.name == "flac" else None)
-            sink.write(_scaled(samples), frame.sample_rate)
+            sink.write(_scale_to_float(samples), frame.sample_rate)
     if flac is not None:
         failures += flac.gaps
         reading.damaged = max(reading.damaged, flac.lost)
@@ -210,7 +210,7 @@ def _clock_seconds(text: str) -> float | None:
         return None
 
 
-def _interleaved(frame: AudioFrame) -> NDArray[Any]:
+def _interleave(frame: AudioFrame) -> NDArray[Any]:
     """A frame's samples as they are, shape (frames, channels).
 
     Raises `Unprocessable` for the one sample format that NumPy is not given (64-bit integers, which nobody records).
@@ -223,7 +223,7 @@ def _interleaved(frame: AudioFrame) -> NDArray[Any]:
     return raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
 
 
-def _scaled(samples: NDArray[Any]) -> NDArray[np.float32]:
+def _scale_to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Samples as float32, integers scaled to [-1, 1]."""
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128.0) / 128.0

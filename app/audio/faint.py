@@ -102,7 +102,7 @@ def look_again(samples: Samples, stretch: Segment) -> tuple[list[Segment], list[
     certain = speech_in(audible, _CERTAIN) if likely else []
     speech = [one for one in likely if any(one[0] < end and start < one[1] for start, end in certain)]
     undecided = [one for one in likely if one not in speech]
-    return _moved(speech, stretch[0]), _moved(undecided, stretch[0])
+    return _move_spans(speech, stretch[0]), _move_spans(undecided, stretch[0])
 
 
 def conclude(looks: Sequence[Look], again: Sequence[tuple[list[Segment], list[Segment]]]) -> Listening:
@@ -147,7 +147,7 @@ def _in_pieces(stretch: Segment) -> list[Segment]:
     return [(float(start), min(float(start) + PIECE_S, stretch[1])) for start in starts]
 
 
-def _moved(spans: Sequence[Segment], by: float) -> list[Segment]:
+def _move_spans(spans: Sequence[Segment], by: float) -> list[Segment]:
     return [(start + by, end + by) for start, end in spans]
 
 

@@ -45,16 +45,16 @@ class Mixer:
         frames = np.concatenate([self._rest, block]) if len(self._rest) else block
         whole = len(frames) // self._hop * self._hop
         self._rest = frames[whole:].copy()
-        return self._mixed(frames[:whole].reshape(-1, self._hop, self._channels))
+        return self._mix_hops(frames[:whole].reshape(-1, self._hop, self._channels))
 
     def flush(self) -> Block:
         """The mix of what is left."""
         if not len(self._rest):
             return np.zeros(0, np.float32)
         rest, self._rest = self._rest, self._rest[:0]
-        return self._mixed(rest[None])
+        return self._mix_hops(rest[None])
 
-    def _mixed(self, hops: NDArray[np.float32]) -> Block:
+    def _mix_hops(self, hops: NDArray[np.float32]) -> Block:
         """The mix of hops (n, frames, channels), one after another."""
         # Of differences: a rumble or an offset that all channels share does not outweigh the speech that cancels. At no
         # more than about 16 kHz: differences of a higher rate would be of what nobody hears.
@@ -69,7 +69,7 @@ class Mixer:
             before, self._signs = self._signs, self._best()
             self._plain = bool((self._signs > 0).all())
             if not (self._plain and (before > 0).all()):
-                mean[number] = self._inverted(hops[number], before)
+                mean[number] = self._mix_inverted(hops[number], before)
                 self._count(one, hops.shape[1])
         return mean.reshape(-1)
 
@@ -95,7 +95,7 @@ class Mixer:
         nearer = float(np.sum(signs * self._signs * np.diagonal(found)))
         return (signs if nearer >= 0 else -signs).astype(np.float32)
 
-    def _inverted(self, hop: Block, before: NDArray[np.float32]) -> Block:
+    def _mix_inverted(self, hop: Block, before: NDArray[np.float32]) -> Block:
         if (self._signs == before).all():
             weights = self._signs[None]
             return (hop * weights).mean(axis=1, dtype=np.float32)

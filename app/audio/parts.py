@@ -155,15 +155,15 @@ def _au_extent(data: Data, start: int) -> Extent:
     head, size = (int.from_bytes(data[start + at : start + at + 4], "big") for at in (4, 8))
     if size >= 0x7FFF_0000:
         return Extent(open_end(data, start + 24))
-    return _stated(data, start + 24, start + head + size)
+    return _stated_extent(data, start + 24, start + head + size)
 
 
 def _sphere_extent(data: Data, start: int) -> Extent:
     audio = sphere_audio(data, start)
-    return Extent(open_end(data, start + 16)) if audio is None else _stated(data, start + 16, sum(audio))
+    return Extent(open_end(data, start + 16)) if audio is None else _stated_extent(data, start + 16, sum(audio))
 
 
-def _stated(data: Data, searched_from: int, end: int) -> Extent:
+def _stated_extent(data: Data, searched_from: int, end: int) -> Extent:
     """The extent of a file that says where it ends, but may break off at another one's beginning."""
     if end <= len(data):
         return Extent(end)

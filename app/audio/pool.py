@@ -127,7 +127,7 @@ class Decoder:
             if one.ran_s > self._timeout_s:
                 message = f"Decoding took longer than {self._timeout_s:g} s ({self._timeout_setting})."
                 self._remove(one, Unprocessable(message, code="decode_timeout", param="file"))
-        chosen = self._chosen(now)
+        chosen = self._choose(now)
         for one in self._decodings:
             if one.running_since is not None and one not in chosen:
                 self._pause(one)
@@ -142,7 +142,7 @@ class Decoder:
             self._tick.cancel()
         self._tick = asyncio.get_running_loop().call_later(SLICE_S, self._balance) if self._decodings else None
 
-    def _chosen(self, now: float) -> list[_Decoding]:
+    def _choose(self, now: float) -> list[_Decoding]:
         """Which recordings are to be decoded now: first those that cannot or should not be paused yet."""
         held = [one for one in self._decodings if one.starting or self._is_held(one, now)]
         waiting = {one.claim: one for one in self._decodings if one not in held}
@@ -206,11 +206,11 @@ class Decoder:
             self._staff.put_back(worker)
             return
         one.worker = worker
-        asyncio.get_running_loop().add_reader(worker.fileno(), self._ended, one, worker)
+        asyncio.get_running_loop().add_reader(worker.fileno(), self._finish, one, worker)
         worker.begin(_work, one.ticket, one.limits)
         self._resume(one)
 
-    def _ended(self, one: _Decoding, worker: Worker) -> None:
+    def _finish(self, one: _Decoding, worker: Worker) -> None:
         """The worker has an outcome, or is gone."""
         asyncio.get_running_loop().remove_reader(worker.fileno())
         try:

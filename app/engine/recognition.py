@@ -47,7 +47,7 @@ def judge(transcript: Transcript, limits: RecognizerSettings) -> Understood:
         language=transcript.language,
         language_probability=transcript.language_probability,
         log_probability=_mean_log_probability(clear or said),
-        left_out=_joined([(one.start, one.end) for one in unclear]),
+        left_out=_join_spans([(one.start, one.end) for one in unclear]),
     )
     return Understood(" ".join(one.text for one in clear), certainty)
 
@@ -80,7 +80,7 @@ def _mean_log_probability(stretches: list[Stretch]) -> float | None:
     return total / sum(weights)
 
 
-def _joined(spans: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+def _join_spans(spans: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     out: list[tuple[float, float]] = []
     for start, end in spans:
         if out and start - out[-1][1] < _APART_S:

@@ -37,7 +37,7 @@ OVERLOADED = (429, 502, 503, 504)  # what a host says, or its proxy, that should
 GIVE_UP_LOOK_SECONDS = 60  # between two looks for what waits for hosts that never answer
 
 
-def signed(secrets: Sequence[bytes], id_: str, timestamp: int, body: str) -> dict[str, str]:
+def delivery_headers(secrets: Sequence[bytes], id_: str, timestamp: int, body: str) -> dict[str, str]:
     """The three headers of a delivery."""
     text = f"{id_}.{timestamp}.{body}".encode()
     digests = [hmac.new(secret, text, hashlib.sha256).digest() for secret in secrets]
@@ -167,7 +167,7 @@ class Sender:
         """Whether it was heard, what was said, whether no other try is wanted, whether the host answers."""
         if not secrets:
             return False, "there is no secret to sign with any more", False, True
-        headers = signed(secrets, delivery["id"], int(time.time()), delivery["body"])
+        headers = delivery_headers(secrets, delivery["id"], int(time.time()), delivery["body"])
         body = delivery["body"].encode()
         headers |= {"content-type": "application/json", "user-agent": "speechsum", "content-length": str(len(body))}
         try:

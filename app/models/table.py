@@ -14,7 +14,7 @@ from typing import Any
 
 from app import metrics
 from app.engine.base import Adapter, Engine
-from app.errors import Conflict, EngineDead, ModelNotFound, NotReady, ServiceError, Unavailable, Unprocessable, quoted
+from app.errors import Conflict, EngineDead, ModelNotFound, NotReady, ServiceError, Unavailable, Unprocessable, quote
 from app.models.draw import draw
 from app.models.loaded import LoadedModel, State
 from app.models.source import Loadable, Source
@@ -220,7 +220,7 @@ class Models:
         """Unload an adapter wherever it is loaded; requests inside still end with it. Raises `ModelNotFound`."""
         having = [model for model in self.all.values() if name in model.adapters]
         if not having:
-            raise ModelNotFound(f"No adapter {quoted(name)} is loaded.", code="adapter_not_loaded", param="name")
+            raise ModelNotFound(f"No adapter {quote(name)} is loaded.", code="adapter_not_loaded", param="name")
         for model in having:
             self._run(model.forget(model.adapters.pop(name)))
         return having

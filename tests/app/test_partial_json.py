@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.partial_json import closed, filled
+from app.partial_json import closings, fill_missing
 
 
 @pytest.mark.parametrize(
@@ -31,20 +31,20 @@ from app.partial_json import closed, filled
     ],
 )
 def test_a_cut_text_is_closed(text: str, candidates: list[object]) -> None:
-    assert [json.loads(one) for one in closed(text)] == candidates
+    assert [json.loads(one) for one in closings(text)] == candidates
 
 
 @pytest.mark.parametrize("text", ["", "Hello.", '{"a": 1}', "{}}", "[}", '"text', "12"])
 def test_a_text_with_nothing_to_close_has_no_closed_form(text: str) -> None:
-    assert list(closed(text)) == []
+    assert list(closings(text)) == []
 
 
 def test_a_cut_anywhere_gives_json() -> None:
     whole = json.dumps({"a": ["x\n\u00e9\U0001f600", {"b": -1.5e3, "c": [True, None, []]}], "d": {"e": 'f"'}})
     for end in range(1, len(whole)):
-        for candidate in closed(whole[:end]):
+        for candidate in closings(whole[:end]):
             json.loads(candidate)
-        assert list(closed(whole[:end]))
+        assert list(closings(whole[:end]))
 
 
 def test_what_is_missing_is_filled_with_nothing() -> None:
@@ -55,5 +55,5 @@ def test_what_is_missing_is_filled_with_nothing() -> None:
         "required": ["a", "b", "n"],
     }
     value = {"b": [{}, {"who": "Ann"}]}
-    assert filled(value, schema) == ["a"]
+    assert fill_missing(value, schema) == ["a"]
     assert value == {"a": "", "b": [{"who": ""}, {"who": "Ann"}]}

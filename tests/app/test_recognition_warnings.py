@@ -12,7 +12,7 @@ from app.audio.windows import Window
 from app.engine.base import Finished, Generation, Recognition
 from app.engine.scripted import ScriptedEngine
 from app.job import Heard
-from app.recognition_warnings import recognized
+from app.recognition_warnings import overall_recognition
 from app.served import ServedModel
 from tests.app.site import PATH, serving, until, value, wav
 
@@ -151,8 +151,8 @@ def test_the_language_is_the_one_that_most_is_spoken_in() -> None:
         Heard(Window(100, 250), "", Recognition("es", 0.8, -0.4)),
         Heard(Window(250, 550), "", Recognition("nn", 0.6, -2.0, ((0.0, 300.0),))),
     ]
-    found = recognized(heard)
+    found = overall_recognition(heard)
     assert found is not None
     assert (found.language, found.language_probability) == ("es", 0.8)
     assert found.left_out == ((250.0, 550.0),)
-    assert recognized([Heard(Window(0, 5))]) is None
+    assert overall_recognition([Heard(Window(0, 5))]) is None

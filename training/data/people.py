@@ -38,12 +38,12 @@ def run(options: argparse.Namespace) -> int:
         records = build(options.packages, options.out)
     else:
         with tempfile.TemporaryDirectory() as scratch:
-            records = build(unpacked(Path(scratch)), options.out)
+            records = build(unpack_packages(Path(scratch)), options.out)
     print(options.out / "records.jsonl", len(records))
     return 0
 
 
-def unpacked(folder: Path) -> Path:
+def unpack_packages(folder: Path) -> Path:
     """The packages' files under a folder. Raises CalledProcessError with what apt says."""
     subprocess.run(["apt-get", "download", "--quiet", *PACKAGES], cwd=folder, check=True)
     for package in sorted(folder.glob("*.deb")):
@@ -58,7 +58,7 @@ def build(files: Path, out: Path) -> list[Record]:
     for line in RECORDS.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         sounds = [files / name for name in row["extra"]["files"]]
-        samples = _joined(sounds)
+        samples = _join_sounds(sounds)
         audio = out / "audio" / f"{row['id']}.flac"
         soundfile.write(audio, samples, RATE, subtype="PCM_16")
         records.append(Record.from_fields(row | {"audio": str(audio), "duration_s": round(len(samples) / RATE, 3)}))
@@ -66,7 +66,7 @@ def build(files: Path, out: Path) -> list[Record]:
     return records
 
 
-def _joined(sounds: list[Path]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _join_sounds(sounds: list[Path]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     parts: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
     for sound in sounds:
         if not sound.is_file():

@@ -35,7 +35,7 @@ from app.audio.decode import SAMPLE_RATE, decode
 from app.audio.limits import DecodeLimits
 from app.errors import ServiceError
 from app.prompts import Style, instruction
-from training.audio import damage, is_blank, mapped, speaks
+from training.audio import damage, is_blank, map_file, speaks
 from training.corpus.record import Record, Split
 from training.data.progress import Progress
 from training.data.sources import Found, Unusable, in_dataset, in_folder
@@ -167,7 +167,7 @@ def _with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) 
             try:
                 if part.exists() and not part.is_file():
                     raise Unusable("is no file")
-                data.append(stack.enter_context(mapped(part)))
+                data.append(stack.enter_context(map_file(part)))
             except (OSError, ValueError) as error:
                 if isinstance(error, Unusable):
                     raise

@@ -195,16 +195,16 @@ def in_dataset(options: argparse.Namespace, layout: Any) -> Source:
                     why = f"the rows of {key} cannot be ordered by {layout.order!r}: some have no value there"
                     yield printable(key), _refusing(why)
                     continue
-            yield printable(key), lambda numbers=numbers: _joined(rows, numbers, layout, base)  # type: ignore[misc]
+            yield printable(key), lambda numbers=numbers: _join_rows(rows, numbers, layout, base)  # type: ignore[misc]
         return
     names = list(rows[layout.name]) if layout.name else None
     for number in range(len(rows)):
         given = str(names[number]).strip() if names and names[number] is not None else ""
         name = printable(given) or f"{options.split}-{number:06d}"
-        yield name, lambda number=number: _joined(rows, [number], layout, base)  # type: ignore[misc]
+        yield name, lambda number=number: _join_rows(rows, [number], layout, base)  # type: ignore[misc]
 
 
-def _joined(rows: Any, numbers: list[int], layout: Any, base: Path) -> Found:
+def _join_rows(rows: Any, numbers: list[int], layout: Any, base: Path) -> Found:
     """The rows as one recording."""
     try:
         found = [rows[number] for number in numbers]

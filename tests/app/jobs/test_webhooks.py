@@ -14,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.fetch.post import Poster
 from app.jobs.store import SUCCEEDED, JobStore
-from app.jobs.webhooks import Sender, signed
+from app.jobs.webhooks import Sender, delivery_headers
 from app.keys.webhook_secrets import WebhookSecrets, read_secret, service_secrets
 from app.settings import WebhookSettings
 from tests.app.jobs.receiver import SECRET, Receiver, receiving
@@ -241,7 +241,7 @@ async def test_a_deleted_job_is_not_told_of(database: AsyncEngine) -> None:
 def test_the_signature_is_the_standards_own_example() -> None:
     secret = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "")
     body = '{"test": 2432232314}'
-    headers = signed([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    headers = delivery_headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 

@@ -1,0 +1,11 @@
+"""The version of this package, as it is installed."""
+
+from importlib import metadata
+
+
+def package_version() -> str:
+    """Return the installed version, or "0+source" where the package runs from its source without being installed."""
+    try:
+        return metadata.version("speechsum")
+    except metadata.PackageNotFoundError:
+        return "0+source"
