@@ -8,26 +8,26 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, models, openapi_document, summaries
-from app.api.cors import allow_origins
-from app.api.lingering import LingeringClose
-from app.api.methods import MethodAliases
-from app.api.middleware import RequestId
+from app.api import admin, chat, docs, error_responses, health, jobs, jobs_protocol, models, openapi_document, summaries
+from app.api.middleware.cors import allow_origins
+from app.api.middleware.drain_body import LingeringClose
+from app.api.middleware.method_aliases import MethodAliases
+from app.api.middleware.request_id import RequestId
+from app.api.middleware.startup_errors import PlainStartupFailure
 from app.api.openapi import operation_id
-from app.api.startup import PlainStartupFailure
-from app.audio.pool import Decoder
-from app.database.connect import open_database, url_of
+from app.database.connection import open_database, url_of
 from app.engine.base import Engine
-from app.fetch.fetch import Fetcher
+from app.engine.model_info import SCRIPTED, ServedModel
+from app.fetch.fetcher import Fetcher
 from app.jobs.queue import Jobs
-from app.keys.keys import Keys
-from app.models.source import Loadable, Source, from_registry
-from app.served import SCRIPTED, ServedModel
+from app.keys.authenticator import Keys
+from app.models.model_source import Loadable, Source, from_registry
+from app.server.shutdown import Stopping, watch_signals
 from app.service import Service, StartableDecoder
-from app.setting_forms import DEFAULT_WEIGHT, pair, weighted
+from app.setting_types import DEFAULT_WEIGHT, pair, weighted
 from app.settings import Settings, setting_name
-from app.shutdown import Stopping, watch_signals
 from app.version import package_version
+from app.workers.decoder_pool import Decoder
 from model_repo import registry
 
 
@@ -110,7 +110,7 @@ def create_app(
     app.add_middleware(LingeringClose)
     app.add_middleware(PlainStartupFailure)
     allow_origins(app, settings.server.cors_origins)
-    errors.install(app)
+    error_responses.install(app)
     for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)
     openapi_document.install(app, lambda: service.models.default)

@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.errors import ServiceError
+from app.core.errors import ServiceError
 
 Outcome = Literal["ok", "no_speech", "not_understood", "refused", "failed", "aborted"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "not_understood", "refused", "failed", "aborted")

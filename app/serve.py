@@ -6,8 +6,8 @@ import signal
 import socket
 from types import FrameType
 
-from app.database.connect import check_database, url_of
-from app.listening import listening_sockets
+from app.database.connection import check_database, url_of
+from app.server.sockets import listening_sockets
 from app.settings import Settings
 
 STOPPED, FAILED = 0, 1
@@ -26,7 +26,7 @@ class WithoutProbes(logging.Filter):
 def serve(settings: Settings) -> int:
     """Run the service until it is stopped; return 0 if it was stopped and 1 if its model could not be started.
 
-    Raises `app.listening.CannotListen` and `app.database.faults.DatabaseUnusable` before anything is loaded, and
+    Raises `app.server.sockets.CannotListen` and `app.database.errors.DatabaseUnusable` before anything is loaded, and
     ValueError for settings that make no sense.
     """
     sockets = listening_sockets(settings.host, settings.port)
@@ -43,8 +43,8 @@ def serve(settings: Settings) -> int:
 def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
     import uvicorn
 
-    from app.http_server import raise_file_limit, server_config
     from app.main import create_app
+    from app.server.uvicorn_config import raise_file_limit, server_config
 
     def ready() -> None:
         if not server.started:  # a fast engine; nothing is accepted yet

@@ -10,25 +10,25 @@ from threading import Event
 from typing import Protocol
 
 from app import metrics
-from app.admission import Admission
-from app.audio.detector import SpeechDetector
-from app.audio.samples import Samples
-from app.audio.speech import Segment
+from app.admission.controller import Admission
+from app.core.audio.samples import Samples
+from app.core.audio.vad import Segment
+from app.core.errors import EngineDead, NotReady
 from app.engine.base import Engine
-from app.errors import EngineDead, NotReady
-from app.fetch.fetch import Fetcher
-from app.models.loaded import State
-from app.models.source import Loadable, Source
-from app.models.table import Models
-from app.schema_workers import SchemaWorkers
-from app.served import ServedModel
-from app.setting_forms import DEFAULT_WEIGHT
+from app.engine.model_info import ServedModel
+from app.fetch.fetcher import Fetcher
+from app.models.loaded_model import State
+from app.models.manager import Models
+from app.models.model_source import Loadable, Source
+from app.setting_types import DEFAULT_WEIGHT
 from app.settings import Settings
-from app.summarize import AudioDecoder, Summarizer
+from app.summarize.pipeline import AudioDecoder, Summarizer
+from app.summarize.structured.schema_workers import SchemaWorkers
+from app.workers.speech_detector import SpeechDetector
 
 
 class StartableDecoder(AudioDecoder, Protocol):
-    """A decoder with a life of its own, such as `app.audio.pool.Decoder`."""
+    """A decoder with a life of its own, such as `app.workers.decoder_pool.Decoder`."""
 
     async def start(self) -> None: ...
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.setting_forms import Listed, addresses, pair, weighted
+from app.setting_types import Listed, addresses, pair, weighted
 from model_repo.cache import cache_root
 
 PREFIX = "SPEECHSUM_"

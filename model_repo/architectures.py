@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from model_repo import qwen2, whisper_encoder
-from model_repo.gguf_text import GgufText
-from model_repo.tensors import Base, Tensors
-from model_repo.tensors import json_text as _json
+from model_repo.base_checkpoint import Base, Tensors
+from model_repo.base_checkpoint import json_text as _json
+from model_repo.gguf_model import GgufText
 
 __all__ = ["BUILDERS", "COMPANIONS", "TEXT_PARTS", "Base", "Tensors"]
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import registry
 from model_repo.architectures import BUILDERS, COMPANIONS, TEXT_PARTS, Base, Tensors
 from model_repo.cache import cache_root, written_whole
-from model_repo.gguf_text import GgufText
+from model_repo.gguf_model import GgufText
 from model_repo.manifest import Manifest
 from model_repo.parts import PartError, fetch, known
 

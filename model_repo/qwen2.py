@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from model_repo.gguf_text import GgufText
-from model_repo.tensors import Base, Tensors, json_text
+from model_repo.base_checkpoint import Base, Tensors, json_text
+from model_repo.gguf_model import GgufText
 
 PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 END_OF_TURN, END_OF_TEXT = "<|im_end|>", "<|endoftext|>"

@@ -8,7 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from app.help_format import show_defaults
+from app.core.help_format import show_defaults
 from training import config, inputs
 
 COMMANDS = {

@@ -1,6 +1,6 @@
 """A record's audio: the stretch of the file or URI that it names, as 16 kHz mono samples.
 
-It is read by the service's own reader (`app.audio.decode`), so that what is trained on is what is served: the same
+It is read by the service's own reader (`app.core.audio.decode`), so that what is trained on is what is served: the same
 formats, the same mix of channels, the same refusals. What the service would only warn about, such as a file that was
 cut, is a reason not to train on it. Knows nothing about models.
 """
@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.decode import DecodedAudio, decode
-from app.audio.limits import DecodeLimits
-from app.errors import ServiceError
+from app.core.audio.decode import DecodedAudio, decode
+from app.core.audio.limits import DecodeLimits
+from app.core.errors import ServiceError
 from training.corpus.record import Record
 from training.records import BadExample, is_uri, unreadable
 
@@ -91,7 +91,7 @@ def is_blank(samples: NDArray[np.float32]) -> bool:
 
 def speaks(samples: NDArray[np.float32]) -> bool:
     """Whether the service's voice detection hears somebody."""
-    from app.audio.speech import find_speech
+    from app.core.audio.vad import find_speech
 
     return bool(find_speech(samples))
 

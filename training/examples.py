@@ -1,8 +1,8 @@
 """From records to what a model is trained on: prompt and answer tokens, and for models that hear, the mel windows.
 
-Two collators with one rule: the prompt is worded by `app.prompts` and rendered by the checkpoint's own chat template,
-exactly as the service does, and only the answer (its end-of-turn token included) is in the labels. Truncation is an
-error here, never a silent cut. Knows nothing about optimizers.
+Two collators with one rule: the prompt is worded by `app.core.prompts` and rendered by the checkpoint's own chat
+template, exactly as the service does, and only the answer (its end-of-turn token included) is in the labels. Truncation
+is an error here, never a silent cut. Knows nothing about optimizers.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from app.prompts import transcript_messages
+from app.core.prompts import transcript_messages
 from training.audio import read_audio, stretch
 from training.completions import completions
 from training.corpus.record import Record

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo.architectures import BUILDERS, CONTEXT, MAX_AUDIO_SECONDS, Base
 from model_repo.assemble import LORA_A, LORA_B, build_base, ensure, first_digest, merged, write
 from model_repo.cache import sha256
@@ -204,10 +204,10 @@ def load_check(folder: Path, cascade: bool) -> None:
 
 def first_tokens(folder: str, cascade: bool) -> str:
     """What vLLM writes first for a second of a tone, or for a one-line transcript."""
-    from app.engine.asking import Sampling
+    from app.core.prompts import Style, audio_messages, instruction, transcript_messages
     from app.engine.base import Finished
-    from app.engine.vllm_core import VllmCore
-    from app.prompts import Style, audio_messages, instruction, transcript_messages
+    from app.engine.chat_request import Sampling
+    from app.engine.vllm_in_process import VllmCore
     from app.settings import EngineSettings
 
     async def go() -> str:

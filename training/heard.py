@@ -8,8 +8,8 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from app.engine.recognition import judge
-from app.engine.transcriber import Transcriber
+from app.core.asr.confidence import judge
+from app.core.asr.whisper import Transcriber
 from app.settings import RecognizerSettings
 from model_repo.parts import fetch
 from training.audio import read_audio

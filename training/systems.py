@@ -12,9 +12,9 @@
     kept:RESULT#SYSTEM   what a system answered in an earlier result over the same records, counted anew
 
 Silence and another's recording are no rivals but checks: a model that listens is at a loss there. All answer greedily,
-in the words of `app.prompts`, within the tokens that the style allows. With a vLLM server (`speechsum-train serve`) to
-answer on, checkpoints that hear do so there, one after another, and it is given the weights of each. Knows nothing
-about scores.
+in the words of `app.core.prompts`, within the tokens that the style allows. With a vLLM server (`speechsum-train
+serve`) to answer on, checkpoints that hear do so there, one after another, and it is given the weights of each. Knows
+nothing about scores.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 import torch
 
-from app.prompts import transcript_messages
+from app.core.prompts import transcript_messages
 from training.ablations import ABLATIONS
 from training.audio import as_file
 from training.checkpoint import architecture_of, open_model

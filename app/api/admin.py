@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ValidationError
 
+from app.admission.uploads import Uploads
 from app.api.admin_protocol import (
     AdapterCard,
     AdapterRequest,
@@ -17,17 +18,16 @@ from app.api.admin_protocol import (
     loaded_card,
 )
 from app.api.auth import require_admin
-from app.api.errors import responses
-from app.api.fields import invalid_field
+from app.api.error_responses import responses
 from app.api.json_body import take_in
 from app.api.models import models_of
 from app.api.openapi import json_body
+from app.api.summary_fields import invalid_field
 from app.api.upload import read_json
-from app.errors import InvalidRequest
-from app.models.loaded import LoadedModel
-from app.models.table import Models
+from app.core.errors import InvalidRequest
+from app.models.loaded_model import LoadedModel
+from app.models.manager import Models
 from app.service import Service
-from app.uploads import Uploads
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 

@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.api.protocol import Answer
-from app.models.loaded import LoadedModel, State
-from app.models.table import Pick
-from app.setting_forms import addresses
+from app.models.loaded_model import LoadedModel, State
+from app.models.manager import Pick
+from app.setting_types import addresses
 
 Weight = Field(None, ge=0, lt=1e12, description="Its share of the requests that name no version; 0 is none.")
 

@@ -15,11 +15,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.api.middleware import add_headers
-from app.api.open_connections import network_of
-from app.errors import Forbidden, Unauthorized
-from app.keys.keys import REQUESTS, Key, Keys
+from app.api.middleware.request_id import add_headers
+from app.core.errors import Forbidden, Unauthorized
+from app.keys.authenticator import REQUESTS, Key, Keys
 from app.keys.quotas import Left
+from app.server.open_connections import network_of
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]

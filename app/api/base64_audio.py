@@ -12,8 +12,8 @@ from itertools import chain
 from typing import BinaryIO
 
 from app.api.json_body import LongString
-from app.audio.samples import spool
-from app.errors import InvalidRequest, quote
+from app.core.audio.samples import spool
+from app.core.errors import InvalidRequest, quote
 
 SPACE = b" \t\r\n"
 PRINTABLE = bytes(range(0x20, 0x100))

@@ -20,20 +20,20 @@ from app.api.chat_protocol import (
     ChunkDelta,
     parse,
 )
-from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
-from app.api.errors import responses
+from app.api.disconnect import while_connected
+from app.api.error_responses import responses
+from app.api.idempotency import fingerprint, given_once
 from app.api.json_body import take_in
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream, json_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
-from app.api.query import only_known_query
-from app.api.repeats import fingerprint, given_once
+from app.api.query_parameters import only_known_query
+from app.api.request_scope import Arrival, Entrance, check_schema, enter, fetched
 from app.api.sse import EventStream, Say
 from app.api.upload import read_json
-from app.audio.samples import told_if_full
-from app.audio.sniff import sniff_file
+from app.core.audio.containers.sniff import sniff_file
+from app.core.audio.samples import told_if_full
 from app.engine.base import FinishReason
-from app.job import Delta, Job, Stage, Summary
+from app.summarize.request import Delta, Job, Stage, Summary
 
 # A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit), whose summary is empty.
 _SILENCE = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"

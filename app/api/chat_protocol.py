@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from app import prompts, structured
 from app.api.chat_turns import Conversation, Said, conversation
-from app.api.fields import invalid_field
 from app.api.json_body import LONG_BYTES, JsonBody, LongString
 from app.api.protocol import Answer, SummaryResponse, Usage
-from app.errors import InvalidRequest, quote
-from app.job import Form
+from app.api.summary_fields import invalid_field
+from app.core import prompts
+from app.core.errors import InvalidRequest, quote
+from app.summarize.request import Form
+from app.summarize.structured import output_format
 
 MOST_CHOICES = 8
 MOST_TEXT = 8000
@@ -233,10 +234,10 @@ class ChatRequest(BaseModel):
         if asked is None or asked.type == "text":
             return Form()
         if asked.type == "json_object":
-            return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
+            return Form(prompts.AS_JSON, {"type": "object"}, output_format.TOKENS)
         if asked.json_schema is None:
             raise _refused("json_schema is missing", "response_format")
-        return structured.form_of(asked.json_schema.json_schema, param="response_format")
+        return output_format.form_of(asked.json_schema.json_schema, param="response_format")
 
     @property
     def url(self) -> str | None:

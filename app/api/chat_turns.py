@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app import prompts
-from app.errors import InvalidRequest
-from app.prompts import Style, Turn
+from app.core import prompts
+from app.core.errors import InvalidRequest
+from app.core.prompts import Style, Turn
 
 MOST_ANSWERED = 32_000
 

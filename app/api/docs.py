@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import FileResponse
 
-from app.errors import NotFound
+from app.core.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 

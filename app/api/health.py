@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import RedirectResponse, Response
 
-from app.api.errors import responses
+from app.api.error_responses import responses
 from app.api.protocol import Health
 from app.jobs.queue import Jobs
 from app.service import Service

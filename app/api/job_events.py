@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from app.api.jobs_protocol import JobResponse, job_response
 from app.api.sse import EventStream, Say, retry
-from app.errors import NotFound
+from app.core.errors import NotFound
 from app.jobs.queue import Jobs
 from app.jobs.store import StoredJob
-from app.shutdown import Stopping
+from app.server.shutdown import Stopping
 
 LOOK_SECONDS = 0.5  # between two looks at a job that somebody watches
 RETRY_SECONDS = 2  # after which a watcher that was cut off connects again

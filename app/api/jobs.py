@@ -12,24 +12,24 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
 from app.api.auth import Caller, Credentials, admitted, known
-from app.api.entrance import seed_of, unattended
-from app.api.errors import responses
-from app.api.fields import parse_fields
+from app.api.error_responses import responses
+from app.api.idempotency import fingerprint, kept_answer, reserving
 from app.api.job_events import describe_job, find_job, job_events, unknown_job
 from app.api.jobs_protocol import JobList, JobResponse, State, job_response
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
 from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
-from app.api.query import only_known_query
-from app.api.repeats import fingerprint, kept_answer, reserving
+from app.api.query_parameters import only_known_query
+from app.api.request_scope import seed_of, unattended
 from app.api.summaries import job_of, read_request, sent, shown, typed_fields
-from app.errors import Conflict, InvalidRequest, Unauthorized
-from app.idempotency import Answer
-from app.job import Delta, Stage
+from app.api.summary_fields import parse_fields
+from app.core.errors import Conflict, InvalidRequest, Unauthorized
+from app.jobs.idempotency_store import Answer
 from app.jobs.queue import Jobs
 from app.jobs.runner import Progress
 from app.jobs.store import FAILED, SUCCEEDED, StoredJob
-from app.keys.keys import Keys
+from app.keys.authenticator import Keys
 from app.service import Service
+from app.summarize.request import Delta, Stage
 
 router = APIRouter(tags=["jobs"])
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from app.errors import InvalidRequest, TooLarge
+from app.core.errors import InvalidRequest, TooLarge
 from app.settings import LimitSettings, setting_name
 
 BLOCK_BYTES = 262_144  # read at once

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from app.api.auth import require_key
-from app.api.errors import responses
+from app.api.error_responses import responses
 from app.api.protocol import ModelCard, ModelList, model_card
-from app.api.query import only_known_query
-from app.errors import ModelNotFound, quote
-from app.models.loaded import State
-from app.models.table import Models
+from app.api.query_parameters import only_known_query
+from app.core.errors import ModelNotFound, quote
+from app.models.loaded_model import State
+from app.models.manager import Models
 from app.service import Service
 
 router = APIRouter(tags=["models"], dependencies=[Depends(require_key), Depends(only_known_query)])

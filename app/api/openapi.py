@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.fields import SummaryOptions
-from app.prompts import Style
+from app.api.summary_fields import SummaryOptions
+from app.core.prompts import Style
 
 COMPONENTS = "#/components/schemas/"
 ITEM_SCHEMA = "x-itemSchema"

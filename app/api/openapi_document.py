@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.api.openapi import COMPONENTS, components, plain
 
-# FastAPI's own shape of a refusal. It is never sent: every failure has OpenAI's shape (`app.api.errors`).
+# FastAPI's own shape of a refusal. It is never sent: every failure has OpenAI's shape (`app.api.error_responses`).
 _NEVER_SENT = ("HTTPValidationError", "ValidationError")
 
 

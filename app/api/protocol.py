@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.core.prompts import Style
 from app.engine.base import FinishReason
-from app.job import Summary
-from app.models.loaded import LoadedModel, State
-from app.prompts import Style
-from app.recognition_warnings import overall_recognition
-from app.served import ServedModel
+from app.engine.model_info import ServedModel
+from app.models.loaded_model import LoadedModel, State
+from app.summarize.recognition_warnings import overall_recognition
+from app.summarize.request import Summary
 
 
 class Answer(BaseModel):

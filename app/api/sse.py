@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.connection import until_gone
-from app.api.errors import internal_error
-from app.errors import ServiceError
-from app.together import end
+from app.api.disconnect import until_gone
+from app.api.error_responses import internal_error
+from app.concurrency import end
+from app.core.errors import ServiceError
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/summaries`: the route. What a summary is and how it is made is in `app.summarize`."""
+"""`POST /v1/audio/summaries`: the route. What a summary is and how it is made is in `app.summarize.pipeline`."""
 
 import json
 import time
@@ -9,23 +9,23 @@ from typing import Any, BinaryIO
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from app.admission.uploads import Upload
 from app.api.auth import Credentials
-from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
-from app.api.errors import responses
-from app.api.fields import SummaryOptions, parse_fields
+from app.api.disconnect import while_connected
+from app.api.error_responses import responses
+from app.api.idempotency import fingerprint, given_once
 from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
 from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse, server_timing, summary_response
-from app.api.repeats import fingerprint, given_once
+from app.api.request_scope import Arrival, Entrance, check_schema, enter, fetched
 from app.api.sse import EventStream, Say
+from app.api.summary_fields import SummaryOptions, parse_fields
 from app.api.text_stream import TextStream, Write
 from app.api.upload import is_form, read_nothing, read_upload
-from app.audio.sniff import sniff_file
-from app.job import Delta, Form, Job, Stage
-from app.models.table import Pick
-from app.prompts import Style
+from app.core.audio.containers.sniff import sniff_file
+from app.core.prompts import Style
+from app.models.manager import Pick
 from app.service import Service
-from app.uploads import Upload
+from app.summarize.request import Delta, Form, Job, Stage
 
 router = APIRouter(tags=["summaries"])
 

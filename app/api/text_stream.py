@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Scope, Send
 
-from app.api.errors import error_response, internal_error
+from app.api.error_responses import error_response, internal_error
 from app.api.sse import EventStream
-from app.errors import ServiceError
+from app.core.errors import ServiceError
 
 log = logging.getLogger(__name__)
 

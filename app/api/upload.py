@@ -9,11 +9,11 @@ from typing import BinaryIO, Literal
 
 from starlette.requests import Request
 
-from app.api.form import FORM_BYTES, Received, read_form
-from app.audio.samples import spooled, told_if_full
-from app.errors import InvalidRequest, TooLarge, UnsupportedAudio
+from app.admission.uploads import Upload
+from app.api.multipart import FORM_BYTES, Received, read_form
+from app.core.audio.samples import spooled, told_if_full
+from app.core.errors import InvalidRequest, TooLarge, UnsupportedAudio
 from app.settings import Settings, setting_name
-from app.uploads import Upload
 
 Limit = Literal["upload_bytes", "json_bytes", "json_text_bytes"]  # of `LimitSettings`
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.engine.asking import Core, Messages, Sampling, messages_of
+from app.core.asr.confidence import Understood, judge
+from app.core.asr.whisper import Transcriber
+from app.core.prompts import transcript_messages, with_turns
+from app.engine.audio_llm import OnCore
 from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted
-from app.engine.on_core import OnCore
-from app.engine.recognition import Understood, judge
-from app.engine.transcriber import Transcriber
-from app.prompts import transcript_messages, with_turns
+from app.engine.chat_request import Core, Messages, Sampling, messages_of
 from app.settings import RecognizerSettings
 
 ENGLISH = "en"  # what an instruction that names no language is answered in

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from app.engine.asking import refusal
+from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
     EngineEvent,
@@ -21,7 +21,7 @@ from app.engine.base import (
     StageStarted,
     TextDelta,
 )
-from app.errors import EngineDead
+from app.engine.chat_request import refusal
 
 SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 

@@ -5,9 +5,9 @@ out, nothing in between.
 import contextlib
 from collections.abc import AsyncGenerator
 
-from app.engine.asking import Sampling, messages_of
+from app.engine.audio_llm import OnCore
 from app.engine.base import EngineEvent, Generation
-from app.engine.on_core import OnCore
+from app.engine.chat_request import Sampling, messages_of
 
 
 class VllmAudioEngine(OnCore):

@@ -14,8 +14,8 @@ from urllib.parse import quote, urljoin
 
 import idna
 
-from app.errors import InvalidRequest
-from app.fetch.addresses import Address
+from app.core.errors import InvalidRequest
+from app.fetch.public_addresses import Address
 
 MOST_CHARACTERS = 8192
 PORTS = {"http": 80, "https": 443}

@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack
 from secrets import token_hex
 from typing import Any, BinaryIO
 
-from app.database.connect import Database
-from app.errors import InvalidRequest, TooManyRequests, Unavailable
-from app.fetch.post import Poster
-from app.idempotency import Answer, Answers, Reservation
-from app.jobs.blobs import Blobs
+from app.concurrency import end
+from app.core.errors import InvalidRequest, TooManyRequests, Unavailable
+from app.database.connection import Database
+from app.fetch.poster import Poster
+from app.jobs.blob_store import Blobs
+from app.jobs.idempotency_store import Answer, Answers, Reservation
 from app.jobs.runner import Runner, Work
 from app.jobs.store import CANCELLED, QUEUED, JobStore, StoredJob, Tell
 from app.jobs.webhooks import Sender
 from app.keys.webhook_secrets import WebhookSecrets, service_secrets
 from app.settings import Settings, setting_name
-from app.together import end
 
 ID_BYTES = 16  # random ones of a job's id: where nobody has a key, who knows the id may do all with the job
 ORPHAN_SECONDS = 3600  # after which a recording without a job is one whose request did not live to queue it

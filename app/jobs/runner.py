@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
-from app.errors import EngineDead, NotReady, ServiceError, Unavailable, Unprocessable
-from app.jobs.blobs import Blobs
-from app.jobs.news import News
+from app.concurrency import end
+from app.core.errors import EngineDead, NotReady, ServiceError, Unavailable, Unprocessable
+from app.jobs.blob_store import Blobs
+from app.jobs.leases import BEATS, LeaseWatch
 from app.jobs.store import FAILED, SUCCEEDED, JobStore, StoredJob
-from app.leases import BEATS, LeaseWatch
+from app.jobs.wakeup import News
 from app.settings import JobSettings, setting_name
-from app.together import end
 
 log = logging.getLogger(__name__)
 

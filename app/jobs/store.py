@@ -2,7 +2,7 @@
 
 A worker holds a job by its fence, a number that grows with every claim (a fencing token): each write of a worker names
 the fence that it was given, and writes nothing once somebody else has claimed the job since. While it works it raises
-the row's count of renewals; a job whose count stands still is queued again (`app.leases`). A worker that was only
+the row's count of renewals; a job whose count stands still is queued again (`app.jobs.leases`). A worker that was only
 suspended, and whose job nobody has claimed meanwhile, goes on with it. A job ends once, in the same transaction as the
 webhook that tells of it is queued. Of several services on one PostgreSQL each claims rows that no other is claiming
 (`FOR UPDATE SKIP LOCKED`); SQLite has one writer at a time. Knows nothing about audio, summaries or HTTP.

@@ -20,13 +20,13 @@ from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import metrics
+from app.core.errors import ServiceError
 from app.database.rows import claimed, reading
 from app.database.tables import DELIVERIES, JOBS
-from app.errors import ServiceError
-from app.fetch.post import NotHeard, Poster
+from app.fetch.poster import NotHeard, Poster
 from app.jobs.host_backoff import HostBackoff
-from app.jobs.news import News
 from app.jobs.store import DEAD, DELIVERED, PENDING
+from app.jobs.wakeup import News
 from app.keys.webhook_secrets import WebhookSecrets
 from app.settings import WebhookSettings
 

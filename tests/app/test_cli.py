@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.command_line import main
-from app.listening import listening_sockets
+from app.cli import main
 from app.serve import PROBES
+from app.server.sockets import listening_sockets
 from app.settings import Settings, env_example, setting_name
-from tests.app.site import PATH
+from tests.app.running_service import PATH
 from tests.app.test_main import register
-from tests.audio_files import speech_wav
+from tests.recordings import speech_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from app.core.prompts import PROMPT_FORMAT
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
-from app.models.source import choose, from_registry
-from app.prompts import PROMPT_FORMAT
+from app.models.model_source import choose, from_registry
 from app.service import Service
 from app.settings import Settings
 from model_repo.manifest import AudioLimits, Figures, Manifest
 from model_repo.registry import RegistryError, UnknownModel
-from tests.app.site import WaveDecoder, settings_for, until
+from tests.app.running_service import WaveDecoder, settings_for, until
 
 
 def register(
@@ -99,7 +99,7 @@ def test_an_unknown_model_stops_the_start(registry: Path) -> None:
 async def test_further_models_are_loaded_with_their_weights(
     registry: Path, monkeypatch: pytest.MonkeyPatch, models: str, weights: dict[str, float]
 ) -> None:
-    monkeypatch.setattr("app.models.source.build_engine", lambda *_: ScriptedEngine())
+    monkeypatch.setattr("app.models.model_source.build_engine", lambda *_: ScriptedEngine())
     service = served(settings_for(model_repo=registry, models=models))
     await service.start()
     await until(lambda: all(model.state == "ready" for model in service.models.all.values()), seconds=30)
@@ -136,7 +136,7 @@ async def test_the_engine_is_built_while_the_service_already_lives(
         built.append(manifest.id)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
     ready: list[bool] = []
     app = create_app(settings_for(model_repo=registry), decoder=WaveDecoder(), on_ready=lambda: ready.append(True))
     service: Service = app.state.service
@@ -158,8 +158,8 @@ async def test_while_it_loads_it_says_so(
             time.sleep(0.01)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
-    monkeypatch.setattr("app.models.loaded.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
+    monkeypatch.setattr("app.models.loaded_model.PATIENCE_SECONDS", 0.01)
     service: Service = create_app(settings_for(model_repo=registry), decoder=WaveDecoder()).state.service
     with caplog.at_level(logging.INFO):
         await service.start()
@@ -179,7 +179,7 @@ async def test_a_checkpoint_that_cannot_be_built_fails_the_service(
     def build(manifest: Manifest, settings: Settings, urls: list[str]) -> Engine:
         raise RegistryError("SHA-256 should be a, found b")
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
     ended: list[str] = []
     service: Service = create_app(
         settings_for(model_repo=registry),

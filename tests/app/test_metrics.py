@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app import metrics
+from app.core.errors import InvalidRequest, Unavailable
 from app.engine.scripted import ScriptedEngine
-from app.errors import InvalidRequest, Unavailable
-from tests.app.site import Site, serving, until, value, wav
+from tests.app.running_service import Site, serving, until, value, wav
 
 KIND = "audio-llm"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.setting_forms import weighted
+from app.setting_types import weighted
 from app.settings import LimitSettings, Settings, env_example, fields, setting_name, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]

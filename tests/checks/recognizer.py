@@ -1,5 +1,5 @@
 """How sure Whisper is of clear speech, robotic voices, noise, music, a crowd and reversed speech: what the limits of
-`app.engine.recognition` were chosen by.
+`app.core.asr.confidence` were chosen by.
 
     python -m tests.checks.recognizer --packages FOLDER --out results/recognizer.json
 
@@ -22,9 +22,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.speech import find_speech
-from app.engine.recognition import judge
-from app.engine.transcriber import Transcriber
+from app.core.asr.confidence import judge
+from app.core.asr.whisper import Transcriber
+from app.core.audio.vad import find_speech
 from app.settings import RecognizerSettings
 from model_repo.parts import fetch
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.site import Site
-from tests.checks.in_thread import serving_in_thread
+from tests.app.running_service import Site
+from tests.checks.threaded_service import serving_in_thread
 
 HERE = Path(__file__).parent
 # A host that is allowed, so that a URL gets as far as its checks; nothing is fetched: no name ends in .invalid.

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from app.settings import fields, setting_name
-from tests.app.site import serving
+from tests.app.running_service import serving
 from tests.deploy.dashboard import ROOT
 from tests.deploy.prometheus import free_port
 

@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from app import metrics
-from app.engine.remote_server import RemoteServer, Wanted
+from app.engine.remote.server import RemoteServer, Wanted
 from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
-from tests.app.site import PATH, Site, serving, until, wav
+from tests.app.running_service import PATH, Site, serving, until, wav
 from tests.deploy.dashboard import Query, load, queries
 from tests.deploy.prometheus import Prometheus, scraping
 from tests.deploy.vllm_target import exposed

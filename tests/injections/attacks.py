@@ -6,7 +6,7 @@ Knows nothing about how they reach a model.
 from dataclasses import dataclass
 from itertools import count
 
-from app.prompts import SYSTEM
+from app.core.prompts import SYSTEM
 from tests.injections.signs import AnyOf, Lists, Looks, Matches, Recites, Repeats, Says, Sign, Writes
 from tests.injections.talks import TALKS, Talk
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from app.together import together
+from app.concurrency import together
 from tests.injections.attacks import ATTACKS, Attack
+from tests.injections.readers import Question, Reader
 from tests.injections.talks import TALKS
-from tests.injections.ways import Question, Reader
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.prompts import SYSTEM, Style, instruction
+from app.core.prompts import SYSTEM, Style, instruction
 
 
 class Sign(Protocol):

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.engine.asking import Messages, Sampling
 from app.engine.base import EngineEvent, Finished, Generation, TextDelta
+from app.engine.chat_request import Messages, Sampling
 from app.engine.scripted import ScriptedEngine
-from tests import audio_files
-from tests.app.site import MODEL, serving
+from tests import recordings
+from tests.app.running_service import MODEL, serving
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.measure import add, figures, measure, table
-from tests.injections.ways import VOICES, Question, Reader, TextSide, hearing
+from tests.injections.readers import VOICES, Question, Reader, TextSide, hearing
 
 FEW = [attack for attack in ATTACKS if attack.id in ("override 1", "new task 2", "flooding 3")]
 
@@ -26,7 +26,7 @@ def heard() -> dict[int, str]:
         for voice in VOICES:
             for question in (Question(attack.talk, attack, voice=voice), Question(attack.talk, voice=voice)):
                 text = " ".join(question.sentences())
-                said[len(audio_files.speech(text, voice))] = text
+                said[len(recordings.speech(text, voice))] = text
     assert len(said) == 4 * len(FEW)
     return said
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.prompts import SYSTEM
+from app.core.prompts import SYSTEM
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.signs import Lists, Looks, Matches, Recites, Repeats, Says, Sign, Writes
 

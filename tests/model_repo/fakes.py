@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import assemble
 from model_repo.architectures import Base, Tensors
 from model_repo.cache import sha256
-from model_repo.gguf_text import GgufText
+from model_repo.gguf_model import GgufText
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
 from model_repo.parts import fetch
 

@@ -9,7 +9,7 @@ from jinja2 import Environment
 from tokenizers import Tokenizer
 from transformers import AudioFlamingo3Config, AudioFlamingo3ForConditionalGeneration, LlamaConfig, LlamaForCausalLM
 
-from app.prompts import SYSTEM, audio_messages, transcript_messages
+from app.core.prompts import SYSTEM, audio_messages, transcript_messages
 from model_repo import architectures
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, CHAT_TEMPLATE, Base
 from model_repo.assemble import build_base

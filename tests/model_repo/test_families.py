@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.prompts import SYSTEM, audio_messages, notes_messages
+from app.core.prompts import SYSTEM, audio_messages, notes_messages
 from model_repo.families import FAMILIES, NotServable, as_chat, checkpoint_in
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine.chat_tokens import ChatTokens
-from app.prompts import Style, instruction, notes_messages, transcript_messages
+from app.core.prompts import Style, instruction, notes_messages, transcript_messages
+from app.engine.remote.chat_tokenizer import ChatTokens
 from model_repo import registry
 from model_repo.assemble import companions
-from model_repo.gguf_text import GgufText
+from model_repo.gguf_model import GgufText
 from model_repo.qwen2 import qwen2
 
 HIDDEN, INNER, HEADS, KV_HEADS = 64, 96, 4, 2

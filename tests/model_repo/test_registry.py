@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import registry
 from model_repo.registry import RegistryError, UnknownModel, best, comparable, list_models, resolve
 from tests.model_repo.fakes import manifest, version_in

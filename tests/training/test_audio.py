@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.decode import DecodeLimits, decode
+from app.core.audio.decode import DecodeLimits, decode
 from tests.training.tiny import RATE, noise, record
 from training import audio
 from training.audio import as_file, go_through, read_audio, seconds_of, stretch

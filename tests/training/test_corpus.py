@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from app.prompts import Style, SummaryStyle, instruction
+from app.core.prompts import Style, SummaryStyle, instruction
 from training.corpus import Record, generate, make, noisy
 from training.corpus.domains import DEV_ONLY, TEST_ONLY, all_domains, domains_for
 from training.corpus.grammar import render, slots, tidy

@@ -9,9 +9,9 @@ import pytest
 
 from app.engine.scripted import ScriptedEngine
 from model_repo.manifest import Manifest
-from tests.app.site import serving
-from tests.audio_files import speech_wav
+from tests.app.running_service import serving
 from tests.model_repo.fakes import manifest
+from tests.recordings import speech_wav
 from tests.training.tiny import noise, record
 from training import evaluate
 from training.__main__ import main

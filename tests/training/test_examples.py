@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, AutoTokenizer
 
-from app.prompts import SYSTEM, Style, instruction
+from app.core.prompts import SYSTEM, Style, instruction
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN
 from tests.training.tiny import RATE, noise, record
 from training.checkpoint import open_model

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from faster_whisper import WhisperModel
 
-from tests.audio_files import speech_wav
+from tests.recordings import speech_wav
 from tests.training.tiny import record
 from training.ablations import silenced
 from training.heard import heard

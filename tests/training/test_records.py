@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.prompts import Style, instruction
+from app.core.prompts import Style, instruction
 from tests.training.tiny import noise, record
 from training.corpus import generate
 from training.corpus.record import Record

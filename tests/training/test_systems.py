@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from app.core.prompts import SYSTEM
 from app.engine.scripted import ScriptedEngine
-from app.prompts import SYSTEM
-from tests.app.site import serving
-from tests.audio_files import speech_wav
+from tests.app.running_service import serving
+from tests.recordings import speech_wav
 from tests.training.kd.servers import sampling_stand_in
 from tests.training.stand_in import StandIn, standing_in
 from tests.training.tiny import RATE, noise, record

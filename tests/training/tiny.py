@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AudioFlamingo3Config, AudioFlamingo3ForConditionalGeneration, LlamaConfig, LlamaForCausalLM
 
-from app.prompts import Style, instruction
+from app.core.prompts import Style, instruction
 from model_repo.architectures import Base, audioflamingo3_files, llama_files
 from model_repo.assemble import write
 from tests.model_repo.fakes import smollm

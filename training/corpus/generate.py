@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from app.prompts import instruction
+from app.core.prompts import instruction
 from training.corpus.compose import Register, compose, target_words
 from training.corpus.record import Record, Split
 from training.corpus.registers import REGISTERS

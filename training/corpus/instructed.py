@@ -6,7 +6,7 @@ Knows nothing about how often which is asked for.
 from random import Random
 from typing import Any
 
-from app.prompts import Style, SummaryStyle
+from app.core.prompts import Style, SummaryStyle
 from training.corpus.render import Writer, sentence, words_in
 from training.corpus.script import Script
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.prompts import Style, instruction
+from app.core.prompts import Style, instruction
 from training.facts import Fact
 from training.text_files import BadText, parsed_json, printable, value_problem
 

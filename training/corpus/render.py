@@ -7,7 +7,7 @@ nothing about speech.
 
 from random import Random
 
-from app.prompts import Style, SummaryStyle
+from app.core.prompts import Style, SummaryStyle
 from training.corpus.grammar import tidy
 from training.corpus.script import Point, Script
 

@@ -7,7 +7,7 @@ About 45 % of requests carry nothing but a style. Knows nothing about speech.
 from collections.abc import Callable
 from random import Random
 
-from app.prompts import SummaryStyle
+from app.core.prompts import SummaryStyle
 from training.canonical import canonical
 from training.corpus.instructed import PROSE, Written, instructed, styled
 from training.corpus.render import Writer, plain

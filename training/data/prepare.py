@@ -31,10 +31,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.decode import SAMPLE_RATE, decode
-from app.audio.limits import DecodeLimits
-from app.errors import ServiceError
-from app.prompts import Style, instruction
+from app.core.audio.decode import SAMPLE_RATE, decode
+from app.core.audio.limits import DecodeLimits
+from app.core.errors import ServiceError
+from app.core.prompts import Style, instruction
 from training.audio import damage, is_blank, map_file, speaks
 from training.corpus.record import Record, Split
 from training.data.progress import Progress

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.prompts import Style, SummaryStyle, instruction, transcript_messages
+from app.core.prompts import Style, SummaryStyle, instruction, transcript_messages
 from training.corpus.record import Record
 from training.data.llm import Llm, Refused
 from training.endpoint import RETRIES, TIMEOUT_S, key

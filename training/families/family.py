@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.prompts import audio_messages
+from app.core.prompts import audio_messages
 from model_repo.families import FAMILIES, FamilyFacts, as_chat
 from training.audio import SAMPLING_RATE
 

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from app.prompts import SYSTEM
+from app.core.prompts import SYSTEM
 from training.families.family import SAMPLING_RATE, Family
 
 CONSOLIDATED = "consolidated.safetensors"

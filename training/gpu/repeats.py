@@ -3,7 +3,7 @@
     python -m training.gpu.repeats OUT.jsonl IN.jsonl …
 
 A summary rewards guessing how summaries sound; a repetition rewards nothing but hearing. The query is worded here and
-not by `app.prompts`, because no caller of the service can ask it.
+not by `app.core.prompts`, because no caller of the service can ask it.
 """
 
 import sys

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from app.prompts import Style
+from app.core.prompts import Style
 from training import processes
 from training.corpus.record import Record
 from training.examples import Collator

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import httpx
 import torch
 
-from app.prompts import transcript_messages
+from app.core.prompts import transcript_messages
 from training import processes
 from training.checkpoint import open_model
 from training.corpus.record import Record

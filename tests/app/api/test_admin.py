@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from app.keys.store import KeyStore
-from tests.app.models.fleet import FIRST, PATH, SECOND, Fleet, fleet_serving, loaded
-from tests.app.site import Site, code
+from tests.app.models.scripted_models import FIRST, PATH, SECOND, Fleet, fleet_serving, loaded
+from tests.app.running_service import Site, code
 
 ROUTES = [
     ("GET", PATH),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.keys.keys import Keys
+from app.keys.authenticator import Keys
 from app.keys.store import KeyStore, StoredKey
-from tests.app.site import PATH, Site, code, serving, settings_for, wav
+from tests.app.running_service import PATH, Site, code, serving, settings_for, wav
 
 KEYS = f"plain-key, sha256:{hashlib.sha256(b'hashed-key').hexdigest()}"
 

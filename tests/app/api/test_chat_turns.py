@@ -6,15 +6,15 @@ from typing import Any
 import openai
 import pytest
 
-from app import prompts
 from app.api.chat_turns import Said, conversation
-from app.engine.asking import longest_first, messages_of, without_control_tokens
+from app.core import prompts
+from app.core.errors import InvalidRequest
+from app.core.prompts import Style, Turn
 from app.engine.base import Generation
+from app.engine.chat_request import longest_first, messages_of, without_control_tokens
 from app.engine.scripted import ScriptedEngine
-from app.errors import InvalidRequest
-from app.prompts import Style, Turn
-from tests.app.site import Site, code, serving, wav
-from tests.app.test_long import minutes
+from tests.app.running_service import Site, code, serving, wav
+from tests.app.summarize.test_long_audio import minutes
 
 PATH = "/v1/chat/completions"
 DEFAULT = prompts.instruction(Style())

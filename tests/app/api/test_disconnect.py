@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.audio.samples import Samples
+from app.core.audio.samples import Samples
 from app.engine.base import EngineEvent, Generation, TextDelta
 from app.engine.scripted import ScriptedEngine
-from tests.app.by_hand import WAYS, request
-from tests.app.site import Site, loud, serving, until, value, wav
+from tests.app.raw_http import WAYS, request
+from tests.app.running_service import Site, loud, serving, until, value, wav
 
 AT_ONCE = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.api.docs import ASSETS, WEB
-from tests.app.site import Site, code
+from tests.app.running_service import Site, code
 
 
 async def test_the_page_loads_only_what_this_service_has(site: Site) -> None:

@@ -2,10 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.core.errors import Unavailable
 from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
-from app.errors import Unavailable
-from tests.app.site import Site, code, serving
+from tests.app.running_service import Site, code, serving
 
 
 async def ready_gauge(site: Site) -> float:

@@ -12,10 +12,10 @@ from app.api import json_body
 from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import parse
 from app.api.json_body import LONG_BYTES, JsonBody, take_in
-from app.errors import InvalidRequest, ServiceError, TooLarge
+from app.core.errors import InvalidRequest, ServiceError, TooLarge
 from app.settings import LimitSettings
-from tests.app.by_hand import CHAT
-from tests.app.site import Site, code, serving
+from tests.app.raw_http import CHAT
+from tests.app.running_service import Site, code, serving
 
 AUDIO = bytes(range(256)) * 1023  # a multiple of three: its base64 can be repeated
 

@@ -3,9 +3,9 @@
 import openai
 import pytest
 
+from app.engine.model_info import ServedModel
 from app.engine.scripted import ScriptedEngine
-from app.served import ServedModel
-from tests.app.site import MODEL, Site, code, serving
+from tests.app.running_service import MODEL, Site, code, serving
 
 OTHER = ServedModel("test-model", "2", "audio-llm", max_seconds=30, figures={"score": 0.5}, created=7)
 CASCADE = ServedModel("two-steps", "1", "cascade", max_seconds=90)

@@ -9,12 +9,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from app.api.chat_protocol import NEUTRAL
-from app.api.fields import KNOWN_FIELDS
 from app.api.protocol import SummaryResponse
+from app.api.summary_fields import KNOWN_FIELDS
+from app.core.errors import Forbidden, HeadersTooLarge, ServiceError
 from app.engine.scripted import ScriptedEngine
-from app.errors import Forbidden, HeadersTooLarge, ServiceError
 from app.main import create_app
-from tests.app.site import MODEL, PATH, Site, WaveDecoder, settings_for
+from tests.app.running_service import MODEL, PATH, Site, WaveDecoder, settings_for
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from app import prompts
+from app.core import prompts
 from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
-from app.structured import MEETING
-from tests.app.site import PATH, Site, code, serving, wav
-from tests.app.test_long import minutes
+from app.summarize.structured.output_format import MEETING
+from tests.app.running_service import PATH, Site, code, serving, wav
+from tests.app.summarize.test_long_audio import minutes
 
 OWN = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
 

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app import schema_workers
 from app.database.tables import JOBS
 from app.engine.base import Generation
 from app.engine.scripted import ScriptedEngine
+from app.summarize.structured import schema_workers
 from tests.app.api.test_jobs import ended, queued
-from tests.app.misbehaving import dies, never_ends
-from tests.app.site import PATH, Site, code, serving, wav
+from tests.app.failing_tasks import dies, never_ends
+from tests.app.running_service import PATH, Site, code, serving, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

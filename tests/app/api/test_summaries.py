@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from app.core.prompts import Style, instruction
+from app.engine.model_info import ServedModel
 from app.engine.scripted import ScriptedEngine
-from app.prompts import Style, instruction
-from app.served import ServedModel
-from tests.app.site import PATH, Site, serving, until, value, wav
-from tests.audio_files import sound, speech
+from tests.app.running_service import PATH, Site, serving, until, value, wav
+from tests.recordings import sound, speech
 
 
 async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:

@@ -6,10 +6,10 @@ import json
 import httpx
 import pytest
 
-from app import prompts
+from app.core import prompts
+from app.core.errors import EngineDead, TooLarge
 from app.engine.scripted import ScriptedEngine
-from app.errors import EngineDead, TooLarge
-from tests.app.site import PATH, Site, code, serving, until, wav
+from tests.app.running_service import PATH, Site, code, serving, until, wav
 
 TEXT = "A scripted summary of what was said."
 KEY = {"idempotency-key": "5f7f8f2e-52c9-4c5e-9d7b-1d1f0a2f5f11"}

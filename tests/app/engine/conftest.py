@@ -8,15 +8,15 @@ import pytest
 import pytest_asyncio
 
 from app.engine.base import Engine
-from app.engine.load import build_engine, remote_core
-from app.engine.remote import RemoteCore
+from app.engine.factory import build_engine, remote_core
+from app.engine.remote.server_pool import RemoteCore
 from app.engine.scripted import ScriptedEngine
 from app.engine.vllm_audio import VllmAudioEngine
-from app.engine.vllm_core import STRUCTURED_OUTPUTS
+from app.engine.vllm_in_process import STRUCTURED_OUTPUTS
 from app.settings import RemoteSettings, Settings
 from model_repo import registry
 from model_repo.assemble import ensure
-from tests.app.engine.stand_in import WANTED, StandIn, tokens
+from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
 
 MODEL = "speechsum-tiny"
 WORDS = [f"word{number} " for number in range(120)]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.core.asr.whisper import Stretch, Transcript
+from app.core.prompts import Style
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
-from app.engine.transcriber import Stretch, Transcript
-from app.job import Job
-from app.prompts import Style
+from app.summarize.request import Job
 
 SAMPLES = np.zeros(16_000, np.float32)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from app.core.prompts import AS_DATA, Style, SummaryStyle, instruction, notes_text
 from app.engine.base import Generation
 from app.engine.vllm_audio import VllmAudioEngine
-from app.prompts import AS_DATA, Style, SummaryStyle, instruction, notes_text
-from app.structured import MEETING
+from app.summarize.structured.output_format import MEETING
 from tests.app.engine.test_vllm import finished, recording
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="package")]

@@ -8,11 +8,11 @@ from contextlib import aclosing, suppress
 import numpy as np
 import pytest
 
+from app.core.errors import EngineDead
 from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
 from app.engine.scripted import SCRIPT, ScriptedEngine
-from app.errors import EngineDead
-from app.models.source import from_registry
-from tests.app.site import settings_for
+from app.models.model_source import from_registry
+from tests.app.running_service import settings_for
 
 
 def generation(max_tokens: int = 100) -> Generation:

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from app.core.errors import TooLarge, Unprocessable
+from app.core.prompts import AS_DATA, Style, audio_messages, by_schema, instruction, notes_messages, notes_text
 from app.engine.base import Finished, Generation, TextDelta
-from app.engine.chat_tokens import ChatTokens
+from app.engine.remote.chat_tokenizer import ChatTokens
 from app.engine.vllm_audio import VllmAudioEngine
-from app.errors import TooLarge, Unprocessable
-from app.prompts import AS_DATA, Style, audio_messages, by_schema, instruction, notes_messages, notes_text
-from app.schema_checks import read_answer
-from app.structured import MEETING
+from app.summarize.structured.output_format import MEETING
+from app.summarize.structured.schema_tasks import read_answer
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="package")]
 

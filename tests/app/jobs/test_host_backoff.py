@@ -3,7 +3,7 @@
 import pytest
 
 from app.jobs.host_backoff import KEPT_SECONDS, MOST_HOSTS, MOST_PAUSE_SECONDS, HostBackoff
-from tests.app.test_leases import Clock
+from tests.app.jobs.test_leases import Clock
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.jobs.store import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, JobStore, StoredJob
-from tests.app.jobs.rows import deliveries, queue
+from tests.app.jobs.job_rows import deliveries, queue
 
 
 @pytest.fixture

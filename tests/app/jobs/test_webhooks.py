@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.fetch.post import Poster
+from app.fetch.poster import Poster
 from app.jobs.store import SUCCEEDED, JobStore
 from app.jobs.webhooks import Sender, delivery_headers
 from app.keys.webhook_secrets import WebhookSecrets, read_secret, service_secrets
 from app.settings import WebhookSettings
-from tests.app.jobs.receiver import SECRET, Receiver, receiving
-from tests.app.jobs.rows import deliveries, queue
-from tests.app.site import until
+from tests.app.jobs.job_rows import deliveries, queue
+from tests.app.jobs.webhook_receiver import SECRET, Receiver, receiving
+from tests.app.running_service import until
 
 
 @dataclass

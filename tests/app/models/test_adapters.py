@@ -8,8 +8,19 @@ import pytest
 
 from app.engine.base import Generation
 from app.main import create_app
-from tests.app.models.fleet import ADMIN, FIRST, OTHER, SECOND, Fleet, admin, ended, fleet_serving, job, until_not
-from tests.app.site import MODEL, Site, WaveDecoder, code, settings_for, until, value, wav
+from tests.app.models.scripted_models import (
+    ADMIN,
+    FIRST,
+    OTHER,
+    SECOND,
+    Fleet,
+    admin,
+    ended,
+    fleet_serving,
+    job,
+    until_not,
+)
+from tests.app.running_service import MODEL, Site, WaveDecoder, code, settings_for, until, value, wav
 
 ADAPTERS = "/v1/admin/adapters"
 

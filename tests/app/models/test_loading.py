@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import Unavailable
-from app.models.loaded import LoadedModel
-from tests.app.models.fleet import (
+from app.core.errors import Unavailable
+from app.models.loaded_model import LoadedModel
+from tests.app.models.scripted_models import (
     FIRST,
     OTHER,
     SECOND,
@@ -20,7 +20,7 @@ from tests.app.models.fleet import (
     until_not,
     wrote,
 )
-from tests.app.site import PATH, code, until, value
+from tests.app.running_service import PATH, code, until, value
 
 
 async def test_a_model_is_loaded_while_requests_stream() -> None:

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from app.engine.chat_tokens import ChatTokens
-from app.engine.remote import RemoteCore
-from app.engine.remote_server import Wanted
+from app.engine.model_info import ServedModel
+from app.engine.remote.chat_tokenizer import ChatTokens
+from app.engine.remote.server import Wanted
+from app.engine.remote.server_pool import RemoteCore
 from app.engine.vllm_audio import VllmAudioEngine
-from app.models.source import Loadable
-from app.served import ServedModel
+from app.models.model_source import Loadable
 from app.settings import RemoteSettings, Settings
-from tests.app.engine.fronting import HEALTH_S
-from tests.app.engine.stand_in import CONTEXT, StandIn, tokens
-from tests.app.models.fleet import ADMIN, FIRST, OTHER, SECOND, admin, until_not, wrote
-from tests.app.site import MODEL, Site, serving, settings_for, until, value
+from tests.app.engine.remote.fake_vllm_server import CONTEXT, StandIn, tokens
+from tests.app.engine.remote.remote_engine import HEALTH_S
+from tests.app.models.scripted_models import ADMIN, FIRST, OTHER, SECOND, admin, until_not, wrote
+from tests.app.running_service import MODEL, Site, serving, settings_for, until, value
 
 
 class Servers:

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from app.errors import Unavailable
-from app.models.table import Models
-from tests.app.models.fleet import (
+from app.core.errors import Unavailable
+from app.models.manager import Models
+from tests.app.models.scripted_models import (
     FIRST,
     OTHER,
     SECOND,
@@ -22,7 +22,7 @@ from tests.app.models.fleet import (
     until_not,
     wrote,
 )
-from tests.app.site import Site, until, value
+from tests.app.running_service import Site, until, value
 
 AT_ONCE = 50
 

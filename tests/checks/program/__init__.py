@@ -1,8 +1,8 @@
 """The service as a program of its own: real decoder, real speech detector, and an engine that plays back a script.
 
 `python -m tests.checks.program --pieces 4000 --piece-seconds 0.02`, settings from the environment. With `--facts N` the
-engine listens instead (`tests.checks.facts`): its notes on a window are the facts spoken there, its summary those of
-the notes.
+engine listens instead (`tests.checks.long_recording`): its notes on a window are the facts spoken there, its summary
+those of the notes.
 """
 
 import argparse
@@ -14,11 +14,11 @@ import uvicorn
 
 from app.engine.base import EngineEvent, Generation
 from app.engine.scripted import ScriptedEngine
-from app.http_server import server_config
 from app.main import create_app
+from app.server.uvicorn_config import server_config
 from app.settings import Settings
-from tests.app.site import MODEL
-from tests.checks import facts
+from tests.app.running_service import MODEL
+from tests.checks import long_recording
 
 
 class Forgetful(ScriptedEngine):
@@ -40,15 +40,15 @@ class Listener(Forgetful):
 
     async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
         if request.samples is not None:
-            heard = await asyncio.to_thread(facts.heard, request.samples, self._count)
+            heard = await asyncio.to_thread(long_recording.heard, request.samples, self._count)
             self._heard[request.request_id] = heard
         async for event in super().generate(request):
             yield event
 
     def _noted(self, request: Generation) -> Sequence[str]:
         if request.samples is None:
-            return [f"{word} " for word in request.notes.split() if facts.is_note(word)]
-        return [f"{facts.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
+            return [f"{word} " for word in request.notes.split() if long_recording.is_note(word)]
+        return [f"{long_recording.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
 
 
 def main() -> None:

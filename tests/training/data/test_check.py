@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.audio_files import speech_wav
+from tests.recordings import speech_wav
 from tests.training.tiny import noise, record
 from training.__main__ import main
 from training.audio import read_audio

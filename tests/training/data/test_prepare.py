@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from datasets import Audio, Dataset
 
-from app.prompts import Style, instruction
-from tests.audio_files import speech_wav
+from app.core.prompts import Style, instruction
+from tests.recordings import speech_wav
 from tests.training.tiny import noise
 from training.__main__ import main
 from training.audio import read_audio

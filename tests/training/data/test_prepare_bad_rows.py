@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.audio_files import speech_wav
+from tests.recordings import speech_wav
 from tests.training.tiny import noise
 from training.__main__ import main
 from training.audio import decode_bytes

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.prompts import SYSTEM
+from app.core.prompts import SYSTEM
 from tests.training.families.tiny import voxtral
 from tests.training.tiny import noise
 from training.checkpoint import open_model

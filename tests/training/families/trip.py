@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from app.engine.base import Finished, Generation
-from app.models.source import from_registry
+from app.models.model_source import from_registry
 from app.settings import Settings
 from tests.training.families.tiny import BUILDERS, teacher
 from tests.training.tiny import noise, record
