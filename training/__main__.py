@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from app.core.help_format import show_defaults
-from training import config, inputs
+from training.cli import config_file, input_paths
 
 COMMANDS = {
     "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
@@ -27,6 +27,25 @@ COMMANDS = {
     "evaluate": "score summaries: of a running service in depth, or of several systems in one table",
     "compare": "two systems of such tables, each recording with itself: is the difference more than chance?",
     "lineage": "where a checkpoint of the registry comes from, as a tree",
+}
+
+# The module of each command. It offers `add_arguments(parser)` and `run(options)`.
+MODULES = {
+    "data": "training.cli.data_command",
+    "align": "training.align.command",
+    "legible": "training.eval.probe",
+    "sft": "training.recipes.sft",
+    "apart": "training.eval.teacher_gap",
+    "distill": "training.recipes.distill",
+    "serve": "training.runtime.vllm_server",
+    "pairs": "training.recipes.pairs",
+    "dpo": "training.recipes.dpo",
+    "ladder": "training.recipes.pipeline",
+    "curves": "training.eval.training_curves",
+    "export": "training.models.export",
+    "evaluate": "training.eval.evaluate",
+    "compare": "training.eval.compare",
+    "lineage": "training.eval.lineage",
 }
 
 BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
@@ -63,22 +82,22 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] and arguments[0] in COMMANDS:
         try:
-            inputs.check(arguments[0], arguments[1:])
-        except inputs.MissingInput as error:
+            input_paths.check(arguments[0], arguments[1:])
+        except input_paths.MissingInput as error:
             print(f"speechsum-train {arguments[0]}: error: {error}", file=sys.stderr)
             return MISUSED
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name in arguments[:1]:
-            importlib.import_module(f"training.{name}").add_arguments(command)
+            importlib.import_module(MODULES[name]).add_arguments(command)
             try:
-                config.apply(command, arguments[1:])
-            except config.ConfigError as error:
+                config_file.apply(command, arguments[1:])
+            except config_file.ConfigError as error:
                 command.error(str(error))
     show_defaults(parser)
     options = parser.parse_args(arguments)
     try:
-        status = int(importlib.import_module(f"training.{options.command}").run(options))
+        status = int(importlib.import_module(MODULES[options.command]).run(options))
         sys.stdout.flush()
     except BrokenPipeError:
         if _read_on():

@@ -14,7 +14,7 @@ from model_repo import architectures
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, CHAT_TEMPLATE, Base
 from model_repo.assemble import build_base
 from tests.model_repo.fakes import smollm
-from training.checkpoint import assembled_name
+from training.models.checkpoint import assembled_name
 
 
 @pytest.fixture(scope="module", autouse=True)

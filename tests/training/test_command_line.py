@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training import compare
 from training.__main__ import BROKEN_PIPE, main
+from training.eval import compare
 
 
 def test_who_reads_no_further_gets_no_traceback() -> None:

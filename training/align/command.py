@@ -17,10 +17,8 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from training import clock, runs
-from training.align.characters import CharacterHead, forced_alignments, train_head
-from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import (
+from training.align.character_ctc import CharacterHead, forced_alignments, train_head
+from training.align.token_spikes import (
     Aligner,
     Spikes,
     collapsed,
@@ -31,11 +29,13 @@ from training.align.tokens import (
     vocabulary,
     words_said,
 )
-from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
-from training.corpus.record import Record
+from training.data.record import Record
+from training.data.record_files import read_records
 from training.families.audioflamingo3 import ENCODER_PROJECTIONS
-from training.precision import add_argument, autocast
-from training.records import read_records
+from training.models.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
+from training.models.precision import add_argument, autocast
+from training.models.split_encoder import Clip, SplitEncoder, encode, padded
+from training.runtime import process_clock, run_record
 
 WINDOW_SECONDS = 30
 
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace) -> int:
     held = in_window(read_records(*options.held)) if options.held else []
     if not records:
         raise ValueError("no clip is left to align")
-    runs.begin(options)
+    run_record.begin(options)
     texts = words_said([r.transcript for r in [*records, *held]])
     single = spelling(tokenizer) if options.spell_below else {}
     classes = vocabulary(tokenizer, texts[: len(records)], options.classes, options.spell_below)
@@ -216,7 +216,7 @@ def run(options: argparse.Namespace) -> int:
     if options.start:
         print(f"started from {options.start}: {load_adapter(peft_model, options.start)} tensors", flush=True)
     if options.within:
-        options.minutes = max(0.01, options.within - clock.since_start() / 60)
+        options.minutes = max(0.01, options.within - process_clock.since_start() / 60)
     aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     file = options.out / "adapter.safetensors"

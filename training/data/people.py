@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.audio import read_audio
-from training.corpus.record import Record
-from training.records import write_records
+from training.data.audio import read_audio
+from training.data.record import Record
+from training.data.record_files import write_records
 
 PACKAGES = ("asterisk-core-sounds-en-wav", "pocketsphinx-testdata")
 RECORDS = Path(__file__).parent / "people.jsonl"

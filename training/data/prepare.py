@@ -35,12 +35,12 @@ from app.core.audio.decode import SAMPLE_RATE, decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import ServiceError
 from app.core.prompts import Style, instruction
-from training.audio import damage, is_blank, map_file, speaks
-from training.corpus.record import Record, Split
-from training.data.progress import Progress
+from training.data.audio import damage, is_blank, map_file, speaks
+from training.data.prepare_progress import Progress
+from training.data.record import Record, Split
+from training.data.record_files import unreadable
 from training.data.sources import Found, Unusable, in_dataset, in_folder
-from training.records import unreadable
-from training.text_files import control_token, printable, text_problem
+from training.data.text_files import control_token, printable, text_problem
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.records import unreadable
-from training.text_files import BadText, numbered_lines, parsed_json, printable, read_text
+from training.data.record_files import unreadable
+from training.data.text_files import BadText, numbered_lines, parsed_json, printable, read_text
 
 TABLES = (".csv", ".tsv", ".jsonl")
 LARGEST_CELL = 64 << 20  # characters of one cell of a table

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.families.audioflamingo3 import AudioFlamingo3
-from training.families.family import Family
+from training.families.base import Family
 from training.families.granite_speech import GraniteSpeech
 from training.families.llama import Llama
 from training.families.qwen2_5_omni import Qwen25Omni

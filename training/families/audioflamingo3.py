@@ -1,6 +1,6 @@
 """Audio Flamingo 3, the shape of this project's own checkpoints: Whisper's encoder, two linear layers, Qwen2."""
 
-from training.families.family import Family
+from training.families.base import Family
 
 ENCODER_PROJECTIONS = r"(self_attn\.(q_proj|k_proj|v_proj|out_proj)|fc1|fc2)"  # of one of its encoder's layers
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.families.family import Family, as_served
+from training.families.base import Family, as_served
 
 
 class GraniteSpeech(Family):

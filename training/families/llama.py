@@ -1,6 +1,6 @@
 """Llama: the text twin and the cascade's language model. Reads transcripts, hears nothing."""
 
-from training.families.family import Family
+from training.families.base import Family
 
 
 class Llama(Family):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.families.family import Family
+from training.families.base import Family
 
 UNHEARD = ("talker.", "token2wav.")  # parts that make speech; vLLM does not load them either
 

@@ -1,6 +1,6 @@
 """Qwen2-Audio: Whisper's encoder, one linear layer, Qwen2."""
 
-from training.families.family import Family
+from training.families.base import Family
 
 
 class Qwen2Audio(Family):

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from app.core.prompts import SYSTEM
-from training.families.family import SAMPLING_RATE, Family
+from training.families.base import SAMPLING_RATE, Family
 
 CONSOLIDATED = "consolidated.safetensors"
 ENCODER = "mm_whisper_embeddings.whisper_encoder"

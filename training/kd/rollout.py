@@ -1,6 +1,6 @@
 """The student writes: one sampled answer a record, as token ids, no gradient.
 
-`Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling, `training.kd.served_rollout` has the
+`Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling, `training.kd.vllm_rollout` has the
 other; `References` writes what the data holds, for the steps off policy. Knows nothing about teachers.
 """
 
@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import torch
 
 from app.core.prompts import Style
-from training import processes
-from training.corpus.record import Record
-from training.examples import Collator
-from training.head import head_on
-from training.kd.sampling import as_it_is
-from training.kd.weights import Copy
-from training.precision import placed
+from training.data.record import Record
+from training.kd.unmodified_sampling import as_it_is
+from training.kd.weight_sync import Copy
+from training.models.collate import Collator
+from training.models.precision import placed
+from training.models.trl_patches import head_on
+from training.runtime import distributed
 
 Questions = dict[str, torch.Tensor]  # of `Collator.questions`
 
@@ -106,7 +106,7 @@ class Generated:
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,
                 # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
-                synced_gpus=self.together and processes.shared_parameters(),
+                synced_gpus=self.together and distributed.shared_parameters(),
             )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
         pairs = zip(made.tolist(), limits, strict=True)
@@ -172,8 +172,8 @@ def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[
     """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
 
     given: of `followed_by`. Only the K positions' logits are worked out, K the longest answer's tokens, whatever the
-    family (`training.head`). No keys and values are kept: they would differ from layer to layer, and `--compile` would
-    give up after eight of them.
+    family (`training.models.trl_patches`). No keys and values are kept: they would differ from layer to layer, and
+    `--compile` would give up after eight of them.
     """
     longest = max(len(answer.ids) for answer in answers)
     with head_on(model, slice(-longest - 1, -1)):

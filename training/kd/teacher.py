@@ -16,14 +16,14 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
-from training import processes
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.endpoint import vllm_client
-from training.examples import TextCollator
+from training.data.record import Record
 from training.kd.divergence import Dense, Distribution, TopK, without
 from training.kd.rollout import Answer, Generated, answer_limit, answer_logits, followed_by
-from training.kd.sampling import UNCHANGED
+from training.kd.unmodified_sampling import UNCHANGED
+from training.llm.endpoint import vllm_client
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
+from training.runtime import distributed
 
 
 class Teacher(Protocol):
@@ -34,7 +34,7 @@ class Teacher(Protocol):
 
 def opened(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A text model to read with: nothing of it is trained, and it is on the GPU if there is one."""
-    processes.settle()
+    distributed.settle()
     model = open_model(folder, dtype).eval().requires_grad_(False)
     return model.to("cuda") if torch.cuda.is_available() else model
 
@@ -44,7 +44,7 @@ class LocalTeacher:
     """A text model here, given transcript and query in the service's own words, then the very ids that were sampled.
 
     vocabulary: how many ids it shares with the student; the rest is sliced off, and the shared ones sum to one, without
-    those that are excluded (`training.kd.tokens`).
+    those that are excluded (`training.kd.shared_tokens`).
     """
 
     model: Any
@@ -71,8 +71,8 @@ class ServedTeacher:
 
     client: with the server's address and a time-out. model: its name there. vocabulary: ids it shares with the student;
     likelier tokens beyond them fall into the tail. k: at most the server's `--max-logprobs`. at_once: open requests.
-    excluded: ids that do not count (`training.kd.tokens`); what the teacher gives them, as far as it is known, is
-    shared out among all others.
+    excluded: ids that do not count (`training.kd.shared_tokens`); what the teacher gives them, as far as it is known,
+    is shared out among all others.
     """
 
     client: httpx.Client

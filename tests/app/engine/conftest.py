@@ -84,7 +84,7 @@ async def _in_process(checkpoint: Path) -> AsyncIterator[Engine]:
 @pytest.fixture(scope="package")
 def server_url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real vLLM server of the checkpoint."""
-    from tests.training.kd.servers import vllm_server
+    from tests.training.kd.vllm_servers import vllm_server
 
     manifest = registry.resolve(registry.ROOT, MODEL)
     options = ["--served-model-name", manifest.id, "--max-model-len", str(manifest.context_tokens)]

@@ -8,7 +8,7 @@ import pytest
 from app.core.prompts import Turn, audio_messages, notes_messages, transcript_messages, with_turns
 from app.engine.prompt_builder import MistralChat, TemplateChat, chat_in
 from model_repo.families import FAMILIES
-from tests.training.families.tiny import qwen2_audio, voxtral
+from tests.training.families.tiny_families import qwen2_audio, voxtral
 from training.families import family_named
 
 SECONDS = (0.5, 30.0, 30.1, 75.0)

@@ -38,14 +38,14 @@ WIDE = {"hidden_size": 128, "num_attention_heads": 2, "num_key_value_heads": 1}
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.training.tiny import write_audio
+    from tests.training.tiny_checkpoints import write_audio
 
     return write_audio(tmp_path_factory.mktemp("checkpoint") / "tiny", **WIDE)
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.training.tiny import write_audio
+    from tests.training.tiny_checkpoints import write_audio
 
     return write_audio(tmp_path_factory.mktemp("other") / "tiny", **WIDE, num_hidden_layers=3)
 
@@ -88,7 +88,7 @@ def saved_adapter(checkpoint: Path, folder: Path, seed: int, rank: int = RANK) -
     """A random adapter on the language model, saved by PEFT; the tokens of the same weights merged."""
     import torch
 
-    from training.checkpoint import add_lora, open_model
+    from training.models.checkpoint import add_lora, open_model
 
     torch.manual_seed(seed)
     model = add_lora(open_model(checkpoint), rank)
@@ -103,7 +103,7 @@ def saved_adapter(checkpoint: Path, folder: Path, seed: int, rank: int = RANK) -
 async def test_an_adapter_writes_what_the_merged_weights_write(
     engine: VllmAudioEngine, checkpoint: Path, tmp_path: Path
 ) -> None:
-    from training.checkpoint import open_model
+    from training.models.checkpoint import open_model
 
     plain = transformers_tokens(open_model(checkpoint), checkpoint)
     merged = [saved_adapter(checkpoint, tmp_path / str(seed), seed) for seed in (1, 2)]
@@ -153,7 +153,7 @@ async def test_what_vllm_cannot_serve_is_refused_and_the_engine_goes_on(
 async def test_two_models_answer_side_by_side_and_one_ends_without_the_other(
     engine: VllmAudioEngine, checkpoint: Path, other: Path
 ) -> None:
-    from training.checkpoint import open_model
+    from training.models.checkpoint import open_model
 
     expected = [transformers_tokens(open_model(folder), folder) for folder in (checkpoint, other)]
     second = engine_of(other, "tiny@2")

@@ -62,7 +62,7 @@ def expected(checkpoint: Path) -> dict[float, list[int]]:
     import torch
     from transformers import AutoProcessor
 
-    from training.checkpoint import open_model
+    from training.models.checkpoint import open_model
 
     model = open_model(checkpoint).eval()
     processor = AutoProcessor.from_pretrained(checkpoint)

@@ -17,16 +17,16 @@ from model_repo.architectures import Base
 from model_repo.assemble import WEIGHTS, merged, write
 from model_repo.cache import sha256
 from tests.training.align.conftest import TEXTS
-from tests.training.tiny import noise, record
+from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.align import command
-from training.align.characters import CharacterHead
+from training.align.character_ctc import CharacterHead
 from training.align.command import Aligned, add_arguments, encoder_lora, errors, in_window, located, train_tokens
-from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import Aligner, spelling, vocabulary, words_said
-from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
-from training.corpus.record import Record
-from training.runs import collected
+from training.align.token_spikes import Aligner, spelling, vocabulary, words_said
+from training.data.record import Record
+from training.models.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
+from training.models.split_encoder import Clip, SplitEncoder, encode, padded
+from training.runtime.run_record import collected
 
 
 def options(**changed: Any) -> argparse.Namespace:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.breakdown import voice_kind
 from training.data import people
-from training.records import read_records
+from training.data.record_files import read_records
+from training.eval.breakdown import voice_kind
 
 
 @pytest.fixture

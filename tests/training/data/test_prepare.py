@@ -12,11 +12,11 @@ from datasets import Audio, Dataset
 
 from app.core.prompts import Style, instruction
 from tests.recordings import speech_wav
-from tests.training.tiny import noise
+from tests.training.tiny_checkpoints import noise
 from training.__main__ import main
-from training.audio import read_audio
+from training.data.audio import read_audio
 from training.data.prepare import KNOWN, add_arguments, layout_of, split_of
-from training.records import read_records
+from training.data.record_files import read_records
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,17 @@ from safetensors.torch import load_file
 from transformers import GenerationConfig
 from trl.trainer.utils import add_fused_lm_head
 
-from tests.training.families import tiny
-from tests.training.tiny import record, write_audio, write_llama
-from training.checkpoint import add_lora, open_model, unwrapped
-from training.export import to_copy
+from tests.training.families import tiny_families
+from tests.training.tiny_checkpoints import record, write_audio, write_llama
 from training.families import FAMILIES, family_in
-from training.head import IGNORED, answers_loss, answers_only, no_logits_beside
 from training.kd.rollout import Answer, Generated, answer_logits
-from training.kd.weights import write
-from training.serve import family_options
+from training.kd.weight_sync import write
+from training.models.checkpoint import add_lora, open_model, unwrapped
+from training.models.export import to_copy
+from training.models.trl_patches import IGNORED, answers_loss, answers_only, no_logits_beside
+from training.runtime.vllm_server import family_options
 
-ALL: dict[str, Callable[[Path], Any]] = tiny.WEIGHTS | {"audioflamingo3": write_audio, "llama": write_llama}
+ALL: dict[str, Callable[[Path], Any]] = tiny_families.WEIGHTS | {"audioflamingo3": write_audio, "llama": write_llama}
 WORDS = 11  # tokens of a prompt
 
 

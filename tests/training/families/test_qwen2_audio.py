@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.training.families.tiny import qwen2_audio
-from tests.training.tiny import noise, record
-from training.checkpoint import open_model
-from training.loop import Loop, collator_of
-from training.records import BadExample
-from training.sft import train
+from tests.training.families.tiny_families import qwen2_audio
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record_files import BadExample
+from training.models.checkpoint import open_model
+from training.recipes.common import Loop, collator_of
+from training.recipes.sft import train
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.families.tiny import BUILDERS
-from tests.training.families.trip import Trip
+from tests.training.families.round_trip import Trip
+from tests.training.families.tiny_families import BUILDERS
 from training.families import FAMILIES
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -23,7 +23,7 @@ def trips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trip]:
     folder = tmp_path_factory.mktemp("trips")
     real = all(map(importlib.util.find_spec, ("torchaudio", "torchvision")))
     paths = [os.getcwd()] if real else [os.getcwd(), str(STAND_IN)]
-    command = [sys.executable, "-m", "tests.training.families.trip", str(folder), *BUILDERS]
+    command = [sys.executable, "-m", "tests.training.families.round_trip", str(folder), *BUILDERS]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=880)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]

@@ -5,14 +5,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from app.core.prompts import SYSTEM
-from tests.training.families.tiny import voxtral
-from tests.training.tiny import noise
-from training.checkpoint import open_model
-from training.export import to_copy
+from tests.training.families.tiny_families import voxtral
+from tests.training.tiny_checkpoints import noise
 from training.families import family_named
 from training.families.voxtral import COMPUTED, mistral_name, mistral_order
-from training.kd.served_rollout import rollout_of
-from training.loop import collator_of
+from training.kd.vllm_rollout import rollout_of
+from training.models.checkpoint import open_model
+from training.models.export import to_copy
+from training.recipes.common import collator_of
 
 
 @pytest.fixture(scope="module")

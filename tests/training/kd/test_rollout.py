@@ -7,10 +7,8 @@ import torch
 from transformers import AutoTokenizer
 
 from model_repo.architectures import AUDIO_TOKEN_ID
-from tests.training.tiny import noise, record
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import IGNORED, AudioCollator, TextCollator
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
 from training.kd.divergence import Dense
 from training.kd.rollout import (
     Answer,
@@ -24,6 +22,8 @@ from training.kd.rollout import (
     until_loop,
 )
 from training.kd.teacher import LocalTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import IGNORED, AudioCollator, TextCollator
 
 
 @pytest.fixture(scope="module")

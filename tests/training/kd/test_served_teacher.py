@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.training.kd.servers import vllm_server
-from tests.training.tiny import record, write_llama
-from training.checkpoint import open_model
-from training.examples import TextCollator
+from tests.training.kd.vllm_servers import vllm_server
+from tests.training.tiny_checkpoints import record, write_llama
 from training.kd.divergence import Dense, TopK
 from training.kd.rollout import Answer
 from training.kd.teacher import LocalTeacher, ServedTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
 
 pytestmark = pytest.mark.slow
 

@@ -12,21 +12,21 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tests.training.families import tiny
-from tests.training.stand_in import standing_in
-from tests.training.tiny import noise, record
-from training import distill
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import TextCollator
+from tests.training.families import tiny_families
+from tests.training.llm.fake_llm_server import standing_in
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
+from training.data.record_files import read_records
 from training.families import family_in
 from training.kd import teacher as teaching
 from training.kd.divergence import Dense, TopK, divergence
 from training.kd.rollout import Answer
+from training.kd.shared_tokens import SharedTokens, same_tokens, shared_tokens
 from training.kd.teacher import LocalTeacher, ServedTeacher
-from training.kd.tokens import SharedTokens, same_tokens, shared_tokens
-from training.loop import Loop
-from training.records import read_records
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
+from training.recipes import distill
+from training.recipes.common import Loop
 
 QWEN2_5 = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|box_start|>", "<tool_call>"]
 TEMPLATE = """\
@@ -41,16 +41,16 @@ TEMPLATE = """\
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Qwen2-Audio, whose ids after the shared ones are <|AUDIO|>, <|audio_bos|>, <|audio_eos|>."""
     out = tmp_path_factory.mktemp("student")
-    tiny.qwen2_audio(out)
+    tiny_families.qwen2_audio(out)
     return out
 
 
 def teacher_folder(folder: Path, specials: list[str], end: str = "<|im_end|>") -> Path:
     folder.mkdir(exist_ok=True)
-    names = tiny.tokenizer(specials, eos_token=end, pad_token=specials[0])
+    names = tiny_families.tokenizer(specials, eos_token=end, pad_token=specials[0])
     names.chat_template = TEMPLATE
     names.save_pretrained(folder)
-    tiny.write(LlamaForCausalLM(LlamaConfig(**tiny.TEXT, head_dim=32)), folder)
+    tiny_families.write(LlamaForCausalLM(LlamaConfig(**tiny_families.TEXT, head_dim=32)), folder)
     return folder
 
 

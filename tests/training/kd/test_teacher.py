@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.training.tiny import record
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import TextCollator
+from tests.training.tiny_checkpoints import record
+from training.data.record import Record
 from training.kd.divergence import Dense, TopK, divergence
 from training.kd.rollout import Answer
 from training.kd.teacher import LocalTeacher, ServedTeacher, TeacherError
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
 
 WORDS = 1000
 
