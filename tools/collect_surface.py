@@ -6,7 +6,6 @@ Run it in a process of its own, because it replaces the environment and parts of
 """
 
 import argparse
-import ast
 import importlib
 import importlib.util
 import io
@@ -24,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tools import source_names
+
 # Modules that may define a name, tried in order.
 PLACES = {
     "create_app": ["app.main"],
@@ -32,27 +33,16 @@ PLACES = {
     "Manifest": ["model_repo.manifest"],
     "Record": ["training.data.record", "training.corpus.record"],
 }
-# Documented `python -m` commands, each with the modules that may hold it, tried in order.
-MODULES = {
-    "app": ["app"],
-    "training": ["training"],
-    "model_repo.assemble": ["model_repo.assemble"],
-    "training.corpus": ["training.corpus", "training.synth.text"],
-    "training.speech": ["training.speech", "training.synth.speech"],
-    "training.gpu.repeats": ["training.gpu.repeats", "tools.offline_gpu.repeats"],
-    "training.gpu.some": ["training.gpu.some", "tools.offline_gpu.some"],
-    "training.gpu.starts": ["training.gpu.starts", "tools.offline_gpu.starts"],
-    "training.gpu.table": ["training.gpu.table", "tools.offline_gpu.table"],
-    "tests.injections": ["tests.injections"],
-    "tests.checks.recognizer": ["tests.checks.recognizer"],
-    "tests.checks.program": ["tests.checks.program"],
+# Documented `python -m` commands, and where the beginning of such a name may have moved.
+MODULES = ["app", "training", "model_repo.assemble", "training.corpus", "training.speech"]
+MODULES += [f"training.gpu.{name}" for name in ("repeats", "some", "starts", "table")]
+MODULES += ["tests.injections", "tests.checks.recognizer", "tests.checks.program"]
+MOVED = {
+    "training.corpus": "training.synth.text",
+    "training.speech": "training.synth.speech",
+    "training.gpu": "tools.offline_gpu",
 }
 SAME_AS_SCRIPTS = ("app", "training")  # their options are those of `speechsum` and `speechsum-train`
-SERVICE = "app"  # the package whose source is searched for error codes, event names and headers
-CODE = re.compile(r"[a-z]+(_[a-z]+)+")
-EVENT = re.compile(r"(admin|audio|chat)(\.[a-z{}]+)+")
-HEADER = re.compile(r"(retry|webhook|www|x)(-[a-z]+)+")
-
 Start = Callable[[], Any]
 
 
@@ -62,13 +52,13 @@ def collect(root: Path, known: dict[str, Any]) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="surface-home-") as home:
         _isolate(Path(home))
-        if not Path(str(importlib.import_module(SERVICE).__file__)).is_relative_to(root):
-            raise RuntimeError(f"the package {SERVICE} is not imported from {root}")
+        if not Path(str(importlib.import_module("app").__file__)).is_relative_to(root):
+            raise RuntimeError(f"the package app is not imported from {root}")
         settings = load(root, "Settings")
         app = load(root, "create_app")(settings(model="scripted"))  # the model that needs no checkpoint
         scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
         starts: dict[str, Start] = {name: partial(_call, place) for name, place in scripts.items()}
-        modules = {name: next((one for one in places if _exists(one)), None) for name, places in MODULES.items()}
+        modules = {name: _module_now(name) for name in MODULES}
         more = {f"python -m {name}": module for name, module in modules.items() if name not in SAME_AS_SCRIPTS}
         starts |= {name: partial(_run_module, module) for name, module in more.items() if module}
         surface = {
@@ -79,9 +69,9 @@ def collect(root: Path, known: dict[str, Any]) -> dict[str, Any]:
             "modules": {name: module for name, module in modules.items() if module},
             "commands": {name: one for start in starts for name, one in _commands(start, starts[start])},
             "yaml": dict(_yaml_keys(scripts, starts, known.get("yaml", {}), Path(home) / "config.yaml")),
-            "errors": _error_codes(root, load(root, "ServiceError")),
-            "events": _strings(root, EVENT),
-            "headers": _strings(root, HEADER),
+            "errors": source_names.error_codes(root / "app", load(root, "ServiceError")),
+            "events": source_names.strings(root / "app", source_names.EVENT),
+            "headers": source_names.strings(root / "app", source_names.HEADER),
             "manifest": _schema(load(root, "Manifest")),
             "record": _schema(load(root, "Record")),
             "tables": _tables(starts["speechsum"], Path(home)),
@@ -110,6 +100,11 @@ def _exists(module: str) -> bool:
         return False
 
 
+def _module_now(name: str) -> str | None:
+    moved = [name.replace(old, new, 1) for old, new in MOVED.items() if f"{name}.".startswith(f"{old}.")]
+    return next((one for one in (name, *moved) if _exists(one)), None)
+
+
 def _isolate(home: Path) -> None:
     """Let no default depend on the user, the machine or a `.env` file."""
     for name in [name for name in os.environ if name.startswith(("SPEECHSUM_", "XDG_"))]:
@@ -136,8 +131,8 @@ def _run_module(module: str) -> Any:
 def run(start: Start, arguments: list[str]) -> argparse.ArgumentParser | None:
     """Run a command and return the parser that was asked to print its help, or None if none was."""
 
-    def print_help(parser: argparse.ArgumentParser, file: Any = None) -> None:
-        raise HelpRequest(parser)
+    def print_help(self: argparse.ArgumentParser, file: Any = None) -> None:
+        raise HelpRequest(self)
 
     sys.argv, argparse.ArgumentParser.print_help = ["command", *arguments], print_help  # type: ignore[method-assign]
     try:
@@ -212,7 +207,8 @@ def _yaml_keys(
 
 def _samples(action: argparse.Action) -> list[Any]:
     """Values of which the option takes at least one, as YAML holds them."""
-    values = [*(action.choices or ()), action.default, 1, "espeak:1", True]
+    default = action.default if isinstance(action.default, list) else [action.default]
+    values = [*(action.choices or ()), *default, 1, "espeak:1", True]
     plain = [one for one in values if isinstance(one, int | float | str)]
     return [shape for one in plain for shape in (one, [one])]
 
@@ -228,6 +224,7 @@ def _metrics() -> dict[str, Any]:
     """The service's own families, which are in the default registry once the application is imported."""
     from prometheus_client import REGISTRY
 
+    families: list[Any] = [one for one in list(REGISTRY._collector_to_names) if hasattr(one, "_labelnames")]
     return {
         family._name: {
             "type": family._type,
@@ -235,8 +232,8 @@ def _metrics() -> dict[str, Any]:
             "buckets": [str(bound) for bound in getattr(family, "_kwargs", {}).get("buckets", ())],
             "help": family._documentation,
         }
-        for family in list(REGISTRY._collector_to_names)
-        if hasattr(family, "_labelnames") and family._name.startswith("speechsum_")
+        for family in families
+        if family._name.startswith("speechsum_")
     }
 
 
@@ -265,55 +262,6 @@ def _tables(start: Start, home: Path) -> dict[str, Any]:
             for _, column, *facts in database.execute(f"PRAGMA table_info({name})") if kind == "table" else ():
                 of_table[column] = dict(zip(("type", "not_null", "default", "primary_key"), facts, strict=True))
     return tables
-
-
-def _nodes(root: Path) -> list[ast.AST]:
-    return [node for file in sorted((root / SERVICE).rglob("*.py")) for node in ast.walk(ast.parse(file.read_text()))]
-
-
-def _strings(root: Path, pattern: re.Pattern[str]) -> list[str]:
-    """Every whole string of the service's source that the pattern matches; what is filled in stands as `{}`."""
-    found = set()
-    for node in _nodes(root):
-        if isinstance(node, ast.JoinedStr):
-            found.add("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
-        elif isinstance(node, ast.Constant):
-            found.add(str(node.value))
-    return sorted(one for one in found if pattern.fullmatch(one))
-
-
-def _error_codes(root: Path, base: Any) -> dict[str, list[str]]:
-    """Each error code with the statuses and types that it is answered with, as far as they stand where the code does:
-    as `code=`, as the argument of a function's parameter `code`, under "code" in a dictionary.
-    """
-    kinds, nodes = [base], _nodes(root)
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    answers = {kind.__name__: f"{kind.status} {kind.type}" for kind in kinds}
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    parameters = {
-        node.name: [one.arg for one in node.args.args if one.arg not in ("self", "cls")] for node in functions
-    }
-    codes: dict[str, set[str]] = {}
-    for node in nodes:
-        said: list[ast.expr] = []
-        named: list[str] = []
-        if isinstance(node, ast.Call):
-            function = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            given = {**dict(zip(parameters.get(function, ()), node.args, strict=False))}
-            given |= {str(keyword.arg): keyword.value for keyword in node.keywords}
-            said = [given["code"]] if "code" in given else []
-            named = [function, *(getattr(one, "id", "") for one in node.args)]
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
-            said = [node.value]
-        elif isinstance(node, ast.Dict):
-            said = [
-                value for key, value in zip(node.keys, node.values, strict=True) if getattr(key, "value", 0) == "code"
-            ]
-        for constant in (getattr(one, "value", None) for value in said for one in ast.walk(value)):
-            if isinstance(constant, str) and CODE.fullmatch(constant):
-                codes.setdefault(constant, set()).update(answers[name] for name in named if name in answers)
-    return {code: sorted(answered) for code, answered in codes.items()}
 
 
 def _schema(model: Any) -> dict[str, Any]:
