@@ -32,25 +32,27 @@ def error_codes(package: Path, base: Any) -> dict[str, list[str]]:
     for kind in kinds:  # grows while it is read
         kinds += kind.__subclasses__()
     answers = {kind.__name__: f"{kind.status} {kind.type}" for kind in kinds}
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    parameters = {node.name: [one.arg for one in node.args.args if one.arg != "self"] for node in functions}
+    places: dict[str, set[int]] = {}  # function → places of `code` among the arguments, in all functions of that name
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [one.arg for one in node.args.args if one.arg != "self"]
+            places.setdefault(node.name, set()).update([names.index("code")] if "code" in names else [])
     codes: dict[str, set[str]] = {}
     for node in nodes:
-        values, errors = _code_values(node, parameters)
+        values, errors = _code_values(node, places)
         for constant in (getattr(one, "value", None) for value in values for one in ast.walk(value)):
             if isinstance(constant, str) and CODE.fullmatch(constant):
                 codes.setdefault(constant, set()).update(answers[name] for name in errors if name in answers)
     return {code: sorted(answered) for code, answered in codes.items()}
 
 
-def _code_values(node: ast.AST, parameters: dict[str, list[str]]) -> tuple[list[ast.expr], list[str]]:
+def _code_values(node: ast.AST, places: dict[str, set[int]]) -> tuple[list[ast.expr], list[str]]:
     """What the node gives for a code, and the names among which the error's class may be."""
     if isinstance(node, ast.Call):
         function = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        given = dict(zip(parameters.get(function, ()), node.args, strict=False))
-        given |= {str(keyword.arg): keyword.value for keyword in node.keywords}
-        named = [getattr(one, "id", "") for one in node.args]
-        return ([given["code"]] if "code" in given else []), [function, *named]
+        values = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        values += [one for place, one in enumerate(node.args) if place in places.get(function, ())]
+        return values, [function, *(getattr(one, "id", "") for one in node.args)]
     if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
         return [node.value], []
     if isinstance(node, ast.Dict):
