@@ -11,7 +11,7 @@ from typing import Any
 from app.core.help_format import show_defaults
 from app.version import package_version
 
-MISUSED, INTERRUPTED = 2, 130
+USAGE_ERROR, INTERRUPTED = 2, 130
 EXIT_STATUSES = """\
 exit status:
   0    the command succeeded, or a running service was stopped by SIGTERM
@@ -25,7 +25,7 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status, as `EXIT_STATUSES` lists them."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(words[0] if words else "").parse_args(words)
+    options = _build_parser(words[0] if words else "").parse_args(words)
     from pydantic import ValidationError
 
     from app.settings import Settings, env_example, setting_name
@@ -39,19 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings(**overrides)
         _start_logging(settings)
-        return _run(options, settings)
+        return _run_command(options, settings)
     except ValidationError as error:
         for fault in error.errors():
             path = [str(part) for part in fault["loc"]]
             print(f"{setting_name(*path)}: {fault['msg']}", file=sys.stderr)
-    except (UnknownModel, RegistryError, ValueError) as error:  # ValueError: such as `app.server.sockets.CannotListen`
+    except (UnknownModel, RegistryError, ValueError) as error:  # ValueError: such as `app.server.sockets.ListenError`
         print(f"speechsum: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return MISUSED
+    return USAGE_ERROR
 
 
-def _run(options: argparse.Namespace, settings: Any) -> int:
+def _run_command(options: argparse.Namespace, settings: Any) -> int:
     if options.command == "keys":
         from app.keys import cli as command
 
@@ -76,7 +76,7 @@ def _start_logging(settings: Any) -> None:
         logging.warning("%s is not a setting of this service and has no effect.", name)
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def _build_parser(command: str) -> argparse.ArgumentParser:
     """The parser. Only the options of `command` are added: their help and defaults come from modules that take time."""
     parser = argparse.ArgumentParser(
         prog="speechsum",
@@ -125,7 +125,7 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
 def _list_models(settings: Any) -> int:
     from model_repo import registry
 
-    for manifest in registry.comparable(registry.list_models(settings.model_repo)):
+    for manifest in registry.comparable_manifests(registry.list_models(settings.model_repo)):
         score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
         print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
     return 0

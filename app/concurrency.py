@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All outcomes in order. The first exception cancels the rest, waits for their end and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -17,7 +17,7 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until each has cleaned up behind itself."""
     for task in tasks:
         task.cancel()

@@ -10,14 +10,14 @@ DEFAULT_WEIGHT = 100.0  # of a model among the versions of its name
 T = TypeVar("T")
 
 
-def _listed(value: Any) -> Any:
+def _split_commas(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Listed = Annotated[list[T], NoDecode, BeforeValidator(_listed)]  # in the environment separated by commas
+CommaSeparated = Annotated[list[T], NoDecode, BeforeValidator(_split_commas)]  # in the environment separated by commas
 
 
-def pair(entry: str) -> tuple[str, str]:
+def parse_pair(entry: str) -> tuple[str, str]:
     """`name=value` as its two parts; a value left out is empty. Raises ValueError without a name."""
     name, _, value = (part.strip() for part in entry.partition("="))
     if not name:
@@ -25,16 +25,16 @@ def pair(entry: str) -> tuple[str, str]:
     return name, value
 
 
-def weighted(entry: str) -> tuple[str, float]:
+def parse_weighted_model(entry: str) -> tuple[str, float]:
     """An entry of `models`: the model and its weight. Raises ValueError for a weight that is none."""
-    name, weight = pair(entry)
+    name, weight = parse_pair(entry)
     number = float(weight or DEFAULT_WEIGHT)
     if not 0 <= number < float("inf"):
         raise ValueError(f"{weight!r} is no weight: 0 or more")
     return name, number
 
 
-def addresses(urls: list[str]) -> list[str]:
+def normalize_urls(urls: list[str]) -> list[str]:
     """Servers' addresses, without `/v1`. Raises ValueError for what is none, and for one that stands there twice."""
     bases = [url.rstrip("/").removesuffix("/v1") for url in urls]
     for base in bases:

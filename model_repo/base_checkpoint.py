@@ -11,7 +11,7 @@ Tensors = dict[str, NDArray[np.float32] | NDArray[np.float16]]
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseCheckpoint:
     """Weights and companion files (name → text) of an architecture before training."""
 
     tensors: Tensors

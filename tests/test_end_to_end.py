@@ -114,8 +114,8 @@ def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
     answer = json.loads(data[-2])
     assert answer["object"] == "audio.summary.done"
     assert answer["summary"].strip()
-    assert answer["model"] == registry.best().id
-    assert answer["kind"] == registry.best().kind
+    assert answer["model"] == registry.best_model().id
+    assert answer["kind"] == registry.best_model().kind
     assert answer["complete"] is True
     deltas = [json.loads(text) for text in data[:-2]]
     assert "".join(d["delta"] for d in deltas if d["object"] == "audio.summary.delta") == answer["summary"]

@@ -20,7 +20,10 @@ from tests.test_end_to_end import CLIPS, Served
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-HEARS, READS = registry.resolve(registry.ROOT, "speechsum-tiny").id, registry.resolve(registry.ROOT, "cascade-tiny").id
+HEARS, READS = (
+    registry.resolve_model(registry.REGISTRY_ROOT, "speechsum-tiny").id,
+    registry.resolve_model(registry.REGISTRY_ROOT, "cascade-tiny").id,
+)
 ADMIN = {"authorization": "Bearer root-key"}
 CLIENTS = 4
 LOADS_S = 900

@@ -25,13 +25,13 @@ class Uploads:
         self.clock = clock
         self.held_bytes = 0
         self.in_progress: dict[Upload, None] = {}  # the oldest first
-        self._held_by: Counter[str] = Counter()
+        self._held_bytes_by_client: Counter[str] = Counter()
 
-    def upload(self, client: str) -> "Upload":
+    def new_upload(self, client: str) -> "Upload":
         """One client's upload, which begins by entering it."""
         return Upload(self, client)
 
-    def begin(self, upload: "Upload") -> None:
+    def start(self, upload: "Upload") -> None:
         """Count an upload. Raises TooManyRequests (429), Unavailable (503)."""
         limits = self.limits
         own = [one for one in self.in_progress if one.client == upload.client]
@@ -51,7 +51,7 @@ class Uploads:
             )
         self.in_progress[upload] = None
 
-    def hold(self, client: str, count: int) -> None:
+    def reserve_bytes(self, client: str, count: int) -> None:
         """Account for `count` more bytes of a recording. Raises TooManyRequests (429), Unavailable (503)."""
         limits = self.limits
         if self.held_bytes + count > limits.held_bytes:
@@ -61,26 +61,27 @@ class Uploads:
                 code="storage_full",
                 retry_after_s=limits.retry_after_seconds,
             )
-        if self._held_by[client] + count > max(limits.client_held_bytes, limits.upload_bytes):
+        if self._held_bytes_by_client[client] + count > max(limits.client_held_bytes, limits.upload_bytes):
             raise TooManyRequests(
-                f"The service holds {self._held_by[client]} bytes of your recordings, and has no room for more of them "
+                f"The service holds {self._held_bytes_by_client[client]} bytes of your recordings, and has no room "
+                "for more of them "
                 f"now. Wait for one to end. The setting is {setting_name('limits', 'client_held_bytes')} (now "
                 f"{limits.client_held_bytes}).",
                 code="too_many_bytes",
                 retry_after_s=limits.retry_after_seconds,
             )
         self.held_bytes += count
-        self._held_by[client] += count
+        self._held_bytes_by_client[client] += count
 
-    def release(self, client: str, count: int) -> None:
+    def release_bytes(self, client: str, count: int) -> None:
         """Bytes are no longer held."""
         self.held_bytes -= count
-        self._held_by[client] -= count
-        if not self._held_by[client]:
-            del self._held_by[client]
+        self._held_bytes_by_client[client] -= count
+        if not self._held_bytes_by_client[client]:
+            del self._held_bytes_by_client[client]
 
     def _displace(self, among: Iterable["Upload"]) -> bool:
-        stalled = max((one for one in among if one.stalled), key=lambda one: one.silent_seconds, default=None)
+        stalled = max((one for one in among if one.is_stalled), key=lambda one: one.idle_seconds, default=None)
         if stalled is not None:
             stalled.displace()
         return stalled is not None
@@ -92,103 +93,103 @@ class Upload:
     def __init__(self, uploads: Uploads, client: str) -> None:
         self.uploads = uploads
         self.client = client
-        self.held = 0
+        self.held_bytes = 0
         self._displaced = False
-        self._waiting: asyncio.Timeout | None = None
-        self._began = self._last = self._window = uploads.clock()
-        self._in_window = 0
+        self._pending_timeout: asyncio.Timeout | None = None
+        self._started_at = self._last_chunk_at = self._window_start = uploads.clock()
+        self._window_bytes = 0
 
     def __enter__(self) -> Self:
-        self.uploads.begin(self)
-        self._began = self._last = self._window = self.uploads.clock()
+        self.uploads.start(self)
+        self._started_at = self._last_chunk_at = self._window_start = self.uploads.clock()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.arrived()
-        self.release()
+        self.finish()
+        self.release_bytes()
 
-    def hold(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
         """`count` more bytes have come. Raises TooManyRequests (429), Unavailable (503) if there is no room."""
-        self.uploads.hold(self.client, count)
-        self.held += count
-        self._in_window += count
-        self._last = self.uploads.clock()
+        self.uploads.reserve_bytes(self.client, count)
+        self.held_bytes += count
+        self._window_bytes += count
+        self._last_chunk_at = self.uploads.clock()
 
-    def release(self) -> None:
+    def release_bytes(self) -> None:
         """The bytes are no longer held. Harmless twice."""
-        self.uploads.release(self.client, self.held)
-        self.held = 0
+        self.uploads.release_bytes(self.client, self.held_bytes)
+        self.held_bytes = 0
 
-    def arrived(self) -> None:
+    def finish(self) -> None:
         """The upload has ended. Its bytes are held on. Harmless twice."""
         self.uploads.in_progress.pop(self, None)
 
     @property
-    def silent_seconds(self) -> float:
+    def idle_seconds(self) -> float:
         """Since the last piece."""
-        return self.uploads.clock() - self._last
+        return self.uploads.clock() - self._last_chunk_at
 
     @property
-    def stalled(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether it waits for a piece for so long that it may lose its place to an upload that moves."""
-        if self._waiting is None:
+        if self._pending_timeout is None:
             return False
-        seconds = self.uploads.clock() - self._began
-        slow = self.held < self.uploads.limits.upload_bytes_per_second * seconds
-        return seconds > STALLED_SECONDS and (slow or self.silent_seconds > STALLED_SECONDS)
+        seconds = self.uploads.clock() - self._started_at
+        slow = self.held_bytes < self.uploads.limits.upload_bytes_per_second * seconds
+        return seconds > STALLED_SECONDS and (slow or self.idle_seconds > STALLED_SECONDS)
 
     def displace(self) -> None:
         """End it: what waits for its next piece raises."""
         self._displaced = True
-        self.arrived()
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self.finish()
+        if self._pending_timeout is not None:
+            self._pending_timeout.reschedule(asyncio.get_running_loop().time())
 
-    def next_piece(self) -> "NextPiece":
+    def chunk_timeout(self) -> "ChunkTimeout":
         """Around the wait for a piece, which raises RequestTimeout (408) if the piece comes too late."""
-        return NextPiece(self)
+        return ChunkTimeout(self)
 
-    def patience(self) -> tuple[float, ServiceError]:
+    def time_for_next_chunk(self) -> tuple[float, ServiceError]:
         """How many seconds the next piece may take, and the error if it takes longer."""
         limits, timeouts, now = self.uploads.limits, self.uploads.timeouts, self.uploads.clock()
         idle, rate = timeouts.upload_idle_seconds, limits.upload_bytes_per_second
         needed = rate * idle
-        if self._in_window >= needed and now - self._window >= idle:
-            self._window, self._in_window = now, 0
-        slow = self._window + idle - now if self._in_window < needed else idle
-        if self._began + timeouts.request_seconds - now <= min(idle, slow):
-            return self._began + timeouts.request_seconds - now, _late(
+        if self._window_bytes >= needed and now - self._window_start >= idle:
+            self._window_start, self._window_bytes = now, 0
+        slow = self._window_start + idle - now if self._window_bytes < needed else idle
+        if self._started_at + timeouts.request_seconds - now <= min(idle, slow):
+            return self._started_at + timeouts.request_seconds - now, _upload_timeout_error(
                 f"The upload took longer than {timeouts.request_seconds:g} seconds in all.", "timeouts.request_seconds"
             )
-        if self._in_window and slow < idle:
-            return slow, _late(
+        if self._window_bytes and slow < idle:
+            return slow, _upload_timeout_error(
                 f"The upload was slower than {rate:g} bytes per second over {idle:g} seconds.",
                 "limits.upload_bytes_per_second",
             )
-        return idle, _late(f"The upload paused for {idle:g} seconds.", "timeouts.upload_idle_seconds")
+        return idle, _upload_timeout_error(f"The upload paused for {idle:g} seconds.", "timeouts.upload_idle_seconds")
 
 
-class NextPiece:
+class ChunkTimeout:
     """See `Upload.next_piece`."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
-        seconds, self._late = upload.patience()
+        seconds, self._timeout_error = upload.time_for_next_chunk()
         self._timeout = asyncio.timeout(max(0.0, seconds))
 
     async def __aenter__(self) -> None:
-        self._upload._waiting = self._timeout
+        self._upload._pending_timeout = self._timeout
         await self._timeout.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._upload._waiting = None
+        self._upload._pending_timeout = None
         try:
             await self._timeout.__aexit__(kind, error, tb)
         except TimeoutError:
             if not self._upload._displaced:
-                raise self._late from None
+                raise self._timeout_error from None
             raise RequestTimeout(
                 "The upload had stalled, and its place was needed for another one. The settings are "
                 f"{setting_name('limits', 'uploads')} and {setting_name('limits', 'client_uploads')}.",
@@ -197,5 +198,5 @@ class NextPiece:
             ) from None
 
 
-def _late(what: str, setting: str) -> RequestTimeout:
+def _upload_timeout_error(what: str, setting: str) -> RequestTimeout:
     return RequestTimeout(f"{what} The setting is {setting_name(*setting.split('.'))}.", code="upload_timeout")

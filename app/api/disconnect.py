@@ -7,25 +7,25 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from app.concurrency import end
+from app.concurrency import cancel_and_wait
 
 T = TypeVar("T")
 
 
-async def until_gone(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Return when the client has closed the connection. The request's body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Do the work, unless the client leaves: then cancel it, wait for its end and raise ClientDisconnect."""
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(until_gone(receive))
+    gone = asyncio.create_task(wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
-        await end(task, gone)
+        await cancel_and_wait(task, gone)

@@ -10,15 +10,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
-from app.api.middleware.method_aliases import also_allowed
+from app.api.middleware.method_aliases import alias_methods
 from app.api.protocol import ErrorResponse
-from app.api.summary_fields import invalid_field
+from app.api.summary_fields import invalid_field_error
 from app.core.errors import InvalidRequest, ServiceError
 
 # What nginx logs for a client that left; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
 
-DESCRIPTIONS = {
+STATUS_DESCRIPTIONS = {
     400: "The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or "
     "a URL that is not fetched from.",
     401: "No API key, or none that this service knows.",
@@ -38,9 +38,9 @@ DESCRIPTIONS = {
 }
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of these failures."""
-    return {status: {"model": ErrorResponse, "description": DESCRIPTIONS[status]} for status in statuses}
+    return {status: {"model": ErrorResponse, "description": STATUS_DESCRIPTIONS[status]} for status in statuses}
 
 
 def internal_error() -> ServiceError:
@@ -59,29 +59,29 @@ def error_response(error: ServiceError) -> JSONResponse:
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 
-def http_error(error: HTTPException, request: Request) -> JSONResponse:
+def http_error_response(error: HTTPException, request: Request) -> JSONResponse:
     """The framework's own refusals (404, 405, an unreadable form), with their headers kept."""
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     body = {"error": {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}}
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
-        headers["allow"] = ", ".join(_methods(request))
+        headers["allow"] = ", ".join(_methods_of_path(request))
     return JSONResponse(body, status_code=error.status_code, headers=headers)
 
 
-def _methods(request: Request) -> list[str]:
+def _methods_of_path(request: Request) -> list[str]:
     """What the path can be asked with. The framework names those of one of its routes only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in here for method in _allowed_methods(route)})
+    return sorted({method for route in here for method in _methods_of_route(route)})
 
 
-def _allowed_methods(route: Route) -> set[str]:
+def _methods_of_route(route: Route) -> set[str]:
     methods = set(route.methods or ())
-    return methods | also_allowed(route.path, methods)
+    return methods | alias_methods(route.path, methods)
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Register the handlers. Unexpected exceptions are answered by `app.api.middleware.request_id`, which knows the
     request id.
     """
@@ -93,13 +93,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
         faults = [{**fault, "loc": fault["loc"][1:] or fault["loc"]} for fault in error.errors()]
-        invalid: InvalidRequest = invalid_field(faults)
+        invalid: InvalidRequest = invalid_field_error(faults)
         return error_response(invalid)
 
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> Response:
-        return http_error(error, request)
+        return http_error_response(error, request)
 
     @app.exception_handler(ClientDisconnect)
-    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+    async def handle_disconnect(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -14,20 +14,20 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.sse import EventStream
+from app.api.sse import EventStreamResponse
 from app.core.errors import Conflict, InvalidRequest, ServiceError
-from app.jobs.idempotency_store import Answer, Answers, Reservation
+from app.jobs.idempotency_store import IdempotencyStore, Reservation, StoredResponse
 
 log = logging.getLogger(__name__)
 
-HEADER = "idempotency-key"
-REPLAYED = {"idempotent-replayed": "true"}
-LONGEST = 255
+IDEMPOTENCY_KEY_HEADER = "idempotency-key"
+REPLAYED_HEADERS = {"idempotent-replayed": "true"}
+MAX_KEY_CHARACTERS = 255
 
 
 async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseModel | str | None) -> str:
     """SHA-256 of what is asked, recording and all, as hex; empty where no repeat is to be known."""
-    if HEADER not in request.headers:
+    if IDEMPOTENCY_KEY_HEADER not in request.headers:
         return ""
     plain = [request.url.path, *(one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in asked)]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
@@ -39,80 +39,89 @@ async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseMode
     return digest.hexdigest()
 
 
-async def reserved(request: Request, owner: str, asked: str) -> Reservation | Response | None:
+async def reserve_key(request: Request, owner: str, request_fingerprint: str) -> Reservation | Response | None:
     """The key, for this request alone; the answer that it has already; or None without the header.
 
     Raises InvalidRequest (400) for a key that is none, Conflict (409), Unprocessable (422).
     """
-    key = request.headers.get(HEADER)
+    key = request.headers.get(IDEMPOTENCY_KEY_HEADER)
     if key is None:
         return None
-    if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
+    if not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isascii() and key.isprintable()):
         raise InvalidRequest(
-            f"An Idempotency-Key has 1 to {LONGEST} printable ASCII characters.", code="invalid_idempotency_key"
+            f"An Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} printable ASCII characters.",
+            code="invalid_idempotency_key",
         )
-    answers: Answers = request.app.state.jobs.answers
-    found = await answers.reserve(owner, key, asked)
-    return Response(found.body, found.status, found.headers | REPLAYED) if isinstance(found, Answer) else found
+    answers: IdempotencyStore = request.app.state.jobs.answers
+    found = await answers.reserve(owner, key, request_fingerprint)
+    return (
+        Response(found.body, found.status, found.headers | REPLAYED_HEADERS)
+        if isinstance(found, StoredResponse)
+        else found
+    )
 
 
 @asynccontextmanager
-async def reserving(request: Request, owner: str, asked: str) -> AsyncIterator[Reservation | Response | None]:
-    """`reserved`, around the making of an answer: where that fails, the key is free again."""
-    found = await reserved(request, owner, asked)
+async def key_reservation(
+    request: Request, owner: str, request_fingerprint: str
+) -> AsyncIterator[Reservation | Response | None]:
+    """`reserve_key`, around the making of an answer: where that fails, the key is free again."""
+    found = await reserve_key(request, owner, request_fingerprint)
     try:
         yield found
     except BaseException:
         if isinstance(found, Reservation):
-            await asyncio.shield(_release(request.app.state.jobs.answers, found))
+            await asyncio.shield(_release_key(request.app.state.jobs.answers, found))
         raise
 
 
-def kept_answer(response: Response, body: bytes) -> Answer:
+def stored_response(response: Response, body: bytes) -> StoredResponse:
     """What is kept of a response. body: all that it sends."""
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return Answer(response.status_code, headers, body)
+    return StoredResponse(response.status_code, headers, body)
 
 
-async def given_once(
+async def respond_once(
     request: Request,
     owner: str,
-    asked: str,
-    make: Callable[[], Awaitable[Response]],
-    unmade: Callable[[], None],
+    request_fingerprint: str,
+    make_response: Callable[[], Awaitable[Response]],
+    on_replay: Callable[[], None],
 ) -> Response:
     """The answer that `make` makes, kept under the request's key if it has one; or the one that is kept, and `unmade`
-    is called. Failures are not kept. Raises as `reserved`.
+    is called. Failures are not kept. Raises as `reserve_key`.
     """
-    async with reserving(request, owner, asked) as found:
+    async with key_reservation(request, owner, request_fingerprint) as found:
         if isinstance(found, Response):
-            unmade()
+            on_replay()
             return found
-        response = await make()
+        response = await make_response()
     if found is None:
         return response
-    answers: Answers = request.app.state.jobs.answers
+    answers: IdempotencyStore = request.app.state.jobs.answers
 
-    async def keep(body: bytes | None) -> None:
+    async def store_response(body: bytes | None) -> None:
         if body is None:
-            await _release(answers, found)
+            await _release_key(answers, found)
             return
         try:
-            await answers.keep(found, kept_answer(response, body))
+            await answers.store(found, stored_response(response, body))
         except Conflict:
-            if not isinstance(response, EventStream):  # of a stream the caller has everything but its end already
+            if not isinstance(
+                response, EventStreamResponse
+            ):  # of a stream the caller has everything but its end already
                 raise
         except ServiceError:  # the database; what was made is given all the same
             log.exception("an answer could not be kept under its Idempotency-Key")
 
-    if isinstance(response, EventStream):
-        response.then = keep
+    if isinstance(response, EventStreamResponse):
+        response.on_complete = store_response
     else:
-        await keep(bytes(response.body))
+        await store_response(bytes(response.body))
     return response
 
 
-async def _release(answers: Answers, reservation: Reservation) -> None:
+async def _release_key(answers: IdempotencyStore, reservation: Reservation) -> None:
     try:
         await answers.release(reservation)
     except ServiceError:  # the database; the key is free when its lease is over

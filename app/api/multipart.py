@@ -19,22 +19,22 @@ from app.core.audio.samples import BLOCK_BYTES
 from app.core.errors import InvalidRequest, quote
 
 # Room for a form's fields and boundaries beside the recording.
-FORM_BYTES = 65_536
-FIELD_BYTES = 16_384
+MAX_FORM_OVERHEAD_BYTES = 65_536
+MAX_FIELD_BYTES = 16_384
 MAX_FIELDS = 64
 # Encodings that a browser or a library sends a form in. Python knows others under the name of a charset that are none.
 _CHARSETS = re.compile(r"(utf|iso8859|cp\d|koi8|mac|big5|gb|euc|shift|hz|ascii|iso2022|johab|latin|tis)[-_a-z0-9]*")
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedUpload:
     """A recording and the form fields that came with it, in order. audio: None where a `url` came instead."""
 
     audio: BinaryIO | None
     fields: list[tuple[str, str]]
 
 
-class _Parser(MultiPartParser):
+class _RecordingFormParser(MultiPartParser):
     """starlette's parser, for which the part `file` is a file."""
 
     spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
@@ -53,10 +53,10 @@ class _Parser(MultiPartParser):
         self._current_part.file = UploadFile(file=file, size=0)  # type: ignore[arg-type]
 
 
-async def read_form(headers: Headers, pieces: AsyncGenerator[bytes, None]) -> Received:
+async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> ReceivedUpload:
     """The form in the body. Raises InvalidRequest (400), and whatever `pieces` raises."""
     _check_charset(headers)
-    parser = _Parser(headers, pieces, max_files=1, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
+    parser = _RecordingFormParser(headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -75,7 +75,7 @@ async def read_form(headers: Headers, pieces: AsyncGenerator[bytes, None]) -> Re
             raise InvalidRequest(
                 f"The recording belongs in the field `file`, not {quote(name)}.", code="unknown_field", param=name
             )
-    return Received(audio, fields)
+    return ReceivedUpload(audio, fields)
 
 
 def _check_charset(headers: Headers) -> None:

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from app.core.errors import InvalidRequest, quote
 
 
-async def only_known_query(request: Request) -> None:
+async def reject_unknown_query(request: Request) -> None:
     """Dependency of a route: each parameter of the query is one of the route's own, and is there once. Raises
     InvalidRequest (400).
     """

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from app.core import prompts
 from app.core.errors import InvalidRequest, quote
 from app.core.prompts import Style
-from app.summarize.request import Form
+from app.summarize.request import OutputFormat
 from app.summarize.structured import output_format
 
 # What an error tells of a request with many faults.
-FAULTS = 5
-FAULT_CHARACTERS = 300
+MAX_FAULTS = 5
+MAX_FAULT_CHARACTERS = 300
 
 
 class SummaryOptions(BaseModel):
@@ -48,7 +48,7 @@ class SummaryOptions(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _schema_is_for_json(self) -> Self:
+    def _require_json_for_schema(self) -> Self:
         if self.json_schema and self.response_format not in (None, "json"):
             raise ValueError(f"json_schema is for response_format json, not {self.response_format}")
         if self.json_schema:
@@ -56,13 +56,15 @@ class SummaryOptions(BaseModel):
         return self
 
     @property
-    def form(self) -> Form:
+    def output_format(self) -> OutputFormat:
         """What the format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
         if self.json_schema:
-            return output_format.form_of(self.json_schema, param="json_schema")
+            return output_format.schema_output_format(self.json_schema, param="json_schema")
         if self.response_format == "json":
-            return Form(prompts.AS_DATA, output_format.MEETING, output_format.TOKENS)
-        return Form(prompts.MARKDOWN if self.response_format == "markdown" else "")
+            return OutputFormat(
+                prompts.STRUCTURED_INSTRUCTION, output_format.MEETING_SCHEMA, output_format.STRUCTURED_TOKENS
+            )
+        return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
 
 
 KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
@@ -90,26 +92,26 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
         except ValidationError as error:
             faults += error.errors()
     if faults:
-        raise invalid_field(faults)
+        raise invalid_field_error(faults)
     style, options = parsed
     assert isinstance(style, Style)
     assert isinstance(options, SummaryOptions)
     return style, options
 
 
-def invalid_field(errors: Iterable[Any]) -> InvalidRequest:
+def invalid_field_error(errors: Iterable[Any]) -> InvalidRequest:
     """Pydantic's errors as one InvalidRequest: `param` is the first field at fault. The message names the first few
     faults, each in a few words, and how many more there are.
     """
     errors = list(errors)
-    faults = [(_short(".".join(map(str, error["loc"]))), _short(error["msg"])) for error in errors[:FAULTS]]
+    faults = [(_shorten(".".join(map(str, error["loc"]))), _shorten(error["msg"])) for error in errors[:MAX_FAULTS]]
     texts = [(f"{name}: " if name else "") + text.removeprefix("Value error, ") for name, text in faults]
-    if len(errors) > FAULTS:
-        texts.append(f"and {len(errors) - FAULTS} more faults")
+    if len(errors) > MAX_FAULTS:
+        texts.append(f"and {len(errors) - MAX_FAULTS} more faults")
     # What is wrong with the whole, such as a body that is no JSON, is no field's fault.
     param = faults[0][0] or None if faults else None
     return InvalidRequest(f"{'; '.join(texts)}.", code="invalid_field", param=param)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= FAULT_CHARACTERS else f"{text[: FAULT_CHARACTERS - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_FAULT_CHARACTERS else f"{text[: MAX_FAULT_CHARACTERS - 1]}…"

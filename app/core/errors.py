@@ -47,8 +47,8 @@ class ServiceError(Exception):
     def __init__(
         self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None
     ) -> None:
-        message = _cut(message, MESSAGE_CHARACTERS)
-        param = None if param is None else _cut(param, PARAM_CHARACTERS)
+        message = _truncate(message, MESSAGE_CHARACTERS)
+        param = None if param is None else _truncate(param, PARAM_CHARACTERS)
         super().__init__(message)
         self.message = message
         self.code = code
@@ -126,7 +126,7 @@ class EngineDead(Unavailable):
     """The engine's process is gone; `/livez` fails from here on, so that a supervisor restarts the service."""
 
 
-def disk_full() -> Unavailable:
+def disk_full_error() -> Unavailable:
     """The refusal where a recording, or its samples, find no room on the disk."""
     return Unavailable(
         "The service has no room on its disk for this recording now. Try again later. The folder is the one that "
@@ -136,11 +136,11 @@ def disk_full() -> Unavailable:
     )
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def storage_full(what: str, settings: str) -> Unavailable:
+def storage_full_error(what: str, settings: str) -> Unavailable:
     """The refusal where what has to outlive the request finds no room. what: that could not be written. settings: that
     say where it lies.
     """

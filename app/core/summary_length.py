@@ -54,7 +54,7 @@ _ONE = re.compile(
 )
 
 
-def words_in(wording: str) -> int | None:
+def target_word_count(wording: str) -> int | None:
     """The words to aim at, from 5 to 1000; None if the wording is not understood or a bound is outside these.
 
     Understood are a number in digits or English words, with or without "words", alone ("60"), "about", "at most" or
@@ -62,7 +62,7 @@ def words_in(wording: str) -> int | None:
     """
     text = " ".join(wording.lower().split()).removesuffix(".")
     if found := _ONE.match(text):
-        number = _number(found["number"])
+        number = _parse_number(found["number"])
         if number is not None:
             if not MIN_WORDS <= number <= MAX_WORDS:
                 return None
@@ -70,13 +70,13 @@ def words_in(wording: str) -> int | None:
                 return max(MIN_WORDS, number * 4 // 5)
             return min(MAX_WORDS, number * 6 // 5) if found["least"] else number
     if found := _RANGE.match(text):
-        low, high = _number(found["low"]), _number(found["high"])
+        low, high = _parse_number(found["low"]), _parse_number(found["high"])
         if low is not None and high is not None and MIN_WORDS <= low <= high <= MAX_WORDS:
             return (low + high) // 2
     return None
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     """Below a million, in digits or in English words ("a hundred and twenty-five"); None if it is none."""
     if text[0] in "0123456789":
         return int(text.replace(",", ""))

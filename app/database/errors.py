@@ -15,15 +15,15 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, NotSupportedError, ProgrammingError
 
-from app.core.errors import Unavailable, storage_full
+from app.core.errors import Unavailable, storage_full_error
 from app.settings import setting_name
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 30
-PASSED_ON = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-LITTLE_ROOM_BYTES = 1 << 20  # below this an I/O error of SQLite is a full disk: its shared memory says no more of it
-DISK_FULL = "53100"  # of PostgreSQL's error codes
+UNTRANSLATED_ERRORS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+DISK_FULL_BYTES = 1 << 20  # below this an I/O error of SQLite is a full disk: its shared memory says no more of it
+POSTGRES_DISK_FULL = "53100"  # of PostgreSQL's error codes
 
 
 class DatabaseUnusable(ValueError):
@@ -38,12 +38,12 @@ class DatabaseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._identity = _identity(path)
+        self._identity = _file_identity(path)
         self._was_lost = False
 
     def check(self) -> None:
         """Raise Unavailable (503, code "database_lost") if the file at the path is not the one that was opened."""
-        lost = _identity(self.path) != self._identity
+        lost = _file_identity(self.path) != self._identity
         if lost and not self._was_lost:
             log.error("the database %s was deleted or replaced while it was open; restart the service", self.path)
         self._was_lost = lost
@@ -63,10 +63,14 @@ def translate_errors(engine: Engine) -> None:
     @event.listens_for(engine, "handle_error")
     def translate(context: ExceptionContext) -> BaseException | None:
         error = context.sqlalchemy_exception
-        if context.is_pre_ping or not isinstance(error, DatabaseError | InterfaceError) or isinstance(error, PASSED_ON):
+        if (
+            context.is_pre_ping
+            or not isinstance(error, DatabaseError | InterfaceError)
+            or isinstance(error, UNTRANSLATED_ERRORS)
+        ):
             return None
         log.error("the database failed: %s", context.original_exception)
-        return _full() if _is_full(engine, context.original_exception) else _unavailable()
+        return _storage_full_error() if _is_full(engine, context.original_exception) else _unavailable_error()
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, _: Any, arguments: Any, named: Any) -> Any:
@@ -76,14 +80,14 @@ def translate_errors(engine: Engine) -> None:
             raise
         except Exception as error:  # a server that is not there, has no more connections, or is just starting
             log.error("the database cannot be reached: %s", error)
-            raise _unavailable() from error
+            raise _unavailable_error() from error
 
 
-def _full() -> Unavailable:
-    return storage_full("the database", f"{setting_name('jobs', 'folder')} or {setting_name('jobs', 'database')}")
+def _storage_full_error() -> Unavailable:
+    return storage_full_error("the database", f"{setting_name('jobs', 'folder')} or {setting_name('jobs', 'database')}")
 
 
-def _unavailable() -> Unavailable:
+def _unavailable_error() -> Unavailable:
     return Unavailable(
         "The service's database cannot be used now; its log says why. Try again later.",
         code="database_unavailable",
@@ -94,11 +98,11 @@ def _unavailable() -> Unavailable:
 def _is_full(engine: Engine, error: BaseException) -> bool:
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_IOERR") and (path := engine.url.database):
-        return shutil.disk_usage(Path(path).parent).free < LITTLE_ROOM_BYTES
-    return name == "SQLITE_FULL" or getattr(error, "sqlstate", None) == DISK_FULL
+        return shutil.disk_usage(Path(path).parent).free < DISK_FULL_BYTES
+    return name == "SQLITE_FULL" or getattr(error, "sqlstate", None) == POSTGRES_DISK_FULL
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:

@@ -31,12 +31,12 @@ class Adapter:
     """
 
     name: str
-    number: int
+    load_id: int
     folder: Path | None = None
 
 
 @dataclass(frozen=True)
-class Generation:
+class GenerationRequest:
     """One summary to write.
 
     samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
@@ -65,8 +65,8 @@ class Generation:
     priority: int = 0
     cache_salt: str = ""
     adapter: Adapter | None = None
-    instruction_in: Callable[[str], str] | None = None
-    spoken: str | None = None
+    instruction_for_language: Callable[[str], str] | None = None
+    spoken_language: str | None = None
     turns: tuple[Turn, ...] = ()
 
 
@@ -82,7 +82,7 @@ class Recognition:
     language: str
     language_probability: float
     log_probability: float | None
-    left_out: tuple[tuple[float, float], ...] = ()
+    omitted_spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
-class Finished:
+class GenerationFinished:
     """The end of one summary. Seconds by stage as the engine saw them; `transcript` and `recognition` only from a
     cascade that was given audio.
     """
@@ -114,10 +114,10 @@ class Finished:
     recognition: Recognition | None = None
 
 
-EngineEvent = StageStarted | TextDelta | Finished
+EngineEvent = StageStarted | TextDelta | GenerationFinished
 
 
-class Checkpoint(Protocol):
+class LoadedCheckpoint(Protocol):
     """One loaded checkpoint: its life, what it knows of tokens, its adapters."""
 
     async def start(self) -> None:
@@ -130,7 +130,7 @@ class Checkpoint(Protocol):
         """Raise `app.core.errors.EngineDead` if the engine can answer nothing any more."""
 
     @property
-    def running(self) -> int:
+    def running_requests(self) -> int:
         """Requests inside the engine now."""
 
     @property
@@ -147,13 +147,13 @@ class Checkpoint(Protocol):
         """Forget an adapter that no request is written with any more."""
 
 
-class Engine(Checkpoint, Protocol):
+class Engine(LoadedCheckpoint, Protocol):
     """A checkpoint that summarizes. `generate` may be entered many times at once; closing its iterator aborts the
     request.
     """
 
-    def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
-        """Stages and text as they come, `Finished` last.
+    def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+        """Stages and text as they come, `GenerationFinished` last.
 
         Raises `app.core.errors.TooLarge` if prompt and answer do not fit the model's context,
         `app.core.errors.EngineDead` if the engine died, `app.core.errors.Unprocessable` if it refused the input.

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import ServiceError, TooLarge, Unavailable, Unprocessable
-from app.core.prompts import audio_messages, notes_messages, with_turns
-from app.engine.base import Adapter, Checkpoint, EngineEvent, FinishReason, Generation
-from app.engine.repetition import RepeatedSentences
+from app.core.prompts import audio_messages, conversation_messages, notes_messages
+from app.engine.base import Adapter, EngineEvent, FinishReason, GenerationRequest, LoadedCheckpoint
+from app.engine.repetition import RepetitionDetector
 
 # Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
 # Sentences that come again are found apart from this (`app.engine.repetition`).
-REPEATS, SHORTEST_PATTERN, LONGEST_PATTERN = 3, 3, 60
+MIN_REPEATS, MIN_PATTERN_TOKENS, MAX_PATTERN_TOKENS = 3, 3, 60
 
 Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How one answer is written: see `app.engine.base.Generation`."""
+class SamplingOptions:
+    """How one answer is written: see `app.engine.base.GenerationRequest`."""
 
     max_tokens: int
     temperature: float = 0.0
@@ -38,16 +38,16 @@ class Sampling:
     adapter: Adapter | None = None
 
     @classmethod
-    def of(cls, request: Generation) -> "Sampling":
+    def from_request(cls, request: GenerationRequest) -> "SamplingOptions":
         """As the request says."""
         return cls(**{name: getattr(request, name) for name in cls.__dataclass_fields__})
 
 
-class Core(Checkpoint, Protocol):
+class ChatModel(LoadedCheckpoint, Protocol):
     """A checkpoint that answers chat messages: what the engines are built around."""
 
     def stream(
-        self, messages: Messages, sampling: Sampling, request_id: str, audio: NDArray[np.float32] | None = None
+        self, messages: Messages, sampling: SamplingOptions, request_id: str, audio: NDArray[np.float32] | None = None
     ) -> AsyncGenerator[EngineEvent, None]:
         """Write one answer: "prefill", "decode" at the first token, text as it comes, `Finished`. Control tokens inside
         the messages' texts are taken out first. audio: float32 mono samples at 16 kHz for the messages' placeholder.
@@ -55,24 +55,26 @@ class Core(Checkpoint, Protocol):
         """
 
 
-def watch_for(sampling: Sampling) -> RepeatedSentences | None:
+def repetition_detector(sampling: SamplingOptions) -> RepetitionDetector | None:
     """What watches the answer for sentences that come again; nothing watches data that follows a schema."""
-    return None if sampling.schema else RepeatedSentences()
+    return None if sampling.schema else RepetitionDetector()
 
 
-def messages_of(request: Generation) -> Messages:
+def build_messages(request: GenerationRequest) -> Messages:
     """The chat messages around the request's recording, or around its notes, and of the conversation before."""
     if request.samples is None:
-        return with_turns(lambda text: notes_messages(text, request.notes), request.instruction, request.turns)
-    return with_turns(audio_messages, request.instruction, request.turns)
+        return conversation_messages(
+            lambda text: notes_messages(text, request.notes), request.instruction, request.turns
+        )
+    return conversation_messages(audio_messages, request.instruction, request.turns)
 
 
-def longest_first(tokens: Iterable[str]) -> list[str]:
+def sort_longest_first(tokens: Iterable[str]) -> list[str]:
     """Control tokens in the order in which they are looked for."""
     return sorted(tokens, key=len, reverse=True)
 
 
-def without_control_tokens(messages: Messages, specials: list[str]) -> Messages:
+def strip_control_tokens(messages: Messages, specials: list[str]) -> Messages:
     """The messages with every control token's text taken out of what callers wrote or said: a caller's instruction, or
     a transcript, must not be able to end its own turn.
     """
@@ -98,7 +100,7 @@ def finish_reason(reason: str | None) -> FinishReason:
     return "abort"
 
 
-def refusal(reason: str, context: int) -> ServiceError:
+def refusal_error(reason: str, context: int) -> ServiceError:
     """The error for a request that vLLM did not take, by what it said."""
     if "context length" in reason or "max_model_len" in reason or "longer than" in reason:
         return TooLarge(
@@ -109,11 +111,11 @@ def refusal(reason: str, context: int) -> ServiceError:
     return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
 
 
-def unusable_adapter(name: str, why: object) -> Unprocessable:
+def unusable_adapter_error(name: str, why: object) -> Unprocessable:
     """The refusal of an adapter."""
     return Unprocessable(f"the adapter {name} cannot be served: {why}", code="adapter_unusable", param="folder")
 
 
-def not_started() -> Unavailable:
+def not_started_error() -> Unavailable:
     """The refusal of what was not started, or was stopped."""
     return Unavailable("the engine is not started", code="engine_not_ready")

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from app.core.prompts import Style, audio_messages, instruction, transcript_messages
-from app.engine.base import Finished
-from app.engine.chat_request import Sampling
-from app.engine.vllm_in_process import VllmCore
+from app.engine.base import GenerationFinished
+from app.engine.chat_request import SamplingOptions
+from app.engine.vllm_in_process import VllmChatModel
 from app.settings import EngineSettings
-from model_repo.architectures import CONTEXT
+from model_repo.architectures import CONTEXT_TOKENS
 
 ANSWER_TOKENS = 8
 
@@ -32,17 +32,19 @@ async def first_tokens(folder: Path, *, text_only: bool) -> str:
         Unavailable: vLLM could not load the checkpoint.
         RuntimeError: vLLM wrote no token.
     """
-    core = VllmCore(folder, CONTEXT, EngineSettings(max_num_seqs=2), audio=not text_only)
+    core = VllmChatModel(folder, CONTEXT_TOKENS, EngineSettings(max_num_seqs=2), audio=not text_only)
     await core.start()
     try:
         ask = instruction(Style())
         messages = transcript_messages(ask, "Hello, call me back.") if text_only else audio_messages(ask)
         tone = None if text_only else np.sin(np.arange(16_000) * 0.1).astype(np.float32)
-        events = [event async for event in core.stream(messages, Sampling(ANSWER_TOKENS), "check-checkpoint", tone)]
+        events = [
+            event async for event in core.stream(messages, SamplingOptions(ANSWER_TOKENS), "check-checkpoint", tone)
+        ]
     finally:
         await core.stop()
     last = events[-1] if events else None
-    if not isinstance(last, Finished) or not last.completion_tokens:
+    if not isinstance(last, GenerationFinished) or not last.completion_tokens:
         raise RuntimeError(f"vLLM loaded {folder} but wrote no token.")
     return "".join(getattr(event, "text", "") for event in events)
 

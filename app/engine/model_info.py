@@ -7,14 +7,14 @@ nothing about weights, engines or HTTP.
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_repo.families import Checkpoint
-from model_repo.manifest import FILE, Manifest
+from model_repo.families import CheckpointFolder
+from model_repo.manifest import MANIFEST_FILE, Manifest
 
-LOCAL = "local"  # the version of what has none: a folder's
+LOCAL_VERSION = "local"  # the version of what has none: a folder's
 
 
 @dataclass(frozen=True)
-class ServedModel:
+class ModelInfo:
     """A model's name and limits. `max_seconds`: longest recording of one pass; `note_seconds`: windows in which longer
     ones are noted down, 0 for whole passes; `trained_seconds`: length that it was trained on, beyond which a
     recording is read in windows, 0 where that is not known; `window_seconds`: encoder's window.
@@ -44,20 +44,20 @@ class ServedModel:
         return f"{self.name}@{self.version}"
 
     @property
-    def pass_seconds(self) -> float:
+    def max_pass_seconds(self) -> float:
         """The longest recording that is read in one pass."""
         return min(self.max_seconds, self.trained_seconds or self.max_seconds)
 
-    def answers_to(self, asked: str) -> bool:
+    def matches(self, name_or_id: str) -> bool:
         """Whether `asked` (`name` or `name@version`) means this model."""
-        return asked in (self.name, self.id)
+        return name_or_id in (self.name, self.id)
 
-    def writes(self, language: str) -> bool:
+    def supports_language(self, language: str) -> bool:
         """Whether the model was trained to write the language of a BCP 47 tag."""
         return language.split("-")[0].lower() in {known.split("-")[0].lower() for known in self.languages}
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest) -> "ServedModel":
+    def from_manifest(cls, manifest: Manifest) -> "ModelInfo":
         """The registry's entry; its `created` is when the manifest was written on this machine, in Unix seconds."""
         return cls(
             name=manifest.name,
@@ -76,23 +76,23 @@ class ServedModel:
             stage=manifest.stage,
             parent=manifest.parent,
             figures=manifest.figures.model_dump() if manifest.figures else {},
-            created=int((manifest.folder / FILE).stat().st_mtime),
+            created=int((manifest.folder / MANIFEST_FILE).stat().st_mtime),
         )
 
     @classmethod
-    def from_folder(cls, checkpoint: Checkpoint) -> "ServedModel":
+    def from_folder(cls, checkpoint: CheckpointFolder) -> "ModelInfo":
         """A folder's weights, under the folder's name."""
         return cls(
             name=checkpoint.name,
-            version=LOCAL,
+            version=LOCAL_VERSION,
             kind="audio-llm",
             max_seconds=checkpoint.max_seconds,
-            languages=checkpoint.facts.languages,
+            languages=checkpoint.family.languages,
             architecture=checkpoint.model_type,
             created=int((checkpoint.folder / "config.json").stat().st_mtime),
         )
 
 
-SCRIPTED = ServedModel(
+SCRIPTED_MODEL = ModelInfo(
     "scripted", "1", "scripted", max_seconds=600.0, description="Plays back a script. Hears nothing."
 )

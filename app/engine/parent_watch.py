@@ -10,20 +10,20 @@ import os
 import threading
 
 
-class EndWithService:
+class ParentWatch:
     """Adds nothing to vLLM's worker; naming it is what imports this module there."""
 
 
-def _watch() -> None:
+def _start_parent_watch() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:  # the service's own process
         return
 
-    def wait() -> None:
+    def exit_with_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=wait, name="end-with-service", daemon=True).start()
+    threading.Thread(target=exit_with_parent, name="end-with-service", daemon=True).start()
 
 
-_watch()
+_start_parent_watch()

@@ -15,75 +15,75 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
-WRAPPED = "base_model.model."  # what PEFT puts before every name
-PAIR = re.compile(r"\.lora_[AB]\.weight$")
-LANGUAGE_MODEL = "language_model."  # in the files of a checkpoint that hears; a text model's have no such part
-AS_TRANSFORMERS = (("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."))
-PATTERNS = ("rank_pattern", "alpha_pattern")
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+PEFT_PREFIX = "base_model.model."  # what PEFT puts before every name
+LORA_WEIGHT_SUFFIX = re.compile(r"\.lora_[AB]\.weight$")
+LANGUAGE_MODEL_PREFIX = "language_model."  # in the files of a checkpoint that hears; a text model's have no such part
+TRANSFORMERS_PREFIXES = (("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."))
+PATTERN_FIELDS = ("rank_pattern", "alpha_pattern")
 
 
 class UnusableAdapter(ValueError):
     """The adapter cannot be served; the message says why."""
 
 
-def rank_of(folder: Path) -> int:
+def adapter_rank(folder: Path) -> int:
     """The highest rank of an adapter's pairs. Raises `UnusableAdapter`."""
-    config = _config(folder)
+    config = _read_config(folder)
     ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
     if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
-        raise UnusableAdapter(f"{folder / CONFIG} names no rank r")
+        raise UnusableAdapter(f"{folder / CONFIG_FILE} names no rank r")
     return max(ranks)
 
 
-def prepared(folder: Path, checkpoint: Path, scratch: Path) -> Path:
+def prepare_adapter(folder: Path, checkpoint: Path, scratch: Path) -> Path:
     """The folder itself if vLLM can use it as it is, else a copy with other names in `scratch`. checkpoint: the folder
     of the model that it was trained on. Raises `UnusableAdapter`.
     """
-    config = _config(folder)
-    if not (folder / TENSORS).is_file():
-        raise UnusableAdapter(f"{folder} holds no {TENSORS}")
-    weights = _shapes(checkpoint)
-    hears = any(name.startswith(LANGUAGE_MODEL) for name in weights)
-    tensors = load_file(folder / TENSORS)
+    config = _read_config(folder)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise UnusableAdapter(f"{folder} holds no {WEIGHTS_FILE}")
+    weights = _weight_shapes(checkpoint)
+    hears = any(name.startswith(LANGUAGE_MODEL_PREFIX) for name in weights)
+    tensors = load_file(folder / WEIGHTS_FILE)
     if not tensors:
-        raise UnusableAdapter(f"{folder / TENSORS} is empty")
+        raise UnusableAdapter(f"{folder / WEIGHTS_FILE} is empty")
     names: dict[str, str] = {}
     for name, value in tensors.items():
-        plain = name.removeprefix(WRAPPED)
-        module = PAIR.sub("", plain)
+        plain = name.removeprefix(PEFT_PREFIX)
+        module = LORA_WEIGHT_SUFFIX.sub("", plain)
         if module == plain:
             raise UnusableAdapter(f"{name} is no LoRA pair: an adapter that replaces weights is served merged")
-        found = next((one for one in _candidates(module) if f"{one}.weight" in weights), None)
+        found = next((one for one in _checkpoint_names(module) if f"{one}.weight" in weights), None)
         if found is None:
             raise UnusableAdapter(f"{name} fits no weight of the model it is loaded on")
-        if hears and not found.startswith(LANGUAGE_MODEL):
+        if hears and not found.startswith(LANGUAGE_MODEL_PREFIX):
             raise UnusableAdapter(
                 f"{name} is not on the language model: there alone vLLM applies adapters, others are served merged"
             )
         whole, side = weights[f"{found}.weight"], 1 if plain.endswith("lora_A.weight") else 0
         if value.shape[side] != whole[side]:
             raise UnusableAdapter(f"{name} has shape {value.shape}, the model's weight has {whole}")
-        names[name] = f"{WRAPPED}{found}{plain[len(module) :]}"
+        names[name] = f"{PEFT_PREFIX}{found}{plain[len(module) :]}"
     if all(name == new for name, new in names.items()):
         return folder
-    if any(config.get(pattern) for pattern in PATTERNS):
+    if any(config.get(pattern) for pattern in PATTERN_FIELDS):
         raise UnusableAdapter("its ranks differ by patterns of Transformers' names: serve it merged")
     scratch.mkdir(parents=True, exist_ok=True)
-    save_file({names[name]: value for name, value in tensors.items()}, scratch / TENSORS)
-    modules = sorted({PAIR.sub("", name).rsplit(".", 1)[-1] for name in names})
-    (scratch / CONFIG).write_text(json.dumps(config | {"target_modules": modules}))
+    save_file({names[name]: value for name, value in tensors.items()}, scratch / WEIGHTS_FILE)
+    modules = sorted({LORA_WEIGHT_SUFFIX.sub("", name).rsplit(".", 1)[-1] for name in names})
+    (scratch / CONFIG_FILE).write_text(json.dumps(config | {"target_modules": modules}))
     return scratch
 
 
-def _candidates(module: str) -> list[str]:
+def _checkpoint_names(module: str) -> list[str]:
     """What a module may be called in the checkpoint's files."""
     return [module] + [
-        ours + module.removeprefix(theirs) for theirs, ours in AS_TRANSFORMERS if module.startswith(theirs)
+        ours + module.removeprefix(theirs) for theirs, ours in TRANSFORMERS_PREFIXES if module.startswith(theirs)
     ]
 
 
-def _shapes(checkpoint: Path) -> dict[str, tuple[int, int]]:
+def _weight_shapes(checkpoint: Path) -> dict[str, tuple[int, int]]:
     shapes = {}
     for file in checkpoint.glob("*.safetensors"):
         with safe_open(file, "np") as opened:
@@ -93,9 +93,9 @@ def _shapes(checkpoint: Path) -> dict[str, tuple[int, int]]:
     return shapes
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = json.loads((folder / CONFIG_FILE).read_text())
     except (OSError, ValueError) as error:
         raise UnusableAdapter(f"{folder} is no adapter as PEFT saves it: {error}") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":

@@ -11,50 +11,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.audio.limits import SAMPLE_RATE
-from app.engine.chat_request import Messages, longest_first, without_control_tokens
-from model_repo.families import FamilyFacts, as_chat
+from app.engine.chat_request import Messages, sort_longest_first, strip_control_tokens
+from model_repo.families import ModelFamily, template_messages
 
 Audio = NDArray[np.float32]
 
 
-class Chat(Protocol):
+class PromptBuilder(Protocol):
     """What a prompt is to one checkpoint."""
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
 
-    def prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
+    def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
         """vLLM's `prompt` or `prompt_token_ids`, ready for the answer, without control tokens inside the texts. audio:
         mono samples for the messages' placeholder.
         """
 
 
-class TemplateChat:
+class TemplatePromptBuilder:
     """By the tokenizer and the chat template in the folder, with a placeholder for the recording."""
 
-    def __init__(self, folder: Path, facts: FamilyFacts | None = None) -> None:
+    def __init__(self, folder: Path, facts: ModelFamily | None = None) -> None:
         from transformers import AutoTokenizer
 
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._facts = facts
-        self._specials = longest_first({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()})
+        self._family = facts
+        self._control_tokens = sort_longest_first(
+            {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
+        )
         self._template: Any = self._tokenizer.apply_chat_template
         if self._tokenizer.chat_template is None:  # a processor's, in a file of its own
             from transformers import AutoProcessor
 
             self._template = AutoProcessor.from_pretrained(folder).apply_chat_template
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
-        """See `Chat`."""
-        clean = as_chat(without_control_tokens(messages, self._specials), self._facts)
+    def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
+        """See `PromptBuilder`."""
+        clean = template_messages(strip_control_tokens(messages, self._control_tokens), self._family)
         return {"prompt": str(self._template(clean, tokenize=False, add_generation_prompt=True))}
 
 
-class MistralChat:
+class MistralPromptBuilder:
     """By `tekken.json`, whose tokenizer makes no control token of any text. It has no system message beside audio, so
     what ours says opens the user's text; a recording is filled up to whole windows and has a place for each frame.
     """
@@ -70,12 +72,12 @@ class MistralChat:
         short = MistralAudio(np.zeros(SAMPLE_RATE // 10, np.float32), SAMPLE_RATE, "wav")
         self._chunk = AudioChunk.from_audio(short)  # in place of the recording, whose places are counted
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
         return len(self._inner.tokenizer.encode(text, bos=False, eos=False))
 
-    def prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
-        """See `Chat`."""
+    def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
+        """See `PromptBuilder`."""
         from mistral_common.protocol.instruct.chunk import TextChunk
         from mistral_common.protocol.instruct.messages import AssistantMessage, UserMessage
         from mistral_common.protocol.instruct.request import ChatCompletionRequest
@@ -83,7 +85,7 @@ class MistralChat:
         turns: list[Any] = []
         opening: list[str] = []  # what the system message says
         for message in messages:
-            parts = _parts(message["content"])
+            parts = _content_parts(message["content"])
             text = "\n".join([*opening, *(part["text"] for part in parts if part["type"] == "text")])
             opening = []
             if message["role"] == "system":
@@ -98,19 +100,25 @@ class MistralChat:
         if audio is not None:
             place = self._encoder.audio_token
             first = ids.index(place)
-            ids = [*ids[:first], *[place] * self._places(len(audio)), *(id_ for id_ in ids[first:] if id_ != place)]
+            ids = [
+                *ids[:first],
+                *[place] * self._audio_token_count(len(audio)),
+                *(id_ for id_ in ids[first:] if id_ != place),
+            ]
         return {"prompt_token_ids": ids}
 
-    def _places(self, samples: int) -> int:
+    def _audio_token_count(self, samples: int) -> int:
         config = self._encoder.audio_config
         whole = self._encoder.next_multiple_of_chunk_frames(samples, config.sampling_rate)
         return int(config.num_audio_tokens(whole))
 
 
-def _parts(content: Any) -> list[dict[str, Any]]:
+def _content_parts(content: Any) -> list[dict[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def chat_in(folder: Path, facts: FamilyFacts | None) -> Chat:
+def prompt_builder(folder: Path, facts: ModelFamily | None) -> PromptBuilder:
     """The folder's."""
-    return MistralChat(folder) if facts and facts.by_mistral else TemplateChat(folder, facts)
+    return (
+        MistralPromptBuilder(folder) if facts and facts.uses_mistral_tokenizer else TemplatePromptBuilder(folder, facts)
+    )

@@ -20,13 +20,13 @@ import httpx
 
 from app.core.errors import InvalidRequest
 from app.fetch.public_addresses import Address, is_public
-from app.fetch.url import Location
+from app.fetch.url import ParsedUrl
 
 log = logging.getLogger(__name__)
 
-LOOKUPS_AT_ONCE = 4
-MOST_ADDRESSES = 4  # that are tried
-Resolve = Callable[[str], Awaitable[Sequence[str]]]
+MAX_CONCURRENT_LOOKUPS = 4
+MAX_ADDRESSES = 4  # that are tried
+ResolveHost = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Resolver:
@@ -34,12 +34,12 @@ class Resolver:
     nothing but other look-ups. Raises OSError.
     """
 
-    def __init__(self, at_once: int = LOOKUPS_AT_ONCE) -> None:
+    def __init__(self, at_once: int = MAX_CONCURRENT_LOOKUPS) -> None:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="resolve")
 
     async def __call__(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _look_up, host)
+        found = await loop.run_in_executor(self._threads, _getaddrinfo, host)
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def addresses_of(location: Location, resolve: Resolve) -> list[Address]:
+async def resolve_addresses(location: ParsedUrl, resolve: ResolveHost) -> list[Address]:
     """The addresses of a URL's host; none if it has none."""
     try:
         found = [location.host] if location.address else await resolve(location.host)
@@ -57,12 +57,12 @@ async def addresses_of(location: Location, resolve: Resolve) -> list[Address]:
         return []
 
 
-async def public_addresses(location: Location, resolve: Resolve) -> list[Address]:
+async def resolve_public_addresses(location: ParsedUrl, resolve: ResolveHost) -> list[Address]:
     """The addresses of a URL's host. Raises InvalidRequest (400) if there is none or if any of them is not public.
 
     Both are one answer, so that nobody learns here which names there are inside.
     """
-    addresses = await addresses_of(location, resolve)
+    addresses = await resolve_addresses(location, resolve)
     if not addresses or not all(is_public(address) for address in addresses):
         log.info("%s is not connected to: its addresses are %s", location.host, [str(one) for one in addresses])
         raise InvalidRequest(
@@ -74,13 +74,13 @@ async def public_addresses(location: Location, resolve: Resolve) -> list[Address
     return addresses
 
 
-class Pinned(httpcore.AsyncNetworkBackend):
+class PinnedBackend(httpcore.AsyncNetworkBackend):
     """Connects to the given addresses, one after the other until one answers or four have not, whatever host it is
     asked for.
     """
 
     def __init__(self, addresses: Sequence[Address], network: httpcore.AsyncNetworkBackend) -> None:
-        self._addresses = addresses[:MOST_ADDRESSES]
+        self._addresses = addresses[:MAX_ADDRESSES]
         self._network = network
 
     async def connect_tcp(
@@ -104,7 +104,7 @@ class Pinned(httpcore.AsyncNetworkBackend):
 
 
 @dataclass
-class Door:
+class HttpConnector:
     """How the outside is reached.
 
     network: what makes connections; plain TCP if left out. tls: which certificates are trusted; the usual ones, loaded
@@ -115,10 +115,10 @@ class Door:
     tls: ssl.SSLContext | None = None
 
     @asynccontextmanager
-    async def answer(
+    async def open_response(
         self,
         method: str,
-        location: Location,
+        location: ParsedUrl,
         addresses: Sequence[Address],
         headers: Mapping[str, str],
         content: bytes | None = None,
@@ -142,7 +142,7 @@ class Door:
         )
         if self.tls is None:
             self.tls = httpx.create_ssl_context()
-        network = Pinned(addresses, self.network)
+        network = PinnedBackend(addresses, self.network)
         async with httpcore.AsyncConnectionPool(self.tls, max_connections=1, network_backend=network) as pool:
             answer = await pool.handle_async_request(request)
             try:
@@ -151,5 +151,5 @@ class Door:
                 await answer.aclose()
 
 
-def _look_up(host: str) -> list[tuple[int, int, int, str, tuple[str | int | bytes, ...]]]:
+def _getaddrinfo(host: str) -> list[tuple[int, int, int, str, tuple[str | int | bytes, ...]]]:
     return list(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))

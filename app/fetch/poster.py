@@ -12,14 +12,21 @@ from collections.abc import Collection, Mapping
 import httpcore
 
 from app.core.errors import InvalidRequest
-from app.fetch.connector import LOOKUPS_AT_ONCE, Door, Resolve, Resolver, addresses_of, public_addresses
-from app.fetch.url import parse
+from app.fetch.connector import (
+    MAX_CONCURRENT_LOOKUPS,
+    HttpConnector,
+    ResolveHost,
+    Resolver,
+    resolve_addresses,
+    resolve_public_addresses,
+)
+from app.fetch.url import parse_url
 
-CHECK_SECONDS = 5  # that looking up a host may take before a URL is accepted
-NO_ANSWER = (socket.EAI_AGAIN,)  # of a look-up: whether there is such a host is not known now
+LOOKUP_TIMEOUT_SECONDS = 5  # that looking up a host may take before a URL is accepted
+TEMPORARY_LOOKUP_ERRORS = (socket.EAI_AGAIN,)  # of a look-up: whether there is such a host is not known now
 
 
-class NotHeard(Exception):
+class DeliveryFailed(Exception):
     """A message could not be delivered; says why."""
 
 
@@ -32,65 +39,65 @@ class Poster:
 
     def __init__(
         self,
-        known: Collection[str],
+        trusted_hosts: Collection[str],
         seconds: float,
-        resolve: Resolve | None = None,
-        door: Door | None = None,
-        at_once: int = LOOKUPS_AT_ONCE,
+        resolve: ResolveHost | None = None,
+        connector: HttpConnector | None = None,
+        max_concurrent_lookups: int = MAX_CONCURRENT_LOOKUPS,
     ) -> None:
-        self._known = known
+        self._trusted_hosts = trusted_hosts
         self._seconds = seconds
-        self._resolver = Resolver(at_once)
-        self._checker = Resolver()  # so that requests do not wait for what is being delivered
+        self._resolver = Resolver(max_concurrent_lookups)
+        self._check_resolver = Resolver()  # so that requests do not wait for what is being delivered
         self._resolve = resolve or self._resolver
-        self._resolve_to_check = resolve or self._checker
-        self._door = door or Door()
+        self._resolve_to_check = resolve or self._check_resolver
+        self._connector = connector or HttpConnector()
 
-    async def check(self, url: str) -> None:
+    async def check_url(self, url: str) -> None:
         """Refuse a URL that is not posted to: that has no host, or one whose address is not public. Raises
         InvalidRequest (400). A host that cannot be looked up now passes; it is looked up, and checked, again when it is
         posted to.
         """
-        location = parse(url, self._known)
-        if location.host in self._known:
+        location = parse_url(url, self._trusted_hosts)
+        if location.host in self._trusted_hosts:
             return
 
         async def resolve(host: str) -> list[str]:
             try:
-                async with asyncio.timeout(CHECK_SECONDS):
+                async with asyncio.timeout(LOOKUP_TIMEOUT_SECONDS):
                     return list(await self._resolve_to_check(host))
             except TimeoutError as error:
-                raise _Unknown from error
+                raise _LookupFailed from error
             except socket.gaierror as error:
-                if error.errno in NO_ANSWER:
-                    raise _Unknown from error
+                if error.errno in TEMPORARY_LOOKUP_ERRORS:
+                    raise _LookupFailed from error
                 raise
 
         try:
-            await public_addresses(location, resolve)
-        except _Unknown:
+            await resolve_public_addresses(location, resolve)
+        except _LookupFailed:
             return
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
         """The status that is answered. Raises NotHeard."""
         try:
-            location = parse(url, self._known)
-            look_up = addresses_of if location.host in self._known else public_addresses
+            location = parse_url(url, self._trusted_hosts)
+            look_up = resolve_addresses if location.host in self._trusted_hosts else resolve_public_addresses
             addresses = await look_up(location, self._resolve)
-            async with self._door.answer(
+            async with self._connector.open_response(
                 "POST", location, addresses, headers, content, connect_s=self._seconds, idle_s=self._seconds
             ) as answer:
                 return answer.status
         except InvalidRequest as error:
-            raise NotHeard(error.message) from None
+            raise DeliveryFailed(error.message) from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError) as error:
-            raise NotHeard(f"{type(error).__name__}: {error}") from error
+            raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Look up no more names. Harmless twice."""
         self._resolver.close()
-        self._checker.close()
+        self._check_resolver.close()
 
 
-class _Unknown(Exception):
+class _LookupFailed(Exception):
     """A host could not be looked up now."""

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
 
-_REFUSED_4 = tuple(
+_BLOCKED_IPV4 = tuple(
     map(
         IPv4Network,
         (
@@ -39,8 +39,8 @@ _REFUSED_4 = tuple(
 )
 # All that is given out as unicast. Outside lie loopback, link-local, unique local (fd00:ec2::254 and fd20:ce::254 are
 # clouds' metadata), site-local, multicast, and the old and the local ways to write IPv4 as IPv6.
-_UNICAST_6 = IPv6Network("2000::/3")
-_REFUSED_6 = tuple(
+_UNICAST_IPV6 = IPv6Network("2000::/3")
+_BLOCKED_IPV6 = tuple(
     map(
         IPv6Network,
         (
@@ -59,7 +59,7 @@ _ISATAP = (0x00005EFE, 0x02005EFE)  # the first half of an interface's identifie
 def is_public(address: Address) -> bool:
     """Whether anyone on the internet reaches the same host under this address: itself, and the IPv4 it may hold."""
     if isinstance(address, IPv4Address):
-        return _listed_free(address, _REFUSED_4)
+        return _is_unrestricted(address, _BLOCKED_IPV4)
     if address.scope_id is not None:
         return False
     if address.ipv4_mapped is not None:
@@ -68,10 +68,10 @@ def is_public(address: Address) -> bool:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
         return False
-    return address in _UNICAST_6 and _listed_free(address, _REFUSED_6)
+    return address in _UNICAST_IPV6 and _is_unrestricted(address, _BLOCKED_IPV6)
 
 
-def _listed_free(address: Address, refused: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]) -> bool:
+def _is_unrestricted(address: Address, refused: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]) -> bool:
     wrong = (
         address.is_private
         or address.is_loopback

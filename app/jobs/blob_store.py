@@ -17,15 +17,15 @@ from typing import Any, BinaryIO
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from app.core.audio.samples import spool, told_if_full
-from app.core.errors import storage_full
+from app.core.audio.samples import create_unnamed_file, translate_disk_full
+from app.core.errors import storage_full_error
 from app.settings import setting_name
 
-PART = ".part"
+PARTIAL_SUFFIX = ".part"
 BLOCK_BYTES = 1 << 20
 
 
-class Blobs:
+class BlobStore:
     """Files by name under one URL. Raises ValueError for a URL that fsspec cannot open."""
 
     def __init__(self, url: str) -> None:
@@ -33,7 +33,7 @@ class Blobs:
             self.system, self.root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise ValueError(f"{url!r} is nowhere to keep recordings: {error}") from None
-        self.local = isinstance(self.system, LocalFileSystem)
+        self.is_local = isinstance(self.system, LocalFileSystem)
 
     async def put(self, file: BinaryIO) -> str:
         """Keep a copy of the file; returns its name. Raises Unavailable where there is no room."""
@@ -45,36 +45,36 @@ class Blobs:
         """The recording in a file with a file number. Raises FileNotFoundError."""
         return await asyncio.to_thread(self._open, name)
 
-    async def drop(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         """Delete it; harmless twice."""
-        await asyncio.to_thread(self._drop, self._path(name))
+        await asyncio.to_thread(self._delete, self._path(name))
 
-    async def sweep(self, needed: set[str], older_s: float) -> int:
+    async def delete_orphans(self, needed: set[str], older_s: float) -> int:
         """Delete what nobody needs and has lain for so long; returns how many files."""
-        return await asyncio.to_thread(self._sweep, needed, older_s)
+        return await asyncio.to_thread(self._delete_orphans, needed, older_s)
 
     def _put(self, file: BinaryIO, name: str) -> None:
-        part = self._path(name) + PART
+        part = self._path(name) + PARTIAL_SUFFIX
         file.seek(0)
-        with _refused_if_full():
+        with _translate_storage_full():
             self.system.makedirs(self.root, exist_ok=True)
             try:
                 with self.system.open(part, "wb") as target:
                     shutil.copyfileobj(file, target, BLOCK_BYTES)
-                    if self.local:
+                    if self.is_local:
                         target.flush()
                         os.fsync(target.fileno())
             except BaseException:
-                self._drop(part)
+                self._delete(part)
                 raise
             self.system.mv(part, self._path(name))
 
     def _open(self, name: str) -> BinaryIO:
-        if self.local:
+        if self.is_local:
             return Path(self._path(name)).open("rb")
-        file = spool()
+        file = create_unnamed_file()
         try:
-            with told_if_full(), self.system.open(self._path(name), "rb") as source:
+            with translate_disk_full(), self.system.open(self._path(name), "rb") as source:
                 shutil.copyfileobj(source, file, BLOCK_BYTES)
             file.flush()
             file.seek(0)
@@ -83,19 +83,19 @@ class Blobs:
             raise
         return file
 
-    def _drop(self, path: str) -> None:
+    def _delete(self, path: str) -> None:
         if self.system.exists(path):
             self.system.rm_file(path)
 
-    def _sweep(self, needed: set[str], older_s: float) -> int:
+    def _delete_orphans(self, needed: set[str], older_s: float) -> int:
         if not self.system.exists(self.root):
             return 0
         gone = 0
         for path in self.system.ls(self.root, detail=False):
             name = path.rsplit("/", 1)[-1]
-            if name in needed or time.time() - _modified(self.system, path) < older_s:
+            if name in needed or time.time() - _modified_time(self.system, path) < older_s:
                 continue
-            self._drop(path)
+            self._delete(path)
             gone += 1
         return gone
 
@@ -104,7 +104,7 @@ class Blobs:
 
 
 @contextmanager
-def _refused_if_full() -> Iterator[None]:
+def _translate_storage_full() -> Iterator[None]:
     """Around what writes a recording that is to wait: a place without room is `Unavailable` (code "disk_full")."""
     try:
         yield
@@ -112,10 +112,10 @@ def _refused_if_full() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         place = f"{setting_name('jobs', 'folder')} or {setting_name('jobs', 'blobs')}"
-        raise storage_full("this recording until its turn comes", place) from error
+        raise storage_full_error("this recording until its turn comes", place) from error
 
 
-def _modified(system: Any, path: str) -> float:
+def _modified_time(system: Any, path: str) -> float:
     try:
         return float(system.modified(path).timestamp())
     except FileNotFoundError:  # another service was quicker

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.core.errors import Conflict, Unprocessable
-from app.database.rows import reading
+from app.database.rows import read_connection
 from app.database.tables import ANSWERS
 from app.jobs.leases import LeaseWatch
 
@@ -26,7 +26,7 @@ RETRY_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """What was answered."""
 
     status: int
@@ -43,7 +43,7 @@ class Reservation:
     token: str
 
 
-class Answers:
+class IdempotencyStore:
     """hold_s: longest that a request works on its answer. lease_s: how long a key stays with a service that has died.
     keep_s: how long the answer is kept. now: a clock that is never set.
     """
@@ -51,54 +51,54 @@ class Answers:
     def __init__(
         self,
         database: AsyncEngine,
-        hold_s: float,
+        timeout_s: float,
         lease_s: float,
-        keep_s: float,
+        retention_s: float,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.database = database
-        self.hold_s = hold_s
-        self.keep_s = keep_s
+        self.timeout_s = timeout_s
+        self.retention_s = retention_s
         self.now = now
-        self.watch: LeaseWatch[str] = LeaseWatch(min(lease_s, hold_s), now)
-        self._held: dict[str, float] = {}  # tokens of what is worked on here, and until when at the latest
+        self.lease_watch: LeaseWatch[str] = LeaseWatch(min(lease_s, timeout_s), now)
+        self._held_until: dict[str, float] = {}  # tokens of what is worked on here, and until when at the latest
 
-    async def beat(self) -> None:
+    async def renew_leases(self) -> None:
         """Renew the leases of what is worked on here, and free the keys over which another service has died; to be
         called `BEATS` times in the length of a lease. What is lost nevertheless is found out by `keep`.
         """
         now = self.now()
-        self._held = {token: latest for token, latest in self._held.items() if now < latest}
+        self._held_until = {token: latest for token, latest in self._held_until.items() if now < latest}
         in_flight = ANSWERS.c.status.is_(None)
-        if self._held:
-            mine = and_(ANSWERS.c.token.in_(list(self._held)), in_flight)
+        if self._held_until:
+            mine = and_(ANSWERS.c.token.in_(list(self._held_until)), in_flight)
             async with self.database.begin() as connection:
                 await connection.execute(update(ANSWERS).where(mine).values(renewals=ANSWERS.c.renewals + 1))
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             found = await connection.execute(select(ANSWERS.c.token, ANSWERS.c.renewals).where(in_flight))
-            others = {token: renewals for token, renewals in found if token not in self._held}
-        for token in self.watch.expired(others):
+            others = {token: renewals for token, renewals in found if token not in self._held_until}
+        for token in self.lease_watch.expired_leases(others):
             unchanged = and_(ANSWERS.c.token == token, ANSWERS.c.renewals == others[token], in_flight)
             async with self.database.begin() as connection:
                 await connection.execute(delete(ANSWERS).where(unchanged))
 
-    async def reserve(self, owner: str, key: str, fingerprint: str) -> Reservation | Answer:
+    async def reserve(self, owner: str, key: str, fingerprint: str) -> Reservation | StoredResponse:
         """The key for this request alone; or the answer that it has. Raises Conflict (409), Unprocessable (422).
 
         fingerprint: SHA-256 of what is asked, as hex.
         """
         reservation = Reservation(owner, key, uuid.uuid4().hex)
-        row = {"fingerprint": fingerprint, "token": reservation.token, "until": time.time() + self.keep_s}
+        row = {"fingerprint": fingerprint, "token": reservation.token, "until": time.time() + self.retention_s}
         same = and_(ANSWERS.c.owner == owner, ANSWERS.c.key == key)
         try:
             async with self.database.begin() as connection:
-                await connection.execute(delete(ANSWERS).where(same, _forgotten()))
+                await connection.execute(delete(ANSWERS).where(same, _is_expired()))
                 await connection.execute(insert(ANSWERS).values(owner=owner, key=key, **row))
-            self._held[reservation.token] = self.now() + self.hold_s
+            self._held_until[reservation.token] = self.now() + self.timeout_s
             return reservation
         except IntegrityError:
             pass
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             found = (await connection.execute(select(ANSWERS).where(same))).mappings().first()
         if found is not None and found["fingerprint"] != fingerprint:
             raise Unprocessable(
@@ -111,27 +111,27 @@ class Answers:
                 code="idempotency_in_flight",
                 retry_after_s=RETRY_AFTER_S,
             )
-        return Answer(found["status"], found["headers"], found["body"])
+        return StoredResponse(found["status"], found["headers"], found["body"])
 
-    async def keep(self, reservation: Reservation, answer: Answer) -> None:
+    async def store(self, reservation: Reservation, response: StoredResponse) -> None:
         """The answer, from now on for everybody who repeats. Raises Conflict (409) if the key is another request's by
         now: then that one's answer is the one to give.
         """
         async with self.database.begin() as connection:
-            await self.keep_with(connection, reservation, answer)
+            await self.store_in_transaction(connection, reservation, response)
 
-    async def keep_with(
-        self, connection: AsyncConnection, reservation: Reservation, answer: Answer, job: str | None = None
+    async def store_in_transaction(
+        self, connection: AsyncConnection, reservation: Reservation, response: StoredResponse, job: str | None = None
     ) -> None:
         """`keep` as a part of the caller's transaction, which must not be if another has the key. job: the id of the
         one that the answer tells of, with which it is deleted.
         """
-        self._held.pop(reservation.token, None)
-        until = time.time() + self.keep_s
+        self._held_until.pop(reservation.token, None)
+        until = time.time() + self.retention_s
         kept = await connection.execute(
             update(ANSWERS)
-            .where(_mine(reservation))
-            .values(status=answer.status, headers=answer.headers, body=answer.body, until=until, job=job)
+            .where(_matches_reservation(reservation))
+            .values(status=response.status, headers=response.headers, body=response.body, until=until, job=job)
         )
         if not kept.rowcount:
             raise Conflict(
@@ -142,17 +142,19 @@ class Answers:
 
     async def release(self, reservation: Reservation) -> None:
         """There is no answer to keep: the key is free again."""
-        self._held.pop(reservation.token, None)
+        self._held_until.pop(reservation.token, None)
         async with self.database.begin() as connection:
-            await connection.execute(delete(ANSWERS).where(_mine(reservation), ANSWERS.c.status.is_(None)))
+            await connection.execute(
+                delete(ANSWERS).where(_matches_reservation(reservation), ANSWERS.c.status.is_(None))
+            )
 
-    async def forget(self) -> None:
+    async def delete_expired(self) -> None:
         """Delete what is over."""
         async with self.database.begin() as connection:
-            await connection.execute(delete(ANSWERS).where(_forgotten()))
+            await connection.execute(delete(ANSWERS).where(_is_expired()))
 
 
-def _mine(reservation: Reservation) -> Any:
+def _matches_reservation(reservation: Reservation) -> Any:
     return and_(
         ANSWERS.c.owner == reservation.owner,
         ANSWERS.c.key == reservation.key,
@@ -160,5 +162,5 @@ def _mine(reservation: Reservation) -> Any:
     )
 
 
-def _forgotten() -> Any:
+def _is_expired() -> Any:
     return and_(ANSWERS.c.status.is_not(None), ANSWERS.c.until < time.time())

@@ -12,42 +12,42 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-BEATS = 3  # a lease is renewed, and looked at, so often before it would end
+RENEWALS_PER_LEASE = 3  # a lease is renewed, and looked at, so often before it would end
 
-Name = TypeVar("Name", bound=Hashable)
+LeaseName = TypeVar("LeaseName", bound=Hashable)
 
 
 @dataclass
-class _Sight:
+class _LeaseState:
     counter: Hashable
     unchanged_s: float = 0.0
 
 
-class LeaseWatch(Generic[Name]):
+class LeaseWatch(Generic[LeaseName]):
     """What one service has seen of leases. lease_s: seconds without a renewal after which a holder is dead."""
 
     def __init__(self, lease_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self.lease_s = lease_s
         self._now = now
-        self._looked: float | None = None
-        self._seen: dict[Name, _Sight] = {}
+        self._last_check: float | None = None
+        self._states: dict[LeaseName, _LeaseState] = {}
 
-    def expired(self, leases: Mapping[Name, Hashable]) -> list[Name]:
+    def expired_leases(self, leases: Mapping[LeaseName, Hashable]) -> list[LeaseName]:
         """Which of these have not been renewed for too long. leases: all that are held, each with its counter; to be
-        called with them about `BEATS` times in the length of a lease.
+        called with them about `RENEWALS_PER_LEASE` times in the length of a lease.
         """
         now = self._now()
-        passed = 0.0 if self._looked is None else now - self._looked
+        passed = 0.0 if self._last_check is None else now - self._last_check
         # A long time between two looks is one in which this service itself stood still, and perhaps all others too.
-        passed = min(passed, 2 * self.lease_s / BEATS)
-        self._looked = now
-        seen: dict[Name, _Sight] = {}
+        passed = min(passed, 2 * self.lease_s / RENEWALS_PER_LEASE)
+        self._last_check = now
+        seen: dict[LeaseName, _LeaseState] = {}
         for lease, counter in leases.items():
-            sight = self._seen.get(lease)
+            sight = self._states.get(lease)
             if sight is None or sight.counter != counter:
-                sight = _Sight(counter)
+                sight = _LeaseState(counter)
             else:
                 sight.unchanged_s += passed
             seen[lease] = sight
-        self._seen = seen
+        self._states = seen
         return [lease for lease, sight in seen.items() if sight.unchanged_s >= self.lease_s]

@@ -7,10 +7,10 @@ import asyncio
 from contextlib import suppress
 
 
-class News(asyncio.Event):
+class Wakeup(asyncio.Event):
     """`set` when there may be work; `clear` before one looks for it."""
 
-    async def wait_at_most(self, seconds: float) -> None:
+    async def wait_with_timeout(self, seconds: float) -> None:
         """Return when it is set, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 
-def draw(seed: str, weights: Mapping[str, float]) -> str | None:
+def draw_version(seed: str, weights: Mapping[str, float]) -> str | None:
     """One of the names; None if none has a weight above 0."""
-    drawn = {name: _exponential(seed, name) / weight for name, weight in weights.items() if weight > 0}
+    drawn = {name: _exponential_variate(seed, name) / weight for name, weight in weights.items() if weight > 0}
     return min(drawn, key=drawn.__getitem__) if drawn else None
 
 
-def _exponential(seed: str, name: str) -> float:
+def _exponential_variate(seed: str, name: str) -> float:
     """Exponentially distributed over seeds, with mean 1."""
     digest = sha256(f"{seed}\0{name}".encode()).digest()
     return -math.log((int.from_bytes(digest[:8], "big") + 1) / (2**64 + 1))

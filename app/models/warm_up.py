@@ -6,24 +6,24 @@ import wave
 
 import numpy as np
 
-from app.core.audio.samples import spool
+from app.core.audio.samples import create_unnamed_file
 from app.core.errors import Unavailable
 from app.core.prompts import Style, instruction
-from app.engine.base import Finished, Generation
+from app.engine.base import GenerationFinished, GenerationRequest
 from app.summarize.pipeline import Summarizer
-from app.workers.fair_scheduler import NOBODY
+from app.workers.fair_scheduler import ANONYMOUS
 
-TOKENS = 4
+MAX_TOKENS = 4
 
 
 async def warm_up(summarizer: Summarizer) -> None:
     """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
-    with spool(_noise_wav()) as recording:
-        audio = await summarizer.decoder.decode(recording, summarizer.limits, NOBODY)
-    await summarizer.listen(audio.samples, NOBODY)
-    generation = Generation(f"warm-up-{uuid.uuid4().hex}", audio.samples[:], instruction(Style()), TOKENS)
+    with create_unnamed_file(_noise_wav()) as recording:
+        audio = await summarizer.decoder.decode(recording, summarizer.limits, ANONYMOUS)
+    await summarizer.detect_speech(audio.samples, ANONYMOUS)
+    generation = GenerationRequest(f"warm-up-{uuid.uuid4().hex}", audio.samples[:], instruction(Style()), MAX_TOKENS)
     events = [event async for event in summarizer.engine.generate(generation)]
-    if not events or not isinstance(events[-1], Finished) or events[-1].finish_reason == "abort":
+    if not events or not isinstance(events[-1], GenerationFinished) or events[-1].finish_reason == "abort":
         raise Unavailable("The warm-up inference did not finish.", code="engine_failed")
 
 

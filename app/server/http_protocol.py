@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 SLICE_BYTES = 16_384  # of what arrives is parsed between two looks at the bounds
 # What chunked encoding may add to a body: a grace, and a share of the body. Chunks of a few bytes each cost far more to
 # parse than to send; chunk extensions and trailers are read by nobody.
-FRAMING_BYTES = 65_536
+FRAMING_GRACE_BYTES = 65_536
 FRAMING_SHARE = 0.5
 # What may wait behind a request that is being answered.
-PIPELINED_REQUESTS = 16
-PIPELINED_BYTES = 65_536
+MAX_PIPELINED_REQUESTS = 16
+MAX_PIPELINED_BYTES = 65_536
 REFUSAL_SECONDS = 2.0  # for which a refused connection is read on, so that its client reads the refusal
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection. bounds: the server's settings. open_connections: shared by all connections of the server."""
 
-    def __init__(self, *, bounds: ServerSettings, open_connections: OpenConnections, **uvicorn: Any) -> None:
+    def __init__(self, *, server_settings: ServerSettings, open_connections: OpenConnections, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self.bounds = bounds
+        self.server_settings = server_settings
         self.open_connections = open_connections
         self._active: RequestResponseCycle | None = None  # the request that the application works on
         self._in_head = True  # between two requests, too
         self._head_bytes = 0
-        self._silent = True  # nothing of a head has arrived
+        self._head_empty = True  # nothing of a head has arrived
         self._framing_bytes = 0
         self._body_bytes = 0
         self._queued_bytes = 0
@@ -63,12 +63,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         refusal = self.open_connections.add(self, self.client[0] if self.client else "")
-        if refusal and self.open_connections.crowded:
-            self.drop()
+        if refusal and self.open_connections.has_too_many_refused:
+            self.abort()
         elif refusal:
-            self._refuse(refusal)
+            self._send_error_and_close(refusal)
         else:
-            self._await_head()
+            self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open_connections.remove(self)
@@ -85,7 +85,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Whether no request is being answered."""
         return self._active is None or self._active.response_complete
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Close the connection at once."""
         self._discarding = True
         self.transport.abort()
@@ -99,7 +99,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self.bounds.write_seconds, self.drop)
+        self._write_timer = self.loop.call_later(self.server_settings.write_seconds, self.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -108,28 +108,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # --- what arrives
 
-    def _parse(self, piece: memoryview) -> None:
+    def _parse(self, chunk: memoryview) -> None:
         if self._in_head:
-            if self._silent:
-                self._silent = False
+            if self._head_empty:
+                self._head_empty = False
                 self._unset_keepalive_if_required()
                 if self._head_timer is None:
-                    self._await_head()
-            self._head_bytes += len(piece)
-        self._framing_bytes += len(piece)
+                    self._start_head_timer()
+            self._head_bytes += len(chunk)
+        self._framing_bytes += len(chunk)
         try:
             try:
-                self.parser.feed_data(piece)
+                self.parser.feed_data(chunk)
             except httptools.HttpParserUpgrade as upgrade:
-                self._parse_without_upgrade(piece[upgrade.args[0] :])
+                self._parse_without_upgrade(chunk[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._fault = self._fault or InvalidRequest(
                 "The request is not valid HTTP/1.1 and cannot be read.", code="invalid_http"
             )
         if self._fault is None:
-            self._fault = self._excess()
+            self._fault = self._size_error()
         if self._fault:
-            self._refuse(self._fault)
+            self._send_error_and_close(self._fault)
 
     def _parse_without_upgrade(self, rest: memoryview) -> None:
         """Parse the present head once more without its `Upgrade`, then the rest. A server may ignore that header (RFC
@@ -145,9 +145,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"\r\n".join([first, *kept, b"", b""]))
         self.parser.feed_data(rest)
 
-    def _excess(self) -> ServiceError | None:
+    def _size_error(self) -> ServiceError | None:
         """What is wrong with the amount that has arrived, if anything."""
-        bounds = self.bounds
+        bounds = self.server_settings
         if self._in_head and self._head_bytes > bounds.header_bytes:
             return HeadersTooLarge(
                 f"The head of the request has more than {bounds.header_bytes} bytes. The setting is "
@@ -160,7 +160,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 f"{setting_name('server', 'header_count')}.",
                 code="too_many_headers",
             )
-        if not self._in_head and self._framing_bytes > FRAMING_BYTES + FRAMING_SHARE * self._body_bytes:
+        if not self._in_head and self._framing_bytes > FRAMING_GRACE_BYTES + FRAMING_SHARE * self._body_bytes:
             return TooLarge(
                 "The chunks of the body are too small, or carry too much beside the body. Send chunks of a few "
                 "kilobytes, without extensions and trailers.",
@@ -181,7 +181,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers are not kept, and no more lines than it takes to see that there are too many.
-        if self._in_head and not self._discarding and len(self.headers) <= self.bounds.header_count:
+        if self._in_head and not self._discarding and len(self.headers) <= self.server_settings.header_count:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -190,9 +190,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         self._skipping = True
-        if self._discarding or self.parser.should_upgrade() or len(self.headers) > self.bounds.header_count:
+        if self._discarding or self.parser.should_upgrade() or len(self.headers) > self.server_settings.header_count:
             return
-        if not self.idle and len(self.pipeline) >= PIPELINED_REQUESTS:
+        if not self.idle and len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             self._stop_parsing()
             return
         self._skipping = False
@@ -209,13 +209,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_body(body)
             return
         self._queued_bytes += len(body)
-        if self._queued_bytes > PIPELINED_BYTES:
+        if self._queued_bytes > MAX_PIPELINED_BYTES:
             self._stop_parsing()
         else:
             self.cycle.body += body
 
     def on_message_complete(self) -> None:
-        self._in_head, self._silent, self._head_bytes = True, True, 0
+        self._in_head, self._head_empty, self._head_bytes = True, True, 0
         if not self._discarding and not self._skipping:
             super().on_message_complete()
 
@@ -231,24 +231,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # `LingeringClose` has read what it would; a body that nobody reads would keep the connection for ever.
             self._close_after_reading()
         super().on_response_complete()
-        if not self._silent and self._in_head:  # a head has begun to arrive, which has a timer of its own
+        if not self._head_empty and self._in_head:  # a head has begun to arrive, which has a timer of its own
             self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(InvalidRequest(msg, code="invalid_http"))
+        self._send_error_and_close(InvalidRequest(msg, code="invalid_http"))
 
     # --- endings
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.bounds.header_seconds, self._head_is_late)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.server_settings.header_seconds, self._on_head_timeout)
 
-    def _head_is_late(self) -> None:
-        if self._silent:
+    def _on_head_timeout(self) -> None:
+        if self._head_empty:
             self.transport.close()
             return
-        self._refuse(
+        self._send_error_and_close(
             RequestTimeout(
-                f"The head of the request took longer than {self.bounds.header_seconds:g} seconds. The setting is "
+                f"The head of the request took longer than {self.server_settings.header_seconds:g} seconds. The "
+                "setting is "
                 f"{setting_name('server', 'header_seconds')}.",
                 code="headers_timeout",
             )
@@ -263,7 +264,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if last is not None:
             last.keep_alive = False
 
-    def _refuse(self, error: ServiceError) -> None:
+    def _send_error_and_close(self, error: ServiceError) -> None:
         """Answer with an error that no application has seen, and close."""
         if self._discarding or self.transport.is_closing():
             return
@@ -275,7 +276,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             active.disconnected = True
             active.message_event.set()
             if active.response_started:
-                self.drop()
+                self.abort()
                 return
         log.info("A connection from %s was refused: %s", self.client[0] if self.client else "?", error.message)
         body = json.dumps(error.body()).encode()

@@ -11,7 +11,7 @@ from app.core.errors import ServiceError, TooManyRequests, Unavailable
 from app.settings import ServerSettings, setting_name
 
 RETRY_SECONDS = 5.0
-MOST_REFUSED = 64
+MAX_REFUSED_CONNECTIONS = 64
 
 
 class Connection(Protocol):
@@ -21,36 +21,36 @@ class Connection(Protocol):
     def idle(self) -> bool:
         """Whether no request is being answered on it."""
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Close it at once."""
 
 
 class OpenConnections:
     """All connections by address, the one that is open for longest first."""
 
-    def __init__(self, bounds: ServerSettings) -> None:
-        self.bounds = bounds
-        self._open: dict[str, dict[Connection, None]] = {}
-        self._all: dict[Connection, str] = {}
+    def __init__(self, server_settings: ServerSettings) -> None:
+        self.server_settings = server_settings
+        self._by_address: dict[str, dict[Connection, None]] = {}
+        self._address_of: dict[Connection, str] = {}
         self._refused: set[Connection] = set()
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._address_of)
 
     @property
-    def crowded(self) -> bool:
+    def has_too_many_refused(self) -> bool:
         """Whether so many refused connections are still open that no more of them are told why."""
-        return len(self._refused) > MOST_REFUSED
+        return len(self._refused) > MAX_REFUSED_CONNECTIONS
 
     def add(self, connection: Connection, address: str) -> ServiceError | None:
         """Count a connection, and return why it cannot stay, if it cannot. An idle connection makes room for it: one of
         the same address where that has too many, else the oldest.
         """
-        bounds, proxy = self.bounds, is_trusted(address, self.bounds.trusted_proxies)
-        address = network_of(address)
-        own = self._open.get(address, {})
+        bounds, proxy = self.server_settings, is_trusted(address, self.server_settings.trusted_proxies)
+        address = client_network(address)
+        own = self._by_address.get(address, {})
         if len(own) >= bounds.connections_per_address and not proxy:
-            if not self._drop_idle(own):
+            if not self._abort_idle(own):
                 return self._refuse(
                     connection,
                     TooManyRequests(
@@ -61,7 +61,7 @@ class OpenConnections:
                         retry_after_s=RETRY_SECONDS,
                     ),
                 )
-        elif len(self) >= bounds.connections and not self._drop_idle(self._all):
+        elif len(self) >= bounds.connections and not self._abort_idle(self._address_of):
             return self._refuse(
                 connection,
                 Unavailable(
@@ -71,35 +71,35 @@ class OpenConnections:
                     retry_after_s=RETRY_SECONDS,
                 ),
             )
-        self._all[connection] = address
-        self._open.setdefault(address, {})[connection] = None
+        self._address_of[connection] = address
+        self._by_address.setdefault(address, {})[connection] = None
         return None
 
     def remove(self, connection: Connection) -> None:
         """Count a connection no longer. Harmless twice, and for one that was refused."""
         self._refused.discard(connection)
-        address = self._all.pop(connection, None)
+        address = self._address_of.pop(connection, None)
         if address is None:
             return
-        own = self._open[address]
+        own = self._by_address[address]
         del own[connection]
         if not own:
-            del self._open[address]
+            del self._by_address[address]
 
-    def _drop_idle(self, among: Iterable[Connection]) -> bool:
+    def _abort_idle(self, among: Iterable[Connection]) -> bool:
         idle = next((one for one in among if one.idle), None)
         if idle is None:
             return False
         self.remove(idle)
-        idle.drop()
+        idle.abort()
         return True
 
-    def _refuse(self, connection: Connection, why: ServiceError) -> ServiceError:
+    def _refuse(self, connection: Connection, error: ServiceError) -> ServiceError:
         self._refused.add(connection)
-        return why
+        return error
 
 
-def network_of(address: str) -> str:
+def client_network(address: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, all of which one customer of a
     provider gets (RFC 6177).
     """

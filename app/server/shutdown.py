@@ -14,10 +14,10 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopping(asyncio.Event):
+class StopEvent(asyncio.Event):
     """Set once the service is to stop."""
 
-    async def wait_at_most(self, seconds: float) -> bool:
+    async def wait_with_timeout(self, seconds: float) -> bool:
         """Whether it is set, after so many seconds at the latest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -26,7 +26,7 @@ class Stopping(asyncio.Event):
 
 
 @contextmanager
-def watch_signals(stopping: Stopping) -> Iterator[None]:
+def watch_signals(stop_event: StopEvent) -> Iterator[None]:
     """Set it when a signal to stop comes, which whoever handled that before handles all the same; and at the end.
 
     Of no effect outside the main thread, which alone has signals, and where a signal has no handler.
@@ -36,24 +36,24 @@ def watch_signals(stopping: Stopping) -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         for one in SIGNALS:
             if callable(before := signal.getsignal(one)):
-                installed[one] = (_Chained(before, stopping, loop), before)
+                installed[one] = (_ChainedSignalHandler(before, stop_event, loop), before)
                 signal.signal(one, installed[one][0])
     try:
         yield
     finally:
-        stopping.set()
+        stop_event.set()
         for one, (own, before) in installed.items():
             if signal.getsignal(one) is own:
                 signal.signal(one, before)
 
 
-class _Chained:
+class _ChainedSignalHandler:
     """A signal's handler before another one."""
 
-    def __init__(self, before: object, stopping: Stopping, loop: asyncio.AbstractEventLoop) -> None:
-        self.before, self.stopping, self.loop = before, stopping, loop
+    def __init__(self, previous_handler: object, stop_event: StopEvent, loop: asyncio.AbstractEventLoop) -> None:
+        self.previous_handler, self.stop_event, self.loop = previous_handler, stop_event, loop
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         with suppress(RuntimeError):  # the loop is closed already
-            self.loop.call_soon_threadsafe(self.stopping.set)
-        self.before(number, frame)  # type: ignore[operator]
+            self.loop.call_soon_threadsafe(self.stop_event.set)
+        self.previous_handler(number, frame)  # type: ignore[operator]

@@ -12,11 +12,11 @@ from typing import Any
 BACKLOG = 2048
 
 
-class CannotListen(ValueError):
+class ListenError(ValueError):
     """The address cannot be listened on. The message names the address, the reason and the settings."""
 
 
-def listening_sockets(host: str, port: int) -> list[socket.socket]:
+def open_listening_sockets(host: str, port: int) -> list[socket.socket]:
     """Return sockets that listen on every address of `host`, all on the same `port`; port 0 takes a free one.
 
     Raises CannotListen if the host has no address, the port is taken, or the address may not be used.
@@ -29,7 +29,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for one in found:
             one.close()
-        raise CannotListen(_reason(host, port, error)) from error
+        raise ListenError(_listen_error_message(host, port, error)) from error
     return found
 
 
@@ -57,7 +57,7 @@ def _listening_socket(family: int, address: tuple[Any, ...]) -> socket.socket:
     return one
 
 
-def _reason(host: str, port: int, error: OSError) -> str:
+def _listen_error_message(host: str, port: int, error: OSError) -> str:
     settings = "Choose another with --host and --port, or the settings SPEECHSUM_HOST and SPEECHSUM_PORT."
     if isinstance(error, socket.gaierror):
         return f"The host {host!r} has no address to listen on: {error.strerror}. {settings}"

@@ -18,13 +18,13 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OTHER_FILES = 1024  # open files beside connections: recordings, samples, the database, the engine
+FILES_BESIDE_CONNECTIONS = 1024  # open files beside connections: recordings, samples, the database, the engine
 
 
-def server_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Config:
+def uvicorn_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration for the application. more: over what the settings say."""
     server = settings.server
-    protocol = partial(BoundedHttpProtocol, bounds=server, open_connections=OpenConnections(server))
+    protocol = partial(BoundedHttpProtocol, server_settings=server, open_connections=OpenConnections(server))
     given: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -45,7 +45,7 @@ def server_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Conf
 
 def raise_file_limit(settings: Settings) -> None:
     """Let the process open as many files as the settings allow connections, as far as the system permits."""
-    needed = settings.server.connections + OTHER_FILES
+    needed = settings.server.connections + FILES_BESIDE_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 # Words of a language that writes spaces between them; signs of one that does not (Thai, Lao, Chinese, Japanese), each
 # by itself.
-_SIGN = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[0-9]+(?:[.,:][0-9]+)*|[^\W\d_{_SIGN}]+|[{_SIGN}]")
+_UNSPACED_CHARACTER = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[0-9]+(?:[.,:][0-9]+)*|[^\W\d_{_UNSPACED_CHARACTER}]+|[{_UNSPACED_CHARACTER}]")
 # The end of a sentence, with what closes it; not the point in "3.5" or "e.g.".
-_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\Wa-z])|(?<=[\u3002\uff01\uff1f])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\Wa-z])|(?<=[\u3002\uff01\uff1f])")
 # A window is named if it shares this much of what the best one does, and the best one this much of the sentence.
-_OF_BEST = 0.7
-_OF_SENTENCE = 0.25
+_MIN_SHARE_OF_BEST = 0.7
+_MIN_SHARE_OF_SENTENCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ class Citation:
 
 def cite(text: str, notes: Sequence[str]) -> list[Citation]:
     """A citation for each sentence of `text`, in order. notes: of the windows, in order."""
-    known = [set(words(note)) for note in notes]
-    among = Counter(word for note in known for word in note)
+    note_words = [set(compared_words(note)) for note in notes]
+    among = Counter(word for note in note_words for word in note)
     rare = {word: math.log(1 + len(notes) / count) for word, count in among.items()}
     unheard = math.log(1 + len(notes))
     out = []
-    for start, end in sentences(text):
-        said = set(words(text[start:end]))
-        whole = sum(rare.get(word, unheard) for word in said)
-        shared = [sum(rare[word] for word in said & note) for note in known]
+    for start, end in sentence_spans(text):
+        sentence_words = set(compared_words(text[start:end]))
+        whole = sum(rare.get(word, unheard) for word in sentence_words)
+        shared = [sum(rare[word] for word in sentence_words & note) for note in note_words]
         best = max(shared, default=0.0)
-        found = [i + 1 for i, share in enumerate(shared) if share >= _OF_BEST * best] if best else []
-        out.append(Citation(start, end, tuple(found) if whole and best / whole >= _OF_SENTENCE else ()))
+        found = [i + 1 for i, share in enumerate(shared) if share >= _MIN_SHARE_OF_BEST * best] if best else []
+        out.append(Citation(start, end, tuple(found) if whole and best / whole >= _MIN_SHARE_OF_SENTENCE else ()))
     return out
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
+def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where the sentences lie, line by line; what holds no word (a bullet's mark, a rule) is none."""
     found = []
     for line in re.finditer(r"[^\n]+", text):
         start = line.start()
-        for mark in [*_END.finditer(text, line.start(), line.end()), None]:
+        for mark in [*_SENTENCE_END.finditer(text, line.start(), line.end()), None]:
             end = mark.start() if mark else line.end()
             piece = text[start:end]
             if _WORD.search(piece):
@@ -65,6 +65,6 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def words(text: str) -> list[str]:
+def compared_words(text: str) -> list[str]:
     """The words in it, as they are compared."""
     return [word.casefold() for word in _WORD.findall(text)]

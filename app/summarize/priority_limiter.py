@@ -8,18 +8,18 @@ import heapq
 from itertools import count
 
 
-class Slots:
+class PriorityLimiter:
     """`number` places."""
 
-    def __init__(self, number: int) -> None:
-        self.free = number
+    def __init__(self, limit: int) -> None:
+        self.available = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
     async def acquire(self, priority: int = 0) -> None:
         """Take a place, when one is free and it is this caller's turn."""
-        if self.free and not self._waiting:
-            self.free -= 1
+        if self.available and not self._waiting:
+            self.available -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), turn))
@@ -37,4 +37,4 @@ class Slots:
             if not turn.done():
                 turn.set_result(None)
                 return
-        self.free += 1
+        self.available += 1

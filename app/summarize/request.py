@@ -17,24 +17,24 @@ from app.summarize.citations import Citation
 
 
 @dataclass(frozen=True)
-class Form:
+class OutputFormat:
     """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
     max_tokens: room that it needs at least. param: the request's field that a caller's own schema came in; empty where
     the schema is the service's.
     """
 
-    wording: str = ""
+    prompt_suffix: str = ""
     schema: dict[str, Any] | None = None
     max_tokens: int = 0
     param: str = ""
 
 
-async def _no_more(_: float) -> None:
+async def _ignore_decoded(_: float) -> None:
     """Nothing is to be done once a recording is decoded."""
 
 
 @dataclass
-class Job:
+class SummaryRequest:
     """One summary to make.
 
     audio: the recording as received, in a file; closed as soon as it is decoded. own: an instruction in the caller's
@@ -50,70 +50,74 @@ class Job:
     id: str
     audio: BinaryIO
     style: Style = field(default_factory=Style)
-    own: str = ""
+    custom_instruction: str = ""
     turns: tuple[Turn, ...] = ()
-    form: Form = field(default_factory=Form)
-    choices: int = 1
+    output_format: OutputFormat = field(default_factory=OutputFormat)
+    choice_count: int = 1
     max_tokens: int | None = None
     temperature: float = 0.0
     seed: int | None = None
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
-    began: float = field(default_factory=time.perf_counter)
-    received_s: float = 0.0
-    longest_s: float | None = None
+    started_at: float = field(default_factory=time.perf_counter)
+    upload_seconds: float = 0.0
+    timeout_s: float | None = None
     priority: int = 0
     caller: str = ""
     owner: str = ""
     adapter: Adapter | None = None
-    decoded: Callable[[float], Awaitable[None]] = _no_more
+    on_decoded: Callable[[float], Awaitable[None]] = _ignore_decoded
 
     @property
     def instruction(self) -> str:
         """What the model is told."""
-        return " ".join(filter(None, [self.own or prompts.instruction(self.style), self.form.wording]))
+        return " ".join(
+            filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
+        )
 
     @property
-    def open_language(self) -> bool:
+    def leaves_language_open(self) -> bool:
         """Whether the caller has left the summary's language open; words of their own may name one."""
-        return self.style.language is None and not self.own
+        return self.style.language is None and not self.custom_instruction
 
-    def in_language(self, tag: str) -> "Job":
+    def with_language(self, tag: str) -> "SummaryRequest":
         """The same job with a language asked for. tag: BCP 47."""
         return replace(self, style=self.style.model_copy(update={"language": tag}))
 
     @property
-    def noting(self) -> str:
+    def note_instruction(self) -> str:
         """What it is told of a part of a long recording: to note down what all questions are about, not only the last
         one, which may be no more than "Shorter, please.".
         """
-        return prompts.noting(self.style, "\n".join([*(turn.asked for turn in self.turns), self.own]).strip())
+        return prompts.note_instruction(
+            self.style, "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
+        )
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageProgress:
     """The request entered a stage: decode, speech, queue, engine_transcribe, engine_prefill or engine_decode; where
     the recording is longer than one pass, windows and merge, with so many of their parts done.
     """
 
     stage: str
     done: int | None = None
-    of: int | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True)
-class Delta:
+class SummaryDelta:
     """A piece of the summary, in order. choice: of which, from 0."""
 
     text: str
-    choice: int = 0
+    choice_index: int = 0
 
 
-Emit = Callable[[Stage | Delta], None]
+Emit = Callable[[StageProgress | SummaryDelta], None]
 
 
 @dataclass(frozen=True)
-class Heard:
+class WindowResult:
     """A window that was read, and what was noted down of it; no note where the recording was read in one pass.
     recognition: how a cascade's recognizer heard it.
     """
@@ -142,11 +146,11 @@ class Summary:
     heard: the windows read, in order, with the notes that all choices are made of.
     """
 
-    job: Job
+    request: SummaryRequest
     choices: list[Choice]
     audio: DecodedAudio
     speech_seconds: float
-    heard: list[Heard]
+    window_results: list[WindowResult]
     complete: bool
     encoder_windows: int
     prompt_tokens: int
@@ -173,4 +177,4 @@ class Summary:
     @property
     def summarized_seconds(self) -> float:
         """How much of the recording was read."""
-        return sum(one.window.seconds for one in self.heard)
+        return sum(one.window.seconds for one in self.window_results)

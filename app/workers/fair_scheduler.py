@@ -5,7 +5,7 @@ the time that was spent already. Among callers, the one that was given the least
 Among the requests of one caller, the one that took the least so far goes first (least attained service, in levels that
 double, so that two long ones do not take turns all the time), and among these the smaller one.
 
-Work that nobody waits for goes behind all other work, but is not starved: after `PATIENCE_S` it gets a turn.
+Work that nobody waits for goes behind all other work, but is not starved: after `MAX_BACKGROUND_WAIT_S` it gets a turn.
 
 Knows nothing about what the work is. For one event loop; takes no locks.
 """
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-FIRST_LEVEL_S = 0.05
-PATIENCE_S = 30.0
+FIRST_LEVEL_QUANTUM_S = 0.05
+MAX_BACKGROUND_WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -30,58 +30,58 @@ class Requester:
     background: bool = False
 
 
-NOBODY = Requester()
+ANONYMOUS = Requester()
 
 
 @dataclass(eq=False)
-class Claim:
+class SchedulerEntry:
     """One request's claim on a share. size: of what it brings, in any unit. spent_s: seconds that were spent on it."""
 
     requester: Requester
     size: int
     order: int
-    waits_since: float
+    waiting_since: float
     spent_s: float = field(default=0.0)
 
 
-class Shares:
+class FairScheduler:
     """What all requests that are alive were given so far. clock: tells the time in seconds, and never goes back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._order = count()
-        self._given: dict[Requester, float] = {}
-        self._alive: dict[Requester, int] = {}
+        self._spent_by_requester: dict[Requester, float] = {}
+        self._active_by_requester: dict[Requester, int] = {}
 
-    def enter(self, requester: Requester, size: int = 0) -> Claim:
+    def add(self, requester: Requester, size: int = 0) -> SchedulerEntry:
         """A new request. A caller that had none gets no credit for the time in which it asked for nothing."""
-        if not self._alive.get(requester):
-            self._given[requester] = min(self._given.values(), default=0.0)
-        self._alive[requester] = self._alive.get(requester, 0) + 1
-        return Claim(requester, size, next(self._order), self._clock())
+        if not self._active_by_requester.get(requester):
+            self._spent_by_requester[requester] = min(self._spent_by_requester.values(), default=0.0)
+        self._active_by_requester[requester] = self._active_by_requester.get(requester, 0) + 1
+        return SchedulerEntry(requester, size, next(self._order), self._clock())
 
-    def leave(self, claim: Claim) -> None:
+    def remove(self, claim: SchedulerEntry) -> None:
         """The request has ended. To be called once."""
-        self._alive[claim.requester] -= 1
-        if not self._alive[claim.requester]:
-            del self._alive[claim.requester], self._given[claim.requester]
+        self._active_by_requester[claim.requester] -= 1
+        if not self._active_by_requester[claim.requester]:
+            del self._active_by_requester[claim.requester], self._spent_by_requester[claim.requester]
 
-    def charge(self, claim: Claim, seconds: float) -> None:
+    def charge(self, claim: SchedulerEntry, seconds: float) -> None:
         """So many seconds of work were done for it."""
         claim.spent_s += seconds
-        claim.waits_since = self._clock()
-        self._given[claim.requester] += seconds
+        claim.waiting_since = self._clock()
+        self._spent_by_requester[claim.requester] += seconds
 
-    def turn(self, claim: Claim) -> tuple[bool, float, int, int, int]:
+    def sort_key(self, claim: SchedulerEntry) -> tuple[bool, float, int, int, int]:
         """A key to sort by: what has the lowest goes first."""
-        waited = self._clock() - claim.waits_since
-        behind = claim.requester.background and waited < PATIENCE_S
-        return behind, self._given[claim.requester], _level(claim.spent_s), claim.size, claim.order
+        waited = self._clock() - claim.waiting_since
+        behind = claim.requester.background and waited < MAX_BACKGROUND_WAIT_S
+        return behind, self._spent_by_requester[claim.requester], _level(claim.spent_s), claim.size, claim.order
 
-    def in_turn(self, claims: Iterable[Claim]) -> list[Claim]:
+    def sorted_entries(self, claims: Iterable[SchedulerEntry]) -> list[SchedulerEntry]:
         """These, the first to be served first."""
-        return sorted(claims, key=self.turn)
+        return sorted(claims, key=self.sort_key)
 
 
 def _level(spent_s: float) -> int:
-    return 0 if spent_s < FIRST_LEVEL_S else 1 + int(math.log2(spent_s / FIRST_LEVEL_S))
+    return 0 if spent_s < FIRST_LEVEL_QUANTUM_S else 1 + int(math.log2(spent_s / FIRST_LEVEL_QUANTUM_S))

@@ -8,11 +8,15 @@ imported anew in every worker, some of it under the worker's memory limit. Knows
 import multiprocessing
 from multiprocessing.context import ForkServerContext
 
-PRELOADED = ["app.workers.decoder_pool", "app.core.audio.readers.ffmpeg", "app.summarize.structured.schema_tasks"]
+PRELOADED_MODULES = [
+    "app.workers.decoder_pool",
+    "app.core.audio.readers.ffmpeg",
+    "app.summarize.structured.schema_tasks",
+]
 
 
 def worker_context() -> ForkServerContext:
     """Return the context that starts workers: in milliseconds and, unlike fork, from a process without an engine."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(PRELOADED_MODULES)
     return context

@@ -11,25 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from app.core.audio.samples import StoredSamples, spool
+from app.core.audio.samples import StoredSamples, create_unnamed_file
 
 
-class HandoverGone(Exception):
+class SharedFilesClosed(Exception):
     """The service has dropped this job in the meantime."""
 
 
-Place = tuple[int, int, int]  # descriptor, and the device and inode that it should be
-Ticket = tuple[int, Place, Place]  # process, the recording's place, the samples'
+FileIdentity = tuple[int, int, int]  # descriptor, and the device and inode that it should be
+SharedFilesTicket = tuple[int, FileIdentity, FileIdentity]  # process, the recording's place, the samples'
 
 
-class Handover:
+class SharedFiles:
     """One job's files, held by the service: the recording to read (the caller's) and room for the samples."""
 
     def __init__(self, recording: BinaryIO) -> None:
-        self._samples = spool()
-        self.ticket: Ticket = (os.getpid(), _place(recording), _place(self._samples))
+        self._samples = create_unnamed_file()
+        self.ticket: SharedFilesTicket = (os.getpid(), _file_identity(recording), _file_identity(self._samples))
 
-    def samples(self) -> StoredSamples:
+    def take_samples(self) -> StoredSamples:
         """The samples that the worker has left, which now belong to the caller."""
         return StoredSamples(self._samples)
 
@@ -39,10 +39,10 @@ class Handover:
 
 
 @contextmanager
-def taken_recording(ticket: Ticket) -> Iterator[bytes | mmap.mmap]:
-    """In the worker: the recording, until the block ends. Raises `HandoverGone`."""
+def map_recording(ticket: SharedFilesTicket) -> Iterator[bytes | mmap.mmap]:
+    """In the worker: the recording, until the block ends. Raises `SharedFilesClosed`."""
     process, place, _ = ticket
-    descriptor = _open(process, place, os.O_RDONLY)
+    descriptor = _open_shared_file(process, place, os.O_RDONLY)
     try:
         if not os.fstat(descriptor).st_size:
             yield b""
@@ -56,26 +56,26 @@ def taken_recording(ticket: Ticket) -> Iterator[bytes | mmap.mmap]:
         mapped.close()  # else an error's frames hold it, and its bytes on the disk, until the garbage is collected
 
 
-def room_for_samples(ticket: Ticket) -> BinaryIO:
-    """In the worker: the file to put the samples into. Raises `HandoverGone`."""
+def open_samples_file(ticket: SharedFilesTicket) -> BinaryIO:
+    """In the worker: the file to put the samples into. Raises `SharedFilesClosed`."""
     process, _, place = ticket
-    return os.fdopen(_open(process, place, os.O_RDWR), "r+b", buffering=1 << 20)
+    return os.fdopen(_open_shared_file(process, place, os.O_RDWR), "r+b", buffering=1 << 20)
 
 
-def _place(file: BinaryIO) -> Place:
+def _file_identity(file: BinaryIO) -> FileIdentity:
     found = os.fstat(file.fileno())
     return file.fileno(), found.st_dev, found.st_ino
 
 
-def _open(process: int, place: Place, flags: int) -> int:
+def _open_shared_file(process: int, place: FileIdentity, flags: int) -> int:
     """Open another process's file. Its descriptor may have been given to another job since, hence the inode."""
     descriptor, device, inode = place
     try:
         opened = os.open(f"/proc/{process}/fd/{descriptor}", flags)
     except OSError as error:
-        raise HandoverGone from error
+        raise SharedFilesClosed from error
     found = os.fstat(opened)
     if (found.st_dev, found.st_ino) != (device, inode):
         os.close(opened)
-        raise HandoverGone
+        raise SharedFilesClosed
     return opened

@@ -14,16 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from app.concurrency import together
+from app.concurrency import run_all
 from app.core.audio.limits import SAMPLE_RATE
 from app.core.audio.samples import Samples
-from app.core.audio.vad_first_pass import look, pieces
-from app.core.audio.vad_second_pass import Listening, conclude, look_again, sounds_left_out
-from app.workers.fair_scheduler import NOBODY, Claim, Requester, Shares
+from app.core.audio.vad_first_pass import detect_piece, piece_starts
+from app.core.audio.vad_second_pass import SpeechDetection, combine_passes, detect_amplified, undetected_sounds
+from app.workers.fair_scheduler import ANONYMOUS, FairScheduler, Requester, SchedulerEntry
 
 T = TypeVar("T")
 
-_MOST_THREADS = 4
+_MAX_THREADS = 4
 
 
 class SpeechDetector:
@@ -32,22 +32,24 @@ class SpeechDetector:
     """
 
     def __init__(self, threads: int = 0) -> None:
-        self.threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        self.threads = threads or min(_MAX_THREADS, os.cpu_count() or 1)
         self._executor: ThreadPoolExecutor | None = None
-        self._shares = Shares()
-        self._free = self.threads
-        self._waiting: dict[Claim, list[asyncio.Future[None]]] = {}
+        self._scheduler = FairScheduler()
+        self._free_threads = self.threads
+        self._waiters: dict[SchedulerEntry, list[asyncio.Future[None]]] = {}
 
-    async def listen(self, samples: Samples, requester: Requester = NOBODY) -> Listening:
+    async def detect(self, samples: Samples, requester: Requester = ANONYMOUS) -> SpeechDetection:
         """What is heard in mono 16 kHz `samples`. Cancelling ends the work with the pieces that are being looked at."""
-        claim = self._shares.enter(requester, len(samples))
+        claim = self._scheduler.add(requester, len(samples))
         try:
-            looks = await self._each(claim, (partial(look, samples, start) for start in pieces(samples)))
-            left_out = sounds_left_out(looks, len(samples) / SAMPLE_RATE)
-            again = await self._each(claim, (partial(look_again, samples, one) for one in left_out))
-            return conclude(looks, again)
+            looks = await self._run_all(
+                claim, (partial(detect_piece, samples, start) for start in piece_starts(samples))
+            )
+            left_out = undetected_sounds(looks, len(samples) / SAMPLE_RATE)
+            again = await self._run_all(claim, (partial(detect_amplified, samples, one) for one in left_out))
+            return combine_passes(looks, again)
         finally:
-            self._shares.leave(claim)
+            self._scheduler.remove(claim)
 
     def close(self) -> None:
         """End the threads. Harmless twice."""
@@ -55,64 +57,64 @@ class SpeechDetector:
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _each(self, claim: Claim, work: Iterable[Callable[[], T]]) -> list[T]:
+    async def _run_all(self, claim: SchedulerEntry, work: Iterable[Callable[[], T]]) -> list[T]:
         """The outcomes in order, of work that is done side by side while there are threads to spare."""
         todo, outcomes = enumerate(work), dict[int, T]()
 
         async def one_by_one() -> None:
             for number, piece in todo:
-                outcomes[number] = await self._in_thread(claim, piece)
+                outcomes[number] = await self._run_in_thread(claim, piece)
 
-        await together(one_by_one() for _ in range(self.threads))
+        await run_all(one_by_one() for _ in range(self.threads))
         return [outcomes[number] for number in sorted(outcomes)]
 
-    async def _in_thread(self, claim: Claim, work: Callable[[], T]) -> T:
-        await self._turn(claim)
+    async def _run_in_thread(self, claim: SchedulerEntry, work: Callable[[], T]) -> T:
+        await self._acquire_thread(claim)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="speech")
         loop, began = asyncio.get_running_loop(), time.monotonic()
         running: Future[T] = self._executor.submit(work)
 
-        def ended(_: Future[T]) -> None:
+        def on_done(_: Future[T]) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop is gone
-                loop.call_soon_threadsafe(self._give_back)
+                loop.call_soon_threadsafe(self._release_thread)
 
-        running.add_done_callback(ended)  # not when the request goes away: the thread is busy until then
+        running.add_done_callback(on_done)  # not when the request goes away: the thread is busy until then
         try:
             return await asyncio.wrap_future(running)
         finally:
-            self._shares.charge(claim, time.monotonic() - began)
+            self._scheduler.charge(claim, time.monotonic() - began)
 
-    async def _turn(self, claim: Claim) -> None:
+    async def _acquire_thread(self, claim: SchedulerEntry) -> None:
         """Take a thread, when one is free and it is this request's turn."""
-        if self._free and not self._waiting:
-            self._free -= 1
+        if self._free_threads and not self._waiters:
+            self._free_threads -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(claim, []).append(turn)
+        self._waiters.setdefault(claim, []).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it had been given the thread already
-                self._give_back()
+                self._release_thread()
             else:
-                self._forget(claim, turn)
+                self._remove_waiter(claim, turn)
             raise
 
-    def _give_back(self) -> None:
+    def _release_thread(self) -> None:
         """Give a thread to whose turn it is."""
-        self._free += 1
-        while self._free and self._waiting:
-            claim = min(self._waiting, key=self._shares.turn)
-            turn = self._waiting[claim][0]
-            self._forget(claim, turn)
+        self._free_threads += 1
+        while self._free_threads and self._waiters:
+            claim = min(self._waiters, key=self._scheduler.sort_key)
+            turn = self._waiters[claim][0]
+            self._remove_waiter(claim, turn)
             if not turn.done():
-                self._free -= 1
+                self._free_threads -= 1
                 turn.set_result(None)
 
-    def _forget(self, claim: Claim, turn: "asyncio.Future[None]") -> None:
-        turns = self._waiting.get(claim, [])
+    def _remove_waiter(self, claim: SchedulerEntry, turn: "asyncio.Future[None]") -> None:
+        turns = self._waiters.get(claim, [])
         if turn in turns:
             turns.remove(turn)
             if not turns:
-                del self._waiting[claim]
+                del self._waiters[claim]

@@ -9,20 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.workers.fork_server import worker_context
-from app.workers.worker_process import Worker, WorkerDied
+from app.workers.worker_process import WorkerDied, WorkerProcess
 
-START_S = 60.0
+START_TIMEOUT_S = 60.0
 
 
-class Workers:
+class WorkerPool:
     """idle: workers that wait for work, at most `kept`. pieces_per_worker: after so many a worker is not used again.
     memory_bytes: as for `Worker`. For one event loop at a time.
     """
 
-    def __init__(self, kept: int, pieces_per_worker: int, memory_bytes: int) -> None:
-        self.idle: list[Worker] = []
-        self._kept = kept
-        self._pieces_per_worker = pieces_per_worker
+    def __init__(self, max_idle: int, tasks_per_worker: int, memory_bytes: int) -> None:
+        self.idle: list[WorkerProcess] = []
+        self._max_idle = max_idle
+        self._tasks_per_worker = tasks_per_worker
         self._memory_bytes = memory_bytes
         self._context = worker_context()
         self._threads: ThreadPoolExecutor | None = None
@@ -30,8 +30,8 @@ class Workers:
 
     async def start(self) -> None:
         """Have as many as are kept. Raises OSError, `WorkerDied`."""
-        while len(self.idle) < self._kept:
-            self.idle.append(await self._new())
+        while len(self.idle) < self._max_idle:
+            self.idle.append(await self._start_worker())
 
     async def stop(self) -> None:
         """End those that are idle, and wait for all that `run` and `dismiss` began. Harmless twice."""
@@ -43,45 +43,45 @@ class Workers:
             self._threads.shutdown()
             self._threads = None
 
-    async def take(self) -> Worker:
+    async def acquire(self) -> WorkerProcess:
         """An idle worker, or a new one. Raises OSError, `WorkerDied`."""
         while self.idle:
             worker = self.idle.pop()
-            if worker.alive:
+            if worker.is_alive:
                 return worker
             self.dismiss(worker)
-        return await self._new()
+        return await self._start_worker()
 
-    def put_back(self, worker: Worker) -> None:
+    def release(self, worker: WorkerProcess) -> None:
         """The worker has nothing to do."""
-        if worker.done >= self._pieces_per_worker or len(self.idle) >= self._kept:
+        if worker.tasks_started >= self._tasks_per_worker or len(self.idle) >= self._max_idle:
             self.dismiss(worker)
         else:
             self.idle.append(worker)
 
-    def dismiss(self, worker: Worker) -> None:
+    def dismiss(self, worker: WorkerProcess) -> None:
         """End a worker at once, whatever it is at."""
         worker.kill()
-        self.run(self.end(worker))
+        self.run_in_background(self.join_worker(worker))
 
-    async def end(self, worker: Worker) -> int | None:
+    async def join_worker(self, worker: WorkerProcess) -> int | None:
         """End a worker, or bury one that died; its exit code."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor(), worker.bury)
+        return await asyncio.get_running_loop().run_in_executor(self._executor(), worker.join)
 
-    def run(self, work: Coroutine[Any, Any, object]) -> None:
+    def run_in_background(self, work: Coroutine[Any, Any, object]) -> None:
         """Have something done that `stop` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _new(self) -> Worker:
-        def start() -> Worker:
-            worker = Worker(self._context, self._memory_bytes)
+    async def _start_worker(self) -> WorkerProcess:
+        def start() -> WorkerProcess:
+            worker = WorkerProcess(self._context, self._memory_bytes)
             try:
-                worker.ready(START_S)
+                worker.wait_until_ready(START_TIMEOUT_S)
             except WorkerDied:
                 worker.kill()
-                worker.bury()
+                worker.join()
                 raise
             return worker
 

@@ -20,30 +20,30 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-_READY = "ready"
-_PAUSED, _RUNNING = b"p", b"r"
+_READY_MESSAGE = "ready"
+_PAUSED_STATE, _RUNNING_STATE = b"p", b"r"
 # multiprocessing looks at all children when it starts one, and hangs where another thread waits for one of them.
-_CHILDREN = threading.Lock()
+_START_LOCK = threading.Lock()
 
 
 class WorkerDied(Exception):
     """The process ended in the middle of its work."""
 
 
-class Worker:
+class WorkerProcess:
     """One such process, as the service sees it. `ready` has to return before anything else is called.
 
     Starting takes milliseconds, with the first one up to seconds, in which the thread is blocked. Raises OSError.
     """
 
     def __init__(self, context: ForkServerContext, memory_bytes: int) -> None:
-        self.done = 0
+        self.tasks_started = 0
         self._paused = False
-        self._calls, calls = context.Pipe()
-        gate, self._gate = context.Pipe(duplex=False)
-        self._process = context.Process(target=_serve, args=(calls, gate, memory_bytes), daemon=True)
+        self._task_pipe, calls = context.Pipe()
+        gate, self._pause_pipe = context.Pipe(duplex=False)
+        self._process = context.Process(target=_run_worker, args=(calls, gate, memory_bytes), daemon=True)
         try:
-            with _CHILDREN:
+            with _START_LOCK:
                 self._process.start()
         finally:
             calls.close()
@@ -55,26 +55,26 @@ class Worker:
         return self._process.pid
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Of a worker without work: whether its process is there. Where it is not, there is an end to read."""
-        return not self._calls.poll()
+        return not self._task_pipe.poll()
 
-    def ready(self, seconds: float) -> None:
+    def wait_until_ready(self, seconds: float) -> None:
         """Wait, blocking, until it can work. Raises `WorkerDied`."""
-        if not self._calls.poll(seconds) or self._receive() != _READY:
+        if not self._task_pipe.poll(seconds) or self._receive() != _READY_MESSAGE:
             raise WorkerDied
 
     def fileno(self) -> int:
         """A descriptor that is readable once there is an outcome."""
-        return self._calls.fileno()
+        return self._task_pipe.fileno()
 
-    def begin(self, work: Callable[..., Any], *arguments: Any) -> None:
+    def start_task(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Start on a piece of work; what is called has to be a module's function."""
-        self.done += 1
+        self.tasks_started += 1
         with contextlib.suppress(OSError):  # it died: the outcome says so
-            self._calls.send((work, arguments))
+            self._task_pipe.send((work, arguments))
 
-    def outcome(self) -> tuple[Any, BaseException | None, str]:
+    def receive_outcome(self) -> tuple[Any, BaseException | None, str]:
         """What the work returned; or what it raised, and where. Raises `WorkerDied`."""
         returned, error, where = self._receive()
         return returned, error, where
@@ -83,7 +83,7 @@ class Worker:
         """Stop at the next instruction of Python. Harmless twice."""
         if not self._paused:
             self._paused = True
-            self._tell(_PAUSED)
+            self._send_state(_PAUSED_STATE)
             with contextlib.suppress(OSError):
                 os.kill(self._process.pid or 0, signal.SIGUSR1)
 
@@ -91,48 +91,48 @@ class Worker:
         """Go on. Harmless twice."""
         if self._paused:
             self._paused = False
-            self._tell(_RUNNING)
+            self._send_state(_RUNNING_STATE)
 
     def kill(self) -> None:
         """End it at once, whatever it is at."""
         self._process.kill()
 
-    def bury(self) -> int | None:
+    def join(self) -> int | None:
         """After `kill`, or where it died: wait, blocking, until it is gone, and return its exit code."""
-        with _CHILDREN:
+        with _START_LOCK:
             self._process.join(5)
             code = self._process.exitcode
-        self._calls.close()
-        self._gate.close()
+        self._task_pipe.close()
+        self._pause_pipe.close()
         return code
 
-    def _tell(self, state: bytes) -> None:
+    def _send_state(self, state: bytes) -> None:
         with contextlib.suppress(OSError):
-            os.write(self._gate.fileno(), state)
+            os.write(self._pause_pipe.fileno(), state)
 
     def _receive(self) -> Any:
         try:
-            return self._calls.recv()
+            return self._task_pipe.recv()
         except Exception as error:  # also where a message broke off, or cannot be unpickled
             raise WorkerDied from error
 
 
-def _serve(calls: Connection, gate: Connection, memory_bytes: int) -> None:
+def _run_worker(calls: Connection, gate: Connection, memory_bytes: int) -> None:
     """The process: work until the service closes the pipe, or is gone."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # in the watch: a pause is for the thread that works
-    threading.Thread(target=_watch, args=(gate.fileno(),), daemon=True).start()
+    threading.Thread(target=_exit_with_service, args=(gate.fileno(),), daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
-    _confine(memory_bytes)
+    _limit_resources(memory_bytes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl+C is the service's to handle
-    signal.signal(signal.SIGUSR1, _waiting_at(gate))
+    signal.signal(signal.SIGUSR1, _pause_handler(gate))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        calls.send(_READY)
+        calls.send(_READY_MESSAGE)
         while True:
             work, arguments = calls.recv()
-            calls.send_bytes(_outcome(work, arguments))
+            calls.send_bytes(_pickled_outcome(work, arguments))
 
 
-def _watch(gate: int) -> None:
+def _exit_with_service(gate: int) -> None:
     """End the process as soon as the service is gone, whatever it is at."""
     poll = select.poll()
     poll.register(gate, 0)  # for the other end's closing alone
@@ -140,7 +140,7 @@ def _watch(gate: int) -> None:
     os._exit(0)
 
 
-def _outcome(work: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+def _pickled_outcome(work: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     outcome: tuple[Any, BaseException | None, str]
     try:
         outcome = work(*arguments), None, ""
@@ -152,7 +152,7 @@ def _outcome(work: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     return pickle.dumps(outcome)
 
 
-def _waiting_at(gate: Connection) -> Callable[..., None]:
+def _pause_handler(gate: Connection) -> Callable[..., None]:
     """A signal handler that returns once the gate's last word is that the process may run.
 
     Signals that come close together are delivered as one, so not they are counted; the pipe has every word.
@@ -161,7 +161,7 @@ def _waiting_at(gate: Connection) -> Callable[..., None]:
     os.set_blocking(descriptor, False)
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    state = _RUNNING
+    state = _RUNNING_STATE
 
     def wait(*_: object) -> None:
         nonlocal state
@@ -171,7 +171,7 @@ def _waiting_at(gate: Connection) -> Callable[..., None]:
                 if not words:
                     os._exit(0)  # the service is gone
                 state = words[-1:]
-            if state == _RUNNING:
+            if state == _RUNNING_STATE:
                 return
             poll.poll()
 
@@ -179,7 +179,7 @@ def _waiting_at(gate: Connection) -> Callable[..., None]:
     return wait
 
 
-def _confine(memory_bytes: int) -> None:
+def _limit_resources(memory_bytes: int) -> None:
     """Bound the process's memory, and leave no core file with somebody's recording in it."""
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + memory_bytes, in_use + memory_bytes))

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import httpcore
 
-from app.fetch.connector import Door
+from app.fetch.connector import HttpConnector
 from app.fetch.fetcher import Fetcher
 from app.settings import Settings
 from tests.app.running_service import settings_for
@@ -136,7 +136,7 @@ class Way:
         """By these settings, or those of `sections` with all hosts, ports and schemes allowed."""
         if settings is None:
             settings = settings_for(**{**self.sections, "fetch": {**OPEN, **self.sections.get("fetch", {})}})
-        return Fetcher(settings, self.names, Door(self.internet, self.tls))
+        return Fetcher(settings, self.names, HttpConnector(self.internet, self.tls))
 
     async def fetch(self, url: str, hold: Callable[[int], None] = lambda _: None) -> bytes:
         """What is at a URL."""

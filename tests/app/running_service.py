@@ -21,19 +21,19 @@ from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples
 from app.core.errors import Unprocessable
 from app.engine.base import Engine
-from app.engine.model_info import ServedModel
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.fetch.fetcher import Fetcher
-from app.jobs.queue import Jobs
+from app.jobs.queue import JobQueue
 from app.main import create_app
-from app.models.model_source import Source
-from app.server.uvicorn_config import server_config
+from app.models.model_source import ModelSource
+from app.server.uvicorn_config import uvicorn_config
 from app.service import Service
 from app.settings import Settings
-from app.workers.decoder_pool import Decoder
-from app.workers.fair_scheduler import NOBODY, Requester
+from app.workers.decoder_pool import DecoderPool
+from app.workers.fair_scheduler import ANONYMOUS, Requester
 
-MODEL = ServedModel("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
+MODEL = ModelInfo("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
 PATH = "/v1/audio/summaries"
 
 
@@ -65,7 +65,7 @@ class WaveDecoder:
 
     async def stop(self) -> None: ...
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
         self.running += 1
         self.requesters.append(requester)
         try:
@@ -87,16 +87,16 @@ class WaveDecoder:
             ) from None
         samples = np.frombuffer(frames, "<i2").astype(np.float32) / 32_768
         seconds = len(samples) / 16_000
-        limits.check_seconds(seconds, whole=True)
+        limits.check_seconds(seconds, is_total=True)
         return DecodedAudio(samples, "wav", 16_000, 1, seconds, list(self.warnings))
 
 
-class RealDecoder(Decoder):
+class RealDecoder(DecoderPool):
     """The service's own decoder, counting what runs."""
 
     running = 0
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
         self.running += 1
         try:
             return await super().decode(recording, limits, requester)
@@ -115,7 +115,7 @@ class Site:
 
     app: FastAPI
     service: Service
-    jobs: Jobs
+    jobs: JobQueue
     engine: Any
     decoder: Any
     client: httpx.AsyncClient
@@ -138,12 +138,13 @@ class Site:
         """Wait until nothing of any request is left; fails after a few seconds with what is."""
         await until(
             lambda: (
-                self.engine.running == self.decoder.running == self.service.admission.inside == 0
+                self.engine.running == self.decoder.running == self.service.admission.active_requests == 0
                 and self.service.admission.held_bytes == 0
                 and value("speechsum_requests_in_progress") == 0
             ),
             lambda: (
-                f"engine {self.engine.running}, decoder {self.decoder.running}, inside {self.service.admission.inside}"
+                f"engine {self.engine.running}, decoder {self.decoder.running}, inside "
+                f"{self.service.admission.active_requests}"
                 f", bytes {self.service.admission.held_bytes}, gauge {value('speechsum_requests_in_progress')}"
             ),
         )
@@ -189,11 +190,11 @@ async def serving(
     engine: Engine | None = None,
     /,
     *,
-    model: ServedModel = MODEL,
+    model: ModelInfo = MODEL,
     ready: bool = True,
     real_audio: bool = False,
     fetcher: Callable[[Settings], Fetcher] = Fetcher,
-    source: Source | None = None,
+    source: ModelSource | None = None,
     **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run the service on a free port of the loopback until the block ends.
@@ -216,13 +217,13 @@ async def _served(
 ) -> AsyncIterator[Site]:
     service: Service = app.state.service
     if not real_audio:
-        service.find = loud
-    server = uvicorn.Server(server_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
+        service.find_speech = loud
+    server = uvicorn.Server(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)
     if ready:
-        await service.started()
-        assert service.ready, service.failure
+        await service.wait_until_started()
+        assert service.is_ready, service.failure
         if isinstance(engine, ScriptedEngine):
             engine.requests.clear()
     port = server.servers[0].sockets[0].getsockname()[1]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.engine.base import EngineEvent, Generation
+from app.engine.base import EngineEvent, GenerationRequest
 from app.engine.scripted import ScriptedEngine
 from tests import recordings
 from tests.app.running_service import PATH, code, serving
@@ -39,7 +39,7 @@ async def test_silence_spends_no_engine_time() -> None:
 class Forgetful(ScriptedEngine):
     """Does not remember its requests, whose samples are an hour of memory."""
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         async for event in super().generate(request):
             self.requests.clear()
             yield event

@@ -63,7 +63,7 @@ def test_hours_are_read_whole_in_the_memory_of_a_minute(listening: ServiceProces
 
 def test_the_ear_hears_a_fact_and_nothing_else() -> None:
     """What the other tests stand on: a fact half spoken, or another one, is not heard."""
-    spoken = long_recording.audio_files.speech(long_recording.sentence(1), "espeak")
+    spoken = long_recording.recordings.speech(long_recording.sentence(1), "espeak")
     assert long_recording.heard(spoken, long_recording.MOST) == [1]
     assert long_recording.heard(spoken[: len(spoken) // 2], long_recording.MOST) == []
-    assert long_recording.heard(long_recording.audio_files.speech(), long_recording.MOST) == []
+    assert long_recording.heard(long_recording.recordings.speech(), long_recording.MOST) == []

@@ -29,7 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]
 
 
 def longest_window(served: ServiceProcess) -> float:
-    audio = served.http.get(f"/v1/models/{registry.best().id}").json()["audio"]
+    audio = served.http.get(f"/v1/models/{registry.best_model().id}").json()["audio"]
     return float(audio["note_seconds"] or audio["max_seconds"])
 
 
@@ -50,7 +50,7 @@ def written(served: ServiceProcess) -> float:
 
 def leave(served: ServiceProcess, way: str, audio: bytes, reached: Callable[[], bool]) -> float:
     """Send a request, close the connection when the moment has come; the seconds until nothing runs any more."""
-    head, body = request(way, audio, registry.best().name)
+    head, body = request(way, audio, registry.best_model().name)
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.sendall(head + body)
         deadline = time.monotonic() + 60

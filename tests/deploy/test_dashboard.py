@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from app import metrics
-from app.engine.remote.server import RemoteServer, Wanted
+from app.engine.remote.server import ExpectedModel, RemoteServer
 from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
 from tests.app.running_service import PATH, Site, serving, until, wav
@@ -68,7 +68,7 @@ def finite(series: list[dict[str, Any]]) -> bool:
 async def vllm_server() -> AsyncIterator[None]:
     """One behind the service, which is not there: its gauges are. The scripted engine has none."""
     tokens: Any = None
-    server = RemoteServer("http://127.0.0.1:9", Wanted("speechsum-tiny", "6", 8192), tokens, RemoteSettings())
+    server = RemoteServer("http://127.0.0.1:9", ExpectedModel("speechsum-tiny", "6", 8192), tokens, RemoteSettings())
     server.open()
     yield
     await server.close()

@@ -15,16 +15,16 @@ from typing import cast
 import httpx
 import numpy as np
 
-from app.core.asr.whisper import Stretch, Transcriber, Transcript
+from app.core.asr.whisper import Transcript, TranscriptSegment, WhisperTranscriber
 from app.core.prompts import NOTES_CLOSE, NOTES_OPEN, TRANSCRIPT_CLOSE, TRANSCRIPT_OPEN, Style, instruction, notes_text
-from app.engine.base import Engine, Generation, TextDelta
+from app.engine.base import Engine, GenerationRequest, TextDelta
 from app.engine.cascade import CascadeEngine
-from app.engine.chat_request import Core
-from app.engine.vllm_audio import VllmAudioEngine
-from app.engine.vllm_in_process import VllmCore
+from app.engine.chat_request import ChatModel
+from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.vllm_in_process import VllmChatModel
 from app.settings import Settings
 from model_repo import registry
-from model_repo.assemble import ensure
+from model_repo.assemble import assemble_checkpoint
 from tests import recordings
 from tests.injections.attacks import Attack
 from tests.injections.talks import Talk
@@ -101,30 +101,36 @@ class Said:
     text: str
 
     async def transcribe(self, samples: object) -> Transcript:
-        return Transcript((Stretch(0.0, 1.0, self.text, log_probability=-0.1, compression_ratio=1.0, no_speech=0.0),))
+        return Transcript(
+            (
+                TranscriptSegment(
+                    0.0, 1.0, self.text, log_probability=-0.1, compression_ratio=1.0, no_speech_probability=0.0
+                ),
+            )
+        )
 
 
 @dataclass(frozen=True)
 class TextSide:
     """A model's text side. core: answers chat messages."""
 
-    core: Core
+    core: ChatModel
     numbers: Iterator[int] = field(default_factory=count)
 
     async def transcript(self, question: Question) -> str:
         """The summary that a cascade writes of the talk, as if this were what it has understood."""
         text = " ".join(question.sentences(True, TRANSCRIPT_OPEN, TRANSCRIPT_CLOSE))
-        engine = CascadeEngine(self.core, cast(Transcriber, Said(text)))
+        engine = CascadeEngine(self.core, cast(WhisperTranscriber, Said(text)))
         return await self._written(engine, question, samples=np.zeros(1, np.float32))
 
     async def notes(self, question: Question) -> str:
         """The summary of a long recording on whose parts this was noted down, a sentence each."""
         parts = question.sentences(True, NOTES_OPEN, NOTES_CLOSE)
         noted = notes_text([(PART_S * place, f"- {text}") for place, text in enumerate(parts)])
-        return await self._written(VllmAudioEngine(self.core), question, samples=None, notes=noted)
+        return await self._written(AudioLlmEngine(self.core), question, samples=None, notes=noted)
 
     async def _written(self, engine: Engine, question: Question, **material: object) -> str:
-        asked = Generation(
+        asked = GenerationRequest(
             f"injection-{next(self.numbers)}",
             instruction=question.told or instruction(Style()),  # type: ignore[call-arg]
             max_tokens=Style().max_tokens,  # type: ignore[call-arg]
@@ -136,10 +142,10 @@ class TextSide:
 @asynccontextmanager
 async def reading(name: str) -> AsyncIterator[list[Reader]]:
     """The text side of one of the registry's models, in vLLM in this process."""
-    manifest = registry.resolve(registry.ROOT, name)
-    hears = manifest.kind == registry.HEARS
-    folder = await asyncio.to_thread(ensure, manifest)
-    core = VllmCore(folder, manifest.context_tokens, Settings().engine, audio=hears)
+    manifest = registry.resolve_model(registry.REGISTRY_ROOT, name)
+    hears = manifest.kind == registry.AUDIO_LLM_KIND
+    folder = await asyncio.to_thread(assemble_checkpoint, manifest)
+    core = VllmChatModel(folder, manifest.context_tokens, Settings().engine, audio=hears)
     await core.start()
     try:
         side = TextSide(core)

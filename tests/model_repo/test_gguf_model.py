@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN, PAD
-from model_repo.gguf_model import _halves
+from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN_TOKEN, PAD_TOKEN
+from model_repo.gguf_model import _unpermute_rotary
 from tests.model_repo.fakes import smollm
 
 LAYERS, HIDDEN, INNER, VOCABULARY, KV = 30, 576, 1536, 49_152, 192
@@ -36,7 +36,7 @@ def test_digits_are_tokens_one_by_one(tokenizer: Any) -> None:
 
 
 def test_special_tokens_are_single_and_have_their_numbers(tokenizer: Any) -> None:
-    ids = tokenizer.encode(f"<|im_start|>user\nHi{END_OF_TURN}{PAD}{AUDIO_TOKEN}").ids
+    ids = tokenizer.encode(f"<|im_start|>user\nHi{END_OF_TURN_TOKEN}{PAD_TOKEN}{AUDIO_TOKEN}").ids
     assert ids[0] == 1
     assert ids[-3:] == [2, 0, AUDIO_TOKEN_ID]
     assert tokenizer.get_vocab_size() == VOCABULARY
@@ -61,7 +61,7 @@ def permute(weights: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
 def test_the_rotary_order_is_put_back(heads: int, size: int, columns: int) -> None:
     rows = np.random.default_rng(heads).normal(size=(heads * size, columns)).astype(np.float32)
     assert not np.array_equal(permute(rows, heads), rows)
-    np.testing.assert_array_equal(_halves(permute(rows, heads), heads), rows)
+    np.testing.assert_array_equal(_unpermute_rotary(permute(rows, heads), heads), rows)
 
 
 def test_weights_have_their_names_and_shapes_and_are_finite() -> None:

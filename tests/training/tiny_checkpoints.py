@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from transformers import AudioFlamingo3Config, AudioFlamingo3ForConditionalGeneration, LlamaConfig, LlamaForCausalLM
 
 from app.core.prompts import Style, instruction
-from model_repo.architectures import Base, audioflamingo3_files, llama_files
-from model_repo.assemble import write
+from model_repo.architectures import BaseCheckpoint, audioflamingo3_files, llama_files
+from model_repo.assemble import write_checkpoint
 from tests.model_repo.fakes import smollm
 from training.data.record import Record
 from training.facts.coverage import Fact
-from training.models.checkpoint import assembled_name
+from training.models.checkpoint import checkpoint_parameter_name
 
 RATE = 16_000
 TEXT = {
@@ -58,9 +58,9 @@ def _write(architecture: str, kind: Any, model_config: Any, config: Any, files: 
             continue
         if value.ndim > 1 and "embed_positions" not in name:  # Transformers' spread of 0.02 hides every difference
             value = torch.randn_like(value) * (1.0 if "embed_tokens" in name else value[0].numel() ** -0.5)
-        tensors[assembled_name(architecture, name)] = value.numpy().copy()
+        tensors[checkpoint_parameter_name(architecture, name)] = value.numpy().copy()
     folder.mkdir(parents=True, exist_ok=True)
-    write(Base(tensors, files | {"config.json": json.dumps(config)}), folder)
+    write_checkpoint(BaseCheckpoint(tensors, files | {"config.json": json.dumps(config)}), folder)
     return folder
 
 

@@ -12,12 +12,12 @@ import torch
 from model_repo import whisper_encoder
 
 
-def cut(whole: Path, out: Path) -> None:
+def cut_encoder(whole: Path, out: Path) -> None:
     """Write the encoder's tensors of OpenAI's `.pt` file as such a file. Raises ValueError if they read differently."""
     state = torch.load(whole, map_location="cpu", weights_only=True)["model_state_dict"]
     encoder = {name: value.clone() for name, value in state.items() if name.startswith("encoder.")}
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model_state_dict": encoder}, out)
-    before, after = whisper_encoder.tensors(whole), whisper_encoder.tensors(out)
+    before, after = whisper_encoder.encoder_tensors(whole), whisper_encoder.encoder_tensors(out)
     if not after or before.keys() != after.keys() or not all(np.array_equal(before[k], after[k]) for k in before):
         raise ValueError(f"{out} does not hold the encoder of {whole}")

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from model_repo.registry import ROOT
+from model_repo.registry import REGISTRY_ROOT
 
-CODE = ("app", "model_repo", "tools", "training")
+CODE_FOLDERS = ("app", "model_repo", "tools", "training")
 STAGES = ("twin", "align", "sft", "teacher", "distill", "dpo", "dpo2")
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
@@ -26,12 +26,14 @@ VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "n
 def code_digest(root: Path) -> str:
     """SHA-256 over the code's files, by which a run tells whether the commit it was packed at is what it ran."""
     digest = hashlib.sha256()
-    for file in sorted(f for name in CODE for pattern in ("*.py", "*.sh") for f in (root / name).rglob(pattern)):
+    for file in sorted(
+        f for name in CODE_FOLDERS for pattern in ("*.py", "*.sh") for f in (root / name).rglob(pattern)
+    ):
         digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
 
-def stage(folder: Path) -> dict[str, Any] | None:
+def stage_result(folder: Path) -> dict[str, Any] | None:
     """Last training line, the audio gains, and seconds of a stage, or that it was taken; None if it left no adapter."""
     if not (folder / "adapter.safetensors").exists():
         return None
@@ -56,16 +58,16 @@ def collect(work: Path, packed: Path) -> dict[str, Any]:
     clips = [json.loads(line) for f in sorted(work.glob("speech/*/clips.jsonl")) for line in f.read_text().splitlines()]
     return {
         "commit": commit,
-        "code_as_packed": code == code_digest(ROOT.parent) if code else None,
+        "code_as_packed": code == code_digest(REGISTRY_ROOT.parent) if code else None,
         "versions": {name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "commands": (work / "commands").read_text().splitlines() if (work / "commands").exists() else [],
         "speech": {"clips": len(clips), "hours": round(sum(clip["duration_s"] for clip in clips) / 3600, 2)},
-        "stages": {name: found for name in STAGES if (found := stage(work / name))},
+        "stages": {name: found for name in STAGES if (found := stage_result(work / name))},
     }
 
 
-def lines(result: dict[str, Any]) -> list[str]:
+def table_lines(result: dict[str, Any]) -> list[str]:
     """The short table."""
     speech = result["speech"]
     out = [f"{result['device']}  commit {result['commit']}  {speech['clips']} clips, {speech['hours']} h"]
@@ -92,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     result = collect(options.work, options.packed)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(lines(result)))
+    print("\n".join(table_lines(result)))
     return 0
 
 

@@ -11,28 +11,28 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from training.families import family_named
+from training.families import family_by_model_type
 from training.models.checkpoint import save_adapter
-from training.models.split_adapter import Tensors, parted
+from training.models.split_adapter import Tensors, split_adapter
 
 ARCHITECTURE = "audioflamingo3"
 
 
-def starts(stage: str, tensors: Tensors) -> dict[str, Tensors]:
+def start_adapters(stage: str, tensors: Tensors) -> dict[str, Tensors]:
     """By file name, what the stage goes on from. Raises ValueError for a stage that takes no such start."""
     if stage == "take":
-        below, taken = parted(ARCHITECTURE, tensors)
+        below, taken = split_adapter(ARCHITECTURE, tensors)
         return {"below": below, "taken": taken}
     if stage == "align":
-        family = family_named(ARCHITECTURE)
-        writes = family.on_disk(family.language_model)
+        family = family_by_model_type(ARCHITECTURE)
+        writes = family.checkpoint_name(family.language_model)
         return {"align": {name: value for name, value in tensors.items() if not name.startswith(writes)}}
     raise ValueError(f"{stage} begins from no adapter of a model that hears; align and take do")
 
 
 def main(stage: str, adapter: str, folder: str) -> None:
     """Write them."""
-    for name, tensors in starts(stage, load_file(adapter)).items():
+    for name, tensors in start_adapters(stage, load_file(adapter)).items():
         save_adapter(tensors, Path(folder) / f"{name}.safetensors")
 
 

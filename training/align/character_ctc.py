@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.models.split_encoder import Clip, padded
+from training.models.split_encoder import Clip, pad_frames
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"  # class i + 1; class 0 is the blank
 
 
-def spelled(text: str) -> tuple[list[int], list[int]]:
+def character_classes(text: str) -> tuple[list[int], list[int]]:
     """Character classes of a text, and for each the index in the text it came from. Runs of other signs are a space."""
     classes: list[int] = []
     origins: list[int] = []
@@ -52,7 +52,7 @@ def train_head(
     """CTC over characters for so long; returns the mean loss a character of the last tenth of the steps."""
     device = next(head.parameters()).device
     draw = random.Random(seed)
-    pairs = [(clip, spelled(text)[0]) for clip, text in zip(clips, texts, strict=True)]
+    pairs = [(clip, character_classes(text)[0]) for clip, text in zip(clips, texts, strict=True)]
     optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
     losses: list[float] = []
     began = time.monotonic()
@@ -60,7 +60,7 @@ def train_head(
         for setting in optimizer.param_groups:
             setting["lr"] = 2e-3 * max(0.02, 0.5 * (1 + math.cos(math.pi * share)))
         group = draw.sample(pairs, min(batch, len(pairs)))
-        frames, lengths = padded([clip.top() for clip, _ in group], device)
+        frames, lengths = pad_frames([clip.top_features() for clip, _ in group], device)
         targets = torch.tensor([t for _, row in group for t in row], device=device)
         counts = torch.tensor([len(row) for _, row in group], device=device)
         scores = head(frames).transpose(0, 1)
@@ -83,7 +83,7 @@ def forced_alignments(
     All clips at once, frame by frame, on the scores' device. lengths: frames of each clip.
     """
     out: list[list[int] | None] = [None] * len(targets)
-    fits = [i for i, (row, length) in enumerate(zip(targets, lengths, strict=True)) if fit(row, length)]
+    fits = [i for i, (row, length) in enumerate(zip(targets, lengths, strict=True)) if fits_ctc(row, length)]
     if not fits:
         return out
     count = [2 * len(targets[i]) + 1 for i in fits]
@@ -128,6 +128,6 @@ def forced_alignments(
     return out
 
 
-def fit(targets: Sequence[int], frames: int) -> bool:
+def fits_ctc(targets: Sequence[int], frames: int) -> bool:
     """Whether there is a CTC path for them: a frame for each, and one between two that are alike."""
     return len(targets) > 0 and len(targets) + sum(a == b for a, b in itertools.pairwise(targets)) <= frames

@@ -14,20 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.align.character_ctc import ALPHABET, spelled
+from training.align.character_ctc import ALPHABET, character_classes
 from training.models.split_encoder import SplitEncoder
-from training.synth.speech.verbalize import spoken
+from training.synth.speech.verbalize import verbalize
 
 BLANK = "Ġ"
 Spikes = list[tuple[int, int]]  # (frame at 25 Hz, class), frames ascending
 
 
-def words_said(transcripts: Sequence[str]) -> list[str]:
+def spoken_words(transcripts: Sequence[str]) -> list[str]:
     """The words of each transcript as they are spoken, without signs; sentences begin in lower case but for names.
 
     A capital cannot be heard. A word at the head of a sentence keeps it only if the texts never write it small.
     """
-    texts = [spoken(transcript, engine=None) for transcript in transcripts]
+    texts = [verbalize(transcript, engine=None) for transcript in transcripts]
     small = {word for text in texts for word in re.findall(r"[^\W\d_]+", text) if word.islower()}
     out = []
     for text in texts:
@@ -40,7 +40,7 @@ def words_said(transcripts: Sequence[str]) -> list[str]:
     return out
 
 
-def vocabulary(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int = 0) -> list[int]:
+def class_token_ids(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int = 0) -> list[int]:
     """Token ids of the classes: the blank, then the tokens most frequent in the texts, `size` in all.
 
     spell_below: words said less often than so many times are to be spelled; only the others' tokens count, and the
@@ -52,11 +52,11 @@ def vocabulary(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int
         if often >= spell_below:
             for token in tokenizer(" " + word, add_special_tokens=False)["input_ids"]:
                 counts[token] += often
-    first = [tokenizer.convert_tokens_to_ids(BLANK), *(spelling(tokenizer).values() if spell_below else ())]
+    first = [tokenizer.convert_tokens_to_ids(BLANK), *(letter_token_ids(tokenizer).values() if spell_below else ())]
     return list(dict.fromkeys([*first, *(token for token, _ in counts.most_common(size))]))[:size]
 
 
-def spelling(tokenizer: Any) -> dict[str, int]:
+def letter_token_ids(tokenizer: Any) -> dict[str, int]:
     """The tokens of single letters, by text: "m" within a word, " m" at its beginning."""
     return {
         begins + letter: tokenizer.convert_tokens_to_ids((BLANK if begins else "") + letter)
@@ -65,12 +65,12 @@ def spelling(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def letters(text: str) -> tuple[list[int], list[int]]:
+def letter_classes(text: str) -> tuple[list[int], list[int]]:
     """The character classes of a text as it is said, and of each the index in " " + text."""
-    return spelled(" " + text)
+    return character_classes(" " + text)
 
 
-def spikes(
+def token_spikes(
     text: str,
     frames: Sequence[int],
     count: int,
@@ -80,14 +80,14 @@ def spikes(
 ) -> Spikes | None:
     """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
 
-    frames: where each of the text's `letters` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number: classes
-    by token id; other tokens are left out. single: of `spelling`; with it their words are spelled instead, a small
-    letter a token. None if the tokens do not fit into the frames.
+    frames: where each of the text's `letter_classes` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number:
+    classes by token id; other tokens are left out. single: of `letter_token_ids`; with it their words are spelled
+    instead, a small letter a token. None if the tokens do not fit into the frames.
     """
     said = " " + text
-    when = dict(zip(letters(text)[1], frames, strict=True))
+    when = dict(zip(letter_classes(text)[1], frames, strict=True))
     out: Spikes = []
-    for token, (start, end) in _pieces(said, tokenizer, number, single):
+    for token, (start, end) in _token_spans(said, tokenizer, number, single):
         heard = [when[i] for i in range(start, end) if i in when and said[i] != " "]
         if heard and token in number:
             frame = min(heard[-1] // 2, count - 1)  # an odd last frame is in no pair of its own
@@ -95,7 +95,7 @@ def spikes(
     return out if out and out[-1][0] < count else None
 
 
-def _pieces(
+def _token_spans(
     said: str, tokenizer: Any, number: dict[int, int], single: Mapping[str, int]
 ) -> Iterator[tuple[int, tuple[int, int]]]:
     """Tokens of a text that begins with a space, and what each stands for; words that have others than `number` knows
@@ -179,18 +179,18 @@ class Aligner(nn.Module):
         return torch.stack(away) / self.embeddings.norm(dim=-1).mean()
 
     @torch.no_grad()
-    def best(self, frames: Tensor, counts: Tensor) -> list[list[int]]:
+    def best_classes(self, frames: Tensor, counts: Tensor) -> list[list[int]]:
         """The best class of each frame."""
         best = self.log_probabilities(frames).argmax(-1).tolist()
         return [row[:count] for row, count in zip(best, counts.tolist(), strict=True)]
 
 
-def collapsed(path: Sequence[int]) -> list[int]:
+def ctc_collapse(path: Sequence[int]) -> list[int]:
     """The classes of a path of frames, repeats and blanks taken out."""
     return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
 
 
-def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
+def levenshtein(a: Sequence[Any], b: Sequence[Any]) -> int:
     """Levenshtein distance, of numbers, words or a text's characters."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):

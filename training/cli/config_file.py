@@ -16,7 +16,7 @@ class ConfigError(ValueError):
     """The file cannot be used; the message names it and says why."""
 
 
-def apply(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+def apply_config_file(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     """Add `--config` to the parser and, if the arguments name one, make its values the defaults.
 
     In a command that has commands of its own (`data`) it is that one's which is named.
@@ -24,7 +24,7 @@ def apply(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             if arguments and arguments[0] in action.choices:
-                apply(action.choices[arguments[0]], arguments[1:])
+                apply_config_file(action.choices[arguments[0]], arguments[1:])
             return
     parser.add_argument("--config", type=Path, help="YAML file whose values are this command's defaults")
     finder = argparse.ArgumentParser(add_help=False)
@@ -33,18 +33,18 @@ def apply(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     if file is None:
         return
     options = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
-    for key, value in read(file).items():
+    for key, value in read_config_file(file).items():
         option = options.get(key.replace("-", "_"))
         if option is None:
             raise ConfigError(f"{file}: {key!r} is no option of this command; it has {', '.join(sorted(options))}")
         try:
-            option.default = converted(option, value)
+            option.default = convert_value(option, value)
         except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
             raise ConfigError(f"{file}: {key}: {error}") from error
         option.required = False
 
 
-def read(file: Path) -> dict[str, Any]:
+def read_config_file(file: Path) -> dict[str, Any]:
     """The file's mapping."""
     try:
         found = yaml.safe_load(file.read_text())
@@ -55,7 +55,7 @@ def read(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def converted(option: argparse.Action, value: Any) -> Any:
+def convert_value(option: argparse.Action, value: Any) -> Any:
     """The value as the command line would have given it."""
     if isinstance(option.default, bool):
         if not isinstance(value, bool):

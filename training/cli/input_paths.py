@@ -23,7 +23,7 @@ class MissingInput(ValueError):
     """A path that was given cannot be used. The message names the option, the path and the reason."""
 
 
-def a_file(path: Path) -> str | None:
+def file_problem(path: Path) -> str | None:
     """What keeps the path from being a file that can be read, or None."""
     try:
         if path.is_dir():
@@ -33,10 +33,10 @@ def a_file(path: Path) -> str | None:
         with path.open("rb") as file:
             return None if file.read(1) else "is empty"
     except (OSError, ValueError) as error:
-        return f"cannot be read: {_reason(error)}"
+        return f"cannot be read: {_error_text(error)}"
 
 
-def a_folder(path: Path) -> str | None:
+def folder_problem(path: Path) -> str | None:
     """What keeps the path from being a folder that can be read, or None."""
     try:
         if not path.exists():
@@ -45,37 +45,37 @@ def a_folder(path: Path) -> str | None:
             return "is a file, and a folder is needed"
         os.listdir(path)
     except (OSError, ValueError) as error:
-        return f"cannot be read: {_reason(error)}"
+        return f"cannot be read: {_error_text(error)}"
     return None
 
 
-def a_checkpoint(path: Path) -> str | None:
+def checkpoint_problem(path: Path) -> str | None:
     """What keeps the path from being a checkpoint's folder (configuration and weights), or None."""
-    return a_folder(path) or _configuration(path / "config.json") or _weights(path)
+    return folder_problem(path) or _config_problem(path / "config.json") or _weights_problem(path)
 
 
-def a_tokenizer(path: Path) -> str | None:
+def tokenizer_problem(path: Path) -> str | None:
     """What keeps the path from being a folder with a tokenizer, or None. Weights are not needed."""
-    if problem := a_folder(path):
+    if problem := folder_problem(path):
         return problem
     if not any(path.glob("*token*")) and not any(path.glob("tekken*")) and not (path / "config.json").exists():
         return "holds no tokenizer"
     return None
 
 
-def an_adapter(path: Path) -> str | None:
+def adapter_problem(path: Path) -> str | None:
     """What keeps the path from being a whole safetensors file, or None."""
-    return a_file(path) or safetensors_problem(path)
+    return file_problem(path) or safetensors_problem(path)
 
 
-def a_result(path: Path) -> str | None:
+def result_problem(path: Path) -> str | None:
     """What keeps `RESULT#SYSTEM` from naming a file that can be read, or None."""
-    return a_file(Path(str(path).partition("#")[0]))
+    return file_problem(Path(str(path).partition("#")[0]))
 
 
-def a_run(path: Path) -> str | None:
+def run_problem(path: Path) -> str | None:
     """What keeps the path from being a folder, or None; what a run's folder has to hold is said where it is read."""
-    return a_folder(path)
+    return folder_problem(path)
 
 
 def safetensors_problem(path: Path) -> str | None:
@@ -94,80 +94,90 @@ def safetensors_problem(path: Path) -> str | None:
             header = json.loads(file.read(length))
         ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        return f"is no safetensors file: {_reason(error)}"
+        return f"is no safetensors file: {_error_text(error)}"
     if 8 + length + max(ends, default=0) != size:
         return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
     return None
 
 
-def _configuration(file: Path) -> str | None:
+def _config_problem(file: Path) -> str | None:
     if not file.is_file():
         return "holds no config.json, so it is no checkpoint's folder"
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        return f"has a config.json that cannot be read: {_reason(error)}"
+        return f"has a config.json that cannot be read: {_error_text(error)}"
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         return "has a config.json without a model_type"
     return None
 
 
-def _weights(folder: Path) -> str | None:
+def _weights_problem(folder: Path) -> str | None:
     files = sorted(folder.glob("*.safetensors"))
     if not files and not any(folder.glob("*.bin")):
         return "holds no weights (*.safetensors)"
     # A derived file, such as Mistral's consolidated one, may be anything: `serve` writes it anew.
     needed = [file for file in files if not file.name.startswith("consolidated")]
     for file in needed:
-        if problem := an_adapter(file):
+        if problem := adapter_problem(file):
             return f"holds weights that cannot be used: {file.name} {problem}"
     return None
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-Check = Callable[[Path], str | None]
-Checks = dict[str, Check]
+PathCheck = Callable[[Path], str | None]
+PathChecks = dict[str, PathCheck]
 
-_RECIPE: Checks = {"--base": a_checkpoint, "--data": a_file, "--held": a_file, "--start": an_adapter}
-INPUTS: dict[str, Checks] = {
-    "data people": {"--packages": a_folder},
-    "data synthesize": {"--records": a_file},
-    "data prepare": {"--folder": a_folder},
-    "data check": {"--records": a_file},
-    "align": _RECIPE,
-    "legible": {"--base": a_checkpoint, "--data": a_file, "--classes": a_file},
-    "sft": _RECIPE | {"--answers": a_file},
+_RECIPE_INPUTS: PathChecks = {
+    "--base": checkpoint_problem,
+    "--data": file_problem,
+    "--held": file_problem,
+    "--start": adapter_problem,
+}
+INPUTS: dict[str, PathChecks] = {
+    "data people": {"--packages": folder_problem},
+    "data synthesize": {"--records": file_problem},
+    "data prepare": {"--folder": folder_problem},
+    "data check": {"--records": file_problem},
+    "align": _RECIPE_INPUTS,
+    "legible": {"--base": checkpoint_problem, "--data": file_problem, "--classes": file_problem},
+    "sft": _RECIPE_INPUTS | {"--answers": file_problem},
     "apart": {
-        "--base": a_checkpoint,
-        "--start": an_adapter,
-        "--teacher": a_checkpoint,
-        "--data": a_file,
-        "--answers": a_result,
+        "--base": checkpoint_problem,
+        "--start": adapter_problem,
+        "--teacher": checkpoint_problem,
+        "--data": file_problem,
+        "--answers": result_problem,
     },
-    "distill": _RECIPE | {"--teacher": a_checkpoint},
-    "serve": {"--model": a_checkpoint},
-    "pairs": {"--base": a_checkpoint, "--start": an_adapter, "--data": a_file, "--answers": a_file},
-    "dpo": _RECIPE,
-    "ladder": {"--configs": a_folder},
-    "curves": {"logs": a_file},
-    "compare": {"systems": a_result},
+    "distill": _RECIPE_INPUTS | {"--teacher": checkpoint_problem},
+    "serve": {"--model": checkpoint_problem},
+    "pairs": {
+        "--base": checkpoint_problem,
+        "--start": adapter_problem,
+        "--data": file_problem,
+        "--answers": file_problem,
+    },
+    "dpo": _RECIPE_INPUTS,
+    "ladder": {"--configs": folder_problem},
+    "curves": {"logs": file_problem},
+    "compare": {"systems": result_problem},
     "export": {
-        "--base": a_checkpoint,
-        "--adapter": an_adapter,
-        "--run": a_run,
-        "--parts": a_folder,
-        "--data": a_file,
-        "--log": a_file,
+        "--base": checkpoint_problem,
+        "--adapter": adapter_problem,
+        "--run": run_problem,
+        "--parts": folder_problem,
+        "--data": file_problem,
+        "--log": file_problem,
     },
-    "evaluate": {"--records": a_file, "--bert-model": a_folder},
-    "lineage": {"--root": a_folder},
+    "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
+    "lineage": {"--root": folder_problem},
 }
 # Options that name something to write; where it exists already it must be of the kind that is written.
-FOLDERS_WRITTEN = ("--out", "--rollout-folder", "--features", "--work", "--folder-only", "--scratch")
-FILE_WRITTEN = {
+FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--features", "--work", "--folder-only", "--scratch")
+FILE_OUTPUTS = {
     "pairs",
     "evaluate",
     "curves",
@@ -178,7 +188,7 @@ FILE_WRITTEN = {
 }  # whose --out is a file
 
 
-def check(command: str, arguments: Sequence[str]) -> None:
+def check_paths(command: str, arguments: Sequence[str]) -> None:
     """Look at every path that the arguments name, those of a `--config` file too. Raises `MissingInput`.
 
     command: the command's name. arguments: what follows it. What is not understood here is left to the command's own
@@ -189,20 +199,20 @@ def check(command: str, arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         return
     inputs = INPUTS.get(command, {})
-    given = _given_paths([*inputs, *FOLDERS_WRITTEN, "--teacher-url", "--system"], arguments)
+    given = _given_paths([*inputs, *FOLDER_OUTPUTS, "--teacher-url", "--system"], arguments)
     for option, look in inputs.items():
         if command == "distill" and option == "--teacher" and given.get("--teacher-url"):
-            look = a_tokenizer  # whose weights a server has
+            look = tokenizer_problem  # whose weights a server has
         for path in given.get(option, []):
             if problem := look(Path(path)):
                 named = f"{option} {path}" if option.startswith("-") else path
                 raise MissingInput(f"{named}: {problem}")
     for system in given.get("--system", []):
         _check_system(system)
-    for option in FOLDERS_WRITTEN:
+    for option in FOLDER_OUTPUTS:
         for path in given.get(option, []):
-            file = option == "--out" and command in FILE_WRITTEN
-            if problem := _unwritable(Path(path), file):
+            file = option == "--out" and command in FILE_OUTPUTS
+            if problem := _write_problem(Path(path), file):
                 raise MissingInput(f"{option} {path}: {problem}")
 
 
@@ -211,13 +221,13 @@ def _check_system(system: str) -> None:
     kind, _, where = (system.partition("=")[2] or system).partition(":")
     if kind in ("hears", "reads", "silent", "shuffled", "cascade") and where:
         folder = where.rpartition("#")[2] if kind == "cascade" else where
-        if problem := a_checkpoint(Path(folder)):
+        if problem := checkpoint_problem(Path(folder)):
             raise MissingInput(f"--system {system}: {folder} {problem}")
-    if kind == "kept" and where and (problem := a_file(Path(where.partition("#")[0]))):
+    if kind == "kept" and where and (problem := file_problem(Path(where.partition("#")[0]))):
         raise MissingInput(f"--system {system}: {where.partition('#')[0]} {problem}")
 
 
-def _unwritable(path: Path, file: bool) -> str | None:
+def _write_problem(path: Path, file: bool) -> str | None:
     """What keeps the path from being written, or None."""
     try:
         if file and path.is_dir():
@@ -230,18 +240,18 @@ def _unwritable(path: Path, file: bool) -> str | None:
         if not os.access(above, os.W_OK):
             return f"cannot be written: permission denied in {above}"
     except (OSError, ValueError) as error:
-        return f"cannot be written: {_reason(error)}"
+        return f"cannot be written: {_error_text(error)}"
     return None
 
 
-class _Silent(argparse.ArgumentParser):
+class _SilentParser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         raise ValueError(message)
 
 
 def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
     """Option → the values that the command line gives it, or else the file that `--config` names."""
-    parser = _Silent(add_help=False, allow_abbrev=False)
+    parser = _SilentParser(add_help=False, allow_abbrev=False)
     for option in [*options, "--config"]:
         if option.startswith("-"):
             parser.add_argument(option, dest=option, action="extend", nargs="*")
@@ -254,7 +264,7 @@ def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, 
         given[positional] = [one for one in rest if not one.startswith("-")]
     for file in given.get("--config", [])[-1:]:
         try:
-            said = config_file.read(Path(file))
+            said = config_file.read_config_file(Path(file))
         except config_file.ConfigError:
             continue  # the command says so itself
         for name, value in said.items():

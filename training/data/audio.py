@@ -23,21 +23,23 @@ from app.core.audio.decode import DecodedAudio, decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import ServiceError
 from training.data.record import Record
-from training.data.record_files import BadExample, is_uri, unreadable
+from training.data.record_files import UnusableRecord, is_uri, read_error_reason
 
 SAMPLING_RATE = 16_000
 # Ends up to here past the file's are a rounded duration; beyond, the record means another file.
 TOLERANCE_S = 0.06
 # As the service has it but for the length: that is for the model to limit, which is checked apart.
-LIMITS = DecodeLimits(max_seconds=float("inf"), max_bytes=1 << 40)
-QUIET = 5e-4  # -66 dBFS: no twentieth of a second is louder (RMS, without a constant offset) in a blank recording
-FRAME = SAMPLING_RATE // 20
-KEPT_BYTES = 512 << 20  # of decoded files of which records name parts, so that each is not decoded for every part
+DECODE_LIMITS = DecodeLimits(max_seconds=float("inf"), max_bytes=1 << 40)
+SILENCE_RMS = 5e-4  # -66 dBFS: no twentieth of a second is louder (RMS, without a constant offset) in a blank recording
+FRAME_SAMPLES = SAMPLING_RATE // 20
+DECODED_CACHE_BYTES = (
+    512 << 20
+)  # of decoded files of which records name parts, so that each is not decoded for every part
 # In the warnings that say nothing is wrong with what is heard, by the service and by training alike.
-HARMLESS = ("of it was scaled by", "aligned before they were mixed")
+HARMLESS_WARNINGS = ("of it was scaled by", "aligned before they were mixed")
 
 
-class BlankAudio(BadExample):
+class BlankAudio(UnusableRecord):
     """A recording in which nothing can be heard. seconds: its length."""
 
     def __init__(self, message: str, seconds: float) -> None:
@@ -47,15 +49,15 @@ class BlankAudio(BadExample):
 
 def read_audio(record: Record) -> NDArray[np.float32]:
     """The record's samples, float32 mono at 16 kHz. Raises `BadExample`."""
-    return _part(record, _decode_record(record)[0])
+    return _record_part(record, _decode_record(record)[0])
 
 
-def seconds_of(record: Record) -> float:
+def audio_seconds(record: Record) -> float:
     """Length of the record's audio. Raises `BadExample`."""
     return len(read_audio(record)) / SAMPLING_RATE
 
 
-def go_through(record: Record, speech: bool = False) -> float:
+def check_audio(record: Record, require_speech: bool = False) -> float:
     """Look at all of the record's audio; returns its length in seconds.
 
     speech: also run the service's voice detection, which takes about 4 ms for a second of audio. Raises `BadExample`
@@ -63,45 +65,45 @@ def go_through(record: Record, speech: bool = False) -> float:
     `speech` nobody speaks.
     """
     whole, warnings = _decode_record(record)
-    samples = _part(record, whole)
+    samples = _record_part(record, whole)
     seconds = len(samples) / SAMPLING_RATE
-    if said := damage(warnings):
-        raise BadExample(f"{record.id}: {record.audio}: {' '.join(said)}", "audio damaged")
+    if said := damage_warnings(warnings):
+        raise UnusableRecord(f"{record.id}: {record.audio}: {' '.join(said)}", "audio damaged")
     if is_blank(samples):
-        raise BlankAudio(f"{record.id}: {record.audio} is silent{_between(record)}", seconds)
-    if speech and not speaks(samples):
-        raise BadExample(f"{record.id}: {record.audio} holds no speech{_between(record)}", "no speech")
+        raise BlankAudio(f"{record.id}: {record.audio} is silent{_part_description(record)}", seconds)
+    if require_speech and not has_speech(samples):
+        raise UnusableRecord(f"{record.id}: {record.audio} holds no speech{_part_description(record)}", "no speech")
     return seconds
 
 
-def damage(warnings: Iterable[str]) -> list[str]:
+def damage_warnings(warnings: Iterable[str]) -> list[str]:
     """Those of the service's warnings that are a reason not to train on a recording."""
-    return [warning for warning in warnings if not any(words in warning for words in HARMLESS)]
+    return [warning for warning in warnings if not any(words in warning for words in HARMLESS_WARNINGS)]
 
 
 def is_blank(samples: NDArray[np.float32]) -> bool:
     """Whether nothing can be heard in the samples, at any volume that a microphone has."""
     if not len(samples):
         return True
-    whole = len(samples) // FRAME * FRAME
-    frames = samples[:whole].reshape(-1, FRAME) if whole else samples[None, :]
+    whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
+    frames = samples[:whole].reshape(-1, FRAME_SAMPLES) if whole else samples[None, :]
     level = frames - frames.mean(1, keepdims=True)
-    return bool(np.sqrt((level.astype(np.float64) ** 2).mean(1)).max() < QUIET)
+    return bool(np.sqrt((level.astype(np.float64) ** 2).mean(1)).max() < SILENCE_RMS)
 
 
-def speaks(samples: NDArray[np.float32]) -> bool:
+def has_speech(samples: NDArray[np.float32]) -> bool:
     """Whether the service's voice detection hears somebody."""
     from app.core.audio.vad import find_speech
 
     return bool(find_speech(samples))
 
 
-def stretch(record: Record) -> tuple[str | None, float | None, float | None]:
+def audio_key(record: Record) -> tuple[str | None, float | None, float | None]:
     """What tells one record's audio from another's: the file and the part of it."""
     return record.audio, record.start, record.end
 
 
-def as_file(record: Record) -> bytes:
+def audio_file_bytes(record: Record) -> bytes:
     """The record's audio as a file of its own: the bytes as they are where it is all of a file, else a WAV file."""
     if record.audio and not is_uri(record.audio) and record.start is None and record.end is None:
         return Path(record.audio).read_bytes()
@@ -112,7 +114,7 @@ def as_file(record: Record) -> bytes:
 
 def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:
     """What the service makes of a file. Raises `ServiceError`."""
-    return decode(data, LIMITS)
+    return decode(data, DECODE_LIMITS)
 
 
 @contextmanager
@@ -139,10 +141,10 @@ def file_problem(record: Record) -> str | None:
         with file.open("rb") as opened:
             return None if opened.read(1) else "is empty"
     except (OSError, ValueError) as error:
-        return unreadable(error) if isinstance(error, OSError) else f"is no path: {error}"
+        return read_error_reason(error) if isinstance(error, OSError) else f"is no path: {error}"
 
 
-class _Kept:
+class _DecodedCache:
     """Decoded files by name and time, the least used forgotten first."""
 
     def __init__(self) -> None:
@@ -156,58 +158,62 @@ class _Kept:
 
     def put(self, key: Any, found: tuple[NDArray[np.float32], list[str]]) -> None:
         with self._lock:
-            if key in self._files or found[0].nbytes > KEPT_BYTES:
+            if key in self._files or found[0].nbytes > DECODED_CACHE_BYTES:
                 return
             self._files[key] = found
             self._bytes += found[0].nbytes
-            while self._bytes > KEPT_BYTES:
+            while self._bytes > DECODED_CACHE_BYTES:
                 self._bytes -= self._files.popitem(last=False)[1][0].nbytes
 
 
-_kept = _Kept()
+_decoded_cache = _DecodedCache()
 
 
 def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
     """All samples of the file that the record names, and the service's warnings."""
     if not record.audio:
-        raise BadExample(f"{record.id}: has no audio", "no audio")
+        raise UnusableRecord(f"{record.id}: has no audio", "no audio")
     if problem := file_problem(record):
         reason = "audio missing" if problem == "there is no such file" else "audio unreadable"
-        raise BadExample(f"{record.id}: {record.audio} cannot be read: {problem}", reason)
+        raise UnusableRecord(f"{record.id}: {record.audio} cannot be read: {problem}", reason)
     key = None
     try:
         if (record.start is not None or record.end is not None) and not is_uri(record.audio):
             about = os.stat(record.audio)
             key = record.audio, about.st_mtime_ns, about.st_size
-            if found := _kept.get(key):
+            if found := _decoded_cache.get(key):
                 return found
-        with _bytes(record) as data:
+        with _audio_bytes(record) as data:
             decoded = decode_bytes(data)
             found = decoded.samples[:], list(decoded.warnings)
     except ServiceError as error:
         if error.code == "non_finite_samples":
-            raise BadExample(f"{record.id}: {record.audio} holds samples that are not finite", "not finite") from error
-        raise BadExample(f"{record.id}: {record.audio} cannot be read: {error.message}", "audio unreadable") from error
+            raise UnusableRecord(
+                f"{record.id}: {record.audio} holds samples that are not finite", "not finite"
+            ) from error
+        raise UnusableRecord(
+            f"{record.id}: {record.audio} cannot be read: {error.message}", "audio unreadable"
+        ) from error
     except OSError as error:
-        raise BadExample(f"{record.id}: {record.audio} {unreadable(error)}", "audio unreadable") from error
+        raise UnusableRecord(f"{record.id}: {record.audio} {read_error_reason(error)}", "audio unreadable") from error
     if key:
-        _kept.put(key, found)
+        _decoded_cache.put(key, found)
     return found
 
 
-def _part(record: Record, whole: NDArray[np.float32]) -> NDArray[np.float32]:
+def _record_part(record: Record, whole: NDArray[np.float32]) -> NDArray[np.float32]:
     """The samples from the record's start to its end."""
     length = len(whole) / SAMPLING_RATE
     first, last = record.start or 0.0, length if record.end is None else record.end
     if first >= length > 0 or last > length + TOLERANCE_S:
-        raise BadExample(
-            f"{record.id}: {record.audio} has {length:.2f} s, the record is its part{_between(record, last)}",
+        raise UnusableRecord(
+            f"{record.id}: {record.audio} has {length:.2f} s, the record is its part{_part_description(record, last)}",
             "outside its file",
         )
     return whole[round(first * SAMPLING_RATE) : round(last * SAMPLING_RATE)]
 
 
-def _between(record: Record, last: float | None = None) -> str:
+def _part_description(record: Record, last: float | None = None) -> str:
     if record.start is None and record.end is None:
         return ""
     end = record.end if last is None else last
@@ -215,7 +221,7 @@ def _between(record: Record, last: float | None = None) -> str:
 
 
 @contextmanager
-def _bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
+def _audio_bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
     audio = str(record.audio)
     if not is_uri(audio):
         with map_file(Path(audio)) as data:
@@ -224,10 +230,10 @@ def _bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
     try:
         import fsspec
     except ImportError as error:
-        raise BadExample(f"{record.id}: {audio} is a URI; `fsspec` would open it, and is not installed") from error
+        raise UnusableRecord(f"{record.id}: {audio} is a URI; `fsspec` would open it, and is not installed") from error
     try:
         opened = fsspec.open(audio, "rb")
     except (ImportError, ValueError) as error:  # a scheme it does not know, or knows and lacks the package for
-        raise BadExample(f"{record.id}: {audio} cannot be opened: {error}", "audio unreadable") from error
+        raise UnusableRecord(f"{record.id}: {audio} cannot be opened: {error}", "audio unreadable") from error
     with opened as file:
         yield file.read()

@@ -17,14 +17,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from training.data.audio import file_problem, go_through, stretch
+from training.data.audio import audio_key, check_audio, file_problem
 from training.data.record import Record
-from training.data.record_files import SHOWN, BadExample, readable_records
-from training.data.splits import refuse_shared
-from training.data.text_files import control_token
+from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, readable_records
+from training.data.splits import require_disjoint_splits
+from training.data.text_files import find_control_token
 
-TEXTS = ("query", "transcript", "summary", "written", "chosen", "rejected")
-NEEDS = {
+TEXT_FIELDS = ("query", "transcript", "summary", "written", "chosen", "rejected")
+REQUIRED_FIELDS = {
     "sft": ("query", "summary"),
     "distill": ("query", "transcript"),
     "pairs": ("query", "transcript"),
@@ -32,16 +32,18 @@ NEEDS = {
 }
 
 
-def problems(records: Sequence[Record], audio: bool, threads: int | None = None, stage: str = "sft") -> list[str]:
+def record_problems(
+    records: Sequence[Record], audio: bool, threads: int | None = None, stage: str = "sft"
+) -> list[str]:
     """All that is wrong with the records, a sentence each."""
     found = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
     try:
-        refuse_shared(records)
-    except BadExample as error:
+        require_disjoint_splits(records)
+    except UnusableRecord as error:
         found.append(str(error))
     for record in records:
         found += _text_problems(record, stage)
-    first = {stretch(record): record for record in reversed(records) if record.audio}
+    first = {audio_key(record): record for record in reversed(records) if record.audio}
     missing = {key: said for key, record in first.items() if (said := file_problem(record))}
     found += [f"{first[key].id}: {first[key].audio} cannot be read: {said}" for key, said in missing.items()]
     if audio:
@@ -52,22 +54,22 @@ def problems(records: Sequence[Record], audio: bool, threads: int | None = None,
 
 
 def _text_problems(record: Record, stage: str) -> Iterator[str]:
-    for name in NEEDS[stage]:
+    for name in REQUIRED_FIELDS[stage]:
         if not str(getattr(record, name) or "").strip():
             yield f"{record.id}: the {name} is empty"
     if not record.audio and not record.transcript.strip():
         yield f"{record.id}: has neither audio nor a transcript"
     if stage == "dpo" and record.chosen and record.chosen == record.rejected:
         yield f"{record.id}: chosen and rejected are the same"
-    for name in TEXTS:
-        if token := control_token(str(getattr(record, name) or "")):
+    for name in TEXT_FIELDS:
+        if token := find_control_token(str(getattr(record, name) or "")):
             yield f"{record.id}: the {name} holds the control token {token!r}"
 
 
 def _audio_problem(record: Record) -> str | None:
     try:
-        go_through(record, speech=True)
-    except BadExample as error:
+        check_audio(record, require_speech=True)
+    except UnusableRecord as error:
         return str(error)
     return None
 
@@ -76,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
     parser.add_argument("--audio", action="store_true", help="decode all audio, too, and listen for speech in it")
-    parser.add_argument("--stage", choices=NEEDS, default="sft", help="what will be trained on the records [sft]")
+    parser.add_argument(
+        "--stage", choices=REQUIRED_FIELDS, default="sft", help="what will be trained on the records [sft]"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,10 +88,13 @@ def run(options: argparse.Namespace) -> int:
     records, found = readable_records(*options.records)
     if not records and not found:
         found = ["there is no record at all"]
-    found += problems(records, options.audio, stage=options.stage)
+    found += record_problems(records, options.audio, stage=options.stage)
     if found:
-        print("\n".join(found[:SHOWN]))
-        print(f"{len(records)} records, {len(found)} problems" + (", the first shown" if len(found) > SHOWN else ""))
+        print("\n".join(found[:MAX_PROBLEMS_SHOWN]))
+        print(
+            f"{len(records)} records, {len(found)} problems"
+            + (", the first shown" if len(found) > MAX_PROBLEMS_SHOWN else "")
+        )
         return 1
     per_split = Counter(record.split for record in records)
     print(f"{len(records)} records, no problem: " + ", ".join(f"{n} {split}" for split, n in per_split.items()))

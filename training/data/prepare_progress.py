@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from training.data.record import BadRecord, Record, Split
-from training.data.text_files import BadText, numbered_lines, parsed_json
+from training.data.text_files import InvalidText, numbered_lines, parse_json
 
 SPLIT_NAMES: tuple[Split, ...] = ("train", "dev", "test")
-PROGRESS = "progress.jsonl"
+PROGRESS_FILE = "progress.jsonl"
 
 
 class Progress:
@@ -24,11 +24,11 @@ class Progress:
 
     def __init__(self, out: Path, options: dict[str, Any]) -> None:
         self.out, self._options = out, json.dumps(options, sort_keys=True, default=str).encode("utf-8", "replace")
-        self._before = self._left_behind()
-        self._taken: dict[str, tuple[Record, str]] = {}
+        self._earlier = self._earlier_records()
+        self._finished: dict[str, tuple[Record, str]] = {}
         for file in (self._file(name) for name in SPLIT_NAMES):
             _end_line(file)
-        _end_line(out / PROGRESS)
+        _end_line(out / PROGRESS_FILE)
 
     def key(self, texts: Sequence[str | None], data: Sequence[Any]) -> str:
         """Under which a record is made out of these texts and bytes."""
@@ -38,37 +38,37 @@ class Progress:
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 
-    def has(self, name: str, key: str) -> bool:
+    def reuse_record(self, name: str, key: str) -> bool:
         """Whether an earlier run made this record; it is then taken over."""
-        record, made = self._before.get(name, (None, ""))
+        record, made = self._earlier.get(name, (None, ""))
         if record is None or made != key or not (self.out / str(record.audio)).is_file():
             return False
-        self._taken[name] = record, key
+        self._finished[name] = record, key
         return True
 
     def add(self, record: Record, key: str) -> None:
         """Write a record. Its key comes last: without it the record is made again."""
-        self._taken[record.id] = record, key
+        self._finished[record.id] = record, key
         with self._file(record.split).open("a", encoding="utf-8") as file:
             file.write(record.to_json() + "\n")
-        with (self.out / PROGRESS).open("a", encoding="utf-8") as file:
+        with (self.out / PROGRESS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"id": record.id, "key": key}) + "\n")
 
     def finish(self) -> dict[str, list[Record]]:
         """Leave the records of this run alone in the files; returns them by split."""
         rows: dict[str, list[Record]] = {name: [] for name in SPLIT_NAMES}
-        for record, _ in self._taken.values():
+        for record, _ in self._finished.values():
             rows[record.split].append(record)
         for name in SPLIT_NAMES:
             _replace(self._file(name), [record.to_json() for record in rows[name]])
-        keys = [json.dumps({"id": name, "key": key}) for name, (_, key) in self._taken.items()]
-        _replace(self.out / PROGRESS, keys)
+        keys = [json.dumps({"id": name, "key": key}) for name, (_, key) in self._finished.items()]
+        _replace(self.out / PROGRESS_FILE, keys)
         return rows
 
     def _file(self, split: str) -> Path:
         return self.out / f"{split}.jsonl"
 
-    def _left_behind(self) -> dict[str, tuple[Record, str]]:
+    def _earlier_records(self) -> dict[str, tuple[Record, str]]:
         """By name the records of an earlier run and their keys; half a line, of a run that was killed, is none."""
         records: dict[str, Record] = {}
         for line in (line for name in SPLIT_NAMES for line in _lines(self._file(name))):
@@ -78,11 +78,11 @@ class Progress:
                 continue
             records[record.id] = record
         keys: dict[str, str] = {}
-        for line in _lines(self.out / PROGRESS):
+        for line in _lines(self.out / PROGRESS_FILE):
             try:
-                row = parsed_json(line)
+                row = parse_json(line)
                 keys[str(row["id"])] = str(row["key"])
-            except (BadText, KeyError, TypeError):
+            except (InvalidText, KeyError, TypeError):
                 continue
         return {name: (record, keys[name]) for name, record in records.items() if name in keys}
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.core.prompts import Style, instruction
-from training.data.text_files import BadText, parsed_json, printable, value_problem
+from training.data.text_files import InvalidText, escape_unprintable, parse_json, value_problem
 from training.facts.coverage import Fact
 
 Split = Literal["train", "dev", "test"]
@@ -81,9 +81,9 @@ class Record:
 
     def to_json(self) -> str:
         """The record as one line of JSON, fields that say nothing left out."""
-        return json.dumps(self.known(), ensure_ascii=False)
+        return json.dumps(self.non_empty_fields(), ensure_ascii=False)
 
-    def known(self) -> dict[str, Any]:
+    def non_empty_fields(self) -> dict[str, Any]:
         """The fields that say something."""
         return {name: value for name, value in asdict(self).items() if value not in (None, "", [], {})}
 
@@ -91,8 +91,8 @@ class Record:
     def from_json(cls, line: str) -> "Record":
         """The inverse of `to_json`. Raises `BadRecord`."""
         try:
-            values = parsed_json(line)
-        except BadText as error:
+            values = parse_json(line)
+        except InvalidText as error:
             raise BadRecord([str(error)]) from error
         return cls.from_fields(values)
 
@@ -102,13 +102,13 @@ class Record:
         wrong.
         """
         if not isinstance(values, Mapping):
-            raise BadRecord([f"is {_shown(values)}; a record is a mapping of fields to values"])
+            raise BadRecord([f"is {_short_repr(values)}; a record is a mapping of fields to values"])
         if wrong := [f"{name}: {said}" for name, value in values.items() if (said := value_problem([name, value]))]:
-            raise BadRecord([printable(one) for one in wrong])
+            raise BadRecord([escape_unprintable(one) for one in wrong])
         try:
             record = SCHEMA.validate_python({name: value for name, value in values.items() if value is not None})
         except ValidationError as error:
-            raise BadRecord([_problem(dict(one)) for one in error.errors(include_url=False)]) from error
+            raise BadRecord([_field_problem(dict(one)) for one in error.errors(include_url=False)]) from error
         if record.end is not None and record.end <= (record.start or 0):
             raise BadRecord([f"end: {record.end:g} is not after start, {record.start or 0:g}"])
         if record.style is not None:
@@ -127,7 +127,7 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 
-def _problem(error: dict[str, Any]) -> str:
+def _field_problem(error: dict[str, Any]) -> str:
     """What pydantic found, in words: the field, what was wrong, what is expected."""
     name, *rest = map(str, error["loc"])
     where = name + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
@@ -138,9 +138,9 @@ def _problem(error: dict[str, Any]) -> str:
         meant = f"did you mean {near[0]}?" if near else "what records do not know goes into `extra`"
         return f"{name}: is no field of a record; {meant}"
     said = error["msg"].removeprefix("Input ")
-    return f"{where}: {_shown(error['input'])}: {said}; expected {DESCRIPTIONS.get(name, 'another value')}"
+    return f"{where}: {_short_repr(error['input'])}: {said}; expected {DESCRIPTIONS.get(name, 'another value')}"
 
 
-def _shown(value: Any) -> str:
-    text = printable(repr(value))
+def _short_repr(value: Any) -> str:
+    text = escape_unprintable(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"

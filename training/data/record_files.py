@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from training.data.record import BadRecord, Record
-from training.data.text_files import BadText, numbered_lines
+from training.data.text_files import InvalidText, numbered_lines
 
-SHOWN = 20  # problems that an error names; the rest are counted
-NESTED = ("style", "facts", "turns", "extra")  # kept as JSON in Parquet, whose columns hold one type alone
-NUMBERS = {"start": "float64", "end": "float64", "duration_s": "float64", "words": "int64"}
+MAX_PROBLEMS_SHOWN = 20  # problems that an error names; the rest are counted
+JSON_COLUMNS = ("style", "facts", "turns", "extra")  # kept as JSON in Parquet, whose columns hold one type alone
+NUMBER_COLUMNS = {"start": "float64", "end": "float64", "duration_s": "float64", "words": "int64"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=//)|file:")
 
 
-class BadExample(ValueError):
+class UnusableRecord(ValueError):
     """A record that cannot be trained on; the message names it and says why, `reason` says so in a word or two."""
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
@@ -32,13 +32,13 @@ class BadExample(ValueError):
 
 
 def read_records(*files: Path) -> list[Record]:
-    """Every record of the files, audio paths made absolute. Raises `BadExample` with file, line or row, field, what was
-    wrong and what is expected, for all that is wrong in them (the first few in full).
+    """Every record of the files, audio paths made absolute. Raises `UnusableRecord` with file, line or row, field, what
+    was wrong and what is expected, for all that is wrong in them (the first few in full).
     """
     records, problems = readable_records(*files)
     if problems:
-        more = [f"and {len(problems) - SHOWN} more problems"] if len(problems) > SHOWN else []
-        raise BadExample("\n".join([*problems[:SHOWN], *more]), "not a record")
+        more = [f"and {len(problems) - MAX_PROBLEMS_SHOWN} more problems"] if len(problems) > MAX_PROBLEMS_SHOWN else []
+        raise UnusableRecord("\n".join([*problems[:MAX_PROBLEMS_SHOWN], *more]), "not a record")
     return records
 
 
@@ -52,20 +52,20 @@ def readable_records(*files: Path) -> tuple[list[Record], list[str]]:
         try:
             for where, values in _rows(file):
                 try:
-                    if isinstance(values, BadText):
+                    if isinstance(values, InvalidText):
                         raise BadRecord([str(values)])
                     record = Record.from_json(values) if isinstance(values, str) else Record.from_fields(values)
                 except BadRecord as error:
                     problems += [f"{file}, {where}: not a record: {problem}" for problem in error.problems]
                     continue
-                record.audio = record.audio and located(record.audio, file.parent)
+                record.audio = record.audio and resolve_audio(record.audio, file.parent)
                 records.append(record)
-        except (OSError, BadExample) as error:
-            problems.append(str(error) if isinstance(error, BadExample) else f"{file}: {unreadable(error)}")
+        except (OSError, UnusableRecord) as error:
+            problems.append(str(error) if isinstance(error, UnusableRecord) else f"{file}: {read_error_reason(error)}")
     return records, problems
 
 
-def unreadable(error: OSError) -> str:
+def read_error_reason(error: OSError) -> str:
     """Why a file could not be read, in words."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
@@ -76,7 +76,7 @@ def unreadable(error: OSError) -> str:
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:
     """Where each record stands, and its line, its fields, or what keeps it from being read. Raises OSError or
-    `BadExample` for the file as a whole.
+    `UnusableRecord` for the file as a whole.
     """
     if file.suffix != ".parquet":
         yield from ((f"line {number}", line) for number, line in numbered_lines(file))
@@ -95,17 +95,17 @@ def _rows(file: Path) -> Iterator[tuple[str, Any]]:
                     try:
                         (row,) = batch.slice(place, 1).to_pylist()
                     except (UnicodeDecodeError, ValueError, OverflowError) as error:
-                        yield f"row {number}", BadText(f"cannot be read: {error}")
+                        yield f"row {number}", InvalidText(f"cannot be read: {error}")
                         continue
-                    yield f"row {number}", {name: _unfolded(name, value) for name, value in row.items()}
+                    yield f"row {number}", {name: _parse_nested(name, value) for name, value in row.items()}
     except FileNotFoundError:
         raise
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadExample(f"{file}: is no Parquet file: {error}", "not a record") from error
+        raise UnusableRecord(f"{file}: is no Parquet file: {error}", "not a record") from error
 
 
-def _unfolded(name: str, value: Any) -> Any:
-    if name in NESTED and isinstance(value, str):
+def _parse_nested(name: str, value: Any) -> Any:
+    if name in JSON_COLUMNS and isinstance(value, str):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
@@ -132,10 +132,13 @@ def _write_parquet(file: Path, records: Iterable[Record]) -> None:
     def column(name: str) -> Any:
         if name == "names":
             return pyarrow.list_(pyarrow.string())
-        return pyarrow.type_for_alias(NUMBERS.get(name, "string"))
+        return pyarrow.type_for_alias(NUMBER_COLUMNS.get(name, "string"))
 
     rows = [
-        {name: json.dumps(value, ensure_ascii=False) if name in NESTED else value for name, value in r.known().items()}
+        {
+            name: json.dumps(value, ensure_ascii=False) if name in JSON_COLUMNS else value
+            for name, value in r.non_empty_fields().items()
+        }
         for r in records
     ]
     schema = pyarrow.schema([(name, column(name)) for name in Record.__dataclass_fields__])
@@ -147,7 +150,7 @@ def is_uri(audio: str) -> bool:
     return bool(_URI.match(audio))
 
 
-def located(audio: str, folder: Path) -> str:
+def resolve_audio(audio: str, folder: Path) -> str:
     """A path as seen from the folder, a `file:` URI as a path, another URI as it is."""
     if not is_uri(audio):
         return str(folder / audio)

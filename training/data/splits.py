@@ -9,24 +9,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from training.data.record import Record
-from training.data.record_files import SHOWN, BadExample, is_uri
+from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, is_uri
 
 
-def refuse_shared(records: Iterable[Record]) -> None:
+def require_disjoint_splits(records: Iterable[Record]) -> None:
     """Raises `BadExample` that names every recording of which records lie in several splits."""
     found: dict[str, dict[str, str]] = defaultdict(dict)  # recording → split → one record's id
     for record in records:
-        for name in recordings(record):
+        for name in recording_names(record):
             found[name].setdefault(record.split, record.id)
     shared = [(name, ids) for name, ids in found.items() if len(ids) > 1]
     if shared:
         lines = [f"{name[:200]} lies in " + " and ".join(f"{s} ({i})" for s, i in ids.items()) for name, ids in shared]
-        more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        more = [f"and {len(lines) - MAX_PROBLEMS_SHOWN} more"] if len(lines) > MAX_PROBLEMS_SHOWN else []
         said = f"{len(lines)} recordings lie in more than one split; give all records of a recording the same `split`"
-        raise BadExample("\n".join([said, *lines[:SHOWN], *more]), "recording in two splits")
+        raise UnusableRecord("\n".join([said, *lines[:MAX_PROBLEMS_SHOWN], *more]), "recording in two splits")
 
 
-def recordings(record: Record) -> Iterator[str]:
+def recording_names(record: Record) -> Iterator[str]:
     """The names by which the record's recording may be known."""
     if record.recording:
         yield f"recording {record.source}/{record.recording}" if record.source else f"recording {record.recording}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_LINE = 64 << 20  # bytes of one line; a longer one is no line of JSON but another file
-_MARKS = (  # UTF-32's mark begins with UTF-16's
+_BYTE_ORDER_MARKS = (  # UTF-32's mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -25,7 +25,7 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 # Tokens by which chat templates part turns, of all families there are: no text that people said or wrote holds them.
-_CONTROL = re.compile(
+_CONTROL_TOKEN = re.compile(
     r"<\|[^|<>\s][^|<>\n]{0,40}\|>"  # <|im_end|>, <|AUDIO|>, <|start_header_id|>, <|0.00|>
     "|<\uff5c[^\uff5c<>\n]{1,40}\uff5c>"  # DeepSeek's, between fullwidth bars
     r"|</?s>|<(?:bos|eos|pad|unk|mask|sep|cls)>"
@@ -36,13 +36,13 @@ _CONTROL = re.compile(
 )
 
 
-class BadText(ValueError):
+class InvalidText(ValueError):
     """A text cannot be read, or not be learned from; the message says why."""
 
 
-def encoding_of(head: bytes) -> str:
+def detect_encoding(head: bytes) -> str:
     """The encoding of a file that begins with these bytes; UTF-8 where nothing speaks for another."""
-    for mark, encoding in _MARKS:
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
     pairs = head[: len(head) // 2 * 2][:200]
@@ -56,22 +56,22 @@ def encoding_of(head: bytes) -> str:
 
 
 def read_text(file: Path) -> str:
-    """All of a file's text, without a byte order mark. Raises `BadText` or OSError."""
+    """All of a file's text, without a byte order mark. Raises `InvalidText` or OSError."""
     data = file.read_bytes()
-    return _decode(data, encoding_of(data[:400]))
+    return _decode(data, detect_encoding(data[:400]))
 
 
-def numbered_lines(file: Path) -> Iterator[tuple[int, str | BadText]]:
+def numbered_lines(file: Path) -> Iterator[tuple[int, str | InvalidText]]:
     """Each line that is not blank with its number from 1, or what keeps it from being read. Raises OSError.
 
     Lines end with a line feed alone, since a string may hold what else ends a line in Unicode.
     """
     with file.open("rb") as opened:
-        encoding = encoding_of(opened.peek(400)[:400])
+        encoding = detect_encoding(opened.peek(400)[:400])
         if encoding not in ("utf-8", "utf-8-sig"):
             try:
                 yield from ((n, line) for n, line in enumerate(read_text(file).split("\n"), 1) if line.strip())
-            except BadText as error:
+            except InvalidText as error:
                 yield 1, error
             return
         number = 0
@@ -80,11 +80,11 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str | BadText]]:
             if len(line) > LONGEST_LINE:
                 while not line.endswith(b"\n") and (line := opened.readline(LONGEST_LINE)):
                     pass
-                yield number, BadText(f"is longer than {LONGEST_LINE >> 20} MiB, the most that is read as one line")
+                yield number, InvalidText(f"is longer than {LONGEST_LINE >> 20} MiB, the most that is read as one line")
                 continue
             try:
                 text = _decode(line, "utf-8-sig" if number == 1 else "utf-8")
-            except BadText as error:
+            except InvalidText as error:
                 yield number, error
                 continue
             if text.strip("\x00").strip() or (text.strip() and "\x00" in text):
@@ -97,33 +97,33 @@ def _decode(data: bytes, encoding: str) -> str:
     except UnicodeDecodeError as error:
         shown = data[error.start : error.start + 4].hex(" ")
         name = encoding.removesuffix("-sig").upper()
-        raise BadText(f"is no {name} text: bytes {shown} at byte {error.start + 1}; save it as UTF-8") from error
+        raise InvalidText(f"is no {name} text: bytes {shown} at byte {error.start + 1}; save it as UTF-8") from error
 
 
-def parsed_json(text: str) -> Any:
-    """The JSON value. Raises `BadText`, also for what Python takes and JSON does not have (NaN, Infinity), and for an
-    object that has a key twice.
+def parse_json(text: str) -> Any:
+    """The JSON value. Raises `InvalidText`, also for what Python takes and JSON does not have (NaN, Infinity), and for
+    an object that has a key twice.
     """
 
     def constant(name: str) -> Any:
-        raise BadText(f"holds {name}, which is no number of JSON")
+        raise InvalidText(f"holds {name}, which is no number of JSON")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise BadText(f"has the key {twice!r} more than once")
+            raise InvalidText(f"has the key {twice!r} more than once")
         return found
 
     try:
         return json.loads(text, parse_constant=constant, object_pairs_hook=unique)
-    except BadText:
+    except InvalidText:
         raise
     except RecursionError as error:
-        raise BadText("is nested too deeply") from error
+        raise InvalidText("is nested too deeply") from error
     except ValueError as error:
-        raise BadText(f"is no JSON: {error}") from error
+        raise InvalidText(f"is no JSON: {error}") from error
 
 
 def value_problem(value: Any) -> str | None:
@@ -155,15 +155,15 @@ def text_problem(text: str) -> str | None:
     return None
 
 
-def control_token(text: str, tokens: Iterable[str] = ()) -> str | None:
+def find_control_token(text: str, tokens: Iterable[str] = ()) -> str | None:
     """The first token of a chat template in the text, or None: a model that learns it as words ends its turn, or
     another's, in the middle of an answer. tokens: those of a tokenizer, beside the ones that are known by their form.
     """
-    if found := _CONTROL.search(text):
+    if found := _CONTROL_TOKEN.search(text):
         return found[0]
     return next((token for token in tokens if token in text), None)
 
 
-def printable(name: str) -> str:
+def escape_unprintable(name: str) -> str:
     """A name that can be printed and stored: bytes of a file's name that are no UTF-8, and half characters, escaped."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -15,20 +15,20 @@ import soundfile
 
 from training.data.audio import SAMPLING_RATE, read_audio
 from training.data.record import Record
-from training.models.collate import with_other_audio
+from training.models.collate import shuffle_audio
 
 
 @contextmanager
-def silenced(records: Sequence[Record]) -> Iterator[list[Record]]:
+def silent_records(records: Sequence[Record]) -> Iterator[list[Record]]:
     """The records with silence, exact zeros, for audio, each as long as its own; the files are gone afterwards.
 
     Raises `BadExample` for a record whose own audio cannot be read: nothing would say how long the silence is.
     """
     with TemporaryDirectory() as folder:
-        yield [replace(r, audio=str(_silence(r, Path(folder))), start=None, end=None) for r in records]
+        yield [replace(r, audio=str(_silence_file(r, Path(folder))), start=None, end=None) for r in records]
 
 
-def _silence(record: Record, folder: Path) -> Path:
+def _silence_file(record: Record, folder: Path) -> Path:
     length = len(read_audio(record))
     file = folder / f"{length}.wav"
     if not file.exists():
@@ -37,9 +37,9 @@ def _silence(record: Record, folder: Path) -> Path:
 
 
 @contextmanager
-def shuffled(records: Sequence[Record]) -> Iterator[list[Record]]:
+def shuffled_records(records: Sequence[Record]) -> Iterator[list[Record]]:
     """The records with another recording's audio. Raises `BadExample` if there is but one."""
-    yield with_other_audio(records)
+    yield shuffle_audio(records)
 
 
-ABLATIONS = {"silent": silenced, "shuffled": shuffled}
+ABLATIONS = {"silent": silent_records, "shuffled": shuffled_records}

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from model_repo.cache import sha256
+from model_repo.cache import file_sha256
 
-BATCH = 32
+BATCH_SIZE = 32
 
 
 @dataclass
@@ -30,7 +30,7 @@ class BertScore:
 
     folder: Path
     layer: int = 0
-    cut: set[str] = field(default_factory=set)
+    truncated: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         from transformers import AutoModel, AutoTokenizer
@@ -51,16 +51,18 @@ class BertScore:
         """What the figures depend on: the folder's name, the layer, and the beginning of the weights' SHA-256."""
         files = sorted([*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin")])
         layers = self.model.config.num_hidden_layers
-        return f"{self.folder.resolve().name}, layer {self.layer} of {layers}, weights {sha256(files[0])[:12]}"
+        return f"{self.folder.resolve().name}, layer {self.layer} of {layers}, weights {file_sha256(files[0])[:12]}"
 
     def f1(self, references: Sequence[str], summaries: Sequence[str]) -> list[float]:
         """A figure a pair, 0 where one of the two is empty."""
         out = []
-        for start in range(0, len(references), BATCH):
-            pairs = list(zip(references[start : start + BATCH], summaries[start : start + BATCH], strict=True))
+        for start in range(0, len(references), BATCH_SIZE):
+            pairs = list(
+                zip(references[start : start + BATCH_SIZE], summaries[start : start + BATCH_SIZE], strict=True)
+            )
             vectors = self._vectors([text for pair in pairs for text in pair])
             for (reference, summary), one, other in zip(pairs, vectors[::2], vectors[1::2], strict=True):
-                out.append(matched(*one, *other) if reference.strip() and summary.strip() else 0.0)
+                out.append(greedy_match_f1(*one, *other) if reference.strip() and summary.strip() else 0.0)
         return out
 
     @torch.no_grad()
@@ -78,14 +80,14 @@ class BertScore:
         # What did not fit comes as further rows of the same text: the first is its beginning.
         owner = given["overflow_to_sample_mapping"].tolist()
         first = [owner.index(i) for i in range(len(texts))]
-        self.cut |= {texts[i] for i in range(len(texts)) if owner.count(i) > 1}
+        self.truncated |= {texts[i] for i in range(len(texts)) if owner.count(i) > 1}
         marks, mask = given["special_tokens_mask"][first].bool(), given["attention_mask"][first].bool()
         inputs = {k: v[first].to(self.model.device) for k, v in given.items() if k in ("input_ids", "attention_mask")}
         found = self.model(**inputs, output_hidden_states=True).hidden_states[self.layer].float().cpu()
         return [(v[m], ~s[m]) for v, m, s in zip(found, mask, marks, strict=True)]
 
 
-def matched(
+def greedy_match_f1(
     reference: torch.Tensor, counts: torch.Tensor, summary: torch.Tensor, summary_counts: torch.Tensor
 ) -> float:
     """F-measure of the greedy matching. Vectors (tokens, width) of two texts and which of them count (tokens)."""

@@ -16,7 +16,7 @@ from training.eval.scores import aggregate
 VoiceKind = Literal["person", "natural", "robotic"]
 NATURAL: tuple[VoiceKind, ...] = ("person", "natural")
 NATURAL_ENGINES = ("kokoro",)  # synthesizers that sound like people; all others are robotic
-LENGTHS = (15.0, 30.0, 60.0, 120.0)  # upper bounds of the buckets, in seconds
+LENGTH_BOUNDS = (15.0, 30.0, 60.0, 120.0)  # upper bounds of the buckets, in seconds
 
 
 def voice_kind(record: Record) -> VoiceKind:
@@ -34,7 +34,7 @@ def length_bucket(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
     low = 0.0
-    for high in LENGTHS:
+    for high in LENGTH_BOUNDS:
         if seconds < high:
             return f"{low:g}-{high:g} s"
         low = high
@@ -43,7 +43,7 @@ def length_bucket(seconds: float | None) -> str:
 
 def breakdown(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
     """`voices` and `lengths`: of each kind and bucket that is there, its figures. Lengths are of natural voices alone,
-    and of all voices where there is no natural one. rows: of `training.eval.scores.scored`, in the order of the
+    and of all voices where there is no natural one. rows: of `training.eval.scores.score_rows`, in the order of the
     records.
     """
     pairs = list(zip(records, rows, strict=True))
@@ -59,7 +59,7 @@ def natural_rows(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> l
     return [row for record, row in zip(records, rows, strict=True) if voice_kind(record) in NATURAL]
 
 
-def set_name(records: Sequence[Record]) -> str:
+def evaluation_set_name(records: Sequence[Record]) -> str:
     """How many recordings, and a digest over what is said, asked and counted in them, in any order. Figures of two sets
     are never compared. The sound is not part of it: a synthesizer gives other bits on another machine.
     """

@@ -13,27 +13,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.eval import report
-from training.eval.scores import MEANS, SHARES, inventions_counted, with_interval
-from training.eval.systems import earlier
+from training.eval.scores import MEANS, SHARES, bootstrap_interval, with_invention_counts
+from training.eval.systems import read_earlier_system
 
 
-def differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def paired_differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Second less first: shares and means over the rows that both have counted, and their intervals (`…_95`). Raises
     ValueError if they did not answer the same.
     """
     other = {row["id"]: row for row in second}
     if other.keys() != {row["id"] for row in first}:
         raise ValueError("the two did not answer the same recordings")
-    pairs = [(inventions_counted(row), inventions_counted(other[row["id"]])) for row in first]
+    pairs = [(with_invention_counts(row), with_invention_counts(other[row["id"]])) for row in first]
     out: dict[str, Any] = {"summaries": len(pairs)}
     for name, (covered, total) in SHARES.items():
         if any(a[total] for a, _ in pairs):
             ahead = [b[covered] - a[covered] for a, b in pairs]
-            out |= with_interval(name, [a for a, _ in pairs], ahead, [a[total] for a, _ in pairs], seed=0)
+            out |= bootstrap_interval(name, [a for a, _ in pairs], ahead, [a[total] for a, _ in pairs], seed=0)
     for name in MEANS:
         if both := [(a, b) for a, b in pairs if name in a and name in b]:
             ahead = [b[name] - a[name] for a, b in both]
-            out |= with_interval(name, [a for a, _ in both], ahead, [1] * len(both), seed=0)
+            out |= bootstrap_interval(name, [a for a, _ in both], ahead, [1] * len(both), seed=0)
     return out
 
 
@@ -45,13 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `compare` command."""
-    first, second = (earlier(where)["rows"] for where in options.systems)
-    found = differences(first, second)
+    first, second = (read_earlier_system(where)["rows"] for where in options.systems)
+    found = paired_differences(first, second)
     if options.json:
         print(json.dumps(found, indent=1))
         return 0
     print(f"{options.systems[1]} less {options.systems[0]}, {found['summaries']} summaries:")
     for name, heading, form in report.COLUMNS:
         if name in found:
-            print(f"{heading:22} {report.cell(found, name, '+' + form)}")
+            print(f"{heading:22} {report.format_cell(found, name, '+' + form)}")
     return 0

@@ -20,38 +20,38 @@ from pathlib import Path
 from typing import Any
 
 from model_repo.manifest import Figures
-from model_repo.registry import ROOT
+from model_repo.registry import REGISTRY_ROOT
 from training.data import check
 from training.data.record import Record
 from training.data.record_files import read_records
 from training.eval import plot, report
 from training.eval.ablations import ABLATIONS
 from training.eval.bertscore import BertScore
-from training.eval.breakdown import breakdown, natural_rows, set_name, voice_kind
-from training.eval.rouge import NAMES as ROUGE
-from training.eval.scores import aggregate, means, scored
-from training.eval.systems import Means, System, posted, system_of
+from training.eval.breakdown import breakdown, evaluation_set_name, natural_rows, voice_kind
+from training.eval.rouge import ROUGE_NAMES as ROUGE
+from training.eval.scores import aggregate, mean_figures, score_rows
+from training.eval.systems import AnswerSettings, System, parse_system, post_records
 from training.kd import vllm_rollout
-from training.llm.judge import Judge, Verdict, judge_of
-from training.llm.verdict_cache import KeptVerdicts
+from training.llm.judge import Judge, Verdict, open_judge
+from training.llm.verdict_cache import VerdictCache
 from training.models.export import add_figures
-from training.runtime.run_record import typed
+from training.runtime.run_record import command_line
 
-HEARING = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
+AUDIO_KINDS = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
 
 
-def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, Any]:
+def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) -> dict[str, Any]:
     """Post everything once for each concurrency: raw rows of the first, its figures on natural voices (on all where
     there are none), the same by kind of voice and by length, and how many answers agree between the runs.
     """
     runs: dict[int, list[dict[str, Any]]] = {}
     wall: dict[int, float] = {}
-    for n in at_once:
+    for n in concurrencies:
         began = time.perf_counter()
-        runs[n] = asyncio.run(posted(url, records, n))
+        runs[n] = asyncio.run(post_records(url, records, n))
         wall[n] = time.perf_counter() - began
-    first = runs[at_once[0]]
-    rows = scored(records, [answer["summary"] for answer in first])
+    first = runs[concurrencies[0]]
+    rows = score_rows(records, [answer["summary"] for answer in first])
     audio_seconds = sum(a["audio_seconds"] for a in first)
     found: dict[str, dict[str, float]] = {}
     for n, answers in runs.items():
@@ -62,7 +62,7 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
-        "set": set_name(records),
+        "set": evaluation_set_name(records),
         "figures": aggregate(natural_rows(records, rows) or rows),
         "by": breakdown(records, rows),
         "runs": found,
@@ -74,10 +74,12 @@ def evaluate(url: str, records: list[Record], at_once: list[int]) -> dict[str, A
     }
 
 
-def counted(system: System, records: list[Record], judge: Judge | None, bert: BertScore | None) -> dict[str, Any]:
+def evaluate_system(
+    system: System, records: list[Record], judge: Judge | None, bert: BertScore | None
+) -> dict[str, Any]:
     """One system's line and its rows. The data's own summaries are not compared with themselves."""
     answers = system.answers(records)
-    rows = scored(records, answers)
+    rows = score_rows(records, answers)
     if system.kind == "reference":
         rows = [{name: value for name, value in row.items() if name not in ROUGE} for row in rows]
     elif bert:
@@ -85,45 +87,49 @@ def counted(system: System, records: list[Record], judge: Judge | None, bert: Be
         found = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
         for place, value in zip(having, found, strict=True):
             rows[place]["bertscore"] = round(value, 4)
-    figures = aggregate(rows) | means(rows, ["bertscore"])
+    figures = aggregate(rows) | mean_figures(rows, ["bertscore"])
     if judge:
         for row, verdict in zip(rows, judge.grade(records, answers), strict=True):
             row |= verdict.model_dump() if verdict else {}
-        figures |= means(rows, list(Verdict.model_fields))
+        figures |= mean_figures(rows, list(Verdict.model_fields))
     return {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
 
 
-def side_by_side(
+def evaluate_systems(
     options: argparse.Namespace, systems: list[System], records: list[Record], data: dict[str, Any]
 ) -> int:
     """The table over the systems: JSON, Markdown and PNG of one name."""
-    judge = judge_of(options.judge) if options.judge else None
+    judge = open_judge(options.judge) if options.judge else None
     if judge:  # a rerun goes on from what it said
-        judge.kept = KeptVerdicts(options.out.with_suffix(".verdicts.jsonl"))
+        judge.verdicts = VerdictCache(options.out.with_suffix(".verdicts.jsonl"))
     bert = BertScore(options.bert_model, options.bert_layer) if options.bert_model else None
     results: list[dict[str, Any]] = []
     pinned = {"judge": judge.model if judge else None, "bertscore": bert.name if bert else None}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for system in systems:
-        results.append(counted(system, records, judge, bert))
-        print(f"{system.name}: {brief(results[-1]['figures'])}", flush=True)
-        if bert and bert.cut:
-            pinned["bertscore"] = f"{bert.name}; {len(bert.cut)} texts of more than {bert.longest} tokens cut there"
-        whole = {"command": typed()} | pinned | {"data": data, "systems": results}
+        results.append(evaluate_system(system, records, judge, bert))
+        print(f"{system.name}: {headline_figure(results[-1]['figures'])}", flush=True)
+        if bert and bert.truncated:
+            pinned["bertscore"] = (
+                f"{bert.name}; {len(bert.truncated)} texts of more than {bert.longest} tokens cut there"
+            )
+        whole = {"command": command_line()} | pinned | {"data": data, "systems": results}
         # After each: a run that breaks off leaves what it had.
         options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-    text = report.markdown(results, pinned["judge"], pinned["bertscore"])
+    text = report.markdown_table(results, pinned["judge"], pinned["bertscore"])
     options.out.with_suffix(".md").write_text(text)
-    plot.draw(results, options.out.with_suffix(".png"), report.under(results, pinned["judge"], pinned["bertscore"]))
+    plot.draw_systems(
+        results, options.out.with_suffix(".png"), report.table_note(results, pinned["judge"], pinned["bertscore"])
+    )
     print(text)
     return 0
 
 
-def brief(figures: dict[str, Any]) -> str:
+def headline_figure(figures: dict[str, Any]) -> str:
     """The first figure there is of those that matter most."""
     for name, heading, form in report.COLUMNS:
         if name in ("core_coverage", "rougeL") and name in figures:
-            return f"{heading} {report.cell(figures, name, form)}"
+            return f"{heading} {report.format_cell(figures, name, form)}"
     return f"{figures['summaries']} summaries"
 
 
@@ -149,26 +155,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=int, default=8, help="records that a system answers at once")
     vllm_rollout.add_arguments(parser)
-    check.add_argument(parser)
+    check.add_bad_data_arguments(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
-    parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
+    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `evaluate` command."""
-    means = Means(options.batch, options.rollout, options.rollout_folder)
-    systems = [system_of(spec, means) for spec in options.system]  # all of them known before the first works
+    """The `evaluate_service` command."""
+    means = AnswerSettings(options.batch, options.rollout, options.rollout_folder)
+    systems = [parse_system(spec, means) for spec in options.system]  # all of them known before the first works
     read = read_records(*options.records)[: options.limit or None]
     kinds = {system.kind for system in systems} or {"service"}
     needs = ["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"})
-    hears, speech = bool(kinds & HEARING), options.check_speech
-    checked = check.check(read, [], options.bad_data, answers=(), audio=hears, needs=needs, speech=speech)
+    hears, speech = bool(kinds & AUDIO_KINDS), options.check_speech
+    checked = check.check_records(
+        read, [], options.bad_data, answers=(), audio=hears, required_fields=needs, require_speech=speech
+    )
     records = checked.records
     if systems:
-        return side_by_side(options, systems, records, checked.head())
-    result = evaluate(options.url, records, options.at_once)
-    result["data"] = checked.head()
-    result["command"] = typed()
+        return evaluate_systems(options, systems, records, checked.log_entry())
+    result = evaluate_service(options.url, records, options.at_once)
+    result["data"] = checked.log_entry()
+    result["command"] = command_line()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps({key: result[key] for key in ("model", "figures", "runs")}, indent=1))

@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from model_repo.manifest import Figures, Manifest
-from model_repo.registry import ROOT, UnknownModel, resolve
+from model_repo.registry import REGISTRY_ROOT, UnknownModel, resolve_model
 from training.eval import report
 
-SHORT = 10
-SHOWN = 4  # files of one kind
+DIGEST_CHARS = 10
+MAX_FILES_SHOWN = 4  # files of one kind
 
 
-def tree(root: Path, model: str) -> Iterator[str]:
+def lineage_lines(root: Path, model: str) -> Iterator[str]:
     """The lines. Raises `UnknownModel` if the registry does not hold the model itself."""
-    manifest: Manifest | None = resolve(root, model)
+    manifest: Manifest | None = resolve_model(root, model)
     depth, seen, note = 0, set[str](), ""
     while manifest:
         seen.add(manifest.id)
         parent = manifest.parent
-        what = f"{manifest.kind}, {manifest.stage}, weights {manifest.digest[:SHORT]}{note}"
+        what = f"{manifest.kind}, {manifest.stage}, weights {manifest.digest[:DIGEST_CHARS]}{note}"
         yield f"{_branch(depth)}{manifest.id}  {what}"
         bar = "   " * depth + ("│  " if parent else "   ")
-        for line in about(manifest):
+        for line in manifest_lines(manifest):
             yield bar + line
         if parent is None:
             return
@@ -40,12 +40,15 @@ def tree(root: Path, model: str) -> Iterator[str]:
             return
         meant = manifest.parent_sha256
         try:
-            manifest = resolve(root, parent)
+            manifest = resolve_model(root, parent)
         except UnknownModel:
-            yield f"{_branch(depth)}{parent}  (not in the registry){f', weights {meant[:SHORT]}' if meant else ''}"
+            weights = f", weights {meant[:DIGEST_CHARS]}" if meant else ""
+            yield f"{_branch(depth)}{parent}  (not in the registry){weights}"
             return
         note = (
-            f"  (not the weights it was trained from: {meant[:SHORT]})" if meant not in (None, manifest.digest) else ""
+            f"  (not the weights it was trained from: {meant[:DIGEST_CHARS]})"
+            if meant not in (None, manifest.digest)
+            else ""
         )
 
 
@@ -53,46 +56,48 @@ def _branch(depth: int) -> str:
     return "   " * (depth - 1) + "└─ " if depth else ""
 
 
-def about(manifest: Manifest) -> Iterator[str]:
+def manifest_lines(manifest: Manifest) -> Iterator[str]:
     """Figures, then each stage's line; of what was exported before stages were recorded, what there is."""
-    yield measured(manifest.figures)
+    yield figures_line(manifest.figures)
     training = manifest.training
     for run in training.get("runs", []):
-        yield stage(run)
+        yield stage_line(run)
     if training.get("data"):
         yield "data " + _digests(training["data"])
     for command in training.get("commands", []):
         yield str(command)
 
 
-def measured(figures: Figures | None) -> str:
+def figures_line(figures: Figures | None) -> str:
     """The figures that tables show, and the file that holds the raw result."""
     if figures is None:
         return "not measured"
     known = figures.model_dump()
-    parts = [f"{heading} {report.cell(known, name, form)}" for name, heading, form in report.COLUMNS if name in known]
+    parts = [
+        f"{heading} {report.format_cell(known, name, form)}" for name, heading, form in report.COLUMNS if name in known
+    ]
     parts = parts or [f"score {figures.score:.1%}"]
     over = f" over {known['recordings']} recordings" if "recordings" in known else ""
     return f"{'; '.join(parts)}{over}: {figures.result}"
 
 
-def stage(run: dict[str, Any]) -> str:
+def stage_line(run: dict[str, Any]) -> str:
     """One stage: what it was trained on and from, who taught and judged, seed and commit."""
     parts = [f"data {_digests(run['data'])}"] if run.get("data") else []
     for name in ("base", "teacher"):
         if of := run.get(name):
-            parts.append(f"{name} {of['name']} {of.get('sha256', '')[:SHORT]}".rstrip())
+            parts.append(f"{name} {of['name']} {of.get('sha256', '')[:DIGEST_CHARS]}".rstrip())
     if run.get("start"):
         parts.append(f"begun from {_digests(run['start'])}")
     parts += [f"{name} {run[name]}" for name in ("writer", "judge", "seed") if run.get(name) is not None]
     if run.get("commit"):
-        parts.append(f"commit {run['commit'][:SHORT]}")
+        parts.append(f"commit {run['commit'][:DIGEST_CHARS]}")
     return f"{run['stage']}: {'; '.join(parts)}"
 
 
 def _digests(files: dict[str, str]) -> str:
     """The first few, and how many more there are: the manifest holds them all."""
-    shown = [f"{name} {sha[:SHORT]}" for name, sha in list(files.items())[:SHOWN]]
+    shown = [f"{name} {sha[:DIGEST_CHARS]}" for name, sha in list(files.items())[:MAX_FILES_SHOWN]]
     more = len(files) - len(shown)
     return ", ".join([*shown, *([f"and {more} more"] if more else [])])
 
@@ -100,11 +105,11 @@ def _digests(files: dict[str, str]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("model", help="NAME for its newest version, or NAME@VERSION")
-    parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
+    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `lineage` command."""
-    for line in tree(options.root, options.model):
+    for line in lineage_lines(options.root, options.model):
         print(line)
     return 0

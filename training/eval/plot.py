@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-HEARS, ABLATED, READS = ("hears", "service"), ("silent", "shuffled"), ("reads", "endpoint")
+AUDIO_KINDS, ABLATION_KINDS, TRANSCRIPT_KINDS = ("hears", "service"), ("silent", "shuffled"), ("reads", "endpoint")
 # What they are → colour and words for the legend. Rungs that hear have a colour each.
 COLOURS = {"cascade": "#d99a4e", "reads": "#6a9f6d", "ablated": "#d4d4d4", "reference": "#a9a9a9"}
-WORDS = {
+LEGEND = {
     "hears": "hears the recording",
     "cascade": "reads what Whisper heard",
     "reads": "reads the true transcript",
@@ -29,24 +29,24 @@ PANELS: tuple[tuple[str, str, bool, str, float | None], ...] = (
     ("bertscore", "BERTScore", True, ".3f", None),
     ("rougeL", "ROUGE-L", True, ".3f", None),
 )
-MOST = 4
-BOUND = "#3c7340"
+MAX_PANELS = 4
+BOUND_COLOUR = "#3c7340"
 
 
-def draw(results: Sequence[dict[str, Any]], out: Path, note: str = "") -> None:
+def draw_systems(results: Sequence[dict[str, Any]], out: Path, note: str = "") -> None:
     """Write the PNG. results: `system`, `kind` and `figures`, top to bottom. note: a line under it."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    panels = [panel for panel in PANELS if any(panel[0] in r["figures"] for r in results)][:MOST]
+    panels = [panel for panel in PANELS if any(panel[0] in r["figures"] for r in results)][:MAX_PANELS]
     names = [r["system"] for r in results]
     size = (2.2 + 0.06 * max(map(len, names)) + 3.1 * max(1, len(panels)), 1.7 + 0.42 * len(names))
     figure, axes = pyplot.subplots(
         1, max(1, len(panels)), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
-    colours = [colour(results, place) for place in range(len(results))]
+    colours = [system_colour(results, place) for place in range(len(results))]
     for axis, panel in zip(axes.flat, panels, strict=False):
         _panel(axis, panel, results, colours)
     first = axes[0][0]
@@ -68,26 +68,26 @@ def draw(results: Sequence[dict[str, Any]], out: Path, note: str = "") -> None:
     pyplot.close(figure)
 
 
-def role(kind: str) -> str:
-    """Which of `WORDS` a system of this kind is."""
-    groups = {"hears": HEARS, "ablated": ABLATED, "reads": READS}
+def system_role(kind: str) -> str:
+    """Which of `LEGEND` a system of this kind is."""
+    groups = {"hears": AUDIO_KINDS, "ablated": ABLATION_KINDS, "reads": TRANSCRIPT_KINDS}
     return next((name for name, kinds in groups.items() if kind in kinds), kind)
 
 
-def colour(results: Sequence[dict[str, Any]], place: int) -> Any:
+def system_colour(results: Sequence[dict[str, Any]], place: int) -> Any:
     """A system's colour; of those that hear, the last is the darkest."""
     from matplotlib import colormaps
 
-    what = role(results[place]["kind"])
+    what = system_role(results[place]["kind"])
     if what != "hears":
         return COLOURS.get(what, "#a9a9a9")
-    rungs = [i for i, r in enumerate(results) if role(r["kind"]) == "hears"]
+    rungs = [i for i, r in enumerate(results) if system_role(r["kind"]) == "hears"]
     return colormaps["Blues"](0.85 if len(rungs) == 1 else 0.35 + 0.55 * rungs.index(place) / (len(rungs) - 1))
 
 
 def upper_bound(results: Sequence[dict[str, Any]], name: str, more: bool) -> dict[str, Any] | None:
     """The best of the systems that read the true transcript."""
-    known = [r for r in results if role(r["kind"]) == "reads" and name in r["figures"]]
+    known = [r for r in results if system_role(r["kind"]) == "reads" and name in r["figures"]]
     return (max if more else min)(known, key=lambda r: r["figures"][name], default=None)
 
 
@@ -98,14 +98,14 @@ def _panel(axis: Any, panel: tuple[str, str, bool, str, float | None], results: 
     left = axis.get_xlim()[0]
     if best := upper_bound(results, name, more):
         low, high = _interval(best["figures"], name)
-        axis.axvspan(low, high, color=BOUND, alpha=0.08, linewidth=0, zorder=0)
-        axis.axvline(best["figures"][name], color=BOUND, linewidth=1.4, linestyle=(0, (5, 3)), zorder=3)
+        axis.axvspan(low, high, color=BOUND_COLOUR, alpha=0.08, linewidth=0, zorder=0)
+        axis.axvline(best["figures"][name], color=BOUND_COLOUR, linewidth=1.4, linestyle=(0, (5, 3)), zorder=3)
     for row, result in enumerate(results):
         if name not in result["figures"]:
             axis.text(left, row, " -", va="center", fontsize=8.5, color="0.5")
             continue
         value, (low, high) = result["figures"][name], _interval(result["figures"], name)
-        hatch = "////" if role(result["kind"]) == "ablated" else None
+        hatch = "////" if system_role(result["kind"]) == "ablated" else None
         axis.barh(
             row, value - left, left=left, height=0.62, color=colours[row], hatch=hatch, edgecolor="white", zorder=2
         )
@@ -135,16 +135,16 @@ def _interval(figures: dict[str, Any], name: str) -> tuple[float, float]:
 
 
 def _legend(results: Sequence[dict[str, Any]], pyplot: Any) -> list[Any]:
-    there = dict.fromkeys(role(r["kind"]) for r in results)
+    there = dict.fromkeys(system_role(r["kind"]) for r in results)
     handles = []
     for what in there:
         face = pyplot.get_cmap("Blues")(0.75) if what == "hears" else COLOURS.get(what, "#a9a9a9")
         hatch = "////" if what == "ablated" else None
-        words = WORDS.get(what, what)
+        words = LEGEND.get(what, what)
         handles.append(pyplot.Rectangle((0, 0), 1, 1, facecolor=face, hatch=hatch, edgecolor="white", label=words))
     handles.append(pyplot.Line2D([], [], color="0.15", linewidth=1.2, label="95 % interval"))
     if "reads" in there:
         dashes = (0, (5, 3))
         words = "upper bound: the best that reads the true transcript"
-        handles.append(pyplot.Line2D([], [], color=BOUND, linewidth=1.4, linestyle=dashes, label=words))
+        handles.append(pyplot.Line2D([], [], color=BOUND_COLOUR, linewidth=1.4, linestyle=dashes, label=words))
     return handles

@@ -21,28 +21,28 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from training.align.command import in_window
-from training.align.token_spikes import BLANK, Aligner, collapsed, edit_distance, words_said
+from training.align.command import clips_in_one_window
+from training.align.token_spikes import BLANK, Aligner, ctc_collapse, levenshtein, spoken_words
 from training.data.record import Record
-from training.eval.scores import with_interval
+from training.eval.scores import bootstrap_interval
 from training.models.checkpoint import open_model
-from training.models.split_encoder import SplitEncoder, mel_of
-from training.recipes.common import records_of
-from training.runtime.run_record import typed
+from training.models.split_encoder import SplitEncoder, mel_features
+from training.recipes.common import read_training_records
+from training.runtime.run_record import command_line
 
-ERRORS = ("word_error", "character_error")
+ERROR_NAMES = ("word_error", "character_error")
 
 
-def row_of(record: Record, said: str, read: str) -> dict[str, Any]:
+def error_row(record: Record, said: str, read: str) -> dict[str, Any]:
     """What was said and what was read, and how many of its words and characters are wrong."""
     said, read = (" ".join(text.lower().split()) for text in (said, read))
     row: dict[str, Any] = {"id": record.id, "recording": record.recording or record.id, "said": said, "read": read}
-    for name, parts in zip(ERRORS, ((said.split(), read.split()), (said, read)), strict=True):
-        row |= {name: edit_distance(*parts), f"{name}_of": len(parts[0])}
+    for name, parts in zip(ERROR_NAMES, ((said.split(), read.split()), (said, read)), strict=True):
+        row |= {name: levenshtein(*parts), f"{name}_of": len(parts[0])}
     return row
 
 
-class Reader:
+class FrameReader:
     """Reads a model's frames. classes: token ids that they may say, the blank first; None is any token at all."""
 
     def __init__(
@@ -57,9 +57,9 @@ class Reader:
     @torch.no_grad()
     def read(self, records: Sequence[Record]) -> list[str]:
         """The text of each recording's frames."""
-        hidden, lengths = self.aligner.encoder.lower(*mel_of(records, self.extractor))
-        paths = self.aligner.best(*self.aligner.encoder(hidden, lengths))
-        return [self.tokenizer.decode([self.classes[token] for token in collapsed(path)]) for path in paths]
+        hidden, lengths = self.aligner.encoder.run_lower_layers(*mel_features(records, self.extractor))
+        paths = self.aligner.best_classes(*self.aligner.encoder(hidden, lengths))
+        return [self.tokenizer.decode([self.classes[token] for token in ctc_collapse(path)]) for path in paths]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,24 +75,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `legible` command."""
-    records = in_window(records_of(options))
+    records = clips_in_one_window(read_training_records(options))
     if not records:
         raise ValueError("no clip is left to read")
     model = open_model(options.base).eval()
     extractor = WhisperFeatureExtractor.from_pretrained(options.base)
     classes = json.loads(options.classes.read_text()) if options.classes else None
-    reader = Reader(model, AutoTokenizer.from_pretrained(options.base), extractor, classes)
+    reader = FrameReader(model, AutoTokenizer.from_pretrained(options.base), extractor, classes)
     read: list[str] = []
     for start in range(0, len(records), options.batch):
         read += reader.read(records[start : start + options.batch])
-    texts = words_said([record.transcript for record in records])
-    rows = [row_of(*of) for of in zip(records, texts, read, strict=True)]
+    texts = spoken_words([record.transcript for record in records])
+    rows = [error_row(*of) for of in zip(records, texts, read, strict=True)]
     for row in rows[: options.show]:
         print(f"{row['said']}\n> {row['read']}\n")
     figures: dict[str, Any] = {"recordings": len(rows)}
-    for name in ERRORS:
-        figures |= with_interval(name, rows, [row[name] for row in rows], [row[f"{name}_of"] for row in rows], 0)
+    for name in ERROR_NAMES:
+        figures |= bootstrap_interval(name, rows, [row[name] for row in rows], [row[f"{name}_of"] for row in rows], 0)
     print(json.dumps(figures))
     if options.out:
-        options.out.write_text(json.dumps({"command": typed(), "figures": figures, "rows": rows}, indent=1) + "\n")
+        options.out.write_text(
+            json.dumps({"command": command_line(), "figures": figures, "rows": rows}, indent=1) + "\n"
+        )
     return 0

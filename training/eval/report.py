@@ -21,7 +21,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def markdown(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None = None) -> str:
+def markdown_table(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None = None) -> str:
     """One line a system, columns that no system has left out; intervals in brackets.
 
     results: `system`, `kind` and `figures`. judge, bertscore: what they were, for the line under the table.
@@ -32,12 +32,12 @@ def markdown(results: Sequence[dict[str, Any]], judge: str | None, bertscore: st
         "|---" * (len(columns) + 2) + "|",
     ]
     for result in results:
-        cells = [cell(result["figures"], name, form) for name, _, form in columns]
+        cells = [format_cell(result["figures"], name, form) for name, _, form in columns]
         lines.append(f"| {result['system']} | {result['kind']} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", under(results, judge, bertscore), ""])
+    return "\n".join([*lines, "", table_note(results, judge, bertscore), ""])
 
 
-def under(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None) -> str:
+def table_note(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None) -> str:
     """What the figures are of, and by what they were measured."""
     recordings, summaries = (max(r["figures"].get(name, 0) for r in results) for name in ("recordings", "summaries"))
     asked = f", {summaries} summaries" if summaries > recordings else ""
@@ -51,7 +51,7 @@ def under(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str |
     return " ".join(parts)
 
 
-def cell(figures: dict[str, Any], name: str, form: str) -> str:
+def format_cell(figures: dict[str, Any], name: str, form: str) -> str:
     """A figure and its interval."""
     if name not in figures:
         return "-"

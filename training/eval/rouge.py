@@ -13,20 +13,20 @@ from typing import Any
 
 from training.data.record import Record
 
-NAMES = ("rouge1", "rouge2", "rougeL")
+ROUGE_NAMES = ("rouge1", "rouge2", "rougeL")
 
 
 def rouge(record: Record, summary: str) -> dict[str, float]:
     """`rouge1`, `rouge2`, `rougeL`, 0 to 1; none for a record without a summary of its own."""
     if not record.summary.strip():
         return {}
-    found = _scorer(_english(record.language)).score(record.summary, summary)
-    return {name: round(found[name].fmeasure, 4) for name in NAMES}
+    found = _scorer(_is_english(record.language)).score(record.summary, summary)
+    return {name: round(found[name].fmeasure, 4) for name in ROUGE_NAMES}
 
 
-def agreement(answers: Sequence[str], language: str = "en") -> list[float]:
+def rouge_agreement(answers: Sequence[str], language: str = "en") -> list[float]:
     """Of each answer the mean ROUGE-1 with the others, 0 to 1; 0 where there are none."""
-    scorer = _scorer(_english(language))
+    scorer = _scorer(_is_english(language))
     mutual = {
         (a, b): scorer.score(answers[a], answers[b])["rouge1"].fmeasure for a, b in combinations(range(len(answers)), 2)
     }
@@ -37,7 +37,7 @@ def agreement(answers: Sequence[str], language: str = "en") -> list[float]:
     return found
 
 
-class Words:
+class WordTokenizer:
     """`rouge-score`'s own tokenizer knows no letters but a to z."""
 
     def tokenize(self, text: str) -> list[str]:
@@ -45,7 +45,7 @@ class Words:
         return re.findall(r"\w+", text.lower())
 
 
-def _english(language: str) -> bool:
+def _is_english(language: str) -> bool:
     return language.lower().split("-")[0] == "en"
 
 
@@ -53,4 +53,6 @@ def _english(language: str) -> bool:
 def _scorer(english: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(NAMES, use_stemmer=True) if english else RougeScorer(NAMES, tokenizer=Words())
+    return (
+        RougeScorer(ROUGE_NAMES, use_stemmer=True) if english else RougeScorer(ROUGE_NAMES, tokenizer=WordTokenizer())
+    )

@@ -13,31 +13,31 @@ from typing import Any
 import numpy as np
 
 from training.data.record import Record
-from training.data.splits import recordings
+from training.data.splits import recording_names
 from training.eval import rouge
-from training.facts.coverage import count, repetition_rate
+from training.facts.coverage import count_facts, repetition_rate
 
-DRAWS = 2000
+BOOTSTRAP_SAMPLES = 2000
 SHARES = {"core_coverage": ("core_covered", "core_total"), "coverage": ("covered", "total")}
-MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "words", *rouge.NAMES)
+MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "words", *rouge.ROUGE_NAMES)
 
 
-def score(record: Record, summary: str) -> dict[str, Any]:
+def score_summary(record: Record, summary: str) -> dict[str, Any]:
     """The counts of one summary; `hallucinated` only where a transcript tells what was said."""
-    counts = asdict(count(record.facts, summary, record.transcript))
+    counts = asdict(count_facts(record.facts, summary, record.transcript))
     if not record.transcript:
         del counts["hallucinated"]
     return counts | {"words": len(summary.split()), "repetition": round(repetition_rate(summary), 4)}
 
 
-def scored(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
+def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
     """A row a record: its id, the first record's id that is about the same recording, the summary, its counts, and how
     much of it is in the data's own.
     """
     first: dict[str, str] = {}
     return [
-        {"id": r.id, "recording": first.setdefault(next(recordings(r), r.id), r.id), "summary": s}
-        | score(r, s)
+        {"id": r.id, "recording": first.setdefault(next(recording_names(r), r.id), r.id), "summary": s}
+        | score_summary(r, s)
         | rouge.rouge(r, s)
         for r, s in zip(records, summaries, strict=True)
     ]
@@ -48,11 +48,11 @@ def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     out: dict[str, Any] = {"recordings": len(set(_recordings(rows))), "summaries": len(rows)}
     for name, (covered, total) in SHARES.items():
         if any(row[total] for row in rows):
-            out |= with_interval(name, rows, [row[covered] for row in rows], [row[total] for row in rows], seed)
-    return out | means([inventions_counted(row) for row in rows], MEANS, seed)
+            out |= bootstrap_interval(name, rows, [row[covered] for row in rows], [row[total] for row in rows], seed)
+    return out | mean_figures([with_invention_counts(row) for row in rows], MEANS, seed)
 
 
-def inventions_counted(row: dict[str, Any]) -> dict[str, Any]:
+def with_invention_counts(row: dict[str, Any]) -> dict[str, Any]:
     """The row, where inventions are known with how many there are, and where facts are too with how many more of those
     it covers: by that `pairs` prefers.
     """
@@ -63,23 +63,23 @@ def inventions_counted(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"hallucinations_per_summary": invented} | ahead
 
 
-def means(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def mean_figures(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Means of these fields over the rows that have them, and their intervals; nothing for a field that no row has."""
     out: dict[str, Any] = {}
     for name in names:
         if having := [row for row in rows if name in row]:
-            out |= with_interval(name, having, [row[name] for row in having], [1] * len(having), seed)
+            out |= bootstrap_interval(name, having, [row[name] for row in having], [1] * len(having), seed)
     return out
 
 
-def with_interval(
+def bootstrap_interval(
     name: str, rows: Sequence[dict[str, Any]], counted: Sequence[float], of: Sequence[float], seed: int
 ) -> dict[str, Any]:
     """Sum of `counted` by sum of `of`, a pair of them a row, and of many samples of the recordings the middle 95 %."""
     places = {recording: place for place, recording in enumerate(dict.fromkeys(_recordings(rows)))}
     sums = np.zeros((len(places), 2))
     np.add.at(sums, [places[r] for r in _recordings(rows)], np.array([counted, of], np.float64).T)
-    draws = np.random.default_rng(seed).integers(0, len(sums), (DRAWS, len(sums)))
+    draws = np.random.default_rng(seed).integers(0, len(sums), (BOOTSTRAP_SAMPLES, len(sums)))
     drawn = np.stack([np.bincount(draw, minlength=len(sums)) for draw in draws]) @ sums
     low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
     value = sums[:, 0].sum() / max(1, sums[:, 1].sum())

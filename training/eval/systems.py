@@ -29,18 +29,18 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
-from training.data.audio import as_file
+from training.data.audio import audio_file_bytes
 from training.data.record import Record
 from training.eval.ablations import ABLATIONS
-from training.eval.transcribe import heard
-from training.families import family_named
+from training.eval.transcribe import transcribe
+from training.families import family_by_model_type
 from training.kd.rollout import answer_limit
-from training.kd.vllm_rollout import Served, rollout_of
-from training.llm.endpoint import TIMEOUT_S, endpoint
-from training.models.checkpoint import architecture_of, open_model
-from training.recipes.common import collator_of
+from training.kd.vllm_rollout import VllmRollout, make_rollout
+from training.llm.endpoint import TIMEOUT_S, open_endpoint
+from training.models.checkpoint import model_type_of, open_model
+from training.recipes.common import build_collator
 
-HERE = {"hears": True, "reads": False}
+LOCAL_KINDS = {"hears": True, "reads": False}
 
 
 class UnknownSystem(ValueError):
@@ -57,7 +57,7 @@ class System:
 
 
 @dataclass(frozen=True)
-class Means:
+class AnswerSettings:
     """How systems answer. batch: records at once, here or of a service. rollout: address of a vLLM server for those
     that hear. rollout_folder: in which it is given their weights.
     """
@@ -67,9 +67,9 @@ class Means:
     rollout_folder: Path | None = None
 
 
-def system_of(spec: str, means: Means | None = None) -> System:
+def parse_system(spec: str, means: AnswerSettings | None = None) -> System:
     """`NAME=KIND:WHERE`, or without the name. Raises `UnknownSystem` for one that is not known or not there."""
-    means = means or Means()
+    means = means or AnswerSettings()
     name, named, what = spec.partition("=")
     if not named:
         name, what = spec, spec
@@ -82,25 +82,27 @@ def system_of(spec: str, means: Means | None = None) -> System:
             "shuffled and a FOLDER"
         )
     if kind == "kept":
-        return kept(name, where)
+        return earlier_system(name, where)
     if kind == "service":
-        return System(name, kind, lambda records: served(where, records, means.batch))
-    if kind in HERE:
-        return System(name, kind, lambda records: generated(Path(where), HERE[kind], records, means))
+        return System(name, kind, lambda records: service_summaries(where, records, means.batch))
+    if kind in LOCAL_KINDS:
+        return System(name, kind, lambda records: checkpoint_summaries(Path(where), LOCAL_KINDS[kind], records, means))
     if kind == "endpoint":
-        return System(name, kind, lambda records: asked(where, records, means.batch))
+        return System(name, kind, lambda records: endpoint_summaries(where, records, means.batch))
     if kind == "cascade":
         whisper, _, folder = where.rpartition("#")
         return System(
-            name, kind, lambda records: cascaded(Path(whisper) if whisper else None, Path(folder), records, means)
+            name,
+            kind,
+            lambda records: cascade_summaries(Path(whisper) if whisper else None, Path(folder), records, means),
         )
     if kind in ABLATIONS:
-        return System(name, kind, lambda records: ablated(Path(where), kind, records, means))
-    known = ("service", *HERE, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
+        return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, means))
+    known = ("service", *LOCAL_KINDS, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
     raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
 
 
-def earlier(where: str) -> dict[str, Any]:
+def read_earlier_system(where: str) -> dict[str, Any]:
     """What `evaluate --system … --out RESULT` kept of a system, RESULT#SYSTEM: `kind`, `figures` and `rows`. Raises
     `UnknownSystem`.
     """
@@ -115,27 +117,27 @@ def earlier(where: str) -> dict[str, Any]:
     return found
 
 
-def kept(name: str, where: str) -> System:
+def earlier_system(name: str, where: str) -> System:
     """A system of an earlier result: its kind and its answers. Raises `UnknownSystem`."""
-    found = earlier(where)
+    found = read_earlier_system(where)
     file, _, system = where.partition("#")
     answers = {row["id"]: row["summary"] for row in found["rows"]}
 
-    def answered(records: Sequence[Record]) -> list[str]:
+    def summaries(records: Sequence[Record]) -> list[str]:
         if missing := [record.id for record in records if record.id not in answers]:
             raise UnknownSystem(f"{file} holds no answer of {system!r} to {', '.join(missing[:3])}")
         return [answers[record.id] for record in records]
 
-    return System(name, found["kind"], answered)
+    return System(name, found["kind"], summaries)
 
 
-async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict[str, Any]]:
+async def post_records(url: str, records: Sequence[Record], concurrency: int) -> list[dict[str, Any]]:
     """A running service's JSON answers, in the order of the records; at most `at_once` requests are open."""
-    gate = asyncio.Semaphore(at_once)
+    gate = asyncio.Semaphore(concurrency)
 
     async def ask(client: httpx.AsyncClient, record: Record) -> dict[str, Any]:
         async with gate:
-            audio = await asyncio.to_thread(as_file, record)
+            audio = await asyncio.to_thread(audio_file_bytes, record)
             # A service is asked by style; a query that is in nobody's style is what it calls instructions.
             style = {"instructions": record.query} if record.style is None else record.style
             fields = {key: str(value) for key, value in style.items()}
@@ -148,53 +150,57 @@ async def posted(url: str, records: Sequence[Record], at_once: int) -> list[dict
         return await asyncio.gather(*(ask(client, record) for record in records))
 
 
-def served(url: str, records: Sequence[Record], at_once: int) -> list[str]:
+def service_summaries(url: str, records: Sequence[Record], concurrency: int) -> list[str]:
     """A running service's summaries."""
-    return [answer["summary"] for answer in asyncio.run(posted(url, records, at_once))]
+    return [answer["summary"] for answer in asyncio.run(post_records(url, records, concurrency))]
 
 
-def opened(folder: Path, hears: bool) -> Any:
+def open_checkpoint(folder: Path, hears: bool) -> Any:
     """The checkpoint, on the GPU if there is one. Raises `UnknownSystem` if it hears and should not, or the reverse."""
     model = open_model(folder)
-    if family_named(architecture := architecture_of(model)).hears != hears:
+    if family_by_model_type(architecture := model_type_of(model)).takes_audio != hears:
         raise UnknownSystem(f"{folder} is {architecture}, which {'reads' if hears else 'hears'}")
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def generated(folder: Path, hears: bool, records: Sequence[Record], means: Means) -> list[str]:
+def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], means: AnswerSettings) -> list[str]:
     """Greedy answers of a checkpoint: here, or on the server if it hears."""
-    model = opened(folder, hears)
-    return written(model, collator_of(folder, model), records, means)
+    model = open_checkpoint(folder, hears)
+    return model_summaries(model, build_collator(folder, model), records, means)
 
 
-def written(model: Any, collator: Any, records: Sequence[Record], means: Means) -> list[str]:
+def model_summaries(model: Any, collator: Any, records: Sequence[Record], means: AnswerSettings) -> list[str]:
     """Greedy answers of a model that is open."""
-    writer = rollout_of(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
+    writer = make_rollout(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
     # A server makes batches of its own out of all that is open.
-    batch, out = max(1, len(records)) if isinstance(writer, Served) else means.batch, []
+    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else means.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.text(answer.ids))
     return out
 
 
-def cascaded(whisper: Path | None, folder: Path, records: Sequence[Record], means: Means) -> list[str]:
+def cascade_summaries(
+    whisper: Path | None, folder: Path, records: Sequence[Record], means: AnswerSettings
+) -> list[str]:
     """Greedy answers of a text model to what Whisper heard; none where it heard nothing, as in the service."""
-    model = opened(folder, hears=False)
-    told = asyncio.run(heard(records, whisper))
-    answers = iter(written(model, collator_of(folder, model), [row for row in told if row.transcript], means))
+    model = open_checkpoint(folder, hears=False)
+    told = asyncio.run(transcribe(records, whisper))
+    answers = iter(
+        model_summaries(model, build_collator(folder, model), [row for row in told if row.transcript], means)
+    )
     return [next(answers) if row.transcript else "" for row in told]
 
 
-def ablated(folder: Path, how: str, records: Sequence[Record], means: Means) -> list[str]:
+def ablation_summaries(folder: Path, how: str, records: Sequence[Record], means: AnswerSettings) -> list[str]:
     """Greedy answers of a checkpoint that is given other audio than the right one."""
     with ABLATIONS[how](records) as changed:
-        return generated(folder, True, changed, means)
+        return checkpoint_summaries(folder, True, changed, means)
 
 
-def asked(where: str, records: Sequence[Record], at_once: int) -> list[str]:
+def endpoint_summaries(where: str, records: Sequence[Record], concurrency: int) -> list[str]:
     """An endpoint's answers to the true transcripts. where: URL#MODEL."""
-    client, name = endpoint(where)
+    client, name = open_endpoint(where)
 
     def ask(record: Record) -> str:
         messages: Any = transcript_messages(record.query, record.transcript)
@@ -203,5 +209,5 @@ def asked(where: str, records: Sequence[Record], at_once: int) -> list[str]:
         )
         return (answer.choices[0].message.content or "").strip()
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(concurrency) as pool:
         return list(pool.map(ask, records))

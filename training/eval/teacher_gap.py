@@ -26,21 +26,25 @@ import torch
 from transformers import AutoTokenizer
 
 from training.data.record import Record
-from training.eval.report import cell
-from training.eval.systems import earlier
+from training.eval.report import format_cell
+from training.eval.systems import read_earlier_system
 from training.facts.coverage import hallucinations, proper_names
-from training.facts.normalize import MONTHS, WEEKDAYS, canonical
+from training.facts.normalize import MONTHS, WEEKDAYS, normalize
 from training.families import Family
-from training.kd.divergence import Dense, divergence, without
-from training.kd.rollout import Answer, References, answer_logits, followed_by, questions_of
-from training.kd.shared_tokens import same_tokens, shared_tokens
-from training.kd.teacher import LocalTeacher, opened
+from training.kd.divergence import DenseDistribution, divergence, exclude_tokens
+from training.kd.rollout import Answer, ReferenceRollout, answer_logits, append_answers, collate_questions
+from training.kd.shared_tokens import shared_tokens, token_difference
+from training.kd.teacher import LocalTeacher, open_teacher
 from training.models.collate import Collator, TextCollator
-from training.recipes.common import Loop, collator_of, records_of
-from training.runtime.run_record import typed
+from training.recipes.common import TrainConfig, build_collator, read_training_records
+from training.runtime.run_record import command_line
 
-SAID, INVENTED, REST = "names and figures that are said", "names and figures that are invented", "the rest"
-DATES = {*WEEKDAYS, *MONTHS}
+SUPPORTED_TOKENS, INVENTED_TOKENS, OTHER_TOKENS = (
+    "names and figures that are said",
+    "names and figures that are invented",
+    "the rest",
+)
+DATE_WORDS = {*WEEKDAYS, *MONTHS}
 MEASURES = (  # name, heading, format
     ("student_log_p", "log p", ".2f"),
     ("teacher_log_p", "teacher's", ".2f"),
@@ -53,36 +57,36 @@ MEASURES = (  # name, heading, format
 )
 
 
-def kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
+def token_kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
     """For each token of the record's summary, of which `spans` tells where it lies in it, which of the three it is."""
     text = record.summary
     names = {part for name in proper_names(text) for part in name.split()}
-    invented = {part for one in hallucinations(text, record.transcript) for part in canonical(one)}
+    invented = {part for one in hallucinations(text, record.transcript) for part in normalize(one)}
     marked: list[tuple[int, int, str]] = []
     for found in re.finditer(r"\S+", text):
         word = found[0].strip("\"'“”().,;:!?*-")
         named = word.removesuffix("'s") in names or any(c.isdigit() for c in word)
-        if named or word.lower() in DATES:
-            kind = INVENTED if invented & set(canonical(word)) else SAID
+        if named or word.lower() in DATE_WORDS:
+            kind = INVENTED_TOKENS if invented & set(normalize(word)) else SUPPORTED_TOKENS
             marked.append((found.start(), found.end(), kind))
-    return [next((k for a, b, k in marked if start < b and end > a), REST) for start, end in spans]
+    return [next((k for a, b, k in marked if start < b and end > a), OTHER_TOKENS) for start, end in spans]
 
 
 @torch.no_grad()
-def measured(
+def measure_gap(
     model: Any, collator: Collator, teacher: LocalTeacher, records: Sequence[Record], batch: int
 ) -> dict[str, dict[str, float]]:
     """By kind: `tokens`, and the means over them of `MEASURES`. Raises `BadExample` for a record without a summary."""
     rows: dict[str, list[torch.Tensor]] = defaultdict(list)
-    writer = References(collator)
+    writer = ReferenceRollout(collator)
     for first in range(0, len(records), batch):
         group = records[first : first + batch]
         answers: list[Answer] = writer.sample(model, group)
-        given = followed_by(questions_of(collator, group), answers, collator.tokenizer.pad_token_id)
-        logits = without(answer_logits(model, given, answers)[:, : teacher.vocabulary], teacher.excluded)
+        given = append_answers(collate_questions(collator, group), answers, collator.tokenizer.pad_token_id)
+        logits = exclude_tokens(answer_logits(model, given, answers)[:, : teacher.vocabulary], teacher.excluded_ids)
         student = logits.log_softmax(-1)
         reads = teacher.read(group, answers)
-        assert isinstance(reads, Dense)
+        assert isinstance(reads, DenseDistribution)
         wanted = reads.log_probabilities.to(student.device)
         ids = torch.tensor([token for answer in answers for token in answer.ids], device=student.device)
         found = torch.stack(
@@ -95,29 +99,31 @@ def measured(
             ],
             -1,
         ).cpu()
-        for kind, row in zip((k for record in group for k in _kinds(collator, record)), found, strict=True):
+        for kind, row in zip(
+            (k for record in group for k in _answer_token_kinds(collator, record)), found, strict=True
+        ):
             rows[kind].append(row)
     return {
         kind: {
             "tokens": len(rows[kind]),
             **{m[0]: round(v, 4) for m, v in zip(MEASURES, torch.stack(rows[kind]).mean(0).tolist(), strict=True)},
         }
-        for kind in (SAID, INVENTED, REST)
+        for kind in (SUPPORTED_TOKENS, INVENTED_TOKENS, OTHER_TOKENS)
         if rows[kind]
     }
 
 
-def _kinds(collator: Collator, record: Record) -> list[str]:
+def _answer_token_kinds(collator: Collator, record: Record) -> list[str]:
     said = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
-    return [*kinds(record, said["offset_mapping"]), REST]  # the end of turn
+    return [*token_kinds(record, said["offset_mapping"]), OTHER_TOKENS]  # the end of turn
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def gap_table(found: dict[str, dict[str, float]]) -> str:
     """As Markdown."""
     headings = " | ".join(heading for _, heading, _ in MEASURES)
     lines = [f"| | tokens | {headings} |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
     for kind, row in found.items():
-        cells = (cell(row, name, form) for name, _, form in MEASURES)
+        cells = (format_cell(row, name, form) for name, _, form in MEASURES)
         lines.append(f"| {kind} | {row['tokens']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -137,23 +143,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `apart` command."""
-    records = records_of(options)
+    records = read_training_records(options)
     if options.answers:
-        wrote = {row["id"]: row["summary"] for row in earlier(options.answers)["rows"]}
+        wrote = {row["id"]: row["summary"] for row in read_earlier_system(options.answers)["rows"]}
         records = [replace(r, summary=wrote[r.id]) for r in records if wrote.get(r.id, "").strip()]
         print(f"{len(records)} of them answered by {options.answers}")
-    model = Loop(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start).student(options.base)
-    collator = collator_of(options.base, model.eval())
-    reader = Family().ended(AutoTokenizer.from_pretrained(options.teacher))
-    if difference := same_tokens(collator.tokenizer, reader):
+    model = TrainConfig(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start).open_student(
+        options.base
+    )
+    collator = build_collator(options.base, model.eval())
+    reader = Family().set_end_token(AutoTokenizer.from_pretrained(options.teacher))
+    if difference := token_difference(collator.tokenizer, reader):
         raise ValueError(f"their probabilities cannot be compared: {difference}")
     if torch.cuda.is_available():
         model.to("cuda")
     shared = shared_tokens(collator.tokenizer, reader)
-    teacher = LocalTeacher(opened(options.teacher), TextCollator(reader), shared.size, shared.excluded)
-    found = measured(model, collator, teacher, records, options.batch)
-    print(table(found))
+    teacher = LocalTeacher(open_teacher(options.teacher), TextCollator(reader), shared.size, shared.excluded_ids)
+    found = measure_gap(model, collator, teacher, records, options.batch)
+    print(gap_table(found))
     if options.out:
-        result = {"command": typed(), "records": len(records), "kinds": found}
+        result = {"command": command_line(), "records": len(records), "kinds": found}
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -29,7 +29,7 @@ TITLES = {
 Points = list[tuple[float, float]]
 
 
-def runs_in(file: Path) -> dict[str, list[dict[str, Any]]]:
+def read_logs(file: Path) -> dict[str, list[dict[str, Any]]]:
     """Name → log lines. A file of one run is named by its folder. Raises ValueError for a file that holds no log."""
     found = json.loads(file.read_text())
     if isinstance(found, list):
@@ -52,7 +52,7 @@ def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]
     return out
 
 
-def draw(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
+def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
     """Write the PNG; returns the number of panels. Raises ValueError if there is nothing to draw."""
     import matplotlib
 
@@ -78,14 +78,14 @@ def draw(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
         axis.set_visible(False)
     drawn = [run for run in runs if any(run in lines for lines in found.values())]
     handles = [pyplot.Line2D([], [], color=colours[run]) for run in drawn]
-    figure.legend(handles, [shortened(run) for run in drawn], loc="outside lower center", fontsize=9)
+    figure.legend(handles, [shorten_name(run) for run in drawn], loc="outside lower center", fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     pyplot.close(figure)
     return len(found)
 
 
-def shortened(name: str, most: int = 90) -> str:
+def shorten_name(name: str, most: int = 90) -> str:
     """A run's name, short enough for a legend."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
@@ -100,13 +100,13 @@ def run(options: argparse.Namespace) -> int:
     """The `curves` command."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for file in options.logs:
-        for name, lines in runs_in(file).items():
-            runs[_free(name, runs)] = lines
-    print(f"{options.out}: {draw(runs, options.out)} panels")
+        for name, lines in read_logs(file).items():
+            runs[_unused_name(name, runs)] = lines
+    print(f"{options.out}: {draw_curves(runs, options.out)} panels")
     return 0
 
 
-def _free(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
+def _unused_name(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
     number, found = 1, name
     while found in taken:
         number, found = number + 1, f"{name} {number + 1}"

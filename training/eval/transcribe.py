@@ -8,24 +8,24 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from app.core.asr.confidence import judge
-from app.core.asr.whisper import Transcriber
+from app.core.asr.confidence import filter_transcript
+from app.core.asr.whisper import WhisperTranscriber
 from app.settings import RecognizerSettings
-from model_repo.parts import fetch
+from model_repo.parts import fetch_part
 from training.data.audio import read_audio
 from training.data.record import Record
 
-WHISPER = "whisper-tiny-en-ct2"
+WHISPER_PART = "whisper-tiny-en-ct2"
 
 
-async def heard(records: Sequence[Record], whisper: Path | None = None) -> list[Record]:
+async def transcribe(records: Sequence[Record], whisper: Path | None = None) -> list[Record]:
     """The records with a transcript that is what Whisper made of their audio; "" where it found no speech, or was too
     unsure of it, as in the service.
 
     whisper: a folder in CTranslate2's format; None is the part that the service's own cascade has. A recording that
     several records ask about is transcribed once. Raises `BadExample` for audio that cannot be read.
     """
-    transcriber = Transcriber(whisper or fetch(WHISPER))
+    transcriber = WhisperTranscriber(whisper or fetch_part(WHISPER_PART))
     await transcriber.start()
     said: dict[bytes, str] = {}
     out = []
@@ -34,7 +34,7 @@ async def heard(records: Sequence[Record], whisper: Path | None = None) -> list[
             samples = read_audio(record)
             key = sha256(samples.tobytes()).digest()
             if key not in said:
-                said[key] = judge(await transcriber.transcribe(samples), RecognizerSettings()).text
+                said[key] = filter_transcript(await transcriber.transcribe(samples), RecognizerSettings()).text
             out.append(replace(record, transcript=said[key]))
     finally:
         await transcriber.stop()

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, cast
 
-from training.facts.normalize import MONTHS, WEEKDAYS, canonical
+from training.facts.normalize import MONTHS, WEEKDAYS, normalize
 
 FactKind = Literal["who", "what", "when", "where", "amount", "decision", "action", "reason", "problem", "result"]
 
@@ -54,8 +54,10 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What `count` found; `hallucinated` holds figures and names of the summary that the source does not support."""
+class FactCounts:
+    """What `count_facts` found; `hallucinated` holds figures and names of the summary that the source does not
+    support.
+    """
 
     core_covered: int
     core_total: int
@@ -77,19 +79,19 @@ def _stem(token: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _content(text: str) -> tuple[str, ...]:
-    return tuple(_stem(t) for t in canonical(text) if t not in _STOP)
+def _content_tokens(text: str) -> tuple[str, ...]:
+    return tuple(_stem(t) for t in normalize(text) if t not in _STOP)
 
 
 @lru_cache(maxsize=2048)
 def _sentences(summary: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(_content(s) for s in _SENTENCE_END.split(summary) if s.strip())
+    return tuple(_content_tokens(s) for s in _SENTENCE_END.split(summary) if s.strip())
 
 
 def _mentions(phrase: str, summary: str) -> bool:
     """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of the
     summary."""
-    wanted = _content(phrase)
+    wanted = _content_tokens(phrase)
     if not wanted:
         return False
     figures = {t for t in wanted if t[0].isdigit()}
@@ -102,7 +104,7 @@ def _mentions(phrase: str, summary: str) -> bool:
     return False
 
 
-def covered(fact: Fact, summary: str) -> bool:
+def is_covered(fact: Fact, summary: str) -> bool:
     """Does the summary mention the fact, in any of its accepted forms?"""
     for alternative in fact.accept or [fact.text]:
         parts = [alternative] if isinstance(alternative, str) else alternative
@@ -111,23 +113,23 @@ def covered(fact: Fact, summary: str) -> bool:
     return False
 
 
-def count(facts: Sequence[Fact], summary: str, source_text: str) -> Counts:
+def count_facts(facts: Sequence[Fact], summary: str, source_text: str) -> FactCounts:
     """Coverage of `facts` by `summary`, and what the summary invents against `source_text` (the true transcript)."""
-    hits = [covered(fact, summary) for fact in facts]
+    hits = [is_covered(fact, summary) for fact in facts]
     core = [hit for fact, hit in zip(facts, hits, strict=True) if fact.core]
-    return Counts(sum(core), len(core), sum(hits), len(hits), hallucinations(summary, source_text))
+    return FactCounts(sum(core), len(core), sum(hits), len(hits), hallucinations(summary, source_text))
 
 
 def hallucinations(summary: str, source_text: str) -> list[str]:
     """Figures, dates, times, amounts and proper names of the summary that the source does not hold, each once."""
-    source = canonical(source_text)
+    source = normalize(source_text)
     known = set(source)
     # A hyphen or a dropped letter is not an invention: names are compared without what separates their parts.
     solid = "".join(source)
     pairs = set(pairwise(source))
     found: dict[str, None] = {}
     text = re.sub(r"(?m)^\s*(?:\d+[.)]|[-*•])\s+", "", summary)
-    tokens = canonical(text)
+    tokens = normalize(text)
     for i, token in enumerate(tokens):
         after = tokens[i + 1] if i + 1 < len(tokens) else ""
         if token[0].isdigit():
@@ -142,8 +144,8 @@ def hallucinations(summary: str, source_text: str) -> list[str]:
         ):
             found[token] = None
     for name in proper_names(text):
-        parts = [_stem(t) for t in canonical(name)]
-        if parts and not all(p in known or p in solid for p in canonical(name)):
+        parts = [_stem(t) for t in normalize(name)]
+        if parts and not all(p in known or p in solid for p in normalize(name)):
             found[name] = None
     return list(found)
 

@@ -21,7 +21,7 @@ WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _SHORT_DAYS = {"mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thurs": "thursday",  # noqa: E501
                "fri": "friday", "sat": "saturday", "sun": "sunday"}  # fmt: skip
 _CURRENCY = {"$": "dollars", "£": "pounds", "€": "euros"}
-_SAME = {"dollar": "dollars", "pound": "pounds", "euro": "euros", "bucks": "dollars", "buck": "dollars", "quid": "pounds",  # noqa: E501
+_SYNONYMS = {"dollar": "dollars", "pound": "pounds", "euro": "euros", "bucks": "dollars", "buck": "dollars", "quid": "pounds",  # noqa: E501
          "midday": "12", "noon": "12", "dozen": "12", "per cent": "percent", "doctor": "dr", "okay": "ok"}  # fmt: skip
 _SUFFIX = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000}
 
@@ -146,7 +146,7 @@ def _dates(tokens: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def canonical(text: str) -> tuple[str, ...]:
+def normalize(text: str) -> tuple[str, ...]:
     """Lower-case tokens with numbers as digits, money as "4200 dollars", times as "3:30" or "3", dates as "march 3"."""
     text = text.lower().replace("’", "'").replace("–", "-").replace("—", " ").replace("per cent", "percent")
     text = _MONEY.sub(_money, text)
@@ -162,7 +162,7 @@ def canonical(text: str) -> tuple[str, ...]:
         token = token.removesuffix("'s").replace("'", "")
         if token[0].isdigit():
             token = re.sub(r"(st|nd|rd|th)$", "", token)
-        token = _SAME.get(token, _SHORT_MONTHS.get(token, _SHORT_DAYS.get(token, token)))
+        token = _SYNONYMS.get(token, _SHORT_MONTHS.get(token, _SHORT_DAYS.get(token, token)))
         tokens.append(token)
     return tuple(_dates(_numbers(_clock_pairs(tokens))))
 

@@ -9,4 +9,4 @@ class AudioFlamingo3(Family):
     """Windows of 30 s, any number of them up to the processor's `max_audio_len`."""
 
     model_type = "audioflamingo3"
-    encoder = rf"model\.audio_tower\.layers\.\d+\.{ENCODER_PROJECTIONS}"
+    encoder_lora_targets = rf"model\.audio_tower\.layers\.\d+\.{ENCODER_PROJECTIONS}"

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from app.core.prompts import audio_messages
-from model_repo.families import FAMILIES, FamilyFacts, as_chat
+from model_repo.families import FAMILIES, ModelFamily, template_messages
 from training.data.audio import SAMPLING_RATE
 
 TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-class Unanswerable(ValueError):
+class InvalidQuestion(ValueError):
     """A question that the model cannot be given; the message says why, `reason` in a word or two, the caller which
     record.
     """
@@ -46,9 +46,9 @@ class Family:
     """
 
     model_type: ClassVar[str]
-    opened_as: ClassVar[str | None] = None
-    hears: ClassVar[bool] = True
-    names: ClassVar[tuple[tuple[str, str], ...]] = (
+    transformers_model_type: ClassVar[str | None] = None
+    takes_audio: ClassVar[bool] = True
+    parameter_prefixes: ClassVar[tuple[tuple[str, str], ...]] = (
         ("model.language_model.", "language_model.model."),
         ("lm_head.", "language_model.lm_head."),
         ("model.", ""),
@@ -56,30 +56,30 @@ class Family:
     language_model: ClassVar[str] = "model.language_model."
     projector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
     projections: ClassVar[tuple[str, ...]] = TEXT_PROJECTIONS
-    encoder: ClassVar[str | None] = None
-    tensors: ClassVar[tuple[str, ...]] = ("input_features", "input_features_mask")
+    encoder_lora_targets: ClassVar[str | None] = None
+    model_inputs: ClassVar[tuple[str, ...]] = ("input_features", "input_features_mask")
     end_of_turn: ClassVar[str | None] = None
-    derived: ClassVar[tuple[str, ...]] = ()
+    derived_files: ClassVar[tuple[str, ...]] = ()
     weight_files: ClassVar[str] = "model"
-    kept: ClassVar[tuple[str, ...]] = ()
-    not_handed: ClassVar[str | None] = None
+    unsynced_prefixes: ClassVar[tuple[str, ...]] = ()
+    weight_sync_refusal: ClassVar[str | None] = None
 
     @property
-    def facts(self) -> FamilyFacts | None:
+    def serving_facts(self) -> ModelFamily | None:
         """What serving has to know of it as well; nothing of a text model."""
         return FAMILIES.get(self.model_type)
 
-    def on_disk(self, name: str) -> str:
+    def checkpoint_name(self, name: str) -> str:
         """A Transformers parameter's name in the checkpoint's files."""
-        for ours, theirs in self.names:
+        for ours, theirs in self.parameter_prefixes:
             if name.startswith(ours):
                 return theirs + name.removeprefix(ours)
         return name
 
-    def of_twin(self, name: str) -> str:
+    def name_from_text_model(self, name: str) -> str:
         """Where a text model's tensor, named as in its own files, lies in this family's; others come back as given."""
-        if self.hears and name.startswith("model."):
-            return self.on_disk(self.language_model + name.removeprefix("model."))
+        if self.takes_audio and name.startswith("model."):
+            return self.checkpoint_name(self.language_model + name.removeprefix("model."))
         return name
 
     @property
@@ -108,17 +108,17 @@ class Family:
         """The checkpoint's tokenizer, whose end token ends an answer."""
         from transformers import AutoTokenizer
 
-        return self.ended(AutoTokenizer.from_pretrained(folder))
+        return self.set_end_token(AutoTokenizer.from_pretrained(folder))
 
     def processor(self, folder: Path) -> Any:
         """The checkpoint's processor, its tokenizer as `tokenizer` gives it."""
         from transformers import AutoProcessor
 
         processor = AutoProcessor.from_pretrained(folder)
-        self.ended(processor.tokenizer)
+        self.set_end_token(processor.tokenizer)
         return processor
 
-    def ended(self, tokenizer: Any) -> Any:
+    def set_end_token(self, tokenizer: Any) -> Any:
         """The tokenizer with the family's end of turn as its end token, and something to pad with."""
         if self.end_of_turn:
             tokenizer.eos_token = self.end_of_turn
@@ -130,11 +130,11 @@ class Family:
         """The token that stands for audio."""
         return int(processor.tokenizer.convert_tokens_to_ids(processor.audio_token))
 
-    def longest_s(self, processor: Any) -> float:
+    def max_audio_seconds(self, processor: Any) -> float:
         """Seconds of audio that one question may hold; the tokens it may hold set a limit of their own."""
-        if self.facts is None or self.facts.cuts is None:
+        if self.serving_facts is None or self.serving_facts.max_seconds_setting is None:
             return float("inf")
-        name, default = self.facts.cuts
+        name, default = self.serving_facts.max_seconds_setting
         return float(getattr(processor, name, None) or getattr(processor.feature_extractor, name, None) or default)
 
     def messages(self, query: str) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ class Family:
         return audio_messages(query)
 
     @property
-    def spoken_forms(self) -> list[Callable[[Any, str], list[dict[str, Any]]]]:
+    def message_forms(self) -> list[Callable[[Any, str], list[dict[str, Any]]]]:
         """Ways to send a question to a vLLM server, of which one gives the prompt that is trained on. It depends on the
         chat template that the checkpoint brings: most take a message's parts, and set the placeholder themselves; where
         a template takes texts alone, vLLM wants the placeholder in the text.
@@ -152,12 +152,12 @@ class Family:
             return self.messages(query)
 
         def text(_processor: Any, query: str) -> list[dict[str, Any]]:
-            *before, last = as_chat(self.messages(query), self.facts)
+            *before, last = template_messages(self.messages(query), self.serving_facts)
             return [*before, last | {"content": [{"type": "audio"}, {"type": "text", "text": last["content"]}]}]
 
-        return [parts, text] if self.facts and self.facts.as_text else [parts]
+        return [parts, text] if self.serving_facts and self.serving_facts.audio_placeholder else [parts]
 
-    def as_loaded(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
+    def vllm_tensor(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
         """A tensor of the checkpoint's files as vLLM loads it, by its name there; None for one that vLLM works out.
 
         config: the opened model's. Raises ValueError for a tensor that has no place there.
@@ -166,43 +166,43 @@ class Family:
 
     def prompt(self, processor: Any, query: str) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
-        messages = as_chat(self.messages(query), self.facts)
+        messages = template_messages(self.messages(query), self.serving_facts)
         return str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def ask(
+    def encode_question(
         self, processor: Any, query: str, samples: NDArray[np.float32]
     ) -> tuple[list[int], dict[str, torch.Tensor]]:
         """The question's ids with a place for each frame of the audio, and what else the model is given.
 
-        samples: mono at 16 kHz. Raises `Unanswerable`.
+        samples: mono at 16 kHz. Raises `InvalidQuestion`.
         """
-        if len(samples) > (longest := self.longest_s(processor)) * SAMPLING_RATE:
-            raise Unanswerable(
+        if len(samples) > (longest := self.max_audio_seconds(processor)) * SAMPLING_RATE:
+            raise InvalidQuestion(
                 f"{len(samples) / SAMPLING_RATE:.1f} s of audio, the model takes {longest:g} s", "too long"
             )
         if (prompt := self.prompt(processor, query)).count(processor.audio_token) != 1:
-            raise Unanswerable("the query holds the audio placeholder", "placeholder")
-        one = self.processed(processor, prompt, samples)
+            raise InvalidQuestion("the query holds the audio placeholder", "placeholder")
+        one = self.run_processor(processor, prompt, samples)
         ids = one["input_ids"][0].tolist()
         if self.placeholder_id(processor) not in ids:
-            raise Unanswerable(f"{len(samples)} samples of audio are too few for one encoder frame", "too short")
-        return ids, {name: one[name] for name in self.tensors}
+            raise InvalidQuestion(f"{len(samples)} samples of audio are too few for one encoder frame", "too short")
+        return ids, {name: one[name] for name in self.model_inputs}
 
-    def processed(self, processor: Any, prompt: str, samples: NDArray[np.float32]) -> Any:
+    def run_processor(self, processor: Any, prompt: str, samples: NDArray[np.float32]) -> Any:
         """The processor's tensors for one prompt and one recording."""
         return processor(text=[prompt], audio=[samples], return_tensors="pt")
 
-    def joined(self, rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    def join_inputs(self, rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """What else the model is given, for several questions at once: one after another (a long recording has several
         windows), each filled up with zeros to the size of the largest.
         """
-        return {name: torch.cat(_filled_up([row[name] for row in rows])) for name in rows[0]}
+        return {name: torch.cat(_pad_to_largest([row[name] for row in rows])) for name in rows[0]}
 
-    def serve(self, folder: Path) -> None:
+    def write_vllm_files(self, folder: Path) -> None:
         """Put beside a checkpoint's weights what vLLM loads in their place; most need nothing. Raises ValueError."""
 
 
-def as_served(frozen: Any) -> None:
+def keep_in_eval_mode(frozen: Any) -> None:
     """Keep a frozen module as it is when it serves, whatever the trainer says: no dropout, and a batch normalized by
     what was learned, not by itself.
     """
@@ -210,7 +210,7 @@ def as_served(frozen: Any) -> None:
     frozen.train = lambda mode=True: frozen
 
 
-def _filled_up(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _pad_to_largest(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
     out = []
     for value in values:

@@ -7,8 +7,8 @@ class Llama(Family):
     """Its parameters are named in its files as Transformers names them."""
 
     model_type = "llama"
-    hears = False
-    names = ()
+    takes_audio = False
+    parameter_prefixes = ()
     language_model = "model."
     projector = ()
-    tensors = ()
+    model_inputs = ()

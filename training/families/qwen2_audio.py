@@ -7,5 +7,5 @@ class Qwen2Audio(Family):
     """One window: the processor would cut what is longer without a word."""
 
     model_type = "qwen2_audio"
-    tensors = ("input_features", "feature_attention_mask")
+    model_inputs = ("input_features", "feature_attention_mask")
     end_of_turn = "<|im_end|>"  # the tokenizer's own end is that of a text

@@ -18,17 +18,17 @@ class SharedTokens:
     """Ids that mean the same to both: those from 0 to `size`, without the `excluded` ones (in order)."""
 
     size: int
-    excluded: tuple[int, ...] = ()
+    excluded_ids: tuple[int, ...] = ()
 
 
-def same_tokens(student: Any, teacher: Any) -> str | None:
+def token_difference(student: Any, teacher: Any) -> str | None:
     """None if every ordinary id that both tokenizers have stands for the same token, and both end a turn alike; else
     the first difference, in words.
 
     Ids that only one of them has (a placeholder for audio, padding up to a round size) are no difference, nor are ids
     that stand for different special tokens.
     """
-    ours, theirs = _tokens(student), _tokens(teacher)
+    ours, theirs = _tokens_by_id(student), _tokens_by_id(teacher)
     special = special_ids(student) & special_ids(teacher)
     for index in sorted(ours.keys() & theirs.keys()):
         if ours[index] != theirs[index] and index not in special:
@@ -45,7 +45,7 @@ def shared_tokens(student: Any, teacher: Any) -> SharedTokens:
     """The ids that both have, counted from 0 (what is beyond is sliced off before they are compared), and among them
     those that mean something else to each.
     """
-    ours, theirs = _tokens(student), _tokens(teacher)
+    ours, theirs = _tokens_by_id(student), _tokens_by_id(teacher)
     both = ours.keys() & theirs.keys()
     size = next(i for i in range(len(both) + 1) if i not in both)
     return SharedTokens(size, tuple(i for i in range(size) if ours[i] != theirs[i]))
@@ -65,10 +65,10 @@ def special_ids(tokenizer: Any) -> set[int]:
 
 def forbidden_ids(placeholders: Collection[int], shared: SharedTokens) -> list[int]:
     """Ids that a student may not sample."""
-    return sorted({*placeholders, *shared.excluded})
+    return sorted({*placeholders, *shared.excluded_ids})
 
 
-def _tokens(tokenizer: Any) -> dict[int, str]:
+def _tokens_by_id(tokenizer: Any) -> dict[int, str]:
     """Every id's token. Mistral's vocabulary names all lone bytes alike and so lists one of them: the rest is asked for
     one by one.
     """

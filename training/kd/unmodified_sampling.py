@@ -12,7 +12,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 # What a vLLM server is sent with every question: the names are its own, the values change nothing.
-UNCHANGED: dict[str, Any] = {
+NEUTRAL_SAMPLING: dict[str, Any] = {
     "top_p": 1.0,
     "top_k": 0,
     "min_p": 0.0,
@@ -23,7 +23,7 @@ UNCHANGED: dict[str, Any] = {
 
 
 @contextmanager
-def as_it_is(model: Any) -> Iterator[None]:
+def unmodified_sampling(model: Any) -> Iterator[None]:
     """Around `generate`: the model's own `generation_config` does not apply, nor that of what PEFT has put around it.
 
     `generate` takes from it whatever its caller leaves open, also where the caller gives a configuration.

@@ -1,9 +1,9 @@
 """The student writes behind a vLLM server, which gets its weights whenever they have changed.
 
-`Served` is the other `Rollout`: continuous batching instead of Transformers' generate, and on a GPU of its own. The
-server is `speechsum-train serve --model BASE`. It must be able to open the folder that the weights are handed over in,
-and it is told to load them with vLLM's own `reload_weights`, a call of its development mode: the same on CPU and GPU,
-whatever was trained. Adapters would not do: vLLM refuses or ignores them on the projector.
+`VllmRollout` is the other `Rollout`: continuous batching instead of Transformers' generate, and on a GPU of its own.
+The server is `speechsum-train serve --model BASE`. It must be able to open the folder that the weights are handed over
+in, and it is told to load them with vLLM's own `reload_weights`, a call of its development mode: the same on CPU and
+GPU, whatever was trained. Adapters would not do: vLLM refuses or ignores them on the projector.
 
 The server words and cuts the prompt itself, so its token ids are compared with the student's: what differs is an error.
 The answer's ids are the sampled ones, never words made into tokens again. Knows nothing about teachers.
@@ -27,14 +27,22 @@ from transformers import TrainerCallback
 
 from training.data.audio import SAMPLING_RATE, read_audio
 from training.data.record import Record
-from training.kd.rollout import Answer, Generated, Questions, Rollout, limit_within, questions_of, until_end
-from training.kd.unmodified_sampling import UNCHANGED
-from training.kd.weight_sync import Copy, copy_companions, write
+from training.kd.rollout import (
+    Answer,
+    Questions,
+    Rollout,
+    TransformersRollout,
+    answer_limit_within,
+    collate_questions,
+    truncate_at_end,
+)
+from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
+from training.kd.weight_sync import MergedCopy, copy_companions, write_weights
 from training.llm.endpoint import vllm_client
 from training.models.collate import AudioCollator, Collator
 from training.runtime import distributed
 
-NEVER = -100.0  # what the API takes for a token that is never to be chosen
+NEVER_LOGIT_BIAS = -100.0  # what the API takes for a token that is never to be chosen
 
 
 class RolloutError(RuntimeError):
@@ -42,7 +50,7 @@ class RolloutError(RuntimeError):
 
 
 @dataclass
-class Served:
+class VllmRollout:
     """Answers of the student from a vLLM server.
 
     client: with the server's address and a time-out. model: its name there. temperature, forbidden, most: as
@@ -54,23 +62,23 @@ class Served:
     model: str
     collator: AudioCollator
     temperature: float = 1.0
-    forbidden: list[int] = field(default_factory=list)
+    forbidden_ids: list[int] = field(default_factory=list)
     folder: Path | None = None
     dtype: torch.dtype = torch.float32
-    at_once: int = 64
-    most: int = 0
-    given: bool = False  # whether the server has had any weights of this student
+    concurrency: int = 64
+    max_answer_tokens: int = 0
+    has_weights: bool = False  # whether the server has had any weights of this student
     _temporary: tempfile.TemporaryDirectory[str] | None = None
-    form: int | None = None  # of the messages, once it is known which the server wants
+    message_form: int | None = None  # of the messages, once it is known which the server wants
 
-    def take(self, model: Any) -> None:
+    def sync_weights(self, model: Any) -> None:
         """Give the server the student's weights, and make it forget what it worked out with others.
 
         Raises `RolloutError`. No request may be open.
         """
-        folder = self._handed_over_in()
+        folder = self._weights_folder()
         try:
-            write(model, folder, self.dtype)
+            write_weights(model, folder, self.dtype)
             self._post("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
         finally:
             for file in folder.glob("*.safetensors"):
@@ -78,9 +86,9 @@ class Served:
         if self._post("/reset_prefix_cache").get("success") is not True:
             raise RolloutError("the server keeps what it worked out with older weights: has it requests of others?")
         self._post("/reset_encoder_cache")
-        self.given = True
+        self.has_weights = True
 
-    def _handed_over_in(self) -> Path:
+    def _weights_folder(self) -> Path:
         """The folder in which weights are handed over. It lasts as long as this object, without the weights, since the
         server may look there for the checkpoint's small files.
         """
@@ -90,68 +98,68 @@ class Served:
             self._temporary = tempfile.TemporaryDirectory(prefix="student-", dir=self.folder)
             folder = Path(self._temporary.name)
             folder.chmod(0o755)  # the server may be another user's
-            if self.collator.checkpoint:
-                copy_companions(self.collator.checkpoint, folder)
+            if self.collator.checkpoint_folder:
+                copy_companions(self.collator.checkpoint_folder, folder)
         return Path(self._temporary.name)
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
         """With the weights that the server was given last; the model's own if it had none yet."""
-        if not self.given:
-            self.take(model)
-        questions = questions or questions_of(self.collator, records)
+        if not self.has_weights:
+            self.sync_weights(model)
+        questions = questions or collate_questions(self.collator, records)
         rows = zip(questions["input_ids"], questions["attention_mask"], strict=True)
         prompts = [ids[mask.bool()].tolist() for ids, mask in rows]
-        if self.form is None:
-            self.form = 0
-            if len(self._forms()) > 1 and records:
-                self._settle_form(records[0], prompts[0])
+        if self.message_form is None:
+            self.message_form = 0
+            if len(self._message_forms()) > 1 and records:
+                self._find_message_form(records[0], prompts[0])
         # Of the random state that checkpoints keep, so that a run that goes on samples what it would have sampled.
         seeds = torch.randint(2**31, (len(records),)).tolist()
-        with ThreadPoolExecutor(self.at_once) as pool:
+        with ThreadPoolExecutor(self.concurrency) as pool:
             return list(pool.map(self._ask, records, prompts, seeds))
 
-    def _forms(self) -> list[Callable[[str], list[dict[str, Any]]]]:
+    def _message_forms(self) -> list[Callable[[str], list[dict[str, Any]]]]:
         """The ways in which the family's servers may want the messages, by the chat template that they have."""
-        return [partial(form, self.collator.processor) for form in self.collator.family.spoken_forms]
+        return [partial(form, self.collator.processor) for form in self.collator.family.message_forms]
 
-    def _settle_form(self, record: Record, prompt: list[int]) -> None:
+    def _find_message_form(self, record: Record, prompt: list[int]) -> None:
         """Find the form of the messages that gives the student's prompt, with a token of an answer for each."""
-        for form in range(len(self._forms())):
-            self.form = form
+        for form in range(len(self._message_forms())):
+            self.message_form = form
             try:
-                if self._said(record, 0, most=1).get("prompt_token_ids") == prompt:
+                if self._request_completion(record, 0, max_answer_tokens=1).get("prompt_token_ids") == prompt:
                     return
             except RolloutError:
                 continue  # a template that refuses the form
-        self.form = 0  # whose difference is then said
+        self.message_form = 0  # whose difference is then said
 
     def _ask(self, record: Record, prompt: list[int], seed: int) -> Answer:
         end = self.collator.tokenizer.eos_token_id
-        said = self._said(record, seed)
+        said = self._request_completion(record, seed)
         (choice,) = said["choices"]
         if (found := said.get("prompt_token_ids")) != prompt:
-            raise RolloutError(_difference(record, prompt, found))
-        answer = until_end(choice["token_ids"], end)
-        if met := set(answer.ids) & set(self.forbidden):
+            raise RolloutError(_prompt_difference(record, prompt, found))
+        answer = truncate_at_end(choice["token_ids"], end)
+        if met := set(answer.ids) & set(self.forbidden_ids):
             raise RolloutError(f"{record.id}: the server answered with the forbidden tokens {sorted(met)}")
         if not answer.ids:
             raise RolloutError(f"{record.id}: the server answered nothing: {choice}")
         likely = [token["logprob"] for token in choice["logprobs"]["content"]]
-        return Answer(answer.ids, answer.ended, likely[: len(answer.ids)])
+        return Answer(answer.ids, answer.is_complete, likely[: len(answer.ids)])
 
-    def _said(self, record: Record, seed: int, most: int = 0) -> dict[str, Any]:
+    def _request_completion(self, record: Record, seed: int, max_answer_tokens: int = 0) -> dict[str, Any]:
         """What the server answers. most: tokens; 0 leaves it to the record."""
         end = self.collator.tokenizer.eos_token_id
         return self._post(
             "/v1/chat/completions",
             {
                 "model": self.model,
-                "messages": _spoken(record, self._forms()[self.form or 0]),
-                "max_completion_tokens": most or limit_within(record, self.most),
+                "messages": _audio_messages(record, self._message_forms()[self.message_form or 0]),
+                "max_completion_tokens": max_answer_tokens or answer_limit_within(record, self.max_answer_tokens),
                 "temperature": self.temperature,
                 "seed": seed,
-                **UNCHANGED,
-                "logit_bias": {str(token): NEVER for token in self.forbidden},
+                **NEUTRAL_SAMPLING,
+                "logit_bias": {str(token): NEVER_LOGIT_BIAS for token in self.forbidden_ids},
                 # The turn's end alone, as here, and not what else the checkpoint's configuration calls an end.
                 "stop_token_ids": [end],
                 "ignore_eos": True,
@@ -173,7 +181,7 @@ class Served:
         return response.json() if response.content else {}
 
 
-def _spoken(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _audio_messages(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The prompt's messages, with the recording as 32-bit float WAV: the very samples that the student hears."""
     file = io.BytesIO()
     soundfile.write(file, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
@@ -186,7 +194,7 @@ def _spoken(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list
     return [message | {"content": content(message["content"])} for message in form(record.query)]
 
 
-def _difference(record: Record, ours: list[int], theirs: list[int] | None) -> str:
+def _prompt_difference(record: Record, ours: list[int], theirs: list[int] | None) -> str:
     if theirs is None:
         return f"{record.id}: the server gave no prompt_token_ids: is it a vLLM server?"
     same = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
@@ -197,69 +205,69 @@ def _difference(record: Record, ours: list[int], theirs: list[int] | None) -> st
     )
 
 
-def off_policy(logits: torch.Tensor, answers: Sequence[Answer]) -> float | None:
+def off_policy_gap(logits: torch.Tensor, answers: Sequence[Answer]) -> float | None:
     """How far, on average, a token's log-probability was when it was sampled from what it is now; None if that is not
     known. 0 is on policy; rounding is some 1e-3, weights that the server did not take are far more.
 
     logits: of `answer_logits`, (all answers' tokens, vocabulary).
     """
-    if any(answer.likely is None for answer in answers):
+    if any(answer.log_probabilities is None for answer in answers):
         return None
     ids = torch.tensor([token for answer in answers for token in answer.ids], device=logits.device)
-    then = torch.tensor([value for answer in answers for value in answer.likely or ()], device=logits.device)
+    then = torch.tensor([value for answer in answers for value in answer.log_probabilities or ()], device=logits.device)
     with torch.no_grad():
         now = logits.gather(-1, ids[:, None])[:, 0].float() - logits.float().logsumexp(-1)
         return float((now - then).abs().mean())
 
 
-class Follow(TrainerCallback):
+class WeightSyncCallback(TrainerCallback):
     """Gives the server the student's weights before the first step and after every `every`."""
 
-    def __init__(self, rollout: Served, model: Any, every: int) -> None:
+    def __init__(self, rollout: VllmRollout, model: Any, every: int) -> None:
         if every < 1:
             raise ValueError(f"the server must get the weights every so many steps, not every {every}")
-        self.rollout, self.model, self.every = rollout, model, every
+        self.rollout, self.model, self.every_steps = rollout, model, every
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.rollout.take(self.model)
+        self.rollout.sync_weights(self.model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.every == 0 and state.global_step < state.max_steps:
-            self.rollout.take(self.model)
+        if state.global_step % self.every_steps == 0 and state.global_step < state.max_steps:
+            self.rollout.sync_weights(self.model)
 
 
-def rollout_of(
+def make_rollout(
     collator: Collator,
     temperature: float,
     url: str | None,
     folder: Path | None,
-    half: bool = False,
-    together: bool = False,
-    most: int = 0,
-    copied: bool = False,
-    forbidden: Sequence[int] | None = None,
+    use_bfloat16: bool = False,
+    all_processes: bool = False,
+    max_answer_tokens: int = 0,
+    use_merged_copy: bool = False,
+    forbidden_ids: Sequence[int] | None = None,
 ) -> Rollout:
     """The server's at the URL, or Transformers' without one. half: hand the weights over, or copy them, in bfloat16.
     together, most: as `Generated` has them. copied: sample with a copy. forbidden: ids that no answer may hold; the
     collator's placeholders if None. Raises ValueError for what cannot be both.
     """
-    dtype = torch.bfloat16 if half else torch.float32
-    never = list(collator.placeholders if forbidden is None else forbidden)
-    if copied and (url or distributed.shared_parameters()):
+    dtype = torch.bfloat16 if use_bfloat16 else torch.float32
+    never = list(collator.placeholder_ids if forbidden_ids is None else forbidden_ids)
+    if use_merged_copy and (url or distributed.parameters_are_sharded()):
         raise ValueError("--rollout-copy copies a model that is whole in this process, to sample here")
     if url is None:
-        copy = Copy(dtype) if copied else None
-        return Generated(collator, temperature, never, together, most, copy)
+        copy = MergedCopy(dtype) if use_merged_copy else None
+        return TransformersRollout(collator, temperature, never, all_processes, max_answer_tokens, copy)
     if not isinstance(collator, AudioCollator):
         raise ValueError("--rollout is for students that hear; a text model samples here")
-    if why := collator.family.not_handed:
+    if why := collator.family.weight_sync_refusal:
         raise ValueError(f"--rollout: {why}; sample here, without it")
     client = vllm_client(url)
     try:
         name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         raise RolloutError(f"{url}: the server that samples lists no model: {error!r}") from error
-    return Served(client, name, collator, temperature, never, folder, dtype, most=most)
+    return VllmRollout(client, name, collator, temperature, never, folder, dtype, max_answer_tokens=max_answer_tokens)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -274,7 +282,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_copy(parser: argparse.ArgumentParser) -> None:
+def add_rollout_copy_argument(parser: argparse.ArgumentParser) -> None:
     """The option of the commands that sample from a student with LoRA."""
     parser.add_argument(
         "--rollout-copy",

@@ -17,23 +17,23 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.families import family_named
-from training.models.checkpoint import WRAPPED, architecture_of, assembled_name, unwrapped
-from training.models.merge_adapters import WEIGHTS
+from training.families import family_by_model_type
+from training.models.checkpoint import PEFT_PREFIX, checkpoint_parameter_name, model_type_of, unwrap_peft
+from training.models.merge_adapters import WEIGHT_PATTERNS
 
 SHARD_BYTES = 1 << 30  # a file's tensors are copied into memory before it is written
 
 
-def merged(model: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+def merged_tensors(model: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every tensor of the assembled checkpoint, on the CPU. The model is left as it is."""
-    architecture = architecture_of(model)
-    for name, value in plain(model):
+    architecture = model_type_of(model)
+    for name, value in tensors_without_lora(model):
         numbers = dtype if value.is_floating_point() else value.dtype  # a batch normalization counts in whole numbers
-        yield assembled_name(architecture, name), value.to("cpu", numbers).contiguous()
+        yield checkpoint_parameter_name(architecture, name), value.to("cpu", numbers).contiguous()
 
 
 @torch.no_grad()
-def plain(model: Any) -> Iterator[tuple[str, Tensor]]:
+def tensors_without_lora(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Name, as Transformers has it, and value of every tensor of the model without its LoRA, where the model is.
 
     The projections are `W + scale · B·A` as PEFT works it out, to rounding what `model_repo.assemble` serves.
@@ -45,14 +45,14 @@ def plain(model: Any) -> Iterator[tuple[str, Tensor]]:
         module, found, rest = name.rpartition(".base_layer.")
         if found and rest == "weight":
             value = value.float() + pairs[module].get_delta_weight("default").float()
-        yield name.removeprefix(WRAPPED).replace(".base_layer.", "."), value
+        yield name.removeprefix(PEFT_PREFIX).replace(".base_layer.", "."), value
 
 
-def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
+def write_weights(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
     """The tensors that a running server takes into the folder, as safetensors files of about `shard_bytes` at most,
     under the names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
     """
-    family, config = family_named(architecture_of(model)), unwrapped(model).config
+    family, config = family_by_model_type(model_type_of(model)), unwrap_peft(model).config
     shard: dict[str, Tensor] = {}
     number = 0
 
@@ -64,9 +64,9 @@ def write(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD
         file.chmod(0o644)  # safetensors makes it private; a server of another user must be able to read it
         shard.clear()
 
-    for name, value in merged(model, dtype):
-        loaded = family.as_loaded(name, value, config)
-        if loaded is None or loaded[0].startswith(family.kept):
+    for name, value in merged_tensors(model, dtype):
+        loaded = family.vllm_tensor(name, value, config)
+        if loaded is None or loaded[0].startswith(family.unsynced_prefixes):
             continue
         shard[loaded[0]] = loaded[1].contiguous()
         if sum(tensor.nbytes for tensor in shard.values()) >= shard_bytes:
@@ -80,12 +80,12 @@ def copy_companions(base: Path, folder: Path) -> None:
     server that runs in one process looks for them, from then on, in the folder that it was given weights from.
     """
     for file in base.iterdir():
-        if file.is_file() and not any(file.match(pattern) for pattern in WEIGHTS):
+        if file.is_file() and not any(file.match(pattern) for pattern in WEIGHT_PATTERNS):
             copyfile(file, folder / file.name)
 
 
 @dataclass
-class Copy:
+class MergedCopy:
     """A second model with the student's weights merged, which samples quicker: a layer is one product instead of three,
     in the numbers it computes in. It takes as much memory again.
 
@@ -96,13 +96,13 @@ class Copy:
     model: Any = None
 
     @torch.no_grad()
-    def of(self, student: Any) -> Any:
+    def update_from(self, student: Any) -> Any:
         """The copy, with the weights the student has now. Raises ValueError for a student without LoRA."""
         if self.model is None:
             if not isinstance(student, PeftModel):
                 raise ValueError("--rollout-copy merges LoRA, and this student has none")
             self.model = deepcopy(student).merge_and_unload().requires_grad_(False).to(self.dtype).eval()
         mine = self.model.state_dict()  # refers to the weights themselves
-        for name, value in plain(student):
+        for name, value in tensors_without_lora(student):
             mine[name].copy_(value)
         return self.model

@@ -2,7 +2,7 @@
 
 An answer is stored under the SHA-256 of model and question the moment it comes, so that a run that is ended goes on
 without asking twice. What fails for a while (429, 5xx, no connection) the client asks again, waiting longer each time;
-what the endpoint will not answer is `Refused`. Knows nothing about what is asked.
+what the endpoint will not answer is `RequestRefused`. Knows nothing about what is asked.
 """
 
 import asyncio
@@ -15,25 +15,25 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from training.llm.endpoint import held_to
+from training.llm.endpoint import json_schema_format
 
 TEMPERATURE = 0.7
 
 
-class Refused(ValueError):
+class RequestRefused(ValueError):
     """The endpoint will not answer this question (longer than its context, a shape it cannot hold answers to, …)."""
 
 
 @dataclass(frozen=True)
-class Said:
+class LlmAnswer:
     """An answer. ended: False if it met its limit of tokens."""
 
     text: str
-    ended: bool = True
+    is_complete: bool = True
 
 
 @dataclass
-class Used:
+class Usage:
     """What it took. Tokens are those of answers that were asked for in this run, not of kept ones."""
 
     asked: int = 0
@@ -47,38 +47,38 @@ class Used:
 
 
 @dataclass
-class Llm:
+class LlmClient:
     """client: an `openai.AsyncOpenAI`, which repeats what fails for a while. kept: the file of answers. at_once: open
     questions. per_minute: most questions a minute, 0 for as many as it takes.
     """
 
     client: Any
     model: str
-    kept: Path
-    at_once: int = 8
+    cache_file: Path
+    concurrency: int = 8
     per_minute: float = 0
-    used: Used = field(default_factory=Used)
+    usage: Usage = field(default_factory=Usage)
 
     def __post_init__(self) -> None:
-        self._gate = asyncio.Semaphore(self.at_once)
+        self._gate = asyncio.Semaphore(self.concurrency)
         self._next = 0.0
-        self._answers: dict[str, Said] = {}
-        if self.kept.exists():
-            text = self.kept.read_text(encoding="utf-8")
+        self._answers: dict[str, LlmAnswer] = {}
+        if self.cache_file.exists():
+            text = self.cache_file.read_text(encoding="utf-8")
             if text and not text.endswith("\n"):  # what comes next begins a line of its own
-                with self.kept.open("a") as file:
+                with self.cache_file.open("a") as file:
                     file.write("\n")
             for line in text.split("\n"):
                 try:
                     row = json.loads(line)
                 except ValueError:
                     continue  # the last line of a run that was ended while it wrote
-                self._answers[row["key"]] = Said(row["answer"], row.get("ended", True))
+                self._answers[row["key"]] = LlmAnswer(row["answer"], row.get("ended", True))
 
     async def ask(
         self, messages: list[dict[str, str]], max_tokens: int, shape: type[BaseModel] | None = None, seed: int = 0
-    ) -> Said:
-        """The answer. shape: the JSON schema that the endpoint holds it to. Raises `Refused`."""
+    ) -> LlmAnswer:
+        """The answer. shape: the JSON schema that the endpoint holds it to. Raises `RequestRefused`."""
         from openai import BadRequestError, UnprocessableEntityError
 
         question: dict[str, Any] = {
@@ -89,29 +89,29 @@ class Llm:
             "seed": seed,
         }
         if shape:
-            question["response_format"] = held_to(shape)
+            question["response_format"] = json_schema_format(shape)
         key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         if key in self._answers:
-            self.used.kept += 1
+            self.usage.kept += 1
             return self._answers[key]
         async with self._gate:
-            await self._turn()
+            await self._wait_for_rate()
             try:
                 answer = await self.client.chat.completions.create(**question)
             except (BadRequestError, UnprocessableEntityError) as error:
-                raise Refused(str(error)) from error
-        self.used.asked += 1
+                raise RequestRefused(str(error)) from error
+        self.usage.asked += 1
         if answer.usage:
-            self.used.prompt_tokens += answer.usage.prompt_tokens
-            self.used.completion_tokens += answer.usage.completion_tokens
-        said = Said(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
+            self.usage.prompt_tokens += answer.usage.prompt_tokens
+            self.usage.completion_tokens += answer.usage.completion_tokens
+        said = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
         self._answers[key] = said
-        with self.kept.open("a", encoding="utf-8") as file:
-            row = {"key": key, "answer": said.text, "ended": said.ended}
+        with self.cache_file.open("a", encoding="utf-8") as file:
+            row = {"key": key, "answer": said.text, "ended": said.is_complete}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
         return said
 
-    async def _turn(self) -> None:
+    async def _wait_for_rate(self) -> None:
         """Wait until the rate allows one more."""
         if not self.per_minute:
             return
@@ -121,4 +121,4 @@ class Llm:
 
     def report(self, prompt_price: float, completion_price: float) -> dict[str, Any]:
         """What it took, and what that cost."""
-        return asdict(self.used) | {"cost": round(self.used.cost(prompt_price, completion_price), 4)}
+        return asdict(self.usage) | {"cost": round(self.usage.cost(prompt_price, completion_price), 4)}

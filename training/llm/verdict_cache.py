@@ -12,19 +12,19 @@ from threading import Lock
 from typing import Any
 
 
-class KeptVerdicts:
+class VerdictCache:
     """Answers by question. Used by several threads at once. Without a file they last as long as the object."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file, self._lock = file, Lock()
-        self._found: dict[str, str] = {}
+        self._answers: dict[str, str] = {}
         if file is None or not file.is_file():
             return
         data = file.read_bytes()
         for line in data.decode("utf-8", "replace").split("\n"):
             try:
                 row = json.loads(line)
-                self._found[str(row["key"])] = str(row["answer"])
+                self._answers[str(row["key"])] = str(row["answer"])
             except (ValueError, KeyError, TypeError):
                 continue  # the last line of a run that was ended while it wrote
         if data and not data.endswith(b"\n"):  # what comes next begins a line of its own
@@ -39,12 +39,12 @@ class KeptVerdicts:
 
     def get(self, key: str) -> str | None:
         """The answer that was kept, or None."""
-        return self._found.get(key)
+        return self._answers.get(key)
 
     def put(self, key: str, answer: str) -> None:
         """Keep an answer, in the file too."""
         with self._lock:
-            self._found[key] = answer
+            self._answers[key] = answer
             if self._file:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 with self._file.open("a", encoding="utf-8") as out:

@@ -14,28 +14,28 @@ from typing import Any
 import torch
 
 from app.core.prompts import transcript_messages
-from training.data.audio import read_audio, stretch
+from training.data.audio import audio_key, read_audio
 from training.data.record import Record
-from training.data.record_files import BadExample
+from training.data.record_files import UnusableRecord
 from training.families import Family
 from training.families.audioflamingo3 import AudioFlamingo3
-from training.families.base import Unanswerable
-from training.models.recovery_labels import completions
+from training.families.base import InvalidQuestion
+from training.models.recovery_labels import recovery_labels
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
-def with_other_audio(records: Sequence[Record]) -> list[Record]:
+def shuffle_audio(records: Sequence[Record]) -> list[Record]:
     """Each record with the audio of the next one that has another: what is said then has nothing to do with what is
     asked for, even where several records ask about one recording. Raises `BadExample` if all have the same.
     """
     out = []
     for place, record in enumerate(records):
-        mine = stretch(record)
+        mine = audio_key(record)
         after = (records[(place + step) % len(records)] for step in range(1, len(records)))
-        other = next((o for o in after if stretch(o) != mine), None)
+        other = next((o for o in after if audio_key(o) != mine), None)
         if other is None:
-            raise BadExample(f"{record.id}: no other recording is there to lend it audio")
+            raise UnusableRecord(f"{record.id}: no other recording is there to lend it audio")
         out.append(replace(record, audio=other.audio, start=other.start, end=other.end))
     return out
 
@@ -45,10 +45,10 @@ class Collator(ABC):
 
     tokenizer: Any
     max_tokens: int
-    hears = False
+    takes_audio = False
 
     @property
-    def placeholders(self) -> list[int]:
+    def placeholder_ids(self) -> list[int]:
         """Ids that stand for something other than text, which no answer may hold."""
         return []
 
@@ -64,64 +64,66 @@ class Collator(ABC):
         known = {*self.tokenizer.all_special_tokens, *added}
         return sorted(token for token in known if len(token) > 2 and token[0] in "<[" and token[-1] in ">]")
 
-    def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    def join_inputs(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """What else the model is given, of all rows."""
         return {}
 
     @property
-    def longest_s(self) -> float:
+    def max_audio_seconds(self) -> float:
         """Seconds of audio that a question may hold."""
         return float("inf")
 
-    def tokens(self, record: Record) -> int:
+    def question_token_count(self, record: Record) -> int:
         """Tokens of the question, all but what stands for audio. Raises `BadExample`."""
-        return len(self.question(record)[0])
+        return len(self.encode_question(record)[0])
 
-    def text(self, ids: Sequence[int]) -> str:
+    def decode_answer(self, ids: Sequence[int]) -> str:
         """An answer's tokens in words."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     @abstractmethod
-    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+    def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         """Prompt ids up to where the answer begins, and what else the model is given. Raises `BadExample`."""
 
-    def answer(self, record: Record) -> list[int]:
+    def encode_answer(self, record: Record) -> list[int]:
         """Tokens of the summary and the end of turn. Raises `BadExample`."""
         if not record.summary.strip():
-            raise BadExample(f"{record.id}: the summary is empty", "empty answer")
+            raise UnusableRecord(f"{record.id}: the summary is empty", "empty answer")
         return [*self.tokenizer(record.summary, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
 
     def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
-        rows = [_record(r) for r in records]
+        rows = [_as_record(r) for r in records]
         examples, others = [], []
         for row in rows:
-            ids, other = self.question(row)
-            answer = wanted = self.answer(row)
+            ids, other = self.encode_question(row)
+            answer = wanted = self.encode_answer(row)
             if row.written:
-                answer = self.answer(replace(row, summary=row.written))
-                wanted = [IGNORED if label is None else label for label in completions(answer, wanted)]
+                answer = self.encode_answer(replace(row, summary=row.written))
+                wanted = [IGNORE_INDEX if label is None else label for label in recovery_labels(answer, wanted)]
             if len(ids) + len(answer) > self.max_tokens:
-                raise BadExample(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
+                raise UnusableRecord(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
             examples.append((ids, answer, wanted))
             others.append(other)
-        return pad(examples, self.tokenizer.pad_token_id) | self.joined(others)
+        return pad_batch(examples, self.tokenizer.pad_token_id) | self.join_inputs(others)
 
-    def questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
+    def collate_questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
         """Prompts alone, padded left, so that answers written after them stand in the same columns.
 
         `input_ids`, `attention_mask` (batch, longest), and what else the model is given. room: tokens the answer may
         take; a question that leaves less raises `BadExample`. No summary is needed.
         """
-        asked = [self.question(record) for record in records]
+        asked = [self.encode_question(record) for record in records]
         longest = max(len(ids) for ids, _ in asked)
         ids = torch.full((len(asked), longest), self.tokenizer.pad_token_id)
         mask = torch.zeros((len(asked), longest), dtype=torch.long)
         for row, (record, (question, _)) in enumerate(zip(records, asked, strict=True)):
             if len(question) + room > self.max_tokens:
-                raise BadExample(f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}")
+                raise UnusableRecord(
+                    f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}"
+                )
             ids[row, longest - len(question) :] = torch.tensor(question)
             mask[row, longest - len(question) :] = 1
-        return {"input_ids": ids, "attention_mask": mask} | self.joined([other for _, other in asked])
+        return {"input_ids": ids, "attention_mask": mask} | self.join_inputs([other for _, other in asked])
 
 
 @dataclass
@@ -139,9 +141,9 @@ class TextCollator(Collator):
         messages = transcript_messages(record.query, record.transcript)
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+    def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         if not record.transcript.strip():
-            raise BadExample(f"{record.id}: has no transcript to read", "no transcript")
+            raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
         # as tokens at once: what Mistral's tokenizer renders it does not read back
         asked = self.tokenizer.apply_chat_template(
             transcript_messages(record.query, record.transcript), add_generation_prompt=True, return_dict=True
@@ -161,16 +163,16 @@ class AudioCollator(Collator):
     audio_token_id: int
     max_tokens: int = 8192
     family: Family = field(default_factory=AudioFlamingo3)
-    checkpoint: Path | None = None
-    hears = True
+    checkpoint_folder: Path | None = None
+    takes_audio = True
 
     @property
-    def longest_s(self) -> float:
-        return self.family.longest_s(self.processor)
+    def max_audio_seconds(self) -> float:
+        return self.family.max_audio_seconds(self.processor)
 
-    def tokens(self, record: Record) -> int:
+    def question_token_count(self, record: Record) -> int:
         if self.audio_token_id in self.tokenizer(record.query, add_special_tokens=False)["input_ids"]:
-            raise BadExample(f"{record.id}: the query holds the audio placeholder", "placeholder")
+            raise UnusableRecord(f"{record.id}: the query holds the audio placeholder", "placeholder")
         return len(self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"])
 
     @property
@@ -179,31 +181,31 @@ class AudioCollator(Collator):
         return self.processor.tokenizer
 
     @property
-    def placeholders(self) -> list[int]:
+    def placeholder_ids(self) -> list[int]:
         return [self.audio_token_id]
 
     def prompt(self, record: Record) -> str:
         """The rendered prompt with one placeholder, as the engine gets it."""
         return self.family.prompt(self.processor, record.query)
 
-    def question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+    def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         samples = read_audio(record)
         try:
-            return self.family.ask(self.processor, record.query, samples)
-        except Unanswerable as error:
-            raise BadExample(f"{record.id}: {error}", error.reason) from error
+            return self.family.encode_question(self.processor, record.query, samples)
+        except InvalidQuestion as error:
+            raise UnusableRecord(f"{record.id}: {error}", error.reason) from error
 
-    def answer(self, record: Record) -> list[int]:
-        ids = super().answer(record)
+    def encode_answer(self, record: Record) -> list[int]:
+        ids = super().encode_answer(record)
         if self.audio_token_id in ids:
-            raise BadExample(f"{record.id}: the summary holds the audio placeholder", "placeholder")
+            raise UnusableRecord(f"{record.id}: the summary holds the audio placeholder", "placeholder")
         return ids
 
-    def joined(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        return self.family.joined(others)
+    def join_inputs(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        return self.family.join_inputs(others)
 
 
-def pad(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
+def pad_batch(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
     """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded right; labels on answers only.
 
     examples: of each the prompt, the answer, and as many labels as that has tokens: the answer itself, as a rule.
@@ -211,7 +213,7 @@ def pad(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int)
     longest = max(len(prompt) + len(answer) for prompt, answer, _ in examples)
     ids = torch.full((len(examples), longest), pad_id)
     mask = torch.zeros((len(examples), longest), dtype=torch.long)
-    labels = torch.full((len(examples), longest), IGNORED)
+    labels = torch.full((len(examples), longest), IGNORE_INDEX)
     for row, (prompt, answer, wanted) in enumerate(examples):
         end = len(prompt) + len(answer)
         ids[row, :end] = torch.tensor(prompt + answer)
@@ -220,5 +222,5 @@ def pad(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def _record(row: Any) -> Record:
+def _as_record(row: Any) -> Record:
     return row if isinstance(row, Record) else Record.from_json(row["record"])

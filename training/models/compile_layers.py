@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from training.families import family_named
-from training.models.checkpoint import architecture_of, unwrapped
+from training.families import family_by_model_type
+from training.models.checkpoint import model_type_of, unwrap_peft
 
 
 def compile_layers(model: Any) -> int:
@@ -24,18 +24,18 @@ def compile_layers(model: Any) -> int:
     """
     if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++"))):
         raise ValueError("--compile needs a C++ compiler: g++ or clang++")
-    family = family_named(architecture_of(model))
-    layers: Any = unwrapped(model).get_submodule(family.language_model + "layers")
+    family = family_by_model_type(model_type_of(model))
+    layers: Any = unwrap_peft(model).get_submodule(family.language_model + "layers")
     for layer in layers:
-        layer.forward = _when_differentiated(layer.forward)
+        layer.forward = _compile_for_training(layer.forward)
     return len(layers)
 
 
-def _when_differentiated(forward: Any) -> Any:
+def _compile_for_training(forward: Any) -> Any:
     compiled = torch.compile(forward, dynamic=True)
 
     @wraps(forward)
-    def chosen(*given: Any, **named: Any) -> Any:
+    def forward_compiled_or_eager(*given: Any, **named: Any) -> Any:
         return (compiled if torch.is_grad_enabled() else forward)(*given, **named)
 
-    return chosen
+    return forward_compiled_or_eager

@@ -35,26 +35,34 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from app.core.prompts import PROMPT_FORMAT
-from model_repo.architectures import BUILDERS, CONTEXT, MAX_AUDIO_SECONDS, Base
-from model_repo.assemble import LORA_A, LORA_B, build_base, ensure, first_digest, merged, write
-from model_repo.cache import sha256
+from model_repo.architectures import BASE_BUILDERS, CONTEXT_TOKENS, MAX_AUDIO_SECONDS, BaseCheckpoint
+from model_repo.assemble import (
+    LORA_A_SUFFIX,
+    LORA_B_SUFFIX,
+    assemble_checkpoint,
+    build_base_checkpoint,
+    merge_adapter,
+    part_digest,
+    write_checkpoint,
+)
+from model_repo.cache import file_sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
-from model_repo.registry import ROOT, resolve
-from training.families import family_in
-from training.models.checkpoint import SCALE, save_adapter
-from training.models.merge_adapters import merged_copy
-from training.models.split_adapter import write_parts
+from model_repo.registry import REGISTRY_ROOT, resolve_model
+from training.families import family_of_folder
+from training.models.checkpoint import LORA_SCALE, save_adapter
+from training.models.merge_adapters import write_merged_copy
+from training.models.split_adapter import write_split_adapter
 from training.runtime import run_record
 
-PARTS = {
+BASE_PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
     "llama": ["smollm2-135m-instruct-q4_1"],
     "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
 }
-BESIDE = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
+CASCADE_PARTS = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
 # Longer recordings are noted down in windows shorter than a pass, whose features take less memory. A cascade's limit is
 # the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
-LIMITS = {
+AUDIO_LIMITS = {
     "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
     "llama": AudioLimits(max_seconds=1500),
     # Russian, Korean or Chinese may take twice the tokens that English does.
@@ -72,7 +80,7 @@ DESCRIPTIONS = {
 }
 
 
-def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
+def overlay_adapters(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
     """The adapters' tensors, whole ones of a later file over those of an earlier.
 
     Raises ValueError where two files hold a low-rank pair for one module: a pair says nothing without the weights it
@@ -81,13 +89,15 @@ def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
     out: dict[str, NDArray[np.float16]] = {}
     for file in adapters:
         tensors = load_file(file)
-        if twice := sorted(name for name in tensors.keys() & out.keys() if name.endswith((LORA_A, LORA_B))):
+        if twice := sorted(
+            name for name in tensors.keys() & out.keys() if name.endswith((LORA_A_SUFFIX, LORA_B_SUFFIX))
+        ):
             raise ValueError(
                 f"{file} and a file before it both hold {twice[0]}: start the later run from the earlier one"
             )
         out |= tensors
     for name in out:
-        if name.endswith(LORA_A) and (whole := name.removesuffix(LORA_A) + ".weight") in out:
+        if name.endswith(LORA_A_SUFFIX) and (whole := name.removesuffix(LORA_A_SUFFIX) + ".weight") in out:
             raise ValueError(
                 f"the adapters hold {whole} whole and a low-rank pair on it, which was trained on other weights: "
                 "export the whole one with --folder-only and train the pair from there"
@@ -95,50 +105,56 @@ def overlaid(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
     return out
 
 
-def to_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
+def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
     """Write base weights with the adapters merged as a loadable checkpoint folder.
 
     parts: where the base parts lie, a folder each, taken as they are; without it they are fetched and verified.
     """
-    names = PARTS[architecture]
-    base = BUILDERS[architecture]({n: parts / n for n in names}) if parts else build_base(architecture, names)
+    names = BASE_PARTS[architecture]
+    base = (
+        BASE_BUILDERS[architecture]({n: parts / n for n in names})
+        if parts
+        else build_base_checkpoint(architecture, names)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    write(Base(merged(base.tensors, overlaid(adapters), SCALE), base.files), folder)
+    write_checkpoint(
+        BaseCheckpoint(merge_adapter(base.tensors, overlay_adapters(adapters), LORA_SCALE), base.files), folder
+    )
     return folder
 
 
-def to_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
+def export_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
     """Write a copy of a checkpoint folder with the adapters merged, and what vLLM needs beside it.
 
     Raises ValueError, before anything is written, for a folder of no known family or one that is not whole.
     """
-    family = family_in(base)
-    needs = family.facts.needs if family.facts else ()
+    family = family_of_folder(base)
+    needs = family.serving_facts.required_files if family.serving_facts else ()
     if missing := [name for name in needs if not (base / name).is_file()]:
         raise ValueError(f"{base} has no {' and no '.join(missing)}, without which vLLM cannot load it")
-    merged_copy(base, overlaid(adapters), folder, SCALE, family.derived)
-    family.serve(folder)
-    if family.facts:
+    write_merged_copy(base, overlay_adapters(adapters), folder, LORA_SCALE, family.derived_files)
+    family.write_vllm_files(folder)
+    if family.serving_facts:
         print(f"speechsum serve --model {folder.resolve()}")
     return folder
 
 
-def to_registry(options: argparse.Namespace) -> Manifest:
+def export_version(options: argparse.Namespace) -> Manifest:
     """Write `<root>/<name>/<version>/`: the adapter, then, once vLLM has loaded and run the result, the manifest."""
     architecture = options.architecture
-    parent = resolve(options.root, options.parent) if options.parent else None
+    parent = resolve_model(options.root, options.parent) if options.parent else None
     folder = options.root / options.name / options.version
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = overlaid(options.adapter)
+    tensors = overlay_adapters(options.adapter)
     file = folder / "adapter.safetensors"
     if tensors:
         save_adapter(tensors, file)
     assembled = options.scratch / f"{options.name}-{options.version}"
-    base = build_base(architecture, PARTS[architecture])
+    base = build_base_checkpoint(architecture, BASE_PARTS[architecture])
     shutil.rmtree(assembled, ignore_errors=True)  # what a failed export left must not get into the manifest
     assembled.mkdir(parents=True)
-    write(Base(merged(base.tensors, tensors, SCALE), base.files), assembled)
-    cascade = bool(BESIDE[architecture])
+    write_checkpoint(BaseCheckpoint(merge_adapter(base.tensors, tensors, LORA_SCALE), base.files), assembled)
+    cascade = bool(CASCADE_PARTS[architecture])
     manifest = Manifest(
         name=options.name,
         version=options.version,
@@ -147,55 +163,55 @@ def to_registry(options: argparse.Namespace) -> Manifest:
         description=DESCRIPTIONS[architecture],
         languages=LANGUAGES.get(architecture, ["en"]),
         prompt_format=PROMPT_FORMAT,
-        context_tokens=CONTEXT,
-        audio=limits_of(architecture, options.run_folders),
-        stage=stage_of(options),
+        context_tokens=CONTEXT_TOKENS,
+        audio=audio_limits(architecture, options.run_folders),
+        stage=training_stage(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,
-        parts={part: first_digest(part) for part in PARTS[architecture] + BESIDE[architecture]},
-        beside=BESIDE[architecture],
-        adapter=Adapter(sha256=sha256(file), scale=SCALE) if tensors else None,
-        weights={path.name: sha256(path) for path in sorted(assembled.iterdir())},
-        training=record_of(options),
+        parts={part: part_digest(part) for part in BASE_PARTS[architecture] + CASCADE_PARTS[architecture]},
+        beside=CASCADE_PARTS[architecture],
+        adapter=Adapter(sha256=file_sha256(file), scale=LORA_SCALE) if tensors else None,
+        weights={path.name: file_sha256(path) for path in sorted(assembled.iterdir())},
+        training=training_record(options),
     )
-    load_check(assembled, cascade)
+    verify_load(assembled, cascade)
     manifest.write(folder)
-    ensure(manifest)  # the registry's own way to the same bytes
+    assemble_checkpoint(manifest)  # the registry's own way to the same bytes
     shutil.rmtree(assembled)
     return manifest
 
 
-def limits_of(architecture: str, run_folders: list[Path]) -> AudioLimits:
+def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
     """What one pass of the model takes: the architecture's limits, with the length that the runs were trained on. Of
     several runs it is the longest, since each teaches from where the one before ended.
     """
-    limits = LIMITS[architecture]
-    lengths = [run_record.collected(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
-    if BESIDE[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
+    limits = AUDIO_LIMITS[architecture]
+    lengths = [run_record.read_run_record(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
+    if CASCADE_PARTS[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
         return limits
     return limits.model_copy(update={"trained_seconds": min(max(lengths), limits.max_seconds)})
 
 
-def record_of(options: argparse.Namespace) -> dict[str, Any]:
+def training_record(options: argparse.Namespace) -> dict[str, Any]:
     """What it was trained with: commit and library versions of the export, and of every run what it left."""
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": run_record.commit(),
-        "versions": run_record.versions(),
-        "runs": [run_record.collected(folder) for folder in options.run_folders],
+        "commit": run_record.git_commit(),
+        "versions": run_record.library_versions(),
+        "runs": [run_record.read_run_record(folder) for folder in options.run_folders],
         "commands": options.command_line,
-        "data": run_record.digests(options.data),
+        "data": run_record.file_digests(options.data),
         "last_log": {str(file.parent.name): json.loads(file.read_text())[-1] for file in options.log},
     }
 
 
-def stage_of(options: argparse.Namespace) -> str:
+def training_stage(options: argparse.Namespace) -> str:
     """The stage that is named, or the last run's."""
-    last = run_record.collected(options.run_folders[-1])["stage"] if options.run_folders else "sft"
+    last = run_record.read_run_record(options.run_folders[-1])["stage"] if options.run_folders else "sft"
     return str(options.stage or last)
 
 
-def load_check(folder: Path, cascade: bool) -> None:
+def verify_load(folder: Path, cascade: bool) -> None:
     """Load a checkpoint in vLLM and let it write a few tokens.
 
     The service's own engine does this in a process of its own, so that the pipeline imports nothing of it.
@@ -216,7 +232,9 @@ def add_figures(root: Path, name: str, version_: str, figures: Figures) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--architecture", choices=sorted(PARTS), help="whose base parts the adapters were trained on")
+    parser.add_argument(
+        "--architecture", choices=sorted(BASE_PARTS), help="whose base parts the adapters were trained on"
+    )
     parser.add_argument(
         "--base", type=Path, help="with --folder-only: checkpoint folder they were trained on, instead of base parts"
     )
@@ -245,19 +263,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="training files, for their digests")
     parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage")
     parser.add_argument("--command-line", nargs="*", default=[], help="the commands that trained it, for the record")
-    parser.add_argument("--root", type=Path, default=ROOT, help="registry folder")
+    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
     parser.add_argument(
         "--scratch", type=Path, default=Path("var/export"), help="folder for the assembled weights meanwhile"
     )
 
 
-def take_up(options: argparse.Namespace) -> int:
+def write_training_start(options: argparse.Namespace) -> int:
     """A version of the registry as a folder to train on from, and where that begins."""
     if not options.folder_only:
         raise ValueError("--take-up writes a folder: name it with --folder-only")
-    manifest = resolve(options.root, options.take_up)
-    below, start = write_parts(manifest, options.folder_only)
-    to_folder(manifest.architecture, below, options.folder_only, options.parts)
+    manifest = resolve_model(options.root, options.take_up)
+    below, start = write_split_adapter(manifest, options.folder_only)
+    export_folder(manifest.architecture, below, options.folder_only, options.parts)
     print("\n".join(map(str, [options.folder_only, start, *below])))
     return 0
 
@@ -265,16 +283,16 @@ def take_up(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """The `export` command."""
     if options.take_up:
-        return take_up(options)
-    options.adapter = [*options.adapter, *run_record.standing(options.run_folders)]
+        return write_training_start(options)
+    options.adapter = [*options.adapter, *run_record.final_adapters(options.run_folders)]
     if (options.base is None) == (options.architecture is None):
         raise ValueError("say what was trained: --architecture for base parts, or --base for a folder of your own")
     if options.base and not options.folder_only:
         raise ValueError("a registry's version is made of base parts: with --base say --folder-only as well")
     if options.base:
-        print(to_copy(options.base, options.adapter, options.folder_only))
+        print(export_copy(options.base, options.adapter, options.folder_only))
     elif options.folder_only:
-        print(to_folder(options.architecture, options.adapter, options.folder_only, options.parts))
+        print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts))
     else:
-        print(to_registry(options).id)
+        print(export_version(options).id)
     return 0

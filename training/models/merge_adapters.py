@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from model_repo.assemble import LORA_A, LORA_B, merged
+from model_repo.assemble import LORA_A_SUFFIX, LORA_B_SUFFIX, merge_adapter
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.gguf")
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pth", "*.gguf")
 
 
 def weight_files(folder: Path, derived: tuple[str, ...] = ()) -> list[Path]:
@@ -27,7 +27,7 @@ def weight_files(folder: Path, derived: tuple[str, ...] = ()) -> list[Path]:
     return files
 
 
-def merged_copy(
+def write_merged_copy(
     base: Path, adapter: dict[str, NDArray[np.float16]], out: Path, scale: float, derived: tuple[str, ...] = ()
 ) -> Path:
     """Write the copy; returns its folder.
@@ -43,16 +43,16 @@ def merged_copy(
     for found in sorted(base.iterdir()):
         if found.is_dir():
             shutil.copytree(found, out / found.name)
-        elif not any(found.match(pattern) for pattern in WEIGHTS):
+        elif not any(found.match(pattern) for pattern in WEIGHT_PATTERNS):
             shutil.copyfile(found, out / found.name)
     left = dict(adapter)
     for file in files:
-        tensors, metadata = _read(file)
-        here = {name: value for name, value in left.items() if _target(name) in tensors}
+        tensors, metadata = _read_tensors(file)
+        here = {name: value for name, value in left.items() if _target_name(name) in tensors}
         for name in here:
             del left[name]
-        whole = {name: tensors[name].float().numpy() for name in {_target(name) for name in here}}
-        for name, value in merged(whole, here, scale).items():
+        whole = {name: tensors[name].float().numpy() for name in {_target_name(name) for name in here}}
+        for name, value in merge_adapter(whole, here, scale).items():
             tensors[name] = torch.from_numpy(value).to(tensors[name].dtype)
         save_file(tensors, out / file.name, metadata=metadata)
         (out / file.name).chmod(0o644)
@@ -61,13 +61,13 @@ def merged_copy(
     return out
 
 
-def _target(name: str) -> str:
-    for end in (LORA_A, LORA_B):
+def _target_name(name: str) -> str:
+    for end in (LORA_A_SUFFIX, LORA_B_SUFFIX):
         if name.endswith(end):
             return name.removesuffix(end) + ".weight"
     return name
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_tensors(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     with safe_open(file, "pt") as opened:
         return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {"format": "pt"}  # noqa: SIM118

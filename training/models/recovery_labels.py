@@ -11,7 +11,7 @@ is sure. Knows nothing about models.
 from collections.abc import Sequence
 
 
-def completions(written: Sequence[int], summary: Sequence[int]) -> list[int | None]:
+def recovery_labels(written: Sequence[int], summary: Sequence[int]) -> list[int | None]:
     """For each token of `written`, the one of `summary` that best stands there after those before it, or None.
 
     Both with their end of turn. Where places in the summary are as near, the written token is the label if it is what

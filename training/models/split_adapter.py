@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from model_repo.manifest import Manifest
-from training.families import family_named
+from training.families import family_by_model_type
 from training.models.checkpoint import save_adapter
 
 Tensors = dict[str, NDArray[np.floating[Any]]]
 
 
-def parted(architecture: str, tensors: Tensors) -> tuple[Tensors, Tensors]:
+def split_adapter(architecture: str, tensors: Tensors) -> tuple[Tensors, Tensors]:
     """(below, start) of an adapter's tensors."""
-    family = family_named(architecture)
-    trained = tuple(family.on_disk(prefix) for prefix in (family.language_model, *family.projector))
-    start = {name: value for name, value in tensors.items() if not family.hears or name.startswith(trained)}
+    family = family_by_model_type(architecture)
+    trained = tuple(family.checkpoint_name(prefix) for prefix in (family.language_model, *family.projector))
+    start = {name: value for name, value in tensors.items() if not family.takes_audio or name.startswith(trained)}
     return {name: value for name, value in tensors.items() if name not in start}, start
 
 
-def write_parts(manifest: Manifest, folder: Path) -> tuple[list[Path], Path]:
+def write_split_adapter(manifest: Manifest, folder: Path) -> tuple[list[Path], Path]:
     """Both adapters beside `folder` (a checkpoint's own files must not lie in it): those to merge, where to begin.
 
     Raises ValueError for a version without an adapter.
     """
     if manifest.adapter is None:
         raise ValueError(f"{manifest.id} has no adapter: it is its base parts, which --architecture alone gives")
-    below, start = parted(manifest.architecture, load_file(manifest.folder / manifest.adapter.file))
+    below, start = split_adapter(manifest.architecture, load_file(manifest.folder / manifest.adapter.file))
     files = [folder.with_name(f"{folder.name}.{part}.safetensors") for part in ("below", "start")]
     save_adapter(start, files[1])
     if not below:

@@ -20,7 +20,7 @@ from transformers import WhisperFeatureExtractor
 from training.data.audio import SAMPLING_RATE, read_audio
 from training.data.record import Record
 from training.models import precision
-from training.models.checkpoint import unwrapped
+from training.models.checkpoint import unwrap_peft
 
 
 class SplitEncoder(nn.Module):
@@ -28,22 +28,22 @@ class SplitEncoder(nn.Module):
 
     def __init__(self, model: Any, trained: int) -> None:
         super().__init__()
-        inner = unwrapped(model)
+        inner = unwrap_peft(model)
         self.tower = inner.model.audio_tower
         self.projector = inner.model.multi_modal_projector
-        self.first = len(self.tower.layers) - trained
-        if self.first < 0:
+        self.first_trained_layer = len(self.tower.layers) - trained
+        if self.first_trained_layer < 0:
             raise ValueError(f"the encoder has {len(self.tower.layers)} layers, not {trained} to train")
 
-    def name(self) -> str:
+    def weights_digest(self) -> str:
         """A digest of the tower's weights and of where it is cut."""
-        digest = hashlib.sha256(str(self.first).encode())
+        digest = hashlib.sha256(str(self.first_trained_layer).encode())
         for tensor in self.tower.state_dict().values():
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     @torch.no_grad()
-    def lower(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def run_lower_layers(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, bins, mel frames at 100 Hz) → what the lower layers give, (batch, frames at 50 Hz, width), and the
         number of frames a clip.
 
@@ -56,11 +56,11 @@ class SplitEncoder(nn.Module):
         hidden = nn.functional.gelu(tower.conv2(hidden)).transpose(1, 2)
         hidden = hidden + tower.embed_positions.weight[: hidden.shape[1]]
         lengths = (mel_lengths - 1) // 2 + 1
-        return self._layers(hidden, lengths, range(self.first)), lengths
+        return self._layers(hidden, lengths, range(self.first_trained_layer)), lengths
 
-    def upper(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+    def run_upper_layers(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """The last layers' output, same shape."""
-        return self._layers(hidden, lengths, range(self.first, len(self.tower.layers)))
+        return self._layers(hidden, lengths, range(self.first_trained_layer, len(self.tower.layers)))
 
     def project(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The last layers' output at 50 Hz → the language model's frames at 25 Hz, and their number a clip."""
@@ -73,7 +73,7 @@ class SplitEncoder(nn.Module):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """From the lower layers' output to the language model's frames, and their number a clip."""
-        return self.project(self.upper(hidden, lengths), lengths)
+        return self.project(self.run_upper_layers(hidden, lengths), lengths)
 
     def _layers(self, hidden: Tensor, lengths: Tensor, which: range) -> Tensor:
         valid = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
@@ -92,19 +92,19 @@ class Clip:
     record: Record
     features: Path | Tensor
 
-    def lower(self) -> Tensor:
-        return self._half(0)
+    def lower_features(self) -> Tensor:
+        return self._features_at(0)
 
-    def top(self) -> Tensor:
-        return self._half(1)
+    def top_features(self) -> Tensor:
+        return self._features_at(1)
 
-    def _half(self, which: int) -> Tensor:
+    def _features_at(self, which: int) -> Tensor:
         if isinstance(self.features, Tensor):
             return self.features[which]
         return torch.from_numpy(np.array(np.load(self.features, mmap_mode="r")[which]))
 
 
-def mel_of(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tuple[Tensor, Tensor]:
+def mel_features(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tuple[Tensor, Tensor]:
     """Mel frames (batch, bins, longest) and their number a clip."""
     audio = [read_audio(record) for record in records]
     features = extractor(
@@ -114,7 +114,7 @@ def mel_of(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tup
 
 
 @dataclass
-class _Mels(Dataset[tuple[Tensor, Tensor]]):
+class _MelDataset(Dataset[tuple[Tensor, Tensor]]):
     """Groups of records as their mel frames, made where a `DataLoader` asks for them."""
 
     groups: Sequence[Sequence[Record]]
@@ -124,17 +124,17 @@ class _Mels(Dataset[tuple[Tensor, Tensor]]):
         return len(self.groups)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return mel_of(self.groups[index], self.extractor)
+        return mel_features(self.groups[index], self.extractor)
 
 
 @torch.no_grad()
-def encode(
+def encode_clips(
     encoder: SplitEncoder,
     records: Sequence[Record],
     extractor: WhisperFeatureExtractor,
     folder: Path | None,
     batch: int = 8,
-    numbers: str = "float32",
+    precision_choice: str = "float32",
     workers: int = 0,
 ) -> list[Clip]:
     """Work out every record's features into the folder, those that are there already left as they are; without a
@@ -147,16 +147,18 @@ def encode(
     """
     if folder is None:
         order = sorted(range(len(records)), key=lambda i: records[i].duration_s or 0)
-        found = _encoded(encoder, [records[i] for i in order], extractor, batch, numbers, workers)
+        found = _encode_batches(encoder, [records[i] for i in order], extractor, batch, precision_choice, workers)
         values = dict(zip(order, found, strict=True))
         return [Clip(record, values[i]) for i, record in enumerate(records)]
     folder.mkdir(parents=True, exist_ok=True)
-    encoder_name = f"{encoder.name()} {precision.bfloat16(numbers)}"
-    files = [folder / f"{_name(record, encoder_name)}.npy" for record in records]
+    encoder_name = f"{encoder.weights_digest()} {precision.uses_bfloat16(precision_choice)}"
+    files = [folder / f"{_feature_file_stem(record, encoder_name)}.npy" for record in records]
     named = dict(zip(files, records, strict=True))
     missing = sorted((f for f in named if not f.exists()), key=lambda f: named[f].duration_s or 0)
     wanted = [named[file] for file in missing]
-    for file, one in zip(missing, _encoded(encoder, wanted, extractor, batch, numbers, workers), strict=True):
+    for file, one in zip(
+        missing, _encode_batches(encoder, wanted, extractor, batch, precision_choice, workers), strict=True
+    ):
         scratch = file.with_suffix(".part")
         with scratch.open("wb") as out:
             np.save(out, one.cpu().numpy())
@@ -164,26 +166,26 @@ def encode(
     return [Clip(record, file) for record, file in zip(records, files, strict=True)]
 
 
-def _encoded(
+def _encode_batches(
     encoder: SplitEncoder,
     records: Sequence[Record],
     extractor: WhisperFeatureExtractor,
     batch: int,
-    numbers: str,
+    precision_choice: str,
     workers: int,
 ) -> Iterator[Tensor]:
     """Each record's features, on the encoder's device."""
     device = next(encoder.parameters()).device
     groups = [records[start : start + batch] for start in range(0, len(records), batch)]
-    for mel, mel_lengths in DataLoader(_Mels(groups, extractor), batch_size=None, num_workers=workers):
-        with precision.autocast(numbers, device):
-            hidden, lengths = encoder.lower(mel.to(device), mel_lengths.to(device))
-            both = torch.stack([hidden, encoder.upper(hidden, lengths)], 1).half()
+    for mel, mel_lengths in DataLoader(_MelDataset(groups, extractor), batch_size=None, num_workers=workers):
+        with precision.autocast(precision_choice, device):
+            hidden, lengths = encoder.run_lower_layers(mel.to(device), mel_lengths.to(device))
+            both = torch.stack([hidden, encoder.run_upper_layers(hidden, lengths)], 1).half()
         for values, length in zip(both, lengths.tolist(), strict=True):
             yield values[:, :length].clone()
 
 
-def padded(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def pad_frames(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """(frames, width) each → float32 (batch, longest, width), zeros after the end, and the lengths."""
     lengths = torch.tensor([len(row) for row in rows], device=device)
     out = torch.zeros((len(rows), max(map(len, rows)), rows[0].shape[1]), device=device)
@@ -192,7 +194,7 @@ def padded(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tuple[
     return out, lengths
 
 
-def _name(record: Record, encoder: str) -> str:
+def _feature_file_stem(record: Record, encoder: str) -> str:
     path = str(Path(record.audio or "").resolve())
     if record.start is not None or record.end is not None:
         path += f" {record.start} {record.end}"  # parts of one file are clips of their own

@@ -18,31 +18,31 @@ from transformers import Trainer, TrainerCallback
 
 from training.data import check
 from training.data.record import Record
-from training.data.record_files import SHOWN, BadExample, read_records, readable_records
-from training.families import family_named
+from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, read_records, readable_records
+from training.families import family_by_model_type
 from training.models import precision
 from training.models.checkpoint import (
     adapter_tensors,
     add_lora,
-    architecture_of,
     load_adapter,
+    model_type_of,
     open_model,
     save_adapter,
 )
 from training.models.collate import AudioCollator, Collator, TextCollator
 from training.models.compile_layers import compile_layers
-from training.models.feature_cache import kept
-from training.models.full_finetuning import take, unfrozen
-from training.recipes.callbacks import AudioGain, GiveBack, SaveAdapter, Within
+from training.models.feature_cache import cache_features
+from training.models.full_finetuning import load_full_adapter, unfreeze_weights
+from training.recipes.callbacks import AudioGainCallback, ReleaseMemoryCallback, SaveAdapterCallback, TimeLimitCallback
 from training.runtime import allocator, distributed, run_record, trackers
-from training.runtime.distributed import say
-from training.runtime.resume import TRAINED, newest_whole_checkpoint
+from training.runtime.distributed import print_once
+from training.runtime.resume import TRAINED_FILE, newest_whole_checkpoint
 
-ADAPTER = "adapter.safetensors"
+ADAPTER_FILE = "adapter.safetensors"
 
 
 @dataclass(frozen=True)
-class Loop:
+class TrainConfig:
     """How a recipe goes through its records.
 
     steps: optimizer steps. batch: records a batch, of each process. accumulate: batches a step. rate: peak learning
@@ -89,9 +89,9 @@ class Loop:
     within: float = 0.0
     begin: Callable[[], None] = lambda: None
 
-    def arguments(self, out: Path) -> dict[str, Any]:
+    def training_arguments(self, out: Path) -> dict[str, Any]:
         """Of Transformers' `TrainingArguments`, the same for every recipe."""
-        sharded = distributed.fsdp() or distributed.deepspeed()
+        sharded = distributed.uses_fsdp() or distributed.uses_deepspeed()
         return {
             "output_dir": str(out),
             "max_steps": self.steps,
@@ -108,64 +108,72 @@ class Loop:
             "remove_unused_columns": False,
             # On a CPU DeepSpeed is told its backend; accelerate would not start it for what is called CPU training.
             "use_cpu": not torch.cuda.is_available() and not sharded,
-            "ddp_backend": "gloo" if sharded and distributed.launched() and not torch.cuda.is_available() else None,
+            "ddp_backend": "gloo" if sharded and distributed.is_launched() and not torch.cuda.is_available() else None,
             "gradient_checkpointing": self.gradient_checkpointing,
             # ZeRO-3 shows a layer's parameters empty when they are compared on the way back, as frozen ones are.
-            "gradient_checkpointing_kwargs": {"use_reentrant": distributed.zero3() and not self.full},
-            "bf16": precision.bfloat16(self.precision),
+            "gradient_checkpointing_kwargs": {"use_reentrant": distributed.uses_zero3() and not self.full},
+            "bf16": precision.uses_bfloat16(self.precision),
             "dataloader_num_workers": self.workers,
             "dataloader_pin_memory": torch.cuda.is_available(),
             "seed": self.seed,
         }
 
-    def student(self, base: Path) -> Any:
+    def open_student(self, base: Path) -> Any:
         """The base with LoRA, or to be trained whole, as the adapters to begin from left it."""
         torch.manual_seed(self.seed)
-        distributed.settle()
+        distributed.prepare_process()
         if self.keep_memory:
-            allocator.keep()
+            allocator.keep_freed_memory()
         if self.full and self.encoder_rank:
             raise ValueError("--full trains no LoRA, so --encoder-rank has nothing to say there")
         if self.freeze_encoder and not self.encoder_rank:
             raise ValueError("--freeze-encoder leaves pairs as they are; --encoder-rank says which it has")
         model = open_model(base)
-        model = unfrozen(model) if self.full else add_lora(model, self.rank, self.encoder_rank, self.freeze_encoder)
+        model = (
+            unfreeze_weights(model) if self.full else add_lora(model, self.rank, self.encoder_rank, self.freeze_encoder)
+        )
         if not (
-            distributed.fsdp() or distributed.deepspeed()
+            distributed.uses_fsdp() or distributed.uses_deepspeed()
         ):  # which want weights in one type, and cast them themselves
-            precision.suit(model, self.precision)
-        if distributed.zero3():
-            distributed.reachable(model)
+            precision.cast_frozen_layers(model, self.precision)
+        if distributed.uses_zero3():
+            distributed.register_external_parameters(model)
         if self.compile:
-            say(f"{compile_layers(model)} layers to be compiled")
-        copied = [(take if self.full else load_adapter)(model, file) for file in self.start]
-        say(f"started from {list(zip(map(str, self.start), copied, strict=True))}")
+            print_once(f"{compile_layers(model)} layers to be compiled")
+        copied = [(load_full_adapter if self.full else load_adapter)(model, file) for file in self.start]
+        print_once(f"started from {list(zip(map(str, self.start), copied, strict=True))}")
         return model
 
-    def collator(self, model: Any, plain: Collator, records: list[Record]) -> Collator:
+    def training_collator(self, model: Any, plain: Collator, records: list[Record]) -> Collator:
         """What makes batches of the records and of the held ones: `plain`, or with `features` what reads those, which
         the model is made to take.
         """
-        return kept(model, plain, [*records, *self.held], self.features, self.precision) if self.features else plain
+        return (
+            cache_features(model, plain, [*records, *self.held], self.features, self.precision)
+            if self.features
+            else plain
+        )
 
-    def callbacks(self, model: Any, collator: Collator, records: list[Record], out: Path) -> list[TrainerCallback]:
+    def build_callbacks(
+        self, model: Any, collator: Collator, records: list[Record], out: Path
+    ) -> list[TrainerCallback]:
         """The adapter saved and memory given back on the way, and for a model that hears the audio gain."""
-        found: list[TrainerCallback] = [SaveAdapter(model, out / ADAPTER, self.save_every)]
+        found: list[TrainerCallback] = [SaveAdapterCallback(model, out / ADAPTER_FILE, self.save_every)]
         if self.keep_memory:
-            found.append(GiveBack())
+            found.append(ReleaseMemoryCallback())
         if self.within:
-            found.append(Within(60 * self.within))
+            found.append(TimeLimitCallback(60 * self.within))
         if self.gain_every and isinstance(collator, AudioCollator):
             known = [r for r in self.held or records if r.summary.strip() and not r.written]
             probe = random.Random(self.seed).sample(known, min(16, len(known)))
             if len(probe) < 2:
-                say("no audio gain will be measured: it takes two records with a summary")
+                print_once("no audio gain will be measured: it takes two records with a summary")
                 return found
-            found.append(AudioGain(model, collator, probe, self.gain_every))
+            found.append(AudioGainCallback(model, collator, probe, self.gain_every))
         return found
 
 
-class Resumable:
+class ResumableTrainerMixin:
     """In front of a trainer: its checkpoints hold what is trained, all of it and in full precision.
 
     Transformers would keep PEFT's adapter and forget the projector, which is trained whole and is no adapter. With
@@ -177,70 +185,75 @@ class Resumable:
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """By all processes, of which the first writes."""
-        trained = {name: distributed.whole(p).contiguous() for name, p in self._trained().items()}
-        if distributed.first():
+        trained = {name: distributed.full_parameter(p).contiguous() for name, p in self._trained_parameters().items()}
+        if distributed.is_main_process():
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(trained, folder / TRAINED)
+            save_file(trained, folder / TRAINED_FILE)
 
     @torch.no_grad()
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        file = Path(resume_from_checkpoint) / TRAINED
-        found, trained = load_file(file), self._trained()
+        file = Path(resume_from_checkpoint) / TRAINED_FILE
+        found, trained = load_file(file), self._trained_parameters()
         if found.keys() != trained.keys():
             raise ValueError(f"{file} was written by a run that trained something else")
         for name, value in found.items():
-            distributed.put(trained[name], value)
+            distributed.set_parameter(trained[name], value)
 
-    def _trained(self) -> dict[str, Any]:
+    def _trained_parameters(self) -> dict[str, Any]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None: a checkpoint to go on from is nobody's model."""
 
 
-def collator_of(base: Path, model: Any) -> Collator:
+def build_collator(base: Path, model: Any) -> Collator:
     """What makes batches for the base's family, of no more tokens than the model has positions for."""
-    family, positions = family_named(architecture_of(model)), model.config.get_text_config().max_position_embeddings
-    if not family.hears:
+    family, positions = (
+        family_by_model_type(model_type_of(model)),
+        model.config.get_text_config().max_position_embeddings,
+    )
+    if not family.takes_audio:
         return TextCollator(family.tokenizer(base), positions)
     processor = family.processor(base)
     return AudioCollator(processor, family.placeholder_id(processor), positions, family, base)
 
 
-def take_in_order(trainer: Trainer) -> None:
-    """Make the trainer take its rows as they come: `by_length` has put them into batches, in random order, and a
-    sampler would take these apart again.
+def keep_row_order(trainer: Trainer) -> None:
+    """Make the trainer take its rows as they come: `length_grouped_dataset` has put them into batches, in random order,
+    and a sampler would take these apart again.
     """
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)  # type: ignore
 
 
-def finish(trainer: Trainer, model: Any, out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
+def train_and_save(
+    trainer: Trainer, model: Any, out: Path, config: TrainConfig, log_header: dict[str, Any] | None = None
+) -> Path:
     """Train, then write the adapter and the log (`head`, if given, is its first line); returns the adapter's file."""
-    last = newest_whole_checkpoint(out) if how.resume else None
-    distributed.wait()  # until a broken one is set aside
-    if how.resume:
-        say(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning")
-    if distributed.fsdp() and not trainer.is_fsdp_enabled:
+    last = newest_whole_checkpoint(out) if config.resume else None
+    distributed.barrier()  # until a broken one is set aside
+    if config.resume:
+        print_once(f"goes on from {last}" if last else "no checkpoint to go on from: starts at the beginning")
+    if distributed.uses_fsdp() and not trainer.is_fsdp_enabled:
         raise ValueError(
             "FSDP was asked for, which accelerate has for several processes with a GPU each: "
             "for one process leave the launcher out, on a CPU take ddp.yaml or zero2.yaml"
         )
     for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, AudioGain):
+        if isinstance(callback, AudioGainCallback):
             callback.trainer = trainer
-    how.begin()
+    config.begin()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     tensors = adapter_tensors(model)
-    if distributed.first():
-        save_adapter(tensors, out / ADAPTER)
-        lines = [*([head] if head else []), *trainer.state.log_history]
+    if distributed.is_main_process():
+        save_adapter(tensors, out / ADAPTER_FILE)
+        lines = [*([log_header] if log_header else []), *trainer.state.log_history]
         (out / "log.json").write_text(json.dumps(lines, indent=1) + "\n")
-    distributed.wait()
-    return out / ADAPTER
+    distributed.barrier()
+    return out / ADAPTER_FILE
 
 
-def by_length(records: list[Record], batch: int, seed: int) -> Any:
+def length_grouped_dataset(records: list[Record], batch: int, seed: int) -> Any:
     """A dataset whose consecutive `batch` rows are of like length, the batches in random order. Several processes take
     theirs out of one such batch, so that none waits long for another.
 
@@ -257,7 +270,7 @@ def by_length(records: list[Record], batch: int, seed: int) -> Any:
     return Dataset.from_list([{"record": record.to_json()} for group in [*batches, rows[whole:]] for record in group])
 
 
-def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_every: int = 10) -> None:
+def add_arguments(parser: argparse.ArgumentParser, steps: int, learning_rate: float, log_every: int = 10) -> None:
     """The options that every recipe has; `steps`, `rate` and `log_every` are its defaults."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the audio gain on")
@@ -269,9 +282,9 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
     )
     parser.add_argument("--batch", type=int, default=8, help="records a batch, of each process")
     parser.add_argument("--accumulate", type=int, default=1, help="batches a step; small batches suit a CPU's cache")
-    parser.add_argument("--rate", type=float, default=rate, help="peak learning rate")
+    parser.add_argument("--rate", type=float, default=learning_rate, help="peak learning rate")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA pairs (alpha is twice that)")
-    add_encoder_rank(parser)
+    add_encoder_rank_argument(parser)
     parser.add_argument("--freeze-encoder", action="store_true", help="leave the encoder's pairs as --start has them")
     parser.add_argument(
         "--gain-every", type=int, default=50, help="steps between two measures of the audio gain; 0 is never"
@@ -280,9 +293,9 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
         "--save-every", type=int, default=50, help="steps between two checkpoints, and writes of the adapter"
     )
     parser.add_argument("--log-every", type=int, default=log_every, help="steps between two log lines")
-    precision.add_argument(parser)
+    precision.add_precision_argument(parser)
     parser.add_argument("--features", type=Path, help="folder to keep the encoder's output in: worked out once a clip")
-    check.add_argument(parser)
+    check.add_bad_data_arguments(parser)
     parser.add_argument("--full", action="store_true", help="train every weight but the encoder's, instead of LoRA")
     parser.add_argument(
         "--gradient-checkpointing", action="store_true", help="less memory for more time: activations are made twice"
@@ -291,45 +304,47 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, rate: float, log_
         "--keep-memory", action="store_true", help="on a CPU: quicker steps, up to half of the machine's memory"
     )
     parser.add_argument("--compile", action="store_true", help="quicker steps after a minute of compiling")
-    trackers.add_argument(parser)
+    trackers.add_tracker_argument(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT, if there is one")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
-    add_workers(parser)
+    add_workers_argument(parser)
     parser.add_argument("--seed", type=int, default=0)
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
+def add_workers_argument(parser: argparse.ArgumentParser) -> None:
     """The option, of commands that read audio for a GPU."""
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that make batches, so that a GPU need not wait for audio"
     )
 
 
-def add_encoder_rank(parser: argparse.ArgumentParser) -> None:
+def add_encoder_rank_argument(parser: argparse.ArgumentParser) -> None:
     """The option, of commands that open a student."""
     parser.add_argument(
         "--encoder-rank", type=int, default=0, help="of pairs on the encoder, which then learns too; 0 is none"
     )
 
 
-def records_of(options: argparse.Namespace) -> list[Record]:
+def read_training_records(options: argparse.Namespace) -> list[Record]:
     """The records of `--data`, without those of more than `--max-words`."""
     if getattr(options, "bad_data", check.STOP) == check.DROP:
         read, problems = readable_records(*options.data)
         if problems:
-            say("left out:\n" + "\n".join(problems[:SHOWN]))
-            say(f"{len(problems)} problems in {len(options.data)} files")
+            print_once("left out:\n" + "\n".join(problems[:MAX_PROBLEMS_SHOWN]))
+            print_once(f"{len(problems)} problems in {len(options.data)} files")
         if not read:
-            raise BadExample(f"no record can be read in {', '.join(map(str, options.data))}", "not a record")
+            raise UnusableRecord(f"no record can be read in {', '.join(map(str, options.data))}", "not a record")
     else:
         read = read_records(*options.data)
     records = [r for r in read if not options.max_words or r.words <= options.max_words]
-    say(f"{len(records)} records")
+    print_once(f"{len(records)} records")
     return records
 
 
-def loop_of(options: argparse.Namespace) -> tuple[list[Record], Loop]:
+def records_and_config(options: argparse.Namespace) -> tuple[list[Record], TrainConfig]:
     """The records and the loop that the options name, which writes what they were when training begins."""
-    records = records_of(options)
-    given = {f.name: getattr(options, f.name) for f in fields(Loop) if f.name not in ("held", "begin")}
-    return records, Loop(**given, held=read_records(*options.held), begin=partial(run_record.begin, options))
+    records = read_training_records(options)
+    given = {f.name: getattr(options, f.name) for f in fields(TrainConfig) if f.name not in ("held", "begin")}
+    return records, TrainConfig(
+        **given, held=read_records(*options.held), begin=partial(run_record.write_run_record, options)
+    )

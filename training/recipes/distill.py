@@ -51,36 +51,52 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
-from training.data.check import ready
+from training.data.check import check_training_data
 from training.data.record import Record
 from training.data.record_files import write_records
 from training.facts.coverage import repetition_rate
-from training.families import Family, family_in
+from training.families import Family, family_of_folder
 from training.kd import vllm_rollout
 from training.kd.divergence import divergence
 from training.kd.rollout import (
     Answer,
-    References,
+    ReferenceRollout,
     Rollout,
-    add_most,
+    add_answer_tokens_argument,
     answer_logits,
-    followed_by,
-    questions_of,
-    together,
-    until_loop,
+    append_answers,
+    collate_questions,
+    concatenate_questions,
+    truncate_at_loop,
 )
-from training.kd.shared_tokens import forbidden_ids, same_tokens, shared_tokens
-from training.kd.teacher import LocalTeacher, LocalWriter, ServedTeacher, ServedWriter, Teacher, Writer, opened
-from training.kd.vllm_rollout import Follow, Served, off_policy, rollout_of
+from training.kd.shared_tokens import forbidden_ids, shared_tokens, token_difference
+from training.kd.teacher import (
+    LocalTeacher,
+    LocalTeacherWriter,
+    ServedTeacherWriter,
+    Teacher,
+    TeacherWriter,
+    VllmTeacher,
+    open_teacher,
+)
+from training.kd.vllm_rollout import VllmRollout, WeightSyncCallback, make_rollout, off_policy_gap
 from training.models import precision
 from training.models.collate import Collator, TextCollator
 from training.recipes import common, sft
-from training.recipes.common import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
+from training.recipes.common import (
+    ResumableTrainerMixin,
+    TrainConfig,
+    build_collator,
+    keep_row_order,
+    length_grouped_dataset,
+    records_and_config,
+    train_and_save,
+)
 from training.runtime import distributed
-from training.runtime.distributed import say
+from training.runtime.distributed import print_once
 
 
-class DistillTrainer(Resumable, Trainer):
+class DistillTrainer(ResumableTrainerMixin, Trainer):
     """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
 
     collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
@@ -99,107 +115,115 @@ class DistillTrainer(Resumable, Trainer):
         teacher: Teacher,
         vocabulary: int,
         beta: float,
-        off_policy: float = 0.0,
+        off_policy_share: float = 0.0,
         loop_tokens: int = 0,
         steps_per_rollout: int = 1,
-        excluded: tuple[int, ...] = (),
+        excluded_ids: tuple[int, ...] = (),
         **more: Any,
     ) -> None:
-        super().__init__(model, args, data_collator=partial(_batch, collator), **more)
-        self.excluded = excluded
+        super().__init__(model, args, data_collator=partial(_collate_rows, collator), **more)
+        self.excluded_ids = excluded_ids
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
-        self.off_policy, self.loop_tokens, self.references = off_policy, loop_tokens, References(collator)
-        self.steps_per_rollout, self._ahead = steps_per_rollout, list[Any]()
+        self.off_policy_share, self.loop_tokens, self.references = (
+            off_policy_share,
+            loop_tokens,
+            ReferenceRollout(collator),
+        )
+        self.steps_per_rollout, self._pending_batches = steps_per_rollout, list[Any]()
         self.model_accepts_loss_kwargs = False  # a batch's mean is its loss; accumulated ones are averaged
-        self._seen: dict[str, list[float]] = defaultdict(list)
+        self._metrics: dict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         records, questions = inputs["records"], inputs["questions"]
-        given_words = self._reads_references(self.state.global_step)
+        given_words = self._is_off_policy_step(self.state.global_step)
         writer: Rollout = self.references if given_words else self.rollout
         with self.accelerator.autocast():
             written = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
-            answers = [until_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
+            answers = (
+                [truncate_at_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
+            )
             wanted = self.teacher.read(records, answers)
-        given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
+        given = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(model, given, answers)
-        away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded=self.excluded)
-        counts = counted(away, answers, self.excluded)
+        away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded_ids=self.excluded_ids)
+        counts = countable_tokens(away, answers, self.excluded_ids)
         # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
         tokens = self.accelerator.reduce(counts.float().sum(), "mean").clamp_min(1)
         loss = (away * counts).sum() / tokens
         if given_words:
-            self._seen["divergence_of_references"].append(float(loss.detach()))
+            self._metrics["divergence_of_references"].append(float(loss.detach()))
         else:
-            self._note(written, float(loss.detach()), off_policy(logits, answers))
+            self._record_metrics(written, float(loss.detach()), off_policy_gap(logits, answers))
         return (loss, {}) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
         if self.steps_per_rollout == 1:
             return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
-        if not self._ahead:
+        if not self._pending_batches:
             several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
-            self._ahead = self._answered(several, num_batches)
-        now, self._ahead = self._ahead[:num_batches], self._ahead[num_batches:]
+            self._pending_batches = self._add_answers(several, num_batches)
+        now, self._pending_batches = self._pending_batches[:num_batches], self._pending_batches[num_batches:]
         return now, None
 
-    def _answered(self, batches: list[Any], a_step: int) -> list[Any]:
+    def _add_answers(self, batches: list[Any], a_step: int) -> list[Any]:
         """The batches with the student's answers, but for those of steps that read the data's summaries."""
         first = self.state.global_step
-        asked = [b for i, b in enumerate(batches) if not self._reads_references(first + i // a_step)]
+        asked = [b for i, b in enumerate(batches) if not self._is_off_policy_step(first + i // a_step)]
         if asked:
             records = [record for batch in asked for record in batch["records"]]
-            questions = together([batch["questions"] for batch in asked], self.collator.tokenizer.pad_token_id)
+            questions = concatenate_questions(
+                [batch["questions"] for batch in asked], self.collator.tokenizer.pad_token_id
+            )
             with self.accelerator.autocast():
                 written = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
             for batch in asked:
                 batch["answers"] = list(islice(written, len(batch["records"])))
         return batches
 
-    def _reads_references(self, step: int) -> bool:
+    def _is_off_policy_step(self, step: int) -> bool:
         """By the step alone: all processes must choose alike, and a run that goes on as it would have."""
-        return Random(f"{self.args.seed} {step}").random() < self.off_policy
+        return Random(f"{self.args.seed} {step}").random() < self.off_policy_share
 
-    def _note(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
-        texts = [self.collator.text(answer.ids) for answer in answers]
+    def _record_metrics(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
+        texts = [self.collator.decode_answer(answer.ids) for answer in answers]
         noted: dict[str, Sequence[float]] = {
             "divergence": [loss],
             "answer_tokens": [len(answer.ids) for answer in answers],
-            "clipped": [not answer.ended for answer in answers],
+            "clipped": [not answer.is_complete for answer in answers],
             "repetition": [repetition_rate(text) for text in texts],
             **({} if off is None else {"off_policy": [off]}),
         }
         for name, values in noted.items():
-            self._seen[name].append(sum(values) / len(values))
+            self._metrics[name].append(sum(values) / len(values))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """With the means, over all processes, of what was noted since the last line."""
-        own = torch.tensor([sum(values) / len(values) for values in self._seen.values()], device=self.args.device)
-        means = self.accelerator.reduce(own, "mean").tolist() if self._seen else []
-        logs = logs | {name: round(value, 4) for name, value in zip(self._seen, means, strict=True)}
-        self._seen.clear()
+        own = torch.tensor([sum(values) / len(values) for values in self._metrics.values()], device=self.args.device)
+        means = self.accelerator.reduce(own, "mean").tolist() if self._metrics else []
+        logs = logs | {name: round(value, 4) for name, value in zip(self._metrics, means, strict=True)}
+        self._metrics.clear()
         super().log(logs, start_time)
 
 
-def counted(away: torch.Tensor, answers: Sequence[Answer], excluded: Sequence[int]) -> torch.Tensor:
+def countable_tokens(away: torch.Tensor, answers: Sequence[Answer], excluded_ids: Sequence[int]) -> torch.Tensor:
     """Which of the answers' tokens count, as (positions,) bool beside `away`: not those that mean something else to the
     teacher, which answers hold only where they were not sampled here.
     """
     said = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
-    return ~torch.isin(said, torch.tensor(list(excluded), dtype=torch.long, device=away.device))
+    return ~torch.isin(said, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
 
 
-def asked(collator: Collator, records: list[Record]) -> dict[str, Any]:
+def question_batch(collator: Collator, records: list[Record]) -> dict[str, Any]:
     """A batch: the records and their questions. Made where batches are (`--workers`), since audio takes its time."""
-    return {"records": records, "questions": questions_of(collator, records)}
+    return {"records": records, "questions": collate_questions(collator, records)}
 
 
-def _batch(collator: Collator, rows: Sequence[Any]) -> dict[str, Any]:
-    return asked(collator, [Record.from_json(row["record"]) for row in rows])
+def _collate_rows(collator: Collator, rows: Sequence[Any]) -> dict[str, Any]:
+    return question_batch(collator, [Record.from_json(row["record"]) for row in rows])
 
 
 def train(
@@ -207,9 +231,9 @@ def train(
     teacher: Path,
     records: list[Record],
     out: Path,
-    how: Loop,
+    config: TrainConfig,
     *,
-    url: str | None = None,
+    teacher_url: str | None = None,
     top_k: int = 20,
     beta: float = 0.0,
     temperature: float = 1.0,
@@ -233,73 +257,92 @@ def train(
         raise ValueError(f"--steps-per-rollout is {steps_per_rollout}; every step needs answers")
     if not 0 <= off_policy_share <= 1:
         raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
-    reader = Family().ended(AutoTokenizer.from_pretrained(teacher))
+    reader = Family().set_end_token(AutoTokenizer.from_pretrained(teacher))
     reads = TextCollator(reader)
-    half = precision.bfloat16(how.precision)
+    half = precision.uses_bfloat16(config.precision)
     dtype = torch.bfloat16 if half and torch.cuda.is_available() else torch.float32
-    if difference := same_tokens(family_in(base).tokenizer(base), reader):
-        say(f"sequence-level: {difference}")
-        records, how, _ = ready(how, records, [reads], answers=(), audio=True)
-        writer = ServedWriter.at(url) if url else LocalWriter(opened(teacher, dtype), reads)
-        taught = told(writer, records, how.batch)
-        if distributed.first():
+    if difference := token_difference(family_of_folder(base).tokenizer(base), reader):
+        print_once(f"sequence-level: {difference}")
+        records, config, _ = check_training_data(config, records, [reads], answers=(), audio=True)
+        writer = (
+            ServedTeacherWriter.connect(teacher_url)
+            if teacher_url
+            else LocalTeacherWriter(open_teacher(teacher, dtype), reads)
+        )
+        taught = teacher_summaries(writer, records, config.batch)
+        if distributed.is_main_process():
             write_records(out / "told.jsonl", taught)
-        said = {"level": "sequence", "why": difference, "teacher": url or str(teacher)}
-        return sft.train(base, taught, out, how, said)
-    model = how.student(base)
-    plain = collator_of(base, model)
-    records, how, data = ready(how, records, [plain, reads], answers=("summary",) if off_policy_share else ())
-    collator = how.collator(model, plain, records)
+        said = {"level": "sequence", "why": difference, "teacher": teacher_url or str(teacher)}
+        return sft.train(base, taught, out, config, said)
+    model = config.open_student(base)
+    plain = build_collator(base, model)
+    records, config, data = check_training_data(
+        config, records, [plain, reads], answers=("summary",) if off_policy_share else ()
+    )
+    collator = config.training_collator(model, plain, records)
     shared = shared_tokens(collator.tokenizer, reader)
-    if shared.excluded:
-        say(f"{len(shared.excluded)} special tokens differ and do not count: ids {list(shared.excluded)}")
+    if shared.excluded_ids:
+        print_once(
+            f"{len(shared.excluded_ids)} special tokens differ and do not count: ids {list(shared.excluded_ids)}"
+        )
     # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
     teaches: Teacher
-    if url:
-        teaches = ServedTeacher.at(url, reads, shared.size, top_k, shared.excluded)
+    if teacher_url:
+        teaches = VllmTeacher.connect(teacher_url, reads, shared.size, top_k, shared.excluded_ids)
     else:
-        teaches = LocalTeacher(opened(teacher, dtype), reads, shared.size, shared.excluded)
-    if how.gradient_checkpointing:
+        teaches = LocalTeacher(open_teacher(teacher, dtype), reads, shared.size, shared.excluded_ids)
+    if config.gradient_checkpointing:
         model.enable_input_require_grads()  # as TRL does for the other two
-    if rollout and distributed.count() > 1:
+    if rollout and distributed.world_size() > 1:
         raise ValueError(
             "--rollout gives a server the weights of one process; several sample for themselves, without it"
         )
     where = rollout, rollout_folder, half
-    forbidden = forbidden_ids(collator.placeholders, shared)
-    writes = rollout_of(
-        collator, temperature, *where, together=True, most=answer_tokens, copied=rollout_copy, forbidden=forbidden
+    forbidden = forbidden_ids(collator.placeholder_ids, shared)
+    writes = make_rollout(
+        collator,
+        temperature,
+        *where,
+        all_processes=True,
+        max_answer_tokens=answer_tokens,
+        use_merged_copy=rollout_copy,
+        forbidden_ids=forbidden,
     )
-    following = [Follow(writes, model, sync_every)] if isinstance(writes, Served) else []
+    following = [WeightSyncCallback(writes, model, sync_every)] if isinstance(writes, VllmRollout) else []
     trainer = DistillTrainer(
         model,
-        TrainingArguments(**how.arguments(out)),
-        train_dataset=by_length(records, how.batch * distributed.count(), how.seed),
-        callbacks=[*how.callbacks(model, collator, records, out), *following],
+        TrainingArguments(**config.training_arguments(out)),
+        train_dataset=length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed),
+        callbacks=[*config.build_callbacks(model, collator, records, out), *following],
         collator=collator,
         rollout=writes,
         teacher=teaches,
         vocabulary=shared.size,
-        excluded=shared.excluded,
+        excluded_ids=shared.excluded_ids,
         beta=beta,
-        off_policy=off_policy_share,
+        off_policy_share=off_policy_share,
         loop_tokens=loop_tokens,
         steps_per_rollout=steps_per_rollout,
     )
-    head: dict[str, Any] = {"level": "tokens", "teacher": url or str(teacher), "beta": beta, "temperature": temperature}
+    head: dict[str, Any] = {
+        "level": "tokens",
+        "teacher": teacher_url or str(teacher),
+        "beta": beta,
+        "temperature": temperature,
+    }
     head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens, "answer_tokens": answer_tokens}
     if steps_per_rollout > 1:
         head |= {"steps_per_rollout": steps_per_rollout}
-    if shared.excluded:
-        head |= {"excluded_tokens": list(shared.excluded)}
+    if shared.excluded_ids:
+        head |= {"excluded_tokens": list(shared.excluded_ids)}
     if rollout:
         head |= {"rollout": rollout, "sync_every": sync_every}
-    take_in_order(trainer)
-    torch.manual_seed(how.seed + distributed.index())  # processes draw differently
-    return finish(trainer, model, out, how, head | data)
+    keep_row_order(trainer)
+    torch.manual_seed(config.seed + distributed.rank())  # processes draw differently
+    return train_and_save(trainer, model, out, config, head | data)
 
 
-def told(writer: Writer, records: list[Record], batch: int) -> list[Record]:
+def teacher_summaries(writer: TeacherWriter, records: list[Record], batch: int) -> list[Record]:
     """The records with the teacher's own summaries, greedy; those it leaves empty or without an end are left out, and
     said to be.
     """
@@ -309,7 +352,7 @@ def told(writer: Writer, records: list[Record], batch: int) -> list[Record]:
         for record, (text, ended) in zip(group, writer.write(group), strict=True):
             if ended and text:
                 out.append(replace(record, summary=text))
-    say(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end")
+    print_once(f"the teacher wrote {len(out)} summaries; {len(records) - len(out)} were empty or had no end")
     if not out:
         raise ValueError("the teacher wrote no summary that could be learned from")
     return out
@@ -321,7 +364,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model, such as the text twin")
     parser.add_argument("--teacher-url", help="vLLM server of that model; without it the model is loaded here")
     parser.add_argument("--top-k", type=int, default=20, help="tokens a position to ask the server for")
-    common.add_arguments(parser, steps=300, rate=1e-4, log_every=1)
+    common.add_arguments(parser, steps=300, learning_rate=1e-4, log_every=1)
     parser.add_argument("--beta", type=float, default=0.0, help="0 is forward KL, 1 reverse KL")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the student's sampling; 0 is greedy")
     parser.add_argument(
@@ -330,7 +373,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loop-tokens", type=int, default=0, help="an answer counts until it says so many tokens again; 0 counts all"
     )
-    add_most(parser)
+    add_answer_tokens_argument(parser)
     parser.add_argument(
         "--steps-per-rollout",
         type=int,
@@ -338,15 +381,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps whose recordings are answered at once: quicker, for answers that are up to so many steps old",
     )
     vllm_rollout.add_arguments(parser)
-    vllm_rollout.add_copy(parser)
+    vllm_rollout.add_rollout_copy_argument(parser)
     parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
 
 def run(options: argparse.Namespace) -> int:
     """The `distill` command."""
-    records, how = loop_of(options)
+    records, how = records_and_config(options)
     sampling = ("temperature", "rollout", "rollout_folder", "rollout_copy", "steps_per_rollout", "sync_every")
     names = ("top_k", "beta", "off_policy_share", "loop_tokens", "answer_tokens", *sampling)
     settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
-    say(str(train(options.base, options.teacher, records, options.out, how, **settings)))
+    print_once(str(train(options.base, options.teacher, records, options.out, how, **settings)))
     return 0

@@ -22,17 +22,25 @@ import torch
 from datasets import load_from_disk
 from trl import DPOConfig, DPOTrainer
 
-from training.data.check import ready
+from training.data.check import check_training_data
 from training.data.record import Record
-from training.models.collate import IGNORED, AudioCollator, Collator
-from training.models.trl_patches import answers_only, no_logits_beside
+from training.models.collate import IGNORE_INDEX, AudioCollator, Collator
+from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
-from training.recipes.common import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
+from training.recipes.common import (
+    ResumableTrainerMixin,
+    TrainConfig,
+    build_collator,
+    keep_row_order,
+    length_grouped_dataset,
+    records_and_config,
+    train_and_save,
+)
 from training.runtime import distributed
 
 
 @dataclass
-class PairCollator:
+class PreferenceCollator:
     """Rows with a pair → one batch of twice as many: all chosen, then all rejected, as `DPOTrainer` reads them."""
 
     collator: Collator
@@ -44,14 +52,14 @@ class PairCollator:
             replace(r, summary=r.rejected or "") for r in records
         ]
         batch = self.collator(both)
-        batch["completion_mask"] = (batch.pop("labels") != IGNORED).long()
+        batch["completion_mask"] = (batch.pop("labels") != IGNORE_INDEX).long()
         for name in ("ref_chosen_logps", "ref_rejected_logps"):
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows])
         return batch
 
 
-class PairTrainer(Resumable, DPOTrainer):
+class PreferenceTrainer(ResumableTrainerMixin, DPOTrainer):
     """TRL's trainer over rows that our collator reads, which it therefore must leave as they are."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -64,47 +72,53 @@ class PairTrainer(Resumable, DPOTrainer):
 
 
 def train(
-    base: Path, records: list[Record], out: Path, how: Loop, *, beta: float = 0.1, sft_weight: float = 0.0
+    base: Path, records: list[Record], out: Path, config: TrainConfig, *, beta: float = 0.1, sft_weight: float = 0.0
 ) -> Path:
     """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair.
 
     sft_weight: of the chosen answers' cross-entropy, added to the loss.
     """
-    model = how.student(base)
-    plain = collator_of(base, model)
-    records, how, data = ready(how, records, [plain], answers=("chosen", "rejected"), held_answers=())
-    collator = how.collator(model, plain, records)
+    model = config.open_student(base)
+    plain = build_collator(base, model)
+    records, config, data = check_training_data(
+        config, records, [plain], answers=("chosen", "rejected"), eval_answers=()
+    )
+    collator = config.training_collator(model, plain, records)
     # Trained whole under FSDP, the reference has to be a model of its own, which TRL would take from the base alone.
-    reference = how.student(base).requires_grad_(False) if how.full and distributed.fsdp() else None
+    reference = config.open_student(base).requires_grad_(False) if config.full and distributed.uses_fsdp() else None
     if reference is not None:
-        how.collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
+        config.training_collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
     losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
-    args = DPOConfig(**how.arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True)
-    trainer = PairTrainer(
+    args = DPOConfig(
+        **config.training_arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True
+    )
+    trainer = PreferenceTrainer(
         model=model,
         ref_model=reference,
         args=args,
-        train_dataset=shared(by_length(records, how.batch * distributed.count(), how.seed), out / "rows", args),
-        data_collator=PairCollator(collator),
+        train_dataset=share_dataset(
+            length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed), out / "rows", args
+        ),
+        data_collator=PreferenceCollator(collator),
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
-        callbacks=how.callbacks(model, collator, records, out),
+        callbacks=config.build_callbacks(model, collator, records, out),
     )
-    no_logits_beside(model)
-    answers_only(model)
-    take_in_order(trainer)
+    skip_backbone_logits(model)
+    score_answers_only(model)
+    keep_row_order(trainer)
     ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)
     head = {"beta": beta, "sft_weight": sft_weight, "pairs": len(records), "length_ratio": round(ratio, 3)}
-    return finish(trainer, model, out, how, head | data)
+    return train_and_save(trainer, model, out, config, head | data)
 
 
-def shared(rows: Any, folder: Path, args: DPOConfig) -> Any:
+def share_dataset(rows: Any, folder: Path, args: DPOConfig) -> Any:
     """The rows as a folder that all processes read, if there are several: the first writes the reference's
     log-probabilities beside them, where the others look for theirs.
     """
-    if distributed.count() == 1:
+    if distributed.world_size() == 1:
         return rows
     with args.main_process_first():
-        if distributed.first():
+        if distributed.is_main_process():
             rows.save_to_disk(folder)
         return load_from_disk(folder)
 
@@ -112,7 +126,7 @@ def shared(rows: Any, folder: Path, args: DPOConfig) -> Any:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
-    common.add_arguments(parser, steps=200, rate=2e-5, log_every=1)
+    common.add_arguments(parser, steps=200, learning_rate=2e-5, log_every=1)
     parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
     parser.add_argument(
         "--sft-weight",
@@ -124,8 +138,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `dpo` command."""
-    records, how = loop_of(options)
-    distributed.say(
+    records, how = records_and_config(options)
+    distributed.print_once(
         str(train(options.base, records, options.out, how, beta=options.beta, sft_weight=options.sft_weight))
     )
     return 0

@@ -12,22 +12,22 @@ from itertools import combinations, permutations
 from math import log
 
 from training.data.record import Record
-from training.facts.coverage import count, repetition_rate
+from training.facts.coverage import count_facts, repetition_rate
 from training.llm.judge import FLIP, NO_VERDICT, Judge
 
-COUNTED = "counted facts"
+COUNTED_FACTS = "counted facts"
 ALIKE, NO_END, LENGTH, NO_FACTS, BALANCE = "alike", "no end", "length", "no facts", "balance of lengths"
-ALONE = "better by luck"
+BETTER_BY_LUCK = "better by luck"
 
 
 @dataclass(frozen=True)
-class Written:
+class ScoredAnswer:
     """An answer in words, how good it is by the counted facts, and how far the record's other answers agree with it, as
     mean ROUGE-1 (0 where nobody asked).
     """
 
     text: str
-    ended: bool
+    is_complete: bool
     goodness: float
     agreement: float = 0.0
 
@@ -37,7 +37,7 @@ class Written:
         return len(self.text.split())
 
 
-Pair = tuple[Written, Written]
+Pair = tuple[ScoredAnswer, ScoredAnswer]
 
 
 def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
@@ -45,13 +45,13 @@ def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
 
     invention_weight: how many covered facts an invention costs.
     """
-    found = count(record.facts, text, record.transcript)
+    found = count_facts(record.facts, text, record.transcript)
     facts = max(1, found.total)
     return (found.covered - invention_weight * len(found.hallucinated)) / facts - repetition_rate(text)
 
 
-def pair_of(
-    answers: Sequence[Written], margin: float, length_ratio: float, agreement_margin: float | None = None
+def best_pair(
+    answers: Sequence[ScoredAnswer], margin: float, length_ratio: float, agreement_margin: float | None = None
 ) -> Pair | str:
     """(chosen, rejected) by goodness, the two that lie furthest apart; or in a word why there is none.
 
@@ -63,22 +63,22 @@ def pair_of(
     if agreement_margin is not None:
         pairs = [(a, b) for a, b in pairs if a.agreement - b.agreement >= agreement_margin]
         if not pairs:
-            return ALONE
-    pairs = [(a, b) for a, b in pairs if a.ended]
+            return BETTER_BY_LUCK
+    pairs = [(a, b) for a, b in pairs if a.is_complete]
     if not pairs:
         return NO_END
-    pairs = [(a, b) for a, b in pairs if alike_in_length(a, b, length_ratio)]
+    pairs = [(a, b) for a, b in pairs if similar_in_length(a, b, length_ratio)]
     if not pairs:
         return LENGTH
     return max(pairs, key=lambda pair: pair[0].goodness - pair[1].goodness)
 
 
-def alike_in_length(a: Written, b: Written, ratio: float) -> bool:
+def similar_in_length(a: ScoredAnswer, b: ScoredAnswer, ratio: float) -> bool:
     """Neither has more than `ratio` times the other's words."""
     return max(a.words, b.words) <= ratio * min(a.words, b.words)
 
 
-def balanced(ratios: Sequence[float]) -> list[int]:
+def balance_pair_lengths(ratios: Sequence[float]) -> list[int]:
     """Which pairs to keep, in order, so that chosen is on the whole as long as rejected: of the side that outweighs the
     other those are left out whose lengths differ most.
 
@@ -93,18 +93,18 @@ def balanced(ratios: Sequence[float]) -> list[int]:
     return sorted(kept)
 
 
-def worth_asking(answers: Sequence[Written], length_ratio: float) -> list[Pair] | str:
+def comparable_pairs(answers: Sequence[ScoredAnswer], length_ratio: float) -> list[Pair] | str:
     """Two at a time, those of which a judge could make a pair; or in a word why there are none."""
     pairs = [(a, b) for a, b in combinations({a.text: a for a in answers if a.text}.values(), 2)]
     if not pairs:
         return ALIKE
-    pairs = [(a, b) for a, b in pairs if a.ended or b.ended]
+    pairs = [(a, b) for a, b in pairs if a.is_complete or b.is_complete]
     if not pairs:
         return NO_END
-    return [(a, b) for a, b in pairs if alike_in_length(a, b, length_ratio)] or LENGTH
+    return [(a, b) for a, b in pairs if similar_in_length(a, b, length_ratio)] or LENGTH
 
 
-def preferred(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float) -> Pair | str:
+def preferred_pair(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float) -> Pair | str:
     """(chosen, rejected), the pair in which the judge saw most difference; or in a word what kept the one that came
     nearest from being one.
 
@@ -119,7 +119,7 @@ def preferred(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float
         better, worse = (a, b) if by > 0 else (b, a)
         if abs(by) < margin:
             why.add(ALIKE)
-        elif not better.ended:
+        elif not better.is_complete:
             why.add(NO_END)
         else:
             found.append((abs(by), (better, worse)))
@@ -129,12 +129,13 @@ def preferred(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float
 
 
 @dataclass
-class Choice:
+class PairSelector:
     """Makes the pairs, and keeps count.
 
     margin: least difference in goodness. invention_weight: of `goodness`. judge_margin: least difference in the judge's
     grades, of 1 to 7. judge: None leaves out what has no facts. always: the judge compares even where there are facts.
-    balance: of all pairs those are left out that `balanced` does not keep. agreement_margin: of `pair_of`.
+    balance: of all pairs those are left out that `balance_pair_lengths` does not keep. agreement_margin: of
+    `best_pair`.
     by: records compared, by whom. comparisons: what became of the judge's.
     """
 
@@ -142,33 +143,35 @@ class Choice:
     length_ratio: float
     judge: Judge | None = None
     judge_margin: float = 1.0
-    always: bool = False
+    always_judge: bool = False
     invention_weight: float = 1.0
-    balance: bool = False
+    balance_lengths: bool = False
     agreement_margin: float | None = None
-    by: Counter[str] = field(default_factory=Counter)
+    judged_by: Counter[str] = field(default_factory=Counter)
     comparisons: Counter[str] = field(default_factory=Counter)
 
-    def pairs(self, records: Sequence[Record], answers: Sequence[Sequence[Written]]) -> list[Pair | str]:
+    def pairs(self, records: Sequence[Record], answers: Sequence[Sequence[ScoredAnswer]]) -> list[Pair | str]:
         """For each record (chosen, rejected), or in a word why there is none."""
         out: list[Pair | str] = []
         asked: list[tuple[int, list[Pair]]] = []
         for record, tries in zip(records, answers, strict=True):
-            if record.facts and not self.always:
-                self.by[COUNTED] += 1
-                out.append(pair_of(tries, self.margin, self.length_ratio, self.agreement_margin))
+            if record.facts and not self.always_judge:
+                self.judged_by[COUNTED_FACTS] += 1
+                out.append(best_pair(tries, self.margin, self.length_ratio, self.agreement_margin))
             elif self.judge is None:
                 out.append(NO_FACTS)
             else:
-                self.by[self.judge.model] += 1
-                pairs = worth_asking(tries, self.length_ratio)
+                self.judged_by[self.judge.model] += 1
+                pairs = comparable_pairs(tries, self.length_ratio)
                 out.append(pairs if isinstance(pairs, str) else "")
                 if not isinstance(pairs, str):
                     asked.append((len(out) - 1, pairs))
         if self.judge and asked:
-            said = iter(self.judge.prefer([(records[i], a.text, b.text) for i, pairs in asked for a, b in pairs]))
+            said = iter(
+                self.judge.compare_pairs([(records[i], a.text, b.text) for i, pairs in asked for a, b in pairs])
+            )
             for place, pairs in asked:
                 ahead = [next(said) for _ in pairs]
                 self.comparisons.update(by if isinstance(by, str) else "in both orders" for by in ahead)
-                out[place] = preferred(pairs, ahead, self.judge_margin)
+                out[place] = preferred_pair(pairs, ahead, self.judge_margin)
         return out

@@ -20,91 +20,93 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TEXTS, TRAIN, HELD = "speech/texts.jsonl", "speech/records.jsonl", "held/records.jsonl"
+TEXT_RECORDS, TRAIN_RECORDS, EVAL_RECORDS = "speech/texts.jsonl", "speech/records.jsonl", "held/records.jsonl"
 ABLATIONS = {"silent": "given silence", "shuffled": "given another recording"}
-PYTHON = "python"  # stands for this interpreter in what is printed and remembered
+PYTHON_PLACEHOLDER = "python"  # stands for this interpreter in what is printed and remembered
 
 
 @dataclass(frozen=True)
-class Rung:
+class PipelineStep:
     """One command."""
 
     name: str
     command: list[str]
 
     @property
-    def line(self) -> str:
+    def command_line(self) -> str:
         """The command as it could be typed."""
         return shlex.join(self.command)
 
 
-def rungs(options: argparse.Namespace) -> Iterator[Rung]:
+def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     """Every rung in order. Raises ValueError for a `--set` that no rung takes."""
     work: Path = options.work
-    extra = overrides(options.set)
+    extra = parse_overrides(options.set)
     known: set[str] = set()
 
-    def at(*parts: str) -> str:
+    def work_path(*parts: str) -> str:
         return str(work.joinpath(*parts))
 
-    def rung(name: str, recipe: str, *arguments: str) -> Rung:
+    def step(name: str, recipe: str, *arguments: str) -> PipelineStep:
         known.add(name)
         config = options.configs / f"{name}.yaml"
         given = ["--config", str(config)] if config.exists() else []
-        command = [PYTHON, "-m", "training", *recipe.split(), *given, *arguments, *extra.get(name, [])]
-        return Rung(name, command)
+        command = [PYTHON_PLACEHOLDER, "-m", "training", *recipe.split(), *given, *arguments, *extra.get(name, [])]
+        return PipelineStep(name, command)
 
-    def export(name: str, architecture: str, *adapters: str) -> Rung:
-        files = ["--adapter", *(at(adapter, "adapter.safetensors") for adapter in adapters)] if adapters else []
-        target = ["--architecture", architecture, "--folder-only", at(name)]
-        return rung(name, "export", *target, *files)
+    def export(name: str, architecture: str, *adapters: str) -> PipelineStep:
+        files = ["--adapter", *(work_path(adapter, "adapter.safetensors") for adapter in adapters)] if adapters else []
+        target = ["--architecture", architecture, "--folder-only", work_path(name)]
+        return step(name, "export", *target, *files)
 
-    def speech(name: str, split: str, count: int, seed: int, engines: str) -> Rung:
+    def speech(name: str, split: str, count: int, seed: int, engines: str) -> PipelineStep:
         what = ["--n", str(count), "--seed", str(seed), "--split", split, "--max-words", str(options.max_words)]
         how = ["--engines", engines, "--jobs", str(options.jobs)]
-        return rung(name, "data generate", "--out", at(name), *what, *how)
+        return step(name, "data generate", "--out", work_path(name), *what, *how)
 
-    def learn(name: str, recipe: str, base: str, data: str, *more: str) -> Rung:
-        where = ["--base", at(base), "--data", at(data), "--out", at(name)]
-        return rung(name, recipe, *where, *more)
+    def train_step(name: str, recipe: str, base: str, data: str, *more: str) -> PipelineStep:
+        where = ["--base", work_path(base), "--data", work_path(data), "--out", work_path(name)]
+        return step(name, recipe, *where, *more)
 
     def start(name: str) -> list[str]:
-        return ["--start", at(name, "adapter.safetensors")]
+        return ["--start", work_path(name, "adapter.safetensors")]
 
-    held = ["--held", at(HELD)]
+    held = ["--held", work_path(EVAL_RECORDS)]
     yield speech("speech", "train", options.clips, options.seed, options.engines)
     yield speech("held", "test", options.held, options.seed + 1, options.held_engines)
     yield export("base", "audioflamingo3")
     yield export("text", "llama")
-    yield learn("align", "align", "base", TRAIN, *held, "--features", at("features"))
+    yield train_step("align", "align", "base", TRAIN_RECORDS, *held, "--features", work_path("features"))
     yield export("aligned", "audioflamingo3", "align")
-    yield learn("twin", "sft", "text", TEXTS)
-    yield learn("sft", "sft", "aligned", TRAIN, *held, *start("twin"))
+    yield train_step("twin", "sft", "text", TEXT_RECORDS)
+    yield train_step("sft", "sft", "aligned", TRAIN_RECORDS, *held, *start("twin"))
     # The teacher is the twin taught further, from the student's own words: it must not have been taught less than it.
-    yield learn("teacher", "sft", "text", TEXTS, *start("sft"))
+    yield train_step("teacher", "sft", "text", TEXT_RECORDS, *start("sft"))
     yield export("reader", "llama", "teacher")
-    yield learn("distill", "distill", "aligned", TRAIN, *held, *start("sft"), "--teacher", at("reader"))
-    pairs = ["--base", at("aligned"), "--data", at(TRAIN), "--out", at("pairs.jsonl")]
-    yield rung("pairs", "pairs", *pairs, *start("distill"))
-    yield learn("dpo", "dpo", "aligned", "pairs.jsonl", *held, *start("distill"))
+    yield train_step(
+        "distill", "distill", "aligned", TRAIN_RECORDS, *held, *start("sft"), "--teacher", work_path("reader")
+    )
+    pairs = ["--base", work_path("aligned"), "--data", work_path(TRAIN_RECORDS), "--out", work_path("pairs.jsonl")]
+    yield step("pairs", "pairs", *pairs, *start("distill"))
+    yield train_step("dpo", "dpo", "aligned", "pairs.jsonl", *held, *start("distill"))
     stages = {"SFT": "sft", "SFT, KD": "distill", "SFT, KD, DPO": "dpo"}
     for stage in stages.values():
         yield export(f"{stage}-merged", "audioflamingo3", "align", stage)
-    systems = [f"base=hears:{at('aligned')}"]
-    systems += [f"{title}=hears:{at(f'{stage}-merged')}" for title, stage in stages.items()]
-    systems += [f"SFT, KD, DPO, {what}={kind}:{at('dpo-merged')}" for kind, what in ABLATIONS.items()]
-    systems += [f"cascade, Whisper and the text twin=cascade:{at('reader')}"]
-    systems += [f"untaught text model, true transcript=reads:{at('text')}"]
-    systems += [f"text twin, true transcript=reads:{at('reader')}", "the data's own=reference"]
+    systems = [f"base=hears:{work_path('aligned')}"]
+    systems += [f"{title}=hears:{work_path(f'{stage}-merged')}" for title, stage in stages.items()]
+    systems += [f"SFT, KD, DPO, {what}={kind}:{work_path('dpo-merged')}" for kind, what in ABLATIONS.items()]
+    systems += [f"cascade, Whisper and the text twin=cascade:{work_path('reader')}"]
+    systems += [f"untaught text model, true transcript=reads:{work_path('text')}"]
+    systems += [f"text twin, true transcript=reads:{work_path('reader')}", "the data's own=reference"]
     shown = [part for system in systems for part in ("--system", system)]
-    yield rung("evaluate", "evaluate", "--records", at(HELD), "--out", at("ladder.json"), *shown)
-    logs = [at(stage, "log.json") for stage in ("align", "twin", "teacher", *stages.values())]
-    yield rung("curves", "curves", *logs, "--out", at("curves.png"))
+    yield step("evaluate", "evaluate", "--records", work_path(EVAL_RECORDS), "--out", work_path("ladder.json"), *shown)
+    logs = [work_path(stage, "log.json") for stage in ("align", "twin", "teacher", *stages.values())]
+    yield step("curves", "curves", *logs, "--out", work_path("curves.png"))
     if unknown := sorted(extra.keys() - known):
         raise ValueError(f"--set names {unknown[0]!r}; the rungs are {', '.join(sorted(known))}")
 
 
-def overrides(given: list[str]) -> dict[str, list[str]]:
+def parse_overrides(given: list[str]) -> dict[str, list[str]]:
     """`sft.steps=300` → {"sft": ["--steps", "300"]}. Raises ValueError for anything else."""
     out: dict[str, list[str]] = {}
     for text in given:
@@ -116,33 +118,33 @@ def overrides(given: list[str]) -> dict[str, list[str]]:
     return out
 
 
-def climb(options: argparse.Namespace) -> int:
+def run_pipeline(options: argparse.Namespace) -> int:
     """Run what has to be run. Raises CalledProcessError where a rung breaks; what it left does not count as made."""
-    all_rungs = list(rungs(options))
+    all_rungs = list(pipeline_steps(options))
     options.work.mkdir(parents=True, exist_ok=True)
     done_file = options.work / "done.json"
     done: dict[str, str] = json.loads(done_file.read_text()) if done_file.exists() else {}
     fresh = True
     for number, rung in enumerate(all_rungs, 1):
-        fresh = fresh and done.get(rung.name) == rung.line
+        fresh = fresh and done.get(rung.name) == rung.command_line
         if fresh:
             print(f"[{number}/{len(all_rungs)}] {rung.name}: is there", flush=True)
             continue
-        print(f"[{number}/{len(all_rungs)}] {rung.name}: {rung.line}", flush=True)
+        print(f"[{number}/{len(all_rungs)}] {rung.name}: {rung.command_line}", flush=True)
         if options.dry_run:
             continue
         below = {r.name for r in all_rungs[: number - 1]}
         done = {name: line for name, line in done.items() if name in below}  # what stands on it is no longer good
         done_file.write_text(json.dumps(done, indent=1) + "\n")
         began = time.monotonic()
-        run_command(rung)
-        done[rung.name] = rung.line
+        run_step(rung)
+        done[rung.name] = rung.command_line
         done_file.write_text(json.dumps(done, indent=1) + "\n")
         print(f"[{number}/{len(all_rungs)}] {rung.name}: {time.monotonic() - began:.0f} s", flush=True)
     return 0
 
 
-def run_command(rung: Rung) -> None:
+def run_step(rung: PipelineStep) -> None:
     """Run one rung in a process of its own."""
     subprocess.run([sys.executable, *rung.command[1:]], check=True)
 
@@ -165,4 +167,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `ladder` command."""
-    return climb(options)
+    return run_pipeline(options)

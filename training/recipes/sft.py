@@ -29,66 +29,81 @@ from typing import Any
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.data.check import ready
+from training.data.check import check_training_data
 from training.data.record import Record
 from training.models.collate import AudioCollator, Collator
-from training.models.trl_patches import answers_only, no_logits_beside
+from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
-from training.recipes.common import Loop, Resumable, by_length, collator_of, finish, loop_of, take_in_order
-from training.recipes.pairs import answers_in
+from training.recipes.common import (
+    ResumableTrainerMixin,
+    TrainConfig,
+    build_collator,
+    keep_row_order,
+    length_grouped_dataset,
+    records_and_config,
+    train_and_save,
+)
+from training.recipes.pairs import read_answers
 from training.runtime import distributed
 
 
-class SummaryTrainer(Resumable, SFTTrainer):
+class SummaryTrainer(ResumableTrainerMixin, SFTTrainer):
     """TRL's trainer as it is, but for what its checkpoints hold."""
 
 
-def train(base: Path, records: list[Record], out: Path, how: Loop, head: dict[str, Any] | None = None) -> Path:
+def train(
+    base: Path, records: list[Record], out: Path, config: TrainConfig, log_header: dict[str, Any] | None = None
+) -> Path:
     """Train and write the adapter; returns its file. head: the log's first line, if it needs one."""
-    model = how.student(base)
-    plain = collator_of(base, model)
-    records, how, data = ready(how, records, [plain])
-    collator = how.collator(model, plain, records)
-    trainer = trainer_of(model, collator, records, out, how, how.callbacks(model, collator, records, out))
-    return finish(trainer, model, out, how, (head or {}) | data)
+    model = config.open_student(base)
+    plain = build_collator(base, model)
+    records, config, data = check_training_data(config, records, [plain])
+    collator = config.training_collator(model, plain, records)
+    trainer = make_trainer(model, collator, records, out, config, config.build_callbacks(model, collator, records, out))
+    return train_and_save(trainer, model, out, config, (log_header or {}) | data)
 
 
-def trainer_of(
-    model: Any, collator: Collator, records: list[Record], out: Path, how: Loop, callbacks: list[TrainerCallback]
+def make_trainer(
+    model: Any,
+    collator: Collator,
+    records: list[Record],
+    out: Path,
+    config: TrainConfig,
+    callbacks: list[TrainerCallback],
 ) -> SummaryTrainer:
     """TRL's trainer over the records, as this recipe sets it up."""
     trainer = SummaryTrainer(
         model=model,
         args=SFTConfig(
-            **how.arguments(out),
+            **config.training_arguments(out),
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
         ),
-        train_dataset=by_length(records, how.batch * distributed.count(), how.seed),
+        train_dataset=length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed),
         data_collator=collator,
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
-    no_logits_beside(model)
-    answers_only(model)
-    take_in_order(trainer)
+    skip_backbone_logits(model)
+    score_answers_only(model)
+    keep_row_order(trainer)
     return trainer
 
 
-def after_answers(records: list[Record], file: Path) -> list[Record]:
+def add_recovery_records(records: list[Record], file: Path) -> list[Record]:
     """The records, and each once more for each answer that the file has to it. Raises ValueError if it has none."""
-    answers = answers_in(file)
+    answers = read_answers(file)
     found = [replace(r, written=text) for r in records for text, _ in answers.get(r.id, []) if text]
     if not found:
         raise ValueError(f"{file} has no answer to any of the {len(records)} records")
-    distributed.say(f"{len(found)} answers to go on after")
+    distributed.print_once(f"{len(found)} answers to go on after")
     return [*records, *found]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
-    common.add_arguments(parser, steps=500, rate=5e-4)
+    common.add_arguments(parser, steps=500, learning_rate=5e-4)
     parser.add_argument(
         "--answers",
         type=Path,
@@ -98,8 +113,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
-    records, how = loop_of(options)
+    records, how = records_and_config(options)
     if options.answers:
-        records = after_answers(records, options.answers)
-    distributed.say(str(train(options.base, records, options.out, how)))
+        records = add_recovery_records(records, options.answers)
+    distributed.print_once(str(train(options.base, records, options.out, how)))
     return 0

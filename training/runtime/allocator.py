@@ -16,21 +16,23 @@ import psutil
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
-def keep() -> bool:
-    """Make malloc keep what is freed until `give_back`; False where it is not glibc's, which is left as it is."""
+def keep_freed_memory() -> bool:
+    """Make malloc keep what is freed until `release_free_memory`; False where it is not glibc's, which is left as it
+    is.
+    """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(M_MMAP_MAX, 0)) and bool(libc.mallopt(M_TRIM_THRESHOLD, -1))
 
 
-def short() -> bool:
+def memory_is_short() -> bool:
     """Whether less than half of the machine's memory is to be had."""
     memory = psutil.virtual_memory()
     return bool(memory.available < memory.total / 2)
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Let the kernel have what is free, between what is used too. Does nothing where malloc is not glibc's."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -13,71 +13,71 @@ from torch import distributed
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes train this model."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def index() -> int:
+def rank() -> int:
     """This one's number, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Whether this is the one that writes and prints."""
-    return index() == 0
+    return rank() == 0
 
 
-def say(text: str) -> None:
+def print_once(text: str) -> None:
     """Print, once for all processes."""
-    if first():
+    if is_main_process():
         print(text, flush=True)
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all have come here. Collective."""
     if distributed.is_initialized():
         distributed.barrier()
 
 
-def fsdp() -> bool:
+def uses_fsdp() -> bool:
     """Whether the launcher asked for FSDP."""
-    return _asked("ACCELERATE_USE_FSDP")
+    return _environment_flag("ACCELERATE_USE_FSDP")
 
 
-def deepspeed() -> bool:
+def uses_deepspeed() -> bool:
     """Whether the launcher asked for DeepSpeed."""
-    return _asked("ACCELERATE_USE_DEEPSPEED")
+    return _environment_flag("ACCELERATE_USE_DEEPSPEED")
 
 
-def zero3() -> bool:
+def uses_zero3() -> bool:
     """Whether it asked for ZeRO's third stage, which shards the parameters too."""
-    return deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    return uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
 
 
-def shared_parameters() -> bool:
+def parameters_are_sharded() -> bool:
     """Whether each process holds but a part of every parameter: a forward pass of one needs all the others."""
-    return count() > 1 and (fsdp() or zero3())
+    return world_size() > 1 and (uses_fsdp() or uses_zero3())
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Whether a launcher started this process, as one of several or by itself."""
     return "RANK" in os.environ
 
 
-def settle() -> None:
+def prepare_process() -> None:
     """Before a model is opened: this process's GPU is the one meant by "cuda", and the model is to be read whole, which
     it would not be if an earlier run in this process had ZeRO-3 shard what is opened.
     """
-    if launched() and torch.cuda.is_available():
+    if is_launched() and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    if zero3():
+    if uses_zero3():
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()
 
 
-def reachable(model: Any) -> None:
+def register_external_parameters(model: Any) -> None:
     """Tell ZeRO-3, which gathers a module's parameters when the module runs, of those that are read from outside: an
     encoder takes the weight of its `embed_positions` and never calls it.
     """
@@ -88,7 +88,7 @@ def reachable(model: Any) -> None:
             register_external_parameter(module, positions.weight)
 
 
-def whole(parameter: torch.Tensor) -> torch.Tensor:
+def full_parameter(parameter: torch.Tensor) -> torch.Tensor:
     """All of a trained parameter, float32, on the CPU. Collective if its parts lie in several processes.
 
     Under DeepSpeed in bfloat16 it is the optimizer's float32 copy: the parameter itself is its rounding.
@@ -104,12 +104,12 @@ def whole(parameter: torch.Tensor) -> torch.Tensor:
     return found.float().cpu()
 
 
-def put(parameter: torch.Tensor, value: torch.Tensor) -> None:
+def set_parameter(parameter: torch.Tensor, value: torch.Tensor) -> None:
     """Give a parameter, of which this process may hold but a part, its whole value. Collective as above."""
     if isinstance(parameter, DTensor):
         value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     parameter.copy_(value)
 
 
-def _asked(variable: str) -> bool:
+def _environment_flag(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() in ("1", "true", "yes")

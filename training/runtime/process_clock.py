@@ -4,9 +4,9 @@ import time
 
 import psutil
 
-_BEGAN = psutil.Process().create_time()
+_STARTED_AT = psutil.Process().create_time()
 
 
-def since_start() -> float:
+def seconds_since_process_start() -> float:
     """Seconds since the process began."""
-    return time.time() - _BEGAN
+    return time.time() - _STARTED_AT

@@ -13,37 +13,41 @@ from pathlib import Path
 
 from training.cli.input_paths import safetensors_problem
 from training.runtime import distributed
-from training.runtime.distributed import say
+from training.runtime.distributed import print_once
 
-TRAINED, STATE = "trained.safetensors", "trainer_state.json"
-NEEDED = (STATE, TRAINED)
-OPTIMIZER = ("optimizer.pt", "scheduler.pt")
-SHARDED = ("optimizer_*", "global_step*", "pytorch_model_fsdp*")  # where several processes keep the optimizer instead
+TRAINED_FILE, STATE_FILE = "trained.safetensors", "trainer_state.json"
+REQUIRED_FILES = (STATE_FILE, TRAINED_FILE)
+OPTIMIZER_FILES = ("optimizer.pt", "scheduler.pt")
+SHARDED_PATTERNS = (
+    "optimizer_*",
+    "global_step*",
+    "pytorch_model_fsdp*",
+)  # where several processes keep the optimizer instead
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
-def problem_of(folder: Path) -> str | None:
+def checkpoint_problem(folder: Path) -> str | None:
     """What keeps a checkpoint from being whole, or None."""
-    for name in NEEDED:
+    for name in REQUIRED_FILES:
         if not (folder / name).is_file():
             return f"it has no {name}"
-    if not any(any(folder.glob(pattern)) for pattern in SHARDED):
-        for name in OPTIMIZER:
+    if not any(any(folder.glob(pattern)) for pattern in SHARDED_PATTERNS):
+        for name in OPTIMIZER_FILES:
             if not (folder / name).is_file():
                 return f"it has no {name}"
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and (problem := _unloadable(file)):
+        if file.is_file() and (problem := _file_problem(file)):
             return f"{file.relative_to(folder)} {problem}"
     return None
 
 
-def _unloadable(file: Path) -> str | None:
+def _file_problem(file: Path) -> str | None:
     if file.suffix == ".safetensors":
         return safetensors_problem(file)
     try:
         if file.suffix == ".json":
             found = json.loads(file.read_bytes())
-            if file.name == STATE and not (isinstance(found, dict) and isinstance(found.get("global_step"), int)):
+            if file.name == STATE_FILE and not (isinstance(found, dict) and isinstance(found.get("global_step"), int)):
                 return "does not say which step it was saved at"
         elif file.suffix in (".pt", ".pth", ".bin"):  # torch.save writes a ZIP archive, with a checksum of every part
             with zipfile.ZipFile(file) as archive:
@@ -61,11 +65,11 @@ def newest_whole_checkpoint(out: Path) -> Path | None:
     found = {int(m[1]): folder for folder in out.iterdir() if (m := _CHECKPOINT.fullmatch(folder.name))}
     for number in sorted(found, reverse=True):
         folder = found[number]
-        problem = problem_of(folder) if folder.is_dir() else "it is no folder"
+        problem = checkpoint_problem(folder) if folder.is_dir() else "it is no folder"
         if problem is None:
             return folder
-        say(f"{folder} is not whole ({problem}): it is set aside")
-        if distributed.first() and folder.exists():
+        print_once(f"{folder} is not whole ({problem}): it is set aside")
+        if distributed.is_main_process() and folder.exists():
             _set_aside(folder, number)
     return None
 

@@ -20,11 +20,11 @@ import torch
 from model_repo.families import FAMILIES
 
 # What is set in the environment already goes before these.
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+SERVER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 
 
-def command(options: argparse.Namespace, on_cpu: bool) -> list[str]:
+def server_command(options: argparse.Namespace, on_cpu: bool) -> list[str]:
     """The server's command line."""
     dtype = options.dtype if options.dtype != "auto" else "float32" if on_cpu else "bfloat16"
     made = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(options.model)]
@@ -44,16 +44,16 @@ def family_options(folder: Path) -> list[str]:
         facts = FAMILIES.get(str(json.loads((folder / "config.json").read_bytes()).get("model_type")))
     except (OSError, ValueError, AttributeError):
         return []  # vLLM says what is wrong with the folder
-    given = facts.vllm if facts else {}
+    given = facts.vllm_arguments if facts else {}
     out = []
     for name, value in given.items():
         out += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
     return out
 
 
-def environment(on_cpu: bool) -> dict[str, str]:
+def server_environment(on_cpu: bool) -> dict[str, str]:
     """This process's, and what the server needs beside it."""
-    return ENVIRONMENT | (ON_CPU if on_cpu else {}) | os.environ | {"VLLM_SERVER_DEV_MODE": "1"}
+    return SERVER_ENVIRONMENT | (CPU_ENVIRONMENT if on_cpu else {}) | os.environ | {"VLLM_SERVER_DEV_MODE": "1"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The `serve` command: becomes the server."""
     on_cpu = not torch.cuda.is_available()
-    made = command(options, on_cpu)
+    made = server_command(options, on_cpu)
     print(" ".join(made), flush=True)
-    os.execve(made[0], made, environment(on_cpu))
+    os.execve(made[0], made, server_environment(on_cpu))

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
-from training.synth.speech.speak_records import Settings, build
+from training.synth.speech.speak_records import SpeechSettings, speak_records
 from training.synth.speech.voices import engine_shares
-from training.synth.text import generate, noisy
+from training.synth.text import generate, mishear_record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,13 +55,13 @@ def run(options: argparse.Namespace) -> int:
     with texts.with_suffix(".part").open("w") as file:
         for number, record in enumerate(records):
             if options.asr_noise and number % 2:
-                record = noisy(record, misheard, options.asr_noise)
+                record = mishear_record(record, misheard, options.asr_noise)
             file.write(record.to_json() + "\n")
     texts.with_suffix(".part").replace(texts)
     if options.texts_only:
         print(texts)
         return 0
-    settings = Settings(options.engines, options.seed, options.augment, options.format)
-    outcome = build(texts, options.out, settings, jobs=options.jobs)
+    settings = SpeechSettings(options.engines, options.seed, options.augment, options.format)
+    outcome = speak_records(texts, options.out, settings, jobs=options.jobs)
     print(json.dumps(asdict(outcome)))
     return int(outcome.failed > 0.01 * options.n)

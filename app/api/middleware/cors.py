@@ -12,9 +12,9 @@ from app.api.error_responses import error_response
 from app.core.errors import InvalidRequest
 from app.settings import setting_name
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ALLOWED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What a page's script may read of an answer beside its body.
-EXPOSED = (
+EXPOSED_HEADERS = (
     "idempotent-replayed",
     "location",
     "ratelimit",
@@ -36,7 +36,7 @@ EXPOSED = (
 )
 
 
-class Cors(CORSMiddleware):
+class CorsErrorMiddleware(CORSMiddleware):
     """starlette's, with refusals in the service's own shape."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
@@ -58,5 +58,9 @@ def allow_origins(app: FastAPI, origins: list[str]) -> None:
     """Let the pages of these origins call the application; `*` is any. Without origins, nothing changes."""
     if origins:
         app.add_middleware(
-            Cors, allow_origins=origins, allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED
+            CorsErrorMiddleware,
+            allow_origins=origins,
+            allow_methods=ALLOWED_METHODS,
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
         )

@@ -10,13 +10,13 @@ from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Where a recording can be sent with PUT; a file's name may follow.
-_UPLOADS = re.compile(r"(/v1/audio/summaries/jobs|/v1/audio/summaries)(/[^/]*)?")
+_UPLOAD_PATHS = re.compile(r"(/v1/audio/summaries/jobs|/v1/audio/summaries)(/[^/]*)?")
 
 
-def also_allowed(path: str, methods: set[str]) -> set[str]:
+def alias_methods(path: str, methods: set[str]) -> set[str]:
     """The methods that a route's path can be asked with, beyond its own."""
     more = {"HEAD"} if "GET" in methods else set()
-    return more | ({"PUT"} if "POST" in methods and _UPLOADS.fullmatch(path) else set())
+    return more | ({"PUT"} if "POST" in methods and _UPLOAD_PATHS.fullmatch(path) else set())
 
 
 class MethodAliases:
@@ -27,16 +27,16 @@ class MethodAliases:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._head({**scope, "method": "GET"}, receive, send)
+            await self._respond_to_head({**scope, "method": "GET"}, receive, send)
             return
         if scope["type"] == "http" and scope["method"] == "PUT":
             path = get_route_path(scope)
-            if found := _UPLOADS.fullmatch(path):
+            if found := _UPLOAD_PATHS.fullmatch(path):
                 prefix = scope["path"].removesuffix(path)
                 scope = {**scope, "method": "POST", "path": prefix + found[1]}
         await self.app(scope, receive, send)
 
-    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond_to_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False
 
         async def send_head(message: Message) -> None:

@@ -15,18 +15,18 @@ from app.api.error_responses import error_response, internal_error
 
 log = logging.getLogger(__name__)
 
-HEADER = "x-request-id"
-MORE = "more_headers"  # in the request's state: what its answer will carry
+REQUEST_ID_HEADER = "x-request-id"
+EXTRA_HEADERS_KEY = "more_headers"  # in the request's state: what its answer will carry
 # What is taken over from a caller ends in logs: short, and nothing that breaks a line.
-_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
-def add_headers(scope: Scope, headers: dict[str, str]) -> None:
+def add_response_headers(scope: Scope, headers: dict[str, str]) -> None:
     """Have the request's answer, whichever it will be, carry these too."""
-    scope["state"].setdefault(MORE, {}).update(headers)
+    scope["state"].setdefault(EXTRA_HEADERS_KEY, {}).update(headers)
 
 
-class RequestId:
+class RequestIdMiddleware:
     """Takes the request's `x-request-id` if it is sane, else draws one; `request.state.request_id` holds it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,8 +36,8 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = given if _VALID_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
 
@@ -46,8 +46,8 @@ class RequestId:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                headers[HEADER] = request_id
-                headers.update(scope["state"].get(MORE, {}))
+                headers[REQUEST_ID_HEADER] = request_id
+                headers.update(scope["state"].get(EXTRA_HEADERS_KEY, {}))
             await send(message)
 
         try:

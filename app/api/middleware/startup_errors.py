@@ -6,7 +6,7 @@ Plain ASGI, around the lifespan alone. Knows nothing about what can fail.
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class PlainStartupFailure:
+class StartupErrorMiddleware:
     """Where the start fails with a ValueError, the server is told its sentence."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 # Windows of 30 s in which the language is looked for until one is sure of it: a recording may begin with music.
 LANGUAGE_WINDOWS = 3
-LANGUAGE_SURE = 0.5
-NEARLY = 4  # an expected language may be so many times less probable than another where Whisper is unsure
+LANGUAGE_THRESHOLD = 0.5
+MAX_PROBABILITY_RATIO = (
+    4  # an expected language may be so many times less probable than another where Whisper is unsure
+)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TranscriptSegment:
     """A stretch of speech as Whisper wrote it down. Times in seconds from the recording's beginning.
 
     log_probability: mean over the tokens of Whisper's window (natural logarithm). compression_ratio: of the window's
@@ -37,38 +39,38 @@ class Stretch:
     text: str
     log_probability: float
     compression_ratio: float
-    no_speech: float
+    no_speech_probability: float
 
 
 @dataclass(frozen=True)
 class Transcript:
     """All stretches in order, and the language as a BCP 47 tag with its probability."""
 
-    stretches: tuple[Stretch, ...] = ()
+    segments: tuple[TranscriptSegment, ...] = ()
     language: str = "en"
     language_probability: float = 1.0
 
     @property
     def text(self) -> str:
         """Everything as running text."""
-        return " ".join(one.text for one in self.stretches if one.text)
+        return " ".join(one.text for one in self.segments if one.text)
 
 
-class Transcriber:
+class WhisperTranscriber:
     """One Whisper model in CTranslate2's format. languages: those that are expected, as BCP 47 tags; where a
     multilingual model is unsure of the language, the most probable of these is taken.
     """
 
     def __init__(self, folder: Path, threads: int = 0, languages: Sequence[str] = ()) -> None:
         self._folder = folder
-        self._expected = frozenset(tag.split("-")[0].lower() for tag in languages)
+        self._expected_languages = frozenset(tag.split("-")[0].lower() for tag in languages)
         self._threads = threads
         self._model: Any = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="whisper")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
 
     async def start(self) -> None:
         """Load the model."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._load)
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
 
     def _load(self) -> None:
         from faster_whisper import WhisperModel
@@ -77,7 +79,7 @@ class Transcriber:
 
     async def stop(self) -> None:
         """Free the model. Harmless twice."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
         self._model = None
 
     async def transcribe(self, samples: NDArray[np.float32]) -> Transcript:
@@ -86,7 +88,7 @@ class Transcriber:
         """
         left = threading.Event()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, self._transcribe, samples, left)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._transcribe, samples, left)
         finally:
             left.set()
 
@@ -103,7 +105,7 @@ class Transcriber:
             "without_timestamps": False,
             "no_speech_threshold": None,
             "language_detection_segments": LANGUAGE_WINDOWS,
-            "language_detection_threshold": LANGUAGE_SURE,
+            "language_detection_threshold": LANGUAGE_THRESHOLD,
         }
         # The language is told at once, the text only as the segments are asked for.
         segments, info = self._model.transcribe(samples, language=None, **options)
@@ -116,33 +118,35 @@ class Transcriber:
             if left.is_set():
                 return Transcript()
             found.append(segment)
-        return Transcript(_stretches(found), _tag(language), probability)
+        return Transcript(_transcript_segments(found), _bcp47_tag(language), probability)
 
     def _expected_language(self, info: Any) -> tuple[str, float] | None:
         """The most probable language of those expected and its probability, where Whisper is unsure which one it is and
         this one is nearly as probable as its first: a Spanish menu is taken for Latin else.
         """
-        if info.language_probability >= LANGUAGE_SURE or not info.all_language_probs:
+        if info.language_probability >= LANGUAGE_THRESHOLD or not info.all_language_probs:
             return None
-        ranked = [(code, chance) for code, chance in info.all_language_probs if _tag(code) in self._expected]
+        ranked = [
+            (code, chance) for code, chance in info.all_language_probs if _bcp47_tag(code) in self._expected_languages
+        ]
         found = max(ranked, key=lambda pair: pair[1], default=None)
-        return found if found and found[1] >= info.language_probability / NEARLY else None
+        return found if found and found[1] >= info.language_probability / MAX_PROBABILITY_RATIO else None
 
 
-def _stretches(segments: Sequence[Any]) -> tuple[Stretch, ...]:
+def _transcript_segments(segments: Sequence[Any]) -> tuple[TranscriptSegment, ...]:
     """faster-whisper's segments; those of one window of Whisper's share its figures."""
     texts: dict[int, str] = {}
     for one in segments:
         texts[one.seek] = texts.get(one.seek, "") + one.text
     ratios = {seek: compression_ratio(text) for seek, text in texts.items()}
     return tuple(
-        Stretch(
+        TranscriptSegment(
             start=float(one.start),
             end=float(one.end),
             text=one.text.strip(),
             log_probability=float(one.avg_logprob),
             compression_ratio=ratios[one.seek],
-            no_speech=float(one.no_speech_prob),
+            no_speech_probability=float(one.no_speech_prob),
         )
         for one in segments
     )
@@ -163,6 +167,6 @@ def compression_ratio(text: str) -> float:
     return len(text) / len(zlib.compress(data))
 
 
-def _tag(code: str) -> str:
+def _bcp47_tag(code: str) -> str:
     """Whisper's code of a language as a BCP 47 tag: they differ in Javanese."""
     return {"jw": "jv"}.get(code, code)

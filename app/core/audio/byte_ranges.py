@@ -10,13 +10,13 @@ from typing import Any
 from app.core.errors import Unprocessable
 
 # Fewer bytes than these that belong to nothing are not worth a word: no codec puts a word of speech into them.
-NOTEWORTHY_BYTES = 256
-Range = tuple[int, int]
-Piece = Range | bytes
+MIN_REPORTED_BYTES = 256
+ByteRange = tuple[int, int]
+ByteSource = ByteRange | bytes
 
 
 @dataclass
-class Reading:
+class ReadReport:
     """What a reader found out about one recording.
 
     promised: seconds the file's headers announce, None where they announce nothing reliable.
@@ -24,19 +24,19 @@ class Reading:
     warnings: sentences for the caller. unread: those about audio that is lost, or is there and was not read.
     """
 
-    promised: float | None = None
-    damaged: float = 0.0
+    declared_seconds: float | None = None
+    damaged_seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
 
-class Stretch:
+class ByteRanges:
     """One recording's bytes within a file that holds others too: pieces of it, one behind the other, not copied.
 
     A piece is a range of the file, or bytes of its own, such as a head that the file lacks.
     """
 
-    def __init__(self, data: bytes | mmap, *pieces: Piece) -> None:
+    def __init__(self, data: bytes | mmap, *pieces: ByteSource) -> None:
         self._pieces: list[tuple[bytes | mmap, int, int]] = []
         for piece in pieces or ((0, len(data)),):
             if isinstance(piece, bytes):
@@ -55,7 +55,7 @@ class Stretch:
         self.readinto(start, taken)
         return bytes(taken)
 
-    def byte(self, position: int) -> int:
+    def byte_at(self, position: int) -> int:
         """The byte at `position`; 0 behind the end."""
         found = self[position : position + 1]
         return found[0] if found else 0
@@ -81,12 +81,12 @@ class Stretch:
         return filled
 
 
-class View(io.RawIOBase):
+class ByteRangesFile(io.RawIOBase):
     """A recording as a file, without a copy of it. It may be told to seek before its start, as libsndfile does in
     damaged files: an exception there is one that libsndfile's callback can only print.
     """
 
-    def __init__(self, data: Stretch) -> None:
+    def __init__(self, data: ByteRanges) -> None:
         self._data = data
         self._position = 0
 
@@ -109,7 +109,7 @@ class View(io.RawIOBase):
         return count
 
 
-def undecodable(label: str, reason: str = "") -> Unprocessable:
+def undecodable_error(label: str, reason: str = "") -> Unprocessable:
     """The refusal of a file of format `label` that no decoder takes."""
     detail = f" ({reason.strip(' .')})" if reason.strip(" .") else ""
     message = f"The file looks like {label} but cannot be decoded{detail}; it is damaged, truncated or incomplete."

@@ -10,17 +10,17 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from app.core.audio.downmix import Mixer
+from app.core.audio.downmix import Downmixer
 from app.core.audio.limits import SAMPLE_RATE, DecodeLimits
-from app.core.audio.samples import BYTES
+from app.core.audio.samples import BYTES_PER_SAMPLE
 from app.core.errors import Unprocessable
 
 Block = NDArray[np.float32]
-_SCALED = 1 << 20  # samples scaled at once
-_TOLD_S = 0.2  # from here on a caller is told that channels were inverted
+_SCALE_BLOCK_SAMPLES = 1 << 20  # samples scaled at once
+_MIN_WARNING_S = 0.2  # from here on a caller is told that channels were inverted
 
 
-class Sink:
+class SampleSink:
     """Collects one recording, in a file (open for reading and writing) if one is given.
 
     seconds: of the source so far. rate, channels: of the source as first met (they may change within a file).
@@ -29,20 +29,20 @@ class Sink:
 
     def __init__(self, limits: DecodeLimits, file: BinaryIO | None = None) -> None:
         self.limits = limits
-        self.count = 0
+        self.sample_count = 0
         self.seconds = 0.0
         self.rate = 0
         self.channels = 0
-        self.peak = 0.0
+        self.peak_amplitude = 0.0
         self._source_samples = 0
         self._current_rate = 0
         self._current_channels = 0
-        self._mixer = Mixer(1, SAMPLE_RATE)
+        self._mixer = Downmixer(1, SAMPLE_RATE)
         self._inverted_seconds = 0.0
         self._resampler: soxr.ResampleStream | None = None
         self._file = file
         # Grows in place; a list of arrays would need everything twice at the end.
-        self._kept = bytearray()
+        self._buffer = bytearray()
         if file is not None:  # of a reader before this one, which did not get to the end
             file.seek(0)
             file.truncate()
@@ -50,19 +50,19 @@ class Sink:
     def write(self, block: Block, rate: int) -> None:
         """Take a block (frames, channels) at `rate` Hz; raises `TooLarge` or `Unprocessable` past a bound."""
         frames, channels = block.shape
-        self._start(rate, channels)
+        self._set_format(rate, channels)
         self._source_samples += frames * channels
         self.limits.check_samples(self._source_samples)
-        self._lengthen(frames / rate)
+        self._add_seconds(frames / rate)
         peak = float(np.max(np.abs(block), initial=0.0))
         if not np.isfinite(peak):
-            raise _not_finite()
-        self.peak = max(self.peak, peak)
+            raise _not_finite_error()
+        self.peak_amplitude = max(self.peak_amplitude, peak)
         self._resample(self._mixer.mix(block))
 
-    def silence(self, seconds: float) -> None:
+    def write_silence(self, seconds: float) -> None:
         """Take `seconds` of silence, at the rate of the block before it."""
-        self._lengthen(seconds)
+        self._add_seconds(seconds)
         self._resample(self._mixer.flush())
         frames = round(seconds * self._current_rate)
         while frames > 0:
@@ -76,7 +76,7 @@ class Sink:
 
     def samples(self) -> Block:
         """The recording, where there is no file: float32 (n,), 16 kHz, finite."""
-        return np.frombuffer(self._kept, dtype=np.float32)
+        return np.frombuffer(self._buffer, dtype=np.float32)
 
     def scale(self, factor: float) -> None:
         """Make all of the recording louder or softer."""
@@ -84,24 +84,27 @@ class Sink:
             samples = self.samples()
             samples *= np.float32(factor)
             return
-        for start in range(0, self.count, _SCALED):
-            self._file.seek(start * BYTES)
-            block = np.frombuffer(self._file.read(min(_SCALED, self.count - start) * BYTES), dtype=np.float32)
-            self._file.seek(start * BYTES)
+        for start in range(0, self.sample_count, _SCALE_BLOCK_SAMPLES):
+            self._file.seek(start * BYTES_PER_SAMPLE)
+            block = np.frombuffer(
+                self._file.read(min(_SCALE_BLOCK_SAMPLES, self.sample_count - start) * BYTES_PER_SAMPLE),
+                dtype=np.float32,
+            )
+            self._file.seek(start * BYTES_PER_SAMPLE)
             self._file.write((block * np.float32(factor)).data.cast("B"))
 
     @property
     def warnings(self) -> list[str]:
         """What the mix did to the recording, in sentences."""
         inverted = self._inverted_seconds + self._mixer.inverted_seconds
-        if inverted < _TOLD_S:
+        if inverted < _MIN_WARNING_S:
             return []
         return [
             f"In {inverted:,.1f} s of the recording its channels are in opposite phase and would cancel each other; "
             "they were aligned before they were mixed."
         ]
 
-    def _start(self, rate: int, channels: int) -> None:
+    def _set_format(self, rate: int, channels: int) -> None:
         if rate == self._current_rate and channels == self._current_channels:
             return
         self.limits.check_source(rate, channels)
@@ -109,7 +112,7 @@ class Sink:
             self.rate, self.channels = rate, channels
         self._resample(self._mixer.flush())
         self._inverted_seconds += self._mixer.inverted_seconds
-        self._mixer = Mixer(channels, rate)
+        self._mixer = Downmixer(channels, rate)
         self._current_channels = channels
         if rate != self._current_rate:
             self._flush()
@@ -117,31 +120,31 @@ class Sink:
             needed = rate != SAMPLE_RATE
             self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if needed else None
 
-    def _lengthen(self, seconds: float) -> None:
+    def _add_seconds(self, seconds: float) -> None:
         self.seconds += seconds
-        self.limits.check_seconds(self.seconds, whole=False)
+        self.limits.check_seconds(self.seconds, is_total=False)
 
     def _resample(self, mono: Block) -> None:
-        self._keep(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+        self._store(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
     def _flush(self) -> None:
         self._resample(self._mixer.flush())
         if self._resampler is not None:
-            self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._store(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
 
-    def _keep(self, samples: Block) -> None:
+    def _store(self, samples: Block) -> None:
         peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
         if not np.isfinite(peak):
-            raise _not_finite()
-        self.peak = max(self.peak, peak)
-        self.count += len(samples)
+            raise _not_finite_error()
+        self.peak_amplitude = max(self.peak_amplitude, peak)
+        self.sample_count += len(samples)
         data = np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
         if self._file is None:
-            self._kept += data
+            self._buffer += data
         else:
             self._file.write(data)
 
 
-def _not_finite() -> Unprocessable:
+def _not_finite_error() -> Unprocessable:
     message = "The audio holds samples that are not finite (NaN or infinity)."
     return Unprocessable(message, code="non_finite_samples", param="file")

@@ -15,9 +15,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import disk_full
+from app.core.errors import disk_full_error
 
-BYTES = 4  # a float32
+BYTES_PER_SAMPLE = 4  # a float32
 # Of a recording in memory; what is more is written to the disk.
 BLOCK_BYTES = 1 << 20
 
@@ -35,7 +35,7 @@ class StoredSamples:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._count = os.fstat(file.fileno()).st_size // BYTES
+        self._count = os.fstat(file.fileno()).st_size // BYTES_PER_SAMPLE
 
     def __len__(self) -> int:
         return self._count
@@ -47,7 +47,7 @@ class StoredSamples:
         taken = np.empty(max(0, stop - start), np.float32)
         view, position = taken.data.cast("B"), 0
         while position < len(view):
-            read = os.preadv(self._file.fileno(), [view[position:]], start * BYTES + position)
+            read = os.preadv(self._file.fileno(), [view[position:]], start * BYTES_PER_SAMPLE + position)
             if not read:
                 raise EOFError("the samples are shorter than their file was")
             position += read
@@ -59,17 +59,17 @@ class StoredSamples:
 
 
 @contextmanager
-def told_if_full() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Around what writes such files: a disk without room is `Unavailable` (code "disk_full")."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise disk_full() from error
+        raise disk_full_error() from error
 
 
-def spool(data: bytes = b"") -> BinaryIO:
+def create_unnamed_file(data: bytes = b"") -> BinaryIO:
     """A file without a name that holds `data`."""
     file: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
     file.write(data)
@@ -77,9 +77,9 @@ def spool(data: bytes = b"") -> BinaryIO:
     return file
 
 
-async def spooled(pieces: AsyncGenerator[bytes, None]) -> BinaryIO:
+async def write_unnamed_file(pieces: AsyncGenerator[bytes, None]) -> BinaryIO:
     """A file without a name that holds all the pieces, written off the event loop a block at a time."""
-    file, waiting = spool(), bytearray()
+    file, waiting = create_unnamed_file(), bytearray()
     try:
         async with aclosing(pieces):
             async for piece in pieces:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from app.core.audio.limits import SAMPLE_RATE
 from app.core.audio.samples import Samples
 
-FRAME_S = 0.05  # of the levels
-MIN_SILENCE_S = 0.5
+LEVEL_FRAME_S = 0.05  # of the levels
+MIN_PAUSE_S = 0.5
 # What is fainter (-80 dBFS) is three steps of 16 bits, and no speech can be told in it.
-SILENT = 1e-4
+SILENCE_PEAK = 1e-4
 _MIN_SPEECH_MS = 250
 _PAD_MS = 200
 # The detector takes all it is given at once, about 1 MB of working memory per second of audio.
@@ -30,72 +30,72 @@ PIECE_S = 60
 # A moving average over 20 ms has a zero at 50 Hz; what is left of the signal without it is what lies above 40 Hz.
 _RUMBLE_SAMPLES = SAMPLE_RATE // 50
 # Share of the power below that; speech alone has less than a tenth.
-_MUCH_RUMBLE = 0.5
+_MIN_RUMBLE_SHARE = 0.5
 
-Segment = tuple[float, float]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Look:
+class PieceDetection:
     """What was found in a stretch of a recording. spans: of speech, in seconds of the recording, in order and apart.
-    levels: mean square of each `FRAME_S`, float32 (n,), rumble left out.
+    levels: mean square of each `LEVEL_FRAME_S`, float32 (n,), rumble left out.
     """
 
-    spans: list[Segment]
-    levels: NDArray[np.float32]
+    spans: list[Span]
+    frame_power: NDArray[np.float32]
 
 
-def pieces(samples: Samples) -> Iterator[int]:
+def piece_starts(samples: Samples) -> Iterator[int]:
     """Where the pieces begin that are looked at one by one: positions in samples."""
     return iter(range(0, len(samples), PIECE_S * SAMPLE_RATE))
 
 
-def look(samples: Samples, start: int, stop: int | None = None) -> Look:
+def detect_piece(samples: Samples, start: int, stop: int | None = None) -> PieceDetection:
     """Find speech between two positions, at most a piece apart. Takes about 2 ms a second of audio, mostly without the
     interpreter lock, and nearly none where there is silence.
     """
-    piece = without_rumble(samples[start : start + PIECE_S * SAMPLE_RATE if stop is None else stop])
-    heard = [] if np.abs(piece).max(initial=0.0) < SILENT else speech_in(piece)
+    piece = remove_rumble(samples[start : start + PIECE_S * SAMPLE_RATE if stop is None else stop])
+    heard = [] if np.abs(piece).max(initial=0.0) < SILENCE_PEAK else speech_spans(piece)
     offset = start / SAMPLE_RATE
-    return Look([(offset + begun, offset + ended) for begun, ended in heard], levels(piece))
+    return PieceDetection([(offset + begun, offset + ended) for begun, ended in heard], frame_power(piece))
 
 
-def speech_in(piece: NDArray[np.float32], threshold: float = 0.5) -> list[Segment]:
+def speech_spans(piece: NDArray[np.float32], threshold: float = 0.5) -> list[Span]:
     """Spans of speech in a piece, in seconds from its start. threshold: the least probability of speech."""
     options = VadOptions(
         threshold=threshold,
         min_speech_duration_ms=_MIN_SPEECH_MS,
-        min_silence_duration_ms=round(MIN_SILENCE_S * 1000),
+        min_silence_duration_ms=round(MIN_PAUSE_S * 1000),
         speech_pad_ms=_PAD_MS,
     )
     found = get_speech_timestamps(piece, options)
     return [(one["start"] / SAMPLE_RATE, one["end"] / SAMPLE_RATE) for one in found]
 
 
-def without_rumble(piece: NDArray[np.float32]) -> NDArray[np.float32]:
+def remove_rumble(piece: NDArray[np.float32]) -> NDArray[np.float32]:
     """A piece without its offset and what is below 40 Hz, where most of its power is there; else as it is."""
     whole = len(piece) // _RUMBLE_SAMPLES * _RUMBLE_SAMPLES
     means = piece[:whole].reshape(-1, _RUMBLE_SAMPLES).mean(axis=1, dtype=np.float64)
     power = float(np.dot(piece, piece)) / max(len(piece), 1)
-    if not whole or float(np.mean(means**2)) < _MUCH_RUMBLE * power:
+    if not whole or float(np.mean(means**2)) < _MIN_RUMBLE_SHARE * power:
         return piece
     for _ in range(3):
         piece = piece - _moving_mean(piece)
     return piece
 
 
-def levels(piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean square of each `FRAME_S` of a piece, float32 (n,); what is left at its end has one too."""
-    frame = round(FRAME_S * SAMPLE_RATE)
+def frame_power(piece: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean square of each `LEVEL_FRAME_S` of a piece, float32 (n,); what is left at its end has one too."""
+    frame = round(LEVEL_FRAME_S * SAMPLE_RATE)
     frames = np.pad(piece, (0, -len(piece) % frame)).reshape(-1, frame)
     return np.einsum("ij,ij->i", frames, frames) / np.float32(frame)
 
 
-def merge(spans: Iterable[Segment]) -> list[Segment]:
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
     """Spans in order and apart. Two are one where they overlap, or where the silence between them ends no utterance."""
-    merged: list[Segment] = []
+    merged: list[Span] = []
     for start, end in sorted(spans):
-        if merged and start - merged[-1][1] < MIN_SILENCE_S:
+        if merged and start - merged[-1][1] < MIN_PAUSE_S:
             start, before = merged.pop()
             end = max(end, before)
         merged.append((start, end))

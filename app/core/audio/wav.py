@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 
 from app.core.audio.limits import SAMPLE_RATE
 
-IEEE_FLOAT = 3
-BYTES = 4
+WAVE_FORMAT_IEEE_FLOAT = 3
+BYTES_PER_SAMPLE = 4
 
 
-def float_wav(samples: NDArray[np.float32]) -> bytes:
+def encode_float_wav(samples: NDArray[np.float32]) -> bytes:
     """The file around float32 samples, shape (n,)."""
     data = np.ascontiguousarray(samples, "<f4").tobytes()
-    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, IEEE_FLOAT, 1, SAMPLE_RATE, SAMPLE_RATE * BYTES, BYTES, 8 * BYTES, 0)
+    form = struct.pack(
+        "<4sIHHIIHHH",
+        b"fmt ",
+        18,
+        WAVE_FORMAT_IEEE_FLOAT,
+        1,
+        SAMPLE_RATE,
+        SAMPLE_RATE * BYTES_PER_SAMPLE,
+        BYTES_PER_SAMPLE,
+        8 * BYTES_PER_SAMPLE,
+        0,
+    )
     head = b"WAVE" + form + struct.pack("<4sII", b"fact", 4, len(samples)) + struct.pack("<4sI", b"data", len(data))
     return struct.pack("<4sI", b"RIFF", len(head) + len(data)) + head + data

@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 
 from app.core.errors import ServiceError, TooLarge, Unavailable
-from app.engine.chat_request import refusal
+from app.engine.chat_request import refusal_error
 from app.settings import setting_name
 
-RETRY_AFTER_S = 5.0  # where a server that has no room does not say when to come back
-MOST_REASON = 2000  # characters of a server's error that are passed on
+DEFAULT_RETRY_AFTER_S = 5.0  # where a server that has no room does not say when to come back
+MAX_REASON_CHARACTERS = 2000  # characters of a server's error that are passed on
 
 
 @dataclass(frozen=True)
-class Chunk:
+class StreamChunk:
     """One event. prompt_tokens, completion_tokens: the usage, where the event brings it."""
 
     text: str = ""
@@ -32,7 +32,7 @@ class Chunk:
     completion_tokens: int | None = None
 
 
-async def chunks(response: httpx.Response, context: int) -> AsyncGenerator[Chunk, None]:
+async def read_chunks(response: httpx.Response, context: int) -> AsyncGenerator[StreamChunk, None]:
     """The events of an answer, until it is done. Raises ServiceError for an error among them, and "engine_lost" if the
     stream ends before it is done; httpx's own errors pass.
     """
@@ -42,31 +42,31 @@ async def chunks(response: httpx.Response, context: int) -> AsyncGenerator[Chunk
         data = line.removeprefix(b"data:").strip()
         if data == b"[DONE]":
             return
-        yield _chunk(data, context)
-    raise lost()
+        yield _parse_event(data, context)
+    raise connection_error()
 
 
-def _chunk(data: bytes, context: int) -> Chunk:
+def _parse_event(data: bytes, context: int) -> StreamChunk:
     try:
         said = json.loads(data)
         if "error" not in said:
-            return _read(said)
+            return _parse_chunk(said)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise Unavailable(
             f"The engine's server said what it should not: {data[:200]!r}", code="engine_error"
         ) from error
-    raise in_the_middle(said["error"], context)
+    raise stream_error(said["error"], context)
 
 
-def _read(said: dict[str, Any]) -> Chunk:
+def _parse_chunk(said: dict[str, Any]) -> StreamChunk:
     usage = said.get("usage") or {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if prompt is None and said.get("prompt_token_ids") is not None:
         prompt = len(said["prompt_token_ids"])
     if not said["choices"]:
-        return Chunk(prompt_tokens=prompt, completion_tokens=completion)
+        return StreamChunk(prompt_tokens=prompt, completion_tokens=completion)
     choice = said["choices"][0]
-    return Chunk(
+    return StreamChunk(
         text=choice["delta"].get("content") or "",
         token_ids=tuple(choice.get("token_ids") or ()),
         finish_reason=choice.get("finish_reason"),
@@ -84,11 +84,11 @@ async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
             yield line
 
 
-def refused(status: int, body: bytes, retry_after: str | None, context: int) -> ServiceError:
+def status_error(status: int, body: bytes, retry_after: str | None, context: int) -> ServiceError:
     """The error for an answer that is none. retry_after: that header."""
-    reason = _reason(body)
+    reason = _error_message(body)
     if status in (400, 422):
-        return refusal(reason, context)
+        return refusal_error(reason, context)
     if status == 413:
         return TooLarge(
             f"The engine's server takes no request as large as this recording makes it: {reason}",
@@ -97,7 +97,9 @@ def refused(status: int, body: bytes, retry_after: str | None, context: int) -> 
         )
     if status in (429, 503):
         return Unavailable(
-            f"The engine's server has no room now: {reason}", code="engine_busy", retry_after_s=_seconds(retry_after)
+            f"The engine's server has no room now: {reason}",
+            code="engine_busy",
+            retry_after_s=_retry_after_seconds(retry_after),
         )
     if status in (401, 403):
         return Unavailable(
@@ -107,17 +109,17 @@ def refused(status: int, body: bytes, retry_after: str | None, context: int) -> 
     return Unavailable(f"The engine's server failed with status {status}: {reason}", code="engine_error")
 
 
-def in_the_middle(error: Any, context: int) -> ServiceError:
+def stream_error(error: Any, context: int) -> ServiceError:
     """The error for an `error` event. vLLM puts a status into its `code`."""
     if not isinstance(error, dict):
         error = {"message": error}
-    reason = str(error.get("message"))[:MOST_REASON]
+    reason = str(error.get("message"))[:MAX_REASON_CHARACTERS]
     if error.get("code") in (400, 422):
-        return refusal(reason, context)
+        return refusal_error(reason, context)
     return Unavailable(f"The engine failed in the middle of the answer: {reason}", code="engine_error", retry_after_s=1)
 
 
-def lost(error: Exception | None = None) -> ServiceError:
+def connection_error(error: Exception | None = None) -> ServiceError:
     """The error for a connection that broke, or was silent for too long, after the request had begun."""
     if isinstance(error, httpx.TimeoutException):
         return Unavailable(
@@ -133,15 +135,15 @@ def lost(error: Exception | None = None) -> ServiceError:
     )
 
 
-def _reason(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["error"]["message"])
-    return text[:MOST_REASON] or "it does not say why"
+    return text[:MAX_REASON_CHARACTERS] or "it does not say why"
 
 
-def _seconds(header: str | None) -> float:
+def _retry_after_seconds(header: str | None) -> float:
     try:
-        return max(0.0, float(header or RETRY_AFTER_S))
+        return max(0.0, float(header or DEFAULT_RETRY_AFTER_S))
     except ValueError:  # a date
-        return RETRY_AFTER_S
+        return DEFAULT_RETRY_AFTER_S

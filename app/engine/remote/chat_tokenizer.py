@@ -9,10 +9,10 @@ from typing import Any
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from app.engine.chat_request import Messages, longest_first
+from app.engine.chat_request import Messages, sort_longest_first
 
 
-class ChatTokens:
+class ChatTokenizer:
     """tokenizer: text of a `tokenizer.json`. template: text of a `chat_template.jinja`."""
 
     def __init__(self, tokenizer: str, template: str) -> None:
@@ -20,13 +20,13 @@ class ChatTokens:
         # as Transformers' apply_chat_template opens it
         self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
         added = self._tokenizer.get_added_tokens_decoder().values()
-        self.specials = longest_first({token.content for token in added})
+        self.control_tokens = sort_longest_first({token.content for token in added})
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def ids(self, messages: Messages) -> list[int]:
+    def token_ids(self, messages: Messages) -> list[int]:
         """Tokens of the prompt that text messages are, ready for the answer."""
         prompt = self._template.render(messages=messages, add_generation_prompt=True)
         return list(self._tokenizer.encode(prompt, add_special_tokens=False).ids)

@@ -15,11 +15,11 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.audio.wav import float_wav
-from app.engine.chat_request import LONGEST_PATTERN, REPEATS, SHORTEST_PATTERN, Messages, Sampling
+from app.core.audio.wav import encode_float_wav
+from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_REPEATS, Messages, SamplingOptions
 
 
-class Question:
+class CompletionRequest:
     """One request, for any server. Making it of a long recording takes a tenth of a second: make it in a thread.
 
     adapter: its adapter's name, if it is written with one. messages: without control tokens. context: the model's, in
@@ -29,23 +29,27 @@ class Question:
     def __init__(
         self,
         messages: Messages,
-        sampling: Sampling,
+        sampling: SamplingOptions,
         request_id: str,
         context: int,
         audio: NDArray[np.float32] | None = None,
     ) -> None:
         self.adapter = sampling.adapter.name if sampling.adapter else None
         place = uuid4().hex  # where the recording goes: encoding 25 MB of base64 as JSON would stop all others
-        said = {"messages": _with_audio(messages, place), "request_id": request_id, **_sampling(sampling, context)}
+        said = {
+            "messages": _insert_audio(messages, place),
+            "request_id": request_id,
+            **_sampling_fields(sampling, context),
+        }
         self._before, _, self._after = json.dumps(said)[1:].encode().partition(place.encode())
-        self._audio = b"" if audio is None else base64.b64encode(float_wav(audio))
+        self._audio = b"" if audio is None else base64.b64encode(encode_float_wav(audio))
 
     def body(self, model: str) -> list[bytes]:
         """The JSON in parts, for the name that the model has at a server."""
         return [b'{"model": ' + json.dumps(model).encode() + b", ", self._before, self._audio, self._after]
 
 
-def _with_audio(messages: Messages, data: str) -> Messages:
+def _insert_audio(messages: Messages, data: str) -> Messages:
     """The messages with the recording at its placeholder."""
     part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
 
@@ -55,7 +59,7 @@ def _with_audio(messages: Messages, data: str) -> Messages:
     return [message | {"content": content(message["content"])} for message in messages]
 
 
-def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
+def _sampling_fields(sampling: SamplingOptions, context: int) -> dict[str, Any]:
     said: dict[str, Any] = {
         # A server refuses to be asked for more tokens than the context holds; within it, it writes what fits.
         "max_completion_tokens": min(sampling.max_tokens, context),
@@ -67,9 +71,9 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "repetition_detection": {
-            "max_pattern_size": LONGEST_PATTERN,
-            "min_pattern_size": SHORTEST_PATTERN,
-            "min_count": REPEATS,
+            "max_pattern_size": MAX_PATTERN_TOKENS,
+            "min_pattern_size": MIN_PATTERN_TOKENS,
+            "min_count": MIN_REPEATS,
         },
         "stream": True,
         "stream_options": {"include_usage": True},

@@ -16,20 +16,20 @@ from pydantic import BaseModel
 
 from app import metrics
 from app.core.prompts import Style, instruction, notes_messages
-from app.engine.remote.answer_stream import lost, refused
-from app.engine.remote.chat_tokenizer import ChatTokens
-from app.engine.remote.request_body import Question
+from app.engine.remote.answer_stream import connection_error, status_error
+from app.engine.remote.chat_tokenizer import ChatTokenizer
+from app.engine.remote.request_body import CompletionRequest
 from app.settings import RemoteSettings, setting_name
 
 log = logging.getLogger(__name__)
 
-PIECE = 1 << 18  # bytes of a request written at once
-MOST_ERROR = 1 << 16  # bytes read of an answer that is an error
-MISSES = 2  # health checks in a row without an answer in time; one alone may be a server with its hands full
+WRITE_BYTES = 1 << 18  # bytes of a request written at once
+MAX_ERROR_BYTES = 1 << 16  # bytes read of an answer that is an error
+MAX_MISSED_CHECKS = 2  # health checks in a row without an answer in time; one alone may be a server with its hands full
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedModel:
     """What a server must serve: version `version` of the model `name`, with room for so many tokens."""
 
     name: str
@@ -42,7 +42,7 @@ class Wanted:
         return f"{self.name}@{self.version}"
 
 
-class NotReached(Exception):
+class ServerUnreachable(Exception):
     """No connection came about: nothing of the request has been read, and another server may be asked."""
 
 
@@ -54,17 +54,17 @@ class _Unhealthy(_Unusable):
     """It says so itself; that passes."""
 
 
-class _Card(BaseModel):
+class _ModelCard(BaseModel):
     id: str
     root: str | None = None
     max_model_len: int | None = None
 
 
-class _Models(BaseModel):
-    data: list[_Card]
+class _ModelList(BaseModel):
+    data: list[_ModelCard]
 
 
-class _Tokens(BaseModel):
+class _TokenizeResponse(BaseModel):
     tokens: list[int]
 
 
@@ -76,24 +76,24 @@ class RemoteServer:
     requests.
     """
 
-    def __init__(self, url: str, wanted: Wanted, tokens: ChatTokens, settings: RemoteSettings) -> None:
+    def __init__(self, url: str, wanted: ExpectedModel, tokens: ChatTokenizer, settings: RemoteSettings) -> None:
         self.name = url.removeprefix("http://").removeprefix("https://")
         self.up = False
-        self.why = "not looked at yet"
+        self.fault = "not looked at yet"
         self.unusable = False
-        self.listed: set[str] = set()
+        self.served_names: set[str] = set()
         self.queued_seconds = 0.0
-        self.running = 0
+        self.running_requests = 0
         self._url = url
-        self._wanted = wanted
+        self._expected = wanted
         self._tokens = tokens
         self._settings = settings
-        self._model = ""  # its name for the model
-        self._heard = 0.0  # when it last said anything
-        self._missed = 0  # health checks in a row
+        self._model_name = ""  # its name for the model
+        self._last_activity = 0.0  # when it last said anything
+        self._missed_checks = 0  # health checks in a row
         self._client: httpx.AsyncClient | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._look_now = asyncio.Event()
+        self._health_task: asyncio.Task[None] | None = None
+        self._check_now = asyncio.Event()
 
     def open(self) -> None:
         """Make it ready to be looked at and asked."""
@@ -106,15 +106,15 @@ class RemoteServer:
             timeout=httpx.Timeout(self._settings.idle_seconds, connect=self._settings.connect_seconds, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
-        self._gauge()
+        self._update_gauges()
 
-    def watch(self) -> None:
+    def start_health_checks(self) -> None:
         """Look at it again and again from now on."""
-        self._watching = asyncio.create_task(self._watch())
+        self._health_task = asyncio.create_task(self._run_health_checks())
 
     async def close(self) -> None:
         """End all of it. Harmless twice."""
-        watching, self._watching = self._watching, None
+        watching, self._health_task = self._health_task, None
         client, self._client = self._client, None
         if watching is not None:
             watching.cancel()
@@ -124,170 +124,173 @@ class RemoteServer:
         self.up = False
         for gauge in (metrics.REMOTE_UP, metrics.REMOTE_QUEUED_AUDIO):
             with suppress(KeyError):
-                gauge.remove(self.name, self._wanted.id)
+                gauge.remove(self.name, self._expected.id)
 
     @asynccontextmanager
-    async def asked(self, question: Question, seconds: float) -> AsyncIterator[httpx.Response]:
+    async def open_answer(self, question: CompletionRequest, seconds: float) -> AsyncIterator[httpx.Response]:
         """The server's answer to a question about so many seconds of audio, begun; leaving the block early closes the
-        connection, and vLLM aborts the request. Raises `NotReached`, or ServiceError: what the server said, and
+        connection, and vLLM aborts the request. Raises `ServerUnreachable`, or ServiceError: what the server said, and
         "engine_lost", "engine_silent" if nothing more comes from it, also inside the block.
         """
         assert self._client is not None, "it is not open"
-        self._load(seconds, 1)
+        self._add_load(seconds, 1)
         try:
             try:
-                response = await self._client.send(self._request(self._client, question), stream=True)
+                response = await self._client.send(self._build_request(self._client, question), stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                self._down(f"no connection: {error or type(error).__name__}")
-                raise NotReached from error
+                self._mark_down(f"no connection: {error or type(error).__name__}")
+                raise ServerUnreachable from error
             try:
-                self._heard = time.monotonic()
+                self._last_activity = time.monotonic()
                 if response.status_code != 200:
                     retry_after = response.headers.get("retry-after")
-                    body = await _some(response)
-                    raise refused(response.status_code, body, retry_after, self._wanted.context_tokens)
+                    body = await _read_error_body(response)
+                    raise status_error(response.status_code, body, retry_after, self._expected.context_tokens)
                 yield response
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
-            self._look_now.set()
-            raise lost(error) from error
+            self._check_now.set()
+            raise connection_error(error) from error
         finally:
-            self._load(-seconds, -1)
+            self._add_load(-seconds, -1)
 
-    def heard(self) -> None:
+    def note_activity(self) -> None:
         """It said something just now: it is alive, however late it answers when asked for its health."""
-        self._heard = time.monotonic()
+        self._last_activity = time.monotonic()
 
-    async def look(self) -> None:
+    async def update_health(self) -> None:
         """Find out whether it is up."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.health_timeout_seconds):
-                await self._check()
+                await self._check_server()
         except (TimeoutError, httpx.TimeoutException):
-            self._missed = 0 if self._heard >= began else self._missed + 1
-            if not self.up or self._missed >= MISSES:
-                self._down(f"it gave no sign of health within {self._settings.health_timeout_seconds:g} s")
+            self._missed_checks = 0 if self._last_activity >= began else self._missed_checks + 1
+            if not self.up or self._missed_checks >= MAX_MISSED_CHECKS:
+                self._mark_down(f"it gave no sign of health within {self._settings.health_timeout_seconds:g} s")
         except _Unhealthy as error:
-            self._down(str(error))
+            self._mark_down(str(error))
         except _Unusable as error:
-            self._down(str(error), unusable=True)
+            self._mark_down(str(error), unusable=True)
         except httpx.HTTPError as error:
-            self._down(f"no connection: {error or type(error).__name__}")
+            self._mark_down(f"no connection: {error or type(error).__name__}")
         except ValueError as error:  # also pydantic's
-            self._down(f"it does not answer as vLLM does: {error}", unusable=True)
+            self._mark_down(f"it does not answer as vLLM does: {error}", unusable=True)
         else:
-            self._missed = 0
-            self._set(True, "", False)
+            self._missed_checks = 0
+            self._set_status(True, "", False)
 
-    async def list_again(self) -> None:
+    async def refresh_adapters(self) -> None:
         """Find out which adapters it has now; one that does not answer is left to its next check."""
         if self._client is not None and self.up:
             with suppress(_Unusable, httpx.HTTPError, ValueError):
-                await self._recognized(self._client)
+                await self._find_model_name(self._client)
 
-    async def _watch(self) -> None:
+    async def _run_health_checks(self) -> None:
         while True:
-            self._look_now.clear()
+            self._check_now.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.health_seconds):
-                    await self._look_now.wait()
+                    await self._check_now.wait()
             try:
-                await self.look()
+                await self.update_health()
             except Exception:
                 log.exception("looking at %s failed", self.name)
 
-    async def _check(self) -> None:
+    async def _check_server(self) -> None:
         assert self._client is not None, "it is not open"
         health = await self._client.get("/health")
         if health.status_code != 200:
             raise _Unhealthy(f"/health answered with status {health.status_code}")
         if not self.up:  # it may be another than before: vLLM takes longer to start than two looks lie apart
-            self._model = await self._recognized(self._client)
+            self._model_name = await self._find_model_name(self._client)
             await self._compare_prompt(self._client)
 
-    async def _recognized(self, client: httpx.AsyncClient) -> str:
+    async def _find_model_name(self, client: httpx.AsyncClient) -> str:
         """Its name for the model. Raises `_Unusable` if it has none."""
         answer = await client.get("/v1/models")
         if answer.status_code in (401, 403):
             raise _Unusable(f"it does not take the key in {setting_name('remote', 'api_key')}")
         if answer.status_code != 200:
             raise _Unhealthy(f"/v1/models answered with status {answer.status_code}")
-        cards = _Models.model_validate_json(answer.content).data
-        self.listed = {card.id for card in cards}
-        card = next((card for card in cards if self._is_wanted(card)), None)
+        cards = _ModelList.model_validate_json(answer.content).data
+        self.served_names = {card.id for card in cards}
+        card = next((card for card in cards if self._is_expected(card)), None)
         if card is None:
             raise _Unusable(
-                f"it serves {', '.join(card.id for card in cards) or 'nothing'}, not {self._wanted.id}: start it with "
-                f"--served-model-name {self._wanted.id}"
+                f"it serves {', '.join(card.id for card in cards) or 'nothing'}, not {self._expected.id}: start it "
+                "with "
+                f"--served-model-name {self._expected.id}"
             )
-        if card.max_model_len is not None and card.max_model_len < self._wanted.context_tokens:
+        if card.max_model_len is not None and card.max_model_len < self._expected.context_tokens:
             raise _Unusable(
-                f"it has room for {card.max_model_len} tokens, {self._wanted.id} is served with "
-                f"{self._wanted.context_tokens}: start it with --max-model-len {self._wanted.context_tokens}"
+                f"it has room for {card.max_model_len} tokens, {self._expected.id} is served with "
+                f"{self._expected.context_tokens}: start it with --max-model-len {self._expected.context_tokens}"
             )
         return card.id
 
-    def _is_wanted(self, card: _Card) -> bool:
+    def _is_expected(self, card: _ModelCard) -> bool:
         """By its name, or by the folder it was loaded from, as `model_repo.assemble` names it."""
-        folder = [self._wanted.name, self._wanted.version]
-        return card.id == self._wanted.id or any(
+        folder = [self._expected.name, self._expected.version]
+        return card.id == self._expected.id or any(
             (path or "").rstrip("/").split("/")[-2:] == folder for path in (card.id, card.root)
         )
 
     async def _compare_prompt(self, client: httpx.AsyncClient) -> None:
         """Raise `_Unusable` if it makes other tokens of a prompt than this service's tokenizer and chat template."""
         messages = notes_messages(instruction(Style()), "[0:00:00]\n- Anna, 19 °C.\n- Zürich 🚆")
-        answer = await client.post("/tokenize", json={"model": self._model, "messages": messages})
+        answer = await client.post("/tokenize", json={"model": self._model_name, "messages": messages})
         if answer.status_code == 404:
             log.warning("%s has no /tokenize: whether it words prompts as trained is not known", self.name)
             return
         if answer.status_code != 200:
             raise _Unhealthy(f"/tokenize answered with status {answer.status_code}")
-        if _Tokens.model_validate_json(answer.content).tokens != self._tokens.ids(messages):
+        if _TokenizeResponse.model_validate_json(answer.content).tokens != self._tokens.token_ids(messages):
             raise _Unusable("it makes other tokens of a prompt: are its tokenizer and chat template the checkpoint's?")
 
-    def _request(self, client: httpx.AsyncClient, question: Question) -> httpx.Request:
-        parts = question.body(question.adapter or self._model)
+    def _build_request(self, client: httpx.AsyncClient, question: CompletionRequest) -> httpx.Request:
+        parts = question.body(question.adapter or self._model_name)
         headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, parts)))}
-        return client.build_request("POST", "/v1/chat/completions", content=_pieces(parts), headers=headers)
+        return client.build_request("POST", "/v1/chat/completions", content=_split_body(parts), headers=headers)
 
-    def _down(self, why: str, unusable: bool = False) -> None:
-        self._set(False, why, unusable)
+    def _mark_down(self, why: str, unusable: bool = False) -> None:
+        self._set_status(False, why, unusable)
 
-    def _set(self, up: bool, why: str, unusable: bool) -> None:
+    def _set_status(self, up: bool, why: str, unusable: bool) -> None:
         if up and not self.up:
-            log.info("%s is up and serves %s", self.name, self._wanted.id)
-        elif not up and (self.up or why != self.why):
+            log.info("%s is up and serves %s", self.name, self._expected.id)
+        elif not up and (self.up or why != self.fault):
             log.warning("%s is not asked: %s", self.name, why)
-        self.up, self.why, self.unusable = up, why, unusable
-        self._gauge()
+        self.up, self.fault, self.unusable = up, why, unusable
+        self._update_gauges()
 
-    def _load(self, seconds: float, requests: int) -> None:
-        self.running += requests
-        self.queued_seconds = self.queued_seconds + seconds if self.running else 0.0  # no rest of floating point
-        self._gauge()
+    def _add_load(self, seconds: float, requests: int) -> None:
+        self.running_requests += requests
+        self.queued_seconds = (
+            self.queued_seconds + seconds if self.running_requests else 0.0
+        )  # no rest of floating point
+        self._update_gauges()
 
-    def _gauge(self) -> None:
+    def _update_gauges(self) -> None:
         if self._client is not None:
-            metrics.REMOTE_UP.labels(self.name, self._wanted.id).set(self.up)
-            metrics.REMOTE_QUEUED_AUDIO.labels(self.name, self._wanted.id).set(self.queued_seconds)
+            metrics.REMOTE_UP.labels(self.name, self._expected.id).set(self.up)
+            metrics.REMOTE_QUEUED_AUDIO.labels(self.name, self._expected.id).set(self.queued_seconds)
 
 
-async def _pieces(parts: list[bytes]) -> AsyncIterator[bytes]:
+async def _split_body(parts: list[bytes]) -> AsyncIterator[bytes]:
     """In pieces: written as one, a long recording would be moved about in memory as often as it has packets."""
     for part in parts:
         view = memoryview(part)
-        for at in range(0, len(part), PIECE):
-            yield bytes(view[at : at + PIECE])
+        for at in range(0, len(part), WRITE_BYTES):
+            yield bytes(view[at : at + WRITE_BYTES])
 
 
-async def _some(response: httpx.Response) -> bytes:
+async def _read_error_body(response: httpx.Response) -> bytes:
     """The answer, as far as an error is read."""
     read = b""
     async for piece in response.aiter_bytes():
         read += piece
-        if len(read) >= MOST_ERROR:
+        if len(read) >= MAX_ERROR_BYTES:
             break
-    return read[:MOST_ERROR]
+    return read[:MAX_ERROR_BYTES]

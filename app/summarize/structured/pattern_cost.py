@@ -9,7 +9,7 @@ import re
 _REPEAT = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
 _GROUP = re.compile(r"\(\?(?::|P?<[A-Za-z_]\w*>)")
 _BRACED_ESCAPE = re.compile(r"\\[pPux]\{[^{}]{0,60}\}")
-MOST = 10**9  # where counting ends, so that the numbers stay small
+MAX_COST = 10**9  # where counting ends, so that the numbers stay small
 
 
 class UnsupportedPattern(ValueError):
@@ -19,7 +19,7 @@ class UnsupportedPattern(ValueError):
 
 
 def pattern_cost(pattern: str) -> int:
-    """The number of elements, at most `MOST`. Raises UnsupportedPattern.
+    """The number of elements, at most `MAX_COST`. Raises UnsupportedPattern.
 
     A character, an escape or a class is one element; `{n,m}` multiplies what it repeats by m, `{n,}` by n + 1.
     """
@@ -50,15 +50,15 @@ def pattern_cost(pattern: str) -> int:
             if len(sums) == 1:
                 raise UnsupportedPattern("closes a group that was not opened")
             last = max(1, sums.pop())
-            sums[-1] = min(MOST, sums[-1] + last)
+            sums[-1] = min(MAX_COST, sums[-1] + last)
         elif letter == "{":
             repeat = _REPEAT.match(pattern, at)
             if repeat is None or not (repeat[1] or repeat[3]):
                 raise UnsupportedPattern("has a { that begins no repetition; write \\{ there")
             step = len(repeat[0])
-            times = _count(repeat[3]) if repeat[3] else _count(repeat[1]) + bool(repeat[2])
-            grown = min(MOST, last * max(1, times))
-            sums[-1] = min(MOST, sums[-1] + grown - last)
+            times = _repeat_count(repeat[3]) if repeat[3] else _repeat_count(repeat[1]) + bool(repeat[2])
+            grown = min(MAX_COST, last * max(1, times))
+            sums[-1] = min(MAX_COST, sums[-1] + grown - last)
             last = grown  # a repetition of a repetition multiplies again
         elif letter not in "*+?|^$":
             last = 1
@@ -66,11 +66,11 @@ def pattern_cost(pattern: str) -> int:
         at += step
     if len(sums) > 1:
         raise UnsupportedPattern("opens a group that is not closed")
-    return min(MOST, max(1, sums[0]))
+    return min(MAX_COST, max(1, sums[0]))
 
 
-def _count(digits: str) -> int:
-    return int(digits) if len(digits) < 10 else MOST
+def _repeat_count(digits: str) -> int:
+    return int(digits) if len(digits) < 10 else MAX_COST
 
 
 def _class_length(pattern: str, start: int) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-At = tuple[str, ...]  # the steps to a place in the schema
-Positions = dict[At, Any]  # what stands at each place: an object, true or false
+Position = tuple[str, ...]  # the steps to a place in the schema
+Positions = dict[Position, Any]  # what stands at each place: an object, true or false
 
 # A compiler merges what is read in one place: every choice of one part with every choice of the others.
 MAX_EXPANDED = 4000
@@ -34,14 +34,14 @@ class _Expansion:
         return _Expansion(min(_CAP, self.choices + other.choices), min(_CAP, self.size + other.size))
 
 
-def check_expansion(positions: Positions, targets: dict[At, At], fault: type[ValueError]) -> None:
+def check_expansion(positions: Positions, targets: dict[Position, Position], error_type: type[ValueError]) -> None:
     """Raise `fault` for references that go in a circle without reading anything, and for a schema that grows beyond
     MAX_EXPANDED parts where its references and combinations are written out.
     """
-    inside = {at: list(_in_place(at, node, targets)) for at, node in positions.items()}
-    expansions: dict[At, _Expansion] = {}
+    inside = {at: list(_merged_positions(at, node, targets)) for at, node in positions.items()}
+    expansions: dict[Position, _Expansion] = {}
     waiting = {at: len(parts) for at, parts in inside.items()}
-    users: dict[At, list[At]] = defaultdict(list)
+    users: dict[Position, list[Position]] = defaultdict(list)
     for at, parts in inside.items():
         for part in parts:
             users[part].append(at)
@@ -50,8 +50,9 @@ def check_expansion(positions: Positions, targets: dict[At, At], fault: type[Val
         at = ready.pop()
         expansions[at] = found = _expansion(at, positions[at], targets, expansions)
         if found.size > MAX_EXPANDED:
-            raise fault(
-                f"grows to more than {MAX_EXPANDED} parts at {_text(at)} where its references and combinations are "
+            raise error_type(
+                f"grows to more than {MAX_EXPANDED} parts at {_position_text(at)} where its references and "
+                "combinations are "
                 "written out"
             )
         for user in users[at]:
@@ -59,28 +60,28 @@ def check_expansion(positions: Positions, targets: dict[At, At], fault: type[Val
             if waiting[user] == 0:
                 ready.append(user)
     if circular := [at for at in positions if at not in expansions]:
-        raise fault(f"refers in a circle at {_text(circular[0])}: nothing is read between the references")
+        raise error_type(f"refers in a circle at {_position_text(circular[0])}: nothing is read between the references")
 
 
-def check_ends(positions: Positions, targets: dict[At, At], fault: type[ValueError]) -> None:
+def check_finite(positions: Positions, targets: dict[Position, Position], error_type: type[ValueError]) -> None:
     """Raise `fault` for a place that no finite answer can fill, such as an object that requires another like itself."""
-    users: dict[At, list[At]] = defaultdict(list)
+    users: dict[Position, list[Position]] = defaultdict(list)
     for at, node in positions.items():
         for part in _needed_positions(at, node, targets):
             users[part].append(at)
-    ending: set[At] = set()
+    ending: set[Position] = set()
     open_ = list(positions)
     while open_:
         at = open_.pop()
-        if at not in ending and _ends(at, positions[at], targets, ending):
+        if at not in ending and _has_finite_value(at, positions[at], targets, ending):
             ending.add(at)
             open_ += users[at]
     for at, node in positions.items():
         if at not in ending and node is not False:
-            raise fault(f"cannot be followed by any answer that comes to an end, at {_text(at)}")
+            raise error_type(f"cannot be followed by any answer that comes to an end, at {_position_text(at)}")
 
 
-def _in_place(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
+def _merged_positions(at: Position, node: Any, targets: dict[Position, Position]) -> Iterator[Position]:
     """The places whose schemas are read where this one is."""
     if isinstance(node, dict):
         if at in targets:
@@ -90,7 +91,9 @@ def _in_place(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
                 yield (*at, keyword, str(index))
 
 
-def _expansion(at: At, node: Any, targets: dict[At, At], known: dict[At, _Expansion]) -> _Expansion:
+def _expansion(
+    at: Position, node: Any, targets: dict[Position, Position], known: dict[Position, _Expansion]
+) -> _Expansion:
     if not isinstance(node, dict):
         return _Expansion(1, 1)
     own = 1 + sum(len(node.get(name, ())) for name in ("properties", "patternProperties", "prefixItems", "enum"))
@@ -112,10 +115,10 @@ def _required_names(node: dict[str, Any]) -> list[str]:
     return [name for name in node.get("required", ()) if name in node.get("properties", {})]
 
 
-def _needed_positions(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
+def _needed_positions(at: Position, node: Any, targets: dict[Position, Position]) -> Iterator[Position]:
     """All places that may decide whether this one ends."""
     if isinstance(node, dict):
-        yield from _in_place(at, node, targets)
+        yield from _merged_positions(at, node, targets)
         for name in _required_names(node):
             yield (*at, "properties", name)
         for index in range(len(node.get("prefixItems", ()))):
@@ -124,7 +127,7 @@ def _needed_positions(at: At, node: Any, targets: dict[At, At]) -> Iterator[At]:
             yield (*at, "items")
 
 
-def _ends(at: At, node: Any, targets: dict[At, At], ending: set[At]) -> bool:
+def _has_finite_value(at: Position, node: Any, targets: dict[Position, Position], ending: set[Position]) -> bool:
     """Whether there is a finite value, as far as is known from the places that have one."""
     if not isinstance(node, dict):
         return bool(node)
@@ -144,15 +147,15 @@ def _ends(at: At, node: Any, targets: dict[At, At], ending: set[At]) -> bool:
         return True
     if "object" in types and all((*at, "properties", name) in ending for name in _required_names(node)):
         return True
-    return "array" in types and _array_ends(at, node, ending)
+    return "array" in types and _has_finite_array(at, node, ending)
 
 
-def _array_ends(at: At, node: dict[str, Any], ending: set[At]) -> bool:
+def _has_finite_array(at: Position, node: dict[str, Any], ending: set[Position]) -> bool:
     least, first = int(node.get("minItems", 0)), len(node.get("prefixItems", ()))
     if any((*at, "prefixItems", str(index)) not in ending for index in range(min(least, first))):
         return False
     return least <= first or "items" not in node or (*at, "items") in ending
 
 
-def _text(at: At) -> str:
+def _position_text(at: Position) -> str:
     return ("#" + "".join(f"/{part}" for part in at))[:120]

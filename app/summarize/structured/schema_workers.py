@@ -17,18 +17,18 @@ import pebble
 
 from app.core.errors import InvalidRequest, Unavailable
 from app.settings import setting_name
-from app.summarize.structured.schema_tasks import confine_process, enforcement_fault, read_answer
+from app.summarize.structured.schema_tasks import enforcement_error, limit_process_memory, parse_answer
 from app.workers.fork_server import worker_context
 
 log = logging.getLogger(__name__)
 
-WORKERS = 2
+WORKER_COUNT = 2
 TASKS_PER_WORKER = 1000  # after so many a worker is replaced, so that what a library leaks stays small
 MEMORY_BYTES = 512 << 20  # address space that a worker may take beyond what it starts with
-REMEMBERED = 256  # schemas
+MAX_ACCEPTED_SCHEMAS = 256  # schemas
 
 
-class _GaveUp(Exception):
+class _WorkerFailed(Exception):
     """The work took too long, or its process died. The message goes on from "it"."""
 
 
@@ -38,12 +38,12 @@ class SchemaWorkers:
     seconds: wall-clock time that either may take once a process is at it.
     """
 
-    def __init__(self, seconds: float = 5.0) -> None:
-        self._seconds = seconds
+    def __init__(self, timeout_s: float = 5.0) -> None:
+        self._timeout_s = timeout_s
         self._pool: pebble.ProcessPool | None = None
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
-    async def check(self, schema: dict[str, Any], param: str) -> None:
+    async def check_schema(self, schema: dict[str, Any], param: str) -> None:
         """Refuse a schema that the engine could not enforce. Cancelling ends the work.
 
         param: the field that it came in. Raises InvalidRequest (400), Unavailable (503).
@@ -53,22 +53,22 @@ class SchemaWorkers:
             self._accepted.move_to_end(digest)
             return
         try:
-            fault = await self._outcome(enforcement_fault, schema)
-        except _GaveUp as error:
+            fault = await self._run_in_worker(enforcement_error, schema)
+        except _WorkerFailed as error:
             fault = f"cannot be compiled: {error}"
         if fault:
             raise InvalidRequest(f"{param}: the schema {fault}.", code="invalid_json_schema", param=param)
         self._accepted[digest] = None
-        while len(self._accepted) > REMEMBERED:
+        while len(self._accepted) > MAX_ACCEPTED_SCHEMAS:
             self._accepted.popitem(last=False)
 
-    async def read(self, text: str, schema: dict[str, Any], *, fill: bool = False) -> tuple[Any, str | None]:
-        """As `app.summarize.structured.schema_tasks.read_answer`. Work that is given up is a warning, never an
+    async def parse_answer(self, text: str, schema: dict[str, Any], *, fill: bool = False) -> tuple[Any, str | None]:
+        """As `app.summarize.structured.schema_tasks.parse_answer`. Work that is given up is a warning, never an
         exception: the answer's text is there all the same, and to try again would not end better.
         """
         try:
-            return await self._outcome(read_answer, text, schema, fill=fill)
-        except (_GaveUp, Unavailable) as error:
+            return await self._run_in_worker(parse_answer, text, schema, fill=fill)
+        except (_WorkerFailed, Unavailable) as error:
             return None, f"The answer could not be checked against the schema ({error}): `structured` is null."
 
     async def stop(self) -> None:
@@ -78,40 +78,40 @@ class SchemaWorkers:
             pool.stop()
             await asyncio.to_thread(pool.join)
 
-    async def _outcome(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    async def _run_in_worker(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Raises _GaveUp, Unavailable."""
         try:
-            future = self._running_pool().schedule(work, args=arguments, kwargs=options, timeout=self._seconds)
+            future = self._ensure_pool().schedule(work, args=arguments, kwargs=options, timeout=self._timeout_s)
         except RuntimeError as error:  # the pool is stopping
-            raise _restarting() from error
+            raise _restarting_error() from error
         try:
             return await asyncio.wrap_future(future)
         except (TimeoutError, concurrent.futures.TimeoutError) as error:
             setting = setting_name("limits", "schema_seconds")
-            raise _GaveUp(f"it took longer than {self._seconds:g} s; the setting is {setting}") from error
+            raise _WorkerFailed(f"it took longer than {self._timeout_s:g} s; the setting is {setting}") from error
         except pebble.ProcessExpired as error:
             log.warning("a schema worker died: exit code %s", error.exitcode)
-            raise _GaveUp("its process died of it") from error
+            raise _WorkerFailed("its process died of it") from error
         except concurrent.futures.BrokenExecutor as error:
-            raise _restarting() from error
+            raise _restarting_error() from error
         except Exception as error:
             log.exception("a schema or an answer met a fault that was not foreseen")
-            raise _GaveUp(f"it met a fault, {type(error).__name__}") from error
+            raise _WorkerFailed(f"it met a fault, {type(error).__name__}") from error
 
-    def _running_pool(self) -> pebble.ProcessPool:
+    def _ensure_pool(self) -> pebble.ProcessPool:
         if self._pool is None or not self._pool.active:
             # From the fork server that the audio decoder uses too: no engine is in it, and a worker is up in a moment.
             self._pool = pebble.ProcessPool(
-                max_workers=WORKERS,
+                max_workers=WORKER_COUNT,
                 max_tasks=TASKS_PER_WORKER,
-                initializer=confine_process,
+                initializer=limit_process_memory,
                 initargs=(MEMORY_BYTES,),
                 context=worker_context(),
             )
         return self._pool
 
 
-def _restarting() -> Unavailable:
+def _restarting_error() -> Unavailable:
     return Unavailable(
         "The schema workers are restarting. Try again.", code="schema_workers_unavailable", retry_after_s=1
     )

@@ -17,7 +17,7 @@ _CHARACTERS = re.compile(
 )
 
 
-def closings(text: str) -> Iterator[str]:
+def close_json(text: str) -> Iterator[str]:
     """The text made whole, at most in two ways: with the string closed in which it was cut, and without what had
     begun after the last whole value. None for a text that has nothing to close. Linear in the text's length.
     """

@@ -8,7 +8,7 @@ from app.api import error_responses
 
 def test_the_frameworks_validation_is_a_400_with_the_parameter() -> None:
     app = FastAPI()
-    error_responses.install(app)
+    error_responses.install_error_handlers(app)
 
     @app.get("/numbers")
     async def numbers(count: int) -> int:

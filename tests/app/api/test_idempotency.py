@@ -73,7 +73,7 @@ async def test_a_repeat_in_flight_is_told_to_wait(ask: Ask) -> None:
     async with serving(engine) as site:
         engine.prefill_s = 0.5
         first = asyncio.create_task(ask(site))
-        await until(lambda: engine.running == 1)
+        await until(lambda: engine.running_requests == 1)
         early = await ask(site)
         assert code(early) == (409, "idempotency_in_flight")
         assert early.headers["x-should-retry"] == "true"
@@ -109,7 +109,7 @@ async def test_who_left_can_ask_again(ask: Ask) -> None:
         engine.prefill_s = 30
         for stream in ("false", "true"):
             leaving = asyncio.create_task(asked_until_free(stream=stream))
-            await until(lambda: engine.running == 1, seconds=60)
+            await until(lambda: engine.running_requests == 1, seconds=60)
             leaving.cancel()
             await site.until_idle()
         engine.prefill_s = 0

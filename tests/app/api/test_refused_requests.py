@@ -115,21 +115,21 @@ async def test_too_many_bytes_stop_the_upload(announced: bool, form: bool) -> No
 
     async with serving(limits={"upload_bytes": 50_000}) as site:
         peak = 0
-        original = site.service.admission.place
+        original = site.service.admission.request_slot
 
         def watched(client: str) -> Any:
             place = original(client)
-            hold = place.hold
+            hold = place.add_bytes
 
             def count(size: int) -> None:
                 nonlocal peak
                 hold(size)
-                peak = max(peak, place.held)
+                peak = max(peak, place.held_bytes)
 
-            place.hold = count  # type: ignore[method-assign]
+            place.add_bytes = count  # type: ignore[method-assign]
             return place
 
-        site.service.admission.place = watched  # type: ignore[method-assign]
+        site.service.admission.request_slot = watched  # type: ignore[method-assign]
         request = site.client.build_request(
             "POST", PATH, **({"files": {"file": wav(30)}} if form else {"content": wav(30)})
         )
@@ -199,7 +199,7 @@ async def test_a_model_that_is_not_served(site: Site) -> None:
 async def test_one_client_may_not_take_all(site: Site) -> None:
     async with serving(ScriptedEngine(piece_s=0.05), limits={"client_concurrency": 2}) as site:
         first = [asyncio.create_task(site.post()) for _ in range(2)]
-        await until(lambda: site.service.admission.inside == 2)
+        await until(lambda: site.service.admission.active_requests == 2)
         refused = await site.post()
         assert code(refused) == (429, "too_many_requests")
         assert refused.json()["error"]["type"] == "rate_limit_error"
@@ -214,7 +214,7 @@ async def test_a_full_queue_refuses_at_once(stream: str) -> None:
     slow = ScriptedEngine(piece_s=0.05)
     async with serving(slow, engine={"max_num_seqs": 1}, limits={"max_waiting": 1, "retry_after_seconds": 7}) as site:
         first = [asyncio.create_task(site.post()) for _ in range(2)]
-        await until(lambda: site.service.admission.inside == 2)
+        await until(lambda: site.service.admission.active_requests == 2)
         refused = await site.post(stream=stream)
         assert code(refused) == (503, "queue_full")
         assert refused.headers["retry-after"] == "7"
@@ -284,8 +284,8 @@ async def test_requests_while_the_engine_loads_are_told_to_come_back() -> None:
         response = await site.post()
         assert code(response) == (503, "not_ready")
         assert response.headers["retry-after"]
-        await site.service.started()
-        site.service.summarizer.find = lambda samples, left: []
+        await site.service.wait_until_started()
+        site.service.summarizer.find_speech = lambda samples, left: []
         assert (await site.post()).status_code == 200
 
 

@@ -26,7 +26,7 @@ async def test_as_many_slow_senders_as_there_are_places_take_none(way: str) -> N
         for _ in range(20):
             await half_sent(site, held, way)
         await until(lambda: len(site.service.admission.uploads.in_progress) == 20)
-        assert site.service.admission.inside == 0
+        assert site.service.admission.active_requests == 0
         assert (await site.post()).status_code == 200
 
 

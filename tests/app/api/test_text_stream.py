@@ -31,7 +31,7 @@ async def test_the_text_comes_in_chunks_as_it_is_written(site: Site, name: str, 
         pieces = [piece async for piece in response.aiter_text()]
         assert len(pieces) > 1
     assert "".join(pieces) == whole.text == TEXT
-    assert (prompts.MARKDOWN in site.engine.requests[-1].instruction) == (name == "markdown")
+    assert (prompts.MARKDOWN_INSTRUCTION in site.engine.requests[-1].instruction) == (name == "markdown")
 
 
 async def test_a_raw_body_is_streamed_as_text_too(site: Site) -> None:

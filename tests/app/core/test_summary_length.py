@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.prompts import Style, instruction
-from app.core.summary_length import words_in
+from app.core.summary_length import target_word_count
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from app.core.summary_length import words_in
     ],
 )  # fmt: skip
 def test_a_number_of_words_is_understood(wording: str, words: int) -> None:
-    assert words_in(wording) == words
+    assert target_word_count(wording) == words
     style = Style(length=wording)
     assert style.length == str(words)
     assert f"Use about {words} words." in instruction(style)

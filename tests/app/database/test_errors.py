@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app.jobs.blob_store import Blobs
+from app.jobs.blob_store import BlobStore
 from tests.app.api.test_jobs import JOBS, post, queued
 from tests.app.running_service import Site, code, serving
 
@@ -84,7 +84,7 @@ def full(site: Site) -> Iterator[None]:
 
 
 async def test_a_full_disk_under_the_recordings_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(_: Blobs, *__: object) -> None:
+    def no_room(_: BlobStore, *__: object) -> None:
         raise OSError(28, os.strerror(28))
 
     async with serving(jobs={"workers": 0}) as site:

@@ -12,11 +12,11 @@ import pytest
 
 from app.core.errors import TooLarge, Unavailable
 from app.core.prompts import Style, instruction, notes_text
-from app.engine.base import Engine, EngineEvent, Finished, Generation, StageStarted, TextDelta
-from app.engine.remote.server_pool import RemoteCore
+from app.engine.base import Engine, EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
+from app.engine.remote.server_pool import RemoteChatModel
 from app.engine.scripted import ScriptedEngine
-from app.engine.vllm_audio import VllmAudioEngine
-from app.engine.vllm_in_process import VllmCore
+from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.vllm_in_process import VllmChatModel
 from app.settings import EngineSettings, RemoteSettings
 from tests.app.engine.remote.fake_vllm_server import CONTEXT, WANTED, tokens
 from tests.app.running_service import until
@@ -28,18 +28,18 @@ NOISE = np.random.default_rng(0).normal(0, 0.01, SECONDS * 16_000).astype(np.flo
 TOKENS = 12
 
 
-def asked(name: str = "one", max_tokens: int = TOKENS) -> Generation:
-    return Generation(name, NOISE, instruction(Style()), max_tokens)
+def asked(name: str = "one", max_tokens: int = TOKENS) -> GenerationRequest:
+    return GenerationRequest(name, NOISE, instruction(Style()), max_tokens)
 
 
-async def events_of(engine: Engine, generation: Generation) -> list[EngineEvent]:
+async def events_of(engine: Engine, generation: GenerationRequest) -> list[EngineEvent]:
     return [event async for event in engine.generate(generation)]
 
 
-async def finished(engine: Engine, generation: Generation) -> tuple[str, Finished]:
+async def finished(engine: Engine, generation: GenerationRequest) -> tuple[str, GenerationFinished]:
     events = await events_of(engine, generation)
     last = events[-1]
-    assert isinstance(last, Finished)
+    assert isinstance(last, GenerationFinished)
     return "".join(event.text for event in events if isinstance(event, TextDelta)), last
 
 
@@ -48,13 +48,13 @@ async def test_stages_come_first_then_text_then_the_end(engine: Engine) -> None:
     assert events[:2] == [StageStarted("prefill"), StageStarted("decode")]
     assert all(isinstance(event, TextDelta) and event.text for event in events[2:-1])
     end = events[-1]
-    assert isinstance(end, Finished)
+    assert isinstance(end, GenerationFinished)
     assert 0 < end.completion_tokens == len(end.token_ids) <= TOKENS
     assert end.prompt_tokens > 25 * SECONDS
     assert set(end.stage_seconds) == {"prefill", "decode"}
     assert all(seconds >= 0 for seconds in end.stage_seconds.values())
     assert end.transcript is None
-    assert engine.running == 0
+    assert engine.running_requests == 0
 
 
 async def test_it_ends_at_the_tokens_asked_for(engine: Engine) -> None:
@@ -70,7 +70,7 @@ async def test_the_same_request_gives_the_same_answer_alone_and_among_others(eng
     assert alone.strip()
     among = await asyncio.gather(*(finished(engine, asked(f"among-{number}")) for number in range(4)))
     assert [text for text, _ in among] == [alone] * 4
-    assert engine.running == 0
+    assert engine.running_requests == 0
 
 
 async def test_it_ends_before_a_stop(engine: Engine) -> None:
@@ -107,7 +107,7 @@ async def test_what_does_not_fit_the_context_is_refused_with_the_limit(engine: E
     wordy = replace(asked("wordy"), instruction="Be brief. " * engine.context_tokens)
     with pytest.raises(TooLarge, match=str(engine.context_tokens)) as refusal:
         await finished(engine, wordy)
-    assert (refusal.value.code, engine.running) == ("context_exceeded", 0)
+    assert (refusal.value.code, engine.running_requests) == ("context_exceeded", 0)
     await finished(engine, asked("after it"))
 
 
@@ -116,20 +116,20 @@ async def test_leaving_frees_the_engine_and_the_next_one_is_answered(engine: Eng
         async for event in events:
             if isinstance(event, TextDelta):
                 break
-        assert engine.running == 1
-    assert engine.running == 0
+        assert engine.running_requests == 1
+    assert engine.running_requests == 0
     _, end = await asyncio.wait_for(finished(engine, asked("next", max_tokens=2)), 60)
     assert end.completion_tokens <= 2
 
 
 async def test_cancelling_frees_the_engine(engine: Engine) -> None:
     task = asyncio.create_task(finished(engine, asked("cancelled", max_tokens=2000)))
-    await until(lambda: engine.running == 1)
+    await until(lambda: engine.running_requests == 1)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     assert task.cancelled()
-    assert engine.running == 0
+    assert engine.running_requests == 0
 
 
 async def test_it_lives_and_knows_what_it_can_take(engine: Engine) -> None:
@@ -143,8 +143,8 @@ async def test_it_lives_and_knows_what_it_can_take(engine: Engine) -> None:
     "make",
     [
         ScriptedEngine,
-        lambda: VllmAudioEngine(RemoteCore(WANTED, tokens(), RemoteSettings(urls=["http://127.0.0.1:9"]))),
-        lambda: VllmAudioEngine(VllmCore("/nonexistent", CONTEXT, EngineSettings(), audio=True)),  # type: ignore[arg-type]
+        lambda: AudioLlmEngine(RemoteChatModel(WANTED, tokens(), RemoteSettings(urls=["http://127.0.0.1:9"]))),
+        lambda: AudioLlmEngine(VllmChatModel("/nonexistent", CONTEXT, EngineSettings(), audio=True)),  # type: ignore[arg-type]
     ],
     ids=["scripted", "remote", "in_process"],
 )

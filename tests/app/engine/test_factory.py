@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.core.asr.whisper import Stretch, Transcript
+from app.core.asr.whisper import Transcript, TranscriptSegment
 from app.core.errors import Unavailable
 from app.core.prompts import TRANSCRIPT_OPEN
-from app.engine.base import Engine, Finished, Generation, StageStarted, TextDelta
+from app.engine.base import Engine, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
-from app.engine.factory import build_engine, remote_core
+from app.engine.factory import build_engine, build_remote_model
 from app.main import create_app
 from app.settings import Settings
 from model_repo import registry
-from model_repo.assemble import companions
+from model_repo.assemble import companion_files
 from model_repo.manifest import Manifest
 from model_repo.registry import RegistryError
 from tests.app.engine.remote.fake_vllm_server import StandIn
@@ -29,14 +29,14 @@ SPEECH = np.zeros(32_000, np.float32)
 
 
 def entry(name: str) -> Manifest:
-    return registry.resolve(registry.ROOT, name)
+    return registry.resolve_model(registry.REGISTRY_ROOT, name)
 
 
 @pytest.fixture
 def server() -> Iterator[StandIn]:
     """One that serves the registry's checkpoints, as far as prompts go."""
     cards = [{"id": entry(name).id, "max_model_len": 8192} for name in ("speechsum-tiny", "cascade-tiny")]
-    files = companions(entry("speechsum-tiny"))
+    files = companion_files(entry("speechsum-tiny"))
     made = StandIn(
         ["Anna ", "calls."], served=cards, tokenizer=files["tokenizer.json"], template=files["chat_template.jinja"]
     )
@@ -49,11 +49,11 @@ def settings(server: StandIn) -> Settings:
     return Settings.model_validate({"remote": {"urls": server.url}})
 
 
-async def written(engine: Engine) -> tuple[list[str], str, Finished]:
+async def written(engine: Engine) -> tuple[list[str], str, GenerationFinished]:
     """Stages, text and end."""
-    events = [event async for event in engine.generate(Generation("id", SPEECH, "Be brief.", 20))]
+    events = [event async for event in engine.generate(GenerationRequest("id", SPEECH, "Be brief.", 20))]
     last = events[-1]
-    assert isinstance(last, Finished)
+    assert isinstance(last, GenerationFinished)
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
     return stages, "".join(event.text for event in events if isinstance(event, TextDelta)), last
 
@@ -79,12 +79,12 @@ class Heard:
     async def stop(self) -> None: ...
 
     async def transcribe(self, samples: object) -> Transcript:
-        return Transcript((Stretch(0, 2, self.text, -0.2, 1.0, 0.01),))
+        return Transcript((TranscriptSegment(0, 2, self.text, -0.2, 1.0, 0.01),))
 
 
 async def test_a_cascade_transcribes_here_and_asks_for_the_rest(server: StandIn) -> None:
     manifest = entry("cascade-tiny")
-    engine = CascadeEngine(remote_core(manifest, settings(server), [server.url]), Heard())  # type: ignore[arg-type]
+    engine = CascadeEngine(build_remote_model(manifest, settings(server), [server.url]), Heard())  # type: ignore[arg-type]
     await engine.start()
     server.asked.clear()
     stages, text, end = await written(engine)
@@ -156,7 +156,7 @@ def test_the_command_needs_neither_torch_nor_vllm(server: StandIn, tmp_path: Pat
 def test_companions_that_are_not_the_manifests_are_refused() -> None:
     weights = entry("speechsum-tiny").weights | {"chat_template.jinja": "0" * 64}
     with pytest.raises(RegistryError, match=r"chat_template\.jinja"):
-        companions(entry("speechsum-tiny").model_copy(update={"weights": weights}))
+        companion_files(entry("speechsum-tiny").model_copy(update={"weights": weights}))
 
 
 def test_the_scripted_model_has_no_servers() -> None:

@@ -16,9 +16,9 @@ from prometheus_client import generate_latest
 
 from app.core.errors import Unprocessable
 from app.core.prompts import Style, audio_messages, instruction
-from app.engine.base import Adapter, Finished, Generation
-from app.engine.vllm_audio import VllmAudioEngine
-from app.engine.vllm_in_process import VllmCore
+from app.engine.base import Adapter, GenerationFinished, GenerationRequest
+from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.vllm_in_process import VllmChatModel
 from app.settings import AdapterSettings, EngineSettings
 
 pytestmark = [
@@ -51,23 +51,23 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(checkpoint: Path) -> AsyncIterator[VllmAudioEngine]:
+async def engine(checkpoint: Path) -> AsyncIterator[AudioLlmEngine]:
     made = engine_of(checkpoint, "tiny@1", AdapterSettings(rank=RANK))
     await made.start()
     yield made
     await made.stop()
 
 
-def engine_of(folder: Path, name: str, adapters: AdapterSettings | None = None) -> VllmAudioEngine:
+def engine_of(folder: Path, name: str, adapters: AdapterSettings | None = None) -> AudioLlmEngine:
     settings = EngineSettings(max_num_seqs=4)
-    return VllmAudioEngine(VllmCore(folder, 2048, settings, audio=True, name=name, adapters=adapters))
+    return AudioLlmEngine(VllmChatModel(folder, 2048, settings, audio=True, name=name, adapters=adapters))
 
 
-async def tokens(engine: VllmAudioEngine, name: str, adapter: Adapter | None = None) -> list[int]:
+async def tokens(engine: AudioLlmEngine, name: str, adapter: Adapter | None = None) -> list[int]:
     last: Any = None
-    async for event in engine.generate(Generation(name, NOISE, PROMPT, TOKENS, adapter=adapter)):
+    async for event in engine.generate(GenerationRequest(name, NOISE, PROMPT, TOKENS, adapter=adapter)):
         last = event
-    assert isinstance(last, Finished)
+    assert isinstance(last, GenerationFinished)
     return list(last.token_ids)
 
 
@@ -101,7 +101,7 @@ def saved_adapter(checkpoint: Path, folder: Path, seed: int, rank: int = RANK) -
 
 
 async def test_an_adapter_writes_what_the_merged_weights_write(
-    engine: VllmAudioEngine, checkpoint: Path, tmp_path: Path
+    engine: AudioLlmEngine, checkpoint: Path, tmp_path: Path
 ) -> None:
     from training.models.checkpoint import open_model
 
@@ -111,7 +111,7 @@ async def test_an_adapter_writes_what_the_merged_weights_write(
     adapters = [Adapter(f"adapter-{seed}", seed, tmp_path / str(seed)) for seed in (1, 2)]
     for adapter in adapters:
         await engine.add_adapter(adapter)
-    alone = [await tokens(engine, f"alone-{adapter.number}", adapter) for adapter in adapters]
+    alone = [await tokens(engine, f"alone-{adapter.load_id}", adapter) for adapter in adapters]
     assert alone == merged
     among = await asyncio.gather(
         *(tokens(engine, f"among-{number}", adapter) for number, adapter in enumerate([None, *adapters, None]))
@@ -123,7 +123,7 @@ async def test_an_adapter_writes_what_the_merged_weights_write(
 
 
 async def test_an_adapter_that_takes_anothers_name_is_not_given_its_cached_prompt(
-    engine: VllmAudioEngine, checkpoint: Path, tmp_path: Path
+    engine: AudioLlmEngine, checkpoint: Path, tmp_path: Path
 ) -> None:
     written = []
     for seed in (3, 4):
@@ -136,7 +136,7 @@ async def test_an_adapter_that_takes_anothers_name_is_not_given_its_cached_promp
 
 
 async def test_what_vllm_cannot_serve_is_refused_and_the_engine_goes_on(
-    engine: VllmAudioEngine, checkpoint: Path, tmp_path: Path
+    engine: AudioLlmEngine, checkpoint: Path, tmp_path: Path
 ) -> None:
     saved_adapter(checkpoint, tmp_path / "wide", 5, rank=12)  # vLLM makes room for 8 where 4 is asked for
     with pytest.raises(Unprocessable, match="SPEECHSUM_ADAPTERS__RANK"):
@@ -151,7 +151,7 @@ async def test_what_vllm_cannot_serve_is_refused_and_the_engine_goes_on(
 
 
 async def test_two_models_answer_side_by_side_and_one_ends_without_the_other(
-    engine: VllmAudioEngine, checkpoint: Path, other: Path
+    engine: AudioLlmEngine, checkpoint: Path, other: Path
 ) -> None:
     from training.models.checkpoint import open_model
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.fetch.allowed_hosts import Hosts
+from app.fetch.allowed_hosts import AllowedHosts
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from app.fetch.allowed_hosts import Hosts
     ],
 )
 def test_patterns(patterns: list[str], allowed: list[str], refused: list[str]) -> None:
-    hosts = Hosts(patterns)
+    hosts = AllowedHosts(patterns)
     assert [host for host in allowed + refused if host in hosts] == allowed
     assert bool(hosts) == bool(patterns)
 
@@ -47,4 +47,4 @@ def test_patterns(patterns: list[str], allowed: list[str], refused: list[str]) -
 )
 def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
-        Hosts([pattern])
+        AllowedHosts([pattern])

@@ -8,9 +8,9 @@ import httpcore
 import pytest
 
 from app.core.errors import InvalidRequest
-from app.fetch.connector import MOST_ADDRESSES, Pinned, Resolver, public_addresses
+from app.fetch.connector import MAX_ADDRESSES, PinnedBackend, Resolver, resolve_public_addresses
 from app.fetch.public_addresses import Address
-from app.fetch.url import parse
+from app.fetch.url import parse_url
 from tests.app.http_origin import HOST, PUBLIC, PUBLIC_6, PUBLIC_TOO, Internet, Names, origin
 
 
@@ -20,13 +20,13 @@ def texts(addresses: list[Address]) -> list[str]:
 
 async def test_a_name_is_asked_for_once() -> None:
     names = Names(audio_example_org=[[PUBLIC, PUBLIC_6], ["127.0.0.1"]])
-    assert texts(await public_addresses(parse(f"https://{HOST}/"), names)) == [PUBLIC, PUBLIC_6]
+    assert texts(await resolve_public_addresses(parse_url(f"https://{HOST}/"), names)) == [PUBLIC, PUBLIC_6]
     assert names.asked == [HOST]
 
 
 async def test_an_address_is_not_asked_for() -> None:
     names = Names()
-    assert texts(await public_addresses(parse(f"https://{PUBLIC}/"), names)) == [PUBLIC]
+    assert texts(await resolve_public_addresses(parse_url(f"https://{PUBLIC}/"), names)) == [PUBLIC]
     assert names.asked == []
 
 
@@ -42,14 +42,14 @@ async def test_an_address_is_not_asked_for() -> None:
         [PUBLIC, PUBLIC_6, "::1"],
         [PUBLIC_6, "::ffff:169.254.169.254"],
         [PUBLIC, "fe80::1%eth0"],
-        *([[PUBLIC] * MOST_ADDRESSES + ["192.168.0.1"]]),
+        *([[PUBLIC] * MAX_ADDRESSES + ["192.168.0.1"]]),
         ["not an address"],
     ],
     ids=str,
 )
 async def test_one_answer_that_is_not_public_is_enough(answer: list[str] | Exception) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        await public_addresses(parse(f"https://{HOST}/"), Names(audio_example_org=[answer]))
+        await resolve_public_addresses(parse_url(f"https://{HOST}/"), Names(audio_example_org=[answer]))
     assert refused.value.code == "audio_url_not_allowed"
     assert "10.0.0.7" not in refused.value.message
 
@@ -58,7 +58,7 @@ async def test_whether_a_name_is_there_is_not_told() -> None:
     messages = set()
     for name in (HOST, "nothing.example.org"):
         with pytest.raises(InvalidRequest) as refused:
-            await public_addresses(parse(f"https://{name}/"), Names(audio_example_org=[["10.0.0.7"]]))
+            await resolve_public_addresses(parse_url(f"https://{name}/"), Names(audio_example_org=[["10.0.0.7"]]))
         messages.add(refused.value.message)
     assert len(messages) == 1
 
@@ -92,21 +92,23 @@ async def test_the_real_resolver_knows_this_machine_and_it_is_refused() -> None:
 async def test_the_connection_goes_to_the_address_whatever_the_name() -> None:
     async with origin() as served:
         internet = Internet(served.port)
-        pinned = Pinned(await public_addresses(parse(f"http://{PUBLIC}/"), Names()), internet)
+        pinned = PinnedBackend(await resolve_public_addresses(parse_url(f"http://{PUBLIC}/"), Names()), internet)
         stream = await pinned.connect_tcp("metadata.google.internal", 80)
         await stream.aclose()
     assert internet.asked == [(PUBLIC, 80)]
 
 
 async def test_the_next_address_is_tried_and_only_those() -> None:
-    addresses = await public_addresses(parse(f"http://{HOST}/"), Names(audio_example_org=[[PUBLIC_6, PUBLIC]]))
+    addresses = await resolve_public_addresses(
+        parse_url(f"http://{HOST}/"), Names(audio_example_org=[[PUBLIC_6, PUBLIC]])
+    )
     async with origin() as served:
         internet = Internet(served.port, dead=[PUBLIC_6])
-        await (await Pinned(addresses, internet).connect_tcp(HOST, 80, timeout=5)).aclose()
+        await (await PinnedBackend(addresses, internet).connect_tcp(HOST, 80, timeout=5)).aclose()
         assert internet.asked == [(PUBLIC_6, 80), (PUBLIC, 80)]
         internet = Internet(served.port, dead=[PUBLIC_6, PUBLIC])
         with pytest.raises(httpcore.ConnectError):
-            await Pinned(addresses, internet).connect_tcp(HOST, 80)
+            await PinnedBackend(addresses, internet).connect_tcp(HOST, 80)
         assert internet.asked == [(PUBLIC_6, 80), (PUBLIC, 80)]
 
 
@@ -117,9 +119,11 @@ async def test_all_addresses_share_the_time() -> None:
             await asyncio.sleep(timeout or 0)
             raise httpcore.ConnectTimeout
 
-    addresses = await public_addresses(parse(f"http://{HOST}/"), Names(audio_example_org=[[PUBLIC, PUBLIC_TOO]]))
+    addresses = await resolve_public_addresses(
+        parse_url(f"http://{HOST}/"), Names(audio_example_org=[[PUBLIC, PUBLIC_TOO]])
+    )
     silent, began = Silent(0), time.perf_counter()
     with pytest.raises(httpcore.ConnectTimeout):
-        await Pinned(addresses, silent).connect_tcp(HOST, 80, timeout=0.4)
+        await PinnedBackend(addresses, silent).connect_tcp(HOST, 80, timeout=0.4)
     assert len(silent.asked) == 2
     assert time.perf_counter() - began < 0.8

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.database.tables import DELIVERIES
-from app.jobs.store import QUEUED, JobStore, StoredJob
+from app.jobs.store import QUEUED, Job, JobStore
 
 _moments = itertools.count(1)
 
@@ -23,7 +23,7 @@ async def queue(store: JobStore, **values: Any) -> str:
         "blob": "blob",
         "blob_bytes": 3_000_000_000,
     }
-    job = StoredJob(**given | values)
+    job = Job(**given | values)
     async with store.database.begin() as connection:
         await store.add(job, connection)
     return job.id

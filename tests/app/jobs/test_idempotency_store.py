@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.errors import Conflict
-from app.jobs.idempotency_store import Answer, Answers, Reservation
-from app.jobs.leases import BEATS
+from app.jobs.idempotency_store import IdempotencyStore, Reservation, StoredResponse
+from app.jobs.leases import RENEWALS_PER_LEASE
 from tests.app.jobs.test_leases import Clock
 
 LEASE_S = 30.0
-ANSWER = Answer(200, {"content-type": "text/plain"}, b"first")
+ANSWER = StoredResponse(200, {"content-type": "text/plain"}, b"first")
 
 
 @pytest.fixture
@@ -19,23 +19,23 @@ def clock() -> Clock:
     return Clock()
 
 
-def service(database: AsyncEngine, clock: Clock, hold_s: float = 900) -> Answers:
+def service(database: AsyncEngine, clock: Clock, hold_s: float = 900) -> IdempotencyStore:
     """One service's answers, of several that share a database."""
-    return Answers(database, hold_s, LEASE_S, keep_s=60, now=clock)
+    return IdempotencyStore(database, hold_s, LEASE_S, retention_s=60, now=clock)
 
 
-async def take(answers: Answers) -> Reservation:
+async def take(answers: IdempotencyStore) -> Reservation:
     reservation = await answers.reserve("", "key", "asked")
     assert isinstance(reservation, Reservation)
     return reservation
 
 
-async def pass_time(clock: Clock, *alive: Answers, leases: float = 1) -> None:
+async def pass_time(clock: Clock, *alive: IdempotencyStore, leases: float = 1) -> None:
     """Let so many lengths of a lease pass, in which these services do what they do at each beat."""
-    for _ in range(round(leases * BEATS) + 1):
+    for _ in range(round(leases * RENEWALS_PER_LEASE) + 1):
         for answers in alive:
-            await answers.beat()
-        clock.now += LEASE_S / BEATS
+            await answers.renew_leases()
+        clock.now += LEASE_S / RENEWALS_PER_LEASE
 
 
 async def test_the_key_of_a_service_that_died_is_free_after_its_lease(database: AsyncEngine, clock: Clock) -> None:
@@ -45,9 +45,9 @@ async def test_the_key_of_a_service_that_died_is_free_after_its_lease(database: 
         await take(other)
     await pass_time(clock, other)
     taken_over = await take(other)
-    await other.keep(taken_over, ANSWER)
+    await other.store(taken_over, ANSWER)
     with pytest.raises(Conflict):
-        await dead.keep(lost, Answer(200, {}, b"late"))
+        await dead.store(lost, StoredResponse(200, {}, b"late"))
     assert await other.reserve("", "key", "asked") == ANSWER
 
 
@@ -57,7 +57,7 @@ async def test_a_request_that_takes_longer_than_its_lease_keeps_its_key(database
     await pass_time(clock, answers, other, leases=3)
     with pytest.raises(Conflict):
         await take(other)
-    await answers.keep(reservation, ANSWER)
+    await answers.store(reservation, ANSWER)
     await pass_time(clock, answers, other, leases=2)
     assert await other.reserve("", "key", "asked") == ANSWER
 
@@ -70,10 +70,10 @@ async def test_a_service_that_was_suspended_does_not_run_its_own_request_twice(
     clock.now += 10 * LEASE_S
     with pytest.raises(Conflict):
         await take(answers)
-    await answers.beat()
+    await answers.renew_leases()
     with pytest.raises(Conflict):
         await take(answers)
-    await answers.keep(reservation, ANSWER)
+    await answers.store(reservation, ANSWER)
 
 
 @pytest.mark.parametrize("jump_s", [86_400, -86_400])
@@ -84,7 +84,7 @@ async def test_a_wall_clock_that_jumps_frees_no_key(
     await take(answers)
     now = time.time() + jump_s
     monkeypatch.setattr(time, "time", lambda: now)
-    await answers.forget()
+    await answers.delete_expired()
     for one in (answers, other):
         with pytest.raises(Conflict):
             await take(one)
@@ -109,6 +109,6 @@ async def test_work_that_lost_its_key_is_undone_with_its_transaction(database: A
     taken_over = await take(other)
     with pytest.raises(Conflict):
         async with database.begin() as connection:
-            await answers.keep_with(connection, reservation, ANSWER)
+            await answers.store_in_transaction(connection, reservation, ANSWER)
     await other.release(taken_over)
     await take(answers)

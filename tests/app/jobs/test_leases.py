@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.jobs.leases import BEATS, LeaseWatch
+from app.jobs.leases import RENEWALS_PER_LEASE, LeaseWatch
 
 LEASE_S = 30.0
-BEAT_S = LEASE_S / BEATS
+BEAT_S = LEASE_S / RENEWALS_PER_LEASE
 
 
 class Clock:
@@ -29,23 +29,23 @@ def watch(clock: Clock) -> LeaseWatch[str]:
 
 
 def test_who_renews_nothing_for_the_length_of_a_lease_is_dead(watch: LeaseWatch[str], clock: Clock) -> None:
-    assert watch.expired({"dead": 1, "alive": 1}) == []
-    for beat in range(1, BEATS):
+    assert watch.expired_leases({"dead": 1, "alive": 1}) == []
+    for beat in range(1, RENEWALS_PER_LEASE):
         clock.now += BEAT_S
-        assert watch.expired({"dead": 1, "alive": 1 + beat}) == []
+        assert watch.expired_leases({"dead": 1, "alive": 1 + beat}) == []
     clock.now += BEAT_S
-    assert watch.expired({"dead": 1, "alive": 9}) == ["dead"]
+    assert watch.expired_leases({"dead": 1, "alive": 9}) == ["dead"]
 
 
 def test_a_watcher_that_was_suspended_takes_nobody_for_dead_when_it_wakes(watch: LeaseWatch[str], clock: Clock) -> None:
-    watch.expired({"job": 1})
+    watch.expired_leases({"job": 1})
     clock.now += 100 * LEASE_S
-    assert watch.expired({"job": 1}) == [], "it may have slept together with the whole host"
+    assert watch.expired_leases({"job": 1}) == [], "it may have slept together with the whole host"
     clock.now += BEAT_S
-    assert watch.expired({"job": 1}) == ["job"]
+    assert watch.expired_leases({"job": 1}) == ["job"]
 
 
 def test_one_that_was_claimed_anew_is_another_lease(watch: LeaseWatch[str], clock: Clock) -> None:
-    for fence in range(2 * BEATS):
-        assert watch.expired({"job": (fence, 0)} if fence % 2 else {}) == []
+    for fence in range(2 * RENEWALS_PER_LEASE):
+        assert watch.expired_leases({"job": (fence, 0)} if fence % 2 else {}) == []
         clock.now += BEAT_S

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import EngineDead, storage_full
+from app.core.errors import EngineDead, storage_full_error
 from app.engine.scripted import ScriptedEngine
 from tests.app.api.test_jobs import JOBS, ended, post, queued
 from tests.app.running_service import Site, code, serving, until, wav
@@ -42,7 +42,7 @@ async def test_a_job_goes_on_and_is_done_once(disturb: Callable[[], None]) -> No
     async with serving(engine, jobs={"workers": 2, "lease_seconds": LEASE_S, "keep_seconds": 86_400}) as site:
         engine.prefill_s = 2.5
         made = await queued(site)
-        await until(lambda: engine.running == 1)
+        await until(lambda: engine.running_requests == 1)
         disturb()
         await several_beats()
         engine.prefill_s = 0
@@ -57,7 +57,7 @@ async def test_a_repeat_waits_for_the_first_which_is_still_worked_on(disturb: Ca
     async with serving(engine, jobs={"lease_seconds": LEASE_S, "repeat_seconds": 86_400}) as site:
         engine.prefill_s = 2.5
         first = asyncio.create_task(site.post(headers=headers))
-        await until(lambda: engine.running == 1)
+        await until(lambda: engine.running_requests == 1)
         disturb()
         assert code(await site.post(headers=headers)) == (409, "idempotency_in_flight")
         await several_beats()
@@ -81,7 +81,7 @@ async def test_a_job_at_which_everything_fails_is_not_tried_again(site: Site) ->
 
 
 async def test_work_that_is_done_waits_for_a_database_that_is_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    end, refusals = site.jobs.store.end, [storage_full("it", "x"), storage_full("it", "x")]
+    end, refusals = site.jobs.store.finish, [storage_full_error("it", "x"), storage_full_error("it", "x")]
 
     async def end_later(*args: Any, **named: Any) -> bool:
         if refusals:

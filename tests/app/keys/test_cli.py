@@ -12,7 +12,7 @@ import pytest
 from app.cli import main
 from app.database.connection import database_url, open_database
 from app.keys.store import KeyStore, StoredKey
-from app.keys.webhook_secrets import WebhookSecrets, read_secret
+from app.keys.webhook_secrets import WebhookSecrets, parse_secret
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def found(folder: Path, text: str) -> StoredKey | None:
     async def find() -> StoredKey | None:
         database = await open_database(database_url("", folder))
         try:
-            return await KeyStore(database).find(text)
+            return await KeyStore(database).find_valid(text)
         finally:
             await database.dispose()
 
@@ -81,7 +81,7 @@ def test_the_last_use_of_a_key_is_listed(folder: Path, capsys: pytest.CaptureFix
 
     async def use() -> None:
         database = await open_database(database_url("", folder))
-        await KeyStore(database).note_use(key.id, 1_800_000_000)
+        await KeyStore(database).record_use(key.id, 1_800_000_000)
         await database.dispose()
 
     asyncio.run(use())
@@ -99,17 +99,17 @@ def test_a_key_gets_a_webhook_secret_and_another(folder: Path, capsys: pytest.Ca
     assert main(["keys", "rotate-webhook", key.id, "--overlap-hours", "2"]) == 0
     printed = capsys.readouterr()
     assert "2 hours" in printed.err
-    assert secrets_of(folder, key.id) == [read_secret(one, "") for one in (printed.out.strip(), secret)]
+    assert secrets_of(folder, key.id) == [parse_secret(one, "") for one in (printed.out.strip(), secret)]
     digest = hashlib.sha256(b"a key of the settings").hexdigest()
     assert main(["keys", "rotate-webhook", f"sha256:{digest}"]) == 0
-    assert secrets_of(folder, digest) == [read_secret(capsys.readouterr().out.strip(), "")]
+    assert secrets_of(folder, digest) == [parse_secret(capsys.readouterr().out.strip(), "")]
 
 
 def secrets_of(folder: Path, owner: str) -> list[bytes]:
     async def find() -> list[bytes]:
         database = await open_database(database_url("", folder))
         try:
-            return await WebhookSecrets(database, []).current(owner)
+            return await WebhookSecrets(database, []).signing_secrets(owner)
         finally:
             await database.dispose()
 

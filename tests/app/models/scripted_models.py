@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from app.engine.base import Engine
-from app.engine.model_info import ServedModel
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
-from app.models.model_source import Loadable
+from app.models.model_source import LoadableModel
 from model_repo.registry import RegistryError, UnknownModel
 from tests.app.running_service import MODEL, Site, serving, until, wav
 from tests.app.running_service import PATH as SUMMARIES
@@ -53,7 +53,7 @@ class Fleet:
         self.broken: dict[str, Exception] = {}
         self.asked: list[tuple[str, list[str]]] = []
 
-    def __call__(self, asked: str, urls: Sequence[str]) -> Loadable:
+    def __call__(self, asked: str, urls: Sequence[str]) -> LoadableModel:
         self.asked.append((asked, list(urls)))
         if asked == "spoilt":
             raise RegistryError("its digest is another")
@@ -61,14 +61,14 @@ class Fleet:
         if not found:
             raise UnknownModel(f"no model {asked!r}")
         name, _, version = found[-1].partition("@")
-        model = ServedModel(name, version, MODEL.kind, max_seconds=60.0, languages=("en", "de"))
+        model = ModelInfo(name, version, MODEL.kind, max_seconds=60.0, languages=("en", "de"))
 
         def build() -> Engine:
             if found[-1] in self.broken:
                 raise self.broken[found[-1]]
             return self.engines[found[-1]]
 
-        return Loadable(model, build)
+        return LoadableModel(model, build)
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> Asy
     sections["auth"] = {"admin_keys": "root-key", **sections.get("auth", {})}
     engine = next(iter(fleet.engines.values()))
     async with serving(engine, source=fleet, **sections) as site:
-        table = site.service.models.all
+        table = site.service.models.by_id
         await until(lambda: not wait or all(model.state != "loading" for model in table.values()), seconds=60)
         for one in fleet.engines.values():
             one.requests.clear()
@@ -98,7 +98,7 @@ async def loaded(site: Site, **body: Any) -> Any:
 
 async def until_not(site: Site, id_: str, state: str) -> Any:
     """Wait until a model is in another state; the model as it is then."""
-    model = site.service.models.all[id_]
+    model = site.service.models.by_id[id_]
     await until(lambda: model.state != state, lambda: model.state, seconds=60)
     return next(one for one in (await admin(site, "GET")).json()["data"] if one["id"] == id_)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.engine.base import Generation
+from app.engine.base import GenerationRequest
 from app.main import create_app
 from tests.app.models.scripted_models import (
     ADMIN,
@@ -33,7 +33,7 @@ def fleet_of(*ids: str) -> Fleet:
     return fleet
 
 
-def _pieces(request: Generation) -> list[str]:
+def _pieces(request: GenerationRequest) -> list[str]:
     return [str(request.adapter.folder if request.adapter else "plain")]
 
 

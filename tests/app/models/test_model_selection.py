@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.models.version_draw import draw
+from app.models.version_draw import draw_version
 from tests.app.models.scripted_models import (
     FIRST,
     OTHER,
@@ -41,7 +41,7 @@ async def test_a_version_is_got_by_its_name_whatever_it_weighs() -> None:
 async def test_a_bare_name_and_none_are_drawn_by_weight() -> None:
     async with fleet_serving(Fleet(FIRST, SECOND, OTHER), models=WEIGHTED) as site:
         count = 200
-        expected = [draw(f"tally-{number}", BOTH) for number in range(count)]
+        expected = [draw_version(f"tally-{number}", BOTH) for number in range(count)]
         for fields in ({"model": "test-model"}, {}):
             got = await tally(site, count, **fields)
             assert got == {id_: expected.count(id_) for id_ in BOTH}
@@ -84,7 +84,7 @@ async def test_what_is_not_loaded_is_refused_by_reason() -> None:
         assert code(weightless) == (404, "model_not_loaded")
         assert "weight 0" in weightless.json()["error"]["message"]
         assert (await admin(site, "DELETE", f"/{OTHER}")).status_code == 202
-        await until(lambda: site.service.models.all[OTHER].state == "unloaded")
+        await until(lambda: site.service.models.by_id[OTHER].state == "unloaded")
         assert code(await site.post(model=OTHER)) == (404, "model_not_loaded")
         await site.until_idle()
 

@@ -253,7 +253,7 @@ async def test_a_client_that_reads_nothing_is_left() -> None:
 
 
 async def test_the_rest_of_a_refused_upload_does_not_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.middleware.drain_body.SECONDS", 0.2)
+    monkeypatch.setattr("app.api.middleware.drain_body.MAX_DRAIN_SECONDS", 0.2)
     async with serving() as site, wired(site) as (wire,):
         await wire.send(b"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc")
 

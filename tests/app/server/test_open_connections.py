@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.errors import TooManyRequests, Unavailable
-from app.server.open_connections import MOST_REFUSED, OpenConnections, network_of
+from app.server.open_connections import MAX_REFUSED_CONNECTIONS, OpenConnections, client_network
 from app.settings import ServerSettings
 
 
@@ -31,7 +31,7 @@ class Line:
     ],
 )
 def test_an_ipv6_network_is_one_client(address: str, network: str) -> None:
-    assert network_of(address) == network
+    assert client_network(address) == network
 
 
 def test_the_oldest_idle_connection_makes_room() -> None:
@@ -61,10 +61,10 @@ def test_connections_in_use_stay() -> None:
 def test_not_every_refused_connection_is_told_why() -> None:
     lines = OpenConnections(ServerSettings(connections=1))
     lines.add(Line(idle=False), "a")
-    refused = [Line() for _ in range(MOST_REFUSED + 1)]
+    refused = [Line() for _ in range(MAX_REFUSED_CONNECTIONS + 1)]
     for line in refused:
-        assert not lines.crowded
+        assert not lines.has_too_many_refused
         lines.add(line, "b")
-    assert lines.crowded
+    assert lines.has_too_many_refused
     lines.remove(refused[0])
-    assert not lines.crowded
+    assert not lines.has_too_many_refused

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.server.uvicorn_config import OTHER_FILES, raise_file_limit
+from app.server.uvicorn_config import FILES_BESIDE_CONNECTIONS, raise_file_limit
 from tests.app.running_service import PATH, Site, code, serving, settings_for, wav
 
 JOBS = f"{PATH}/jobs"
@@ -15,8 +15,8 @@ JOBS = f"{PATH}/jobs"
 async def callers(site: Site, forwarded: str) -> list[str]:
     """The names that requests are counted under, when one comes with this `X-Forwarded-For`."""
     names: list[str] = []
-    place = site.service.admission.place
-    site.service.admission.place = lambda client: names.append(client) or place(client)  # type: ignore[method-assign,func-returns-value]
+    place = site.service.admission.request_slot
+    site.service.admission.request_slot = lambda client: names.append(client) or place(client)  # type: ignore[method-assign,func-returns-value]
     response = await site.client.post(PATH, content=wav(), headers={"x-forwarded-for": forwarded})
     assert response.status_code == 200
     return names
@@ -133,7 +133,7 @@ def test_the_process_may_open_as_many_files_as_connections_need(monkeypatch: pyt
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, given: limits.append(given))
     raise_file_limit(settings_for(server={"connections": 3000}))
-    assert limits[-1] == (3000 + OTHER_FILES, 50_000)
+    assert limits[-1] == (3000 + FILES_BESIDE_CONNECTIONS, 50_000)
     raise_file_limit(settings_for(server={"connections": 3000}))
     assert len(limits) == 2  # it is enough
     raise_file_limit(settings_for(server={"connections": 100_000}))

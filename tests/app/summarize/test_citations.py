@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.summarize.citations import cite, sentences
+from app.summarize.citations import cite, sentence_spans
 
 NOTES = [
     "- Anna Keller will call the printer before Friday\n- the meeting began late",
@@ -57,7 +57,7 @@ def test_the_places_are_those_of_the_sentences() -> None:
     ],
 )
 def test_sentences_are_told_apart(text: str, found: list[str]) -> None:
-    assert [text[start:end] for start, end in sentences(text)] == found
+    assert [text[start:end] for start, end in sentence_spans(text)] == found
 
 
 def test_signs_of_languages_without_spaces_are_compared_one_by_one() -> None:

@@ -11,14 +11,14 @@ import pytest
 from app.core import prompts
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
-from app.core.audio.samples import Samples, spool
+from app.core.audio.samples import Samples, create_unnamed_file
 from app.core.errors import TooLarge, Unavailable
 from app.core.prompts import Style
-from app.engine.base import Finished, Generation
+from app.engine.base import GenerationFinished, GenerationRequest
 from app.engine.scripted import ScriptedEngine
 from app.summarize.pipeline import Summarizer
-from app.summarize.request import Delta, Job, Stage, Summary
-from app.workers.fair_scheduler import NOBODY, Requester
+from app.summarize.request import StageProgress, Summary, SummaryDelta, SummaryRequest
+from app.workers.fair_scheduler import ANONYMOUS, Requester
 from tests.app.running_service import MODEL, Site, WaveDecoder, serving, settings_for, wav
 
 STYLE = Style(focus="the harbour", instructions="Name every ship")  # type: ignore[call-arg]
@@ -38,7 +38,7 @@ def fact(minute: int) -> str:
     return f"ship{minute}"
 
 
-def listener(request: Generation) -> Sequence[str]:
+def listener(request: GenerationRequest) -> Sequence[str]:
     """Notes of a window by its loudness, which says where it lies; of notes, what is said in them."""
     if request.samples is None:
         return [f"{word} " for word in request.notes.split() if word.startswith("ship")]
@@ -49,7 +49,7 @@ def listener(request: Generation) -> Sequence[str]:
 class Tape(WaveDecoder):
     """A recording whose every minute has its own loudness: minute n is n thousandths louder than `QUIET`."""
 
-    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = NOBODY) -> DecodedAudio:
+    async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
         recording.seek(0)
         count = int(recording.read())
         samples = np.repeat(np.arange(1, count + 1, dtype=np.float32) / 1000 + QUIET, 60 * 16_000)
@@ -63,20 +63,22 @@ async def path(engine: ScriptedEngine, **long: Any) -> Summarizer:
 
 async def summary_of(
     count: int,
-    pieces: Callable[[Generation], Sequence[str]] = listener,
+    pieces: Callable[[GenerationRequest], Sequence[str]] = listener,
     context: int = 8192,
     choices: int = 1,
     **long: Any,
-) -> tuple[Summary, ScriptedEngine, list[Stage | Delta]]:
+) -> tuple[Summary, ScriptedEngine, list[StageProgress | SummaryDelta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
-    events: list[Stage | Delta] = []
-    job = Job("long", spool(str(count).encode()), STYLE, choices=choices, temperature=0.5, seed=10)
+    events: list[StageProgress | SummaryDelta] = []
+    job = SummaryRequest(
+        "long", create_unnamed_file(str(count).encode()), STYLE, choice_count=choices, temperature=0.5, seed=10
+    )
     return await (await path(engine, **long)).summarize(job, events.append), engine, events
 
 
 async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> None:
     summary, engine, events = await summary_of(5)
-    assert [(one.window.start, one.window.end) for one in summary.heard] == [
+    assert [(one.window.start, one.window.end) for one in summary.window_results] == [
         (start, start + 50) for start in range(0, 300, 60)
     ]
     assert summary.text.split() == ["ship1", "ship2", "ship3", "ship4", "ship5"]
@@ -84,26 +86,28 @@ async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> 
     assert summary.summarized_seconds == 250
     assert summary.warnings == []
     assert [one.windows for one in summary.choices[0].citations] == [(1, 2, 3, 4, 5)]
-    assert summary.text == "".join(event.text for event in events if isinstance(event, Delta))
-    done = [(event.stage, event.done, event.of) for event in events if isinstance(event, Stage) and event.of]
+    assert summary.text == "".join(event.text for event in events if isinstance(event, SummaryDelta))
+    done = [
+        (event.stage, event.done, event.total) for event in events if isinstance(event, StageProgress) and event.total
+    ]
     assert done == [*(("windows", n, 5) for n in range(6)), ("merge", 0, 1)]
     assert summary.completion_tokens == 5 * 8 + 5
-    assert engine.running == 0
+    assert engine.running_requests == 0
 
 
 async def test_what_fits_one_pass_is_read_in_one() -> None:
     summary, engine, _ = await summary_of(1)
     assert len(engine.requests) == 1
-    assert [(one.window.start, one.window.end, one.note) for one in summary.heard] == [(0, 60, None)]
+    assert [(one.window.start, one.window.end, one.note) for one in summary.window_results] == [(0, 60, None)]
     assert summary.choices[0].citations == []
 
 
 async def test_a_little_speech_in_a_long_silence_is_read_in_one_pass() -> None:
     engine = ScriptedEngine(listener)
     way = await path(engine)
-    way.find = lambda samples, left: [(100.0, 130.0)]
-    summary = await way.summarize(Job("long", spool(b"5")), lambda _: None)
-    assert [(one.window.start, one.window.end, one.note) for one in summary.heard] == [(100, 130, None)]
+    way.find_speech = lambda samples, left: [(100.0, 130.0)]
+    summary = await way.summarize(SummaryRequest("long", create_unnamed_file(b"5")), lambda _: None)
+    assert [(one.window.start, one.window.end, one.note) for one in summary.window_results] == [(100, 130, None)]
     assert len(engine.requests) == 1
     assert summary.complete
 
@@ -123,11 +127,13 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
     summary, engine, events = await summary_of(60, context=720)
     assert sorted(summary.text.split(), key=lambda word: int(word[4:])) == [fact(n) for n in range(1, 61)]
     for request in engine.requests:
-        used = engine.count_tokens(f"{prompts.SYSTEM} {request.notes} {prompts.NOTES_ARE} {request.instruction}")
+        used = engine.count_tokens(
+            f"{prompts.SYSTEM_PROMPT} {request.notes} {prompts.NOTES_PREAMBLE} {request.instruction}"
+        )
         assert used + request.max_tokens <= 720
-    merges = [event for event in events if isinstance(event, Stage) and event.stage == "merge"]
-    assert merges[-1] == Stage("merge", 0, 1)
-    assert max(event.of or 0 for event in merges) > 1
+    merges = [event for event in events if isinstance(event, StageProgress) and event.stage == "merge"]
+    assert merges[-1] == StageProgress("merge", 0, 1)
+    assert max(event.total or 0 for event in merges) > 1
     ids = [request.request_id for request in engine.requests]
     assert len(set(ids)) == len(ids)
 
@@ -135,7 +141,7 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
 SEEDS = {10: "lies", 11: "waits", 12: "there"}
 
 
-def seeded(request: Generation) -> Sequence[str]:
+def seeded(request: GenerationRequest) -> Sequence[str]:
     """Notes as ever; of them, a summary that ends by its seed."""
     last = request.samples is None and "-m" not in request.request_id
     return [*listener(request), *([SEEDS[request.seed or 0]] if last else [])]
@@ -157,13 +163,15 @@ async def test_several_summaries_are_made_of_notes_that_are_made_once(
     facts = one.text.split()
     assert [choice.text.split() for choice in three.choices] == [[*facts, name] for name in SEEDS.values()]
     assert [choice.citations[0].windows for choice in three.choices] == [one.choices[0].citations[0].windows] * 3
-    assert three.heard == one.heard
+    assert three.window_results == one.window_results
     for number, choice in enumerate(three.choices):
-        told = "".join(event.text for event in events if isinstance(event, Delta) and event.choice == number)
+        told = "".join(
+            event.text for event in events if isinstance(event, SummaryDelta) and event.choice_index == number
+        )
         assert told == choice.text
     assert three.completion_tokens == one.completion_tokens + 2 * len(facts) + 3
     assert three.prompt_tokens == one.prompt_tokens
-    assert [event.done for event in events if isinstance(event, Stage) and event.stage == "windows"] == list(
+    assert [event.done for event in events if isinstance(event, StageProgress) and event.stage == "windows"] == list(
         range(minutes_long + 1)
     )
 
@@ -177,7 +185,7 @@ async def test_where_nothing_was_noted_no_choice_makes_anything_up() -> None:
 async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_read() -> None:
     engine = ScriptedEngine(listener, context_tokens=300)
     with pytest.raises(TooLarge) as caught:
-        await (await path(engine)).summarize(Job("long", spool(b"5"), STYLE), lambda _: None)
+        await (await path(engine)).summarize(SummaryRequest("long", create_unnamed_file(b"5"), STYLE), lambda _: None)
     assert (caught.value.code, caught.value.param) == ("context_exceeded", "instructions")
     assert engine.requests == []
 
@@ -193,8 +201,8 @@ async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_
 )
 async def test_only_so_many_windows_are_in_the_engine_at_once(bounds: dict[str, Any], most: int) -> None:
     engine = ScriptedEngine(listener, piece_s=0.01)
-    await (await path(engine, **bounds)).summarize(Job("long", spool(b"12")), lambda _: None)
-    assert engine.most_running == most
+    await (await path(engine, **bounds)).summarize(SummaryRequest("long", create_unnamed_file(b"12")), lambda _: None)
+    assert engine.max_running == most
 
 
 @pytest.mark.parametrize(
@@ -207,14 +215,14 @@ async def test_a_models_own_windows_are_taken_where_no_others_are_asked_for(
     engine = ScriptedEngine(listener)
     await engine.start()
     reads = Summarizer(settings, model, engine, Tape(), minutes)
-    summary = await reads.summarize(Job("long", spool(b"2"), STYLE), lambda _: None)
-    assert longest - 15 < max(one.window.seconds for one in summary.heard) <= longest
+    summary = await reads.summarize(SummaryRequest("long", create_unnamed_file(b"2"), STYLE), lambda _: None)
+    assert longest - 15 < max(one.window.seconds for one in summary.window_results) <= longest
 
 
 async def test_shorter_windows_can_be_asked_for() -> None:
     summary, _, _ = await summary_of(2, window_seconds=25.0)
-    assert len(summary.heard) >= 4
-    assert all(one.window.seconds <= 25 for one in summary.heard)
+    assert len(summary.window_results) >= 4
+    assert all(one.window.seconds <= 25 for one in summary.window_results)
     assert summary.complete
 
 
@@ -224,12 +232,14 @@ async def test_shorter_windows_can_be_asked_for() -> None:
 )
 async def test_what_is_wrong_with_a_window_is_said(reason: Any, said: str) -> None:
     class Faulty(ScriptedEngine):
-        async def _play(self, request: Generation):  # type: ignore[no-untyped-def, override]
+        async def _play(self, request: GenerationRequest):  # type: ignore[no-untyped-def, override]
             async for event in super()._play(request):
-                faulty = isinstance(event, Finished) and request.request_id == "long-w2"
-                yield Finished(reason, 1, 1) if faulty else event
+                faulty = isinstance(event, GenerationFinished) and request.request_id == "long-w2"
+                yield GenerationFinished(reason, 1, 1) if faulty else event
 
-    summary = await (await path(Faulty(listener))).summarize(Job("long", spool(b"3")), lambda _: None)
+    summary = await (await path(Faulty(listener))).summarize(
+        SummaryRequest("long", create_unnamed_file(b"3")), lambda _: None
+    )
     (warning,) = summary.warnings
     assert "window 2 (0:01:00 to 0:01:50)" in warning
     assert said in warning
@@ -246,8 +256,8 @@ async def test_where_nothing_was_noted_nothing_is_made_up() -> None:
 async def test_a_window_that_fails_ends_the_request_and_the_others() -> None:
     engine = ScriptedEngine(listener, piece_s=0.05, error=Unavailable("no more", code="engine_refused"))
     with pytest.raises(Unavailable, match="no more"):
-        await (await path(engine)).summarize(Job("long", spool(b"30")), lambda _: None)
-    assert engine.running == 0
+        await (await path(engine)).summarize(SummaryRequest("long", create_unnamed_file(b"30")), lambda _: None)
+    assert engine.running_requests == 0
     assert len(engine.requests) < 30
 
 
@@ -258,26 +268,26 @@ async def test_leaving_ends_every_window(stage: str) -> None:
     way = await path(engine)
     task = asyncio.create_task(
         way.summarize(
-            Job("long", spool(b"9")),
-            lambda event: at_stage.set() if isinstance(event, Stage) and event.stage == stage else None,
+            SummaryRequest("long", create_unnamed_file(b"9")),
+            lambda event: at_stage.set() if isinstance(event, StageProgress) and event.stage == stage else None,
         )
     )
     await at_stage.wait()
     await asyncio.sleep(0.01)
-    assert engine.running
+    assert engine.running_requests
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert engine.running == 0
-    assert way.writer.slots.free == settings_for().engine.max_num_seqs
+    assert engine.running_requests == 0
+    assert way.generator.limiter.available == settings_for().engine.max_num_seqs
 
 
 async def test_the_answer_lists_windows_and_citations_and_the_stream_its_share() -> None:
-    def pieces(request: Generation) -> Sequence[str]:
+    def pieces(request: GenerationRequest) -> Sequence[str]:
         return ["The roof ", "is mended."] if request.samples is None else ["- roof ", "mended"]
 
     async with serving(ScriptedEngine(pieces)) as site:
-        site.service.summarizer.find = minutes
+        site.service.summarizer.find_speech = minutes
         answer = (await site.post(wav(130))).json()
         assert [(one["index"], one["start"], one["end"]) for one in answer["windows"]] == [
             (1, 0, 50),

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from app.core.audio.windows import Window
-from app.engine.base import Finished, Generation, Recognition
-from app.engine.model_info import ServedModel
+from app.engine.base import GenerationFinished, GenerationRequest, Recognition
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.summarize.recognition_warnings import overall_recognition
-from app.summarize.request import Heard
+from app.summarize.request import WindowResult
 from tests.app.running_service import PATH, serving, until, value, wav
 
-CASCADE = ServedModel("two-steps", "1", "cascade", max_seconds=60.0, languages=("en", "de"))
+CASCADE = ModelInfo("two-steps", "1", "cascade", max_seconds=60.0, languages=("en", "de"))
 SURE = Recognition("de", 0.97, -0.25)
 GARBLED = Recognition("en", 0.4, -1.4, ((0.0, 2.0),))
 
@@ -24,7 +24,7 @@ GARBLED = Recognition("en", 0.4, -1.4, ((0.0, 2.0),))
 async def told(recognition: Recognition, **request: Any) -> dict[str, Any]:
     """The answer to two seconds that were recognized so."""
     reason = "not_understood" if recognition is GARBLED else None
-    engine = ScriptedEngine([] if reason else ["Anna calls."], recognition=recognition, reason=reason)
+    engine = ScriptedEngine([] if reason else ["Anna calls."], recognition=recognition, finish_reason=reason)
     async with serving(engine, model=CASCADE) as site:
         return dict((await site.post(**request)).json())
 
@@ -55,7 +55,10 @@ async def test_a_model_that_hears_tells_nothing_of_a_recognizer() -> None:
             replace(SURE, language="pl"),
             r"two-steps@1 does not write Polish, which is spoken; the summary is in English",
         ),
-        (replace(SURE, left_out=((0.5, 1.5),)), r"Not understood, and left out of the summary: 0:00:00 to 0:00:02"),
+        (
+            replace(SURE, omitted_spans=((0.5, 1.5),)),
+            r"Not understood, and left out of the summary: 0:00:00 to 0:00:02",
+        ),
     ],
 )
 async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, said: str) -> None:
@@ -63,7 +66,7 @@ async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, 
     assert answer["summary"] == "Anna calls."
     (warning,) = answer["warnings"]
     assert re.search(said, warning), warning
-    assert answer["complete"] is not recognition.left_out
+    assert answer["complete"] is not recognition.omitted_spans
 
 
 async def test_who_asks_for_a_language_is_not_told_that_the_model_does_not_write_another() -> None:
@@ -81,7 +84,7 @@ async def test_what_was_not_understood_is_no_summary_and_the_settings_are_named(
 
 
 async def test_streams_chats_and_jobs_say_so_too() -> None:
-    engine = ScriptedEngine([], recognition=GARBLED, reason="not_understood")
+    engine = ScriptedEngine([], recognition=GARBLED, finish_reason="not_understood")
     async with serving(engine, model=CASCADE) as site:
         stream = (await site.post(stream="true")).text
         last = json.loads(
@@ -117,12 +120,12 @@ async def test_windows_that_were_not_understood_are_left_out_and_named() -> None
     """Of three windows the second is garbled: the summary is made of the notes on the others."""
 
     class Windowed(ScriptedEngine):
-        async def _play(self, request: Generation) -> Any:
+        async def _play(self, request: GenerationRequest) -> Any:
             garbled = request.samples is not None and request.request_id.endswith("-w2")
-            heard = replace(GARBLED, left_out=((0.0, 50.0),)) if garbled else SURE
+            heard = replace(GARBLED, omitted_spans=((0.0, 50.0),)) if garbled else SURE
             self.pieces = () if garbled else (request.notes or f"note {request.request_id[-2:]}",)
             async for event in super()._play(request):
-                if isinstance(event, Finished) and request.samples is not None:
+                if isinstance(event, GenerationFinished) and request.samples is not None:
                     event = replace(
                         event, recognition=heard, finish_reason="not_understood" if garbled else event.finish_reason
                     )
@@ -132,9 +135,9 @@ async def test_windows_that_were_not_understood_are_left_out_and_named() -> None
         return [(start, start + 50.0) for start in range(0, len(samples) // 16_000 - 1, 60)]
 
     async with serving(Windowed(), model=CASCADE) as site:
-        site.service.find = minutes
-        for model in site.service.models.all.values():
-            model.summarizer.find = minutes
+        site.service.find_speech = minutes
+        for model in site.service.models.by_id.values():
+            model.summarizer.find_speech = minutes
         answer = (await site.post(wav(180))).json()
     assert [one["note"] for one in answer["windows"]] == ["note w1", "", "note w3"]
     assert "note w1" in answer["summary"]
@@ -147,12 +150,12 @@ async def test_windows_that_were_not_understood_are_left_out_and_named() -> None
 
 def test_the_language_is_the_one_that_most_is_spoken_in() -> None:
     heard = [
-        Heard(Window(0, 100), "", Recognition("en", 0.9, -0.2)),
-        Heard(Window(100, 250), "", Recognition("es", 0.8, -0.4)),
-        Heard(Window(250, 550), "", Recognition("nn", 0.6, -2.0, ((0.0, 300.0),))),
+        WindowResult(Window(0, 100), "", Recognition("en", 0.9, -0.2)),
+        WindowResult(Window(100, 250), "", Recognition("es", 0.8, -0.4)),
+        WindowResult(Window(250, 550), "", Recognition("nn", 0.6, -2.0, ((0.0, 300.0),))),
     ]
     found = overall_recognition(heard)
     assert found is not None
     assert (found.language, found.language_probability) == ("es", 0.8)
-    assert found.left_out == ((250.0, 550.0),)
-    assert overall_recognition([Heard(Window(0, 5))]) is None
+    assert found.omitted_spans == ((250.0, 550.0),)
+    assert overall_recognition([WindowResult(Window(0, 5))]) is None

@@ -7,14 +7,14 @@ import numpy as np
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.workers import decoder_pool
-from app.workers.shared_files import Ticket, taken_recording
+from app.workers.shared_files import SharedFilesTicket, map_recording
 
-_WORK = decoder_pool._work
+_WORK = decoder_pool._decode_in_worker
 
 
-def spin_or_work(ticket: Ticket, limits: DecodeLimits) -> DecodedAudio:
+def spin_or_work(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     """Decode, but of b"spin0.5", take half a second of processor time."""
-    with taken_recording(ticket) as recording:
+    with map_recording(ticket) as recording:
         asked = bytes(recording[:16])
     if not asked.startswith(b"spin"):
         return _WORK(ticket, limits)

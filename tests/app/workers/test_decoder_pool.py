@@ -19,10 +19,10 @@ import pytest_asyncio
 from app.core.audio import limits as limits_module
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
-from app.core.audio.samples import spool
+from app.core.audio.samples import create_unnamed_file
 from app.core.errors import ServiceError, TooLarge, TooManyRequests, Unavailable, Unprocessable
 from app.workers import decoder_pool, shared_files
-from app.workers.decoder_pool import Decoder
+from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import Requester
 from tests import recordings
 from tests.app.workers.slow_decoding import spin_or_work
@@ -32,15 +32,15 @@ LIMITS = DecodeLimits()
 
 
 @pytest_asyncio.fixture
-async def decoder() -> AsyncIterator[Decoder]:
-    decoder = Decoder(2)
+async def decoder() -> AsyncIterator[DecoderPool]:
+    decoder = DecoderPool(2)
     await decoder.start()
     yield decoder
     await decoder.stop()
 
 
-async def answers(decoder: Decoder) -> None:
-    audio = await decoder.decode(spool(recordings.speech_wav()), LIMITS)
+async def answers(decoder: DecoderPool) -> None:
+    audio = await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     np.testing.assert_allclose(audio.samples[:], speech(), atol=1e-4)
 
 
@@ -48,19 +48,19 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-async def test_decodes_as_the_function_does(decoder: Decoder) -> None:
-    audio = await decoder.decode(spool(sound(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
+async def test_decodes_as_the_function_does(decoder: DecoderPool) -> None:
+    audio = await decoder.decode(create_unnamed_file(sound(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
     assert (audio.source_format, audio.source_rate, audio.source_channels) == ("wav", 48000, 1)
     assert audio.seconds == len(audio.samples) / 16000
     assert any("scaled" in warning for warning in audio.warnings)
 
 
-async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answers_after(decoder: Decoder) -> None:
+async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answers_after(decoder: DecoderPool) -> None:
     await answers(decoder)
     before = resident_mb()
     files = recordings.broken_files()
     outcomes = await asyncio.gather(
-        *(decoder.decode(spool(data), LIMITS) for data, _, _ in files.values()), return_exceptions=True
+        *(decoder.decode(create_unnamed_file(data), LIMITS) for data, _, _ in files.values()), return_exceptions=True
     )
     for (_, status, code), outcome in zip(files.values(), outcomes, strict=True):
         assert isinstance(outcome, ServiceError)
@@ -70,26 +70,28 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
     assert resident_mb() < before + 40
 
 
-async def test_memory_is_back_after_large_recordings(decoder: Decoder) -> None:
+async def test_memory_is_back_after_large_recordings(decoder: DecoderPool) -> None:
     large = sound(np.zeros(16000 * 900, np.int16))
-    await decoder.decode(spool(large), LIMITS)
+    await decoder.decode(create_unnamed_file(large), LIMITS)
     descriptors, before = len(os.listdir("/proc/self/fd")), resident_mb()
     for _ in range(4):
-        assert (await decoder.decode(spool(large), LIMITS)).seconds == 900
+        assert (await decoder.decode(create_unnamed_file(large), LIMITS)).seconds == 900
     assert resident_mb() < before + 80
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1
 
 
-async def test_many_at_once_get_each_their_own(decoder: Decoder) -> None:
+async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
     lengths = list(range(1000, 41000, 1000))
-    audios = await asyncio.gather(*(decoder.decode(spool(sound(speech()[:length])), LIMITS) for length in lengths))
+    audios = await asyncio.gather(
+        *(decoder.decode(create_unnamed_file(sound(speech()[:length])), LIMITS) for length in lengths)
+    )
     assert [len(audio.samples) for audio in audios] == lengths
 
 
 async def test_cancelling_frees_the_worker() -> None:
-    decoder = Decoder(1)
+    decoder = DecoderPool(1)
     await decoder.start()
-    slow = asyncio.create_task(decoder.decode(spool(recordings.opus_hour()), LIMITS))
+    slow = asyncio.create_task(decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS))
     await asyncio.sleep(0.3)
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -101,49 +103,55 @@ async def test_cancelling_frees_the_worker() -> None:
 
 
 async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> None:
-    decoder = Decoder(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
+    decoder = DecoderPool(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(spool(recordings.opus_hour()), LIMITS)
+        await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)
     assert caught.value.code == "decode_timeout"
     assert "SOME_SETTING" in caught.value.message
     await answers(decoder)
     await decoder.stop()
 
 
-async def test_a_worker_that_dies_takes_only_its_file_along(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", _die)
+async def test_a_worker_that_dies_takes_only_its_file_along(
+    monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool
+) -> None:
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _die)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(spool(recordings.speech_wav()), LIMITS)
+        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
     monkeypatch.undo()
     await answers(decoder)
 
 
-async def test_an_unforeseen_exception_is_the_files_fault(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", _stumble)
+async def test_an_unforeseen_exception_is_the_files_fault(
+    monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool
+) -> None:
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _stumble)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(spool(recordings.speech_wav()), LIMITS)
+        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
     assert "list index" not in caught.value.message
 
 
 async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after() -> None:
-    decoder = Decoder(1, memory_bytes=100 << 20)
+    decoder = DecoderPool(1, memory_bytes=100 << 20)
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(spool(sound(np.zeros(16000 * 3600, np.int16))), LIMITS)  # 115 MB to be mapped
+        await decoder.decode(
+            create_unnamed_file(sound(np.zeros(16000 * 3600, np.int16))), LIMITS
+        )  # 115 MB to be mapped
     assert caught.value.code == "undecodable_audio"
     await answers(decoder)
     await decoder.stop()
 
 
 async def test_hours_of_samples_take_no_memory() -> None:
-    decoder = Decoder(1, memory_bytes=300 << 20)
+    decoder = DecoderPool(1, memory_bytes=300 << 20)
     await decoder.start()
     await answers(decoder)
     before = resident_mb()
-    audio = await decoder.decode(spool(recordings.opus_hour()), LIMITS)  # 230 MB of samples
+    audio = await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)  # 230 MB of samples
     assert audio.seconds == pytest.approx(3600, abs=1)
     assert resident_mb() < before + 20
     assert audio.samples[-16_000:].shape == (16_000,)
@@ -152,7 +160,7 @@ async def test_hours_of_samples_take_no_memory() -> None:
 
 
 async def test_workers_are_replaced_after_their_number_of_files() -> None:
-    decoder = Decoder(1, files_per_worker=2)
+    decoder = DecoderPool(1, files_per_worker=2)
     await decoder.start()
     for _ in range(7):
         await answers(decoder)
@@ -162,12 +170,12 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
 
 async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for those that are being decoded, nor for those that came before it; and there is an end to the processes."""
-    monkeypatch.setattr("app.workers.decoder_pool._work", spin_or_work)
-    decoder = Decoder(1, paused=2)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
+    decoder = DecoderPool(1, max_paused=2)
     await decoder.start()
     await answers(decoder)
     large = b"spin60" + bytes(1_000_000)
-    long = [asyncio.create_task(decoder.decode(spool(large), LIMITS)) for _ in range(6)]
+    long = [asyncio.create_task(decoder.decode(create_unnamed_file(large), LIMITS)) for _ in range(6)]
     for _ in range(4):
         await asyncio.sleep(0.05)
         start = time.perf_counter()
@@ -184,10 +192,10 @@ async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("paused", [0, 1, 8])
 async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyPatch, paused: int) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", spin_or_work)
-    decoder = Decoder(1, paused=paused)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
+    decoder = DecoderPool(1, max_paused=paused)
     await decoder.start()
-    long = [asyncio.create_task(decoder.decode(spool(b"spin0.12"), LIMITS)) for _ in range(3)]
+    long = [asyncio.create_task(decoder.decode(create_unnamed_file(b"spin0.12"), LIMITS)) for _ in range(3)]
     await asyncio.sleep(0.1)
     await answers(decoder)
     assert [audio.seconds for audio in await asyncio.gather(*long)] == [0.12] * 3
@@ -195,25 +203,25 @@ async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", spin_or_work)
-    decoder = Decoder(1, timeout_s=0.7)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
+    decoder = DecoderPool(1, timeout_s=0.7)
     await decoder.start()
-    waiting = asyncio.create_task(decoder.decode(spool(b"spin0.1"), LIMITS, Requester(background=True)))
+    waiting = asyncio.create_task(decoder.decode(create_unnamed_file(b"spin0.1"), LIMITS, Requester(background=True)))
     await asyncio.sleep(0.06)
     with pytest.raises(Unprocessable):
-        await decoder.decode(spool(b"spin60"), LIMITS)
+        await decoder.decode(create_unnamed_file(b"spin60"), LIMITS)
     assert (await waiting).seconds == 0.1
     await decoder.stop()
 
 
 async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", spin_or_work)
-    decoder = Decoder(1)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
+    decoder = DecoderPool(1)
     await decoder.start()
     ended: list[str] = []
 
     async def one(name: str, background: bool = False) -> None:
-        await decoder.decode(spool(b"spin0.2"), LIMITS, Requester(name, background))
+        await decoder.decode(create_unnamed_file(b"spin0.2"), LIMITS, Requester(name, background))
         ended.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -227,16 +235,16 @@ async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monk
     await decoder.stop()
 
 
-async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: Decoder) -> None:
+async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: DecoderPool) -> None:
     """By the share of its size, once it is more than any honest file of silence."""
     bomb = sound(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
-    assert (await decoder.decode(spool(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
-    limits = DecodeLimits(max_samples_per_byte=100).for_file_of(8_000_000)
+    assert (await decoder.decode(create_unnamed_file(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
+    limits = DecodeLimits(max_samples_per_byte=100).for_file_size(8_000_000)
     with pytest.raises(TooLarge, match="SPEECHSUM_AUDIO__MAX_SAMPLES_PER_BYTE") as caught:
         limits.check_samples(800_000_001)
     assert caught.value.code == "too_many_samples"
     limits.check_samples(800_000_000)
-    DecodeLimits(max_samples_per_byte=100).for_file_of(10).check_samples(limits_module.UNSUSPICIOUS_SAMPLES)
+    DecodeLimits(max_samples_per_byte=100).for_file_size(10).check_samples(limits_module.MIN_SAMPLES_LIMIT)
 
 
 def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> None:
@@ -279,22 +287,22 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
 
 
 def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
-    recording = spool(b"recording")
-    job = shared_files.Handover(recording)
+    recording = create_unnamed_file(b"recording")
+    job = shared_files.SharedFiles(recording)
     process, (heard, device, inode), (room, _, other) = job.ticket
     wrong = (process, (heard, device, other), (room, device, inode))
-    with pytest.raises(shared_files.HandoverGone), shared_files.taken_recording(wrong):
+    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(wrong):
         pass
-    with pytest.raises(shared_files.HandoverGone):
-        shared_files.room_for_samples(wrong)
-    with shared_files.taken_recording(job.ticket) as taken:
+    with pytest.raises(shared_files.SharedFilesClosed):
+        shared_files.open_samples_file(wrong)
+    with shared_files.map_recording(job.ticket) as taken:
         assert taken[:] == b"recording"
-    with shared_files.room_for_samples(job.ticket) as room_:
+    with shared_files.open_samples_file(job.ticket) as room_:
         room_.write(np.ones(4, np.float32).tobytes())
-    np.testing.assert_array_equal(job.samples()[1:], np.ones(3))
+    np.testing.assert_array_equal(job.take_samples()[1:], np.ones(3))
     job.close()
     recording.close()
-    with pytest.raises(shared_files.HandoverGone), shared_files.taken_recording(job.ticket):
+    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(job.ticket):
         pass
 
 
@@ -305,20 +313,20 @@ def files_of_workers() -> list[str]:
     return [file for file in held if file.endswith("(deleted)")]
 
 
-async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: Decoder) -> None:
+async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: DecoderPool) -> None:
     """Idle, it would keep it, and its bytes on the disk, until it collects its garbage."""
     await answers(decoder)
     before = files_of_workers()
     for data, _, _ in recordings.broken_files().values():
-        with spool(data) as recording, pytest.raises(ServiceError):
+        with create_unnamed_file(data) as recording, pytest.raises(ServiceError):
             await decoder.decode(recording, LIMITS)
     assert sorted(files_of_workers()) == sorted(before)
 
 
-async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: Decoder) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._work", _fill)
+async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _fill)
     with pytest.raises(Unavailable) as caught:
-        await decoder.decode(spool(recordings.speech_wav()), LIMITS)
+        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "disk_full"
     assert caught.value.retry_after_s
 
@@ -343,15 +351,15 @@ def _alive(process: int) -> bool:
         return False
 
 
-def _die(ticket: shared_files.Ticket, limits: DecodeLimits) -> DecodedAudio:
+def _die(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     os.abort()
 
 
-def _stumble(ticket: shared_files.Ticket, limits: DecodeLimits) -> DecodedAudio:
+def _stumble(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     raise IndexError("list index out of range")
 
 
-def _fill(ticket: shared_files.Ticket, limits: DecodeLimits) -> DecodedAudio:
+def _fill(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     """Works on a disk without room."""
 
     def full(*_: object) -> DecodedAudio:
@@ -361,4 +369,4 @@ def _fill(ticket: shared_files.Ticket, limits: DecodeLimits) -> DecodedAudio:
     return _REAL_WORK(ticket, limits)
 
 
-_REAL_WORK = decoder_pool._work
+_REAL_WORK = decoder_pool._decode_in_worker

@@ -2,7 +2,7 @@
 
 import itertools
 
-from app.workers.fair_scheduler import PATIENCE_S, Claim, Requester, Shares
+from app.workers.fair_scheduler import MAX_BACKGROUND_WAIT_S, FairScheduler, Requester, SchedulerEntry
 
 
 class Clock:
@@ -12,22 +12,22 @@ class Clock:
         return self.now
 
 
-def first(shares: Shares, *claims: Claim) -> Claim:
-    return shares.in_turn(claims)[0]
+def first(shares: FairScheduler, *claims: SchedulerEntry) -> SchedulerEntry:
+    return shares.sorted_entries(claims)[0]
 
 
 def test_of_one_caller_what_took_least_goes_first_and_among_equals_the_smaller() -> None:
-    shares = Shares(Clock())
-    long, large, small = (shares.enter(Requester("a"), size) for size in (1, 9, 5))
+    shares = FairScheduler(Clock())
+    long, large, small = (shares.add(Requester("a"), size) for size in (1, 9, 5))
     shares.charge(long, 3)
-    assert shares.in_turn([long, large, small]) == [small, large, long]
+    assert shares.sorted_entries([long, large, small]) == [small, large, long]
     shares.charge(small, 100)
     assert first(shares, long, small) is long
 
 
 def test_two_long_ones_do_not_take_turns_all_the_time() -> None:
-    shares = Shares(Clock())
-    one, other = shares.enter(Requester("a")), shares.enter(Requester("a"))
+    shares = FairScheduler(Clock())
+    one, other = shares.add(Requester("a")), shares.add(Requester("a"))
     turns = []
     for _ in range(1000):
         claim = first(shares, one, other)
@@ -38,21 +38,21 @@ def test_two_long_ones_do_not_take_turns_all_the_time() -> None:
 
 
 def test_a_caller_with_many_requests_gets_no_more_than_one_with_one() -> None:
-    shares = Shares(Clock())
-    greedy = [shares.enter(Requester("greedy")) for _ in range(50)]
-    modest = shares.enter(Requester("modest"))
+    shares = FairScheduler(Clock())
+    greedy = [shares.add(Requester("greedy")) for _ in range(50)]
+    modest = shares.add(Requester("modest"))
     for _ in range(400):
         shares.charge(first(shares, *greedy, modest), 0.05)
     assert 9 < modest.spent_s < 11
 
 
 def test_who_was_away_has_saved_up_nothing_and_owes_nothing() -> None:
-    shares = Shares(Clock())
-    steady, before = shares.enter(Requester("steady")), shares.enter(Requester("back"))
+    shares = FairScheduler(Clock())
+    steady, before = shares.add(Requester("steady")), shares.add(Requester("back"))
     shares.charge(before, 500)
-    shares.leave(before)
+    shares.remove(before)
     shares.charge(steady, 100)
-    back = shares.enter(Requester("back"))
+    back = shares.add(Requester("back"))
     assert first(shares, steady, back) is back
     shares.charge(back, 1)
     assert first(shares, steady, back) is steady
@@ -60,11 +60,11 @@ def test_who_was_away_has_saved_up_nothing_and_owes_nothing() -> None:
 
 def test_what_nobody_waits_for_goes_last_until_it_has_waited_long() -> None:
     clock = Clock()
-    shares = Shares(clock)
-    job, request = shares.enter(Requester("a", background=True)), shares.enter(Requester("b"))
+    shares = FairScheduler(clock)
+    job, request = shares.add(Requester("a", background=True)), shares.add(Requester("b"))
     shares.charge(request, 100)
     assert first(shares, job, request) is request
-    clock.now += PATIENCE_S
+    clock.now += MAX_BACKGROUND_WAIT_S
     shares.charge(request, 100)
     assert first(shares, job, request) is job
     shares.charge(job, 0.1)

@@ -10,13 +10,13 @@ import pytest_asyncio
 from numpy.typing import NDArray
 
 from app.core.audio.vad import find_speech
-from app.core.audio.vad_first_pass import Look
+from app.core.audio.vad_first_pass import PieceDetection
 from app.workers import speech_detector as module
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 from tests.recordings import speech
 
-NOTHING = Look([], np.zeros(0, np.float32))
+NOTHING = PieceDetection([], np.zeros(0, np.float32))
 
 
 class Tape:
@@ -41,7 +41,7 @@ async def detector() -> AsyncIterator[SpeechDetector]:
 
 async def test_hears_what_the_function_finds(detector: SpeechDetector) -> None:
     clip = np.concatenate([speech(), np.zeros(70 * 16_000, np.float32), speech() * np.float32(0.001)])
-    listening = await detector.listen(clip)
+    listening = await detector.detect(clip)
     assert listening.spans == find_speech(clip)
     assert len(listening.spans) > len(listening.faint) > 0
 
@@ -53,7 +53,7 @@ async def test_a_short_recording_waits_for_one_piece_of_a_long_one_at_most(
     looked: list[Tape] = []
     gate, reached = threading.Semaphore(0), threading.Semaphore(0)
 
-    def look(tape: Tape, start: int) -> Look:
+    def look(tape: Tape, start: int) -> PieceDetection:
         reached.release()
         gate.acquire(timeout=5)
         looked.append(tape)
@@ -61,11 +61,11 @@ async def test_a_short_recording_waits_for_one_piece_of_a_long_one_at_most(
 
     monkeypatch.setattr(module, "look", look)
     long, short = Tape(240), Tape(1)
-    listening = [asyncio.create_task(detector.listen(long, Requester("long"))) for _ in range(3)]
+    listening = [asyncio.create_task(detector.detect(long, Requester("long"))) for _ in range(3)]
     for _ in range(10):
         await asyncio.to_thread(reached.acquire)
         gate.release()
-    task = asyncio.create_task(detector.listen(short, requester))
+    task = asyncio.create_task(detector.detect(short, requester))
     await asyncio.sleep(0)
     before = len(looked)
     gate.release(1000)
@@ -79,7 +79,7 @@ async def test_listening_needs_no_thread_that_uploads_are_waiting_for(detector: 
     held = threading.Event()
     busy = [asyncio.create_task(asyncio.to_thread(held.wait, 5)) for _ in range(40)]
     await asyncio.sleep(0)
-    assert (await asyncio.wait_for(detector.listen(speech()), 4)).spans
+    assert (await asyncio.wait_for(detector.detect(speech()), 4)).spans
     held.set()
     await asyncio.gather(*busy)
 
@@ -88,7 +88,7 @@ async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, d
     looked: list[Tape] = []
     gate, reached = threading.Event(), threading.Event()
 
-    def look(tape: Tape, start: int) -> Look:
+    def look(tape: Tape, start: int) -> PieceDetection:
         looked.append(tape)
         reached.set()
         gate.wait(5)
@@ -96,12 +96,12 @@ async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, d
 
     monkeypatch.setattr(module, "look", look)
     left, waiting, short = Tape(240), Tape(240), Tape(1)
-    tasks = [asyncio.create_task(detector.listen(one)) for one in (left, waiting)]
+    tasks = [asyncio.create_task(detector.detect(one)) for one in (left, waiting)]
     await asyncio.to_thread(reached.wait, 5)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    listening = asyncio.create_task(detector.listen(short))
+    listening = asyncio.create_task(detector.detect(short))
     await asyncio.sleep(0.01)
     assert len(looked) == 1, "its only thread is still busy"
     gate.set()
@@ -112,11 +112,11 @@ async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, d
 async def test_what_fails_is_raised_and_the_thread_is_given_back(
     monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector
 ) -> None:
-    def look(tape: Tape, start: int) -> Look:
+    def look(tape: Tape, start: int) -> PieceDetection:
         raise EOFError("gone")
 
     monkeypatch.setattr(module, "look", look)
     with pytest.raises(EOFError):
-        await detector.listen(Tape(3))
+        await detector.detect(Tape(3))
     monkeypatch.undo()
-    assert (await detector.listen(speech())).spans
+    assert (await detector.detect(speech())).spans

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
 
-from app.engine.base import EngineEvent, Generation
+from app.engine.base import EngineEvent, GenerationRequest
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
-from app.server.uvicorn_config import server_config
+from app.server.uvicorn_config import uvicorn_config
 from app.settings import Settings
 from tests.app.running_service import MODEL
 from tests.checks import long_recording
@@ -24,7 +24,7 @@ from tests.checks import long_recording
 class Forgetful(ScriptedEngine):
     """Does not remember its requests, whose samples would be counted as the service's memory."""
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         async for event in super().generate(request):
             self.requests.clear()
             yield event
@@ -38,14 +38,14 @@ class Listener(Forgetful):
         self._count = count
         self._heard: dict[str, list[int]] = {}
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         if request.samples is not None:
             heard = await asyncio.to_thread(long_recording.heard, request.samples, self._count)
             self._heard[request.request_id] = heard
         async for event in super().generate(request):
             yield event
 
-    def _noted(self, request: Generation) -> Sequence[str]:
+    def _noted(self, request: GenerationRequest) -> Sequence[str]:
         if request.samples is None:
             return [f"{word} " for word in request.notes.split() if long_recording.is_note(word)]
         return [f"{long_recording.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
@@ -66,4 +66,4 @@ def main() -> None:
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, engine, MODEL)
-    uvicorn.Server(server_config(app, settings, log_level="warning", timeout_graceful_shutdown=1)).run()
+    uvicorn.Server(uvicorn_config(app, settings, log_level="warning", timeout_graceful_shutdown=1)).run()

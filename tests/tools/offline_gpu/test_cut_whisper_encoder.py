@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_repo import whisper_encoder
-from tools.offline_gpu.cut_whisper_encoder import cut
+from tools.offline_gpu.cut_whisper_encoder import cut_encoder
 
 
 def whisper(file: Path, **more: torch.Tensor) -> Path:
@@ -16,8 +16,8 @@ def whisper(file: Path, **more: torch.Tensor) -> Path:
 
 def test_the_cut_file_reads_as_the_whole_one_and_is_smaller(tmp_path: Path) -> None:
     whole = whisper(tmp_path / "whole.pt")
-    cut(whole, tmp_path / "part" / "encoder.pt")
-    found = whisper_encoder.tensors(tmp_path / "part" / "encoder.pt")
+    cut_encoder(whole, tmp_path / "part" / "encoder.pt")
+    found = whisper_encoder.encoder_tensors(tmp_path / "part" / "encoder.pt")
     assert {name: value.tolist() for name, value in found.items()} == {"layer_norm.weight": [0, 1, 2, 3]}
     assert found["layer_norm.weight"].dtype == np.float32
     assert (tmp_path / "part" / "encoder.pt").stat().st_size < whole.stat().st_size - 3000
@@ -26,4 +26,4 @@ def test_the_cut_file_reads_as_the_whole_one_and_is_smaller(tmp_path: Path) -> N
 def test_a_file_without_an_encoder_is_refused(tmp_path: Path) -> None:
     torch.save({"model_state_dict": {"decoder.ln.weight": torch.ones(3)}}, tmp_path / "whole.pt")
     with pytest.raises(ValueError, match="does not hold the encoder"):
-        cut(tmp_path / "whole.pt", tmp_path / "encoder.pt")
+        cut_encoder(tmp_path / "whole.pt", tmp_path / "encoder.pt")

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tools.offline_gpu.run_summary import code_digest, collect, lines
+from tools.offline_gpu.run_summary import code_digest, collect, table_lines
 
 
 def tree(root: Path, text: str) -> Path:
@@ -30,11 +30,11 @@ def test_stages_that_left_something_are_in_the_table(tmp_path: Path) -> None:
     assert result["speech"] == {"clips": 2, "hours": 1.0}
     assert result["stages"].keys() == {"align", "sft"}
     assert result["stages"]["sft"]["audio_gain"] == [0.25]
-    text = "\n".join(lines(result))
+    text = "\n".join(table_lines(result))
     assert "sft      finished     12 s  loss 2.5  audio gain +0.2500" in text
     assert "align    cut short" in text
     (tmp_path / "align/taken").touch()
-    assert "align    taken" in "\n".join(lines(collect(tmp_path, tmp_path / "packed")))
+    assert "align    taken" in "\n".join(table_lines(collect(tmp_path, tmp_path / "packed")))
 
 
 def test_code_changed_since_packing_is_told(tmp_path: Path) -> None:

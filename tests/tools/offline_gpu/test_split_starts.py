@@ -4,11 +4,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from model_repo import registry
-from tools.offline_gpu.split_starts import main, starts
+from tools.offline_gpu.split_starts import main, start_adapters
 
 
 def test_a_version_of_the_registry_is_parted_without_a_rest(tmp_path: Path) -> None:
-    manifest = registry.resolve(registry.ROOT, "speechsum-tiny")
+    manifest = registry.resolve_model(registry.REGISTRY_ROOT, "speechsum-tiny")
     assert manifest.adapter is not None
     file = manifest.folder / manifest.adapter.file
     whole = load_file(file)
@@ -23,4 +23,4 @@ def test_a_version_of_the_registry_is_parted_without_a_rest(tmp_path: Path) -> N
 
 def test_only_stages_that_begin_from_one_get_one() -> None:
     with pytest.raises(ValueError, match="dpo begins from no adapter"):
-        starts("dpo", {})
+        start_adapters("dpo", {})

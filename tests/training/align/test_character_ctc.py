@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.training.tiny_checkpoints import record
 from training.align import character_ctc
-from training.align.character_ctc import ALPHABET, CharacterHead, forced_alignments, spelled, train_head
+from training.align.character_ctc import ALPHABET, CharacterHead, character_classes, forced_alignments, train_head
 from training.models.split_encoder import Clip
 
 
@@ -26,7 +26,7 @@ from training.models.split_encoder import Clip
     ],
 )
 def test_a_text_is_spelled_in_letters_and_single_spaces(text: str, letters: str, origins: list[int]) -> None:
-    classes, found = spelled(text)
+    classes, found = character_classes(text)
     assert "".join(ALPHABET[c - 1] for c in classes) == letters
     assert found == origins
 
@@ -82,7 +82,7 @@ def test_targets_that_do_not_fit_or_are_none_have_no_alignment() -> None:
 
 def clip_of(text: str, folder: Path, every: int = 4) -> tuple[Clip, list[int]]:
     """A clip in whose frames the letters of a text can be seen, one in every so many frames; and which those are."""
-    classes, _ = spelled(text)
+    classes, _ = character_classes(text)
     draw = np.random.default_rng(len(text))
     frames = draw.normal(0, 0.1, size=(every * len(classes), len(ALPHABET) + 1))
     said = [every * i + 1 for i in range(len(classes))]
@@ -105,9 +105,9 @@ def test_the_head_learns_where_letters_are_said(tmp_path: Path, clock: Callable[
     assert last < 0.2 * first
     for (clip, said), text in zip(known, texts, strict=True):
         with torch.no_grad():
-            scores = head(clip.top().float()[None])[0].numpy()
+            scores = head(clip.top_features().float()[None])[0].numpy()
         np.testing.assert_allclose(np.exp(scores).sum(-1), 1, rtol=1e-4)
-        found = aligned(scores, spelled(text)[0])
+        found = aligned(scores, character_classes(text)[0])
         assert found is not None
         right = np.mean([a == b for a, b in zip(found, said, strict=True)])
         assert right > 0.8

@@ -6,21 +6,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.align.character_ctc import ALPHABET, forced_alignments, spelled
+from training.align.character_ctc import ALPHABET, character_classes, forced_alignments
 from training.align.token_spikes import (
     Aligner,
-    collapsed,
-    edit_distance,
-    letters,
-    spelling,
-    spikes,
-    vocabulary,
-    words_said,
+    class_token_ids,
+    ctc_collapse,
+    letter_classes,
+    letter_token_ids,
+    levenshtein,
+    spoken_words,
+    token_spikes,
 )
 
 
 def test_words_are_said_without_signs_and_capitals_stay_where_they_can_be_known() -> None:
-    assert words_said(
+    assert spoken_words(
         [
             "The pump failed. Anna called the plant: it was shut.",
             "Call me! It's $4,000, I'm told. I will call Anna; please don\u2019t.",
@@ -36,26 +36,26 @@ def test_words_are_said_without_signs_and_capitals_stay_where_they_can_be_known(
 
 
 def test_the_blank_is_first_and_frequent_tokens_follow(tokenizer: Any) -> None:
-    found = vocabulary(tokenizer, ["call call house", "call house pump"], 3)
+    found = class_token_ids(tokenizer, ["call call house", "call house pump"], 3)
     assert tokenizer.convert_ids_to_tokens(found) == ["Ġ", "Ġcall", "Ġhouse"]
-    assert len(vocabulary(tokenizer, ["one two three four"], 2)) == 2
+    assert len(class_token_ids(tokenizer, ["one two three four"], 2)) == 2
 
 
 def test_rare_words_are_no_classes_where_they_are_spelled(tokenizer: Any) -> None:
     texts = ["call Anna", "call the house", "call the house"]
-    names = tokenizer.convert_ids_to_tokens(vocabulary(tokenizer, texts, 100, spell_below=2))
+    names = tokenizer.convert_ids_to_tokens(class_token_ids(tokenizer, texts, 100, spell_below=2))
     assert {"Ġcall", "Ġhouse", "Ġthe"} < set(names)
     assert "ĠAnna" not in names
     assert names[0] == "Ġ"
     assert {"Ġa", "a", "Ġz", "z", "'"} < set(names)
-    assert len(names) == len(set(names)) == 1 + len(spelling(tokenizer)) + 3
+    assert len(names) == len(set(names)) == 1 + len(letter_token_ids(tokenizer)) + 3
 
 
 def scores_of(text: str, at: list[int], count: int) -> NDArray[np.float32]:
     """Log-probabilities of a head that hears each sign of a text at the frame given, and nothing in the others."""
     scores = np.full((count, len(ALPHABET) + 1), -9.0, np.float32)
     scores[:, 0] = -0.1
-    for frame, sign in zip(at, spelled(text)[0], strict=True):
+    for frame, sign in zip(at, character_classes(text)[0], strict=True):
         scores[frame, 0], scores[frame, sign] = -9.0, -0.1
     return scores
 
@@ -64,8 +64,8 @@ def found_in(
     scores: NDArray[np.float32], text: str, tokenizer: Any, number: dict[int, int], *single: dict[str, int]
 ) -> list[tuple[int, int]] | None:
     """The spikes of a text where the scores say its letters; None if either does not fit."""
-    frames = forced_alignments(torch.from_numpy(scores)[None], [len(scores)], [letters(text)[0]])[0]
-    return None if frames is None else spikes(text, frames, len(scores) // 2, tokenizer, number, *single)
+    frames = forced_alignments(torch.from_numpy(scores)[None], [len(scores)], [letter_classes(text)[0]])[0]
+    return None if frames is None else token_spikes(text, frames, len(scores) // 2, tokenizer, number, *single)
 
 
 def numbered(tokenizer: Any, *tokens: str) -> dict[int, int]:
@@ -104,7 +104,7 @@ def test_unknown_tokens_are_left_out(tokenizer: Any) -> None:
 def test_a_word_with_unknown_tokens_is_spelled(tokenizer: Any) -> None:
     text = "call O'Hara off"
     at = [3 * i for i in range(len(text))]
-    single = spelling(tokenizer)
+    single = letter_token_ids(tokenizer)
     number = numbered(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(single.values())))
     found = found_in(scores_of(text, at, 60), text, tokenizer, number, single)
     assert found is not None
@@ -202,12 +202,12 @@ def test_the_pull_is_the_squared_distance_to_the_right_embedding(aligner: Aligne
 def test_the_best_class_of_each_frame_ends_with_the_clip(aligner: Aligner) -> None:
     path = [0, 3, 3, 0, 3, 5, 5, 2]
     frames = aligner.embeddings[torch.tensor([path, path])]
-    assert aligner.best(frames, torch.tensor([8, 3])) == [path, [0, 3, 3]]
+    assert aligner.best_classes(frames, torch.tensor([8, 3])) == [path, [0, 3, 3]]
 
 
 def test_collapsing_takes_out_repeats_and_blanks() -> None:
-    assert collapsed([0, 3, 3, 0, 3, 5, 5, 2, 0, 0, 4, 4]) == [3, 3, 5, 2, 4]
-    assert collapsed([0, 0]) == collapsed([]) == []
+    assert ctc_collapse([0, 3, 3, 0, 3, 5, 5, 2, 0, 0, 4, 4]) == [3, 3, 5, 2, 4]
+    assert ctc_collapse([0, 0]) == ctc_collapse([]) == []
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_collapsing_takes_out_repeats_and_blanks() -> None:
 )
 def test_edit_distance(a: str, b: str, distance: int) -> None:
     one, other = list(map(ord, a)), list(map(ord, b))
-    assert edit_distance(one, other) == edit_distance(other, one) == distance
+    assert levenshtein(one, other) == levenshtein(other, one) == distance

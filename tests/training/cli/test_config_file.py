@@ -9,7 +9,7 @@ import pytest
 
 import training
 from training import __main__ as command_line
-from training.cli.config_file import ConfigError, apply
+from training.cli.config_file import ConfigError, apply_config_file
 
 FOLDER = Path(training.__file__).parent / "configs"
 CONFIGS = sorted(
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser, file: Path, text: str, *more: str) -> dict[str, Any]:
     file.write_text(text)
     arguments = ["--config", str(file), *more]
-    apply(parser, arguments)
+    apply_config_file(parser, arguments)
     return vars(parser.parse_args(arguments))
 
 
@@ -55,7 +55,7 @@ def test_values_are_defaults_and_the_command_line_goes_over_them(
 
 
 def test_without_a_file_nothing_changes(parser: argparse.ArgumentParser) -> None:
-    apply(parser, ["--data", "x"])
+    apply_config_file(parser, ["--data", "x"])
     assert parser.parse_args(["--data", "x"]).steps == 5
     with pytest.raises(SystemExit):
         parser.parse_args([])
@@ -83,7 +83,7 @@ def test_what_cannot_be_used_is_named(parser: argparse.ArgumentParser, tmp_path:
 
 def test_a_file_that_is_not_there_is_named(parser: argparse.ArgumentParser, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
-        apply(parser, ["--config", str(tmp_path / "nowhere.yaml")])
+        apply_config_file(parser, ["--config", str(tmp_path / "nowhere.yaml")])
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: f"{file.parent.name}/{file.stem}")

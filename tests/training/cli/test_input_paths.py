@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from training import __main__ as command_line
 from training.__main__ import COMMANDS, main
 from training.cli import data_command, input_paths
-from training.cli.input_paths import FOLDERS_WRITTEN, INPUTS, MissingInput, check, safetensors_problem
+from training.cli.input_paths import FOLDER_OUTPUTS, INPUTS, MissingInput, check_paths, safetensors_problem
 
 READ = [(command, option) for command, options in INPUTS.items() for option in options]
 
@@ -50,14 +50,14 @@ def checkpoint(folder: Path) -> Path:
 
 def refusal(command: str, *arguments: object) -> str:
     with pytest.raises(MissingInput) as caught:
-        check(command, [str(one) for one in arguments])
+        check_paths(command, [str(one) for one in arguments])
     return str(caught.value)
 
 
 def test_what_is_there_and_cannot_be_used_is_said(tmp_path: Path) -> None:
     base, file = checkpoint(tmp_path / "base"), tmp_path / "data.jsonl"
     file.write_text("{}\n")
-    check("sft", ["--base", str(base), "--data", str(file), str(file), "--steps", "5"])
+    check_paths("sft", ["--base", str(base), "--data", str(file), str(file), "--steps", "5"])
     assert "is a file, and a folder is needed" in refusal("sft", "--base", file)
     assert "is a folder, and a file is needed" in refusal("sft", "--data", file, base)
     assert "--start " in refusal("sft", "--base", base, "--start", file)
@@ -91,7 +91,7 @@ def test_a_teacher_behind_a_server_needs_its_tokenizer_alone(tmp_path: Path) -> 
     folder.mkdir()
     assert "holds no tokenizer" in refusal("distill", "--teacher", folder, "--teacher-url", "http://127.0.0.1:9")
     (folder / "tokenizer.json").write_text("{}")
-    check("distill", ["--teacher", str(folder), "--teacher-url", "http://127.0.0.1:9"])
+    check_paths("distill", ["--teacher", str(folder), "--teacher-url", "http://127.0.0.1:9"])
     assert "holds no config.json" in refusal("distill", "--teacher", folder)
 
 
@@ -106,7 +106,7 @@ def test_systems_to_evaluate_are_looked_at(tmp_path: Path) -> None:
     assert "does not exist" in refusal("evaluate", "--system", f"a=hears:{tmp_path}/nowhere")
     assert "does not exist" in refusal("evaluate", "--system", f"cascade:x#{tmp_path}/nowhere")
     assert "does not exist" in refusal("evaluate", "--system", "kept:nowhere.json#A")
-    check("evaluate", ["--system", "a=service:http://127.0.0.1:9", "--system", "reference"])
+    check_paths("evaluate", ["--system", "a=service:http://127.0.0.1:9", "--system", "reference"])
 
 
 def test_every_path_that_a_command_takes_is_looked_at() -> None:
@@ -125,7 +125,7 @@ def test_every_path_that_a_command_takes_is_looked_at() -> None:
             options = {flag for action in parser._actions for flag in action.option_strings or [action.dest]}
             paths = {(action.option_strings or [action.dest])[-1] for action in parser._actions if action.type is Path}
             assert set(INPUTS.get(name, {})) <= options, name
-            assert paths <= {*INPUTS.get(name, {}), *FOLDERS_WRITTEN, *other}, name
+            assert paths <= {*INPUTS.get(name, {}), *FOLDER_OUTPUTS, *other}, name
 
 
 def test_a_wrong_base_takes_no_time() -> None:
@@ -140,7 +140,7 @@ def test_a_wrong_base_takes_no_time() -> None:
 def test_an_error_made_for_a_user_is_a_sentence_and_a_bug_is_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command_line, "main", lambda: check("sft", ["--base", "/nonexistent"]))
+    monkeypatch.setattr(command_line, "main", lambda: check_paths("sft", ["--base", "/nonexistent"]))
     assert command_line.command_line() == 1
     assert "error: --base /nonexistent: does not exist\n" in capsys.readouterr().err
     monkeypatch.setattr(command_line, "main", lambda: int("x"))

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from app.core.audio.decode import DecodeLimits, decode
 from tests.training.tiny_checkpoints import RATE, noise, record
 from training.data import audio
-from training.data.audio import as_file, go_through, read_audio, seconds_of, stretch
+from training.data.audio import audio_file_bytes, audio_key, audio_seconds, check_audio, read_audio
 from training.data.record import Record
-from training.data.record_files import BadExample
-from training.models.collate import with_other_audio
+from training.data.record_files import UnusableRecord
+from training.models.collate import shuffle_audio
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def whole() -> NDArray[np.float32]:
 
 def refusal(row: Record, reason: str) -> str:
     """What all three ways of looking at the audio that find it say."""
-    with pytest.raises(BadExample, match=f"^{row.id}: ") as caught:
+    with pytest.raises(UnusableRecord, match=f"^{row.id}: ") as caught:
         read_audio(row)
     assert caught.value.reason == reason
-    with pytest.raises(BadExample) as again:
-        go_through(row)
+    with pytest.raises(UnusableRecord) as again:
+        check_audio(row)
     assert again.value.reason == reason
     return str(caught.value)
 
@@ -43,8 +43,8 @@ def test_a_part_of_a_file_is_all_that_is_read(
 ) -> None:
     row = replace(record(1, tmp_path, whole), start=start, end=end)
     assert read_audio(row).tolist() == whole[round(first * RATE) : round(last * RATE)].tolist()
-    assert seconds_of(row) == pytest.approx(last - first)
-    go_through(row)
+    assert audio_seconds(row) == pytest.approx(last - first)
+    check_audio(row)
 
 
 def test_a_file_that_the_service_refuses_is_refused_in_part_too(whole: NDArray[np.float32], tmp_path: Path) -> None:
@@ -75,28 +75,28 @@ def test_parts_of_a_file_are_decoded_once(
 )
 def test_what_nobody_can_hear_is_silent(samples: Any, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
-    with pytest.raises(BadExample, match="is silent") as caught:
-        go_through(replace(record(1, tmp_path), audio=str(tmp_path / "x.wav")))
+    with pytest.raises(UnusableRecord, match="is silent") as caught:
+        check_audio(replace(record(1, tmp_path), audio=str(tmp_path / "x.wav")))
     assert caught.value.reason == "silent"
 
 
 def test_channels_in_opposite_phase_are_heard_as_the_service_hears_them(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.stack([noise(1), -noise(1)], 1), RATE, subtype="FLOAT")
     row = replace(record(1, tmp_path), audio=str(tmp_path / "x.wav"))
-    assert go_through(row) == 1
+    assert check_audio(row) == 1
     assert np.abs(read_audio(row)).max() == pytest.approx(np.abs(noise(1)).max(), rel=0.05)
 
 
 def test_a_warning_of_the_services_is_a_reason_and_loudness_is_none(tmp_path: Path) -> None:
     loud = 3 * noise(1)
     row = record(1, tmp_path, loud)
-    assert go_through(row) == 1
+    assert check_audio(row) == 1
     assert np.abs(read_audio(row)).max() == pytest.approx(1)
     soundfile.write(tmp_path / "x.wav", noise(2), RATE)
     data = (tmp_path / "x.wav").read_bytes()
     (tmp_path / "x.wav").write_bytes(data[: -RATE // 2])
-    with pytest.raises(BadExample, match=r"0\.25 s are missing") as caught:
-        go_through(replace(row, audio=str(tmp_path / "x.wav")))
+    with pytest.raises(UnusableRecord, match=r"0\.25 s are missing") as caught:
+        check_audio(replace(row, audio=str(tmp_path / "x.wav")))
     assert caught.value.reason == "audio damaged"
 
 
@@ -125,7 +125,7 @@ def test_other_rates_and_channels_are_resampled_as_the_service_does(tmp_path: Pa
     served = decode(file.read_bytes(), DecodeLimits()).samples
     np.testing.assert_allclose(read_audio(row), served, atol=1e-6)
     assert len(read_audio(replace(row, start=0.25, end=0.75))) == RATE // 2
-    assert seconds_of(row) == 1
+    assert audio_seconds(row) == 1
     soundfile.write(file, np.full((480, 1), np.nan), 48_000, subtype="FLOAT")
     assert "not finite" in refusal(row, "not finite")
 
@@ -151,20 +151,20 @@ def test_a_uri_is_opened_by_fsspec(whole: NDArray[np.float32], tmp_path: Path) -
         out.write(Path(str(row.audio)).read_bytes())
     there = replace(row, audio="memory://clips/1.wav", start=1.0, end=2.0)
     assert read_audio(there).tolist() == whole[RATE : 2 * RATE].tolist()
-    assert seconds_of(there) == 1
-    go_through(there)
+    assert audio_seconds(there) == 1
+    check_audio(there)
     assert "no-such-scheme" in refusal(replace(row, audio="no-such-scheme://x"), "audio unreadable")
     refusal(replace(row, audio="memory://clips/none.wav"), "audio unreadable")
 
 
 def test_a_file_as_a_caller_would_post_it(whole: NDArray[np.float32], tmp_path: Path) -> None:
     row = record(1, tmp_path, whole)
-    assert as_file(row) == Path(str(row.audio)).read_bytes()
-    samples, rate = soundfile.read(io.BytesIO(as_file(replace(row, start=1, end=2))), dtype="float32")
+    assert audio_file_bytes(row) == Path(str(row.audio)).read_bytes()
+    samples, rate = soundfile.read(io.BytesIO(audio_file_bytes(replace(row, start=1, end=2))), dtype="float32")
     assert (rate, samples.tolist()) == (RATE, whole[RATE : 2 * RATE].tolist())
 
 
 def test_each_record_hears_anothers_part(whole: NDArray[np.float32], tmp_path: Path) -> None:
     row = record(1, tmp_path, whole)
     parts = [replace(row, id=str(i), start=float(i), end=float(i + 1)) for i in range(3)]
-    assert [stretch(r) for r in with_other_audio(parts)] == [stretch(r) for r in [*parts[1:], parts[0]]]
+    assert [audio_key(r) for r in shuffle_audio(parts)] == [audio_key(r) for r in [*parts[1:], parts[0]]]

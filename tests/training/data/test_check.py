@@ -13,13 +13,13 @@ from model_repo.architectures import AUDIO_TOKEN
 from tests.training.tiny_checkpoints import RATE, noise, record
 from training.__main__ import main
 from training.data import check as checking
-from training.data.check import BadData, check
+from training.data.check import UnusableData, check_records
 from training.data.record import Record
-from training.data.record_files import BadExample, write_records
+from training.data.record_files import UnusableRecord, write_records
 from training.models.collate import AudioCollator, Collator, TextCollator
 from training.recipes import dpo
-from training.recipes.callbacks import AudioGain
-from training.recipes.common import Loop
+from training.recipes.callbacks import AudioGainCallback
+from training.recipes.common import TrainConfig
 
 Spoil = Callable[[Record, Path], Record]
 
@@ -68,8 +68,8 @@ def test_a_bad_record_stops_the_run_and_is_named(
     reason: str, good: list[Record], hears: AudioCollator, tmp_path: Path
 ) -> None:
     how, said = BAD[reason]
-    with pytest.raises(BadData, match=r"1 of 3 records cannot be used.*--bad-data drop") as caught:
-        check([good[0], how(replace(good[0], id="culprit"), tmp_path), good[1]], [hears])
+    with pytest.raises(UnusableData, match=r"1 of 3 records cannot be used.*--bad-data drop") as caught:
+        check_records([good[0], how(replace(good[0], id="culprit"), tmp_path), good[1]], [hears])
     (_, line) = str(caught.value).splitlines()
     assert line.startswith("culprit: ")
     assert said in line
@@ -80,9 +80,9 @@ def test_a_bad_record_is_dropped_and_counted_where_that_is_asked_for(
     reason: str, good: list[Record], hears: AudioCollator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     how, said = BAD[reason]
-    found = check([good[0], how(replace(good[0], id="culprit"), tmp_path), good[1]], [hears], "drop")
+    found = check_records([good[0], how(replace(good[0], id="culprit"), tmp_path), good[1]], [hears], "drop")
     assert [r.id for r in found.records] == ["clip-0", "clip-1"]
-    assert found.head() == {"records": 2, "dropped": {reason: 1}}
+    assert found.log_entry() == {"records": 2, "dropped": {reason: 1}}
     printed = capsys.readouterr().out
     assert "3 records checked in" in printed
     assert f"1 {reason}" in printed
@@ -96,7 +96,7 @@ def sft(base: Path, rows: list[Record], out: Path, *more: str) -> int:
 
 
 def test_training_does_not_begin_with_bad_data(audio_folder: Path, spoiled: list[Record], tmp_path: Path) -> None:
-    with pytest.raises(BadData) as caught:
+    with pytest.raises(UnusableData) as caught:
         sft(audio_folder, spoiled, tmp_path)
     said = str(caught.value)
     assert "5 of 7 records" in said
@@ -118,7 +118,7 @@ def test_training_goes_on_without_bad_data_and_the_log_says_how_much(
 
 def test_dpo_drops_what_holds_no_pair(audio_folder: Path, spoiled: list[Record], tmp_path: Path) -> None:
     alike = replace(spoiled[0], id="alike", rejected=spoiled[0].chosen)
-    how = Loop(steps=1, batch=2, rate=1e-3, rank=2, bad_data="drop")
+    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=2, bad_data="drop")
     file = dpo.train(audio_folder, [*spoiled, alike], tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
     dropped = {reason: 1 for reason in BAD if reason != "empty answer"} | {"no pair": 2}
@@ -147,15 +147,15 @@ def test_evaluation_checks_the_audio_of_what_hears_alone(
     command = ["evaluate", "--records", str(tmp_path / "data.jsonl"), "--out", str(tmp_path / "x.json")]
     assert main([*command, "--system", "own=reference"]) == 0
     assert json.loads((tmp_path / "x.json").read_text())["data"] == {"records": 7, "dropped": {}}
-    with pytest.raises(BadData, match="3 of 7 records"):  # what is 300 s long is silent
+    with pytest.raises(UnusableData, match="3 of 7 records"):  # what is 300 s long is silent
         main([*command, "--system", "x=service:http://127.0.0.1:1"])
 
 
 def test_nothing_left_is_an_error_either_way(good: list[Record], hears: AudioCollator) -> None:
-    with pytest.raises(BadData, match=r"2 of 2 records cannot be used \(none is left\)"):
-        check([replace(row, summary="") for row in good], [hears], "drop")
-    with pytest.raises(BadData, match="no record at all"):
-        check([], [hears], "drop")
+    with pytest.raises(UnusableData, match=r"2 of 2 records cannot be used \(none is left\)"):
+        check_records([replace(row, summary="") for row in good], [hears], "drop")
+    with pytest.raises(UnusableData, match="no record at all"):
+        check_records([], [hears], "drop")
 
 
 def test_what_does_not_fit_the_context_is_found_to_the_token(
@@ -168,68 +168,70 @@ def test_what_does_not_fit_the_context_is_found_to_the_token(
             narrow: Collator = replace(reader, max_tokens=limit)  # type: ignore[type-var]
             fitting = [row.query for row, size in zip(rows, sizes, strict=True) if size <= limit]
             try:
-                found = check(rows, [narrow], "drop")
-            except BadData:
+                found = check_records(rows, [narrow], "drop")
+            except UnusableData:
                 assert not fitting
                 continue
             assert [row.query for row in found.records] == fitting
-            assert found.dropped == Counter({"too many tokens": len(rows) - len(fitting)} if fitting != rows else {})
+            assert found.dropped_counts == Counter(
+                {"too many tokens": len(rows) - len(fitting)} if fitting != rows else {}
+            )
 
 
 def test_what_was_written_instead_is_looked_at_too(
     good: list[Record], hears: AudioCollator, reads: TextCollator
 ) -> None:
     row = replace(good[0], written="Anna rang up. " * 30)
-    fits = len(reads.question(row)[0]) + len(reads.answer(replace(row, summary=str(row.written))))
-    assert check([row], [replace(reads, max_tokens=fits)]).records == [row]
-    with pytest.raises(BadData, match=rf"{row.id}: .* of the answer, the model takes {fits - 1}"):
-        check([row], [replace(reads, max_tokens=fits - 1)])
-    with pytest.raises(BadData, match="holds the audio placeholder"):
-        check([replace(row, written=f"A {AUDIO_TOKEN} b.")], [hears])
+    fits = len(reads.encode_question(row)[0]) + len(reads.encode_answer(replace(row, summary=str(row.written))))
+    assert check_records([row], [replace(reads, max_tokens=fits)]).records == [row]
+    with pytest.raises(UnusableData, match=rf"{row.id}: .* of the answer, the model takes {fits - 1}"):
+        check_records([row], [replace(reads, max_tokens=fits - 1)])
+    with pytest.raises(UnusableData, match="holds the audio placeholder"):
+        check_records([replace(row, written=f"A {AUDIO_TOKEN} b.")], [hears])
 
 
 def test_a_sampled_answer_needs_room(good: list[Record], reads: TextCollator) -> None:
     row = replace(good[0], style={"style": "headline"}, summary="")
-    size = reads.questions([row])["input_ids"].shape[1]
-    check([row], [replace(reads, max_tokens=size + 48)], answers=())
-    with pytest.raises(BadData, match=f"clip-0: {size} tokens leave no room for an answer of 48"):
-        check([row], [replace(reads, max_tokens=size + 47)], answers=())
+    size = reads.collate_questions([row])["input_ids"].shape[1]
+    check_records([row], [replace(reads, max_tokens=size + 48)], answers=())
+    with pytest.raises(UnusableData, match=f"clip-0: {size} tokens leave no room for an answer of 48"):
+        check_records([row], [replace(reads, max_tokens=size + 47)], answers=())
 
 
 def test_too_short_is_found_and_lengths_become_known(good: list[Record], hears: AudioCollator, tmp_path: Path) -> None:
     rows = [replace(row, duration_s=None) for row in good]
-    found = check([*rows, record(7, tmp_path, noise(0.01))], [hears], "drop")
+    found = check_records([*rows, record(7, tmp_path, noise(0.01))], [hears], "drop")
     assert [row.duration_s for row in found.records] == [1.0, 1.1]
-    assert found.dropped == Counter({"too short": 1})
+    assert found.dropped_counts == Counter({"too short": 1})
 
 
 def test_audio_that_many_records_share_is_decoded_once(
     good: list[Record], hears: AudioCollator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    through = checking.go_through
+    through = checking.check_audio
     monkeypatch.setattr(checking, "go_through", lambda row: seen.append(row.id) or through(row))
     bad = [replace(not_finite(good[0], tmp_path), id=f"bad-{i}") for i in range(2)]
-    with pytest.raises(BadData) as caught:
-        check([*good, *(replace(row, id=row.id + "-again") for row in good), *bad], [hears], threads=2)
+    with pytest.raises(UnusableData) as caught:
+        check_records([*good, *(replace(row, id=row.id + "-again") for row in good), *bad], [hears], threads=2)
     assert sorted(seen) == ["bad-0", "clip-0", "clip-1"]
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()[1:]] == ["bad-0", "bad-1"]
 
 
 def test_a_recording_held_out_is_not_trained_on(good: list[Record], audio_folder: Path, tmp_path: Path) -> None:
     write_records(tmp_path / "held.jsonl", [replace(good[0], id="held", split="test")])
-    with pytest.raises(BadExample, match=r"0\.wav lies in train \(clip-0\) and test \(held\)"):
+    with pytest.raises(UnusableRecord, match=r"0\.wav lies in train \(clip-0\) and test \(held\)"):
         sft(audio_folder, good, tmp_path, "--held", str(tmp_path / "held.jsonl"))
 
 
 def test_where_no_summary_is_known_no_gain_is_measured(
     good: list[Record], hears: AudioCollator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    how = Loop(steps=1, batch=1, rate=1e-3, rank=2, gain_every=1)
+    how = TrainConfig(steps=1, batch=1, rate=1e-3, rank=2, gain_every=1)
     model: Any = None
-    assert len(how.callbacks(model, hears, good, tmp_path)) == 2
-    assert len(how.callbacks(model, hears, [replace(row, summary="") for row in good], tmp_path)) == 1
+    assert len(how.build_callbacks(model, hears, good, tmp_path)) == 2
+    assert len(how.build_callbacks(model, hears, [replace(row, summary="") for row in good], tmp_path)) == 1
     assert "no audio gain will be measured" in capsys.readouterr().out
-    gain = how.callbacks(model, hears, [*good, *(replace(row, written="Bob.") for row in good)], tmp_path)[-1]
-    assert isinstance(gain, AudioGain)
+    gain = how.build_callbacks(model, hears, [*good, *(replace(row, written="Bob.") for row in good)], tmp_path)[-1]
+    assert isinstance(gain, AudioGainCallback)
     assert [row.written for row in gain.records] == [None, None]

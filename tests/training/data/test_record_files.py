@@ -8,7 +8,7 @@ import pytest
 from app.core.prompts import Style, instruction
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
-from training.data.record_files import BadExample, read_records, write_records
+from training.data.record_files import UnusableRecord, read_records, write_records
 from training.synth.text import generate
 
 MINIMAL = {"id": "a", "audio": "a.wav", "query": "Sum it up.", "summary": "A pump failed.", "transcript": "The pump."}
@@ -28,7 +28,7 @@ def written(file: Path, *rows: Any) -> Path:
 
 
 def refusal(*files: Path) -> list[str]:
-    with pytest.raises(BadExample) as caught:
+    with pytest.raises(UnusableRecord) as caught:
         read_records(*files)
     return str(caught.value).splitlines()
 

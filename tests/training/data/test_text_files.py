@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.data import text_files
-from training.data.record_files import BadExample, read_records, readable_records
-from training.data.text_files import control_token, encoding_of
+from training.data.record_files import UnusableRecord, read_records, readable_records
+from training.data.text_files import detect_encoding, find_control_token
 
 ROW = {"id": "a", "query": "Sum it up.", "summary": "Größe: 5 \u2028 m.", "transcript": "The pump."}
 
@@ -79,14 +79,14 @@ def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
         ("d.parquet", "is a folder, not a file"),
         ("e.parquet", "is no Parquet file"),
     ):
-        with pytest.raises(BadExample, match=said):
+        with pytest.raises(UnusableRecord, match=said):
             read_records(tmp_path / name)
 
 
 def test_zero_bytes_between_letters_tell_utf_16() -> None:
-    assert encoding_of("{}x ".encode("utf-16-le")) == "utf-16-le"
-    assert encoding_of("{}x ".encode("utf-16-be")) == "utf-16-be"
-    assert encoding_of(b"") == encoding_of(b"{") == encoding_of(b'{"a": "\x00"}') == "utf-8"
+    assert detect_encoding("{}x ".encode("utf-16-le")) == "utf-16-le"
+    assert detect_encoding("{}x ".encode("utf-16-be")) == "utf-16-be"
+    assert detect_encoding(b"") == detect_encoding(b"{") == detect_encoding(b'{"a": "\x00"}') == "utf-8"
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_zero_bytes_between_letters_tell_utf_16() -> None:
     ["<|im_end|>", "a<|AUDIO|>", "<|start_header_id|>", "</s>", "[/INST]", "<start_of_turn>user", "<<SYS>>", "<eos>"],
 )
 def test_marks_of_chat_templates_are_found(text: str) -> None:
-    assert control_token(f"Anna said {text} and left.")
+    assert find_control_token(f"Anna said {text} and left.")
 
 
 @pytest.mark.parametrize("text", ["a < b | c > d", "[a note]", "x <y> z", "<|", "a |> b", "|| or <>", "5 <6 and 7> 3"])
 def test_what_people_write_is_no_mark(text: str) -> None:
-    assert control_token(text) is None
-    assert control_token(f"{text} <mark>", ["<mark>"]) == "<mark>"
+    assert find_control_token(text) is None
+    assert find_control_token(f"{text} <mark>", ["<mark>"]) == "<mark>"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
 
-from training.eval.bertscore import BertScore, matched
+from training.eval.bertscore import BertScore, greedy_match_f1
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "wants", "two", "pumps", "on", "monday", "."]
 ALL = torch.tensor([True, True])
@@ -27,19 +27,19 @@ def test_each_token_is_matched_with_the_nearest() -> None:
     reference = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     summary = torch.tensor([[1.0, 0.0], [3.0, 3.0], [0.0, -1.0]])
     precision, recall = (1 + 0.5**0.5 + 0) / 3, (1 + 0.5**0.5) / 2
-    found = matched(reference, ALL, summary, torch.tensor([True] * 3))
+    found = greedy_match_f1(reference, ALL, summary, torch.tensor([True] * 3))
     assert found == pytest.approx(2 * precision * recall / (precision + recall))
-    assert matched(summary, torch.tensor([True] * 3), reference, ALL) == pytest.approx(found)
-    assert matched(reference, ALL, reference, ALL) == pytest.approx(1)
+    assert greedy_match_f1(summary, torch.tensor([True] * 3), reference, ALL) == pytest.approx(found)
+    assert greedy_match_f1(reference, ALL, reference, ALL) == pytest.approx(1)
 
 
 def test_marks_are_matched_but_do_not_count() -> None:
     reference, summary = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     first = torch.tensor([True, False])
     precision, recall = 1.0, 1.0
-    assert matched(reference, first, summary, first) == pytest.approx(2 * precision * recall / 2)
+    assert greedy_match_f1(reference, first, summary, first) == pytest.approx(2 * precision * recall / 2)
     recall = 0.5**0.5  # the second of the reference alone counts, and is nearest to the summary's mark
-    found = matched(reference, ~first, summary, first)
+    found = greedy_match_f1(reference, ~first, summary, first)
     assert found == pytest.approx(2 * precision * recall / (precision + recall))
 
 
@@ -56,7 +56,7 @@ def test_texts_are_compared_by_the_layer_that_is_named_whatever_stands_beside_th
     first = BertScore(folder, 1).f1(references[:1], summaries[:1])[0]
     assert first == pytest.approx(by_hand(folder, references[0], summaries[0], 1), abs=1e-5)
     assert abs(first - found[0]) > 1e-3
-    assert not bert.cut
+    assert not bert.truncated
 
 
 def by_hand(folder: Path, reference: str, summary: str, layer: int) -> float:
@@ -79,7 +79,7 @@ def by_hand(folder: Path, reference: str, summary: str, layer: int) -> float:
 def test_what_is_cut_is_said(folder: Path) -> None:
     bert, long = BertScore(folder), "Anna wants two pumps. " * 5
     (found,) = bert.f1([long], ["Anna wants pumps."])
-    assert bert.cut == {long}
+    assert bert.truncated == {long}
     assert found == pytest.approx(
         by_hand(folder, "Anna wants two pumps. " * 2 + "Anna wants two pumps", "Anna wants pumps.", 3), abs=1e-5
     )

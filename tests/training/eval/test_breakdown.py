@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from tests.training.tiny_checkpoints import record
-from training.eval.breakdown import breakdown, length_bucket, natural_rows, set_name, voice_kind
-from training.eval.scores import scored
+from training.eval.breakdown import breakdown, evaluation_set_name, length_bucket, natural_rows, voice_kind
+from training.eval.scores import score_rows
 from training.facts.coverage import Fact
 
 FACTS = [Fact("who", "Anna", core=True), Fact("when", "Friday")]
@@ -43,7 +43,7 @@ def test_figures_are_told_by_kind_of_voice_and_by_length(tmp_path: Path) -> None
         spoken(2, tmp_path, None, 80),
         spoken(3, tmp_path, "espeak:en-us+f5", 9),
     ]
-    rows = scored(records, ["Anna calls on Friday.", "Anna calls Ben Miller.", "Somebody calls."])
+    rows = score_rows(records, ["Anna calls on Friday.", "Anna calls Ben Miller.", "Somebody calls."])
     found = breakdown(records, rows)
     assert {name: one["coverage"] for name, one in found["voices"].items()} == {
         "person": 0.5,
@@ -57,12 +57,12 @@ def test_figures_are_told_by_kind_of_voice_and_by_length(tmp_path: Path) -> None
 
 def test_where_all_voices_are_robotic_lengths_are_theirs(tmp_path: Path) -> None:
     records = [spoken(1, tmp_path, "espeak:en-us+f5", 9)]
-    assert breakdown(records, scored(records, ["Anna."]))["lengths"]["0-15 s"]["coverage"] == 0.5
+    assert breakdown(records, score_rows(records, ["Anna."]))["lengths"]["0-15 s"]["coverage"] == 0.5
 
 
 def test_a_set_is_known_by_what_is_asked_and_counted_and_not_by_order_or_place(tmp_path: Path) -> None:
     one, two = spoken(1, tmp_path, None, 5), spoken(2, tmp_path / "elsewhere", "kokoro:af_sky", 5)
-    assert set_name([one, two]) == set_name([two, one])
-    assert set_name([one]) != set_name([two]) != set_name([one, two])
+    assert evaluation_set_name([one, two]) == evaluation_set_name([two, one])
+    assert evaluation_set_name([one]) != evaluation_set_name([two]) != evaluation_set_name([one, two])
     other = record(1, tmp_path, duration_s=5, transcript="Anna calls on Friday.", facts=FACTS[:1])
-    assert set_name([other]) != set_name([one])
+    assert evaluation_set_name([other]) != evaluation_set_name([one])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from training.__main__ import main
-from training.eval.compare import differences
+from training.eval.compare import paired_differences
 from training.eval.systems import UnknownSystem
 
 
@@ -20,7 +20,7 @@ def test_each_recording_is_compared_with_itself() -> None:
     """Recordings differ by all that there is; the second is ahead by one fact in every one, whatever is drawn."""
     first = [row(i, core=i % 2, invented=i) for i in range(10)]
     second = [row(i, core=i % 2 + 1, invented=i + 2) for i in reversed(range(10))]
-    found = differences(first, second)
+    found = paired_differences(first, second)
     assert (found["core_coverage"], found["core_coverage_95"]) == (0.5, [0.5, 0.5])
     assert (found["coverage"], found["coverage_95"]) == (0.25, [0.25, 0.25])
     assert (found["hallucinations_per_summary"], found["hallucinations_per_summary_95"]) == (2, [2, 2])
@@ -33,22 +33,22 @@ def test_what_differs_by_chance_has_an_interval_around_nothing() -> None:
     first = [row(i, core=0, invented=0) for i in range(40)]
     second = [row(i, core=i % 2, invented=0) for i in range(40)]
     third = [row(i, core=(i + 1) % 2, invented=0) for i in range(40)]
-    low, high = differences(second, third)["core_coverage_95"]
+    low, high = paired_differences(second, third)["core_coverage_95"]
     assert low < 0 < high
-    low, high = differences(first, second)["core_coverage_95"]
+    low, high = paired_differences(first, second)["core_coverage_95"]
     assert 0 < low < 0.25 < high
 
 
 def test_a_figure_that_one_of_them_lacks_is_left_out() -> None:
-    found = differences([row(0, 1, 0, 0.5), row(1, 1, 0, 0.5)], [row(0, 1, 0, 0.75), row(1, 1, 0)])
+    found = paired_differences([row(0, 1, 0, 0.5), row(1, 1, 0, 0.5)], [row(0, 1, 0, 0.75), row(1, 1, 0)])
     assert found["rougeL"] == 0.25
     del (bare := row(0, 1, 0))["hallucinated"]
-    assert "hallucinations_per_summary" not in differences([bare], [row(0, 1, 0)])
+    assert "hallucinations_per_summary" not in paired_differences([bare], [row(0, 1, 0)])
 
 
 def test_two_that_answered_something_else_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not answer the same"):
-        differences([row(0, 1, 0)], [row(1, 1, 0)])
+        paired_differences([row(0, 1, 0)], [row(1, 1, 0)])
 
 
 def test_it_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ async def test_a_running_service_is_asked_and_its_summaries_counted(tmp_path: Pa
     engine = ScriptedEngine(["Anna ", "gets ", "the ", "report."], prefill_s=0.5)
     async with serving(engine, real_audio=True) as site:
         url = f"http://127.0.0.1:{site.port}"
-        found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, styles), [1, 3])
+        found = await asyncio.to_thread(evaluate.evaluate_service, url, spoken(tmp_path, styles), [1, 3])
     assert (found["model"], found["kind"]) == ("test-model@3", "audio-llm")
     assert (found["figures"]["recordings"], found["figures"]["summaries"]) == (1, 3)
     assert found["figures"]["core_coverage"] == 0.5
@@ -57,24 +57,26 @@ async def test_no_more_are_open_than_allowed_and_other_answers_are_noticed(tmp_p
         """Says something else when it is not alone, as an engine does whose batches change its arithmetic."""
 
         async def generate(self, request: Any) -> Any:
-            self.pieces = ("Anna.",) if self.running == 0 else ("Friday.",)
+            self.pieces = ("Anna.",) if self.running_requests == 0 else ("Friday.",)
             async for event in super().generate(request):
                 yield event
 
     engine = Busy(prefill_s=0.2)
     async with serving(engine, real_audio=True) as site:
         url = f"http://127.0.0.1:{site.port}"
-        found = await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, [{"style": "tldr"}] * 4), [1, 2])
+        found = await asyncio.to_thread(
+            evaluate.evaluate_service, url, spoken(tmp_path, [{"style": "tldr"}] * 4), [1, 2]
+        )
     assert found["runs"]["1"]["same_as_alone"] == 4
     assert found["runs"]["2"]["same_as_alone"] < 4
-    assert engine.most_running == 2
+    assert engine.max_running == 2
 
 
 async def test_a_refusal_names_the_record(tmp_path: Path) -> None:
     async with serving() as site:
         url = f"http://127.0.0.1:{site.port}"
         with pytest.raises(RuntimeError, match=r"clip-0: 400 .*style"):
-            await asyncio.to_thread(evaluate.evaluate, url, spoken(tmp_path, [{"style": "limerick"}]), [1])
+            await asyncio.to_thread(evaluate.evaluate_service, url, spoken(tmp_path, [{"style": "limerick"}]), [1])
 
 
 def test_the_command_writes_the_raw_result_and_the_figures(

@@ -6,7 +6,7 @@ from model_repo.manifest import Figures, Manifest
 from model_repo.registry import UnknownModel
 from tests.model_repo.fakes import manifest
 from training.__main__ import main
-from training.eval.lineage import stage, tree
+from training.eval.lineage import lineage_lines, stage_line
 
 
 def put(root: Path, name: str, version: str, weights: str, **fields: object) -> Manifest:
@@ -61,21 +61,21 @@ def test_the_chain_is_a_tree_with_stages_and_figures(tmp_path: Path, capsys: pyt
 def test_a_version_that_was_replaced_since_is_not_passed_off_as_the_parent(tmp_path: Path) -> None:
     put(tmp_path, "tiny", "1", "aa")
     put(tmp_path, "tiny", "2", "bb", parent="tiny@1", parent_sha256="dd" * 32)
-    lines = list(tree(tmp_path, "tiny@2"))
+    lines = list(lineage_lines(tmp_path, "tiny@2"))
     assert any("tiny@1" in line and "not the weights it was trained from: dddddddddd" in line for line in lines)
-    assert [line for line in tree(tmp_path, "tiny@1") if "tiny@2" in line] == []
+    assert [line for line in lineage_lines(tmp_path, "tiny@1") if "tiny@2" in line] == []
 
 
 def test_manifests_that_name_each_other_end(tmp_path: Path) -> None:
     put(tmp_path, "tiny", "1", "aa", parent="tiny@2")
     put(tmp_path, "tiny", "2", "bb", parent="tiny@1")
-    assert list(tree(tmp_path, "tiny"))[-1].strip() == "└─ tiny@2  (again: the manifests name each other)"
+    assert list(lineage_lines(tmp_path, "tiny"))[-1].strip() == "└─ tiny@2  (again: the manifests name each other)"
 
 
 def test_what_is_not_there_at_all_is_an_error(tmp_path: Path) -> None:
     put(tmp_path, "tiny", "1", "aa")
     with pytest.raises(UnknownModel, match=r"no model 'big'.*tiny@1"):
-        list(tree(tmp_path, "big"))
+        list(lineage_lines(tmp_path, "big"))
 
 
 def test_the_registry_itself_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,8 +85,8 @@ def test_the_registry_itself_can_be_told(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_of_many_files_the_first_are_told_and_how_many_more_there_are() -> None:
     files = {f"{number}/records.jsonl": f"{number:02}" * 32 for number in range(6)}
-    told = stage(RUN | {"data": files})
+    told = stage_line(RUN | {"data": files})
     assert "data 0/records.jsonl 0000000000, " in told
     assert "3/records.jsonl 0303030303, and 2 more; base" in told
     assert "4/records.jsonl" not in told
-    assert "more" not in stage(RUN | {"data": dict(list(files.items())[:4])})
+    assert "more" not in stage_line(RUN | {"data": dict(list(files.items())[:4])})

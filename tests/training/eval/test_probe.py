@@ -9,18 +9,18 @@ from transformers import AutoTokenizer, WhisperFeatureExtractor
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.data.record_files import write_records
-from training.eval.probe import Reader, row_of
+from training.eval.probe import FrameReader, error_row
 from training.models.checkpoint import open_model
 from training.models.split_encoder import SplitEncoder
 
 
 def test_wrong_words_and_characters_are_counted_whatever_the_capitals(tmp_path: Path) -> None:
-    row = row_of(record(1, tmp_path), "the Trailer for  Anna", "The traler ana")
+    row = error_row(record(1, tmp_path), "the Trailer for  Anna", "The traler ana")
     assert (row["said"], row["read"]) == ("the trailer for anna", "the traler ana")
     assert (row["word_error"], row["word_error_of"]) == (3, 4)
     assert (row["character_error"], row["character_error_of"]) == (1 + 4 + 1, 20)
-    assert row_of(record(1, tmp_path), "a b", "")["character_error"] == 3
-    assert row_of(record(1, tmp_path), "", "a b")["word_error"] == 2
+    assert error_row(record(1, tmp_path), "a b", "")["character_error"] == 3
+    assert error_row(record(1, tmp_path), "", "a b")["word_error"] == 2
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def saying(audio_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`saying(classes, *tokens)`: reads a model whose frames lie near the tokens' embeddings, whatever it hears."""
     tokenizer = AutoTokenizer.from_pretrained(audio_folder)
 
-    def made(classes: list[str] | None, *tokens: str) -> Reader:
+    def made(classes: list[str] | None, *tokens: str) -> FrameReader:
         model = open_model(audio_folder)
         frames = model.get_input_embeddings().weight.detach()[tokenizer.convert_tokens_to_ids(list(tokens))]
         monkeypatch.setattr(SplitEncoder, "forward", lambda *_: (1.01 * frames[None], torch.tensor([len(frames) - 1])))
         ids = None if classes is None else tokenizer.convert_tokens_to_ids(classes)
-        return Reader(model, tokenizer, WhisperFeatureExtractor.from_pretrained(audio_folder), ids)
+        return FrameReader(model, tokenizer, WhisperFeatureExtractor.from_pretrained(audio_folder), ids)
 
     return made
 

@@ -9,7 +9,7 @@ from tests.training.tiny_checkpoints import record
 from training.__main__ import main
 from training.data.record import Record
 from training.eval import evaluate, report
-from training.eval.systems import System, system_of
+from training.eval.systems import System, parse_system
 from training.facts.coverage import Fact
 from training.llm.judge import Judge
 
@@ -27,7 +27,7 @@ def result(name: str, **figures: Any) -> dict[str, Any]:
 
 
 def test_a_line_a_system_and_only_columns_that_someone_has() -> None:
-    text = report.markdown([result("cascade"), result("tiny", core_coverage=0.014, words=21.4)], None)
+    text = report.markdown_table([result("cascade"), result("tiny", core_coverage=0.014, words=21.4)], None)
     header, _, first, second, _, under, *_ = text.splitlines()
     assert "Core facts" in header
     assert "Words" in header
@@ -40,7 +40,7 @@ def test_a_line_a_system_and_only_columns_that_someone_has() -> None:
 
 
 def test_the_judge_is_named_under_its_grades() -> None:
-    text = report.markdown([result("tiny", overall=4.5, adherence=6.0, hallucination=0.25)], "big-judge")
+    text = report.markdown_table([result("tiny", overall=4.5, adherence=6.0, hallucination=0.25)], "big-judge")
     assert "Judge, 1 to 7" in text
     assert "| 4.50 | 6.00 | 25% |" in text
     assert "Judge: big-judge." in text
@@ -71,7 +71,9 @@ def test_the_command_writes_one_table_three_ways(
     out = tmp_path / "out" / "ladder.json"
     monkeypatch.setattr(evaluate, "BertScore", Bert)
     monkeypatch.setattr(
-        evaluate, "system_of", lambda spec, means: other_system if spec == "said=service:x" else system_of(spec, means)
+        evaluate,
+        "system_of",
+        lambda spec, means: other_system if spec == "said=service:x" else parse_system(spec, means),
     )
     other_system = System("said", "reads", lambda records: ["Anna called on Friday." for _ in records])
     command = ["evaluate", "--records", str(data), "--out", str(out), "--limit", "2", "--judge", "http://x#big"]
@@ -99,7 +101,7 @@ def test_a_system_that_is_none_stops_it_before_the_first_works(tmp_path: Path, m
     data = tmp_path / "records.jsonl"
     data.write_text(record(1, tmp_path).to_json() + "\n")
     worked: list[Any] = []
-    monkeypatch.setattr(evaluate, "counted", lambda *a: worked.append(a))
+    monkeypatch.setattr(evaluate, "evaluate_system", lambda *a: worked.append(a))
     command = ["evaluate", "--records", str(data), "--out", str(tmp_path / "x.json")]
     with pytest.raises(ValueError, match="oracle"):
         main([*command, "--system", "reference", "--system", "x=oracle:here"])

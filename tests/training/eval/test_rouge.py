@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny_checkpoints import record
-from training.eval.rouge import agreement, rouge
+from training.eval.rouge import rouge, rouge_agreement
 
 
 def test_words_pairs_and_runs_are_counted_by_their_stems(tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_without_a_summary_of_its_own_there_is_nothing_to_compare_with(tmp_path:
 
 
 def test_answers_agree_by_what_they_share() -> None:
-    same, alike, other = agreement(["The fee is ten euros.", "Ten euros is the fee.", "A boat sank."])
+    same, alike, other = rouge_agreement(["The fee is ten euros.", "Ten euros is the fee.", "A boat sank."])
     assert same == alike == pytest.approx(0.5)
     assert other == 0
-    assert agreement(["alone"]) == [0.0]
-    assert agreement([]) == []
+    assert rouge_agreement(["alone"]) == [0.0]
+    assert rouge_agreement([]) == []
 
 
 def test_answers_in_other_languages_agree_by_their_own_letters() -> None:
-    assert agreement(["Цена десять", "цена Десять"], "ru") == [1.0, 1.0]
+    assert rouge_agreement(["Цена десять", "цена Десять"], "ru") == [1.0, 1.0]

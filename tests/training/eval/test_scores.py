@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.training.tiny_checkpoints import record
-from training.eval.scores import aggregate, means, score, scored
+from training.eval.scores import aggregate, mean_figures, score_rows, score_summary
 from training.facts.coverage import Fact
 
 TRANSCRIPT = "Please send the report to Anna by Friday afternoon."
@@ -49,7 +49,7 @@ def test_recordings_with_more_facts_count_for_more() -> None:
 
 def test_a_summary_is_counted(tmp_path: Path) -> None:
     asked = record(1, tmp_path, transcript=TRANSCRIPT, facts=FACTS)
-    assert score(asked, "The report goes to Anna by Tuesday.") == {
+    assert score_summary(asked, "The report goes to Anna by Tuesday.") == {
         "core_covered": 1,
         "core_total": 2,
         "covered": 2,
@@ -58,11 +58,11 @@ def test_a_summary_is_counted(tmp_path: Path) -> None:
         "words": 7,
         "repetition": 0.0,
     }
-    assert score(asked, "")["covered"] == 0
+    assert score_summary(asked, "")["covered"] == 0
 
 
 def test_means_have_intervals_over_rows() -> None:
-    found = means([{"overall": 7, "x": 0}, {"overall": 1, "x": 0}] * 10, ["overall", "x"])
+    found = mean_figures([{"overall": 7, "x": 0}, {"overall": 1, "x": 0}] * 10, ["overall", "x"])
     assert found["overall"] == 4
     assert found["overall_95"][0] < 4 < found["overall_95"][1]
     assert found["x_95"] == [0, 0]
@@ -82,18 +82,18 @@ def test_what_is_about_one_recording_is_drawn_together() -> None:
 
 def test_rows_say_which_recording_they_are_about(tmp_path: Path) -> None:
     rows = [record(i, tmp_path, audio=audio) for i, audio in enumerate(["/x/1.wav", "/x/2.wav", "/x/1.wav", None])]
-    found = scored(rows, ["Anna called."] * 4)
+    found = score_rows(rows, ["Anna called."] * 4)
     assert [row["recording"] for row in found] == ["clip-0", "clip-1", "clip-0", "clip-3"]
     assert aggregate(found)["recordings"] == 3
 
 
 def test_only_what_can_be_counted_is_a_figure(tmp_path: Path) -> None:
     bare = record(1, tmp_path, facts=[], summary="", transcript="")
-    found = aggregate(scored([bare], ["Bob paid 3 pounds."]))
+    found = aggregate(score_rows([bare], ["Bob paid 3 pounds."]))
     assert found.keys() == {"recordings", "summaries"} | {
         f"{n}{e}" for n in ("words", "repetition") for e in ("", "_95")
     }
-    told = aggregate(scored([record(2, tmp_path, facts=[]), bare], ["He met Bob, then Anna called.", "Anna."]))
+    told = aggregate(score_rows([record(2, tmp_path, facts=[]), bare], ["He met Bob, then Anna called.", "Anna."]))
     assert "coverage" not in told
     assert told["hallucinations_per_summary"] == 1, "of the one whose transcript is known"
     assert "facts_less_inventions" not in told

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.core.prompts import SYSTEM
+from app.core.prompts import SYSTEM_PROMPT
 from app.engine.scripted import ScriptedEngine
 from tests.app.running_service import serving
 from tests.recordings import speech_wav
@@ -21,7 +21,7 @@ from tests.training.tiny_checkpoints import RATE, noise, record
 from training.data.audio import read_audio
 from training.data.record import Record
 from training.eval import systems
-from training.eval.systems import Means, UnknownSystem, opened, system_of
+from training.eval.systems import AnswerSettings, UnknownSystem, open_checkpoint, parse_system
 from training.models.collate import AudioCollator
 
 
@@ -35,16 +35,16 @@ def test_an_earlier_result_is_taken_as_it_is(rows: list[Record], tmp_path: Path)
     file = tmp_path / "result.json"
     answered = [{"id": row.id, "summary": f"About {row.id}."} for row in reversed(rows)]
     file.write_text(json.dumps({"systems": [{"system": "SFT, KD", "kind": "hears", "rows": answered}]}))
-    system = system_of(f"before=kept:{file}#SFT, KD")
+    system = parse_system(f"before=kept:{file}#SFT, KD")
     assert (system.name, system.kind) == ("before", "hears")
     assert system.answers(rows[:2]) == [f"About {row.id}." for row in rows[:2]]
     with pytest.raises(UnknownSystem, match="no answer of 'SFT, KD' to never-heard"):
         system.answers([replace(rows[0], id="never-heard")])
     with pytest.raises(UnknownSystem, match="no system 'DPO'"):
-        system_of(f"kept:{file}#DPO")
+        parse_system(f"kept:{file}#DPO")
     file.write_text("{}")
     with pytest.raises(UnknownSystem, match="no result"):
-        system_of(f"kept:{file}#SFT, KD")
+        parse_system(f"kept:{file}#SFT, KD")
 
 
 @pytest.mark.parametrize("kind", ["hears", "reads"])
@@ -53,15 +53,15 @@ def test_a_checkpoint_answers_here_whatever_the_batch(
 ) -> None:
     folder = {"hears": audio_folder, "reads": llama_folder}[kind]
     told = [replace(row, transcript=f"Caller {i} wants pumps.") for i, row in enumerate(rows)]
-    together = system_of(f"x={kind}:{folder}", Means(3)).answers(told)
-    assert together == system_of(f"x={kind}:{folder}", Means(1)).answers(told)
+    together = parse_system(f"x={kind}:{folder}", AnswerSettings(3)).answers(told)
+    assert together == parse_system(f"x={kind}:{folder}", AnswerSettings(1)).answers(told)
     if kind == "hears":  # the small text model says the same of everything
         assert len(set(together)) > 1, "other material, another answer"
 
 
 def test_an_answer_is_cut_where_its_own_style_ends(audio_folder: Path, rows: list[Record]) -> None:
     longer = replace(rows[0], style={"style": "tldr"})
-    headline, tldr = system_of(f"hears:{audio_folder}", Means(2)).answers([rows[0], longer])
+    headline, tldr = parse_system(f"hears:{audio_folder}", AnswerSettings(2)).answers([rows[0], longer])
     assert tldr.startswith(headline[:-4]), "the same prompt, the same words"
     assert len(headline) < len(tldr), "48 tokens beside 128"
 
@@ -76,30 +76,30 @@ def test_on_a_server_each_answers_with_its_own_weights(
               other / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
     systems = [f"hears:{audio_folder}", f"hears:{other}", f"silent:{audio_folder}", f"reads:{llama_folder}"]
     with sampling_stand_in(audio_folder, tmp_path / "served") as (url, behind):
-        there = [system_of(spec, Means(2, url)).answers(rows) for spec in systems]
+        there = [parse_system(spec, AnswerSettings(2, url)).answers(rows) for spec in systems]
         assert (behind.loaded, len(behind.asked)) == (3, 9), "what reads is not asked there"
-    assert there == [system_of(spec, Means(2)).answers(rows) for spec in systems]
+    assert there == [parse_system(spec, AnswerSettings(2)).answers(rows) for spec in systems]
     assert there[0] != there[1]
 
 
 def test_the_other_architecture_is_refused(audio_folder: Path, rows: list[Record]) -> None:
     with pytest.raises(UnknownSystem, match="is audioflamingo3, which hears"):
-        opened(audio_folder, hears=False)
+        open_checkpoint(audio_folder, hears=False)
     with pytest.raises(UnknownSystem, match="is audioflamingo3, which hears"):
-        system_of(f"reads:{audio_folder}").answers(rows)
+        parse_system(f"reads:{audio_folder}").answers(rows)
 
 
 async def test_a_running_service_answers_over_http(tmp_path: Path) -> None:
     (tmp_path / "clip.wav").write_bytes(speech_wav())
     row = record(1, tmp_path, audio=str(tmp_path / "clip.wav"), style={"style": "bullets"})
     async with serving(ScriptedEngine(["Anna ", "called."]), real_audio=True) as site:
-        system = system_of(f"tiny=service:http://127.0.0.1:{site.port}")
+        system = parse_system(f"tiny=service:http://127.0.0.1:{site.port}")
         assert await asyncio.to_thread(system.answers, [row, row]) == ["Anna called."] * 2
     assert (system.name, system.kind) == ("tiny", "service")
 
 
 def test_the_reference_is_the_datas_own(rows: list[Record]) -> None:
-    assert system_of("reference").answers(rows) == [row.summary for row in rows]
+    assert parse_system("reference").answers(rows) == [row.summary for row in rows]
 
 
 @pytest.mark.parametrize("kind", ["silent", "shuffled"])
@@ -109,15 +109,15 @@ def test_without_the_right_audio_the_answers_are_others(
     reached: list[torch.Tensor] = []
 
     def listening(folder: Path, architecture: str) -> Any:
-        model = opened(folder, architecture)
+        model = open_checkpoint(folder, architecture)
         model.get_submodule("model.audio_tower").register_forward_pre_hook(
             lambda _, given, named: reached.append(given[0] if given else named["input_features"]), with_kwargs=True
         )
         return model
 
-    own = system_of(f"hears:{audio_folder}", Means(1)).answers(rows)
-    monkeypatch.setattr(systems, "opened", listening)
-    system = system_of(f"x={kind}:{audio_folder}", Means(1))
+    own = parse_system(f"hears:{audio_folder}", AnswerSettings(1)).answers(rows)
+    monkeypatch.setattr(systems, "open_checkpoint", listening)
+    system = parse_system(f"x={kind}:{audio_folder}", AnswerSettings(1))
     other = system.answers(rows)
     assert (system.name, system.kind) == ("x", kind)
     assert all(a != b for a, b in zip(own, other, strict=True)), "the audio decides what this model says"
@@ -144,19 +144,19 @@ def test_a_cascade_answers_what_was_heard_and_nothing_where_nothing_was(
         replace(rows[0], transcript="Caller 0 wants a pump."),
         replace(rows[2], transcript="Caller 2 wants a pump."),
     ]
-    first, last = system_of(f"reads:{llama_folder}").answers(read)
-    system = system_of(f"cascade:{llama_folder}")
+    first, last = parse_system(f"reads:{llama_folder}").answers(read)
+    system = parse_system(f"cascade:{llama_folder}")
     assert system.answers(rows) == [first, "", last]
     assert first
     assert system.kind == "cascade"
-    system_of(f"cascade:some/whisper#{llama_folder}").answers(rows)
+    parse_system(f"cascade:some/whisper#{llama_folder}").answers(rows)
     assert whispers == [None, Path("some/whisper")]
 
 
 @pytest.mark.parametrize("spec", ["tiny", "tiny=hears", "x=oracle:here", "x=service:", "x=cascade:"])
 def test_what_is_no_system_is_named(spec: str) -> None:
     with pytest.raises(UnknownSystem, match=spec):
-        system_of(spec)
+        parse_system(spec)
 
 
 @pytest.fixture
@@ -168,15 +168,15 @@ def big() -> Iterator[StandIn]:
 @pytest.mark.parametrize("name", ["", "#other"])
 def test_an_endpoint_reads_the_transcript_and_is_asked_greedily(big: StandIn, name: str, rows: list[Record]) -> None:
     told = [replace(row, transcript=f"Caller {i} here.") for i, row in enumerate(rows)]
-    answers = system_of(f"big=endpoint:{big.url}{name}").answers(told)
+    answers = parse_system(f"big=endpoint:{big.url}{name}").answers(told)
     assert [f"Caller {i} here." in answer for i, answer in enumerate(answers)] == [True] * 3
     first = next(asked for asked in big.asked if "Caller 0" in asked["messages"][1]["content"])
     assert (first["model"], first["temperature"], first["max_tokens"]) == (name[1:] or "big", 0, 48)
-    assert first["messages"][0] == {"role": "system", "content": SYSTEM}
+    assert first["messages"][0] == {"role": "system", "content": SYSTEM_PROMPT}
     assert rows[0].query in first["messages"][1]["content"]
 
 
 def test_the_key_is_the_environments(big: StandIn, rows: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    systems.asked(f"{big.url}#big", rows[:1], 1)
+    systems.endpoint_summaries(f"{big.url}#big", rows[:1], 1)
     assert big.keys == ["Bearer secret"]

@@ -9,7 +9,7 @@ from tests.training.example_answers import told_by_anna
 from tests.training.tiny_checkpoints import noise
 from training.__main__ import main
 from training.data.record import Record
-from training.eval.teacher_gap import INVENTED, REST, SAID, kinds
+from training.eval.teacher_gap import INVENTED_TOKENS, OTHER_TOKENS, SUPPORTED_TOKENS, token_kinds
 from training.models.checkpoint import open_model
 from training.models.collate import AudioCollator
 
@@ -29,12 +29,19 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 def test_names_and_figures_are_told_from_the_rest_and_by_whether_they_were_said() -> None:
     record = Record("clip", transcript=HEARD, summary=f"Hear this: {SUMMARY}")
-    found = kinds(record, spans(record.summary))
+    found = token_kinds(record, spans(record.summary))
     by_word = dict(zip(record.summary.split(), found, strict=True))
-    assert {word for word, kind in by_word.items() if kind == SAID} == {"12"}
-    assert {word for word, kind in by_word.items() if kind == INVENTED} == {"Friday,", "Klaus's"}
+    assert {word for word, kind in by_word.items() if kind == SUPPORTED_TOKENS} == {"12"}
+    assert {word for word, kind in by_word.items() if kind == INVENTED_TOKENS} == {"Friday,", "Klaus's"}
     record = replace(record, summary="There is Anna Lee, for pumps.", transcript="Anna Lee wants pumps.")
-    assert kinds(record, spans(record.summary)) == [REST, REST, SAID, SAID, REST, REST]
+    assert token_kinds(record, spans(record.summary)) == [
+        OTHER_TOKENS,
+        OTHER_TOKENS,
+        SUPPORTED_TOKENS,
+        SUPPORTED_TOKENS,
+        OTHER_TOKENS,
+        OTHER_TOKENS,
+    ]
 
 
 @pytest.fixture
@@ -56,7 +63,7 @@ def test_the_command_tells_what_either_thinks_of_the_answers(
     command = ["apart", "--base", audio_folder, "--rank", "2", "--teacher", llama_folder, "--data", data]
     assert main([*map(str, command), "--batch", "1", "--out", str(out)]) == 0
     found = json.loads(out.read_text())["kinds"]
-    assert list(found) == [SAID, INVENTED, REST]
+    assert list(found) == [SUPPORTED_TOKENS, INVENTED_TOKENS, OTHER_TOKENS]
     batch = hears([told, replace(told, summary="Pumps.")])
     labels = batch.pop("labels")[:, 1:]
     with torch.no_grad():
@@ -81,5 +88,5 @@ def test_answers_of_an_earlier_result_can_be_read_instead(
     assert main([*map(str, command), "--answers", f"{result}#SFT"]) == 0
     said = capsys.readouterr().out
     assert "1 of them answered" in said
-    assert SAID not in said
-    assert REST in said
+    assert SUPPORTED_TOKENS not in said
+    assert OTHER_TOKENS in said

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from training.__main__ import main
-from training.eval.training_curves import panels, runs_in, shortened
+from training.eval.training_curves import panels, read_logs, shorten_name
 
 SFT: list[dict[str, Any]] = [{"step": i, "loss": f"{3 - i / 10}"} for i in range(1, 4)]
 SFT += [{"step": 2, "audio_gain": 0.1}, {"train_loss": 2.0}]
@@ -27,12 +27,12 @@ def test_a_panel_a_figure_a_line_a_run() -> None:
 
 
 def test_runs_are_named_by_folder_or_as_the_file_names_them(tmp_path: Path) -> None:
-    assert runs_in(written(tmp_path / "sft" / "log.json", SFT)).keys() == {"sft"}
-    assert runs_in(written(tmp_path / "tiny-2-log.json", SFT)).keys() == {"tiny-2-log"}
-    assert runs_in(written(tmp_path / "both.json", {"first": SFT, "second": KD})).keys() == {"first", "second"}
+    assert read_logs(written(tmp_path / "sft" / "log.json", SFT)).keys() == {"sft"}
+    assert read_logs(written(tmp_path / "tiny-2-log.json", SFT)).keys() == {"tiny-2-log"}
+    assert read_logs(written(tmp_path / "both.json", {"first": SFT, "second": KD})).keys() == {"first", "second"}
     for no_log in (3, {"a": 1}):
         with pytest.raises(ValueError, match="holds no log"):
-            runs_in(written(tmp_path / "x.json", no_log))
+            read_logs(written(tmp_path / "x.json", no_log))
 
 
 def test_the_command_draws_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,5 +53,5 @@ def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_long_name_is_shortened() -> None:
-    assert shortened("x" * 90) == "x" * 90
-    assert shortened("x" * 91) == "x" * 89 + "…"
+    assert shorten_name("x" * 90) == "x" * 90
+    assert shorten_name("x" * 91) == "x" * 89 + "…"

@@ -6,8 +6,7 @@ from faster_whisper import WhisperModel
 
 from tests.recordings import speech_wav
 from tests.training.tiny_checkpoints import record
-from training.eval.ablations import silenced
-from training.eval.transcribe import heard
+from training.eval.ablations import silent_records
 
 
 async def test_whisper_hears_what_is_said_once_a_recording_and_nothing_in_silence(
@@ -23,8 +22,8 @@ async def test_whisper_hears_what_is_said_once_a_recording_and_nothing_in_silenc
     monkeypatch.setattr(WhisperModel, "transcribe", counting)
     (tmp_path / "clip.wav").write_bytes(speech_wav())
     row = record(1, tmp_path, audio=str(tmp_path / "clip.wav"), transcript="What was written down.")
-    with silenced([row]) as (quiet,):
-        first, again, nothing = await heard([row, replace(row, id="clip-2"), quiet])
+    with silent_records([row]) as (quiet,):
+        first, again, nothing = await transcribe([row, replace(row, id="clip-2"), quiet])
     assert "report" in first.transcript.lower()
     assert first == replace(row, transcript=first.transcript)
     assert again == replace(first, id="clip-2")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.facts.coverage import Fact, count, covered, hallucinations, repetition_rate
+from training.facts.coverage import Fact, count_facts, hallucinations, is_covered, repetition_rate
 
 SOURCE = "Hi, this is Maria from Brookdale. The roof will cost forty-two hundred dollars and Tom Reed will order the tiles by Friday at half past three, not on Monday. Rent is up 25%."  # noqa: E501
 
@@ -22,12 +22,12 @@ SOURCE = "Hi, this is Maria from Brookdale. The roof will cost forty-two hundred
     ],
 )
 def test_covered(fact: Fact, summary: str, expected: bool) -> None:
-    assert covered(fact, summary) is expected
+    assert is_covered(fact, summary) is expected
 
 
 def test_counts_core_and_all() -> None:
     facts = [Fact("who", "Maria", core=True), Fact("amount", "$4,200", core=True), Fact("when", "Friday")]
-    counts = count(facts, "Maria says it is due Friday.", SOURCE)
+    counts = count_facts(facts, "Maria says it is due Friday.", SOURCE)
     assert (counts.core_covered, counts.core_total, counts.covered, counts.total) == (1, 2, 2, 3)
     assert counts.hallucinated == []
 

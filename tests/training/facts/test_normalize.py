@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.facts.normalize import canonical
+from training.facts.normalize import normalize
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from training.facts.normalize import canonical
     ],
 )
 def test_same_figure_in_two_spellings(one: str, other: str) -> None:
-    assert canonical(one) == canonical(other)
+    assert normalize(one) == normalize(other)
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_same_figure_in_two_spellings(one: str, other: str) -> None:
     ],
 )
 def test_different_figures_stay_different(one: str, other: str) -> None:
-    assert canonical(one) != canonical(other)
+    assert normalize(one) != normalize(other)

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from app.engine.base import Finished, Generation
-from app.models.model_source import from_registry
+from app.engine.base import GenerationFinished, GenerationRequest
+from app.models.model_source import find_model
 from app.settings import Settings
 from tests.training.families.tiny_families import BUILDERS, teacher
 from tests.training.tiny_checkpoints import noise, record
@@ -28,11 +28,11 @@ from training.__main__ import main
 from training.data.audio import read_audio
 from training.data.record import Record
 from training.data.record_files import write_records
-from training.families import family_in
-from training.kd.vllm_rollout import _spoken
-from training.kd.weight_sync import copy_companions, write
+from training.families import family_of_folder
+from training.kd.vllm_rollout import _audio_messages
+from training.kd.weight_sync import copy_companions, write_weights
 from training.models.checkpoint import open_model
-from training.recipes.common import collator_of
+from training.recipes.common import build_collator
 
 TOKENS = 16
 SECONDS = {"qwen2_audio": (2.0, 7.03)}  # takes no more than a window
@@ -91,12 +91,12 @@ def greedy(folder: Path, rows: list[Record]) -> list[Written]:
     """Transformers' tokens, each recording alone."""
     model = open_model(folder).eval()
     model.generation_config.eos_token_id = None  # to the full length, as vLLM is told to
-    collator: Any = collator_of(folder, model)
+    collator: Any = build_collator(folder, model)
     out = []
     for row in rows:
         given = collator.questions([row])
         # A placeholder that is written is read as nothing in particular, here and there.
-        how = {"max_new_tokens": TOKENS, "do_sample": False, "suppress_tokens": collator.placeholders}
+        how = {"max_new_tokens": TOKENS, "do_sample": False, "suppress_tokens": collator.placeholder_ids}
         made = model.generate(**given, **how, output_logits=True, return_dict_in_generate=True)
         ids = made.sequences[0, given["input_ids"].shape[1] :].tolist()
         out.append(Written(ids, float(made.logits[0][0].log_softmax(-1)[ids[0]])))
@@ -111,14 +111,14 @@ def served(folder: Path, before: Path, rows: list[Record]) -> tuple[list[Written
     import vllm
     from vllm.distributed import cleanup_dist_env_and_memory
 
-    family = family_in(folder)
-    processor, facts = family.processor(folder), family.facts
+    family = family_of_folder(folder)
+    processor, facts = family.processor(folder), family.serving_facts
     assert facts
     inputs: list[Any] = []
     for row in rows:
         samples, given = read_audio(row), {}
-        if facts.by_mistral:  # whose prompts are ids from the start
-            given["prompt_token_ids"] = family.ask(processor, row.query, samples)[0]
+        if facts.uses_mistral_tokenizer:  # whose prompts are ids from the start
+            given["prompt_token_ids"] = family.encode_question(processor, row.query, samples)[0]
         else:
             given["prompt"] = family.prompt(processor, row.query)
         inputs.append(given | {"multi_modal_data": {"audio": samples}})
@@ -128,7 +128,7 @@ def served(folder: Path, before: Path, rows: list[Record]) -> tuple[list[Written
         enforce_eager=True,
         max_model_len=2048,
         max_num_seqs=4,
-        **{"limit_mm_per_prompt": {"audio": 1}} | facts.vllm,
+        **{"limit_mm_per_prompt": {"audio": 1}} | facts.vllm_arguments,
     )
     unwritten = {family.placeholder_id(processor): -100.0}
     how = vllm.SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True, logit_bias=unwritten, logprobs=1)
@@ -142,10 +142,10 @@ def served(folder: Path, before: Path, rows: list[Record]) -> tuple[list[Written
         return found
 
     found = generated(engine)
-    prompts = [[_same_prompt(engine, family, processor, row, form) for form in family.spoken_forms] for row in rows]
+    prompts = [[_same_prompt(engine, family, processor, row, form) for form in family.message_forms] for row in rows]
     with tempfile.TemporaryDirectory() as handed:
         copy_companions(before, Path(handed))
-        write(open_model(before), Path(handed), torch.float32)
+        write_weights(open_model(before), Path(handed), torch.float32)
         engine.collective_rpc("reload_weights", kwargs={"weights_path": handed})
         engine.reset_prefix_cache()
         engine.llm_engine.reset_encoder_cache()
@@ -161,7 +161,7 @@ def _same_prompt(engine: Any, family: Any, processor: Any, row: Record, form: An
     """Whether a server reads the prompt that is trained on when the question is sent in this form."""
     import vllm
 
-    messages = _spoken(row, lambda query: form(processor, query))
+    messages = _audio_messages(row, lambda query: form(processor, query))
     one = vllm.SamplingParams(temperature=0, max_tokens=1)
     try:
         (said,) = engine.chat(messages, one, use_tqdm=False)
@@ -173,14 +173,14 @@ def _same_prompt(engine: Any, family: Any, processor: Any, row: Record, form: An
 
 async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:
     """Tokens of the engine that `speechsum serve --model FOLDER` runs; all recordings at once, then notes alone."""
-    loadable = from_registry(Settings(model_repo=folder.parent, engine={"context_tokens": 2048}), str(folder))
-    assert loadable.served.max_seconds * loadable.served.sampling_rate >= max(len(read_audio(row)) for row in rows)
-    engine = loadable.build()
+    loadable = find_model(Settings(model_repo=folder.parent, engine={"context_tokens": 2048}), str(folder))
+    assert loadable.info.max_seconds * loadable.info.sampling_rate >= max(len(read_audio(row)) for row in rows)
+    engine = loadable.build_engine()
 
     async def ask(number: int, **material: Any) -> list[int]:
-        request = Generation(request_id=str(number), max_tokens=TOKENS, **material)
+        request = GenerationRequest(request_id=str(number), max_tokens=TOKENS, **material)
         *_, last = [event async for event in engine.generate(request)]
-        assert isinstance(last, Finished)
+        assert isinstance(last, GenerationFinished)
         return list(last.token_ids)
 
     await engine.start()
@@ -191,7 +191,7 @@ async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:
         assert engine.count_tokens("Anna called.")
     finally:
         await engine.stop()
-    family = family_in(folder)
+    family = family_of_folder(folder)
     place = family.placeholder_id(family.processor(folder))
     return [ids[: ids.index(place)] if place in ids else ids for ids in found]
 

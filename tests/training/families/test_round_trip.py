@@ -38,7 +38,7 @@ def made(trips: dict[str, Trip], name: str) -> Trip:
 
 
 def test_every_family_that_hears_makes_the_trip() -> None:
-    heard = {name for name, family in FAMILIES.items() if family.hears}
+    heard = {name for name, family in FAMILIES.items() if family.takes_audio}
     assert heard == {*BUILDERS, "audioflamingo3"}, "the default shape's trip is tests/app/engine/test_vllm.py"
 
 
@@ -50,7 +50,7 @@ def test_what_vllm_writes_is_what_transformers_writes(name: str, trips: dict[str
         assert as_likely == pytest.approx(likely, abs=2e-3)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if not FAMILIES[name].not_handed])
+@pytest.mark.parametrize("name", [name for name in BUILDERS if not FAMILIES[name].weight_sync_refusal])
 def test_a_server_that_is_handed_a_students_weights_writes_what_the_student_would(
     name: str, trips: dict[str, Trip]
 ) -> None:

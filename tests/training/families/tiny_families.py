@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from training.families import UnknownFamily, family_in, family_named
+from training.families import UnknownFamily, family_by_model_type, family_of_folder
 
 BYTES = 256
 TEXT = {
@@ -66,7 +66,7 @@ def spread(model: Any) -> dict[str, torch.Tensor]:
 def write(model: Any, folder: Path, more: dict[str, torch.Tensor] | None = None, **config: Any) -> None:
     """Weights under the names of the family's files, and the configuration. more: weights beside the model's."""
     try:
-        on_disk = family_named(model.config.model_type).on_disk
+        on_disk = family_by_model_type(model.config.model_type).checkpoint_name
     except UnknownFamily:  # a teacher, whose names are Transformers'
         on_disk = str
     save_file(
@@ -88,7 +88,7 @@ def teacher(base: Path, folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
     kind = (MistralConfig, MistralForCausalLM) if (base / "tekken.json").is_file() else (LlamaConfig, LlamaForCausalLM)
     write(kind[1](kind[0](**TEXT, head_dim=32)), folder)
-    family = family_in(base)
+    family = family_of_folder(base)
     if family.end_of_turn:
         family.tokenizer(base).save_pretrained(folder)
 

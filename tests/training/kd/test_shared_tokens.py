@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from training.kd.shared_tokens import SharedTokens, same_tokens, shared_tokens
+from training.kd.shared_tokens import SharedTokens, shared_tokens, token_difference
 
 
 class Tokens:
@@ -29,8 +29,8 @@ STUDENT = Tokens("<end>", "a", "b", "<audio>")
     [(STUDENT, 4), (Tokens("<end>", "a", "b"), 3), (Tokens("<end>", "a", "b", "", "pad", "pad2"), 3)],
 )
 def test_what_only_one_has_is_no_difference(teacher: Any, shared: int) -> None:
-    assert same_tokens(STUDENT, teacher) is None
-    assert same_tokens(teacher, STUDENT) is None
+    assert token_difference(STUDENT, teacher) is None
+    assert token_difference(teacher, STUDENT) is None
     assert shared_tokens(STUDENT, teacher) == SharedTokens(shared)
 
 
@@ -43,12 +43,12 @@ def test_what_only_one_has_is_no_difference(teacher: Any, shared: int) -> None:
     ],
 )
 def test_a_difference_is_named(teacher: Any, said: str) -> None:
-    assert said in str(same_tokens(STUDENT, teacher))
+    assert said in str(token_difference(STUDENT, teacher))
 
 
 def test_ids_of_the_same_name_are_ids_all_the_same() -> None:
     mistral = Tokens("<end>", "\ufffd", "\ufffd", "a")
     assert len(mistral.get_vocab()) == 3
-    assert same_tokens(mistral, mistral) is None
+    assert token_difference(mistral, mistral) is None
     assert shared_tokens(mistral, mistral) == SharedTokens(4)
-    assert "id 2 is" in str(same_tokens(mistral, Tokens("<end>", "\ufffd", "b", "a")))
+    assert "id 2 is" in str(token_difference(mistral, Tokens("<end>", "\ufffd", "b", "a")))

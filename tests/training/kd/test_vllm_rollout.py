@@ -22,8 +22,8 @@ from training.data.audio import read_audio
 from training.data.record import Record
 from training.data.record_files import read_records, write_records
 from training.facts.coverage import Fact
-from training.kd.rollout import Answer, Generated, answer_logits, followed_by, questions_of
-from training.kd.vllm_rollout import Follow, RolloutError, Served, off_policy, rollout_of
+from training.kd.rollout import Answer, TransformersRollout, answer_logits, append_answers, collate_questions
+from training.kd.vllm_rollout import RolloutError, VllmRollout, WeightSyncCallback, make_rollout, off_policy_gap
 from training.models.checkpoint import add_lora, open_model
 from training.models.collate import AudioCollator, TextCollator
 
@@ -90,21 +90,21 @@ def student(folder: Path, learned: float = 0.0, seed: int = 3) -> Any:
 def test_the_server_writes_what_the_student_would_and_follows_it(
     url: str, folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
-    here, there = Generated(hears, 0, hears.placeholders), rollout_of(hears, 0, url, tmp_path / "handed")
-    assert isinstance(there, Served)
+    here, there = TransformersRollout(hears, 0, hears.placeholder_ids), make_rollout(hears, 0, url, tmp_path / "handed")
+    assert isinstance(there, VllmRollout)
     texts = []
     for learned in (0.0, 0.05, 0.1):
         model = student(folder, learned)
-        there.take(model)
-        questions = questions_of(hears, rows)
+        there.sync_weights(model)
+        questions = collate_questions(hears, rows)
         answers = there.sample(model, rows, questions)
         texts.append([answer.ids for answer in answers])
         assert texts[-1] == [answer.ids for answer in here.sample(model, rows)]
         with torch.no_grad():
-            logits = answer_logits(model, followed_by(questions, answers, 0), answers)
-            other = answer_logits(student(folder, 0.1, 4), followed_by(questions, answers, 0), answers)
-        assert off_policy(logits, answers) == pytest.approx(0, abs=2e-3)
-        assert (off_policy(other, answers) or 0) > 0.1, "another student did not write this"
+            logits = answer_logits(model, append_answers(questions, answers, 0), answers)
+            other = answer_logits(student(folder, 0.1, 4), append_answers(questions, answers, 0), answers)
+        assert off_policy_gap(logits, answers) == pytest.approx(0, abs=2e-3)
+        assert (off_policy_gap(other, answers) or 0) > 0.1, "another student did not write this"
     assert all(before != after for before, after in pairwise(texts)), "each wrote something else"
     assert list((tmp_path / "handed").rglob("*.safetensors")) == [], "the weights are not left behind"
 
@@ -147,17 +147,17 @@ def test_weights_go_over_before_the_first_step_and_every_so_many_but_not_after_t
     taken: list[int] = []
     state = SimpleNamespace(global_step=0, max_steps=6)
     rollout: Any = SimpleNamespace(take=lambda model: taken.append(state.global_step))
-    follow = Follow(rollout, None, 2)
+    follow = WeightSyncCallback(rollout, None, 2)
     follow.on_train_begin()
     for state.global_step in range(1, 7):
         follow.on_step_end(None, state, None)
     assert taken == [0, 2, 4]
     with pytest.raises(ValueError, match="not every 0"):
-        Follow(rollout, None, 0)
+        WeightSyncCallback(rollout, None, 0)
 
 
 def served(stand_in: tuple[str, Sampling], hears: AudioCollator, temperature: float = 0) -> Any:
-    return rollout_of(hears, temperature, stand_in[0], None)
+    return make_rollout(hears, temperature, stand_in[0], None)
 
 
 def test_what_is_asked_is_the_record_as_it_is_trained_on(
@@ -249,4 +249,4 @@ def test_pairs_are_written_there_too(
 def test_only_students_that_hear_have_one(twin: Path) -> None:
     reads = TextCollator(AutoTokenizer.from_pretrained(twin))
     with pytest.raises(ValueError, match="students that hear"):
-        rollout_of(reads, 0, "http://127.0.0.1:9", None)
+        make_rollout(reads, 0, "http://127.0.0.1:9", None)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.training.tiny_checkpoints import noise, record
-from training.kd.rollout import Generated, questions_of, together
-from training.kd.vllm_rollout import rollout_of
-from training.kd.weight_sync import Copy
+from training.kd.rollout import TransformersRollout, collate_questions, concatenate_questions
+from training.kd.vllm_rollout import make_rollout
+from training.kd.weight_sync import MergedCopy
 from training.models.checkpoint import add_lora, open_model
-from training.recipes.common import collator_of
+from training.recipes.common import build_collator
 
 
 def moved(model: Any, seed: int) -> Any:
@@ -25,10 +25,10 @@ def moved(model: Any, seed: int) -> Any:
 
 def test_a_copy_answers_as_the_student_that_learns_on(audio_folder: Path, tmp_path: Path) -> None:
     model = add_lora(open_model(audio_folder), 4, encoder_rank=2).eval()
-    collator = collator_of(audio_folder, model)
+    collator = build_collator(audio_folder, model)
     rows = [record(i, tmp_path, noise(0.6 + 0.2 * i, seed=i), "", style={"style": "headline"}) for i in range(3)]
-    plain = Generated(collator, 0, collator.placeholders, most=6)
-    copied = rollout_of(collator, 0, None, None, most=6, copied=True)
+    plain = TransformersRollout(collator, 0, collator.placeholder_ids, max_answer_tokens=6)
+    copied = make_rollout(collator, 0, None, None, max_answer_tokens=6, use_merged_copy=True)
     said = []
     for seed in (1, 2):
         moved(model, seed)
@@ -39,7 +39,7 @@ def test_a_copy_answers_as_the_student_that_learns_on(audio_folder: Path, tmp_pa
 
 def test_a_copy_holds_no_lora_and_learns_nothing(audio_folder: Path) -> None:
     model = moved(add_lora(open_model(audio_folder), 4), 1)
-    copy = Copy(torch.bfloat16).of(model)
+    copy = MergedCopy(torch.bfloat16).update_from(model)
     assert not [name for name, _ in copy.named_modules() if "lora" in name]
     assert not any(p.requires_grad for p in copy.parameters())
     assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
@@ -48,19 +48,19 @@ def test_a_copy_holds_no_lora_and_learns_nothing(audio_folder: Path) -> None:
 
 def test_a_student_trained_whole_has_nothing_to_merge(audio_folder: Path) -> None:
     with pytest.raises(ValueError, match="this student has none"):
-        Copy(torch.float32).of(open_model(audio_folder))
+        MergedCopy(torch.float32).update_from(open_model(audio_folder))
 
 
 def test_a_copy_is_not_for_a_server(audio_folder: Path) -> None:
     model = open_model(audio_folder)
     with pytest.raises(ValueError, match="--rollout-copy"):
-        rollout_of(collator_of(audio_folder, model), 1, "http://127.0.0.1:1", None, copied=True)
+        make_rollout(build_collator(audio_folder, model), 1, "http://127.0.0.1:1", None, use_merged_copy=True)
 
 
 def test_batches_questions_put_together_are_those_of_one_batch(audio_folder: Path, tmp_path: Path) -> None:
-    collator = collator_of(audio_folder, open_model(audio_folder))
+    collator = build_collator(audio_folder, open_model(audio_folder))
     rows = [record(i, tmp_path, noise(0.6 + 0.3 * i, seed=i), "", style={"style": "headline"}) for i in range(4)]
-    apart = [questions_of(collator, rows[:1]), questions_of(collator, rows[1:])]
-    both, one = together(apart, collator.tokenizer.pad_token_id), questions_of(collator, rows)
+    apart = [collate_questions(collator, rows[:1]), collate_questions(collator, rows[1:])]
+    both, one = concatenate_questions(apart, collator.tokenizer.pad_token_id), collate_questions(collator, rows)
     assert both.keys() == one.keys()
     assert all(torch.equal(both[name], one[name]) for name in one)

@@ -5,8 +5,8 @@ import pytest
 
 from tests.training.llm.fake_llm_server import standing_in
 from tests.training.tiny_checkpoints import record
-from training.llm.judge import DEAF, Judge, JudgeOutOfOrder, judge_of
-from training.llm.verdict_cache import KeptVerdicts
+from training.llm.judge import MAX_UNANSWERED, Judge, JudgeUnavailable, open_judge
+from training.llm.verdict_cache import VerdictCache
 
 GRADE = '{"overall": 5, "adherence": 7, "hallucination": 0}'
 
@@ -46,7 +46,7 @@ def test_a_verdict_that_cannot_be_read_is_asked_for_once_more(tmp_path: Path, ba
     assert [asked["temperature"] > 0 for asked in client.asked] == [False, True], "greedily it would say the same"
     deaf = Judge(Client(bad, bad), "big", 1)
     assert deaf.grade([row], ["x"]) == [None]
-    assert "clip-1: big gave no verdict in 2 attempts" in deaf.failed[0]
+    assert "clip-1: big gave no verdict in 2 attempts" in deaf.failures[0]
 
 
 def grades(first: int, second: int) -> str:
@@ -69,7 +69,7 @@ def test_two_summaries_are_compared_in_both_orders(
     tmp_path: Path, there: tuple[int, int], back: tuple[int, int], expected: float | str
 ) -> None:
     client, row = Client(grades(*there), grades(*back)), record(1, tmp_path)
-    assert Judge(client, "big", 1).prefer([(row, "One called.", "Other called.")]) == [expected]
+    assert Judge(client, "big", 1).compare_pairs([(row, "One called.", "Other called.")]) == [expected]
     first, second = (asked["messages"][1]["content"] for asked in client.asked)
     assert first.index("One called.") < first.index("Other called.")
     assert second.index("Other called.") < second.index("One called.")
@@ -81,7 +81,7 @@ def test_a_comparison_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     row = record(1, tmp_path)
     good = [grades(5, 1), grades(1, 5)]
     judge = Judge(Client("x", "y", *good), "big", 1)
-    assert judge.prefer([(row, "a", "b"), (row, "c", "d")]) == ["no verdict", 4.0]
+    assert judge.compare_pairs([(row, "a", "b"), (row, "c", "d")]) == ["no verdict", 4.0]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 422])
@@ -90,14 +90,14 @@ def test_an_error_costs_its_row_alone_and_names_it(
 ) -> None:
     rows = [record(i, tmp_path) for i in range(3)]
     with standing_in(lambda asked: GRADE) as model:
-        judge = judge_of(f"{model.url}#big")
-        judge.at_once = 1
+        judge = open_judge(f"{model.url}#big")
+        judge.concurrency = 1
         assert judge.grade(rows[:1], ["a"])[0] is not None
         model.failures = [status]
         found = judge.grade(rows[1:], ["b", "c"])
     assert [verdict is None for verdict in found] == [True, False]
     assert "clip-1: big did not answer: " in capsys.readouterr().out
-    assert len(judge.failed) == 1
+    assert len(judge.failures) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_an_answer_of_another_form_costs_its_row_alone(tmp_path: Path, answer: A
     client = Client()
     client.create = lambda **asked: answer  # type: ignore[method-assign]
     judge = Judge(client, "big", 1)
-    assert judge.prefer([(record(1, tmp_path), "a", "b")]) == ["no verdict"]
-    assert "clip-1" in judge.failed[0]
+    assert judge.compare_pairs([(record(1, tmp_path), "a", "b")]) == ["no verdict"]
+    assert "clip-1" in judge.failures[0]
 
 
 def test_a_judge_that_hangs_costs_its_row_alone(tmp_path: Path) -> None:
@@ -124,22 +124,22 @@ def test_a_judge_that_hangs_costs_its_row_alone(tmp_path: Path) -> None:
 
 def test_a_judge_that_never_answers_is_not_asked_about_everything(tmp_path: Path) -> None:
     judge = Judge(Client(*["x"] * 500), "big", 1)
-    with pytest.raises(JudgeOutOfOrder, match=f"none of the first {DEAF} questions"):
+    with pytest.raises(JudgeUnavailable, match=f"none of the first {MAX_UNANSWERED} questions"):
         judge.grade([record(i, tmp_path) for i in range(100)], ["a"] * 100)
 
 
 def test_a_rerun_asks_only_for_what_is_missing(tmp_path: Path) -> None:
     rows, file = [record(i, tmp_path) for i in range(3)], tmp_path / "kept.jsonl"
-    first = Judge(Client(GRADE, "x", "y", GRADE), "big", 1, kept=KeptVerdicts(file))
+    first = Judge(Client(GRADE, "x", "y", GRADE), "big", 1, verdicts=VerdictCache(file))
     assert [verdict is None for verdict in first.grade(rows, ["a", "b", "c"])] == [False, True, False]
     with file.open("a") as torn:
         torn.write('{"key": "half a li')
     again = Client(GRADE.replace("5", "3"))
-    found = Judge(again, "big", 1, kept=KeptVerdicts(file)).grade(rows, ["a", "b", "c"])
+    found = Judge(again, "big", 1, verdicts=VerdictCache(file)).grade(rows, ["a", "b", "c"])
     assert [verdict and verdict.overall for verdict in found] == [5, 3, 5]
     assert len(again.asked) == 1
     other = Client(*[GRADE] * 3)
-    Judge(other, "another", 1, kept=KeptVerdicts(file)).grade(rows, ["a", "b", "c"])
+    Judge(other, "another", 1, verdicts=VerdictCache(file)).grade(rows, ["a", "b", "c"])
     assert len(other.asked) == 3, "another judge's verdicts are its own"
-    last = KeptVerdicts(file)
-    assert Judge(Client(), "big", 1, kept=last).grade(rows, ["a", "b", "c"]) == found, "the torn line hid nothing"
+    last = VerdictCache(file)
+    assert Judge(Client(), "big", 1, verdicts=last).grade(rows, ["a", "b", "c"]) == found, "the torn line hid nothing"

@@ -10,7 +10,7 @@ from tests.training.llm.fake_llm_server import StandIn, standing_in
 from tests.training.tiny_checkpoints import record
 from training.__main__ import main
 from training.data.record_files import read_records
-from training.llm.client import Llm, Used
+from training.llm.client import LlmClient, Usage
 
 
 def wish(**fields: Any) -> dict[str, Any]:
@@ -165,11 +165,11 @@ class Slow:
 
 async def test_no_more_are_open_and_no_more_a_minute_than_allowed(tmp_path: Path) -> None:
     client = Slow()
-    llm = Llm(client, "m", tmp_path / "kept", at_once=3)
+    llm = LlmClient(client, "m", tmp_path / "kept", concurrency=3)
     await asyncio.gather(*(llm.ask([{"role": "user", "content": str(i)}], 5) for i in range(12)))
     assert client.most == 3
-    assert llm.used == Used(asked=12)
+    assert llm.usage == Usage(asked=12)
     client = Slow()
-    llm = Llm(client, "m", tmp_path / "kept2", at_once=8, per_minute=60 / 0.05)
+    llm = LlmClient(client, "m", tmp_path / "kept2", concurrency=8, per_minute=60 / 0.05)
     await asyncio.gather(*(llm.ask([{"role": "user", "content": str(i)}], 5) for i in range(6)))
     assert client.times[-1] - client.times[0] >= 0.05 * 5 * 0.9

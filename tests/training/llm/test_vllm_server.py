@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from training.__main__ import main
 from training.data.record import Record
 from training.data.record_files import read_records, write_records
-from training.llm.endpoint import endpoint
+from training.llm.endpoint import open_endpoint
 from training.llm.judge import FLIP, Judge, Verdict
 from training.llm.transcript_summaries import Importance, Wishes
 from training.synth.text import generate
@@ -113,11 +113,11 @@ def test_queries_and_summaries_are_asked_for_once_and_all_that_comes_is_counted(
 
 
 def test_the_judge_gives_a_verdict_on_every_summary(server: str, told: list[Record]) -> None:
-    client, name = endpoint(server)
+    client, name = open_endpoint(server)
     judge = Judge(client, name)
     assert judge.model == "smollm2"
     found = judge.grade(told, [row.summary for row in told])
     assert [type(verdict) for verdict in found] == [Verdict] * 3
     assert found == judge.grade(told, [row.summary for row in told]), "greedy: the same grades twice"
-    (preferred,) = judge.prefer([(told[0], told[0].summary, "No.")])
+    (preferred,) = judge.compare_pairs([(told[0], told[0].summary, "No.")])
     assert isinstance(preferred, float) or preferred == FLIP, "both orders could be read"

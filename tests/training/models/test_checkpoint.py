@@ -8,10 +8,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoProcessor
 
-from model_repo.architectures import Base
-from model_repo.assemble import merged, write
+from model_repo.architectures import BaseCheckpoint
+from model_repo.assemble import merge_adapter, write_checkpoint
 from tests.training.tiny_checkpoints import noise
-from training.models.checkpoint import SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
+from training.models.checkpoint import LORA_SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
 
 RANK = 4
 
@@ -31,7 +31,9 @@ def assembled(folder: Path, adapter: dict[str, Any], out: Path) -> Any:
     """The folder's checkpoint with the adapter merged, opened."""
     files = {name: (folder / name).read_text() for name in ("config.json", "tokenizer.json")}
     out.mkdir()
-    write(Base(merged(load_file(folder / "model.safetensors"), adapter, SCALE), files), out)
+    write_checkpoint(
+        BaseCheckpoint(merge_adapter(load_file(folder / "model.safetensors"), adapter, LORA_SCALE), files), out
+    )
     return open_model(out).eval()
 
 
@@ -180,6 +182,6 @@ def test_a_checkpoint_with_a_tensor_missing_or_left_over_is_not_opened(
     else:
         tensors["multi_modal_projector.linear_9.weight"] = np.ones((2, 2), np.float32)
     config = json.loads((audio_folder / "config.json").read_text())
-    write(Base(tensors, {"config.json": json.dumps(config)}), tmp_path)
+    write_checkpoint(BaseCheckpoint(tensors, {"config.json": json.dumps(config)}), tmp_path)
     with pytest.raises(ValueError, match=r"does not fit AudioFlamingo3.*multi_modal_projector\.linear_[19]"):
         open_model(tmp_path)

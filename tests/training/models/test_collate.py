@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoProcessor, AutoTokenizer
 
-from app.core.prompts import SYSTEM, Style, instruction
-from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN
+from app.core.prompts import SYSTEM_PROMPT, Style, instruction
+from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN_TOKEN
 from tests.training.tiny_checkpoints import RATE, noise, record
-from training.data.record_files import BadExample, read_records
+from training.data.record_files import UnusableRecord, read_records
 from training.models.checkpoint import open_model
-from training.models.collate import IGNORED, AudioCollator, TextCollator, with_other_audio
+from training.models.collate import IGNORE_INDEX, AudioCollator, TextCollator, shuffle_audio
 
 ANSWER = "Anna called; call her back."
 
@@ -33,7 +33,7 @@ def reads(llama_folder: Path) -> TextCollator:
 
 
 def labelled(batch: dict[str, torch.Tensor], row: int) -> list[int]:
-    return batch["labels"][row][batch["labels"][row] != IGNORED].tolist()
+    return batch["labels"][row][batch["labels"][row] != IGNORE_INDEX].tolist()
 
 
 def test_only_the_answer_and_its_end_are_learned(hears: AudioCollator, tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_only_the_answer_and_its_end_are_learned(hears: AudioCollator, tmp_path:
     batch = hears([record(i, tmp_path, noise(0.5 + i), answer) for i, answer in enumerate(answers)])
     tokenizer = hears.processor.tokenizer
     for row, answer in enumerate(answers):
-        assert tokenizer.decode(labelled(batch, row)) == answer + END_OF_TURN
+        assert tokenizer.decode(labelled(batch, row)) == answer + END_OF_TURN_TOKEN
         end = int(batch["attention_mask"][row].sum())
-        learned = (batch["labels"][row] != IGNORED).nonzero().flatten().tolist()
+        learned = (batch["labels"][row] != IGNORE_INDEX).nonzero().flatten().tolist()
         assert learned == list(range(end - len(learned), end)), "the answer is the last thing before the padding"
         torch.testing.assert_close(batch["labels"][row][learned], batch["input_ids"][row][learned])
         assert set(batch["input_ids"][row][end:].tolist()) <= {tokenizer.pad_token_id}
@@ -54,22 +54,22 @@ def test_the_text_twin_learns_only_the_answer_too(reads: TextCollator, tmp_path:
     rows = [record(0, tmp_path, summary="Yes."), record(1, tmp_path, summary=ANSWER, transcript="Well. " * 40)]
     batch = reads(rows)
     for row, each in enumerate(rows):
-        assert reads.tokenizer.decode(labelled(batch, row)) == each.summary + END_OF_TURN
+        assert reads.tokenizer.decode(labelled(batch, row)) == each.summary + END_OF_TURN_TOKEN
         end = int(batch["attention_mask"][row].sum())
         text = reads.tokenizer.decode(batch["input_ids"][row][:end])
-        assert text == reads.prompt(each) + each.summary + END_OF_TURN
+        assert text == reads.prompt(each) + each.summary + END_OF_TURN_TOKEN
 
 
 def test_after_what_was_written_instead_the_summary_is_learned(reads: TextCollator, tmp_path: Path) -> None:
     row = record(0, tmp_path, summary=ANSWER, written="Anna came; call her.")
     batch, tokenizer = reads([row]), reads.tokenizer
     wrote, said = (tokenizer(text)["input_ids"] for text in (row.written, row.summary))
-    assert tokenizer.decode(batch["input_ids"][0]) == reads.prompt(row) + str(row.written) + END_OF_TURN
+    assert tokenizer.decode(batch["input_ids"][0]) == reads.prompt(row) + str(row.written) + END_OF_TURN_TOKEN
     labels = batch["labels"][0][-len(wrote) - 1 :].tolist()
-    assert batch["labels"][0].tolist()[: -len(labels)] == [IGNORED] * (batch["labels"].shape[1] - len(labels))
+    assert batch["labels"][0].tolist()[: -len(labels)] == [IGNORE_INDEX] * (batch["labels"].shape[1] - len(labels))
     came = next(i for i, (a, b) in enumerate(zip(wrote, said, strict=False)) if a != b)
     assert labels[: came + 1] == said[: came + 1], "where it went astray the right word is learned"
-    assert labels[came + 1] == IGNORED, "and after that, nothing until both agree"
+    assert labels[came + 1] == IGNORE_INDEX, "and after that, nothing until both agree"
     assert labels[-2:] == [said[-2], tokenizer.eos_token_id], "it left out the last word, and then ended"
     assert labels[-2] != wrote[-1]
 
@@ -78,11 +78,11 @@ def test_the_prompt_is_the_services(hears: AudioCollator, reads: TextCollator, t
     style = Style(style="bullets", length="short", focus="the pump")
     row = record(0, tmp_path, query=instruction(style))
     assert hears.prompt(row) == (
-        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
+        f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
         f"<|im_start|>user\n{AUDIO_TOKEN}\n{instruction(style)}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert reads.prompt(row) == (
-        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
+        f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n"
         f"<transcript>\n{row.transcript}\n</transcript>\n{instruction(style)}<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -116,7 +116,7 @@ def test_windows_of_several_recordings_keep_their_order(hears: AudioCollator, tm
 
 
 def refused(collator: Any, row: Any) -> str:
-    with pytest.raises(BadExample) as caught:
+    with pytest.raises(UnusableRecord) as caught:
         collator([row])
     assert str(caught.value).startswith("clip-5: "), "the message names the record"
     return str(caught.value)
@@ -156,11 +156,11 @@ def test_questions_end_where_the_answer_begins_and_need_none(
 ) -> None:
     rows = [record(i, tmp_path, noise(0.5 + 0.7 * i, i), "", transcript=f"Caller {i}.") for i in range(3)]
     for collator in (hears, reads):
-        given = collator.questions(rows)
+        given = collator.collate_questions(rows)
         assert given["attention_mask"][:, -1].tolist() == [1, 1, 1], "padded on the left"
         answered = collator([replace(row, summary=ANSWER) for row in rows])
         for i, (ids, mask) in enumerate(zip(given["input_ids"], given["attention_mask"], strict=True)):
-            asked = answered["input_ids"][i][answered["labels"][i] == IGNORED][: int(mask.sum())]
+            asked = answered["input_ids"][i][answered["labels"][i] == IGNORE_INDEX][: int(mask.sum())]
             assert ids[mask.bool()].tolist() == asked.tolist()
             text = collator.tokenizer.decode(ids[mask.bool()])
             assert text.endswith("<|im_start|>assistant\n")
@@ -171,10 +171,10 @@ def test_questions_end_where_the_answer_begins_and_need_none(
 
 def test_a_question_leaves_room_for_its_answer(reads: TextCollator, tmp_path: Path) -> None:
     row = record(5, tmp_path)
-    size = reads.questions([row])["input_ids"].shape[1]
-    replace(reads, max_tokens=size + 9).questions([row], room=9)
-    with pytest.raises(BadExample, match=f"clip-5: {size} tokens leave no room for 9"):
-        replace(reads, max_tokens=size + 8).questions([row], room=9)
+    size = reads.collate_questions([row])["input_ids"].shape[1]
+    replace(reads, max_tokens=size + 9).collate_questions([row], room=9)
+    with pytest.raises(UnusableRecord, match=f"clip-5: {size} tokens leave no room for 9"):
+        replace(reads, max_tokens=size + 8).collate_questions([row], room=9)
 
 
 def test_records_are_read_with_their_audio_beside_them(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_records_are_read_with_their_audio_beside_them(tmp_path: Path) -> None:
 
 def test_each_record_hears_another(tmp_path: Path) -> None:
     rows = [record(i, tmp_path, audio=f"{i}.wav") for i in range(3)]
-    other = with_other_audio(rows)
+    other = shuffle_audio(rows)
     assert [r.id for r in other] == [r.id for r in rows]
     assert [r.audio for r in other] == [rows[1].audio, rows[2].audio, rows[0].audio]
 
 
 def test_a_record_never_hears_its_own_recording(tmp_path: Path) -> None:
     rows = [record(i, tmp_path, audio=audio) for i, audio in enumerate(["a.wav", "a.wav", "b.wav", "a.wav"])]
-    assert [r.audio for r in with_other_audio(rows)] == ["b.wav", "b.wav", "a.wav", "b.wav"]
-    with pytest.raises(BadExample, match="clip-0: no other recording"):
-        with_other_audio(rows[:2])
+    assert [r.audio for r in shuffle_audio(rows)] == ["b.wav", "b.wav", "a.wav", "b.wav"]
+    with pytest.raises(UnusableRecord, match="clip-0: no other recording"):
+        shuffle_audio(rows[:2])

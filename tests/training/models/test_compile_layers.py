@@ -9,7 +9,7 @@ from tests.training.tiny_checkpoints import noise, record
 from training.models.checkpoint import add_lora, open_model
 from training.models.collate import AudioCollator
 from training.models.compile_layers import compile_layers
-from training.recipes.common import Loop
+from training.recipes.common import TrainConfig
 
 
 def student(folder: Path) -> Any:
@@ -66,4 +66,4 @@ def test_no_compiler_is_said_before_anything_is_trained(audio_folder: Path, monk
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        replace(Loop(steps=1, batch=1, rate=1e-3, rank=4), compile=True).student(audio_folder)
+        replace(TrainConfig(steps=1, batch=1, rate=1e-3, rank=4), compile=True).open_student(audio_folder)

@@ -10,12 +10,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from model_repo import assemble, registry
-from model_repo.architectures import Base
-from model_repo.cache import sha256
+from model_repo.architectures import BaseCheckpoint
+from model_repo.cache import file_sha256
 from model_repo.manifest import AudioLimits, Figures
 from tests.model_repo.fakes import SCALE, adapter, base, manifest
 from training.models import export
-from training.models.export import add_figures, overlaid, record_of, to_folder, to_registry
+from training.models.export import add_figures, export_folder, export_version, overlay_adapters, training_record
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
         checked.append(folder)
 
     monkeypatch.setenv("SPEECHSUM_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setitem(assemble.BUILDERS, "fake", lambda parts: base())
-    monkeypatch.setitem(export.PARTS, "fake", [])
-    monkeypatch.setitem(export.BESIDE, "fake", [])
-    monkeypatch.setitem(export.LIMITS, "fake", AudioLimits(max_seconds=60))
+    monkeypatch.setitem(assemble.BASE_BUILDERS, "fake", lambda parts: base())
+    monkeypatch.setitem(export.BASE_PARTS, "fake", [])
+    monkeypatch.setitem(export.CASCADE_PARTS, "fake", [])
+    monkeypatch.setitem(export.AUDIO_LIMITS, "fake", AudioLimits(max_seconds=60))
     monkeypatch.setitem(export.DESCRIPTIONS, "fake", "A fake.")
-    monkeypatch.setattr(export, "load_check", check)
+    monkeypatch.setattr(export, "verify_load", check)
     return checked
 
 
@@ -57,9 +57,9 @@ def test_later_adapters_lie_over_earlier_ones(tmp_path: Path) -> None:
     one, two = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
     save_file({"x": np.zeros(2, np.float16), "y": np.zeros(2, np.float16)}, one)
     save_file({"y": np.ones(2, np.float16), "z": np.ones(2, np.float16)}, two)
-    assert {name: int(value[0]) for name, value in overlaid([one, two]).items()} == {"x": 0, "y": 1, "z": 1}
-    assert {name: int(value[0]) for name, value in overlaid([two, one]).items()} == {"x": 0, "y": 0, "z": 1}
-    assert overlaid([]) == {}
+    assert {name: int(value[0]) for name, value in overlay_adapters([one, two]).items()} == {"x": 0, "y": 1, "z": 1}
+    assert {name: int(value[0]) for name, value in overlay_adapters([two, one]).items()} == {"x": 0, "y": 0, "z": 1}
+    assert overlay_adapters([]) == {}
 
 
 def test_two_pairs_for_one_module_are_refused(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_two_pairs_for_one_module_are_refused(tmp_path: Path) -> None:
     for file in (one, two):
         save_file({"layer.lora_A.weight": np.ones((2, 3), np.float16)}, file)
     with pytest.raises(ValueError, match=r"2\.safetensors.*layer\.lora_A"):
-        overlaid([one, two])
+        overlay_adapters([one, two])
 
 
 def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_a_version_is_written_and_builds_to_the_same_bytes(loads: list[Path], tm
     before.weights = {"model.safetensors": "ab" * 32, "config.json": "cd" * 32}
     before.write(tmp_path / "registry" / "tiny" / "1")
     given = options(tmp_path, stage="align", parent="tiny")
-    found = to_registry(given)
-    read = registry.resolve(tmp_path / "registry", "tiny@2")
+    found = export_version(given)
+    read = registry.resolve_model(tmp_path / "registry", "tiny@2")
     assert read == found
     assert (read.stage, read.parent, read.parent_sha256, read.figures) == ("align", "tiny@1", "ab" * 32, None)
     assert loads == [tmp_path / "scratch" / "tiny-2"]
     built = load_file(tmp_path / "cache" / "checkpoints" / "tiny" / "2" / "model.safetensors")
-    for name, value in assemble.merged(base().tensors, adapter(), SCALE).items():
+    for name, value in assemble.merge_adapter(base().tensors, adapter(), SCALE).items():
         np.testing.assert_array_equal(built[name], value)
     assert not (tmp_path / "scratch" / "tiny-2").exists()
 
@@ -93,10 +93,10 @@ def test_the_length_that_it_was_trained_on_goes_into_the_manifest(tmp_path: Path
     text = ran(tmp_path, "dpo", {})
     for folder in (short, longer, hours, text):
         save_file(adapter(), folder / "adapter.safetensors")
-    assert export.limits_of("audioflamingo3", [short, longer, text]).trained_seconds == 16.0
-    assert export.limits_of("audioflamingo3", [text]).trained_seconds is None
-    assert export.limits_of("audioflamingo3", [hours]).trained_seconds == 300, "no more than a pass holds"
-    assert export.limits_of("llama", [short]).trained_seconds is None, "a cascade's recognizer is not trained"
+    assert export.audio_limits("audioflamingo3", [short, longer, text]).trained_seconds == 16.0
+    assert export.audio_limits("audioflamingo3", [text]).trained_seconds is None
+    assert export.audio_limits("audioflamingo3", [hours]).trained_seconds == 300, "no more than a pass holds"
+    assert export.audio_limits("llama", [short]).trained_seconds is None, "a cascade's recognizer is not trained"
 
 
 def test_what_does_not_load_gets_no_manifest(
@@ -107,19 +107,19 @@ def test_what_does_not_load_gets_no_manifest(
 
     given = options(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(export, "load_check", fail)
+        patch.setattr(export, "verify_load", fail)
         with pytest.raises(subprocess.CalledProcessError):
-            to_registry(given)
+            export_version(given)
     assert registry.list_models(tmp_path / "registry") == []
     # What the failed export left in its scratch folder does not get into the next one's manifest.
     (tmp_path / "scratch" / "tiny-2" / "left.json").write_text("{}")
-    assert sorted(to_registry(given).weights) == ["config.json", "model.safetensors"]
+    assert sorted(export_version(given).weights) == ["config.json", "model.safetensors"]
 
 
 def test_an_adapter_that_fits_nothing_is_not_exported(loads: list[Path], tmp_path: Path) -> None:
     save_file({"c.weight": np.ones(2, np.float16)}, tmp_path / "c.safetensors")
     with pytest.raises(ValueError, match=r"c\.weight fits no tensor"):
-        to_registry(options(tmp_path, adapter=[tmp_path / "c.safetensors"]))
+        export_version(options(tmp_path, adapter=[tmp_path / "c.safetensors"]))
     assert registry.list_models(tmp_path / "registry") == []
     assert not loads
 
@@ -128,8 +128,10 @@ def test_a_folder_for_the_next_stage_holds_the_merged_weights(loads: list[Path],
     given = options(tmp_path, folder_only=tmp_path / "next")
     assert export.run(given) == 0
     assert not (tmp_path / "registry").exists()
-    whole = load_file(to_folder("fake", given.adapter, tmp_path / "next") / "model.safetensors")
-    np.testing.assert_array_equal(whole["a.weight"], assemble.merged(base().tensors, adapter(), SCALE)["a.weight"])
+    whole = load_file(export_folder("fake", given.adapter, tmp_path / "next") / "model.safetensors")
+    np.testing.assert_array_equal(
+        whole["a.weight"], assemble.merge_adapter(base().tensors, adapter(), SCALE)["a.weight"]
+    )
     assert (tmp_path / "next" / "config.json").read_text() == base().files["config.json"]
 
 
@@ -138,22 +140,24 @@ def test_a_folder_is_built_from_parts_that_lie_there(
 ) -> None:
     asked: dict[str, Path] = {}
 
-    def builder(parts: dict[str, Path]) -> Base:
+    def builder(parts: dict[str, Path]) -> BaseCheckpoint:
         asked.update(parts)
         return base()
 
-    monkeypatch.setitem(export.BUILDERS, "fake", builder)
-    monkeypatch.setitem(export.PARTS, "fake", ["words"])
+    monkeypatch.setitem(export.BASE_BUILDERS, "fake", builder)
+    monkeypatch.setitem(export.BASE_PARTS, "fake", ["words"])
     given = options(tmp_path, folder_only=tmp_path / "next", parts=tmp_path / "parts")
     assert export.run(given) == 0
     assert asked == {"words": tmp_path / "parts" / "words"}
     whole = load_file(tmp_path / "next" / "model.safetensors")
-    np.testing.assert_array_equal(whole["a.weight"], assemble.merged(base().tensors, adapter(), SCALE)["a.weight"])
+    np.testing.assert_array_equal(
+        whole["a.weight"], assemble.merge_adapter(base().tensors, adapter(), SCALE)["a.weight"]
+    )
 
 
 def test_the_record_says_what_it_was_trained_with(tmp_path: Path) -> None:
-    found = record_of(options(tmp_path, command_line=["speechsum-train sft --steps 3"]))
-    assert found["data"] == {f"{tmp_path.name}/train.jsonl": sha256(tmp_path / "train.jsonl")}
+    found = training_record(options(tmp_path, command_line=["speechsum-train sft --steps 3"]))
+    assert found["data"] == {f"{tmp_path.name}/train.jsonl": file_sha256(tmp_path / "train.jsonl")}
     assert found["last_log"] == {"sft": {"loss": 1.5}}
     assert found["commands"] == ["speechsum-train sft --steps 3"]
     assert len(found["commit"]) in (0, 40)
@@ -163,7 +167,7 @@ def test_the_record_says_what_it_was_trained_with(tmp_path: Path) -> None:
 
 def test_a_parent_that_is_not_there_has_no_child(loads: list[Path], tmp_path: Path) -> None:
     with pytest.raises(registry.UnknownModel, match="gone@3"):
-        to_registry(options(tmp_path, parent="gone@3"))
+        export_version(options(tmp_path, parent="gone@3"))
     assert not loads
 
 
@@ -173,16 +177,16 @@ def test_runs_bring_adapters_options_digests_and_logs(loads: list[Path], tmp_pat
     pair = {k: v for k, v in adapter().items() if "lora" in k}
     save_file({k: v for k, v in adapter().items() if "lora" not in k}, one / "adapter.safetensors")
     save_file(pair, two / "adapter.safetensors")
-    three = ran(tmp_path, "dpo", {"start": {"sft/adapter.safetensors": sha256(two / "adapter.safetensors")}})
+    three = ran(tmp_path, "dpo", {"start": {"sft/adapter.safetensors": file_sha256(two / "adapter.safetensors")}})
     save_file(pair, three / "adapter.safetensors")
     given = options(tmp_path, adapter=[], run_folders=[one, two, three], data=[], log=[])
     assert export.run(given) == 0
-    read = registry.resolve(tmp_path / "registry", "tiny")
+    read = registry.resolve_model(tmp_path / "registry", "tiny")
     assert read.stage == "dpo"
     assert [run["stage"] for run in read.training["runs"]] == ["align", "sft", "dpo"]
     assert read.training["runs"][2]["log"] == {"loss": 1.5}
     assert read.training["runs"][2]["config"] == {"seed": 3, "base": "some/base", "data": ["far/data.jsonl"]}
-    assert read.training["runs"][2]["adapter"] == sha256(three / "adapter.safetensors")
+    assert read.training["runs"][2]["adapter"] == file_sha256(three / "adapter.safetensors")
     kept = load_file(read.folder / "adapter.safetensors")
     assert kept.keys() == adapter().keys()
 
@@ -195,7 +199,7 @@ def test_adapters_that_are_named_lie_under_the_runs(loads: list[Path], tmp_path:
     given = options(tmp_path, run_folders=[one], data=[], log=[])
     save_file(below | {k: v - 1 for k, v in over.items()}, tmp_path / "a.safetensors")
     assert export.run(given) == 0
-    kept = load_file(registry.resolve(tmp_path / "registry", "tiny").folder / "adapter.safetensors")
+    kept = load_file(registry.resolve_model(tmp_path / "registry", "tiny").folder / "adapter.safetensors")
     assert kept.keys() == below.keys() | over.keys()
     for name, value in over.items():
         np.testing.assert_array_equal(kept[name], value)
@@ -212,13 +216,13 @@ def ran(folder: Path, stage: str, more: dict[str, Any]) -> Path:
 
 
 def test_figures_are_added_and_nothing_else_changes(loads: list[Path], tmp_path: Path) -> None:
-    before = to_registry(options(tmp_path))
+    before = export_version(options(tmp_path))
     figures = Figures.model_validate({"score": 0.5, "command": "measure", "result": "r.json", "coverage": 0.4})
     add_figures(tmp_path / "registry", "tiny", "2", figures)
-    after = registry.resolve(tmp_path / "registry", "tiny")
+    after = registry.resolve_model(tmp_path / "registry", "tiny")
     assert after.figures == figures
     assert after.model_copy(update={"figures": None}) == before
-    assert registry.best(tmp_path / "registry").id == "tiny@2"
+    assert registry.best_model(tmp_path / "registry").id == "tiny@2"
 
 
 @pytest.mark.parametrize(("cascade", "more"), [(True, ["--text-only"]), (False, [])])
@@ -230,4 +234,4 @@ def test_the_load_check_is_the_services_own_command_and_fails_with_it(
         assert check, "a process that fails must stop the export"
 
     monkeypatch.setattr(export.subprocess, "run", run)
-    export.load_check(tmp_path / "it's here", cascade)
+    export.verify_load(tmp_path / "it's here", cascade)

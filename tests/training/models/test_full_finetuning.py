@@ -6,14 +6,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from model_repo.assemble import LORA_A, LORA_B, merged
+from model_repo.assemble import LORA_A_SUFFIX, LORA_B_SUFFIX, merge_adapter
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
 from training.models import export
-from training.models.checkpoint import SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
-from training.models.full_finetuning import take, unfrozen
+from training.models.checkpoint import LORA_SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
+from training.models.full_finetuning import load_full_adapter, unfreeze_weights
 from training.recipes import dpo, sft
-from training.recipes.common import Loop
+from training.recipes.common import TrainConfig
 
 HOW: dict[str, Any] = {"steps": 2, "batch": 2, "rate": 1e-3, "rank": 4, "save_every": 9, "log_every": 1}
 
@@ -43,7 +43,7 @@ def lora(folder: Path, file: Path) -> Any:
 
 
 def test_everything_learns_but_the_encoder(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
-    adapter = load_file(sft.train(audio_folder, rows, tmp_path / "run", Loop(**HOW, full=True)))
+    adapter = load_file(sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full=True)))
     base = load_file(audio_folder / "model.safetensors")
     assert set(adapter) == {name for name in base if not name.startswith("audio_tower.")}
     moved = {name for name, value in adapter.items() if (value != base[name]).any()}
@@ -54,7 +54,7 @@ def test_everything_learns_but_the_encoder(audio_folder: Path, rows: list[Record
 
 def test_small_steps_are_not_lost(llama_folder: Path, tmp_path: Path) -> None:
     """Which float16 would: next to 0.1 it knows no number nearer than 6e-5."""
-    model = unfrozen(open_model(llama_folder))
+    model = unfreeze_weights(open_model(llama_folder))
     before = {name: value.copy() for name, value in adapter_tensors(model).items()}
     with torch.no_grad():
         for parameter in model.parameters():
@@ -73,14 +73,14 @@ def test_small_steps_are_not_lost(llama_folder: Path, tmp_path: Path) -> None:
 def test_what_was_trained_whole_is_exported_and_is_where_the_next_run_starts(
     audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = sft.train(audio_folder, rows, tmp_path / "run", Loop(**HOW, full=True))
-    weights = merged(load_file(audio_folder / "model.safetensors"), export.overlaid([file]), SCALE)
-    started = unfrozen(open_model(audio_folder))
-    assert take(started, file) == len(load_file(file))
+    file = sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full=True))
+    weights = merge_adapter(load_file(audio_folder / "model.safetensors"), export.overlay_adapters([file]), LORA_SCALE)
+    started = unfreeze_weights(open_model(audio_folder))
+    assert load_full_adapter(started, file) == len(load_file(file))
     again = adapter_tensors(started)
     for name, value in again.items():
         np.testing.assert_array_equal(weights[name], value)
-    still = Loop(**HOW | {"rate": 0.0}, full=True, start=[file])
+    still = TrainConfig(**HOW | {"rate": 0.0}, full=True, start=[file])
     kept = load_file(dpo.train(audio_folder, rows, tmp_path / "dpo", still))
     for name, value in again.items():
         np.testing.assert_array_equal(kept[name], value)
@@ -92,7 +92,7 @@ def test_dpo_of_a_whole_model_starts_from_its_own_reference(
     import json
 
     out = tmp_path / "run"
-    dpo.train(llama_folder, rows, out, Loop(**HOW | {"steps": 3}, full=True))
+    dpo.train(llama_folder, rows, out, TrainConfig(**HOW | {"steps": 3}, full=True))
     margins = [
         line["rewards/margins"] for line in json.loads((out / "log.json").read_text()) if "rewards/margins" in line
     ]
@@ -105,17 +105,17 @@ def test_pairs_are_merged_into_the_weights(llama_folder: Path, tmp_path: Path) -
     taught = lora(llama_folder, file)
     whole = open_model(llama_folder)
     untaught = text_logits(whole)
-    assert take(whole, file) == 28
+    assert load_full_adapter(whole, file) == 28
     change = (text_logits(taught) - untaught).abs().max()
     assert (text_logits(whole) - text_logits(taught)).abs().max() < 0.01 * change
 
 
 def test_a_twin_trained_whole_fits_the_model_that_hears(audio_folder: Path, llama_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "twin.safetensors"
-    save_adapter(adapter_tensors(unfrozen(open_model(llama_folder))), file)
+    save_adapter(adapter_tensors(unfreeze_weights(open_model(llama_folder))), file)
     hearing = open_model(audio_folder)
     assert (text_logits(hearing) - text_logits(open_model(llama_folder))).abs().max() > 0.1
-    take(hearing, file)
+    load_full_adapter(hearing, file)
     # The model that hears has biases, which the twin has not.
     state = hearing.state_dict()
     embedding = load_file(file)["model.embed_tokens.weight"]
@@ -126,16 +126,16 @@ def test_a_twin_trained_whole_fits_the_model_that_hears(audio_folder: Path, llam
 def test_what_fits_nothing_is_refused(llama_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     module = "model.layers.0.mlp.up_proj"
-    pair = {module + LORA_A: np.ones((2, 64), np.float16), module + LORA_B: np.ones((96, 2), np.float16)}
+    pair = {module + LORA_A_SUFFIX: np.ones((2, 64), np.float16), module + LORA_B_SUFFIX: np.ones((96, 2), np.float16)}
     for tensors, said in (
         ({"model.layers.9.x": np.ones(3, np.float32)}, "fits nothing"),
         ({module + ".weight": np.ones((2, 2), np.float32)}, "fits nothing"),
-        ({module + LORA_B: pair[module + LORA_B]}, "no lora_A.weight beside it"),
+        ({module + LORA_B_SUFFIX: pair[module + LORA_B_SUFFIX]}, "no lora_A.weight beside it"),
     ):
         save_file(tensors, file)
         with pytest.raises(ValueError, match=said):
-            take(open_model(llama_folder), file)
-    save_adapter(adapter_tensors(unfrozen(open_model(llama_folder))), file)
+            load_full_adapter(open_model(llama_folder), file)
+    save_adapter(adapter_tensors(unfreeze_weights(open_model(llama_folder))), file)
     with pytest.raises(ValueError, match="fits nothing"):
         load_adapter(add_lora(open_model(llama_folder), 2), file)
 
@@ -143,7 +143,9 @@ def test_what_fits_nothing_is_refused(llama_folder: Path, tmp_path: Path) -> Non
 def test_a_pair_over_whole_weights_is_not_exported(tmp_path: Path) -> None:
     one, two = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
     save_file({"up.weight": np.ones((3, 3), np.float32)}, one)
-    save_file({"up" + LORA_A: np.ones((1, 3), np.float16), "up" + LORA_B: np.ones((3, 1), np.float16)}, two)
+    save_file(
+        {"up" + LORA_A_SUFFIX: np.ones((1, 3), np.float16), "up" + LORA_B_SUFFIX: np.ones((3, 1), np.float16)}, two
+    )
     for files in ([one, two], [two, one]):
         with pytest.raises(ValueError, match=r"up\.weight whole and a low-rank pair"):
-            export.overlaid(files)
+            export.overlay_adapters(files)

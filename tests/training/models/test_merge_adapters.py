@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.model_repo.fakes import SCALE, adapter
-from training.models.merge_adapters import merged_copy
+from training.models.merge_adapters import write_merged_copy
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def base(tmp_path: Path) -> Path:
 
 
 def copy(base: Path, tensors: dict[str, Any] | None = None) -> Path:
-    return merged_copy(
+    return write_merged_copy(
         base, adapter() if tensors is None else tensors, base.parent / "out", SCALE, ("consolidated.safetensors",)
     )
 

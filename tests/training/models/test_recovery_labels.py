@@ -1,6 +1,6 @@
 import pytest
 
-from training.models.recovery_labels import completions
+from training.models.recovery_labels import recovery_labels
 
 
 def follows(written: str, summary: str) -> list[str | None]:
@@ -10,7 +10,7 @@ def follows(written: str, summary: str) -> list[str | None]:
     words = {number: word for word, number in ids.items()}
     return [
         None if label is None else words[label]
-        for label in completions([ids[w] for w in wrote], [ids[w] for w in says])
+        for label in recovery_labels([ids[w] for w in wrote], [ids[w] for w in says])
     ]
 
 

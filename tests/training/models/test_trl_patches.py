@@ -10,9 +10,9 @@ from trl.trainer.utils import add_fused_lm_head
 from tests.training.models.test_compile_layers import student
 from tests.training.tiny_checkpoints import noise, record
 from training.models import trl_patches
-from training.models.checkpoint import unwrapped
+from training.models.checkpoint import unwrap_peft
 from training.models.collate import AudioCollator
-from training.models.trl_patches import answers_only
+from training.models.trl_patches import score_answers_only
 from training.runtime import distributed
 
 OUTPUTS = ("log_probs", "entropy", "is_top1")
@@ -20,7 +20,7 @@ OUTPUTS = ("log_probs", "entropy", "is_top1")
 
 def patched(folder: Path) -> Any:
     model = student(folder)
-    add_fused_lm_head(unwrapped(model), outputs=OUTPUTS)
+    add_fused_lm_head(unwrap_peft(model), outputs=OUTPUTS)
     return model
 
 
@@ -42,7 +42,7 @@ def batch(hears: AudioCollator, tmp_path: Path) -> dict[str, torch.Tensor]:
 
 def test_the_same_comes_out_in_the_same_shape(audio_folder: Path, batch: dict[str, torch.Tensor]) -> None:
     plain, quick = patched(audio_folder), patched(audio_folder)
-    assert answers_only(quick)
+    assert score_answers_only(quick)
     expected, gradients = scored(plain, batch)
     found, others = scored(quick, batch)
     for name in OUTPUTS:
@@ -65,18 +65,18 @@ def test_only_columns_with_an_answer_reach_the_vocabulary(
     )
     model = patched(audio_folder)
     model(**batch, fused_lm_head=True)
-    answers_only(model)
+    score_answers_only(model)
     model(**batch, fused_lm_head=True)
     every, some = rows
     assert every == batch["labels"].numel() - len(batch["labels"])
-    assert some == 2 * int((batch["labels"][:, 1:] != trl_patches.IGNORED).any(0).sum())
+    assert some == 2 * int((batch["labels"][:, 1:] != trl_patches.IGNORE_INDEX).any(0).sum())
     assert some < every / 2
 
 
 def test_without_the_head_all_is_as_it_was(audio_folder: Path, batch: dict[str, torch.Tensor]) -> None:
     model = patched(audio_folder)
     before = model(**batch)
-    answers_only(model)
+    score_answers_only(model)
     after = model(**batch)
     assert after.logits.shape[:2] == batch["labels"].shape
     torch.testing.assert_close(after.logits, before.logits)
@@ -88,10 +88,10 @@ def test_where_trl_does_it_or_the_model_is_sharded_it_is_left_alone(
     audio_folder: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = patched(audio_folder)
-    forward = unwrapped(model).forward
+    forward = unwrap_peft(model).forward
     if where == "cuda":
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     else:
         monkeypatch.setattr(distributed, where, lambda: True)
-    assert not answers_only(model)
-    assert unwrapped(model).forward == forward
+    assert not score_answers_only(model)
+    assert unwrap_peft(model).forward == forward

@@ -17,9 +17,9 @@ from tests.training.runtime.test_resume import losses
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
 from training.recipes import callbacks, distill, dpo, sft
-from training.recipes.common import Loop, by_length
+from training.recipes.common import TrainConfig, length_grouped_dataset
 
-Recipe = Callable[[Path, Loop], Path]
+Recipe = Callable[[Path, TrainConfig], Path]
 
 
 @pytest.fixture(params=["sft", "distill", "dpo"])
@@ -49,7 +49,7 @@ def test_gradient_checkpointing_costs_time_and_changes_nothing(
 
         monkeypatch.setattr(Qwen2MLP, "forward", counted)
         settings = {"steps": 2, "batch": 2, "rate": 1e-2, "rank": 2, "log_every": 1, "report_to": ["none"]}
-        file = recipe(tmp_path / str(again), Loop(**settings, gradient_checkpointing=again))
+        file = recipe(tmp_path / str(again), TrainConfig(**settings, gradient_checkpointing=again))
         logged.append(losses(file))
         learned.append(load_file(file))
     assert passes[True] >= 1.5 * passes[False] > 0, "layers are worked out again on the way back"
@@ -64,22 +64,22 @@ def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
     """A step looks at the clock twice, three seconds apart; imports and checks took thirty of the sixty seconds."""
     moments = itertools.count(30.0, 3.0)
     monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda: next(moments)))
-    how = Loop(steps=50, batch=2, rate=1e-2, rank=2, log_every=1, report_to=["none"], within=1)
+    how = TrainConfig(steps=50, batch=2, rate=1e-2, rank=2, log_every=1, report_to=["none"], within=1)
     lines = [
         line for line in json.loads((recipe(tmp_path / "run", how).parent / "log.json").read_text()) if "loss" in line
     ]
     assert len(lines) == 5, "at 33, 39, … it begins a step, after the one at 57 it is over"
     logged = [line["learning_rate"] for line in lines]
     assert logged == pytest.approx([9.755e-3, 7.939e-3, 5e-3, 2.061e-3, 2.447e-4], rel=1e-3), "as it was used"
-    assert how.arguments(tmp_path)["max_steps"] == 50
+    assert how.training_arguments(tmp_path)["max_steps"] == 50
 
 
 def test_the_rate_rises_quickly_and_falls_to_nothing_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = []
-    limit, group = callbacks.Within(100), {"lr": 0.0}
+    limit, group = callbacks.TimeLimitCallback(100), {"lr": 0.0}
     for moment in (20, 20, 22, 24, 60, 99.9):
         monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda moment=moment: moment))
-        if not rates and not limit.began:
+        if not rates and not limit.started_at:
             limit.on_train_begin(None, None, None)
             continue
         group["lr"] = 1.0  # as the scheduler has just set it
@@ -94,7 +94,9 @@ def test_processes_share_batches_of_like_length_and_leave_no_record_out(
 ) -> None:
     """As accelerate deals them out: whole batches in turn, and what the last round lacks from the first again."""
     batch = 2
-    rows = by_length([record(i, tmp_path, duration_s=float(1 + i)) for i in range(records)], batch * processes, seed=1)
+    rows = length_grouped_dataset(
+        [record(i, tmp_path, duration_s=float(1 + i)) for i in range(records)], batch * processes, seed=1
+    )
     found = [Record.from_json(row["record"]) for row in rows]
     dealt = [
         list(BatchSamplerShard(BatchSampler(SequentialSampler(rows), batch, False), processes, number))
@@ -117,4 +119,4 @@ def test_processes_share_batches_of_like_length_and_leave_no_record_out(
 )
 def test_an_encoder_is_trained_by_pairs_alone(audio_folder: Path, how: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        Loop(steps=1, batch=1, rate=1e-3, rank=2, **how).student(audio_folder)
+        TrainConfig(steps=1, batch=1, rate=1e-3, rank=2, **how).open_student(audio_folder)

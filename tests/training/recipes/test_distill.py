@@ -12,15 +12,15 @@ from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.data.record import Record
 from training.data.record_files import read_records
-from training.kd.divergence import Dense
-from training.kd.rollout import Answer, Generated, answer_logits, followed_by
-from training.kd.teacher import LocalWriter
-from training.kd.vllm_rollout import rollout_of
+from training.kd.divergence import DenseDistribution
+from training.kd.rollout import Answer, TransformersRollout, answer_logits, append_answers
+from training.kd.teacher import LocalTeacherWriter
+from training.kd.vllm_rollout import make_rollout
 from training.models.checkpoint import add_lora, load_adapter, open_model
 from training.models.collate import TextCollator
 from training.recipes import distill
-from training.recipes.common import Loop, by_length, collator_of, take_in_order
-from training.recipes.distill import DistillTrainer, told
+from training.recipes.common import TrainConfig, build_collator, keep_row_order, length_grouped_dataset
+from training.recipes.distill import DistillTrainer, teacher_summaries
 
 SHORT = {"style": "headline"}
 
@@ -41,24 +41,24 @@ class Always:
         self.certain[wanted] = 0.0
 
     def sample(self, model: Any, records: Any, questions: Any = None) -> list[Answer]:
-        return [Answer([self.written] * (2 + i), ended=i == 0) for i, _ in enumerate(records)]
+        return [Answer([self.written] * (2 + i), is_complete=i == 0) for i, _ in enumerate(records)]
 
-    def read(self, records: Any, answers: Any) -> Dense:
+    def read(self, records: Any, answers: Any) -> DenseDistribution:
         count = sum(len(answer.ids) for answer in answers)
-        return Dense(self.certain.log_softmax(-1).expand(count, self.words))
+        return DenseDistribution(self.certain.log_softmax(-1).expand(count, self.words))
 
 
 def trainer_of(
     folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, more: Any = None, **how: Any
 ) -> Any:
-    settings = Loop(steps=steps, batch=2, rate=1e-2, rank=4, log_every=1, **how)
-    model = settings.student(folder)
-    collator = collator_of(folder, model)
+    settings = TrainConfig(steps=steps, batch=2, rate=1e-2, rank=4, log_every=1, **how)
+    model = settings.open_student(folder)
+    collator = build_collator(folder, model)
     both = both or Always(11, 12, 500)
     trainer = DistillTrainer(
         model,
-        TrainingArguments(**settings.arguments(out)),
-        train_dataset=by_length(rows, 2, 0),
+        TrainingArguments(**settings.training_arguments(out)),
+        train_dataset=length_grouped_dataset(rows, 2, 0),
         collator=collator,
         rollout=both,
         teacher=both,
@@ -66,7 +66,7 @@ def trainer_of(
         beta=0.0,
         **(more or {}),
     )
-    take_in_order(trainer)
+    keep_row_order(trainer)
     return trainer
 
 
@@ -82,17 +82,17 @@ def test_the_student_comes_to_say_what_the_teacher_would_have_said(
     assert lines[0]["answer_tokens"] == 2.5
     assert lines[0]["clipped"] == 0.5
     answers = [Answer([11, 11], True)]
-    given = followed_by(trainer.collator.questions(rows[:1]), answers, 0)
+    given = append_answers(trainer.collator.questions(rows[:1]), answers, 0)
     with torch.no_grad():
         assert answer_logits(trainer.model.eval(), given, answers)[:, :500].argmax(-1).tolist() == [12, 12]
 
 
 def test_the_loss_needs_the_audio(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     trainer = trainer_of(audio_folder, rows, tmp_path, 1)
-    own = trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows[:1]))
+    own = trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows[:1]))
     other = record(9, tmp_path, noise(rows[0].duration_s or 0, 77), "", style=SHORT)
-    assert torch.equal(own, trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows[:1])))
-    assert abs(own - trainer.compute_loss(trainer.model, distill.asked(trainer.collator, [other]))) > 1e-4
+    assert torch.equal(own, trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows[:1])))
+    assert abs(own - trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, [other]))) > 1e-4
     own.backward()
     moved = {n for n, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert any("multi_modal_projector" in name for name in moved)
@@ -105,11 +105,11 @@ def test_a_batchs_questions_are_made_once(
 ) -> None:
     """Mel windows are what a batch costs before the model sees it."""
     trainer = trainer_of(audio_folder, rows, tmp_path, 1)
-    trainer.rollout = Generated(trainer.collator, 0, trainer.collator.placeholders)
+    trainer.rollout = TransformersRollout(trainer.collator, 0, trainer.collator.placeholder_ids)
     made: list[str] = []
     question = type(trainer.collator).question
     monkeypatch.setattr(type(trainer.collator), "question", lambda self, r: [made.append(r.id), question(self, r)][1])
-    trainer.compute_loss(trainer.model, distill.asked(trainer.collator, rows))
+    trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows))
     assert made == [row.id for row in rows]
 
 
@@ -157,7 +157,7 @@ def test_steps_that_share_a_rollout_are_answered_at_once(
     learned: list[list[str]] = []
     teach = both.read
 
-    def read(records: Any, answers: Any) -> Dense:
+    def read(records: Any, answers: Any) -> DenseDistribution:
         learned.append([r.id for r in records])
         assert [len(a.ids) for a in answers] == [int(r.id.rsplit("-", 1)[-1]) + 1 for r in records]
         return teach(records, answers)
@@ -197,7 +197,7 @@ def test_a_copy_samples_while_the_student_computes_in_bfloat16(
         precision="bfloat16",
         gradient_checkpointing=False,
     )
-    trainer.rollout = rollout_of(trainer.collator, 1.0, None, None, True, most=4, copied=True)
+    trainer.rollout = make_rollout(trainer.collator, 1.0, None, None, True, max_answer_tokens=4, use_merged_copy=True)
     trainer.train()
     copy = trainer.rollout.copy.model
     assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
@@ -209,7 +209,7 @@ def test_a_copy_samples_while_the_student_computes_in_bfloat16(
 
 def test_no_step_goes_without_answers(audio_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--steps-per-rollout is 0"):
-        distill.train(audio_folder, audio_folder, [], tmp_path, Loop(1, 1, 1e-3, 4), steps_per_rollout=0)
+        distill.train(audio_folder, audio_folder, [], tmp_path, TrainConfig(1, 1, 1e-3, 4), steps_per_rollout=0)
 
 
 def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
@@ -219,7 +219,9 @@ def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path
         both = Always(11, 12, 500)
         both.sample = lambda model, records, questions: [Answer(ids, False) for _ in records]  # type: ignore
         trainer = trainer_of(audio_folder, rows, tmp_path, 1, both, more=more)
-        return float(trainer.compute_loss(trainer.model.eval(), distill.asked(trainer.collator, rows[:1])).detach())
+        return float(
+            trainer.compute_loss(trainer.model.eval(), distill.question_batch(trainer.collator, rows[:1])).detach()
+        )
 
     once, thrice = [21, 22, 23, 24], [21, 22, 23, 24] * 3
     assert loss(thrice, loop_tokens=4) == pytest.approx(loss(once), rel=1e-4)
@@ -228,7 +230,7 @@ def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_a_share_is_a_share(audio_folder: Path, rows: list[Record], tmp_path: Path, share: float) -> None:
-    how = Loop(steps=1, batch=2, rate=1e-3, rank=4)
+    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=4)
     with pytest.raises(ValueError, match="off-policy-share"):
         distill.train(audio_folder, audio_folder, rows, tmp_path, how, off_policy_share=share)
 
@@ -265,8 +267,8 @@ def test_other_tokens_make_it_sequence_level_and_the_log_says_so(
         made = self.collator.tokenizer("A pump failed.")["input_ids"]
         return [Answer([*made, self.collator.tokenizer.eos_token_id], i > 0) for i, _ in enumerate(records)]
 
-    monkeypatch.setattr(Generated, "sample", short)
-    how = Loop(steps=1, batch=4, rate=1e-3, rank=4)
+    monkeypatch.setattr(TransformersRollout, "sample", short)
+    how = TrainConfig(steps=1, batch=4, rate=1e-3, rank=4)
     file = distill.train(audio_folder, llama_folder, rows, tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
     data = {"records": len(rows) - 1, "dropped": {}}
@@ -285,5 +287,5 @@ def test_a_teacher_that_writes_nothing_of_use_says_so(
         model.lm_head.weight.zero_()
         model.model.norm.weight.zero_()
     with pytest.raises(ValueError, match="no summary that could be learned"):
-        told(LocalWriter(model, reads), rows, 4)
+        teacher_summaries(LocalTeacherWriter(model, reads), rows, 4)
     assert "wrote 0 summaries; 4 were" in capsys.readouterr().out

@@ -12,13 +12,13 @@ from torch import nn
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.data.record import Record
-from training.data.record_files import BadExample
+from training.data.record_files import UnusableRecord
 from training.models.checkpoint import add_lora, load_adapter, open_model
-from training.models.collate import IGNORED, AudioCollator
+from training.models.collate import IGNORE_INDEX, AudioCollator
 from training.recipes import dpo
-from training.recipes.common import Loop
-from training.recipes.dpo import PairCollator
-from training.runtime.run_record import collected
+from training.recipes.common import TrainConfig
+from training.recipes.dpo import PreferenceCollator
+from training.runtime.run_record import read_run_record
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,12 @@ def as_rows(records: list[Record], **more: Any) -> list[dict[str, Any]]:
 
 
 def test_a_batch_is_the_chosen_and_then_the_rejected(hears: AudioCollator, rows: list[Record]) -> None:
-    batch = PairCollator(hears)(as_rows(rows[:2], ref_chosen_logps=-1.0, ref_rejected_logps=-2.0))
+    batch = PreferenceCollator(hears)(as_rows(rows[:2], ref_chosen_logps=-1.0, ref_rejected_logps=-2.0))
     sft = hears(
         [replace(r, summary=str(r.chosen)) for r in rows[:2]] + [replace(r, summary=str(r.rejected)) for r in rows[:2]]
     )
     assert torch.equal(batch["input_ids"], sft["input_ids"])
-    assert torch.equal(batch["completion_mask"], (sft["labels"] != IGNORED).long())
+    assert torch.equal(batch["completion_mask"], (sft["labels"] != IGNORE_INDEX).long())
     assert torch.equal(batch["input_features"], sft["input_features"])
     assert "labels" not in batch
     assert batch["ref_chosen_logps"].tolist() == [-1, -1]
@@ -50,7 +50,9 @@ def test_a_batch_is_the_chosen_and_then_the_rejected(hears: AudioCollator, rows:
 
 
 def test_a_pair_is_learned_as_it_stands_whatever_was_written_instead(hears: AudioCollator, rows: list[Record]) -> None:
-    plain, other = (PairCollator(hears)(as_rows([replace(rows[0], written=w)])) for w in (None, "Something else."))
+    plain, other = (
+        PreferenceCollator(hears)(as_rows([replace(rows[0], written=w)])) for w in (None, "Something else.")
+    )
     for name, value in plain.items():
         assert torch.equal(other[name], value), name
 
@@ -63,14 +65,14 @@ def gap(model: Any, hears: AudioCollator, row: Record) -> float:
         labels = batch.pop("labels")[:, 1:]
         with torch.no_grad():
             logits = model(**batch).logits[:, :-1]
-        sums.append(-nn.functional.cross_entropy(logits[0], labels[0], ignore_index=IGNORED, reduction="sum"))
+        sums.append(-nn.functional.cross_entropy(logits[0], labels[0], ignore_index=IGNORE_INDEX, reduction="sum"))
     return float(sums[0] - sums[1])
 
 
 def test_the_chosen_comes_to_be_preferred_over_what_the_reference_preferred(
     audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
-    how = Loop(steps=12, batch=2, rate=2e-3, rank=4, save_every=100, log_every=1)
+    how = TrainConfig(steps=12, batch=2, rate=2e-3, rank=4, save_every=100, log_every=1)
     file = dpo.train(audio_folder, rows, tmp_path / "run", how, beta=0.1)
     adapter = load_file(file)
     assert len(adapter) == 4 + 28, "the reference's copies of the adapter are not in it"
@@ -104,20 +106,20 @@ def test_what_is_chosen_can_be_kept_likely(
 
 
 def test_records_without_a_pair_are_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
-    how = Loop(steps=1, batch=1, rate=1e-3, rank=4)
+    how = TrainConfig(steps=1, batch=1, rate=1e-3, rank=4)
     for broken in (
         replace(rows[0], chosen=None),
         replace(rows[0], rejected=""),
         replace(rows[0], rejected=rows[0].chosen),
     ):
-        with pytest.raises(BadExample, match="clip-0: no two answers"):
+        with pytest.raises(UnusableRecord, match="clip-0: no two answers"):
             dpo.train(audio_folder, [broken], tmp_path, how)
 
 
 def test_held_records_need_no_pair(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     """The audio gain is measured by their summaries, as in the other stages."""
     held = [record(20 + i, tmp_path, noise(1 + 0.2 * i, 30 + i), "Anna called.", split="test") for i in range(2)]
-    how = Loop(steps=1, batch=2, rate=1e-3, rank=4, held=held, gain_every=1)
+    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=4, held=held, gain_every=1)
     dpo.train(audio_folder, rows, tmp_path / "run", how)
     head, *lines = json.loads((tmp_path / "run" / "log.json").read_text())
     assert head["held"] == {"records": 2, "dropped": {}}
@@ -130,5 +132,5 @@ def test_the_command(audio_folder: Path, rows: list[Record], tmp_path: Path) -> 
     command = ["dpo", "--base", audio_folder, "--data", data, "--out", tmp_path / "run", "--gain-every", "0"]
     assert main([*map(str, command), "--steps", "1", "--batch", "2", "--rank", "2"]) == 0
     assert load_file(tmp_path / "run" / "adapter.safetensors")
-    left = collected(tmp_path / "run")
+    left = read_run_record(tmp_path / "run")
     assert (left["stage"], left["config"]["steps"], left["log"]["step"]) == ("dpo", 1, 1)

@@ -12,7 +12,7 @@ from tests.training.tiny_checkpoints import noise
 from training.__main__ import main
 from training.data.record import Record
 from training.data.record_files import read_records
-from training.kd.rollout import Answer, Generated
+from training.kd.rollout import Answer, TransformersRollout
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def told(tmp_path: Path) -> Record:
     return told_by_anna(tmp_path, noise(0.6))
 
 
-def ended(writer: Generated, texts: list[str]) -> list[Answer]:
+def ended(writer: TransformersRollout, texts: list[str]) -> list[Answer]:
     """These answers, as the writer would have sampled them."""
     tokenizer = writer.collator.tokenizer
     return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in texts]
@@ -35,12 +35,12 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
 ) -> None:
     tries = iter([GOOD, "Somebody came.", "Nobody wants anything at all.", "Somebody came."])
 
-    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
+    def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
         """The first record's answers lie apart, the second's do not."""
         assert [r.id for r in records] == ["clip-1", "clip-2"]
         return ended(self, [next(tries) for _ in records])
 
-    monkeypatch.setattr(Generated, "sample", sample)
+    monkeypatch.setattr(TransformersRollout, "sample", sample)
     folder = tmp_path / "data"
     folder.mkdir()
     data = folder / "records.jsonl"
@@ -64,10 +64,10 @@ def several(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record is answered, in turn, with two of like length and one that is empty."""
     tries = itertools.cycle([GOOD, "Somebody wants two pumps.", ""])
 
-    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
+    def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
         return ended(self, [next(tries)] * len(records))
 
-    monkeypatch.setattr(Generated, "sample", sample)
+    monkeypatch.setattr(TransformersRollout, "sample", sample)
 
 
 def test_lengths_are_balanced_where_that_is_asked_for(
@@ -77,10 +77,10 @@ def test_lengths_are_balanced_where_that_is_asked_for(
     worse = ["Nobody wants anything at all.", "Nobody wants anything.", "Nobody wants anything at all, we hear."]
     tries = itertools.cycle([[GOOD] * 3, worse])
 
-    def sample(self: Generated, model: object, records: list[Record], questions: object) -> list[Answer]:
+    def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
         return ended(self, next(tries))
 
-    monkeypatch.setattr(Generated, "sample", sample)
+    monkeypatch.setattr(TransformersRollout, "sample", sample)
     rows = [replace(told, id=name) for name in ("one", "two", "three")]
     flags = ["--samples", "2", "--length-ratio", "3"]
     made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", *flags)
@@ -104,7 +104,7 @@ def test_answers_that_are_kept_can_be_chosen_among_anew(
         }
         for name in ("one", "two")
     ]
-    monkeypatch.delattr(Generated, "sample")
+    monkeypatch.delattr(TransformersRollout, "sample")
     monkeypatch.setattr("training.recipes.pairs.Loop", None)  # no model is opened
     data, out = ["--data", str(tmp_path / "records.jsonl")], tmp_path / "again.jsonl"
     command = ["pairs", "--answers", str(kept), *data, "--out", str(out)]

@@ -11,14 +11,14 @@ import pytest
 from training import __main__ as command_line
 from training.__main__ import main
 from training.recipes import pipeline
-from training.recipes.pipeline import Rung, overrides, rungs
+from training.recipes.pipeline import PipelineStep, parse_overrides, pipeline_steps
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the rungs that ran; none really does."""
     names: list[str] = []
-    monkeypatch.setattr(pipeline, "run_command", lambda rung: names.append(rung.name))
+    monkeypatch.setattr(pipeline, "run_step", lambda rung: names.append(rung.name))
     return names
 
 
@@ -45,10 +45,10 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=Stub))
     monkeypatch.setattr(command_line.input_paths, "check", lambda command, arguments: None)  # of what is yet to be made
-    found = [r for r in rungs(options(tmp_path, "--set", "sft.steps=7", "--set", "dpo.beta=0.3"))]
+    found = [r for r in pipeline_steps(options(tmp_path, "--set", "sft.steps=7", "--set", "dpo.beta=0.3"))]
     for rung in found:
         assert rung.command[:3] == ["python", "-m", "training"]
-        assert main(rung.command[3:]) == 0, rung.line
+        assert main(rung.command[3:]) == 0, rung.command_line
     by_out = {getattr(given, "out", None): given for _, given in seen}
     assert by_out[tmp_path / "sft"].steps == 7
     assert by_out[tmp_path / "sft"].batch == 4, "out of its YAML file"
@@ -61,7 +61,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
 
 def test_what_a_rung_needs_was_made_before_it(tmp_path: Path) -> None:
     there: set[str] = set()
-    for rung in rungs(options(tmp_path)):
+    for rung in pipeline_steps(options(tmp_path)):
         outs = {"--out", "--folder-only", "--features"}
         for flag, argument in zip(["", *rung.command], rung.command, strict=False):
             for path in [a for a in argument.split(":") if a.startswith(str(tmp_path))]:
@@ -94,12 +94,12 @@ def test_it_goes_on_where_it_left_off_and_from_what_changed(
 def test_a_rung_that_breaks_is_not_counted_as_made(
     tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaking(rung: Rung) -> None:
+    def breaking(rung: PipelineStep) -> None:
         if rung.name == "align":
             raise subprocess.CalledProcessError(1, rung.command)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "run_command", breaking)
+        patch.setattr(pipeline, "run_step", breaking)
         with pytest.raises(subprocess.CalledProcessError):
             main(["ladder", "--work", str(tmp_path)])
     assert "text" in json.loads((tmp_path / "done.json").read_text())
@@ -109,14 +109,14 @@ def test_a_rung_that_breaks_is_not_counted_as_made(
 
 def test_a_rung_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     code = f"open({str(tmp_path / 'x')!r}, 'w').write('made')"
-    pipeline.run_command(Rung("x", ["python", "-c", code]))
+    pipeline.run_step(PipelineStep("x", ["python", "-c", code]))
     assert (tmp_path / "x").read_text() == "made"
     with pytest.raises(subprocess.CalledProcessError):
-        pipeline.run_command(Rung("y", ["python", "-c", "raise SystemExit(3)"]))
+        pipeline.run_step(PipelineStep("y", ["python", "-c", "raise SystemExit(3)"]))
 
 
 def test_settings_for_a_rung() -> None:
-    assert overrides(["sft.steps=3", "sft.save_every=1", "pairs.samples=2"]) == {
+    assert parse_overrides(["sft.steps=3", "sft.save_every=1", "pairs.samples=2"]) == {
         "sft": ["--steps", "3", "--save-every", "1"],
         "pairs": ["--samples", "2"],
     }
@@ -125,7 +125,7 @@ def test_settings_for_a_rung() -> None:
 @pytest.mark.parametrize("text", ["steps=3", "sft.steps", "sft.=3", ".steps=3"])
 def test_a_setting_that_is_none_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="should read RUNG"):
-        overrides([text])
+        parse_overrides([text])
 
 
 def test_a_setting_for_no_rung_is_named(tmp_path: Path) -> None:
@@ -158,5 +158,5 @@ def test_at_toy_size_it_runs_from_nothing_and_its_table_has_every_row(tmp_path: 
 
 
 def test_lines_can_be_typed(tmp_path: Path) -> None:
-    for rung in rungs(options(tmp_path)):
-        assert shlex.split(rung.line) == rung.command
+    for rung in pipeline_steps(options(tmp_path)):
+        assert shlex.split(rung.command_line) == rung.command

@@ -18,8 +18,8 @@ from training.models.checkpoint import add_lora, load_adapter, open_model
 from training.models.collate import AudioCollator
 from training.recipes import callbacks, common, sft
 from training.recipes.callbacks import audio_gain
-from training.recipes.common import Loop, by_length
-from training.recipes.sft import trainer_of
+from training.recipes.common import TrainConfig, length_grouped_dataset
+from training.recipes.sft import make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def trainer(audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path) -> Any:
     """SFT's own trainer over a small model."""
     model = add_lora(open_model(audio_folder), 4)
-    return trainer_of(model, hears, rows, tmp_path, Loop(steps=1, batch=2, rate=1e-3, rank=4), [])
+    return make_trainer(model, hears, rows, tmp_path, TrainConfig(steps=1, batch=2, rate=1e-3, rank=4), [])
 
 
 def hearing_another(row: Record, seed: int = 99) -> Record:
@@ -108,7 +108,7 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
     audio_folder: Path, rows: list[Record], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    how = Loop(steps=3, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
+    how = TrainConfig(steps=3, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
     file = sft.train(audio_folder, rows, out, how)
     adapter = load_file(file)
     assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight")), "something moved"
@@ -132,7 +132,7 @@ def test_processes_that_make_batches_change_nothing_and_the_gain_is_measured_on_
         return 0.0
 
     monkeypatch.setattr(callbacks, "audio_gain", gain)
-    how = Loop(steps=2, batch=1, rate=1e-3, rank=4, gain_every=2, held=rows[2:])
+    how = TrainConfig(steps=2, batch=1, rate=1e-3, rank=4, gain_every=2, held=rows[2:])
     alone, beside = (
         load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), replace(how, workers=n))) for n in (0, 1)
     )
@@ -149,8 +149,10 @@ def test_a_run_that_is_cut_short_leaves_what_it_had_learned(
 
     monkeypatch.setattr(callbacks, "audio_gain", cut)
     with pytest.raises(KeyboardInterrupt):
-        sft.train(audio_folder, rows, tmp_path, Loop(steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1))
-    assert len(load_file(tmp_path / common.ADAPTER)) == 4 + 28
+        sft.train(
+            audio_folder, rows, tmp_path, TrainConfig(steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
+        )
+    assert len(load_file(tmp_path / common.ADAPTER_FILE)) == 4 + 28
 
 
 def test_the_text_twin_trains_from_the_command_line(
@@ -176,7 +178,9 @@ def test_answers_are_learned_from_as_well(
     gave = [{"text": text, "ended": True} for text in ("Anna rang.", "Call back.", "")]
     answers.write_text(json.dumps({"id": rows[0].id, "answers": gave}) + "\n")
     taught: list[list[Record]] = []
-    monkeypatch.setattr(sft, "by_length", lambda records, *how: (taught.append(records), by_length(records, *how))[1])
+    monkeypatch.setattr(
+        sft, "by_length", lambda records, *how: (taught.append(records), length_grouped_dataset(records, *how))[1]
+    )
     command = f"sft --base {llama_folder} --data {data} --answers {answers} --out {tmp_path / 'run'} --steps 1 --rank 2"
     assert main(command.split()) == 0
     assert "2 answers to go on after" in capsys.readouterr().out
@@ -204,12 +208,12 @@ def test_a_minimal_record_of_ones_own_trains(kind: str, audio_folder: Path, llam
 
 def test_batches_hold_records_of_like_length_and_none_is_left_out(tmp_path: Path) -> None:
     records = [record(i, tmp_path, duration_s=float(1 + i)) for i in range(43)]
-    dataset = by_length(records, 4, seed=1)
+    dataset = length_grouped_dataset(records, 4, seed=1)
     found = [Record.from_json(row["record"]) for row in dataset]
     assert sorted(r.id for r in found) == sorted(r.id for r in records)
     seconds = [float(r.duration_s or 0) for r in found]
     batches = [seconds[i : i + 4] for i in range(0, 40, 4)]
     assert all(max(batch) <= 1.25 * min(batch) + 4 for batch in batches)
     assert batches != sorted(batches), "the batches come in random order"
-    assert [row["record"] for row in by_length(records, 4, seed=1)] == [row["record"] for row in dataset]
-    assert len(by_length(records[:3], 4, seed=1)) == 3
+    assert [row["record"] for row in length_grouped_dataset(records, 4, seed=1)] == [row["record"] for row in dataset]
+    assert len(length_grouped_dataset(records[:3], 4, seed=1)) == 3

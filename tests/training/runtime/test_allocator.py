@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.recipes.callbacks import GiveBack
+from training.recipes.callbacks import ReleaseMemoryCallback
 from training.runtime import allocator
 
 MEASURE = """
@@ -46,8 +46,8 @@ def test_pages_that_were_freed_are_used_again_until_they_are_given_back() -> Non
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("musl", "1.2"))
-    assert not allocator.keep()
-    allocator.give_back()
+    assert not allocator.keep_freed_memory()
+    allocator.release_free_memory()
 
 
 @pytest.mark.parametrize(("available", "given"), [(13, 0), (11, 1)])
@@ -56,6 +56,6 @@ def test_after_a_step_it_is_given_back_where_the_machine_runs_short(
 ) -> None:
     back: list[bool] = []
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=24, available=available))
-    monkeypatch.setattr(allocator, "give_back", lambda: back.append(True))
-    GiveBack().on_step_end(None, None, None)
+    monkeypatch.setattr(allocator, "release_free_memory", lambda: back.append(True))
+    ReleaseMemoryCallback().on_step_end(None, None, None)
     assert len(back) == given

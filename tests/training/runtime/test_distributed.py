@@ -16,7 +16,7 @@ from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.kd import rollout
 from training.models.checkpoint import add_lora, load_adapter, open_model
-from training.recipes.common import ADAPTER
+from training.recipes.common import ADAPTER_FILE
 
 CONFIGS = Path(training.__file__).parent / "configs" / "accelerate"
 SHARDING = ("fsdp2", "zero2", "zero3")
@@ -49,7 +49,7 @@ def commands(audio: Path, llama: Path, data: Path, out: Path, batch: int) -> lis
         "distill": f"distill --base {audio} --teacher {llama} {same} --gain-every 0 --temperature 0 --steps 3",
         "dpo": f"dpo --base {llama} {same} --gradient-checkpointing --steps 3",
         "whole": f"sft --base {llama} {same} --full --gradient-checkpointing --steps 3",
-        "prefers": f"dpo --base {llama} {same} --full --start {out / 'whole' / ADAPTER} --steps 2",
+        "prefers": f"dpo --base {llama} {same} --full --start {out / 'whole' / ADAPTER_FILE} --steps 2",
     }
     found = [[*line.split(), "--out", str(out / name)] for name, line in runs.items()]
     last = "checkpoint-2"
@@ -113,7 +113,7 @@ def test_two_processes_see_what_one_sees(name: str, stage: str, figure: str, alo
 def test_the_adapter_is_gathered_whole_and_is_the_one_that_one_process_learns(
     name: str, stage: str, alone: Path, together: Path
 ) -> None:
-    expected, found = (load_file(folder / stage / ADAPTER) for folder in (alone, together / name))
+    expected, found = (load_file(folder / stage / ADAPTER_FILE) for folder in (alone, together / name))
     assert expected.keys() == found.keys()
     for tensor, value in expected.items():
         assert found[tensor].dtype == value.dtype
@@ -147,9 +147,11 @@ def test_the_command_in_a_configurations_first_line(
     run, out = commands(audio_folder, audio_folder, data, tmp_path, 2)[0], tmp_path / "sft"
     done = subprocess.run([*command, *run], capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert done.stdout.count("8 records checked") == done.stdout.count(str(out / ADAPTER)) == 1, "one of them speaks"
+    assert done.stdout.count("8 records checked") == done.stdout.count(str(out / ADAPTER_FILE)) == 1, (
+        "one of them speaks"
+    )
     assert lines(out, "loss") == pytest.approx(lines(alone / "sft", "loss"), rel=1e-3)
-    assert load_adapter(add_lora(open_model(audio_folder), 4), out / ADAPTER) == 4 + 28
+    assert load_adapter(add_lora(open_model(audio_folder), 4), out / ADAPTER_FILE) == 4 + 28
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)

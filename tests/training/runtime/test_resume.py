@@ -14,10 +14,10 @@ from safetensors.numpy import load_file, save_file
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
 from training.recipes import callbacks, distill, dpo, sft
-from training.recipes.common import TRAINED, Loop
+from training.recipes.common import TRAINED_FILE, TrainConfig
 from training.runtime.resume import newest_whole_checkpoint
 
-Recipe = Callable[[Path, Loop], Path]
+Recipe = Callable[[Path, TrainConfig], Path]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def losses(file: Path) -> dict[int, float]:
     return {line["step"]: float(line["loss"]) for line in lines if "loss" in line}
 
 
-def how(**changed: Any) -> Loop:
+def how(**changed: Any) -> TrainConfig:
     known: dict[str, Any] = {"steps": 5, "batch": 2, "rate": 1e-2, "rank": 4, "save_every": 2, "log_every": 1}
-    return Loop(**known | changed)
+    return TrainConfig(**known | changed)
 
 
 def test_it_takes_the_steps_it_would_have_taken(
@@ -81,7 +81,7 @@ def test_with_nothing_to_go_on_from_it_begins(
 
 def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     sft.train(audio_folder, rows, tmp_path, how(steps=2))
-    file = tmp_path / "checkpoint-2" / TRAINED
+    file = tmp_path / "checkpoint-2" / TRAINED_FILE
     tensors = load_file(file)
     tensors.pop(next(iter(tensors)))
     save_file(tensors, file)
@@ -93,7 +93,7 @@ def checkpoint(out: Path, number: int) -> Path:
     """A folder as Transformers saves one."""
     folder = out / f"checkpoint-{number}"
     folder.mkdir(parents=True)
-    save_file({"x": np.ones(100, np.float32)}, folder / TRAINED)
+    save_file({"x": np.ones(100, np.float32)}, folder / TRAINED_FILE)
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
         torch.save({"x": torch.ones(100)}, folder / name)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": number}))
@@ -102,7 +102,7 @@ def checkpoint(out: Path, number: int) -> Path:
 
 HARMS = [
     (name, harm)
-    for name in (TRAINED, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+    for name in (TRAINED_FILE, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
     for harm in ("missing", "empty", "cut", "zeros")
     if (name, harm) != ("rng_state.pth", "missing")  # several processes have one each, under other names
 ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.__main__ import main
-from training.runtime.vllm_server import command, environment
+from training.runtime.vllm_server import server_command, server_environment
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_on_a_cpu_nothing_is_compiled_and_vllms_own_options_pass(
 def test_on_a_gpu_it_is_bfloat16_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VLLM_ENABLE_V1_MULTIPROCESSING", raising=False)  # what is set goes before, and others set it
     options = argparse.Namespace(model=Path("here"), host="127.0.0.1", port=1, dtype="auto", more=[])
-    line = " ".join(command(options, on_cpu=False))
+    line = " ".join(server_command(options, on_cpu=False))
     assert "--dtype bfloat16" in line
     assert "--enforce-eager" not in line
     assert "chunked" not in line
-    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(on_cpu=False)
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in server_environment(on_cpu=False)

@@ -76,15 +76,15 @@ def start(name: str, commands: list[list[str]], out: Path) -> None:
 
 def one_process(name: str, commands: list[list[str]], held: Path) -> None:
     """What one of them does."""
-    if distributed.fsdp():
+    if distributed.uses_fsdp():
         # accelerate has FSDP for what it takes for GPUs alone. What it calls then is PyTorch's own, which works on a
         # CPU with gloo just as well: so it is told that these are several GPUs, whose name is "cpu".
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
         PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)  # type: ignore[method-assign]
-    if distributed.deepspeed():
+    if distributed.uses_deepspeed():
         # An all-reduce through shared memory, which it would compile first, for a minute: gloo's will do.
         importlib.import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
-    gathered, seen = distributed.whole, set()
+    gathered, seen = distributed.full_parameter, set()
 
     def look(parameter: Any) -> torch.Tensor:
         full = gathered(parameter)
@@ -93,14 +93,14 @@ def one_process(name: str, commands: list[list[str]], held: Path) -> None:
         seen.add("part" if local.numel() < full.numel() else f"whole {optimizer}")
         return full
 
-    checkpoint.whole, rollout.answer_limit = look, short  # type: ignore[attr-defined]
+    checkpoint.full_parameter, rollout.answer_limit = look, short  # type: ignore[attr-defined]
     # Every checkpoint is kept, so that a run can go on from one before its last.
     importlib.import_module("transformers.trainer").rotate_checkpoints = lambda **_: None  # type: ignore[attr-defined]
     for command in commands:
         if command[0] == "copy":
-            if distributed.first():
+            if distributed.is_main_process():
                 shutil.copytree(*command[1:])
-            distributed.wait()
+            distributed.barrier()
         elif main(command):
             raise RuntimeError(f"{name}: {command}")
     before = json.loads(held.read_text()) if held.exists() else {}

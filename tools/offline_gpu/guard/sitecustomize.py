@@ -16,23 +16,23 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def allowed() -> set[str]:
+def allowed_distributions() -> set[str]:
     """Distributions that are there or are brought there, by their normalized names."""
     lines = [line for name in _LISTS for line in (Path(__file__).parent.parent / name).read_text().splitlines()]
     return {_plain(line) for line in lines if line and not line.startswith("#")}
 
 
-def hidden() -> set[str]:
+def hidden_modules() -> set[str]:
     """Importable names that only distributions outside the lists provide; this project's own are not among them."""
-    known = allowed() | {"speechsum"}
+    known = allowed_distributions() | {"speechsum"}
     owners = importlib.metadata.packages_distributions()
     return {module for module, dists in owners.items() if not any(_plain(dist) in known for dist in dists)}
 
 
-class Guarded(importlib.machinery.PathFinder):
+class GuardedFinder(importlib.machinery.PathFinder):
     """Finds what `PathFinder` finds, but for the hidden names."""
 
-    names = frozenset(hidden())
+    names = frozenset(hidden_modules())
 
     @classmethod
     def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Any:
@@ -41,4 +41,4 @@ class Guarded(importlib.machinery.PathFinder):
         return super().find_spec(fullname, path, target)
 
 
-sys.meta_path[:] = [Guarded if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
+sys.meta_path[:] = [GuardedFinder if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from training.synth.speech.speak_records import Settings, build
+from training.synth.speech.speak_records import SpeechSettings, speak_records
 from training.synth.speech.voices import engine_shares
 
 
@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--max-failed", type=float, default=0.01, help="share of records that may fail before the command fails"
     )
     given = parser.parse_args(arguments)
-    settings = Settings(given.engines, given.seed, given.augment, given.format, given.kbps)
-    outcome = build(given.records, given.out, settings, jobs=given.jobs)
+    settings = SpeechSettings(given.engines, given.seed, given.augment, given.format, given.kbps)
+    outcome = speak_records(given.records, given.out, settings, jobs=given.jobs)
     print(json.dumps(asdict(outcome)))
     total = outcome.spoken + outcome.resumed + outcome.failed
     if outcome.failed:

@@ -19,7 +19,7 @@ Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Disturbance:
+class AugmentConfig:
     """How likely each disturbance is, and its range. The defaults leave about a fifth of the clips clean.
 
     snr_db: speech level over noise level. rt60_s: seconds until a room's echo has fallen by 60 dB. speed: resampling
@@ -37,20 +37,20 @@ class Disturbance:
     codec: float = 0.1
     gain_db: tuple[float, float] = (-15.0, 3.0)
 
-    def scaled(self, share: float) -> "Disturbance":
+    def scale_probabilities(self, share: float) -> "AugmentConfig":
         """The same with every probability times `share`."""
         rates = {k: getattr(self, k) * share for k in ("noise", "reverb", "speed", "telephone", "clip", "codec")}
-        return Disturbance(**{**self.__dict__, **rates})
+        return AugmentConfig(**{**self.__dict__, **rates})
 
 
 def augment(
-    samples: Samples, rng: np.random.Generator, settings: Disturbance | None = None, babble: Sequence[Samples] = ()
+    samples: Samples, rng: np.random.Generator, settings: AugmentConfig | None = None, babble: Sequence[Samples] = ()
 ) -> tuple[Samples, list[str]]:
     """Disturb a clip at random; the second value names what was done, in order: `["reverb 0.31s", "babble 12dB"]`.
 
     babble: other clips, of which some are mixed when babble is drawn; without any, another noise is taken.
     """
-    settings = settings or Disturbance()
+    settings = settings or AugmentConfig()
     done: list[str] = []
     if rng.random() < settings.speed:
         factor = rng.uniform(*settings.speed_range)
@@ -73,12 +73,12 @@ def augment(
         samples = telephone(samples)
         done.append("telephone")
     gain = rng.uniform(*settings.gain_db)
-    samples = _bounded(_bounded(samples) * np.float32(10 ** (gain / 20)))
+    samples = _limit_peak(_limit_peak(samples) * np.float32(10 ** (gain / 20)))
     if rng.random() < settings.codec:
         kind = str(rng.choice(["MP3", "OGG"]))
         samples = codec(samples, kind)
         done.append(kind.lower().replace("ogg", "opus"))
-    return _bounded(samples), done
+    return _limit_peak(samples), done
 
 
 def speed(samples: Samples, factor: float) -> Samples:
@@ -130,7 +130,7 @@ def add_noise(samples: Samples, added: Samples, snr_db: float) -> Samples:
 
 def telephone(samples: Samples) -> Samples:
     """A telephone line: 8 kHz, 300 to 3400 Hz, 8-bit mu-law (G.711's curve), back at 16 kHz."""
-    narrow = np.asarray(soxr.resample(_bounded(samples), RATE, 8_000))
+    narrow = np.asarray(soxr.resample(_limit_peak(samples), RATE, 8_000))
     narrow = sosfilt(butter(4, (300, 3400), "bandpass", fs=8_000, output="sos"), narrow).clip(-1, 1)
     curved = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)
     coarse = np.round(curved * 127) / 127
@@ -158,7 +158,7 @@ def _rms(samples: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
-def _bounded(samples: Samples) -> Samples:
+def _limit_peak(samples: Samples) -> Samples:
     """Scaled down where it leaves [-1, 1], so that noise never clips what was not meant to clip."""
     peak = float(np.abs(samples).max(initial=0.0))
     return (samples / np.float32(peak) if peak > 1 else samples).astype(np.float32)

@@ -13,7 +13,7 @@ import onnxruntime
 from kokoro_onnx import Kokoro
 from numpy.typing import NDArray
 
-from model_repo.parts import fetch
+from model_repo.parts import fetch_part
 
 
 @lru_cache(maxsize=1)
@@ -38,4 +38,4 @@ def synthesize(text: str, name: str, speed: float = 1.0) -> tuple[NDArray[np.flo
 @lru_cache
 def fetch_once(part: str) -> Path:
     """The part's folder; its digests are verified once a process, not once a sentence."""
-    return fetch(part)
+    return fetch_part(part)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from training.synth.speech.augment import Disturbance, Samples, augment
+from training.synth.speech.augment import AugmentConfig, Samples, augment
 from training.synth.speech.synthesize import RATE, speak
 from training.synth.speech.voices import Engine, Split, Voice, voices
 
@@ -34,7 +34,7 @@ _REPORT_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class SpeechSettings:
     """What decides the audio. shares: (engine, weight); augment: 0 is clean, 1 the full `Disturbance`; kbps: Opus."""
 
     shares: tuple[tuple[Engine, float], ...]
@@ -45,7 +45,7 @@ class Settings:
 
 
 @dataclass
-class Outcome:
+class SpeechOutcome:
     """Records spoken now, found finished, and failed; seconds of audio spoken now, seconds it took."""
 
     spoken: int = 0
@@ -55,7 +55,7 @@ class Outcome:
     wall_seconds: float = 0.0
 
 
-def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Outcome:
+def speak_records(records: Path, out: Path, settings: SpeechSettings, *, jobs: int = 1) -> SpeechOutcome:
     """Speak every record of a JSONL into `out`. Records need id, split and turns; all other fields pass through unread.
 
     Raises `ValueError` if `out` was built with other settings, ids repeat, or a split has no voice of any engine asked
@@ -63,15 +63,15 @@ def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Out
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "audio").mkdir(exist_ok=True)
-    _claim(out, settings)
+    _claim_folder(out, settings)
     rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines() if line.strip()]
     if len({_file_stem(row["id"]) for row in rows}) != len(rows):
         raise ValueError(f"{records}: ids repeat")
     for split in {row["split"] for row in rows}:
-        _shares(settings, split)
-    finished = {row["id"]: row for row in _clips(out / "clips.jsonl") if (out / row["audio"]).is_file()}
+        _usable_engines(settings, split)
+    finished = {row["id"]: row for row in _finished_clips(out / "clips.jsonl") if (out / row["audio"]).is_file()}
     waiting = [row for row in rows if row["id"] not in finished]
-    outcome = Outcome(resumed=len(rows) - len(waiting))
+    outcome = SpeechOutcome(resumed=len(rows) - len(waiting))
     started = shown = time.monotonic()
     with (
         open(out / "clips.jsonl", "a", encoding="utf-8") as clips,
@@ -95,11 +95,13 @@ def build(records: Path, out: Path, settings: Settings, *, jobs: int = 1) -> Out
                     flush=True,
                 )
     outcome.wall_seconds = time.monotonic() - started
-    _write_whole(out / "records.jsonl", (_joined(row, finished[row["id"]]) for row in rows if row["id"] in finished))
+    _write_whole(
+        out / "records.jsonl", (_record_line(row, finished[row["id"]]) for row in rows if row["id"] in finished)
+    )
     return outcome
 
 
-def _claim(out: Path, settings: Settings) -> None:
+def _claim_folder(out: Path, settings: SpeechSettings) -> None:
     file, mine = out / "settings.json", json.dumps(asdict(settings), indent=2) + "\n"
     if not file.exists():
         _write_whole(file, [mine.rstrip("\n")])
@@ -109,7 +111,7 @@ def _claim(out: Path, settings: Settings) -> None:
         )
 
 
-def _joined(row: dict[str, Any], result: dict[str, Any]) -> str:
+def _record_line(row: dict[str, Any], result: dict[str, Any]) -> str:
     added = {field: result[field] for field in ("audio", "duration_s", "voice")}
     return json.dumps({**row, **added}, ensure_ascii=False)
 
@@ -120,7 +122,7 @@ def _write_whole(file: Path, lines: Iterable[str]) -> None:
     os.replace(scratch, file)
 
 
-def _clips(file: Path) -> Iterator[dict[str, Any]]:
+def _finished_clips(file: Path) -> Iterator[dict[str, Any]]:
     """Finished records. The last line may be cut where the process was killed: its record is spoken again."""
     if not file.exists():
         return
@@ -136,7 +138,7 @@ def _file_stem(record_id: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in record_id)
 
 
-def _shares(settings: Settings, split: Split) -> tuple[list[Engine], list[float]]:
+def _usable_engines(settings: SpeechSettings, split: Split) -> tuple[list[Engine], list[float]]:
     usable = [(engine, share) for engine, share in settings.shares if share > 0 and voices(engine, split)]
     if not usable:
         raise ValueError(
@@ -146,9 +148,9 @@ def _shares(settings: Settings, split: Split) -> tuple[list[Engine], list[float]
     return [engine for engine, _ in usable], [share / total for _, share in usable]
 
 
-def cast(row: dict[str, Any], settings: Settings, rng: np.random.Generator) -> list[Voice]:
+def choose_voices(row: dict[str, Any], settings: SpeechSettings, rng: np.random.Generator) -> list[Voice]:
     """A voice for each speaker of a record, all of one engine and, as far as it goes round, of different speakers."""
-    engines, shares = _shares(settings, row["split"])
+    engines, shares = _usable_engines(settings, row["split"])
     engine = engines[int(rng.choice(len(engines), p=shares))]
     by_speaker: dict[str, list[Voice]] = {}
     for voice in voices(engine, row["split"]):
@@ -159,7 +161,7 @@ def cast(row: dict[str, Any], settings: Settings, rng: np.random.Generator) -> l
     return [pool[int(rng.integers(len(pool)))] for pool in pools]
 
 
-def _babble(rows: list[dict[str, Any]], settings: Settings) -> dict[str, list[Samples]]:
+def _babble(rows: list[dict[str, Any]], settings: SpeechSettings) -> dict[str, list[Samples]]:
     """Other people's talk to mix under the clips of each split, spoken by the cheap engines from the first records."""
     bank: dict[str, list[Samples]] = {}
     if settings.augment <= 0:
@@ -175,38 +177,43 @@ def _babble(rows: list[dict[str, Any]], settings: Settings) -> dict[str, list[Sa
 
 
 def _results(
-    rows: list[dict[str, Any]], babble: dict[str, list[Samples]], out: Path, settings: Settings, jobs: int
+    rows: list[dict[str, Any]], babble: dict[str, list[Samples]], out: Path, settings: SpeechSettings, jobs: int
 ) -> Iterator[dict[str, Any]]:
     if jobs <= 1:
-        _start(babble, out, settings)
+        _start_worker(babble, out, settings)
         yield from map(_speak_one, rows)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(babble, out, settings)) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_start_worker, initargs=(babble, out, settings)
+    ) as pool:
         yield from pool.map(_speak_one, rows, chunksize=4)
 
 
-_job: dict[str, Any] = {}
+_worker_state: dict[str, Any] = {}
 
 
-def _start(babble: dict[str, list[Samples]], out: Path, settings: Settings) -> None:
-    _job.update(babble=babble, out=out, settings=settings)
+def _start_worker(babble: dict[str, list[Samples]], out: Path, settings: SpeechSettings) -> None:
+    _worker_state.update(babble=babble, out=out, settings=settings)
 
 
 def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
     """Speak one record into its file: the fields to add to it, or its id and the error."""
-    settings: Settings = _job["settings"]
+    settings: SpeechSettings = _worker_state["settings"]
     try:
         rng = np.random.default_rng([settings.seed, zlib.crc32(row["id"].encode())])
-        chosen = cast(row, settings, rng)
+        chosen = choose_voices(row, settings, rng)
         samples = speak([(int(speaker), text) for speaker, text in row["turns"]], chosen, rng)
         done: list[str] = []
         if settings.augment > 0:
             samples, done = augment(
-                samples, rng, Disturbance().scaled(settings.augment), _job["babble"].get(row["split"], ())
+                samples,
+                rng,
+                AugmentConfig().scale_probabilities(settings.augment),
+                _worker_state["babble"].get(row["split"], ()),
             )
         name = f"audio/{_file_stem(row['id'])}.{'flac' if settings.format == 'flac' else 'ogg'}"
-        _save(_job["out"] / name, samples, settings)
+        _write_audio(_worker_state["out"] / name, samples, settings)
     except Exception as error:  # one bad text must not end a run of hours: it is counted and named
         return {"id": row["id"], "error": f"{type(error).__name__}: {error}"}
     return {
@@ -218,7 +225,7 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _opus(file: Path, samples: Samples, kbps: int) -> None:
+def _write_opus(file: Path, samples: Samples, kbps: int) -> None:
     """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, slower than the synthesis."""
     import av  # FFmpeg's libraries, which a machine that writes FLAC need not have
 
@@ -233,10 +240,10 @@ def _opus(file: Path, samples: Samples, kbps: int) -> None:
             container.mux(packet)
 
 
-def _save(file: Path, samples: Samples, settings: Settings) -> None:
+def _write_audio(file: Path, samples: Samples, settings: SpeechSettings) -> None:
     scratch = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     if settings.format == "flac":
         sf.write(scratch, samples, RATE, format="FLAC", subtype="PCM_16")
     else:
-        _opus(scratch, samples, settings.kbps)
+        _write_opus(scratch, samples, settings.kbps)
     os.replace(scratch, file)

@@ -12,8 +12,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from training.synth.speech.verbalize import spoken
-from training.synth.speech.voices import RESERVED, ReservedVoice, Voice
+from training.synth.speech.verbalize import verbalize
+from training.synth.speech.voices import RESERVED_VOICES, ReservedVoice, Voice
 
 RATE = 16_000
 _TIMEOUT_S = 120.0
@@ -34,9 +34,9 @@ def synthesize(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) 
 
     Raises `ReservedVoice` for an acceptance voice and `SpeechError` if nothing was spoken.
     """
-    if voice.name in RESERVED:
+    if voice.name in RESERVED_VOICES:
         raise ReservedVoice(f"{voice.id} is kept for acceptance: training and development audio must not use it")
-    words = spoken(text, voice.engine)
+    words = verbalize(text, voice.engine)
     if not any(letter.isalnum() for letter in words):
         raise SpeechError(f"nothing to say in {text[:60]!r}")
     if voice.engine == "kokoro":
@@ -44,9 +44,9 @@ def synthesize(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) 
 
         samples, rate = kokoro.synthesize(words, voice.name, speed)
     elif voice.engine == "flite":
-        samples, rate = _wave(_flite(words, voice.name, speed, pitch), None)
+        samples, rate = _run_engine(_flite_command(words, voice.name, speed, pitch), None)
     else:
-        samples, rate = _wave(_espeak(voice.name, speed, pitch), words)
+        samples, rate = _run_engine(_espeak_command(voice.name, speed, pitch), words)
     if not len(samples) or float(np.abs(samples).max()) < 1e-3:
         raise SpeechError(f"{voice.id} spoke nothing for {text[:60]!r}")
     return samples, rate
@@ -95,14 +95,14 @@ def _silence(seconds: float) -> Samples:
     return np.zeros(int(seconds * RATE), dtype=np.float32)
 
 
-def _flite(text: str, name: str, speed: float, pitch: float) -> list[str]:
+def _flite_command(text: str, name: str, speed: float, pitch: float) -> list[str]:
     raised = f"int_f0_target_mean={_KAL_PITCH_HZ * pitch:.1f}" if name.startswith("kal") else f"f0_shift={pitch:.3f}"
     # Text as an argument: flite waits for ever on standard input.
     stretch = f"duration_stretch={1 / speed:.3f}"
     return ["flite", "-voice", name, "--setf", stretch, "--setf", raised, "-t", text, "-o", "/dev/stdout"]
 
 
-def _espeak(name: str, speed: float, pitch: float) -> list[str]:
+def _espeak_command(name: str, speed: float, pitch: float) -> list[str]:
     height = int(np.clip(50 * pitch**2, 15, 90))
     return [
         "espeak-ng",
@@ -119,7 +119,7 @@ def _espeak(name: str, speed: float, pitch: float) -> list[str]:
     ]
 
 
-def _wave(command: list[str], stdin: str | None) -> tuple[Samples, int]:
+def _run_engine(command: list[str], stdin: str | None) -> tuple[Samples, int]:
     """Run an engine that writes one 16-bit mono RIFF to its output; the length its header gives is not believed (pipes
     cannot seek).
     """

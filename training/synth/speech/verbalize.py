@@ -48,7 +48,7 @@ _LABELS = (
 )
 
 
-def spoken(text: str, engine: Engine | None = "espeak") -> str:
+def verbalize(text: str, engine: Engine | None = "espeak") -> str:
     """The text with figures, signs, addresses and abbreviations as words; punctuation stays, for the pauses it makes.
 
     engine: how the letter A is spelled depends on it, nothing else; None leaves it a letter.
@@ -151,7 +151,7 @@ def _address(match: re.Match[str]) -> str:
     return re.sub(r"\d+", lambda m: digits(m[0]), " ".join(bare.split()))
 
 
-def _bare(match: re.Match[str]) -> str:
+def _plain_number(match: re.Match[str]) -> str:
     text = match[0]
     plain = text.replace(",", "").split(".")[0]
     if "," not in text and "." not in text:
@@ -222,5 +222,5 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(r"\bSt\.(?= [A-Z])"), lambda m: "Saint"),
     (re.compile(_ABBREVIATION), lambda m: _WORDS[m[0]]),
     (re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=[A-Za-z])/(?=[A-Za-z])"), lambda m: " "),
-    (re.compile(_NUMBER), _bare),
+    (re.compile(_NUMBER), _plain_number),
 ]

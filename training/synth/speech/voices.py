@@ -15,7 +15,7 @@ ENGINES: tuple[Engine, ...] = ("kokoro", "flite", "espeak")
 
 # Kokoro voices that only the acceptance set speaks with: heard in training or development, they would flatter the
 # figures.
-RESERVED = ("bf_emma", "bf_lily", "bm_lewis", "bm_daniel", "am_puck", "am_fenrir", "af_nova", "af_sarah")
+RESERVED_VOICES = ("bf_emma", "bf_lily", "bm_lewis", "bm_daniel", "am_puck", "am_fenrir", "af_nova", "af_sarah")
 
 _KOKORO: dict[Split, tuple[str, ...]] = {
     "train": (
@@ -76,11 +76,11 @@ def voices(engine: Engine, split: Split) -> tuple[Voice, ...]:
     return tuple(Voice(engine, name, split) for name in names)
 
 
-def find(voice_id: str) -> Voice:
+def find_voice(voice_id: str) -> Voice:
     """The voice of an id such as `flite:slt`. Raises `ReservedVoice` for an acceptance voice, `KeyError` for an unknown
     one.
     """
-    if voice_id.split(":")[-1] in RESERVED:
+    if voice_id.split(":")[-1] in RESERVED_VOICES:
         raise ReservedVoice(f"{voice_id} is kept for acceptance: training and development audio must not use it")
     for split in _KOKORO:
         for engine in ENGINES:

@@ -4,7 +4,7 @@ from training.synth.text import generate for record in generate(seed=1, n=1000, 
 """
 
 from training.data.record import Record, Split
-from training.synth.text.asr_noise import asr_noise, noisy
-from training.synth.text.generate import generate, make
+from training.synth.text.asr_noise import add_asr_noise, mishear_record
+from training.synth.text.generate import generate, make_record
 
-__all__ = ["Record", "Split", "asr_noise", "generate", "make", "noisy"]
+__all__ = ["Record", "Split", "add_asr_noise", "generate", "make_record", "mishear_record"]

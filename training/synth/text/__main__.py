@@ -1,11 +1,12 @@
-"""Print records to read: `python -m training.synth.text --n 5 --seed 1 --split train [--register voicemail] [--json]`.
+"""Print records to read: `python -m training.synth.text --n 5 --seed 1 --split train [--register voicemail]
+[--json]`.
 """
 
 import argparse
 import textwrap
 from random import Random
 
-from training.synth.text import generate, noisy
+from training.synth.text import generate, mishear_record
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
         )
     ):
         if args.asr_noise and number % 2:
-            record = noisy(record, misheard, args.asr_noise)
+            record = mishear_record(record, misheard, args.asr_noise)
         if args.json:
             print(record.to_json())
             continue

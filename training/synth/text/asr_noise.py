@@ -38,7 +38,7 @@ _HOMOPHONES = {
     "thank you": "thankyou",
     "as well": "aswell",
 }
-_DROPPED = ("um, ", "Um, ", "uh, ", "Uh, ", ", uh,", ", um,", ", you know,")
+_FILLERS = ("um, ", "Um, ", "uh, ", "Uh, ", ", uh,", ", um,", ", you know,")
 _SWAPS = [
     ("ph", "f"),
     ("ck", "k"),
@@ -66,7 +66,7 @@ _SWAPS = [
 _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
-def misheard(name: str, rng: Random) -> str:
+def mishear_name(name: str, rng: Random) -> str:
     """A name as it may be spelled by ear; the same name if no spelling rule fits it."""
     fitting = [(a, b) for a, b in _SWAPS if a in name[1:].lower()]
     if not fitting:
@@ -76,9 +76,9 @@ def misheard(name: str, rng: Random) -> str:
     return name[:at] + right + name[at + len(wrong) :]
 
 
-def asr_noise(text: str, rng: Random, rate: float) -> str:
-    """The text with about `rate` of its words touched (0 to 1). Names are left alone, see `noisy`."""
-    for filler in _DROPPED:
+def add_asr_noise(text: str, rng: Random, rate: float) -> str:
+    """The text with about `rate` of its words touched (0 to 1). Names are left alone, see `mishear_record`."""
+    for filler in _FILLERS:
         if rng.random() < 0.8:
             text = text.replace(filler, "")
     for wrong, right in _HOMOPHONES.items():
@@ -105,38 +105,38 @@ def asr_noise(text: str, rng: Random, rate: float) -> str:
     return re.sub(r"(?<=[a-z])-(?=[a-z])", lambda m: " " if rng.random() < rate * 6 else "-", text)
 
 
-def _spelled(text: str, names: dict[str, str]) -> str:
+def _respell(text: str, names: dict[str, str]) -> str:
     return re.sub(r"[^\W\d_]+", lambda m: names.get(m[0], m[0]), text) if names else text
 
 
-def noisy(record: Record, rng: Random, rate: float) -> Record:
+def mishear_record(record: Record, rng: Random, rate: float) -> Record:
     """The record as a recogniser would have heard it: noise in the transcript and turns, and misheard names in all of
     it.
 
     The instruction keeps its own spelling, except for names, which a caller would take from the same recording.
     """
     parts = {part for name in record.names for part in name.split() if part[:1].isupper()}
-    names = {part: misheard(part, rng) for part in sorted(parts) if rng.random() < min(1.0, rate * 8)}
+    names = {part: mishear_name(part, rng) for part in sorted(parts) if rng.random() < min(1.0, rate * 8)}
     facts = [
         Fact(
             f.kind,
-            _spelled(f.text, names),
-            [_spelled(a, names) if isinstance(a, str) else [_spelled(p, names) for p in a] for a in f.accept],
+            _respell(f.text, names),
+            [_respell(a, names) if isinstance(a, str) else [_respell(p, names) for p in a] for a in f.accept],
             f.core,
         )
         for f in record.facts
     ]
-    turns = [(speaker, asr_noise(_spelled(text, names), rng, rate)) for speaker, text in record.turns]
+    turns = [(speaker, add_asr_noise(_respell(text, names), rng, rate)) for speaker, text in record.turns]
     transcript = " ".join(text for _, text in turns)
-    style = {k: _spelled(v, names) if k == "focus" else v for k, v in (record.style or {}).items()}
+    style = {k: _respell(v, names) if k == "focus" else v for k, v in (record.style or {}).items()}
     return replace(
         record,
         transcript=transcript,
         turns=turns,
         facts=facts,
-        summary=_spelled(record.summary, names),
-        query=_spelled(record.query, names),
+        summary=_respell(record.summary, names),
+        query=_respell(record.query, names),
         style=style,
         words=len(transcript.split()),
-        names=[_spelled(n, names) for n in record.names],
+        names=[_respell(n, names) for n in record.names],
     )

@@ -10,12 +10,12 @@ from random import Random
 from typing import cast
 
 from training.data.record import Split
-from training.facts.coverage import Fact, FactKind, covered
+from training.facts.coverage import Fact, FactKind, is_covered
 from training.synth.text.domains import DEV_ONLY, TEST_ONLY, domains_for
 from training.synth.text.open_vocabulary import Inventor
-from training.synth.text.recording_state import Gen
-from training.synth.text.script import Matter, Point, Script
-from training.synth.text.template_language import tidy
+from training.synth.text.recording_state import RecordingState
+from training.synth.text.script import Point, PointTemplate, Script
+from training.synth.text.template_language import tidy_text
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,22 @@ class Register:
     weight: float
     words: tuple[int, int, int]
     speakers: tuple[int, int]
-    opens: tuple[str, ...]
-    closes: tuple[str, ...]
-    matters: tuple[Matter, ...]
+    openings: tuple[str, ...]
+    closings: tuple[str, ...]
+    point_templates: tuple[PointTemplate, ...]
     gists: tuple[str, ...]
-    heads: tuple[str, ...] = ()
+    headlines: tuple[str, ...] = ()
     topics: tuple[str, ...] = ("{topic}",)
     gist_facts: tuple[str, ...] = ()
     scene: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     asides: tuple[str, ...] = ("{@opinion}",)
     chat: float = 0.3
-    unnamed: str = "the speaker"
+    unnamed_speaker: str = "the speaker"
     fillers: float = 0.06
-    apart: bool = False
+    domain_per_point: bool = False
     domains: tuple[str, ...] = ()
-    leads: tuple[Matter, ...] = field(default=())
+    lead_templates: tuple[PointTemplate, ...] = field(default=())
 
 
 def target_words(register: Register, rng: Random, low: int, high: int) -> int:
@@ -58,7 +58,7 @@ def target_words(register: Register, rng: Random, low: int, high: int) -> int:
     return max(low, shortest, min(words, longest, high))
 
 
-def facts_of(specs: tuple[str, ...], slots: dict[str, str], used: set[str], core: bool) -> list[Fact]:
+def spoken_facts(specs: tuple[str, ...], slots: dict[str, str], used: set[str], core: bool) -> list[Fact]:
     """Facts whose slots were all spoken."""
     out = []
     for spec in specs:
@@ -75,21 +75,21 @@ def facts_of(specs: tuple[str, ...], slots: dict[str, str], used: set[str], core
 class _Talk:
     """Turns as they grow."""
 
-    def __init__(self, gen: Gen, speakers: int, fillers: float) -> None:
+    def __init__(self, gen: RecordingState, speakers: int, fillers: float) -> None:
         self.gen, self.speakers, self.fillers = gen, speakers, fillers
         self.turns: list[tuple[int, list[str]]] = []
         self.speaker = 0
         self.words = 0
 
-    def other(self) -> None:
+    def next_speaker(self) -> None:
         if self.speakers > 1:
             self.speaker = (self.speaker + 1 + int(self.gen.rng.random() * (self.speakers - 1))) % self.speakers
 
     def say(self, text: str) -> None:
         for i, part in enumerate(text.split("//")):
             if i:
-                self.other()
-            said = self._filled(tidy(part))
+                self.next_speaker()
+            said = self._add_fillers(tidy_text(part))
             if not said:
                 continue
             self.words += len(said.split())
@@ -98,9 +98,9 @@ class _Talk:
             else:
                 self.turns.append((self.speaker, [said]))
 
-    def _filled(self, text: str) -> str:
+    def _add_fillers(self, text: str) -> str:
         gen = self.gen
-        if text and gen.chance(self.fillers):
+        if text and gen.happens(self.fillers):
             opener = gen.rng.choice(
                 [
                     "Um, ",
@@ -117,8 +117,8 @@ class _Talk:
                     "Okay so ",
                 ]
             )
-            text = opener + gen.lowered(text)
-        if gen.chance(self.fillers * 0.8):
+            text = opener + gen.lower_first_letter(text)
+        if gen.happens(self.fillers * 0.8):
             places = [m.start() for m in re.finditer(r"(?<=[a-z]) (?:the|a|to|we|it|is) ", text)]
             if places:
                 at = gen.rng.choice(places)
@@ -126,18 +126,18 @@ class _Talk:
                 text = text[:at] + gen.rng.choice(
                     [
                         f", uh,{text[at:]}",
-                        f" {word}{',' if gen.chance(0.5) else ''}{text[at:]}",
+                        f" {word}{',' if gen.happens(0.5) else ''}{text[at:]}",
                         f", you know,{text[at:]}",
                         f", um,{text[at:]}",
                     ]
                 )
         return text
 
-    def done(self) -> list[tuple[int, str]]:
+    def finished_turns(self) -> list[tuple[int, str]]:
         return [(speaker, " ".join(parts)) for speaker, parts in self.turns]
 
 
-def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
+def make_point(gen: RecordingState, matter: PointTemplate, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
     """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went
     unsaid)."""
     for _ in range(4):
@@ -153,26 +153,26 @@ def point_of(gen: Gen, matter: Matter, spoken: set[str], *, core: bool) -> tuple
         if matter.act and matter.act[0] in known and matter.act[1] in known:
             who, what, when = matter.act
             action = (values[who], values[what], values[when] if when in used else "")
-        tells = [tidy(t) for t in tells]
-        facts = facts_of(matter.facts, values, known, core)
+        tells = [tidy_text(t) for t in tells]
+        facts = spoken_facts(matter.facts, values, known, core)
         # The fullest wording goes first, and only what it holds is core: a fact that no summary would mention is not.
-        facts = [f if not f.core or covered(f, tells[0]) else replace(f, core=False) for f in facts]
+        facts = [f if not f.core or is_covered(f, tells[0]) else replace(f, core=False) for f in facts]
         briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
         return text, Point(
             matter.name,
             tells,
-            [tidy(b) for b in briefs],
-            [tidy(h) for h in gen.tell(matter.head, local, known)],
+            [tidy_text(b) for b in briefs],
+            [tidy_text(h) for h in gen.tell(matter.head, local, known)],
             facts,
             core,
             action,
-            matter.decides,
+            matter.is_decision,
             {k: values[k] for k in used if k in values},
         )
     return None
 
 
-def _scene(gen: Gen, register: Register) -> None:
+def _draw_scene(gen: RecordingState, register: Register) -> None:
     for item in register.scene:
         name, _, kind = item.partition("=")
         gen.scene[name] = gen.draw(kind or name, gen.scene)
@@ -182,19 +182,19 @@ def compose(register: Register, rng: Random, split: Split, words: int, open_voca
     """A script of about `words` words, with so much chance about things and people that no list holds."""
     own = DEV_ONLY + TEST_ONLY  # where `domains_for` offers them, they suit every register
     fitting = [d for d in domains_for(split) if not register.domains or d.name in register.domains or d.name in own]
-    gen = Gen(rng, split, rng.choice(fitting))
+    gen = RecordingState(rng, split, rng.choice(fitting))
     if open_vocabulary and rng.random() < open_vocabulary:
         gen.inventor = Inventor(rng, split)
         gen.domain = gen.inventor.domain()
     speakers = rng.randint(*register.speakers)
-    gen.cast = [gen.first() for _ in range(max(2, speakers))]
+    gen.cast = [gen.first_name() for _ in range(max(2, speakers))]
     gen.scene["self"], gen.scene["to"] = gen.cast[0], gen.cast[1]
-    _scene(gen, register)
+    _draw_scene(gen, register)
     talk = _Talk(gen, speakers, register.fillers * rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]))
     used: set[str] = set()
-    talk.say(gen.fill(gen.pick(register.opens), gen.scene, used=used))
+    talk.say(gen.fill(gen.pick(register.openings), gen.scene, used=used))
     if "self" not in used:
-        gen.scene["self"] = register.unnamed if speakers == 1 else "one of the speakers"
+        gen.scene["self"] = register.unnamed_speaker if speakers == 1 else "one of the speakers"
         used.add("self")
     if "next" in gen.scene:
         used.add("next")
@@ -203,39 +203,45 @@ def compose(register: Register, rng: Random, split: Split, words: int, open_voca
     room = max(1, min(14, round(words / (23 if words < 250 else 30 if words < 500 else 50))))
     last = ""
     asides: set[str] = set()
-    suited = [m for m in register.matters if not m.domains or gen.domain.name in m.domains]
-    queue = [rng.choice([m for m in register.leads if not m.domains or m in suited])]
+    suited = [m for m in register.point_templates if not m.domains or gen.domain.name in m.domains]
+    queue = [rng.choice([m for m in register.lead_templates if not m.domains or m in suited])]
     core_left = min(8, 2 + words // 90)
     for _ in range(160):
         if talk.words >= words - 8 and points:
             break
         due = talk.words >= opened + len(points) * (words - opened) / room
-        if len(points) < room and (due or gen.chance(0.15)):
-            options = [m for m in suited if m.name != last and not (m.once and any(p.matter == m.name for p in points))]
+        if len(points) < room and (due or gen.happens(0.15)):
+            options = [
+                m
+                for m in suited
+                if m.name != last and not (m.at_most_once and any(p.template == m.name for p in points))
+            ]
             if not (queue or options):
                 room = len(points)  # all that happens once has happened
                 continue
             matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
             last = matter.name
-            if register.apart and points:
-                gen.other_domain(register.domains)
-            made = point_of(gen, matter, used, core=core_left > 0)
+            if register.domain_per_point and points:
+                gen.change_domain(register.domains)
+            made = make_point(gen, matter, used, core=core_left > 0)
             if made is None:
                 continue
             spoken, point = made
             link = (
-                tidy(gen.fill(gen.pick(register.links), {})) if points and register.links and gen.chance(0.45) else ""
+                tidy_text(gen.fill(gen.pick(register.links), {}))
+                if points and register.links and gen.happens(0.45)
+                else ""
             )
             if link and len(link.split()) < 3 and link[-1] == ".":
-                spoken = f"{link[:-1]}, {gen.lowered(tidy(spoken))}"
+                spoken = f"{link[:-1]}, {gen.lower_first_letter(tidy_text(spoken))}"
             elif link:
                 talk.say(link)
             talk.say(spoken)
             points.append(point)
             core_left -= 1
-            if speakers > 1 and gen.chance(0.5):
-                talk.other()
-                if gen.chance(0.5):
+            if speakers > 1 and gen.happens(0.5):
+                talk.next_speaker()
+                if gen.happens(0.5):
                     talk.say(gen.fill("{@react}", {}))
         elif words - talk.words > 8:
             aside = gen.fill(
@@ -244,25 +250,25 @@ def compose(register: Register, rng: Random, split: Split, words: int, open_voca
             )
             ends = {" ".join(aside.split()[:3]), " ".join(aside.split()[-3:])}
             if ends & asides:
-                room += gen.chance(0.2)  # nothing new to chat about: another point instead
+                room += gen.happens(0.2)  # nothing new to chat about: another point instead
                 continue
             asides |= ends
             if speakers > 1:
-                talk.other()
+                talk.next_speaker()
             talk.say(aside)
     gen.domain = home
-    if register.closes and gen.chance(0.85):
-        talk.say(gen.fill(gen.pick(register.closes), gen.scene, used=used))
-    turns = talk.done()
+    if register.closings and gen.happens(0.85):
+        talk.say(gen.fill(gen.pick(register.closings), gen.scene, used=used))
+    turns = talk.finished_turns()
     scene = gen.scene
     return Script(
         register.name,
         turns,
         points,
-        [tidy(t) for t in gen.tell(register.gists, scene, used)],
-        [tidy(t) for t in gen.tell(register.heads, scene, used)],
-        [tidy(t) for t in gen.tell(register.topics, scene, used)],
-        facts_of(register.gist_facts, scene, used, True),
+        [tidy_text(t) for t in gen.tell(register.gists, scene, used)],
+        [tidy_text(t) for t in gen.tell(register.headlines, scene, used)],
+        [tidy_text(t) for t in gen.tell(register.topics, scene, used)],
+        spoken_facts(register.gist_facts, scene, used, True),
         sorted(gen.names),
         gen.cast,
     )

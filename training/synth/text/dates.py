@@ -5,7 +5,7 @@ Each maker takes a generator and returns text. Knows nothing about sentences.
 
 from random import Random
 
-from training.facts.normalize import canonical
+from training.facts.normalize import normalize
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _MONTHS = [
@@ -22,7 +22,7 @@ _MONTHS = [
     "November",
     "December",
 ]
-SMALL = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+SMALL_NUMBERS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 def ordinal(n: int) -> str:
@@ -81,7 +81,7 @@ def time(r: Random) -> str:
         return r.choice(
             [f"{h} {half}", f"{h} o'clock", f"{h} o'clock", f"{h} {half}", "noon" if h == 12 else f"{h}:00 {half}"]
         )
-    word = SMALL[h - 2] if 2 <= h <= 10 else {1: "one", 11: "eleven", 12: "twelve"}[h]
+    word = SMALL_NUMBERS[h - 2] if 2 <= h <= 10 else {1: "one", 11: "eleven", 12: "twelve"}[h]
     if minute == 30 and r.random() < 0.3:
         return f"half past {word}"
     if minute in (15, 45) and r.random() < 0.25:
@@ -89,9 +89,9 @@ def time(r: Random) -> str:
     return r.choice([f"{h}:{minute:02d} {half}", f"{h}:{minute:02d}", f"{h}:{minute:02d}"])
 
 
-def later(r: Random, text: str) -> str:
+def later_time(r: Random, text: str) -> str:
     """A time some minutes or a few hours after another, in figures."""
-    figures = next((t for t in canonical(text) if t[0].isdigit()), "9")
+    figures = next((t for t in normalize(text) if t[0].isdigit()), "9")
     hour, _, minute = figures.partition(":")
     total = int(hour) * 60 + int(minute or 0) + r.choice([10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180])
     hour24 = total // 60 + (12 if "p.m." in text and int(hour) < 12 else 0)
@@ -99,7 +99,7 @@ def later(r: Random, text: str) -> str:
     return f"{shown} {'p.m.' if hour24 % 24 >= 12 else 'a.m.'}" if ".m." in text else shown
 
 
-def when(r: Random) -> str:
+def time_phrase(r: Random) -> str:
     """A time with its preposition."""
     d = weekday(r)
     return r.choice(
@@ -120,7 +120,7 @@ def when(r: Random) -> str:
     )
 
 
-def due(r: Random) -> str:
+def deadline(r: Random) -> str:
     """A deadline with its preposition."""
     d = weekday(r)
     return r.choice(
@@ -147,7 +147,7 @@ def due(r: Random) -> str:
     )
 
 
-def past(r: Random) -> str:
+def past_time(r: Random) -> str:
     return r.choice(
         [
             f"last {weekday(r)}",
@@ -159,7 +159,7 @@ def past(r: Random) -> str:
             f"around {time(r)}",
             "last week",
             f"on {weekday(r)} night",
-            f"{SMALL[r.randrange(7)]} days ago",
+            f"{SMALL_NUMBERS[r.randrange(7)]} days ago",
             f"on {date(r)}",
         ]
     )

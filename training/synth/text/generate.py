@@ -8,10 +8,10 @@ from app.core.prompts import instruction
 from training.data.record import Record, Split
 from training.synth.text.compose import Register, compose, target_words
 from training.synth.text.registers import REGISTERS
-from training.synth.text.summary_styles import write
+from training.synth.text.summary_styles import write_summary
 
 
-def make(
+def make_record(
     seed: int,
     index: int,
     split: Split,
@@ -41,7 +41,7 @@ def make(
         words = len(transcript.split())
         if not script.points or not min_words <= words <= max_words:
             continue
-        style, summary = write(script, rng)
+        style, summary = write_summary(script, rng)
         if not summary or (max_answer and style.max_tokens > max_answer):
             continue
         return Record(
@@ -63,6 +63,6 @@ def make(
 
 
 def generate(seed: int, n: int, split: Split, **bounds: Any) -> Iterator[Record]:
-    """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds, those of `make`)."""
+    """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds, those of `make_record`)."""
     for index in range(n):
-        yield make(seed, index, split, **bounds)
+        yield make_record(seed, index, split, **bounds)

@@ -8,26 +8,36 @@ from typing import Any
 
 from app.core.prompts import Style, SummaryStyle
 from training.synth.text.script import Script
-from training.synth.text.summary_writer import Writer, sentence, words_in
+from training.synth.text.summary_writer import SummaryWriter, sentence, word_count
 
 PROSE = (SummaryStyle.PARAGRAPH, SummaryStyle.TLDR)
-Written = tuple[Style, str]
+StyledSummary = tuple[Style, str]
 
 
-def styled(**fields: Any) -> Style:
+def make_style(**fields: Any) -> Style:
     """A style of these fields."""
     return Style.model_validate(fields)
 
 
-def instructed(script: Script, rng: Random) -> Written | None:
+def instructed_summary(script: Script, rng: Random) -> StyledSummary | None:
     """One free instruction and the summary that follows it; None if the script has nothing it could be about."""
     made = rng.choice(
-        [_n_bullets, _n_bullets, _n_bullets, _dates, _decision_first, _onesentence, _at_most, _questions, _no_gist]
+        [
+            _n_bullets,
+            _n_bullets,
+            _n_bullets,
+            _dates,
+            _decision_first,
+            _one_sentence,
+            _at_most,
+            _order_or_audience,
+            _no_introduction,
+        ]
     )(script, rng)
     return made
 
 
-def _n_bullets(script: Script, rng: Random) -> Written | None:
+def _n_bullets(script: Script, rng: Random) -> StyledSummary | None:
     n = rng.choice([2, 3, 3, 3, 4, 5])
     if len(script.points) < n:
         return None
@@ -42,14 +52,14 @@ def _n_bullets(script: Script, rng: Random) -> Written | None:
         ]
     )
     said = said.format(word if said[0] != "{" else word.capitalize()) if rng.random() < 0.7 else said.format(n)
-    text = Writer(script, rng).bullets(script.points, most=n, gist=False)
-    return (styled(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
+    text = SummaryWriter(script, rng).bullets(script.points, most=n, gist=False)
+    return (make_style(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
 
 
-def _dates(script: Script, rng: Random) -> Written | None:
-    if not any(p.has("when") for p in script.points):
+def _dates(script: Script, rng: Random) -> StyledSummary | None:
+    if not any(p.has_fact("when") for p in script.points):
         return None
-    style = styled(
+    style = make_style(
         style=SummaryStyle.PARAGRAPH,
         instructions=rng.choice(
             [
@@ -60,7 +70,7 @@ def _dates(script: Script, rng: Random) -> Written | None:
             ]
         ),
     )
-    writer = Writer(script, rng)
+    writer = SummaryWriter(script, rng)
     sentences = []
     for p in script.points:
         whens = [f.text for f in p.facts if f.kind == "when"]
@@ -68,17 +78,17 @@ def _dates(script: Script, rng: Random) -> Written | None:
         if whens and not options:
             return None
         if whens or p.core:
-            sentences.append(sentence(options[0] if whens else writer.tell(p)))
+            sentences.append(sentence(options[0] if whens else writer.point_sentence(p)))
     return style, " ".join(dict.fromkeys(sentences))
 
 
-def _decision_first(script: Script, rng: Random) -> Written | None:
-    decided = [p for p in script.points if p.decides]
+def _decision_first(script: Script, rng: Random) -> StyledSummary | None:
+    decided = [p for p in script.points if p.is_decision]
     if not decided:
         return None
-    writer = Writer(script, rng)
-    rest = [p for p in script.points if not p.decides and p.core]
-    style = styled(
+    writer = SummaryWriter(script, rng)
+    rest = [p for p in script.points if not p.is_decision and p.core]
+    style = make_style(
         style=SummaryStyle.PARAGRAPH,
         instructions=rng.choice(
             [
@@ -89,42 +99,48 @@ def _decision_first(script: Script, rng: Random) -> Written | None:
             ]
         ),
     )
-    return style, " ".join(sentence(writer.tell(p)) for p in decided + rest)
+    return style, " ".join(sentence(writer.point_sentence(p)) for p in decided + rest)
 
 
-def _onesentence(script: Script, rng: Random) -> Written | None:
-    style = styled(
+def _one_sentence(script: Script, rng: Random) -> StyledSummary | None:
+    style = make_style(
         style=rng.choice(PROSE),
         instructions=rng.choice(
             ["Answer in one sentence.", "One sentence only.", "Just one sentence, please", "A single sentence."]
         ),
     )
-    writer = Writer(script, rng)
-    top = writer.ranked(script.points)[0]
-    return style, sentence(writer.gist() or writer.tell(top)) if rng.random() < 0.3 else sentence(writer.tell(top))
+    writer = SummaryWriter(script, rng)
+    top = writer.rank_points(script.points)[0]
+    return style, sentence(writer.gist() or writer.point_sentence(top)) if rng.random() < 0.3 else sentence(
+        writer.point_sentence(top)
+    )
 
 
-def _at_most(script: Script, rng: Random) -> Written | None:
+def _at_most(script: Script, rng: Random) -> StyledSummary | None:
     n = rng.choice([12, 15, 20, 25, 30, 40, 50])
-    writer = Writer(script, rng)
+    writer = SummaryWriter(script, rng)
     picked: list[str] = []
-    for p in writer.ranked(script.points):
-        text = sentence(writer.tell(p))
-        if words_in(" ".join([*picked, text])) <= n:
+    for p in writer.rank_points(script.points):
+        text = sentence(writer.point_sentence(p))
+        if word_count(" ".join([*picked, text])) <= n:
             picked.append(text)
     said = rng.choice(["At most {} words.", "No more than {} words", "Stay under {} words.", "Maximum {} words."])
     bound = n + 1 if "under" in said else n
-    return (styled(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked)) if picked else None
+    return (
+        (make_style(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked))
+        if picked
+        else None
+    )
 
 
-def _questions(script: Script, rng: Random) -> Written | None:
-    writer = Writer(script, rng)
+def _order_or_audience(script: Script, rng: Random) -> StyledSummary | None:
+    writer = SummaryWriter(script, rng)
     acts = [p for p in script.points if p.action]
     if acts and rng.random() < 0.6:
         said = rng.choice(["End with the next steps.", "Put the actions last", "Finish with who does what."])
         rest = [p for p in script.points if not p.action and p.core]
-        return styled(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(
-            sentence(writer.tell(p)) for p in rest + acts
+        return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(
+            sentence(writer.point_sentence(p)) for p in rest + acts
         )
     said = rng.choice(
         [
@@ -135,13 +151,13 @@ def _questions(script: Script, rng: Random) -> Written | None:
             "Only facts, no opinions.",
         ]
     )
-    return styled(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
+    return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
 
 
-def _no_gist(script: Script, rng: Random) -> Written | None:
+def _no_introduction(script: Script, rng: Random) -> StyledSummary | None:
     said = rng.choice(
         ["Skip the introduction.", "No introduction, straight to the points", "Leave out greetings and small talk."]
     )
-    return styled(style=SummaryStyle.PARAGRAPH, instructions=said), Writer(script, rng).paragraph(
+    return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), SummaryWriter(script, rng).paragraph(
         script.points, 90, gist=False
     )

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from training.data.record import Split
 
-FIRST = """Aaron Abby Abdul Ada Adela Adrian Agnes Aiko Aisha Alan Alba Alejandra Alex Alice Alina Alison Amara Amelia Amir Amy Ana
+FIRST_NAMES = """Aaron Abby Abdul Ada Adela Adrian Agnes Aiko Aisha Alan Alba Alejandra Alex Alice Alina Alison Amara Amelia Amir Amy Ana
 Anders Andre Andrea Angela Anika Anita Anna Anton Anya Arjun Arlo Arthur Astrid Audrey Barbara Bart Beatriz Becky Ben Bernard Beth
 Bianca Bilal Bjorn Bogdan Bonnie Brenda Brian Bruno Callum Camila Carl Carla Carlos Carmen Caroline Cathy Cecilia Chen Chidi Chloe
 Chris Claire Clara Colin Connie Craig Cyrus Dalia Damian Dana Danielle Darius Dave David Deborah Declan Deepa Denise Derek Diana
@@ -29,7 +29,7 @@ Sean Selma Serena Shane Sharon Sheila Shirin Simon Sofia Sonia Stan Stella Steph
 Tara Tariq Tasha Ted Teresa Tessa Theo Thomas Tim Tina Tobias Toby Todd Tom Tomas Tony Tracy Trevor Trish Tunde Uma Ursula Val Vanessa
 Vera Victor Vijay Viktor Vince Viola Violet Wade Walter Wanda Warren Wendy Wes Will Willa Winston Xavier Yara Yasmin Yolanda Yuki Yusuf
 Yvonne Zack Zahra Zara Zelda Zoe""".split()
-LAST = """Abbott Adeyemi Ahmed Albrecht Ali Alvarez Andersen Archer Arnold Ashworth Atkins Baker Banerjee Barnes Barros Bauer Becker Bell
+SURNAMES = """Abbott Adeyemi Ahmed Albrecht Ali Alvarez Andersen Archer Arnold Ashworth Atkins Baker Banerjee Barnes Barros Bauer Becker Bell
 Bennett Berg Bianchi Bishop Blackwood Bose Boyd Bradley Brandt Brennan Briggs Brooks Bryant Burke Caldwell Campbell Carver Castillo
 Chandra Chang Chapman Chavez Chowdhury Christie Clarke Coleman Conrad Cooper Correa Cortez Costa Crawford Cruz Cunningham Dalton Das
 Dawson Delgado Desai Diaz Dixon Dobson Doyle Drummond Dubois Duffy Duncan Eklund Elliott Engel Espinoza Evans Farrell Fernandes Ferrari
@@ -56,24 +56,24 @@ _ORG = ["", "", "", "", " Group", " Partners", " Supplies", " Services", " and S
         " Media", " Homes", " Health", " Engineering", " Consulting", " Motors", " Textiles"]  # fmt: skip
 _ROAD = ["Street", "Street", "Road", "Road", "Avenue", "Lane", "Drive", "Hill", "Square", "Park"]
 # Letters that open a name decide where it may occur; a tenth of the names each go to dev and to test.
-_SHARE: dict[int, Split] = {0: "dev", 1: "test"}
+_SPLIT_OF_CHECKSUM: dict[int, Split] = {0: "dev", 1: "test"}
 
 
-def split_of(name: str) -> Split:
+def split_of_name(name: str) -> Split:
     """The only split in which a name occurs."""
-    return _SHARE.get(crc32(name.encode()) % 9, "train")
+    return _SPLIT_OF_CHECKSUM.get(crc32(name.encode()) % 9, "train")
 
 
 @lru_cache(maxsize=8)
-def firsts(split: Split) -> tuple[str, ...]:
+def first_names(split: Split) -> tuple[str, ...]:
     """First names of a split."""
-    return tuple(n for n in FIRST if split_of(n) == split)
+    return tuple(n for n in FIRST_NAMES if split_of_name(n) == split)
 
 
 @lru_cache(maxsize=8)
 def surnames(split: Split) -> tuple[str, ...]:
     """Surnames of a split; half of them built, so that names no list holds are met too."""
-    first = set(FIRST)
+    first = set(FIRST_NAMES)
     built = [
         a + b
         for a in _ONSET
@@ -81,22 +81,22 @@ def surnames(split: Split) -> tuple[str, ...]:
         if len(a) > 2
     ]
     chosen = [n for n in built if crc32(n.encode()) % 4 == 0]
-    return tuple(n for n in LAST + chosen if n not in first and split_of(n) == split)
+    return tuple(n for n in SURNAMES + chosen if n not in first and split_of_name(n) == split)
 
 
 @lru_cache(maxsize=8)
 def towns(split: Split) -> tuple[str, ...]:
     """Town names of a split."""
-    return tuple(n for n in (a + b for a in _ONSET for b in _TOWN) if split_of(n) == split)
+    return tuple(n for n in (a + b for a in _ONSET for b in _TOWN) if split_of_name(n) == split)
 
 
 @lru_cache(maxsize=8)
 def brands(split: Split) -> tuple[str, ...]:
     """Company and product stems of a split."""
-    return tuple(n for n in (a + b for a in _ONSET for b in _BRAND) if split_of(n) == split)
+    return tuple(n for n in (a + b for a in _ONSET for b in _BRAND) if split_of_name(n) == split)
 
 
-def company(rng: Random, split: Split) -> str:
+def company_name(rng: Random, split: Split) -> str:
     """A company's name: a built stem, or one or two surnames."""
     kind = rng.random()
     if kind < 0.65:
@@ -106,12 +106,12 @@ def company(rng: Random, split: Split) -> str:
     return rng.choice(surnames(split)) + rng.choice(_ORG[5:])
 
 
-def road(rng: Random, split: Split) -> str:
+def street_name(rng: Random, split: Split) -> str:
     """A street's name."""
     stem = rng.choice(surnames(split)) if rng.random() < 0.4 else rng.choice(towns(split))
     return f"{stem} {rng.choice(_ROAD)}"
 
 
-def stem_of(rng: Random, split: Split) -> str:
+def product_name(rng: Random, split: Split) -> str:
     """A product's name."""
     return rng.choice(brands(split))

@@ -14,8 +14,8 @@ from training.data.record import Split
 from training.synth.text import dates, names, open_vocabulary, slot_values
 from training.synth.text.domains import Domain, domains_for
 from training.synth.text.phrase_pools import POOLS
-from training.synth.text.slot_phrases import WORDS
-from training.synth.text.template_language import render, slots
+from training.synth.text.slot_phrases import SLOT_PHRASES
+from training.synth.text.template_language import render, slot_names
 
 _BRIDGES = [
     ", no wait, ",
@@ -36,13 +36,13 @@ _PROPER = re.compile(
 _BEFORE = {"time2": "time", "time3": "time2"}  # said in the order in which they happen
 
 
-def base(name: str) -> str:
+def slot_kind(name: str) -> str:
     """A slot's kind: its name without the number that tells two of a kind apart."""
     return name.rstrip("0123456789")
 
 
 @dataclass
-class Gen:
+class RecordingState:
     """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in
     speaker order. inventor: where a recording's people and things are drawn from instead of the domains' lists.
     """
@@ -54,16 +54,16 @@ class Gen:
     cast: list[str] = field(default_factory=list)
     correct_rate: float = 0.04
     currency: str = ""
-    seen: set[str] = field(default_factory=set)
+    drawn_values: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     inventor: open_vocabulary.Inventor | None = None
 
-    def lowered(self, text: str) -> str:
+    def lower_first_letter(self, text: str) -> str:
         """A sentence to stand after an opener: its first letter small, unless it begins with a name or "I"."""
         head = re.match(r"[\w']+", text)
         word = head[0].removesuffix("'s") if head else ""
         known = word in self.names or any(
-            word in v.split() for v in (*self.scene.values(), *self.seen) if v[:1].isupper()
+            word in v.split() for v in (*self.scene.values(), *self.drawn_values) if v[:1].isupper()
         )
         keep = (
             word in ("I", "I'm", "I'll", "I've", "I'd")
@@ -74,7 +74,7 @@ class Gen:
         )
         return text if keep else text[0].lower() + text[1:]
 
-    def chance(self, p: float) -> bool:
+    def happens(self, p: float) -> bool:
         return self.rng.random() < p
 
     def pick(self, templates: Sequence[str]) -> str:
@@ -84,7 +84,7 @@ class Gen:
             templates = kept or templates
         return templates[int(self.rng.random() * len(templates))]
 
-    def other_domain(self, allowed: tuple[str, ...]) -> None:
+    def change_domain(self, allowed: tuple[str, ...]) -> None:
         """Change the subject altogether, as a bulletin does between items, to one of the allowed domains (empty:
         any)."""
         if self.inventor:
@@ -92,9 +92,13 @@ class Gen:
             return
         self.domain = self.rng.choice([d for d in domains_for(self.split) if not allowed or d.name in allowed])
 
-    def first(self) -> str:
+    def first_name(self) -> str:
         """A first name not used yet, with a title or surname now and then."""
-        known = open_vocabulary.words("first names", self.split) if self.inventor else names.firsts(self.split)
+        known = (
+            open_vocabulary.words_of_split("first names", self.split)
+            if self.inventor
+            else names.first_names(self.split)
+        )
         for _ in range(8):
             name = self.rng.choice(known)
             if name not in self.names:
@@ -102,15 +106,15 @@ class Gen:
         self.names.add(name)
         return name
 
-    def full(self) -> str:
-        return f"{self.first()} {self.surname()}"
+    def full_name(self) -> str:
+        return f"{self.first_name()} {self.surname()}"
 
     def surname(self) -> str:
         return self.rng.choice(
-            open_vocabulary.words("surnames", self.split) if self.inventor else names.surnames(self.split)
+            open_vocabulary.words_of_split("surnames", self.split) if self.inventor else names.surnames(self.split)
         )
 
-    def money(self, text: str) -> str:
+    def in_currency(self, text: str) -> str:
         """An amount in the recording's one currency."""
         if not self.currency:
             self.currency = self.rng.choice(["$", "$", "$", "£", "€"])
@@ -118,7 +122,7 @@ class Gen:
         word = {"$": "dollars", "£": "pounds", "€": "euros"}[self.currency]
         return f"{number} {word}" if self.currency == "€" or text[0] not in "$£" else self.currency + number
 
-    def _near(self, text: str) -> str:
+    def _similar_amount(self, text: str) -> str:
         """An amount of the same order as another, to be compared with it."""
         digits = "".join(c for c in text if c.isdigit() or c == ".")
         scaled = float(digits) * self.rng.choice([0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.5])
@@ -133,47 +137,47 @@ class Gen:
         """A fresh value of a kind, not met before in this recording if there is one left."""
         for _ in range(6):
             value = self._draw(kind, local)
-            if value not in self.seen:
+            if value not in self.drawn_values:
                 break
-        self.seen.add(value)
+        self.drawn_values.add(value)
         return value
 
     def _draw(self, kind: str, local: dict[str, str]) -> str:
         r, d = self.rng, self.domain
         if kind in slot_values.VALUES:
             return (
-                self.money(slot_values.VALUES[kind](r))
+                self.in_currency(slot_values.VALUES[kind](r))
                 if kind in ("money", "big", "cash")
                 else slot_values.VALUES[kind](r)
             )
         match kind:
             case "who":
-                free = [n for n in self.cast if n not in local.values()] or [self.first()]
+                free = [n for n in self.cast if n not in local.values()] or [self.first_name()]
                 return r.choice(free)
             case "person" | "expert":
-                return self.full()
+                return self.full_name()
             case "first":
-                return self.first()
+                return self.first_name()
             case "dr":
                 return f"Dr. {self.surname()}"
             case "title":
                 return f"{r.choice(['Mr.', 'Mrs.', 'Ms.'])} {self.surname()}"
             case "third":
-                return r.choice([self.first, self.full, lambda: r.choice(d.roles)])()
+                return r.choice([self.first_name, self.full_name, lambda: r.choice(d.roles)])()
             case "org" | "supplier":
-                return names.company(r, self.split)
+                return names.company_name(r, self.split)
             case "place":
                 return r.choice(names.towns(self.split))
             case "road":
-                return names.road(r, self.split)
+                return names.street_name(r, self.split)
             case "product":
-                return names.stem_of(r, self.split)
+                return names.product_name(r, self.split)
             case "spot":
                 return r.choice(d.places)
             case "win" | "lose":
-                fresh = [c for c in d.choices if not set(c) & self.seen] or list(d.choices)
+                fresh = [c for c in d.choices if not set(c) & self.drawn_values] or list(d.choices)
                 pair = list(r.choice(fresh))
-                self.seen.update(pair)
+                self.drawn_values.update(pair)
                 r.shuffle(pair)
                 local["win"], local["lose"] = pair
                 return local[kind]
@@ -186,7 +190,9 @@ class Gen:
             case "temp":
                 return str(r.randint(3, 34))
             case "year":
-                return str(r.randint(1780, 2019) if d.name == "research" or self.chance(0.5) else r.randint(1960, 2019))
+                return str(
+                    r.randint(1780, 2019) if d.name == "research" or self.happens(0.5) else r.randint(1960, 2019)
+                )
             case "chapter" | "plat" | "photo":
                 return str(r.randint(2, 24))
             case "bed":
@@ -202,11 +208,11 @@ class Gen:
                     ]
                 )
             case "guest":
-                return self.full()
-            case _ if self.inventor and kind in open_vocabulary.WORDS:
-                return self.inventor.word(kind)
-            case _ if kind in WORDS:
-                return self.pick(WORDS[kind])
+                return self.full_name()
+            case _ if self.inventor and kind in open_vocabulary.OPEN_SLOTS:
+                return self.inventor.slot_phrase(kind)
+            case _ if kind in SLOT_PHRASES:
+                return self.pick(SLOT_PHRASES[kind])
             case _:
                 return r.choice(getattr(d, kind + "s"))
 
@@ -226,15 +232,15 @@ class Gen:
             found = local.get(name) or self.scene.get(name)
             if found is None:
                 found = (
-                    self._near(local[base(name)])
-                    if name in ("money2", "big2") and base(name) in local
-                    else dates.later(self.rng, local[_BEFORE[name]])
+                    self._similar_amount(local[slot_kind(name)])
+                    if name in ("money2", "big2") and slot_kind(name) in local
+                    else dates.later_time(self.rng, local[_BEFORE[name]])
                     if local.get(_BEFORE.get(name, ""))
-                    else self.draw(base(name), local)
+                    else self.draw(slot_kind(name), local)
                 )
                 local[name] = found
-            kind = base(name)
-            if not corrected and kind in slot_values.CORRECTABLE and self.chance(self.correct_rate):
+            kind = slot_kind(name)
+            if not corrected and kind in slot_values.CORRECTABLE and self.happens(self.correct_rate):
                 corrected = True
                 wrong = self._draw(kind, {})
                 if wrong not in found and found not in wrong and len(wrong.split()) <= 3:
@@ -245,6 +251,6 @@ class Gen:
 
     def tell(self, templates: Sequence[str], local: dict[str, str], used: set[str]) -> list[str]:
         """Up to four renderings, the fullest first, of templates whose slots were all spoken."""
-        ready = [t for t in templates if slots(t) <= used]
-        ready.sort(key=lambda t: (-len(slots(t)), self.rng.random()))
+        ready = [t for t in templates if slot_names(t) <= used]
+        ready.sort(key=lambda t: (-len(slot_names(t)), self.rng.random()))
         return [self.fill(t, local) for t in ready[:4]]

@@ -10,7 +10,7 @@ from training.facts.coverage import Fact, FactKind
 
 
 @dataclass(frozen=True)
-class Matter:
+class PointTemplate:
     """One kind of thing that can be said, in many wordings. All texts are templates.
 
     say: as spoken; "//" changes to another speaker. tell: a sentence of a summary. brief: a bullet. head: a headline.
@@ -28,27 +28,27 @@ class Matter:
     brief: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     act: tuple[str, str, str] | None = None
-    decides: bool = False
+    is_decision: bool = False
     weight: float = 1.0
     domains: tuple[str, ...] = ()
-    once: bool = False
+    at_most_once: bool = False
 
 
 @dataclass
 class Point:
     """A matter as it was said in this recording: `tells`, `briefs` and `heads` are alternatives."""
 
-    matter: str
+    template: str
     tells: list[str]
     briefs: list[str]
     heads: list[str]
     facts: list[Fact]
     core: bool
     action: tuple[str, str, str] | None = None
-    decides: bool = False
+    is_decision: bool = False
     slots: dict[str, str] = field(default_factory=dict)
 
-    def has(self, *kinds: FactKind) -> bool:
+    def has_fact(self, *kinds: FactKind) -> bool:
         return any(f.kind in kinds for f in self.facts)
 
 

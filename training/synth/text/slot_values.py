@@ -5,10 +5,21 @@ days and times of `dates`. Each maker takes a generator and returns text. Knows 
 from collections.abc import Callable
 from random import Random
 
-from training.synth.text.dates import SMALL, date, day, due, month, past, period, time, weekday, when
+from training.synth.text.dates import (
+    SMALL_NUMBERS,
+    date,
+    day,
+    deadline,
+    month,
+    past_time,
+    period,
+    time,
+    time_phrase,
+    weekday,
+)
 
 
-def _cash(r: Random, n: int) -> str:
+def _format_amount(r: Random, n: int) -> str:
     return r.choice(
         [f"${n:,}", f"${n:,}", f"${n:,}", f"${n:,}", f"{n:,} dollars", f"£{n:,}", f"{n:,} euros", f"{n:,} pounds"]
     )
@@ -18,26 +29,26 @@ def money(r: Random) -> str:
     scale = r.choice(
         [(15, 99, 1), (100, 990, 10), (100, 990, 5), (1000, 9900, 100), (1000, 9900, 50), (10000, 95000, 500)]
     )
-    return _cash(r, r.randrange(*scale))
+    return _format_amount(r, r.randrange(*scale))
 
 
-def big(r: Random) -> str:
+def large_amount(r: Random) -> str:
     if r.random() < 0.5:
         return r.choice(["$", "$", "£"]) + f"{r.choice([r.randint(1, 40), round(r.uniform(1, 9.9), 1)])} million"
-    return _cash(r, r.randrange(20_000, 900_000, 5_000))
+    return _format_amount(r, r.randrange(20_000, 900_000, 5_000))
 
 
 def small_money(r: Random) -> str:
-    return _cash(r, r.choice([r.randint(3, 60), r.randrange(20, 400, 5)]))
+    return _format_amount(r, r.choice([r.randint(3, 60), r.randrange(20, 400, 5)]))
 
 
-def pct(r: Random) -> str:
+def percentage(r: Random) -> str:
     n = r.choice([r.randint(2, 40), r.randrange(5, 95, 5), r.randint(2, 95)])
     return r.choice([f"{n}%", f"{n}%", f"{n}%", f"{n} percent", f"{n}.{r.choice('2345678')}%"])
 
 
-def few(r: Random) -> str:
-    return r.choice(SMALL[:8])
+def small_count(r: Random) -> str:
+    return r.choice(SMALL_NUMBERS[:8])
 
 
 def count(r: Random) -> str:
@@ -46,19 +57,19 @@ def count(r: Random) -> str:
             str(r.randint(11, 60)),
             str(r.randint(11, 400)),
             f"{r.randrange(60, 2500, 10):,}",
-            SMALL[r.randrange(1, 9)],
+            SMALL_NUMBERS[r.randrange(1, 9)],
             str(r.randint(12, 90)),
         ]
     )
 
 
-def many(r: Random) -> str:
+def large_count(r: Random) -> str:
     return f"{r.choice([r.randrange(150, 3000, 10), r.randrange(1200, 60000, 100), r.randint(110, 900)]):,}"
 
 
-def span(r: Random) -> str:
+def duration(r: Random) -> str:
     """A duration."""
-    n = r.choice(SMALL[:7])
+    n = r.choice(SMALL_NUMBERS[:7])
     return r.choice(
         [
             f"{n} days",
@@ -81,7 +92,7 @@ def minutes(r: Random) -> str:
     return r.choice(
         [
             f"{r.choice([11, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 70, 90])} minutes",
-            f"{r.choice(SMALL[:5])} hours",
+            f"{r.choice(SMALL_NUMBERS[:5])} hours",
             "half an hour",
             "an hour and a half",
         ]
@@ -137,18 +148,18 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "date": date,
     "day": day,
     "time": time,
-    "when": when,
-    "due": due,
-    "past": past,
+    "when": time_phrase,
+    "due": deadline,
+    "past": past_time,
     "period": period,
     "money": money,
-    "big": big,
+    "big": large_amount,
     "cash": small_money,
-    "pct": pct,
-    "few": few,
+    "pct": percentage,
+    "few": small_count,
     "count": count,
-    "many": many,
-    "span": span,
+    "many": large_count,
+    "span": duration,
     "minutes": minutes,
     "phone": phone,
     "code": code,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from random import Random
 
 from app.core.prompts import SummaryStyle
-from training.facts.normalize import canonical
-from training.synth.text.instructions import PROSE, Written, instructed, styled
+from training.facts.normalize import normalize
+from training.synth.text.instructions import PROSE, StyledSummary, instructed_summary, make_style
 from training.synth.text.script import Point, Script
-from training.synth.text.summary_writer import Writer, plain
+from training.synth.text.summary_writer import SummaryWriter, render_summary
 
 _SHARES = {
     SummaryStyle.PARAGRAPH: 38,
@@ -43,37 +43,37 @@ _LENGTHS = [
 ]
 
 
-def write(script: Script, rng: Random) -> Written:
+def write_summary(script: Script, rng: Random) -> StyledSummary:
     """A style and the summary that honours it."""
     for _ in range(6):
         shape = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
         kind = rng.random()
         made = (
-            _as_is(script, rng, shape)
+            _style_only(script, rng, shape)
             if kind < 0.46
-            else _length(script, rng, shape)
+            else _with_length(script, rng, shape)
             if kind < 0.59
-            else _focus(script, rng, shape)
+            else _with_focus(script, rng, shape)
             if kind < 0.78
-            else instructed(script, rng)
+            else instructed_summary(script, rng)
             if kind < 0.92
-            else _toned(script, rng, shape)
+            else _with_tone(script, rng, shape)
         )
         if made is not None and made[1]:
             return made
-    style = styled(style=SummaryStyle.PARAGRAPH)
-    return style, plain(script, style, rng) or ""
+    style = make_style(style=SummaryStyle.PARAGRAPH)
+    return style, render_summary(script, style, rng) or ""
 
 
-def _as_is(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = styled(style=shape)
-    text = plain(script, style, rng)
+def _style_only(script: Script, rng: Random, shape: SummaryStyle) -> StyledSummary | None:
+    style = make_style(style=shape)
+    text = render_summary(script, style, rng)
     return (style, text) if text else None
 
 
-def _length(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
-    style = styled(style=SummaryStyle.PARAGRAPH if shape not in PROSE else shape, length=rng.choice(_LENGTHS))
-    text = plain(script, style, rng)
+def _with_length(script: Script, rng: Random, shape: SummaryStyle) -> StyledSummary | None:
+    style = make_style(style=SummaryStyle.PARAGRAPH if shape not in PROSE else shape, length=rng.choice(_LENGTHS))
+    text = render_summary(script, style, rng)
     return (style, text) if text else None
 
 
@@ -81,11 +81,11 @@ def _people(point: Point) -> set[str]:
     return {f.text for f in point.facts if f.kind == "who"} | ({point.action[0]} if point.action else set())
 
 
-_ABOUT: list[tuple[tuple[str, ...], Callable[[Point], bool], str]] = [
-    (("decisions", "what was decided", "the decisions made"), lambda p: p.decides, "No decisions were made."),
+_FOCUSES: list[tuple[tuple[str, ...], Callable[[Point], bool], str]] = [
+    (("decisions", "what was decided", "the decisions made"), lambda p: p.is_decision, "No decisions were made."),
     (
         ("dates and deadlines", "dates", "deadlines and times", "when things happen"),
-        lambda p: p.has("when"),
+        lambda p: p.has_fact("when"),
         "No dates were mentioned.",
     ),
     (
@@ -100,22 +100,22 @@ _ABOUT: list[tuple[tuple[str, ...], Callable[[Point], bool], str]] = [
     ),
     (
         ("problems", "what went wrong", "issues and their causes"),
-        lambda p: p.has("problem"),
+        lambda p: p.has_fact("problem"),
         "No problems were mentioned.",
     ),
     (
         ("numbers", "figures and amounts", "the numbers"),
-        lambda p: any(any(t[0].isdigit() for t in canonical(f.text)) for f in p.facts),
+        lambda p: any(any(t[0].isdigit() for t in normalize(f.text)) for f in p.facts),
         "No figures were mentioned.",
     ),
 ]
 
 
 def _is_money(text: str) -> bool:
-    return bool({"dollars", "pounds", "euros"} & set(canonical(text)))
+    return bool({"dollars", "pounds", "euros"} & set(normalize(text)))
 
 
-def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
+def _with_focus(script: Script, rng: Random, shape: SummaryStyle) -> StyledSummary | None:
     shape = shape if shape in PROSE and rng.random() < 0.6 else SummaryStyle.BULLETS
     if rng.random() < 0.3:
         people = sorted({n for p in script.points for n in _people(p) if n[:1].isupper()})
@@ -132,28 +132,28 @@ def _focus(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
         focus = rng.choice(things)
         chosen, missing = [p for p in script.points if focus in p.slots.values()], ""
     else:
-        words, wanted, missing = rng.choice(_ABOUT)
+        words, wanted, missing = rng.choice(_FOCUSES)
         focus = rng.choice(words)
         chosen = [p for p in script.points if wanted(p)]
         if not chosen and rng.random() < 0.7:
             return None
-    style = styled(style=shape, focus=focus)
+    style = make_style(style=shape, focus=focus)
     if not chosen:
         return (style, ("- " if shape is SummaryStyle.BULLETS else "") + missing) if missing else None
-    chosen = Writer(script, rng).ranked(chosen)[:7]
+    chosen = SummaryWriter(script, rng).rank_points(chosen)[:7]
     narrowed = [p for p in script.points if any(p is c for c in chosen)]
-    text = plain(script, style, rng, narrowed, gist=False)
+    text = render_summary(script, style, rng, narrowed, gist=False)
     return (style, text) if text else None
 
 
-def _toned(script: Script, rng: Random, shape: SummaryStyle) -> Written | None:
+def _with_tone(script: Script, rng: Random, shape: SummaryStyle) -> StyledSummary | None:
     shape = shape if shape in PROSE else SummaryStyle.BULLETS
-    style = styled(
+    style = make_style(
         style=shape,
         tone=rng.choice(["formal", "neutral", "friendly", "professional", "casual", "plain", "factual"]),
         language=rng.choice([None, None, "en"]),
     )
-    text = plain(script, styled(style=shape), rng)
+    text = render_summary(script, make_style(style=shape), rng)
     if text and style.tone in ("friendly", "casual") and shape is not SummaryStyle.BULLETS:
         text = (
             rng.choice(

@@ -18,11 +18,11 @@ class Choice(tuple[tuple["Slot | Choice | str", ...], ...]):
     """Alternatives, each a sequence of nodes."""
 
 
-Sequence_ = tuple["Slot | Choice | str", ...]
+Nodes = tuple["Slot | Choice | str", ...]
 
 
 @lru_cache(maxsize=65536)
-def parse(template: str) -> Sequence_:
+def parse(template: str) -> Nodes:
     """Nodes of a template. Raises ValueError on an unbalanced one."""
     nodes, end = _sequence(template, 0, "")
     if end != len(template):
@@ -30,7 +30,7 @@ def parse(template: str) -> Sequence_:
     return nodes
 
 
-def _sequence(text: str, i: int, stop: str) -> tuple[Sequence_, int]:
+def _sequence(text: str, i: int, stop: str) -> tuple[Nodes, int]:
     out: list[Slot | Choice | str] = []
     start = i
     while i < len(text):
@@ -45,7 +45,7 @@ def _sequence(text: str, i: int, stop: str) -> tuple[Sequence_, int]:
                 out.append(Slot(text[i + 1 : end]))
                 i = end + 1
             else:
-                options: list[Sequence_] = []
+                options: list[Nodes] = []
                 while True:
                     option, i = _sequence(text, i + 1, "|)")
                     options.append(option)
@@ -66,11 +66,11 @@ def _sequence(text: str, i: int, stop: str) -> tuple[Sequence_, int]:
 
 
 @lru_cache(maxsize=65536)
-def slots(template: str) -> frozenset[str]:
+def slot_names(template: str) -> frozenset[str]:
     """Lower-case names of every slot a template may use, in any of its choices; pools left out."""
     found: set[str] = set()
 
-    def walk(nodes: Sequence_) -> None:
+    def walk(nodes: Nodes) -> None:
         for node in nodes:
             if isinstance(node, Slot):
                 if not node.startswith("@"):
@@ -84,10 +84,12 @@ def slots(template: str) -> frozenset[str]:
 
 
 def render(template: str, rng: Random, fill: Callable[[str], str]) -> str:
-    """The template with one alternative of each choice and every slot filled; whitespace as it falls, see `tidy`."""
+    """The template with one alternative of each choice and every slot filled; whitespace as it falls, see
+    `tidy_text`.
+    """
     out: list[str] = []
 
-    def walk(nodes: Sequence_) -> None:
+    def walk(nodes: Nodes) -> None:
         for node in nodes:
             if isinstance(node, Slot):
                 name = str(node)
@@ -113,7 +115,7 @@ _A_VOWEL = re.compile(r"\b([Aa]) (?=(?:[aeio]|u(?!ni|se|su|ti)|un(?!i)|8|11\b|18
 _AN_CONSONANT = re.compile(r"\b([Aa])n (?=(?:[bcdfgjklmnpqrstvwxyz]|h(?!our|onest)|[1-7]\d?\b|one\b|uni|use))")
 
 
-def tidy(text: str) -> str:
+def tidy_text(text: str) -> str:
     """Spaces, doubled marks, a/an and sentence capitals put right."""
     text = " ".join(text.split())
     if " ," in text or " ." in text or " ?" in text or " :" in text or " ;" in text:

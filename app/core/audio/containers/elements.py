@@ -6,18 +6,18 @@ Sources: ISO/IEC 14496-12 (MP4), RFC 8794 and 9559 (EBML, Matroska), Microsoft A
 
 import re
 
-from app.core.audio.containers.extent import Data, Extent, open_end
-from app.core.audio.containers.formats import find_format, format_at
+from app.core.audio.containers.extent import Data, Extent, find_end
+from app.core.audio.containers.formats import find_format, match_format
 
-_MP4_TOP = re.compile(
+_MP4_TOP_LEVEL_BOXES = re.compile(
     rb"ftyp|moov|mdat|free|skip|wide|uuid|meta|moof|mfra|sidx|ssix|styp|pnot|prft|emsg|PICT|pdin|bloc|imda|junk"
 )
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # Elements of a segment, of a cluster, and those that may stand anywhere (Void, CRC-32).
-_IN_SEGMENT = frozenset(
+_SEGMENT_ELEMENTS = frozenset(
     (0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469, 0xEC, 0xBF)
 )
-_IN_CLUSTER = frozenset((0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF))
+_CLUSTER_ELEMENTS = frozenset((0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF))
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -31,46 +31,46 @@ def mp4_extent(data: Data, start: int) -> Extent:
     position, length, seen = start, len(data), set[bytes]()
     while position + 8 <= length:
         size, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
-        if not _MP4_TOP.fullmatch(name) or (name == b"ftyp" and seen & {b"moov", b"mdat"}):
+        if not _MP4_TOP_LEVEL_BOXES.fullmatch(name) or (name == b"ftyp" and seen & {b"moov", b"mdat"}):
             break
         if size == 1:
             size = int.from_bytes(data[position + 8 : position + 16], "big")
             if size < 16:
                 break
         elif size == 0:
-            return Extent(open_end(data, position + 8))  # to the end of the file
+            return Extent(find_end(data, position + 8))  # to the end of the file
         elif size < 8:
             break
         seen.add(name)
         if position + size > length:
             following = find_format(data, position + 8)
-            return Extent(following[1] if following else length, cut=name in (b"mdat", b"moof", b"moov"))
+            return Extent(following[1] if following else length, truncated=name in (b"mdat", b"moof", b"moov"))
         position += size
     else:
-        return Extent(length, cut=_is_partial(data[position:]))
+        return Extent(length, truncated=_is_partial(data[position:]))
     return Extent(position)
 
 
 def matroska_extent(data: Data, start: int) -> Extent:
     """WebM and Matroska: an EBML header and one segment, whose size a live recorder leaves unknown."""
-    header = _element(data, start)
+    header = _ebml_element(data, start)
     if header is None or header[0] != _EBML or header[2] is None:
-        return Extent(open_end(data, start + 4))
+        return Extent(find_end(data, start + 4))
     position = header[1] + header[2]
-    segment = _element(data, position)
+    segment = _ebml_element(data, position)
     while segment is not None and segment[0] in (0xEC, 0xBF) and segment[2] is not None:
         position = segment[1] + segment[2]
-        segment = _element(data, position)
+        segment = _ebml_element(data, position)
     if segment is None or segment[0] != _SEGMENT:
-        return Extent(open_end(data, start + 4))
+        return Extent(find_end(data, start + 4))
     _, body, size = segment
     if size is not None:
         end = body + size
         if end <= len(data):
             return Extent(end)
         following = find_format(data, body)
-        return Extent(following[1] if following else len(data), cut=True)
-    return _walk_segment(data, body)
+        return Extent(following[1] if following else len(data), truncated=True)
+    return _segment_extent(data, body)
 
 
 def _is_partial(rest: bytes) -> bool:
@@ -78,17 +78,17 @@ def _is_partial(rest: bytes) -> bool:
     return bool(rest.strip(b"\0\r\n\t "))
 
 
-def _walk_segment(data: Data, position: int) -> Extent:
+def _segment_extent(data: Data, position: int) -> Extent:
     """The elements of a segment of unknown size, whose clusters may be of unknown size too."""
     length, in_cluster = len(data), False
     while position < length:
-        found = _element(data, position)
+        found = _ebml_element(data, position)
         if found is None:
             # An element's head that is not whole: a beginning of one, or no element at all.
             cut = length - position < 12 and _is_partial(data[position:])
-            return Extent(length if cut else position, cut=cut)
+            return Extent(length if cut else position, truncated=cut)
         name, body, size = found
-        if name not in _IN_SEGMENT and not (in_cluster and name in _IN_CLUSTER):
+        if name not in _SEGMENT_ELEMENTS and not (in_cluster and name in _CLUSTER_ELEMENTS):
             return Extent(position)
         if name == _CLUSTER and size is None:
             in_cluster = True
@@ -98,14 +98,14 @@ def _walk_segment(data: Data, position: int) -> Extent:
             return Extent(position)
         if body + size > length:
             following = find_format(data, body)
-            return Extent(following[1] if following else length, cut=True)
-        if name in _IN_SEGMENT and name not in (0xEC, 0xBF):
+            return Extent(following[1] if following else length, truncated=True)
+        if name in _SEGMENT_ELEMENTS and name not in (0xEC, 0xBF):
             in_cluster = False
         position = body + size
     return Extent(length)
 
 
-def _element(data: Data, position: int) -> tuple[int, int, int | None] | None:
+def _ebml_element(data: Data, position: int) -> tuple[int, int, int | None] | None:
     """(ID, where its body starts, the body's size or None for unknown) of the EBML element at `position`, or None."""
     head = data[position : position + 12]
     if len(head) < 2 or not head[0]:
@@ -136,29 +136,29 @@ def asf_extent(data: Data, start: int) -> Extent:
             if found >= 0 and len(head) >= found + 100:
                 live = bool(head[found + 88] & 1)
                 packet_bytes = int.from_bytes(head[found + 92 : found + 96], "little")
-        elif format_at(data, position) is not None or name[6:8] not in _ASF_GUID_VERSIONS:
+        elif match_format(data, position) is not None or name[6:8] not in _ASF_GUID_VERSIONS:
             break
         if name == _ASF_DATA and (live or size < 50):
-            return _asf_packets(data, position + 50, packet_bytes)
+            return _asf_packets_extent(data, position + 50, packet_bytes)
         if size < 24:
             break
         if position + size > length:
             following = find_format(data, position + 24)
-            return Extent(following[1] if following else length, cut=name == _ASF_DATA)
+            return Extent(following[1] if following else length, truncated=name == _ASF_DATA)
         position += size
     return Extent(position)
 
 
-def _asf_packets(data: Data, start: int, size: int) -> Extent:
+def _asf_packets_extent(data: Data, start: int, size: int) -> Extent:
     """The packets of a live recording, which does not say how many there are. All start with the same byte."""
     position, length = start, len(data)
     if not size:
-        return Extent(open_end(data, start))
+        return Extent(find_end(data, start))
     first = data[start : start + 1]
     while position < length and data[position : position + 1] == first:
         position += size
     if position > length:
-        return Extent(length, cut=True)
+        return Extent(length, truncated=True)
     if data[position : position + 2] == b"$E":  # the end mark of a stream that is not a file (MS-WMSP 2.2.3)
         position = min(length, position + 12)
     return Extent(position)
@@ -172,11 +172,11 @@ def flv_extent(data: Data, start: int) -> Extent:
         if head[0] & 0x1F not in _FLV_TAGS or head[8:11].strip(b"\0") or head[0] & 0xC0:
             break
         if len(head) < 11:
-            return Extent(length, cut=True)
+            return Extent(length, truncated=True)
         end = position + 11 + int.from_bytes(head[1:4], "big") + 4
         if end > length + 4:
             following = find_format(data, position + 11)
-            return Extent(following[1] if following else length, cut=True)
+            return Extent(following[1] if following else length, truncated=True)
         position = min(end, length)
     return Extent(min(position, length))
 
@@ -189,7 +189,7 @@ def avi_extent(data: Data, start: int) -> Extent:
             break
         size = int.from_bytes(data[position + 4 : position + 8], "little")
         if size < 4 or size >= 0x7FFF_0000:
-            return Extent(open_end(data, position + 12))
+            return Extent(find_end(data, position + 12))
         if position + 8 + size > length:
             following = find_format(data, position + 12)
             return Extent(following[1] if following else length)
@@ -200,7 +200,7 @@ def avi_extent(data: Data, start: int) -> Extent:
 def wavpack_extent(data: Data, start: int) -> Extent:
     """WavPack: blocks; one with index 0 behind others begins another recording."""
     position, length, blocks = start, len(data), 0
-    while position + 32 <= length and format_at(data, position) == "wavpack":
+    while position + 32 <= length and match_format(data, position) == "wavpack":
         head = data[position : position + 32]
         index, samples = int.from_bytes(head[16:20], "little"), int.from_bytes(head[20:24], "little")
         is_initial = bool(int.from_bytes(head[24:28], "little") & 0x800)
@@ -208,10 +208,10 @@ def wavpack_extent(data: Data, start: int) -> Extent:
             break
         end = position + 8 + int.from_bytes(head[4:8], "little")
         if end > length:
-            return Extent(length, cut=True)
+            return Extent(length, truncated=True)
         blocks += bool(samples)
         position = end
     else:
         if position < length and data[position : position + 4] == b"wvpk":
-            return Extent(length, cut=True)
+            return Extent(length, truncated=True)
     return Extent(position)

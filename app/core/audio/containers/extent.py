@@ -8,13 +8,13 @@ decoder alone does not show this: it stops where its container ends, and takes a
 from dataclasses import dataclass
 from mmap import mmap
 
-from app.core.audio.byte_ranges import Piece
+from app.core.audio.byte_ranges import ByteSource
 from app.core.audio.containers.formats import find_format
 from app.core.audio.containers.frames import find_stream
-from app.core.audio.containers.padding import strip
+from app.core.audio.containers.padding import strip_tags
 
 Data = bytes | mmap
-_CANDIDATES = 1 << 17  # a fraction of a second
+_MAX_CANDIDATES = 1 << 17  # a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Extent:
     """
 
     end: int
-    cut: bool = False
-    lost: int = 0
+    truncated: bool = False
+    lost_bytes: int = 0
     unread: tuple[str, ...] = ()
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[ByteSource, ...] = ()
     container: str | None = None
-    further: tuple[tuple[Piece, ...], ...] = ()
+    further_recordings: tuple[tuple[ByteSource, ...], ...] = ()
 
 
-def open_end(data: Data, searched_from: int, *, trailing_zeros: bool = True) -> int:
+def find_end(data: Data, searched_from: int, *, trailing_zeros: bool = True) -> int:
     """Where a recording ends whose container does not say: at the next one, or at the end of the file without its tags.
 
     trailing_zeros: zeros at the end may be audio and are kept.
     """
     found = find_format(data, searched_from)
-    end = found[1] if found is not None else strip(data, searched_from, len(data), zeros=not trailing_zeros)
-    stream = find_stream(data, searched_from, end, _CANDIDATES)
-    return end if stream is None else strip(data, searched_from, stream[1], zeros=not trailing_zeros)
+    end = found[1] if found is not None else strip_tags(data, searched_from, len(data), zeros=not trailing_zeros)
+    stream = find_stream(data, searched_from, end, _MAX_CANDIDATES)
+    return end if stream is None else strip_tags(data, searched_from, stream[1], zeros=not trailing_zeros)

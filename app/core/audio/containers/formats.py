@@ -10,7 +10,7 @@ from mmap import mmap
 
 
 @dataclass(frozen=True)
-class Format:
+class ContainerFormat:
     """One accepted container.
 
     also: what else it is called, or holds, for the list a caller sees.
@@ -21,42 +21,44 @@ class Format:
     name: str
     label: str
     demuxer: str
-    libsndfile: bool = False
-    timed: bool = False
-    also: str = ""
+    read_by_libsndfile: bool = False
+    has_timestamps: bool = False
+    aliases: str = ""
 
 
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("wav", "WAV", "wav", libsndfile=True),
-        Format("w64", "Wave64", "w64", libsndfile=True),
-        Format("aiff", "AIFF", "aiff", libsndfile=True),
-        Format("au", "AU", "au", libsndfile=True),
-        Format("caf", "CAF", "caf", libsndfile=True),
-        Format("sphere", "SPHERE", "nistsphere", libsndfile=True, also="NIST"),
+        ContainerFormat("wav", "WAV", "wav", read_by_libsndfile=True),
+        ContainerFormat("w64", "Wave64", "w64", read_by_libsndfile=True),
+        ContainerFormat("aiff", "AIFF", "aiff", read_by_libsndfile=True),
+        ContainerFormat("au", "AU", "au", read_by_libsndfile=True),
+        ContainerFormat("caf", "CAF", "caf", read_by_libsndfile=True),
+        ContainerFormat("sphere", "SPHERE", "nistsphere", read_by_libsndfile=True, aliases="NIST"),
         # libsndfile plays a damaged frame as silence and does not check the MD5 sum; FFmpeg checks each frame's CRC.
-        Format("flac", "FLAC", "flac"),
-        Format("ogg", "Ogg", "ogg", libsndfile=True, also="Opus, Vorbis, FLAC, Speex"),
+        ContainerFormat("flac", "FLAC", "flac"),
+        ContainerFormat("ogg", "Ogg", "ogg", read_by_libsndfile=True, aliases="Opus, Vorbis, FLAC, Speex"),
         # libsndfile 1.2 ends an MP3 where its header says: a variable-rate file without a Xing header and two files
         # joined end to end lose their tails without a word. FFmpeg reads every frame.
-        Format("mp3", "MP3", "mp3"),
-        Format("mp4", "MP4", "mov", timed=True, also="M4A, MOV, 3GP"),
-        Format("webm", "WebM", "matroska", timed=True, also="Matroska"),
-        Format("aac", "AAC", "aac", also="ADTS"),
-        Format("loas", "LOAS", "loas", also="LATM AAC"),
-        Format("ac3", "AC-3", "ac3"),
-        Format("eac3", "E-AC-3", "eac3"),
-        Format("amr", "AMR", "amr"),
-        Format("asf", "ASF", "asf", timed=True, also="WMA"),
-        Format("avi", "AVI", "avi"),
-        Format("flv", "FLV", "flv", timed=True),
-        Format("mpegts", "MPEG-TS", "mpegts"),
-        Format("mpegps", "MPEG-PS", "mpeg", also="MPG, VOB"),
-        Format("wavpack", "WavPack", "wv"),
+        ContainerFormat("mp3", "MP3", "mp3"),
+        ContainerFormat("mp4", "MP4", "mov", has_timestamps=True, aliases="M4A, MOV, 3GP"),
+        ContainerFormat("webm", "WebM", "matroska", has_timestamps=True, aliases="Matroska"),
+        ContainerFormat("aac", "AAC", "aac", aliases="ADTS"),
+        ContainerFormat("loas", "LOAS", "loas", aliases="LATM AAC"),
+        ContainerFormat("ac3", "AC-3", "ac3"),
+        ContainerFormat("eac3", "E-AC-3", "eac3"),
+        ContainerFormat("amr", "AMR", "amr"),
+        ContainerFormat("asf", "ASF", "asf", has_timestamps=True, aliases="WMA"),
+        ContainerFormat("avi", "AVI", "avi"),
+        ContainerFormat("flv", "FLV", "flv", has_timestamps=True),
+        ContainerFormat("mpegts", "MPEG-TS", "mpegts"),
+        ContainerFormat("mpegps", "MPEG-PS", "mpeg", aliases="MPG, VOB"),
+        ContainerFormat("wavpack", "WavPack", "wv"),
     )
 }
-ACCEPTED = ", ".join(f"{entry.label} ({entry.also})" if entry.also else entry.label for entry in FORMATS.values())
+ACCEPTED_FORMATS = ", ".join(
+    f"{entry.label} ({entry.aliases})" if entry.aliases else entry.label for entry in FORMATS.values()
+)
 
 # Long enough that they do not turn up by chance within a recording.
 _MAGIC: tuple[tuple[str, bytes], ...] = (
@@ -77,7 +79,7 @@ _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("mpegps", rb"\x00\x00\x01\xba[\x21\x23-\x2f\x44-\x7f]"),
     ("mp4", rb"\x00\x00[\x00-\x03][\x08-\xff]ftyp[ -~]{4}"),
 )
-_STARTS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _MAGIC}
+_MAGIC_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _MAGIC}
 # The rarest letters of each pattern, and how far they are from its start: found faster than the patterns themselves.
 _ANCHORS: tuple[tuple[bytes, int], ...] = (
     *(
@@ -89,10 +91,10 @@ _ANCHORS: tuple[tuple[bytes, int], ...] = (
     (b"\1\xba", 2),
     (b"ftyp", 4),
 )
-_SEARCHED_FIRST, _SEARCHED_AT_ONCE = 1 << 12, 1 << 20
-_LONGEST_MAGIC = 32
+_FIRST_SEARCH_BYTES, _MAX_SEARCH_BYTES = 1 << 12, 1 << 20
+_MAX_MAGIC_BYTES = 32
 # Enough at the very beginning of a file, where the whole pattern may be damaged or missing.
-_SHORT: tuple[tuple[bytes, str], ...] = (
+_SHORT_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
     (b".snd\x00\x00\x00", "au"),
@@ -104,18 +106,18 @@ _SHORT: tuple[tuple[bytes, str], ...] = (
 )
 _MP4_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"skip", b"free", b"pnot", b"styp")
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, bytes in front of its sync byte
-_FEWEST_TS_PACKETS = 5
+_MIN_TS_PACKETS = 5
 
 
-def format_at(data: bytes | mmap, position: int) -> str | None:
+def match_format(data: bytes | mmap, position: int) -> str | None:
     """Name of the container that starts at `position`, told by bytes that do not stand there by chance, or None."""
-    return next((name for name, pattern in _STARTS.items() if pattern.match(data, position)), None)
+    return next((name for name, pattern in _MAGIC_PATTERNS.items() if pattern.match(data, position)), None)
 
 
-def short_format_at(data: bytes | mmap, position: int) -> str | None:
-    """As `format_at`, by fewer bytes: for the beginning of a file, where nothing but a recording is expected."""
+def match_short_format(data: bytes | mmap, position: int) -> str | None:
+    """As `match_format`, by fewer bytes: for the beginning of a file, where nothing but a recording is expected."""
     head = data[position : position + 16]
-    found = next((name for magic, name in _SHORT if head.startswith(magic)), None)
+    found = next((name for magic, name in _SHORT_MAGIC if head.startswith(magic)), None)
     if found is None and head[4:8] in _MP4_BOXES and (int.from_bytes(head[:4], "big") >= 8 or head[:4] == b"\0\0\0\1"):
         return "mp4"
     return found
@@ -124,32 +126,32 @@ def short_format_at(data: bytes | mmap, position: int) -> str | None:
 def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple[str, int] | None:
     """The first container that starts between two positions, as (name, position), or None."""
     last = len(data) if end is None else min(end, len(data))
-    size = _SEARCHED_FIRST
+    size = _FIRST_SEARCH_BYTES
     while start < last:
         behind = min(start + size, last)
-        block = data[start : min(behind + _LONGEST_MAGIC, last)]
+        block = data[start : min(behind + _MAX_MAGIC_BYTES, last)]
         found: tuple[int, str] | None = None
         for letters, ahead in _ANCHORS:
-            found = _first_format(block, letters, ahead, len(block) if found is None else found[0]) or found
+            found = _find_first_format(block, letters, ahead, len(block) if found is None else found[0]) or found
         if found is not None:
             return found[1], start + found[0]
         # Files of many short recordings are searched often, but never far.
-        start, size = behind, min(2 * size, _SEARCHED_AT_ONCE)
+        start, size = behind, min(2 * size, _MAX_SEARCH_BYTES)
     return None
 
 
-def _first_format(block: bytes, letters: bytes, ahead: int, end: int) -> tuple[int, str] | None:
+def _find_first_format(block: bytes, letters: bytes, ahead: int, end: int) -> tuple[int, str] | None:
     """The first format in front of `end` whose pattern has `letters`, `ahead` bytes behind its start."""
     position = block.find(letters, ahead, end + ahead)
     while position >= 0:
-        name = format_at(block, position - ahead)
+        name = match_format(block, position - ahead)
         if name is not None:
             return position - ahead, name
         position = block.find(letters, position + 1, end + ahead)
     return None
 
 
-def transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:
+def find_transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:
     """Where MPEG-TS packets start within `within` bytes of `start`: (position, bytes of a packet), or None.
 
     Five packets in a row are wanted (ISO/IEC 13818-1, 2.4.3.2; 192 bytes are those of Blu-ray, 204 those of DVB).
@@ -160,7 +162,7 @@ def transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[
             continue
         first = start + offset
         for size, ahead in _TS_PACKETS:
-            places = [first + ahead + number * size for number in range(_FEWEST_TS_PACKETS)]
+            places = [first + ahead + number * size for number in range(_MIN_TS_PACKETS)]
             headers = [data[place : place + 4] for place in places if place + 4 <= len(data)]
             if len(headers) >= 3 and all(one[0] == 0x47 and one[3] & 0x30 for one in headers):
                 return first, size

@@ -27,26 +27,26 @@ _AMR_BYTES = {
     "amr-wb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
 }
 HEADER_BYTES = 7  # are enough to tell a frame's length
-_FEWEST_FRAMES = 3  # at a position where a stream is expected
-_FEWEST_FRAMES_IN_NOISE = 8  # at a position that a search came upon
-_MOST_FAULTS = 1000
-MOST_CANDIDATES = 4096
+_MIN_FRAMES = 3  # at a position where a stream is expected
+_MIN_FRAMES_IN_SEARCH = 8  # at a position that a search came upon
+_MAX_FAULTS = 1000
+MAX_CANDIDATES = 4096
 _TAGS = (b"ID3", b"TAG", b"APE", b"LYR")
 _SYNC = re.compile(rb"\xff[\xe2-\xff]|\x56[\xe0-\xff]|\x0b\x77")
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameHeader:
     """size: bytes of the whole frame. kind: what all frames of one stream have in common."""
 
-    size: int
+    frame_bytes: int
     kind: tuple[object, ...]
 
 
-Reader = Callable[[bytes], Frame | None]
+FrameHeaderParser = Callable[[bytes], FrameHeader | None]
 
 
-def mpeg_frame(header: bytes) -> Frame | None:
+def parse_mpeg_header(header: bytes) -> FrameHeader | None:
     """The frame of MPEG audio layer II or III that starts with `header`, or None. Free format is not recognized."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
@@ -57,26 +57,26 @@ def mpeg_frame(header: bytes) -> Frame | None:
     bitrate, rate = _BITRATES[version == 3, layer][bitrate_index] * 1000, _MPEG_RATES[version][rate_index]
     padding = header[2] >> 1 & 1
     samples = 576 if layer == 3 and version != 3 else 1152
-    return Frame(samples // 8 * bitrate // rate + padding, (version, layer, rate))
+    return FrameHeader(samples // 8 * bitrate // rate + padding, (version, layer, rate))
 
 
-def adts_frame(header: bytes) -> Frame | None:
+def parse_adts_header(header: bytes) -> FrameHeader | None:
     """The ADTS frame that starts with `header`, or None."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
-    return Frame(size, (header[1] & 8, header[2] & 0xFD, header[3] & 0xC0)) if size > 7 else None
+    return FrameHeader(size, (header[1] & 8, header[2] & 0xFD, header[3] & 0xC0)) if size > 7 else None
 
 
-def loas_frame(header: bytes) -> Frame | None:
+def parse_loas_header(header: bytes) -> FrameHeader | None:
     """The LOAS frame (AudioSyncStream) that starts with `header`, or None."""
     if len(header) < 4 or header[0] != 0x56 or header[1] & 0xE0 != 0xE0:
         return None
     size = (header[1] & 0x1F) << 8 | header[2]
-    return Frame(size + 3, ()) if size > 1 else None
+    return FrameHeader(size + 3, ()) if size > 1 else None
 
 
-def ac3_frame(header: bytes) -> Frame | None:
+def parse_ac3_header(header: bytes) -> FrameHeader | None:
     """The AC-3 frame that starts with `header`, or None."""
     if len(header) < 6 or header[:2] != b"\x0b\x77" or header[5] >> 3 > 10:
         return None
@@ -85,86 +85,88 @@ def ac3_frame(header: bytes) -> Frame | None:
         return None
     rate, bitrate = _AC3_RATES[rate_index], _AC3_KBPS[size_index // 2] * 1000
     words = 96 * bitrate // rate + (size_index & 1 if rate == 44100 else 0)
-    return Frame(2 * words, (rate, header[5] >> 3))
+    return FrameHeader(2 * words, (rate, header[5] >> 3))
 
 
-def eac3_frame(header: bytes) -> Frame | None:
+def parse_eac3_header(header: bytes) -> FrameHeader | None:
     """The E-AC-3 frame that starts with `header`, or None."""
     if len(header) < 6 or header[:2] != b"\x0b\x77" or not 11 <= header[5] >> 3 <= 16 or header[2] >> 6 == 3:
         return None
     size = 2 * (((header[2] & 7) << 8 | header[3]) + 1)
-    return Frame(size, (header[4] >> 6, header[5] >> 3)) if size > 8 else None
+    return FrameHeader(size, (header[4] >> 6, header[5] >> 3)) if size > 8 else None
 
 
-def amr_frame(header: bytes, kind: str = "amr") -> Frame | None:
+def parse_amr_header(header: bytes, kind: str = "amr") -> FrameHeader | None:
     """The frame of AMR ("amr") or AMR-WB ("amr-wb") that starts with `header`, or None."""
     if not header.strip(b"\0") or header[0] & 0x83:  # zeros are padding, though they could be the worst of frames
         return None
-    return Frame(_AMR_BYTES[kind][header[0] >> 3 & 15], (kind,))
+    return FrameHeader(_AMR_BYTES[kind][header[0] >> 3 & 15], (kind,))
 
 
-def amr_wb_frame(header: bytes) -> Frame | None:
+def parse_amr_wb_header(header: bytes) -> FrameHeader | None:
     """The AMR-WB frame that starts with `header`, or None."""
-    return amr_frame(header, "amr-wb")
+    return parse_amr_header(header, "amr-wb")
 
 
 # By the names of the formats in `app.core.audio.containers.sniff`. The order matters where two of them fit.
-READERS: dict[str, Reader] = {
-    "mp3": mpeg_frame,
-    "aac": adts_frame,
-    "ac3": ac3_frame,
-    "eac3": eac3_frame,
-    "loas": loas_frame,
+HEADER_PARSERS: dict[str, FrameHeaderParser] = {
+    "mp3": parse_mpeg_header,
+    "aac": parse_adts_header,
+    "ac3": parse_ac3_header,
+    "eac3": parse_eac3_header,
+    "loas": parse_loas_header,
 }
 
 
-def stream_at(data: bytes | mmap, start: int, fewest: int = _FEWEST_FRAMES) -> str | None:
+def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) -> str | None:
     """Name of the stream whose frames follow one another from `start`, or None.
 
     At least `fewest` frames of one kind are wanted, or frames up to the end of the data: a clip may be that short.
     """
     header = data[start : start + HEADER_BYTES]
-    for name, reader in READERS.items():
-        if reader(header) is not None and _is_chain(data, start, reader, fewest):
+    for name, reader in HEADER_PARSERS.items():
+        if reader(header) is not None and _is_chain(data, start, reader, min_frames):
             return name
     return None
 
 
-def find_stream(data: bytes | mmap, start: int, end: int, candidates: int = MOST_CANDIDATES) -> tuple[str, int] | None:
+def find_stream(
+    data: bytes | mmap, start: int, end: int, max_candidates: int = MAX_CANDIDATES
+) -> tuple[str, int] | None:
     """The first stream of frames that starts between two positions, which is not expected there: (name, start).
 
     candidates: places that look like the start of a frame and are tried, which bounds the time.
     """
     position = start
-    for _ in range(candidates):
+    for _ in range(max_candidates):
         found = _SYNC.search(data, position, end)
         if found is None:
             break
         position = found.start()
-        name = stream_at(data, position, _FEWEST_FRAMES_IN_NOISE)
+        name = match_stream(data, position, _MIN_FRAMES_IN_SEARCH)
         if name is not None:
             return name, position
         position += 1
     return None
 
 
-def _is_chain(data: bytes | mmap, start: int, reader: Reader, fewest: int) -> bool:
+def _is_chain(data: bytes | mmap, start: int, reader: FrameHeaderParser, fewest: int) -> bool:
     kind: tuple[object, ...] | None = None
     for count in range(fewest):
         if start >= len(data):
-            if fewest == _FEWEST_FRAMES:  # one whole frame, or two of which the last may be cut
+            if fewest == _MIN_FRAMES:  # one whole frame, or two of which the last may be cut
                 return count > 1 or start == len(data)
-            return count >= _FEWEST_FRAMES
+            return count >= _MIN_FRAMES
         frame = reader(data[start : start + HEADER_BYTES])
         if frame is None or (kind is not None and frame.kind != kind):
             return False
         kind = frame.kind
-        start += frame.size
+        start += frame.frame_bytes
     return True
 
 
 @dataclass(frozen=True)
-class Walk:
+class FrameWalk:
     """What a walk over a stream's frames found.
 
     end: position behind the last frame. cut: the data end within a frame. lost: bytes between frames that are neither
@@ -172,19 +174,19 @@ class Walk:
     """
 
     end: int
-    cut: bool
-    lost: int
+    truncated: bool
+    lost_bytes: int
     spans: tuple[tuple[int, int], ...]
 
 
-def walk(
+def walk_frames(
     data: bytes | mmap,
     span: tuple[int, int],
-    reader: Reader,
+    reader: FrameHeaderParser,
     skip_tags: Callable[[int], int],
     resume: Callable[[int], int | None],
-    most_frames: int,
-) -> Walk:
+    max_frames: int,
+) -> FrameWalk:
     """Walk over the frames of a span of the data, which starts with one.
 
     skip_tags: position behind the tags at a position. resume: position at which frames go on behind a fault, or None.
@@ -195,12 +197,12 @@ def walk(
     spans: list[tuple[int, int]] = []
     lost = faults = frames = 0
     cut = False
-    while position < size and frames < most_frames:
+    while position < size and frames < max_frames:
         header = data[position : position + HEADER_BYTES]
         behind = skip_tags(position) if header[:3] in _TAGS else position
         frame = reader(header) if behind == position else None
-        if frame is not None and position + frame.size <= size:
-            position += frame.size
+        if frame is not None and position + frame.frame_bytes <= size:
+            position += frame.frame_bytes
             end = position
             frames += 1
             continue
@@ -210,7 +212,7 @@ def walk(
         if end > first:
             spans.append((first, end))
         if behind == position:
-            found = resume(position) if faults < _MOST_FAULTS else None
+            found = resume(position) if faults < _MAX_FAULTS else None
             if found is None:
                 # What is shorter than a header may be the beginning of one.
                 rest = data[position : min(size, position + HEADER_BYTES)]
@@ -223,7 +225,7 @@ def walk(
             behind = found
         position = first = behind
     else:
-        end = size if frames >= most_frames else end
+        end = size if frames >= max_frames else end
     if end > first:
         spans.append((first, end))
-    return Walk(end, cut, lost, tuple(spans))
+    return FrameWalk(end, cut, lost, tuple(spans))

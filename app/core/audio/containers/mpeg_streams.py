@@ -3,23 +3,23 @@
 import numpy as np
 
 from app.core.audio.containers.extent import Data, Extent
-from app.core.audio.containers.formats import find_format, transport_packets
-from app.core.audio.containers.frames import stream_at
-from app.core.audio.containers.padding import skip
+from app.core.audio.containers.formats import find_format, find_transport_packets
+from app.core.audio.containers.frames import match_stream
+from app.core.audio.containers.padding import skip_padding
 
 _SYNC = 0x47
-_SEARCHED = 1 << 16
+_SEARCH_BYTES = 1 << 16
 _PACKETS_AT_ONCE = 1 << 16
-_MOST_FAULTS = 1000
+_MAX_FAULTS = 1000
 _TAIL_PACKETS = 16_384  # searched for the last packet of each elementary stream
 _AUDIO_STREAMS = (0xBD, *range(0xC0, 0xE0))
-_CLOCK_STEP_S = 0.1  # less is disorder
-_PROGRAM_END, _PACK = 0xB9, 0xBA
+_MIN_CLOCK_STEP_S = 0.1  # less is disorder
+_PROGRAM_END_CODE, _PACK_START_CODE = 0xB9, 0xBA
 
 
 def transport_extent(data: Data, start: int) -> Extent:
     """MPEG-TS: packets with a sync byte each. Bytes between two runs of packets are lost."""
-    found = transport_packets(data, start)
+    found = find_transport_packets(data, start)
     size = found[1] if found else 188
     ahead = 4 if size == 192 else 0
     position, length, lost, faults = start, len(data), 0, 0
@@ -33,22 +33,22 @@ def transport_extent(data: Data, start: int) -> Extent:
             if whole < _PACKETS_AT_ONCE:
                 break
             continue
-        again = transport_packets(data, position + 1, within=min(_SEARCHED, length - position - 1))
-        if again is None or again[1] != size or faults == _MOST_FAULTS:
+        again = find_transport_packets(data, position + 1, within=min(_SEARCH_BYTES, length - position - 1))
+        if again is None or again[1] != size or faults == _MAX_FAULTS:
             break
         lost += again[0] - position
         position = again[0]
         faults += 1
     rest = length - position
     partial = ahead < rest < size and data[position + ahead] == _SYNC
-    changed = _program_change(data, start, position, size, ahead) if not lost else None
+    changed = _find_program_change(data, start, position, size, ahead) if not lost else None
     if changed is not None:
-        return Extent(changed, cut=_has_unfinished_packet(data, start, changed, size, ahead))
+        return Extent(changed, truncated=_has_unfinished_packet(data, start, changed, size, ahead))
     end = length if partial else position
-    return Extent(end, cut=partial or _has_unfinished_packet(data, start, position, size, ahead), lost=lost)
+    return Extent(end, truncated=partial or _has_unfinished_packet(data, start, position, size, ahead), lost_bytes=lost)
 
 
-def _program_change(data: Data, start: int, end: int, size: int, ahead: int) -> int | None:
+def _find_program_change(data: Data, start: int, end: int, size: int, ahead: int) -> int | None:
     """Where tables begin that describe other streams than the first ones do: another file's, joined to this one.
 
     FFmpeg keeps to the codecs it met first. The tables are compared as they stand in their packets (2.4.4).
@@ -70,13 +70,13 @@ def _program_change(data: Data, start: int, end: int, size: int, ahead: int) -> 
             payload = packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
             if not stream:
                 last_association = position
-                programs = _program_map(payload) if programs is None else programs
+                programs = _program_map_pid(payload) if programs is None else programs
             if tables.setdefault(stream, payload) != payload:
                 return last_association if last_association > start else None
     return None
 
 
-def _program_map(association: bytes) -> int | None:
+def _program_map_pid(association: bytes) -> int | None:
     """The PID of the first program's map by a program association table, or None."""
     section = association[1 + association[0] :] if association else b""
     for entry in range(
@@ -113,26 +113,26 @@ def program_extent(data: Data, start: int) -> Extent:
     clock = -1.0
     while position < length:
         head = data[position : position + 14]
-        if head[:3] != b"\0\0\1" or len(head) < 4 or head[3] < _PROGRAM_END:
-            found = find_format(data, position, min(length, position + _SEARCHED))
-            near = skip(data, position)
-            if found is None or found[0] != "mpegps" or faults == _MOST_FAULTS or stream_at(data, near) is not None:
+        if head[:3] != b"\0\0\1" or len(head) < 4 or head[3] < _PROGRAM_END_CODE:
+            found = find_format(data, position, min(length, position + _SEARCH_BYTES))
+            near = skip_padding(data, position)
+            if found is None or found[0] != "mpegps" or faults == _MAX_FAULTS or match_stream(data, near) is not None:
                 cut = length - position < 4 and head[:3] == b"\0\0\1"[: len(head)] and any(head)
-                return Extent(length if cut else position, cut=cut, lost=lost)
+                return Extent(length if cut else position, truncated=cut, lost_bytes=lost)
             lost += found[1] - near
             position = found[1]
             faults += 1
             continue
-        if head[3] == _PACK and len(head) == 14:
+        if head[3] == _PACK_START_CODE and len(head) == 14:
             now = _clock_seconds(head)
-            if now < clock - _CLOCK_STEP_S:
-                return Extent(position, lost=lost)
+            if now < clock - _MIN_CLOCK_STEP_S:
+                return Extent(position, lost_bytes=lost)
             clock = now
         end = position + _program_packet_bytes(head)
         if end > length:
-            return Extent(length, cut=True, lost=lost)
+            return Extent(length, truncated=True, lost_bytes=lost)
         position = end
-    return Extent(position, lost=lost)
+    return Extent(position, lost_bytes=lost)
 
 
 def _clock_seconds(pack: bytes) -> float:
@@ -146,9 +146,9 @@ def _clock_seconds(pack: bytes) -> float:
 
 
 def _program_packet_bytes(head: bytes) -> int:
-    if head[3] == _PROGRAM_END:
+    if head[3] == _PROGRAM_END_CODE:
         return 4
-    if head[3] != _PACK:
+    if head[3] != _PACK_START_CODE:
         return 6 + int.from_bytes(head[4:6], "big")
     if len(head) < 14:
         return 14

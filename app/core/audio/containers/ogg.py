@@ -9,12 +9,12 @@ import zlib
 from dataclasses import dataclass, field
 from mmap import mmap
 
-from app.core.audio.containers.formats import find_format, format_at
-from app.core.audio.containers.padding import skip
+from app.core.audio.containers.formats import find_format, match_format
+from app.core.audio.containers.padding import skip_padding
 
-_HEADER = 27
-_FIRST, _LAST = 2, 4
-_MIRRORED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+_HEADER_BYTES = 27
+_FIRST_PAGE_FLAG, _LAST_PAGE_FLAG = 2, 4
+_BIT_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _CODECS = (
     (b"OpusHead", "Opus"),
     (b"\x01vorbis", "Vorbis"),
@@ -34,9 +34,9 @@ class OggStream:
 
     codec: str | None
     sequence: int
-    started: bool = False
-    gaps: int = 0
-    ended: bool = False
+    has_audio_pages: bool = False
+    missing_pages: int = 0
+    has_end_page: bool = False
 
 
 @dataclass
@@ -44,46 +44,46 @@ class OggLink:
     """The streams that play together from one position to another. broken: its bytes are not all whole pages."""
 
     end: int
-    broken: bool = False
+    is_damaged: bool = False
     streams: dict[int, OggStream] = field(default_factory=dict)
 
     @property
-    def audio(self) -> list[OggStream]:
+    def audio_streams(self) -> list[OggStream]:
         return [stream for stream in self.streams.values() if stream.codec is not None]
 
 
-def read_link(data: bytes | mmap, start: int) -> OggLink:
+def read_ogg_link(data: bytes | mmap, start: int) -> OggLink:
     """Walk over the pages of the link that starts at `start`."""
     position, link, in_body = start, OggLink(start), False
     while position < len(data):
         if data[position : position + 4] != b"OggS":
-            following = _resume(data, position)
+            following = _find_next_page(data, position)
             if following is None:
                 break
-            link.broken = True
+            link.is_damaged = True
             position = following
-        body = position + _HEADER
+        body = position + _HEADER_BYTES
         segments = data[body : body + data[body - 1]] if body <= len(data) else b""
         end = body + len(segments) + sum(segments)
         if body > len(data) or len(segments) < data[body - 1] or end > len(data):
-            link.broken, link.end = True, len(data)
+            link.is_damaged, link.end = True, len(data)
             break
         page = data[position:end]
         # First pages of streams that play together stand side by side; one after a body page starts the next link.
-        if page[5] & _FIRST and in_body:
+        if page[5] & _FIRST_PAGE_FLAG and in_body:
             break
-        in_body = not page[5] & _FIRST
+        in_body = not page[5] & _FIRST_PAGE_FLAG
         # Decoders leave out a page whose checksum is wrong, without a word.
-        link.broken = link.broken or not _intact(page)
-        _note(link, page)
+        link.is_damaged = link.is_damaged or not _has_valid_checksum(page)
+        _record_page(link, page)
         position = link.end = end
     return link
 
 
-def _resume(data: bytes | mmap, position: int) -> int | None:
+def _find_next_page(data: bytes | mmap, position: int) -> int | None:
     """Where the pages of this link go on behind bytes that are no page; None where it ends in front of them."""
-    behind = skip(data, position)
-    if format_at(data, behind) is not None:
+    behind = skip_padding(data, position)
+    if match_format(data, behind) is not None:
         return None  # tags and padding, then another recording
     following = data.find(b"OggS", position)
     if following < 0 or data[following + 5 : following + 6] in (b"\x02", b"\x06"):
@@ -92,25 +92,25 @@ def _resume(data: bytes | mmap, position: int) -> int | None:
     return following if other is None else None
 
 
-def _note(link: OggLink, page: bytes) -> None:
+def _record_page(link: OggLink, page: bytes) -> None:
     serial, sequence = int.from_bytes(page[14:18], "little"), int.from_bytes(page[18:22], "little")
     stream = link.streams.get(serial)
     if stream is None:
-        content = page[_HEADER + page[26] :]
+        content = page[_HEADER_BYTES + page[26] :]
         codec = next((name for magic, name in _CODECS if content.startswith(magic)), None)
-        link.streams[serial] = OggStream(codec, sequence, ended=bool(page[5] & _LAST))
+        link.streams[serial] = OggStream(codec, sequence, has_end_page=bool(page[5] & _LAST_PAGE_FLAG))
         return
     # A live stream sends its headers and then the page that is due, whose number is a higher one.
-    if stream.started and sequence > stream.sequence + 1:
-        stream.gaps += sequence - stream.sequence - 1
+    if stream.has_audio_pages and sequence > stream.sequence + 1:
+        stream.missing_pages += sequence - stream.sequence - 1
     has_audio = page[6:14] not in (bytes(8), b"\xff" * 8)
-    stream.started = stream.started or has_audio
-    stream.sequence, stream.ended = sequence, bool(page[5] & _LAST)
+    stream.has_audio_pages = stream.has_audio_pages or has_audio
+    stream.sequence, stream.has_end_page = sequence, bool(page[5] & _LAST_PAGE_FLAG)
 
 
-def _intact(page: bytes) -> bool:
+def _has_valid_checksum(page: bytes) -> bool:
     """Whether a page's checksum holds. Ogg's CRC-32 (RFC 3533, 6) is zlib's with mirrored bytes."""
     noted = int.from_bytes(page[22:26], "little")
-    mirrored = (page[:22] + bytes(4) + page[26:]).translate(_MIRRORED)
+    mirrored = (page[:22] + bytes(4) + page[26:]).translate(_BIT_REVERSED)
     found = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{found:032b}"[::-1], 2) == noted

@@ -6,18 +6,18 @@ Sources: id3.org (ID3v1, ID3v2.4), the APEv2 and Lyrics3 v2 specifications.
 import re
 from mmap import mmap
 
-_SEARCHED = 1 << 16
-_FEWEST_ZEROS = 16  # at the end of a frame there may be some by chance
+_SEARCH_BYTES = 1 << 16
+_MIN_ZEROS = 16  # at the end of a frame there may be some by chance
 _LYRICS_END = re.compile(rb"LYRICS200|LYRICSEND")
-_FILL = re.compile(rb"\x00+|\xff{16,}|[\r\n\t ]+|\xef\xbb\xbf")
+_PADDING = re.compile(rb"\x00+|\xff{16,}|[\r\n\t ]+|\xef\xbb\xbf")
 
 
-def skip(data: bytes | mmap, position: int) -> int:
+def skip_padding(data: bytes | mmap, position: int) -> int:
     """Position behind all padding and tags that stand at `position`."""
     while True:
         behind = skip_tag(data, position)
         if behind == position:
-            found = _FILL.match(data, position)
+            found = _PADDING.match(data, position)
             behind = found.end() if found else position
         if behind == position:
             behind = _skip_ape_without_header(data, position)
@@ -26,7 +26,7 @@ def skip(data: bytes | mmap, position: int) -> int:
         position = behind
 
 
-def strip(data: bytes | mmap, start: int, end: int, *, zeros: bool) -> int:
+def strip_tags(data: bytes | mmap, start: int, end: int, *, zeros: bool) -> int:
     """Where a recording that starts at `start` ends if the tags in front of `end`, and `zeros`, are not part of it."""
     while True:
         found = end
@@ -35,9 +35,9 @@ def strip(data: bytes | mmap, start: int, end: int, *, zeros: bool) -> int:
         footer = data[max(start, end - 32) : end]
         if footer[:8] == b"APETAGEX" and len(footer) == 32:
             found = end - int.from_bytes(footer[12:16], "little") - (32 if footer[23] & 0x80 else 0)
-        block = data[max(start, end - _SEARCHED) : end] if zeros and found == end else b""
+        block = data[max(start, end - _SEARCH_BYTES) : end] if zeros and found == end else b""
         count = len(block) - len(block.rstrip(b"\0"))
-        if count >= _FEWEST_ZEROS:
+        if count >= _MIN_ZEROS:
             found = end - count
         if not start < found < end:
             return end
@@ -58,7 +58,7 @@ def skip_tag(data: bytes | mmap, position: int) -> int:
         is_header = head[23] & 0x20
         return position + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
     if head[:11] == b"LYRICSBEGIN":
-        found = _LYRICS_END.search(data, position, position + _SEARCHED)
+        found = _LYRICS_END.search(data, position, position + _SEARCH_BYTES)
         return found.end() if found else position
     return position
 
@@ -72,7 +72,7 @@ def id3v2_bytes(head: bytes) -> int:
 
 def _skip_ape_without_header(data: bytes | mmap, position: int) -> int:
     """Position behind an APE tag that has no header: its items, which have no magic, stand in front of its footer."""
-    found = data.find(b"APETAGEX", position, position + _SEARCHED)
+    found = data.find(b"APETAGEX", position, position + _SEARCH_BYTES)
     footer = data[found : found + 32] if found >= 0 else b""
     if len(footer) == 32 and found + 32 - int.from_bytes(footer[12:16], "little") == position:
         return found + 32

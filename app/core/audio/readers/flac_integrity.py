@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STREAMINFO_BYTES = 34
-_NOTEWORTHY_GAP_S = 0.001
+_MIN_GAP_S = 0.001
 
 
-class FlacCheck:
+class FlacIntegrityCheck:
     """Follows the decoding of one stream. streaminfo: the body of its STREAMINFO block (8.2).
 
     lost: seconds between frames that are missing, by the frames' own numbers. gaps: how many such places.
@@ -22,15 +22,15 @@ class FlacCheck:
 
     def __init__(self, streaminfo: bytes) -> None:
         whole = len(streaminfo) >= _STREAMINFO_BYTES
-        self.lost = 0.0
-        self.gaps = 0
-        self._noted = streaminfo[18:34] if whole else bytes(16)
+        self.lost_seconds = 0.0
+        self.gap_count = 0
+        self._stored_md5 = streaminfo[18:34] if whole else bytes(16)
         self._bits = ((streaminfo[12] & 1) << 4 | streaminfo[13] >> 4) + 1 if whole else 0
-        self._sum = hashlib.md5(usedforsecurity=False)
+        self._md5 = hashlib.md5(usedforsecurity=False)
         self._seconds = 0.0
         self._start: float | None = None
 
-    def add(self, samples: NDArray[Any], rate: int, time: float | None) -> None:
+    def add_frame(self, samples: NDArray[Any], rate: int, time: float | None) -> None:
         """Add a decoded frame of int16 or int32, shape (n, channels), whose samples fill the type from its top bit.
 
         rate: in Hz. time: seconds at which the frame starts by its number, where that is known.
@@ -38,25 +38,25 @@ class FlacCheck:
         if time is not None:
             if self._start is None:
                 self._start = time - self._seconds
-            gap = time - self._start - self._seconds - self.lost
-            if gap > _NOTEWORTHY_GAP_S:
-                self.lost += gap
-                self.gaps += 1
+            gap = time - self._start - self._seconds - self.lost_seconds
+            if gap > _MIN_GAP_S:
+                self.lost_seconds += gap
+                self.gap_count += 1
         self._seconds += len(samples) / rate
         width = samples.dtype.itemsize * 8
-        if self._bits > width or not any(self._noted):
+        if self._bits > width or not any(self._stored_md5):
             return
         values = np.ascontiguousarray(samples) >> (width - self._bits)
         little = values.astype(f"<i{values.dtype.itemsize}", copy=False)
         octets = little.view(np.uint8).reshape(-1, values.dtype.itemsize)[:, : (self._bits + 7) // 8]
-        self._sum.update(np.ascontiguousarray(octets).data)
+        self._md5.update(np.ascontiguousarray(octets).data)
 
-    def is_as_encoded(self) -> bool:
+    def matches_md5(self) -> bool:
         """Whether the samples have the MD5 sum that the encoder noted, if it noted one."""
-        return not any(self._noted) or self._sum.digest() == self._noted
+        return not any(self._stored_md5) or self._md5.digest() == self._stored_md5
 
 
-def bytes_behind_frame(packet: bytes) -> int:
+def bytes_after_frame(packet: bytes) -> int:
     """How many bytes of a packet stand behind the one FLAC frame that it starts with, found by the frame's checksum.
 
     The CRC-16 over a whole frame (RFC 9639, 9.3), which ends with that checksum, is zero.
@@ -64,7 +64,7 @@ def bytes_behind_frame(packet: bytes) -> int:
     crc, behind = 0, 0
     for number, octet in enumerate(packet, start=1):
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ octet]
-        if not crc and number > _SHORTEST_FRAME and not behind:
+        if not crc and number > _MIN_FRAME_BYTES and not behind:
             behind = number
     return len(packet) - behind if crc and behind else 0
 
@@ -79,5 +79,5 @@ def _crc16_table() -> tuple[int, ...]:
     return tuple(table)
 
 
-_SHORTEST_FRAME = 10
+_MIN_FRAME_BYTES = 10
 _CRC16 = _crc16_table()

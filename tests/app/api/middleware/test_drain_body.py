@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from app.api.middleware.drain_body import LingeringClose
+from app.api.middleware.drain_body import DrainRequestBody
 from tests.app.running_service import PATH, Site, serving
 
 PIECE = b"\0" * 65_536
@@ -62,6 +62,6 @@ async def test_it_does_not_linger_for_ever() -> None:
 
     scope = {"type": "http", "headers": [(b"content-length", b"300000000")]}
     began = time.monotonic()
-    await LingeringClose(app, seconds=0.2)(scope, receive, send)
+    await DrainRequestBody(app, seconds=0.2)(scope, receive, send)
     assert 0.15 < time.monotonic() - began < 2
     assert [(part.get("body"), part.get("more_body")) for part in sent[1:]] == [(b"no", True), (b"", False)]

@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.request_id import RequestId
+from app.api.middleware.request_id import RequestIdMiddleware
 from tests.app.running_service import PATH, Site, wav
 
 
@@ -42,5 +42,5 @@ async def test_an_exception_after_the_answer_began_is_not_answered_twice() -> No
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     with pytest.raises(RuntimeError, match="late"):
-        await RequestId(breaks)(scope, None, send)  # type: ignore[arg-type]
+        await RequestIdMiddleware(breaks)(scope, None, send)  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == ["http.response.start"]

@@ -2,15 +2,17 @@
 
 import pytest
 
-from app.core.asr.confidence import judge
-from app.core.asr.whisper import Stretch, Transcript, compression_ratio
+from app.core.asr.confidence import filter_transcript
+from app.core.asr.whisper import Transcript, TranscriptSegment, compression_ratio
 from app.settings import RecognizerSettings
 
 LIMITS = RecognizerSettings()
 
 
-def stretch(text: str = "Anna calls.", lp: float = -0.3, cr: float = 1.2, ns: float = 0.1, start: float = 0) -> Stretch:
-    return Stretch(start, start + 5, text, lp, cr, ns)
+def stretch(
+    text: str = "Anna calls.", lp: float = -0.3, cr: float = 1.2, ns: float = 0.1, start: float = 0
+) -> TranscriptSegment:
+    return TranscriptSegment(start, start + 5, text, lp, cr, ns)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +27,8 @@ def stretch(text: str = "Anna calls.", lp: float = -0.3, cr: float = 1.2, ns: fl
     ],
 )
 def test_speech_is_understood(what: str, lp: float, cr: float, ns: float, language: float) -> None:
-    found = judge(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
-    assert (found.text, found.certainty.left_out) == ("Anna calls.", ()), what
+    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    assert (found.text, found.recognition.omitted_spans) == ("Anna calls.", ()), what
 
 
 @pytest.mark.parametrize(
@@ -44,32 +46,32 @@ def test_speech_is_understood(what: str, lp: float, cr: float, ns: float, langua
     ],
 )
 def test_what_whisper_guessed_is_left_out(what: str, lp: float, cr: float, ns: float, language: float) -> None:
-    found = judge(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
-    assert (found.text, found.certainty.left_out) == ("", ((0, 5),)), what
+    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    assert (found.text, found.recognition.omitted_spans) == ("", ((0, 5),)), what
 
 
 def test_only_the_part_that_was_not_understood_is_left_out_and_told() -> None:
     parts = [stretch(), stretch("Gar", -1.4, start=6), stretch("ble.", -1.4, start=11), stretch("Ben pays.", start=30)]
-    found = judge(Transcript(tuple(parts), "de", 0.9), LIMITS)
+    found = filter_transcript(Transcript(tuple(parts), "de", 0.9), LIMITS)
     assert found.text == "Anna calls. Ben pays."
-    assert found.certainty.left_out == ((6, 16),)
-    assert found.certainty.log_probability == pytest.approx(-0.3), "of what is read"
-    assert (found.certainty.language, found.certainty.language_probability) == ("de", 0.9)
+    assert found.recognition.omitted_spans == ((6, 16),)
+    assert found.recognition.log_probability == pytest.approx(-0.3), "of what is read"
+    assert (found.recognition.language, found.recognition.language_probability) == ("de", 0.9)
 
 
 def test_nothing_said_is_not_the_same_as_not_understood() -> None:
     for parts in ((), (stretch("."), stretch(" ♪ "))):
-        found = judge(Transcript(parts), LIMITS)
-        assert (found.text, found.certainty.left_out, found.certainty.log_probability) == ("", (), None)
+        found = filter_transcript(Transcript(parts), LIMITS)
+        assert (found.text, found.recognition.omitted_spans, found.recognition.log_probability) == ("", (), None)
 
 
 def test_the_settings_move_the_limits() -> None:
     unsure = Transcript((stretch(lp=-1.2),))
-    assert judge(unsure, LIMITS).text == ""
-    assert judge(unsure, RecognizerSettings(log_probability=-1.5)).text
+    assert filter_transcript(unsure, LIMITS).text == ""
+    assert filter_transcript(unsure, RecognizerSettings(log_probability=-1.5)).text
     circling = Transcript((stretch(cr=4, lp=-0.6),))
-    assert judge(circling, LIMITS).text == ""
-    assert judge(circling, RecognizerSettings(compression_ratio=5)).text
+    assert filter_transcript(circling, LIMITS).text == ""
+    assert filter_transcript(circling, RecognizerSettings(compression_ratio=5)).text
 
 
 def test_a_text_is_compressed_as_letters_whatever_its_script() -> None:

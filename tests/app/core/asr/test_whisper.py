@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.core.asr.whisper import Transcriber
+from app.core.asr.whisper import WhisperTranscriber
 
 Segment = namedtuple("Segment", "seek start end text avg_logprob compression_ratio no_speech_prob")
 Info = namedtuple("Info", "language language_probability all_language_probs")
@@ -29,7 +29,7 @@ class Whisper:
 
 
 async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
-    transcriber = Transcriber(Path("nowhere"), languages=languages)
+    transcriber = WhisperTranscriber(Path("nowhere"), languages=languages)
     transcriber._model = whisper
     try:
         return await transcriber.transcribe(SPEECH)
@@ -40,8 +40,8 @@ async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
 async def test_the_language_is_detected_and_how_sure_whisper_was_is_kept() -> None:
     found = await heard(Whisper(de=0.9, en=0.05), ("en", "es"))
     assert (found.text, found.language, found.language_probability) == ("In de.", "de", 0.9)
-    (one,) = found.stretches
-    assert (one.start, one.end, one.log_probability, one.no_speech) == (0.0, 2.5, -0.25, 0.125)
+    (one,) = found.segments
+    assert (one.start, one.end, one.log_probability, one.no_speech_probability) == (0.0, 2.5, -0.25, 0.125)
     assert one.compression_ratio < 1, "of the letters, and not whisper's own"
 
 

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from app.core.audio.decode import decode
-from app.core.audio.downmix import Mixer
+from app.core.audio.downmix import Downmixer
 from app.core.audio.limits import DecodeLimits
-from app.core.audio.sample_sink import Sink
+from app.core.audio.sample_sink import SampleSink
 from app.core.audio.vad import find_speech, speech_seconds
 from tests.recordings import sound, speech
 
@@ -19,7 +19,7 @@ TIME = np.arange(len(VOICE)) / 16_000
 
 
 def mixed(*channels: NDArray[np.floating], rate: int = 16_000, block: int = 4096) -> NDArray[np.float32]:
-    sink = Sink(DecodeLimits(max_channels=8))
+    sink = SampleSink(DecodeLimits(max_channels=8))
     frames = np.stack(channels, axis=1).astype(np.float32)
     for start in range(0, len(frames), block):
         sink.write(frames[start : start + block], rate)
@@ -111,16 +111,16 @@ def test_a_change_does_not_click() -> None:
 
 
 def test_nothing_is_lost_at_the_end_nor_where_the_channels_change() -> None:
-    sink = Sink(DecodeLimits())
+    sink = SampleSink(DecodeLimits())
     for block in (
         np.stack([VOICE, -VOICE], axis=1)[:1001],
         VOICE[1001:2003, None],
         np.stack([VOICE] * 3, axis=1)[2003:3000],
     ):
         sink.write(np.ascontiguousarray(block), 16_000)
-    sink.silence(0.1)
+    sink.write_silence(0.1)
     sink.finish()
-    assert sink.count == 3000 + 1600
+    assert sink.sample_count == 3000 + 1600
     np.testing.assert_allclose(np.abs(sink.samples()[:3000]), np.abs(VOICE[:3000]), atol=1e-3)
 
 
@@ -138,7 +138,7 @@ def test_an_ordinary_stereo_file_is_told_nothing_about() -> None:
 
 
 def test_a_mixer_of_one_channel_changes_nothing() -> None:
-    mixer = Mixer(1, 16_000)
+    mixer = Downmixer(1, 16_000)
     assert mixer.mix(VOICE[:, None]) is not None
     np.testing.assert_array_equal(mixer.mix(VOICE[:, None]), VOICE)
     assert len(mixer.flush()) == 0

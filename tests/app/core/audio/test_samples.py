@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from app.core.audio import samples
-from app.core.audio.samples import StoredSamples, spool, spooled
+from app.core.audio.samples import StoredSamples, create_unnamed_file, write_unnamed_file
 
 ARRAY = np.arange(1000, dtype=np.float32)
 
 
 @pytest.fixture
 def stored() -> StoredSamples:
-    return StoredSamples(spool(ARRAY.tobytes()))
+    return StoredSamples(create_unnamed_file(ARRAY.tobytes()))
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(3, 10), slice(-5, None), slice(900, 5000), slice(10, 3)])
@@ -29,7 +29,7 @@ def test_steps_are_refused(stored: StoredSamples) -> None:
 
 
 def test_none_are_an_empty_file_and_closing_is_harmless_twice() -> None:
-    stored = StoredSamples(spool())
+    stored = StoredSamples(create_unnamed_file())
     assert len(stored) == len(stored[:]) == 0
     stored.close()
     stored.close()
@@ -42,7 +42,7 @@ async def test_pieces_are_a_file_in_their_order(monkeypatch: pytest.MonkeyPatch,
             yield bytes([number]) * (number % 5)
 
     monkeypatch.setattr(samples, "BLOCK_BYTES", block)
-    with await spooled(pieces()) as file:
+    with await write_unnamed_file(pieces()) as file:
         file.seek(0)
         assert file.read() == b"".join(bytes([number]) * (number % 5) for number in range(100))
 
@@ -51,7 +51,7 @@ async def test_pieces_that_break_off_leave_no_file_and_are_ended(monkeypatch: py
     files, ended = [], []
 
     def seen() -> object:
-        files.append(spool())
+        files.append(create_unnamed_file())
         return files[-1]
 
     async def pieces() -> AsyncGenerator[bytes, None]:
@@ -61,8 +61,8 @@ async def test_pieces_that_break_off_leave_no_file_and_are_ended(monkeypatch: py
         finally:
             ended.append(True)
 
-    monkeypatch.setattr(samples, "spool", seen)
+    monkeypatch.setattr(samples, "create_unnamed_file", seen)
     with pytest.raises(ConnectionError):
-        await spooled(pieces())
+        await write_unnamed_file(pieces())
     assert ended
     assert files[0].closed

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.core.audio.vad import encoder_windows, find_speech, speech_seconds
+from app.core.audio.vad import count_encoder_windows, find_speech, speech_seconds
 from tests.recordings import speech
 
 SECONDS = np.arange(10 * 16000) / 16000
@@ -72,7 +72,7 @@ def test_long_recordings_are_heard_over_the_seams_and_spans_stay_in_order() -> N
 
 @pytest.mark.parametrize(("samples", "count"), [(0, 0), (1, 1), (480_000, 1), (480_001, 2), (16000 * 300, 10)])
 def test_windows(samples: int, count: int) -> None:
-    assert encoder_windows(samples / 16_000) == count
+    assert count_encoder_windows(samples / 16_000) == count
 
 
 def test_empty_audio_has_no_speech() -> None:

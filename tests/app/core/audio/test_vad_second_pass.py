@@ -7,8 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from app.core.audio.vad import find_speech, speech_seconds
-from app.core.audio.vad_first_pass import Look, look, pieces
-from app.core.audio.vad_second_pass import Listening, conclude, look_again, sounds_left_out, undecided_warnings
+from app.core.audio.vad_first_pass import PieceDetection, detect_piece, piece_starts
+from app.core.audio.vad_second_pass import (
+    SpeechDetection,
+    combine_passes,
+    detect_amplified,
+    uncertain_speech_warnings,
+    undetected_sounds,
+)
 from tests.recordings import speech
 
 RATE = 16_000
@@ -33,9 +39,11 @@ def telephone(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
 
 
-def listen(samples: NDArray[np.float32]) -> Listening:
-    looks = [look(samples, start) for start in pieces(samples)]
-    return conclude(looks, [look_again(samples, one) for one in sounds_left_out(looks, len(samples) / RATE)])
+def listen(samples: NDArray[np.float32]) -> SpeechDetection:
+    looks = [detect_piece(samples, start) for start in piece_starts(samples)]
+    return combine_passes(
+        looks, [detect_amplified(samples, one) for one in undetected_sounds(looks, len(samples) / RATE)]
+    )
 
 
 @pytest.mark.parametrize("level", [-30, -45, -55])
@@ -87,7 +95,7 @@ SOUNDS: dict[str, Callable[[], NDArray[np.floating]]] = {
 def test_other_sounds_are_no_speech_at_the_second_look_either(name: str, level: float) -> None:
     sound = SOUNDS[name]().astype(np.float32) * decibel(level)
     alone = listen(sound + noise(len(sound)))
-    assert (alone.spans, alone.undecided) == ([], [])
+    assert (alone.spans, alone.uncertain) == ([], [])
     between = listen(np.concatenate([VOICE, sound, VOICE]) + noise(len(sound) + 2 * len(VOICE)))
     assert speech_seconds(between.spans) < 2 * len(VOICE) / RATE + 1.5
 
@@ -119,14 +127,14 @@ def test_stretches_left_out_are_those_with_sound() -> None:
     levels = np.full(200 * 20, 1e-7, np.float32)
     for start, end in ((10, 12), (50, 150), (180, 180.1)):
         levels[int(start * 20) : int(end * 20)] = 1e-3
-    left_out = sounds_left_out([Look([(9.5, 12.5), (60, 61)], levels)], 200)
+    left_out = undetected_sounds([PieceDetection([(9.5, 12.5), (60, 61)], levels)], 200)
     assert left_out == [(49.5, 60), (61, 121), (121, 150.5)]
-    assert sounds_left_out([], 0) == []
+    assert undetected_sounds([], 0) == []
 
 
 def test_a_list_of_stretches_that_were_not_read_has_an_end() -> None:
-    assert undecided_warnings([]) == []
-    (warning,) = undecided_warnings([(float(n), n + 0.5) for n in range(100)])
+    assert uncertain_speech_warnings([]) == []
+    (warning,) = uncertain_speech_warnings([(float(n), n + 0.5) for n in range(100)])
     assert "50.0 s" in warning
     assert "and 95 more" in warning
     assert len(warning) < 300

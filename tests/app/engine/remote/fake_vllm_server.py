@@ -24,12 +24,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from app.engine.remote.chat_tokenizer import ChatTokens
-from app.engine.remote.server import Wanted
+from app.engine.remote.chat_tokenizer import ChatTokenizer
+from app.engine.remote.server import ExpectedModel
 from model_repo.architectures import AUDIO_TOKEN, CHAT_TEMPLATE
 
 CONTEXT = 8192
-WANTED = Wanted("stand-in", "1", CONTEXT)
+WANTED = ExpectedModel("stand-in", "1", CONTEXT)
 TOKENS_A_SECOND = 25
 KNOWN = {
     *("model", "messages", "request_id", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed"),
@@ -51,9 +51,9 @@ def _tokenizer() -> str:
 TOKENIZER = _tokenizer()
 
 
-def tokens() -> ChatTokens:
+def tokens() -> ChatTokenizer:
     """What the front of such servers knows of their checkpoint."""
-    return ChatTokens(TOKENIZER, CHAT_TEMPLATE)
+    return ChatTokenizer(TOKENIZER, CHAT_TEMPLATE)
 
 
 class StandIn:
@@ -209,10 +209,10 @@ class StandIn:
                     samples, rate = soundfile.read(file, dtype="float32")
                     assert (rate, samples.ndim) == (16_000, 1)
                     seconds.append(len(samples) / rate)
-        words = ChatTokens(self.tokenizer, self.template)
+        words = ChatTokenizer(self.tokenizer, self.template)
         (place,) = words._tokenizer.encode(AUDIO_TOKEN, add_special_tokens=False).ids
         out: list[int] = []
-        for token in words.ids(messages):
+        for token in words.token_ids(messages):
             out += [place] * max(1, int(TOKENS_A_SECOND * seconds.pop(0))) if token == place else [token]
         assert not seconds, "more recordings than placeholders"
         return out

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from app.core.errors import ServiceError
-from app.engine.base import EngineEvent, Generation, TextDelta
-from app.engine.remote.server_pool import RemoteCore
-from app.engine.vllm_audio import VllmAudioEngine
+from app.engine.base import EngineEvent, GenerationRequest, TextDelta
+from app.engine.remote.server_pool import RemoteChatModel
+from app.engine.vllm_audio import AudioLlmEngine
 from app.settings import RemoteSettings
 from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
 from tests.app.running_service import value
@@ -20,8 +20,8 @@ PIECES = [f"piece{number} " for number in range(8)]
 FOREVER = [f"piece{number} " for number in range(5000)]
 
 
-def asked(seconds: float = 1.0, name: str = "one", **how: Any) -> Generation:
-    return Generation(
+def asked(seconds: float = 1.0, name: str = "one", **how: Any) -> GenerationRequest:
+    return GenerationRequest(
         name, np.zeros(round(seconds * 16_000), np.float32), "Summarize.", how.pop("max_tokens", 100), **how
     )
 
@@ -29,15 +29,15 @@ def asked(seconds: float = 1.0, name: str = "one", **how: Any) -> Generation:
 class Front:
     """The engine, its core, and the servers behind it."""
 
-    def __init__(self, core: RemoteCore, servers: Sequence[StandIn]) -> None:
+    def __init__(self, core: RemoteChatModel, servers: Sequence[StandIn]) -> None:
         self.core = core
-        self.engine = VllmAudioEngine(core)
+        self.engine = AudioLlmEngine(core)
         self.behind = servers
 
-    async def read(self, generation: Generation | None = None) -> list[EngineEvent]:
+    async def read(self, generation: GenerationRequest | None = None) -> list[EngineEvent]:
         return [event async for event in self.engine.generate(generation or asked())]
 
-    async def text(self, generation: Generation | None = None) -> str:
+    async def text(self, generation: GenerationRequest | None = None) -> str:
         return "".join(event.text for event in await self.read(generation) if isinstance(event, TextDelta))
 
     def up(self) -> list[bool]:
@@ -47,9 +47,9 @@ class Front:
         return [value(f"speechsum_remote_{name}", server=server.name) for server in self.behind]
 
 
-def core_of(servers: Sequence[StandIn], **how: Any) -> RemoteCore:
+def core_of(servers: Sequence[StandIn], **how: Any) -> RemoteChatModel:
     settings = {"health_seconds": HEALTH_S, "connect_seconds": 5, "start_seconds": 30, **how}
-    return RemoteCore(WANTED, tokens(), RemoteSettings(urls=[server.url for server in servers], **settings))
+    return RemoteChatModel(WANTED, tokens(), RemoteSettings(urls=[server.url for server in servers], **settings))
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ async def fronting(*servers: StandIn, asleep: Sequence[StandIn] = (), **how: Any
         yield front
 
 
-async def fails(front: Front, generation: Generation | None = None) -> tuple[ServiceError, list[EngineEvent]]:
+async def fails(front: Front, generation: GenerationRequest | None = None) -> tuple[ServiceError, list[EngineEvent]]:
     """The error, and what came before it."""
     seen: list[EngineEvent] = []
 
@@ -76,5 +76,5 @@ async def fails(front: Front, generation: Generation | None = None) -> tuple[Ser
 
     with pytest.raises(ServiceError) as failure:
         await listen()
-    assert front.engine.running == 0
+    assert front.engine.running_requests == 0
     return failure.value, seen

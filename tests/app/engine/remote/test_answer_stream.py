@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.core.errors import ServiceError, TooLarge, Unavailable, Unprocessable
-from app.engine.remote.answer_stream import Chunk, chunks, in_the_middle, lost, refused
+from app.engine.remote.answer_stream import StreamChunk, connection_error, read_chunks, status_error, stream_error
 
 ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2, 3]}
 END = {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop", "token_ids": [2]}]}
@@ -23,23 +23,23 @@ def stream(*events: object, done: bool = True) -> bytes:
     return "".join([*lines, "data: [DONE]\n\n" if done else ""]).encode()
 
 
-async def read(data: bytes, size: int = 1 << 20) -> Sequence[Chunk]:
+async def read(data: bytes, size: int = 1 << 20) -> Sequence[StreamChunk]:
     async def pieces() -> AsyncIterator[bytes]:
         for at in range(0, len(data), size):
             yield data[at : at + size]
 
     response = httpx.Response(200, content=pieces())
-    return [chunk async for chunk in chunks(response, 8192)]
+    return [chunk async for chunk in read_chunks(response, 8192)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 async def test_events_are_read_in_whatever_pieces_they_come(size: int) -> None:
     said = stream(ROLE, text("Zürich 🚆"), END, USAGE)
     assert await read(said, size) == [
-        Chunk(prompt_tokens=3),
-        Chunk(text="Zürich 🚆", token_ids=(7,)),
-        Chunk(token_ids=(2,), finish_reason="stop"),
-        Chunk(prompt_tokens=3, completion_tokens=2),
+        StreamChunk(prompt_tokens=3),
+        StreamChunk(text="Zürich 🚆", token_ids=(7,)),
+        StreamChunk(token_ids=(2,), finish_reason="stop"),
+        StreamChunk(prompt_tokens=3, completion_tokens=2),
     ]
 
 
@@ -89,7 +89,7 @@ TOO_LONG = "This model's maximum context length is 8192 tokens. However, your pr
     ],
 )
 def test_errors_in_the_middle(error: object, kind: type[ServiceError], code: str) -> None:
-    made = in_the_middle(error, 8192)
+    made = stream_error(error, 8192)
     assert (type(made), made.code) == (kind, code)
     assert (error["message"] if isinstance(error, dict) else str(error)) in made.message
 
@@ -110,7 +110,7 @@ def test_errors_in_the_middle(error: object, kind: type[ServiceError], code: str
 )
 def test_refusals(status: int, body: object, kind: type[ServiceError], code: str) -> None:
     raw = body if isinstance(body, str) else json.dumps(body)
-    made = refused(status, raw.encode(), None, 8192)
+    made = status_error(status, raw.encode(), None, 8192)
     assert (type(made), made.code) == (kind, code)
     if status != 401:
         reason = body["error"]["message"] if isinstance(body, dict) else body
@@ -121,11 +121,11 @@ def test_refusals(status: int, body: object, kind: type[ServiceError], code: str
     ("header", "seconds"), [("7", 7), ("0.5", 0.5), (None, 5), ("Thu, 26 Nov 2026 00:00:00 GMT", 5)]
 )
 def test_a_server_without_room_says_when_to_come_back(header: str | None, seconds: float) -> None:
-    assert refused(503, b"", header, 8192).retry_after_s == seconds
+    assert status_error(503, b"", header, 8192).retry_after_s == seconds
 
 
 def test_a_connection_that_broke_and_one_that_was_silent_are_told_apart() -> None:
-    assert lost(httpx.RemoteProtocolError("peer closed connection")).code == "engine_lost"
-    silent = lost(httpx.ReadTimeout(""))
+    assert connection_error(httpx.RemoteProtocolError("peer closed connection")).code == "engine_lost"
+    silent = connection_error(httpx.ReadTimeout(""))
     assert silent.code == "engine_silent"
     assert "SPEECHSUM_REMOTE__IDLE_SECONDS" in silent.message

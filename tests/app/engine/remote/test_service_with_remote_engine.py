@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.engine.vllm_audio import VllmAudioEngine
+from app.engine.vllm_audio import AudioLlmEngine
 from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn
 from tests.app.engine.remote.remote_engine import FOREVER, PIECES, core_of
 from tests.app.running_service import PATH, Site, code, serving, until, value, wav
@@ -25,7 +25,7 @@ async def served_by(*servers: StandIn, **sections: Any) -> AsyncIterator[Site]:
         for server in servers:
             stack.callback(server.die)
             await asyncio.to_thread(server.start)
-        site = await stack.enter_async_context(serving(VllmAudioEngine(core_of(servers)), **sections))
+        site = await stack.enter_async_context(serving(AudioLlmEngine(core_of(servers)), **sections))
         for server in servers:
             server.asked.clear()
         yield site

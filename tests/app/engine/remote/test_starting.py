@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from app.core.errors import Unavailable
-from app.engine.remote.server import Wanted
-from app.engine.remote.server_pool import RemoteCore
+from app.engine.remote.server import ExpectedModel
+from app.engine.remote.server_pool import RemoteChatModel
 from app.settings import RemoteSettings
 from model_repo.architectures import CHAT_TEMPLATE
 from tests.app.engine.remote.fake_vllm_server import CONTEXT, WANTED, StandIn, tokens
@@ -112,8 +112,8 @@ async def test_the_model_is_known_by_its_folder_too(card: dict[str, Any]) -> Non
 
 async def test_another_version_is_another_model() -> None:
     server = StandIn(PIECES).start()
-    wanted = Wanted(WANTED.name, "2", CONTEXT)
-    core = RemoteCore(wanted, tokens(), RemoteSettings(urls=[server.url]))
+    wanted = ExpectedModel(WANTED.name, "2", CONTEXT)
+    core = RemoteChatModel(wanted, tokens(), RemoteSettings(urls=[server.url]))
     with pytest.raises(Unavailable, match="serves stand-in@1, not stand-in@2"):
         await core.start()
     server.die()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.summarize.structured.json_schema import parse_schema
-from app.summarize.structured.output_format import MEETING
-from app.summarize.structured.schema_tasks import enforcement_fault, read_answer
+from app.summarize.structured.output_format import MEETING_SCHEMA
+from app.summarize.structured.schema_tasks import enforcement_error, parse_answer
 
 ITEM = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
@@ -32,28 +32,28 @@ def of(**properties: Any) -> dict[str, Any]:
     ],
 )
 def test_what_the_compiler_cannot_enforce_is_a_fault(property_: dict[str, Any]) -> None:
-    fault = enforcement_fault(parse_schema(json.dumps(of(a=property_))))
+    fault = enforcement_error(parse_schema(json.dumps(of(a=property_))))
     assert fault
     assert "\n" not in fault
 
 
 def test_alternatives_that_overlap_are_refused_with_what_to_use_instead() -> None:
     overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
-    assert "use anyOf" in (enforcement_fault(parse_schema(json.dumps(of(a=overlapping)))) or "")
+    assert "use anyOf" in (enforcement_error(parse_schema(json.dumps(of(a=overlapping)))) or "")
 
 
 def test_the_compiler_stops_early_at_a_schema_that_grows() -> None:
     lists = {f"p{n}": {"type": "array", "items": {"type": "string"}, "maxItems": 4096 - n} for n in range(60)}
     schema = parse_schema(json.dumps(of(**lists)))
     began = time.thread_time()
-    assert "cannot be enforced" in (enforcement_fault(schema) or "")
+    assert "cannot be enforced" in (enforcement_error(schema) or "")
     assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(
     "schema",
     [
-        MEETING,
+        MEETING_SCHEMA,
         {"type": "object"},
         of(a={"allOf": [{"type": "string"}, {"enum": ["x", "y"]}]}),
         of(a={"type": "string", "format": "date-time"}, b={"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}),
@@ -68,15 +68,15 @@ def test_the_compiler_stops_early_at_a_schema_that_grows() -> None:
     ],
 )
 def test_what_it_enforces_is_taken(schema: dict[str, Any]) -> None:
-    assert enforcement_fault(parse_schema(json.dumps(schema))) is None
+    assert enforcement_error(parse_schema(json.dumps(schema))) is None
 
 
 def test_an_answer_is_read_or_its_fault_said() -> None:
-    assert read_answer('{"a": 1}', ITEM) == ({"a": 1}, None)
-    value, fault = read_answer('{"a": ', ITEM)
+    assert parse_answer('{"a": 1}', ITEM) == ({"a": 1}, None)
+    value, fault = parse_answer('{"a": ', ITEM)
     assert value is None
     assert "breaks off" in (fault or "")
-    value, fault = read_answer('{"a": "x"}', ITEM)
+    value, fault = parse_answer('{"a": "x"}', ITEM)
     assert value is None
     assert "at a:" in (fault or "")
 
@@ -95,35 +95,38 @@ def test_an_answer_is_read_or_its_fault_said() -> None:
     ],
 )
 def test_a_value_that_cannot_be_written_out_is_none(answer: str) -> None:
-    value, fault = read_answer(answer, ITEM)
+    value, fault = parse_answer(answer, ITEM)
     assert value is None
     assert "`structured` is null" in (fault or "")
 
 
 def test_an_answer_that_breaks_off_is_closed_if_the_schema_allows_it() -> None:
-    value, fault = read_answer('{"a": 1, "text": "It was sa', ITEM)
+    value, fault = parse_answer('{"a": 1, "text": "It was sa', ITEM)
     assert value == {"a": 1, "text": "It was sa"}
     assert "its end is missing" in (fault or "")
     mood = of(a={"type": "integer"}) | {"properties": {"a": {"type": "integer"}, "mood": {"enum": ["calm"]}}}
-    assert read_answer('{"a": 1, "mood": "ca', mood)[0] == {"a": 1}, "half of a choice is no choice"
+    assert parse_answer('{"a": 1, "mood": "ca', mood)[0] == {"a": 1}, "half of a choice is no choice"
 
 
 def test_the_meetings_schema_has_a_value_wherever_the_answer_was_cut() -> None:
-    whole = {name: [] for name in MEETING["properties"]} | {"title": "A title", "summary": "Ann said that it is late."}
+    whole = {name: [] for name in MEETING_SCHEMA["properties"]} | {
+        "title": "A title",
+        "summary": "Ann said that it is late.",
+    }
     whole |= {"key_points": ["One", "Two"], "action_items": [{"who": "Ann", "what": "calls", "when": ""}] * 2}
     text = json.dumps(whole, separators=(",", ":"))
     for end in range(1, len(text)):
-        value, fault = read_answer(text[:end], MEETING, fill=True)
-        assert set(value) == set(MEETING["properties"])
+        value, fault = parse_answer(text[:end], MEETING_SCHEMA, fill=True)
+        assert set(value) == set(MEETING_SCHEMA["properties"])
         assert "its end is missing" in (fault or "")
         assert ("open_questions" in (fault or "")) == ('open_questions":[' not in text[:end]), "it says what is empty"
 
 
 def test_what_a_callers_schema_requires_is_never_made_up() -> None:
-    assert read_answer('{"b": "x', of(a={"type": "string"}) | {"additionalProperties": True})[0] is None
+    assert parse_answer('{"b": "x', of(a={"type": "string"}) | {"additionalProperties": True})[0] is None
 
 
 def test_an_exponential_pattern_takes_linear_time() -> None:
     schema = of(a={"type": "string", "pattern": "^(\\w+)+$"})
-    assert read_answer(json.dumps({"a": "a" * 5000 + "!"}), schema)[0] is None
-    assert read_answer(json.dumps({"a": "a" * 5000}), schema)[1] is None
+    assert parse_answer(json.dumps({"a": "a" * 5000 + "!"}), schema)[0] is None
+    assert parse_answer(json.dumps({"a": "a" * 5000}), schema)[1] is None

@@ -26,11 +26,11 @@ async def workers() -> AsyncIterator[SchemaWorkers]:
 
 async def test_a_schema_is_tried_and_an_answer_read() -> None:
     made = SchemaWorkers(60)
-    await made.check(PLAIN, "json_schema")
+    await made.check_schema(PLAIN, "json_schema")
     with pytest.raises(InvalidRequest, match="json_schema: the schema cannot be enforced") as caught:
-        await made.check({"type": "object", "properties": {"a": {"not": {}}}}, "json_schema")
+        await made.check_schema({"type": "object", "properties": {"a": {"not": {}}}}, "json_schema")
     assert (caught.value.code, caught.value.param) == ("invalid_json_schema", "json_schema")
-    assert await made.read('{"a": "b"}', PLAIN) == ({"a": "b"}, None)
+    assert await made.parse_answer('{"a": "b"}', PLAIN) == ({"a": "b"}, None)
     await made.stop()
 
 
@@ -41,9 +41,9 @@ async def test_what_does_not_end_well_is_refused_and_never_tried_again(
     monkeypatch.setattr(schema_workers, "enforcement_fault", work)
     monkeypatch.setattr(schema_workers, "read_answer", work)
     with pytest.raises(InvalidRequest) as caught:
-        await workers.check({**PLAIN, "title": work.__name__}, "json_schema")
+        await workers.check_schema({**PLAIN, "title": work.__name__}, "json_schema")
     assert caught.value.retry_after_s is None
-    value, fault = await workers.read("{}", PLAIN)
+    value, fault = await workers.parse_answer("{}", PLAIN)
     assert value is None
     assert "could not be checked" in (fault or "")
     if work is never_ends:
@@ -52,7 +52,7 @@ async def test_what_does_not_end_well_is_refused_and_never_tried_again(
 
 async def test_the_event_loop_goes_on_meanwhile(workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_workers, "read_answer", never_ends)
-    reading = asyncio.create_task(workers.read("{}", PLAIN))
+    reading = asyncio.create_task(workers.parse_answer("{}", PLAIN))
     turns = 0
     while not reading.done():
         await asyncio.sleep(0.01)
@@ -63,13 +63,13 @@ async def test_the_event_loop_goes_on_meanwhile(workers: SchemaWorkers, monkeypa
 async def test_leaving_ends_the_work(workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_workers, "enforcement_fault", never_ends)
     slow = SchemaWorkers(3600)
-    leaving = [asyncio.create_task(slow.check({**PLAIN, "title": str(n)}, "x")) for n in range(4)]
+    leaving = [asyncio.create_task(slow.check_schema({**PLAIN, "title": str(n)}, "x")) for n in range(4)]
     await asyncio.sleep(0.1)
     for one in leaving:
         one.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
     monkeypatch.undo()
-    await asyncio.wait_for(slow.check(PLAIN, "x"), 30)
+    await asyncio.wait_for(slow.check_schema(PLAIN, "x"), 30)
     await slow.stop()
 
 
@@ -77,7 +77,7 @@ async def test_a_schema_that_was_accepted_is_not_tried_again(
     workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = SchemaWorkers(60)
-    await made.check(PLAIN, "x")
+    await made.check_schema(PLAIN, "x")
     await made.stop()
     monkeypatch.setattr(schema_workers, "enforcement_fault", dies)
-    await made.check(dict(PLAIN), "x")
+    await made.check_schema(dict(PLAIN), "x")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.summarize.structured.strict_json import IncompleteJson, JsonFault, loads, nesting
+from app.summarize.structured.strict_json import JsonError, MalformedJson, loads, nesting_depth
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from app.summarize.structured.strict_json import IncompleteJson, JsonFault, load
     ],
 )
 def test_what_cannot_be_written_out_again_is_refused_by_name(text: str, said: str) -> None:
-    with pytest.raises(JsonFault, match=said):
+    with pytest.raises(JsonError, match=said):
         loads(text, 100)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": ', '{"a": "b', "nul", "Hello.", '{"a": "\n"}', "9" * 5000, "{}{}"])
 def test_what_is_cut_or_malformed_is_told_apart(text: str) -> None:
-    with pytest.raises(IncompleteJson):
+    with pytest.raises(MalformedJson):
         loads(text, 100)
 
 
@@ -41,12 +41,12 @@ def test_everything_else_is_read_as_it_is(text: str) -> None:
 
 
 def test_brackets_inside_texts_do_not_nest() -> None:
-    assert nesting(r'{"a\"[[[": ["}}}", "[\\", {}]}') == 3
-    assert nesting('["[[[[') == 1
+    assert nesting_depth(r'{"a\"[[[": ["}}}", "[\\", {}]}') == 3
+    assert nesting_depth('["[[[[') == 1
 
 
 def test_many_names_and_an_unclosed_text_take_linear_time() -> None:
     many = json.dumps({str(n): n for n in range(100_000)})
-    with pytest.raises(JsonFault, match="twice"):
+    with pytest.raises(JsonError, match="twice"):
         loads(many[:-1] + ', "99999": 1}', 3)
-    assert nesting('"\\' * 100_000) == 0
+    assert nesting_depth('"\\' * 100_000) == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.summarize.structured.truncated_json import closings, fill_missing
+from app.summarize.structured.truncated_json import close_json, fill_missing
 
 
 @pytest.mark.parametrize(
@@ -31,20 +31,20 @@ from app.summarize.structured.truncated_json import closings, fill_missing
     ],
 )
 def test_a_cut_text_is_closed(text: str, candidates: list[object]) -> None:
-    assert [json.loads(one) for one in closings(text)] == candidates
+    assert [json.loads(one) for one in close_json(text)] == candidates
 
 
 @pytest.mark.parametrize("text", ["", "Hello.", '{"a": 1}', "{}}", "[}", '"text', "12"])
 def test_a_text_with_nothing_to_close_has_no_closed_form(text: str) -> None:
-    assert list(closings(text)) == []
+    assert list(close_json(text)) == []
 
 
 def test_a_cut_anywhere_gives_json() -> None:
     whole = json.dumps({"a": ["x\n\u00e9\U0001f600", {"b": -1.5e3, "c": [True, None, []]}], "d": {"e": 'f"'}})
     for end in range(1, len(whole)):
-        for candidate in closings(whole[:end]):
+        for candidate in close_json(whole[:end]):
             json.loads(candidate)
-        assert list(closings(whole[:end]))
+        assert list(close_json(whole[:end]))
 
 
 def test_what_is_missing_is_filled_with_nothing() -> None:

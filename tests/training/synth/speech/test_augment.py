@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from training.synth.speech import augment as a
-from training.synth.speech.augment import RATE, Disturbance, Samples, augment
+from training.synth.speech.augment import RATE, AugmentConfig, Samples, augment
 
-ALWAYS = Disturbance(noise=1, reverb=1, speed=1, telephone=1, clip=1, codec=1)
+ALWAYS = AugmentConfig(noise=1, reverb=1, speed=1, telephone=1, clip=1, codec=1)
 
 
 def _tone(hz: float = 440.0, seconds: float = 1.0, level: float = 0.3) -> Samples:
@@ -43,7 +43,7 @@ def test_a_seed_repeats_and_another_differs() -> None:
 
 
 def test_scaled_to_nothing_only_the_gain_moves() -> None:
-    out, done = augment(_tone(), np.random.default_rng(0), Disturbance().scaled(0))
+    out, done = augment(_tone(), np.random.default_rng(0), AugmentConfig().scale_probabilities(0))
     assert done == []
     assert np.corrcoef(out, _tone())[0, 1] > 0.9999
 

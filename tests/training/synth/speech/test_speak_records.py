@@ -7,8 +7,8 @@ import pytest
 import soundfile as sf
 
 from training.synth.speech.__main__ import main
-from training.synth.speech.speak_records import Settings, build, cast
-from training.synth.speech.voices import find
+from training.synth.speech.speak_records import SpeechSettings, choose_voices, speak_records
+from training.synth.speech.voices import find_voice
 
 SHARES = (("flite", 0.5), ("espeak", 0.5))
 
@@ -38,7 +38,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
 
 def test_every_record_gets_its_audio(tmp_path: Path) -> None:
     rows = _rows()
-    outcome = build(_records(tmp_path, rows), tmp_path / "out", Settings(SHARES))
+    outcome = speak_records(_records(tmp_path, rows), tmp_path / "out", SpeechSettings(SHARES))
     built = _read(tmp_path / "out/records.jsonl")
     assert (outcome.spoken, outcome.resumed, outcome.failed) == (4, 0, 0)
     assert [row["id"] for row in built] == [row["id"] for row in rows]
@@ -49,7 +49,7 @@ def test_every_record_gets_its_audio(tmp_path: Path) -> None:
         assert np.sqrt(np.mean(samples**2)) > 0.002
         assert set(row) - set(given) == {"audio", "duration_s", "voice"}
         assert {name: row[name] for name in given} == given
-        assert all(find(v).split == row["split"] for v in row["voice"].split(", "))
+        assert all(find_voice(v).split == row["split"] for v in row["voice"].split(", "))
     assert outcome.audio_seconds == pytest.approx(sum(row["duration_s"] for row in built))
     assert {clip["id"] for clip in _read(tmp_path / "out/clips.jsonl")} == {row["id"] for row in rows}
     assert not list(tmp_path.glob("out/**/*.tmp"))
@@ -58,14 +58,14 @@ def test_every_record_gets_its_audio(tmp_path: Path) -> None:
 def test_processes_and_resuming_change_nothing(tmp_path: Path) -> None:
     rows = _rows(6)
     whole = tmp_path / "whole"
-    build(_records(tmp_path, rows), whole, Settings(SHARES), jobs=2)
+    speak_records(_records(tmp_path, rows), whole, SpeechSettings(SHARES), jobs=2)
     parts = tmp_path / "parts"
-    build(_records(tmp_path, rows), parts, Settings(SHARES))
+    speak_records(_records(tmp_path, rows), parts, SpeechSettings(SHARES))
     first = {clip["id"]: clip for clip in _read(parts / "clips.jsonl")}
     (parts / first["memo/2"]["audio"]).unlink()
     cut = (parts / "clips.jsonl").read_text()
     (parts / "clips.jsonl").write_text(cut[:-20])  # as a kill in mid-write leaves it
-    outcome = build(_records(tmp_path, rows), parts, Settings(SHARES))
+    outcome = speak_records(_records(tmp_path, rows), parts, SpeechSettings(SHARES))
     assert (outcome.spoken, outcome.resumed) == (2, 4)
     assert (parts / "records.jsonl").read_text() == (whole / "records.jsonl").read_text()
     for row in _read(whole / "records.jsonl"):
@@ -91,25 +91,25 @@ def test_a_record_that_cannot_be_spoken_is_counted_and_named(
 
 def test_other_settings_need_another_folder(tmp_path: Path) -> None:
     records = _records(tmp_path, _rows(1))
-    build(records, tmp_path / "out", Settings(SHARES))
+    speak_records(records, tmp_path / "out", SpeechSettings(SHARES))
     with pytest.raises(ValueError, match="other settings"):
-        build(records, tmp_path / "out", Settings(SHARES, seed=1))
+        speak_records(records, tmp_path / "out", SpeechSettings(SHARES, seed=1))
 
 
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ids repeat"):
-        build(_records(tmp_path, [_rows()[0], _rows()[0]]), tmp_path / "out", Settings(SHARES))
+        speak_records(_records(tmp_path, [_rows()[0], _rows()[0]]), tmp_path / "out", SpeechSettings(SHARES))
 
 
 def test_a_split_without_voices_is_refused_before_anything_is_spoken(tmp_path: Path) -> None:
     row = _rows()[0] | {"split": "test"}
     with pytest.raises(ValueError, match=r"flite.*'test'"):
-        build(_records(tmp_path, [row]), tmp_path / "out", Settings((("flite", 1.0),)))
+        speak_records(_records(tmp_path, [row]), tmp_path / "out", SpeechSettings((("flite", 1.0),)))
     assert not list((tmp_path / "out/audio").iterdir())
 
 
 def test_flac_is_exact_and_clean_audio_stays_clean(tmp_path: Path) -> None:
-    build(_records(tmp_path, _rows(1)), tmp_path / "out", Settings(SHARES, augment=0, format="flac"))
+    speak_records(_records(tmp_path, _rows(1)), tmp_path / "out", SpeechSettings(SHARES, augment=0, format="flac"))
     info = sf.info(tmp_path / "out/audio/memo_0.flac")
     assert (info.format, info.samplerate, info.channels) == ("FLAC", 16_000, 1)
     assert _read(tmp_path / "out/clips.jsonl")[0]["augmentation"] == []
@@ -117,7 +117,7 @@ def test_flac_is_exact_and_clean_audio_stays_clean(tmp_path: Path) -> None:
 
 def test_opus_is_compact(tmp_path: Path) -> None:
     row = {"id": "long", "split": "train", "turns": [[0, "We met on Tuesday and agreed on the smaller stage. " * 12]]}
-    build(_records(tmp_path, [row]), tmp_path / "out", Settings(SHARES, kbps=16))
+    speak_records(_records(tmp_path, [row]), tmp_path / "out", SpeechSettings(SHARES, kbps=16))
     built = _read(tmp_path / "out/records.jsonl")[0]
     bits = 8 * (tmp_path / "out" / built["audio"]).stat().st_size / built["duration_s"]
     assert 6_000 < bits < 24_000
@@ -125,8 +125,8 @@ def test_opus_is_compact(tmp_path: Path) -> None:
 
 def test_speakers_of_a_talk_differ_and_engines_keep_their_shares() -> None:
     row = {"id": "x", "split": "train", "turns": [[0, "a"], [1, "b"], [2, "c"]]}
-    settings = Settings((("kokoro", 0.2), ("flite", 0.2), ("espeak", 0.6)))
-    casts = [cast(row, settings, np.random.default_rng(seed)) for seed in range(400)]
+    settings = SpeechSettings((("kokoro", 0.2), ("flite", 0.2), ("espeak", 0.6)))
+    casts = [choose_voices(row, settings, np.random.default_rng(seed)) for seed in range(400)]
     assert all(len({voice.speaker for voice in people}) == 3 for people in casts)
     assert all(len({voice.engine for voice in people}) == 1 for people in casts)
     kokoro = sum(people[0].engine == "kokoro" for people in casts) / len(casts)

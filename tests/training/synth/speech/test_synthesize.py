@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.synth.speech.synthesize import RATE, SpeechError, speak, synthesize, trim
-from training.synth.speech.voices import Voice, find
+from training.synth.speech.voices import Voice, find_voice
 
 TEXT = "The pump in hall four failed again. Ring the plumber before noon."
 SOME = ["flite:slt", "flite:kal", "flite:awb", "espeak:en-us+f3", "espeak:en-gb-scotland+m5"]
@@ -14,7 +14,7 @@ def _rng() -> np.random.Generator:
 
 @pytest.mark.parametrize("voice", SOME)
 def test_speaks_a_sentence(voice: str) -> None:
-    samples, rate = synthesize(TEXT, find(voice))
+    samples, rate = synthesize(TEXT, find_voice(voice))
     assert samples.dtype == np.float32
     assert rate in (8_000, 16_000, 22_050)
     assert 2.5 < len(samples) / rate < 8
@@ -23,14 +23,14 @@ def test_speaks_a_sentence(voice: str) -> None:
 
 @pytest.mark.parametrize("voice", ["flite:slt", "flite:kal16", "espeak:en-us+m3"])
 def test_speed_changes_the_length(voice: str) -> None:
-    slow, rate = synthesize(TEXT, find(voice), 0.8)
-    fast, _ = synthesize(TEXT, find(voice), 1.2)
+    slow, rate = synthesize(TEXT, find_voice(voice), 0.8)
+    fast, _ = synthesize(TEXT, find_voice(voice), 1.2)
     assert 1.25 < len(slow) / len(fast) < 1.8
     assert rate > 0
 
 
 def _pitch_hz(voice: str, factor: float) -> float:
-    samples, rate = synthesize("Ah, we are away all year.", find(voice), 1.0, factor)
+    samples, rate = synthesize("Ah, we are away all year.", find_voice(voice), 1.0, factor)
     samples = samples[np.abs(samples) > 0][: rate * 2]
     window = int(rate * 0.04)
     found = []
@@ -52,13 +52,13 @@ def test_pitch_raises_the_voice(voice: str) -> None:
 @pytest.mark.parametrize("text", ["-v help", "Ümlaut & “quotes”; $(reboot) `x`", "It's 5 o'clock"])
 @pytest.mark.parametrize("voice", ["flite:rms", "espeak:en-us+f1"])
 def test_text_is_never_taken_for_a_command(text: str, voice: str) -> None:
-    samples, rate = synthesize(text, find(voice))
+    samples, rate = synthesize(text, find_voice(voice))
     assert 0.2 < len(samples) / rate < 6
 
 
 def test_a_long_text_is_spoken_whole() -> None:
-    once, rate = synthesize(TEXT, find("espeak:en-us+f3"))
-    many, _ = synthesize(" ".join([TEXT] * 60), find("espeak:en-us+f3"))
+    once, rate = synthesize(TEXT, find_voice("espeak:en-us+f3"))
+    many, _ = synthesize(" ".join([TEXT] * 60), find_voice("espeak:en-us+f3"))
     assert len(many) > 50 * len(once)
     assert rate == 22_050
 
@@ -66,7 +66,7 @@ def test_a_long_text_is_spoken_whole() -> None:
 @pytest.mark.parametrize("voice", ["flite:slt", "espeak:en-us+f3"])
 def test_nothing_to_say_is_an_error(voice: str) -> None:
     with pytest.raises(SpeechError):
-        synthesize("   ", find(voice))
+        synthesize("   ", find_voice(voice))
 
 
 def test_an_unknown_voice_of_an_engine_is_an_error() -> None:
@@ -75,7 +75,7 @@ def test_an_unknown_voice_of_an_engine_is_an_error() -> None:
 
 
 def test_a_conversation_has_every_turn_and_pauses_between() -> None:
-    voices = [find("espeak:en-us+f3"), find("flite:rms")]
+    voices = [find_voice("espeak:en-us+f3"), find_voice("flite:rms")]
     turns = [(0, "Is the ladder in the shed?"), (1, "No, Jonas took it on Saturday."), (0, "Then ask him.")]
     whole = speak(turns, voices, _rng(), pause_s=(0.5, 0.5))
     alone = sum(len(speak([turn], voices, _rng(), pause_s=(0.5, 0.5))) for turn in turns)
@@ -88,7 +88,7 @@ def test_a_conversation_has_every_turn_and_pauses_between() -> None:
 
 
 def test_a_seed_repeats_the_speech() -> None:
-    voices = [find("espeak:en-us+f3")]
+    voices = [find_voice("espeak:en-us+f3")]
     one, two = (speak([(0, TEXT)], voices, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(one, two)
     assert len(one) != len(speak([(0, TEXT)], voices, np.random.default_rng(6)))
@@ -96,7 +96,7 @@ def test_a_seed_repeats_the_speech() -> None:
 
 def test_a_speaker_without_a_voice_is_an_error() -> None:
     with pytest.raises(IndexError):
-        speak([(1, TEXT)], [find("flite:slt")], _rng())
+        speak([(1, TEXT)], [find_voice("flite:slt")], _rng())
 
 
 def test_trim_cuts_silence_but_no_speech() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from training.facts.normalize import canonical
-from training.synth.speech.verbalize import cardinal, ordinal, spoken, year
+from training.facts.normalize import normalize
+from training.synth.speech.verbalize import cardinal, ordinal, verbalize, year
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from training.synth.speech.verbalize import cardinal, ordinal, spoken, year
     ],
 )
 def test_reads_as_a_person_would(written: str, said: str) -> None:
-    assert spoken(written) == said
+    assert verbalize(written) == said
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_reads_as_a_person_would(written: str, said: str) -> None:
     ["$4,200", "3:30", "25%", "March 3rd", "the 3rd of March", "12,500 units", "$2.3 million", "half past three"],
 )
 def test_what_is_said_is_the_same_fact(written: str) -> None:
-    assert canonical(spoken(written)) == canonical(written)
+    assert normalize(verbalize(written)) == normalize(written)
 
 
 def test_the_letter_a_is_never_an_article() -> None:
-    assert spoken("room A3 at 6 a.m.", "flite") == "room ay three at six ay M."
-    assert spoken("room A3 at 6 a.m.", "espeak") == "room eh three at six eh M."
+    assert verbalize("room A3 at 6 a.m.", "flite") == "room ay three at six ay M."
+    assert verbalize("room A3 at 6 a.m.", "espeak") == "room eh three at six eh M."
 
 
 @pytest.mark.parametrize("number", [0, 7, 19, 20, 99, 100, 101, 999, 1000, 12_345, 1_000_001, 2_300_000_000])
 def test_cardinals_come_back_as_the_number(number: int) -> None:
-    assert canonical(cardinal(number)) == (str(number),)
+    assert normalize(cardinal(number)) == (str(number),)
 
 
 def test_ordinals_and_years() -> None:
@@ -80,4 +80,4 @@ def test_nothing_is_left_for_an_engine_to_misread() -> None:
     text = (
         "Ref 40512: 3 items @ $9.99 (50% off) by 5 p.m. 2/3 done, +45 201-555-0199, v2.0, 37.5\u00b0C, 1,250,000 users*"
     )
-    assert not set(spoken(text)) & set("0123456789$%@*\u00b0")
+    assert not set(verbalize(text)) & set("0123456789$%@*\u00b0")

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from training.synth.speech.synthesize import synthesize
-from training.synth.speech.voices import ENGINES, RESERVED, ReservedVoice, Split, Voice, find, voices
+from training.synth.speech.voices import ENGINES, RESERVED_VOICES, ReservedVoice, Split, Voice, find_voice, voices
 
 SPLITS = get_args(Split)
 
@@ -19,15 +19,15 @@ def test_splits_share_no_speaker() -> None:
 
 
 def test_acceptance_voices_are_in_no_split() -> None:
-    assert len(RESERVED) == 8
-    assert not {v.name for s in SPLITS for v in voices("kokoro", s)} & set(RESERVED)
+    assert len(RESERVED_VOICES) == 8
+    assert not {v.name for s in SPLITS for v in voices("kokoro", s)} & set(RESERVED_VOICES)
     assert sum(len(voices("kokoro", s)) for s in SPLITS) == 20
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("name", RESERVED_VOICES)
 def test_acceptance_voices_are_refused(name: str) -> None:
     with pytest.raises(ReservedVoice, match=name):
-        find(f"kokoro:{name}")
+        find_voice(f"kokoro:{name}")
     with pytest.raises(ReservedVoice, match=name):
         synthesize("Hello.", Voice("kokoro", name, "train"))
 
@@ -49,11 +49,11 @@ def test_every_voice_is_known_to_its_engine() -> None:
 
 
 def test_an_id_finds_its_voice() -> None:
-    assert find("flite:slt") == Voice("flite", "slt", "train")
-    assert find("espeak:en-gb-scotland+f4").split == "dev"
+    assert find_voice("flite:slt") == Voice("flite", "slt", "train")
+    assert find_voice("espeak:en-gb-scotland+f4").split == "dev"
     with pytest.raises(KeyError, match="flite:nobody"):
-        find("flite:nobody")
+        find_voice("flite:nobody")
 
 
 def test_one_man_at_two_sampling_rates_is_one_speaker() -> None:
-    assert find("flite:kal").speaker == find("flite:kal16").speaker
+    assert find_voice("flite:kal").speaker == find_voice("flite:kal16").speaker

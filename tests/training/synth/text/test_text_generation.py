@@ -9,12 +9,12 @@ from random import Random
 import pytest
 
 from app.core.prompts import Style, SummaryStyle, instruction
-from training.facts.coverage import count, repetition_rate
-from training.synth.text import Record, generate, make, noisy
+from training.facts.coverage import count_facts, repetition_rate
+from training.synth.text import Record, generate, make_record, mishear_record
 from training.synth.text.domains import DEV_ONLY, TEST_ONLY, all_domains, domains_for
-from training.synth.text.names import brands, firsts, surnames, towns
+from training.synth.text.names import brands, first_names, surnames, towns
 from training.synth.text.registers import REGISTERS
-from training.synth.text.template_language import render, slots, tidy
+from training.synth.text.template_language import render, slot_names, tidy_text
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,12 @@ def _plain(records: list[Record], style: str) -> list[Record]:
 
 def test_same_seed_and_index_give_the_same_record() -> None:
     assert [r.to_json() for r in generate(3, 5, "dev")] == [r.to_json() for r in generate(3, 5, "dev")]
-    assert make(3, 4, "dev").to_json() == list(generate(3, 5, "dev"))[4].to_json()
-    assert make(3, 4, "dev").transcript != make(4, 4, "dev").transcript != make(4, 4, "test").transcript
+    assert make_record(3, 4, "dev").to_json() == list(generate(3, 5, "dev"))[4].to_json()
+    assert (
+        make_record(3, 4, "dev").transcript
+        != make_record(4, 4, "dev").transcript
+        != make_record(4, 4, "test").transcript
+    )
 
 
 def test_record_survives_json(records: list[Record]) -> None:
@@ -54,7 +58,7 @@ def test_summaries_invent_nothing(split: str) -> None:
     wrong = [
         (r.id, c.hallucinated)
         for r in generate(11, 400, split)
-        if (c := count(r.facts, r.summary, r.transcript)).hallucinated
+        if (c := count_facts(r.facts, r.summary, r.transcript)).hallucinated
     ]  # type: ignore[arg-type]
     assert wrong == []
 
@@ -63,12 +67,12 @@ def test_plain_paragraphs_hold_every_core_fact(records: list[Record]) -> None:
     plain = _plain(records, "paragraph")
     assert len(plain) > 200
     for record in plain:
-        counts = count(record.facts, record.summary, record.transcript)
+        counts = count_facts(record.facts, record.summary, record.transcript)
         assert counts.core_covered == counts.core_total, (record.id, record.summary)
 
 
 def test_most_facts_reach_a_plain_paragraph(records: list[Record]) -> None:
-    counts = [count(r.facts, r.summary, r.transcript) for r in _plain(records, "paragraph") if r.words < 200]
+    counts = [count_facts(r.facts, r.summary, r.transcript) for r in _plain(records, "paragraph") if r.words < 200]
     assert sum(c.covered for c in counts) / sum(c.total for c in counts) > 0.75
 
 
@@ -162,7 +166,7 @@ def test_bounds_are_kept() -> None:
     assert max(limits) <= 96
     assert len(set(limits)) > 2
     with pytest.raises(ValueError, match="no register"):
-        make(1, 1, "train", registers=("nothing",))
+        make_record(1, 1, "train", registers=("nothing",))
 
 
 @pytest.mark.parametrize("register", [r.name for r in REGISTERS])
@@ -176,7 +180,7 @@ def test_every_register_speaks_in_every_split(register: str) -> None:
 
 
 def test_splits_share_no_names() -> None:
-    for pool in (firsts, surnames, towns, brands):
+    for pool in (first_names, surnames, towns, brands):
         train, dev, test = (set(pool(s)) for s in ("train", "dev", "test"))
         assert not train & dev
         assert not train & test
@@ -202,10 +206,10 @@ def test_test_sentences_are_mostly_unseen(records: list[Record]) -> None:
 def test_noise_changes_the_text_and_keeps_the_facts(records: list[Record]) -> None:
     changed = 0
     for record in records[:300]:
-        heard = noisy(record, Random(record.id), 0.05)
+        heard = mishear_record(record, Random(record.id), 0.05)
         before, after = (
-            count(record.facts, record.summary, record.transcript),
-            count(heard.facts, heard.summary, heard.transcript),
+            count_facts(record.facts, record.summary, record.transcript),
+            count_facts(heard.facts, heard.summary, heard.transcript),
         )
         assert after.core_covered == before.core_covered, heard.summary
         assert after.hallucinated == [], heard.summary
@@ -222,8 +226,8 @@ def test_fast_enough() -> None:
 
 
 def test_grammar() -> None:
-    assert slots("(Hi {to}|{Self} here), {@ok} {day}") == {"to", "self", "day"}
+    assert slot_names("(Hi {to}|{Self} here), {@ok} {day}") == {"to", "self", "day"}
     assert render("{Who} (x|x) {who}", Random(1), lambda name: "ann") == "Ann x ann"
     with pytest.raises(ValueError, match="unbalanced"):
         render("(a|b", Random(1), str)
-    assert tidy("a apple  , at 3 p.m.. we go.. an unit") == "An apple, at 3 p.m. We go. A unit"
+    assert tidy_text("a apple  , at 3 p.m.. we go.. an unit") == "An apple, at 3 p.m. We go. A unit"

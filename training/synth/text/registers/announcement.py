@@ -3,13 +3,13 @@
 
 from training.synth.text.compose import Register
 from training.synth.text.point_templates import CHANGE
-from training.synth.text.script import Matter
+from training.synth.text.script import PointTemplate
 
-_TRAIN = Matter("train", say=("(The|Passengers for the) {time} (train|service|bus|flight|ferry) to {place}(:|,| from {place2}) (is delayed by|will leave) (about |approximately |){minutes}( late|)(, because {cause}|)(. (It|The service) (now |)(leaves|departs) from (platform|gate|stop) {plat}.|.)", "(Platform|Gate) (change|alteration)(:|.) the {time} (train |service |flight |)to {place} (now |)(departs|leaves) from (platform|gate|stop) {plat}(, not {plat2}|).", "The {time} (train|service|bus) to {place} (has been|is) cancelled( today|)(, because {cause}|). (Please (take|use)|Passengers should take) the {time2}( from (platform|stop) {plat3}|)."),
+_TRAIN = PointTemplate("train", say=("(The|Passengers for the) {time} (train|service|bus|flight|ferry) to {place}(:|,| from {place2}) (is delayed by|will leave) (about |approximately |){minutes}( late|)(, because {cause}|)(. (It|The service) (now |)(leaves|departs) from (platform|gate|stop) {plat}.|.)", "(Platform|Gate) (change|alteration)(:|.) the {time} (train |service |flight |)to {place} (now |)(departs|leaves) from (platform|gate|stop) {plat}(, not {plat2}|).", "The {time} (train|service|bus) to {place} (has been|is) cancelled( today|)(, because {cause}|). (Please (take|use)|Passengers should take) the {time2}( from (platform|stop) {plat3}|)."),
                 tell=("The {time} service to {place} is delayed by {minutes}.", "The {time} service to {place} is delayed by {minutes} and leaves from {plat}.", "The {time} service to {place} is delayed by {minutes} because {cause}.", "The {time} service to {place} now leaves from {plat}.", "The {time} service to {place} is cancelled; passengers should take the {time2}.", "The {time} to {place} is cancelled because {cause}; the {time2} can be used instead."), brief=("{Time} to {place}: {minutes} late", "{Time} to {place}: now from {plat}", "{Time} to {place} cancelled, use {time2}"), head=("{Time} to {place} delayed by {minutes}", "{Time} to {place} moves to {plat}", "{Time} to {place} cancelled"), facts=("what:time+place!", "amount:minutes!", "amount:plat!", "when:time2!", "reason:cause"), weight=0.9)  # fmt: skip
-_EVENT = Matter("event", say=("(The|This year's|Our) {event} (takes place|is|will be held|starts) {when}( in {room}|)(. (Tickets|Entry|It) (cost|costs|is) {cash}.|.)", "(Join us|Come along|You are invited) {when} (for|to) (the|our) {event}( in {room}|)(, (sign up|register) (by|before) {day3}|).", "(Because|Since) {reason}, the {event} (has been|is) (moved|postponed) (from {weekday} |)to {day}(, (same time|same place|now in {room})|).", "(Registration|Sign-up) for the {event} (closes|ends) {when2}(, (only|there are) {count} places( left|)|)."),
+_EVENT = PointTemplate("event", say=("(The|This year's|Our) {event} (takes place|is|will be held|starts) {when}( in {room}|)(. (Tickets|Entry|It) (cost|costs|is) {cash}.|.)", "(Join us|Come along|You are invited) {when} (for|to) (the|our) {event}( in {room}|)(, (sign up|register) (by|before) {day3}|).", "(Because|Since) {reason}, the {event} (has been|is) (moved|postponed) (from {weekday} |)to {day}(, (same time|same place|now in {room})|).", "(Registration|Sign-up) for the {event} (closes|ends) {when2}(, (only|there are) {count} places( left|)|)."),
                 tell=("The {event} is {when} in {room}.", "The {event} takes place {when}.", "The {event} takes place {when}, with tickets at {cash}.", "The {event} is {when}; register by {day3}.", "The {event} has moved to {day} because {reason}.", "The {event} has moved to {day}.", "Registration for the {event} closes {when2}.", "Registration for the {event} closes {when2}, with {count} places."), brief=("{Event} {when}", "{Event}: {when}, {room}", "{Event} moved to {day}", "{Event}: sign-up closes {when2}"), head=("{Event} {when}", "{Event} moved to {day}"), facts=("what:event!", "when:when!", "where:room", "amount:cash", "when:day!", "when:day3", "when:when2!", "amount:count", "reason:reason"), weight=1.8)  # fmt: skip
-_CLOSED = Matter(
+_CLOSED = PointTemplate(
     "closed",
     say=(
         "{Spot} (will be|is) closed (from {day} (until|to) {day2}|{when})(, because {reason}|, (for|due to) (repairs|cleaning|maintenance)|)(. Please use {spot2}.|. Use {spot2} instead.|.)",
@@ -47,7 +47,7 @@ _CLOSED = Matter(
     ),
     weight=1.4,
 )
-_ASK = Matter(
+_ASK = PointTemplate(
     "request",
     say=(
         "(Please|Everyone is asked to|All visitors must|We ask you to) {act} {due}(, because {reason}|).",
@@ -69,7 +69,7 @@ _ASK = Matter(
 )
 REGISTER = Register(
     "announcement", 1.5, (20, 60, 200), (1, 1), scene=("org", "place"),
-    opens=("(Attention|Attention please|Your attention, please|May I have your attention).", "(Good morning|Good afternoon|Hello) (everyone|students and staff|residents|passengers|ladies and gentlemen|visitors)(, (an announcement|some announcements|a short notice)|).", "(This is|Here is) (an announcement|a message|a notice) (from|by) {org}.", "(Dear|Good evening,) (guests|parents|neighbours|members|travellers)(, (thank you for|please) (listening|a moment)|).", "(Welcome to|Hello from) {place}.", "(A few|Some|Two) (notices|announcements) (for|) (this|the) (week|day|afternoon)."),
-    closes=("(Thank you|Thank you for your (attention|patience|understanding)).", "(We apologise|We're sorry) for (the|any) (inconvenience|trouble).", "(Have a (nice|good|safe) (day|evening|journey|week)).", "(More|Further) (information|details) (at the desk|on the website|on the notice board)."), matters=(_EVENT, _CLOSED, _ASK, CHANGE), leads=(_EVENT, _CLOSED, _ASK, _TRAIN, _TRAIN),
+    openings=("(Attention|Attention please|Your attention, please|May I have your attention).", "(Good morning|Good afternoon|Hello) (everyone|students and staff|residents|passengers|ladies and gentlemen|visitors)(, (an announcement|some announcements|a short notice)|).", "(This is|Here is) (an announcement|a message|a notice) (from|by) {org}.", "(Dear|Good evening,) (guests|parents|neighbours|members|travellers)(, (thank you for|please) (listening|a moment)|).", "(Welcome to|Hello from) {place}.", "(A few|Some|Two) (notices|announcements) (for|) (this|the) (week|day|afternoon)."),
+    closings=("(Thank you|Thank you for your (attention|patience|understanding)).", "(We apologise|We're sorry) for (the|any) (inconvenience|trouble).", "(Have a (nice|good|safe) (day|evening|journey|week)).", "(More|Further) (information|details) (at the desk|on the website|on the notice board)."), point_templates=(_EVENT, _CLOSED, _ASK, CHANGE), lead_templates=(_EVENT, _CLOSED, _ASK, _TRAIN, _TRAIN),
     links=("(Also|Next|Furthermore).", "(And finally|One more thing)."), gists=("An announcement from {org}.", "A public announcement."), topics=("Announcement",), fillers=0.01, chat=0.25, asides=("(Staff|Our team|The office) (will|is) (be |)(happy|glad) to help(, as always|).", "(We know|We understand) (this is annoying|plans change).", "(I repeat|Again)(,|:) (please listen carefully|this is important).", "(Keep|Please keep) (the noise down|the doors clear|calm)."),
 )  # fmt: skip

@@ -2,9 +2,9 @@
 """Customer feedback: one person says what was good, what was not, and what they want."""
 
 from training.synth.text.compose import Register
-from training.synth.text.script import Matter
+from training.synth.text.script import PointTemplate
 
-_GOOD = Matter(
+_GOOD = PointTemplate(
     "praise",
     say=(
         "(What I|I) (liked|loved|enjoyed)( most|)(:|,| was) {thing}(, (it was|really) {quality}|)(, and {first} (was very kind|helped us a lot|at the desk was great)|).",
@@ -23,7 +23,7 @@ _GOOD = Matter(
     facts=("result:thing!", "who:first", "amount:minutes"),
     weight=1.2,
 )
-_BAD = Matter(
+_BAD = PointTemplate(
     "complaint",
     say=(
         "(But|However|Sadly|On the other hand), {fault}( {past}|)(, and nobody (called|apologised|told us)|).",
@@ -43,7 +43,7 @@ _BAD = Matter(
     facts=("problem:fault!", "amount:minutes!", "what:thing!", "problem:flaw", "amount:money", "when:past"),
     weight=1.6,
 )
-_WISH = Matter(
+_WISH = PointTemplate(
     "wish",
     say=(
         "(I'd like|I want|I expect|Please) (a refund of |my {money} back|to get {money} back)(.|, {due}.)".replace(
@@ -67,9 +67,9 @@ _WISH = Matter(
     facts=("action:money!", "action:act!", "when:due", "amount:phone!"),
     weight=1.6,
 )
-_RATE = Matter(
+_RATE = PointTemplate(
     "rating",
-    once=True,
+    at_most_once=True,
     say=(
         "(All in all|Overall|In total)(,|) (I'd give|I give|we give) (it |you |)(a |){few} out of ten(, (last year|before) it (was|would have been) {few2}|).",
         "(I|We) (will|would) (definitely |probably |)(come back|recommend you|order again)(, (in|maybe in) {month}|).",
@@ -89,8 +89,8 @@ _RATE = Matter(
 )
 REGISTER = Register(
     "feedback", 1.3, (25, 90, 260), (1, 1), scene=("org", "product", "when"),
-    opens=("(Hi|Hello)(, my name is {self}|, this is {self}|). (I'd like|I want|I wanted) to (leave|give|say) (some|a bit of) (feedback|a few words) (about|on) {org}.", "(I was|We were) (at|with) {org} (recently|for the first time)(, and (I must say|here is what we thought)|).", "(Feedback|Comments|A review) (for|on) {org}(, from {self}|).", "(So|Okay), (I bought|I've had|we got) (a|the) {product} from {org}(, and I have (thoughts|mixed feelings)|).", "(This is|Here's) {self}, (a long-time customer|customer) (of|at) {org}.", "(You asked|You wanted to know) (how|what) (it was|we thought) at {org}."),
-    closes=("(That's all|That's it)(. Thanks for listening|, thank you|).", "(I hope|Hope) (this helps|you read this).", "(Thanks|Bye|Kind regards)(, {self}|).", "(Keep it up|Good luck)(, anyway|)."), matters=(_GOOD, _BAD, _WISH, _RATE), leads=(_BAD, _GOOD), links=("(Also|And).", "(One more thing|Another point)."),
-    unnamed="the customer", gists=("{Self} gives feedback on {org}.", "A customer gives feedback about {org}.", "Feedback about the {product} from {org}."), heads=("Customer feedback on {org}",), topics=("Feedback on {org}", "Customer feedback"), gist_facts=("who:org!", "what:product!"), fillers=0.08, chat=0.3, asides=("(I|We) (don't|do not) (usually|normally) (complain|write reviews).", "(I|We) (understand|know) (it's|that it's) (busy|hard to find staff|not easy).", "My (wife|husband|mother|friend|kids) (agreed|thought so too|said the same).", "{@opinion}"),
+    openings=("(Hi|Hello)(, my name is {self}|, this is {self}|). (I'd like|I want|I wanted) to (leave|give|say) (some|a bit of) (feedback|a few words) (about|on) {org}.", "(I was|We were) (at|with) {org} (recently|for the first time)(, and (I must say|here is what we thought)|).", "(Feedback|Comments|A review) (for|on) {org}(, from {self}|).", "(So|Okay), (I bought|I've had|we got) (a|the) {product} from {org}(, and I have (thoughts|mixed feelings)|).", "(This is|Here's) {self}, (a long-time customer|customer) (of|at) {org}.", "(You asked|You wanted to know) (how|what) (it was|we thought) at {org}."),
+    closings=("(That's all|That's it)(. Thanks for listening|, thank you|).", "(I hope|Hope) (this helps|you read this).", "(Thanks|Bye|Kind regards)(, {self}|).", "(Keep it up|Good luck)(, anyway|)."), point_templates=(_GOOD, _BAD, _WISH, _RATE), lead_templates=(_BAD, _GOOD), links=("(Also|And).", "(One more thing|Another point)."),
+    unnamed_speaker="the customer", gists=("{Self} gives feedback on {org}.", "A customer gives feedback about {org}.", "Feedback about the {product} from {org}."), headlines=("Customer feedback on {org}",), topics=("Feedback on {org}", "Customer feedback"), gist_facts=("who:org!", "what:product!"), fillers=0.08, chat=0.3, asides=("(I|We) (don't|do not) (usually|normally) (complain|write reviews).", "(I|We) (understand|know) (it's|that it's) (busy|hard to find staff|not easy).", "My (wife|husband|mother|friend|kids) (agreed|thought so too|said the same).", "{@opinion}"),
     domains=("retail", "restaurant", "travel", "dental", "fitness", "housing", "school", "banking", "insurance", "theatre", "logistics"),
 )  # fmt: skip

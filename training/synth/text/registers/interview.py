@@ -3,13 +3,13 @@
 
 from training.synth.text.compose import Register
 from training.synth.text.point_templates import UPDATES
-from training.synth.text.script import Matter
+from training.synth.text.script import PointTemplate
 
-_START = Matter("start", once=True, say=("(When|How) did (you|it all) (start|begin)?// (Well|Oh|Actually), (in|it was) {year}(. I was {age} and|, when I|. I) (had a desk job|was still a student|worked in a bank|was out of work), and (then|one day) I (quit|stopped|left) to {act}.", "You (started|founded|opened) {org} in {year}(, with {few} people|). (Why|What made you do it)?// (Because|Simply because|I think because) {reason}.", "(How long|Since when) have you (been doing this|worked on {topic})?// (Since|From) {year3}(, when {reason}|). (We were|It was) {few} people (then|back then), (now|today) (we're|it's) {count}."),
+_START = PointTemplate("start", at_most_once=True, say=("(When|How) did (you|it all) (start|begin)?// (Well|Oh|Actually), (in|it was) {year}(. I was {age} and|, when I|. I) (had a desk job|was still a student|worked in a bank|was out of work), and (then|one day) I (quit|stopped|left) to {act}.", "You (started|founded|opened) {org} in {year}(, with {few} people|). (Why|What made you do it)?// (Because|Simply because|I think because) {reason}.", "(How long|Since when) have you (been doing this|worked on {topic})?// (Since|From) {year3}(, when {reason}|). (We were|It was) {few} people (then|back then), (now|today) (we're|it's) {count}."),
            tell=("{Guest} started in {year}, leaving a job to {act}.", "{Guest} founded {org} in {year} because {reason}.", "{Guest} has done this since {year3}; the team grew from {few} to {count} people."), brief=("Started in {year} to {act}", "{Org} founded in {year}", "Since {year3}: from {few} to {count} people"), head=("{Guest} on starting {org} in {year}",), facts=("when:year!", "when:year3!", "reason:reason", "amount:count", "amount:few", "who:org!"))  # fmt: skip
-_HARD = Matter(
+_HARD = PointTemplate(
     "hard",
-    once=True,
+    at_most_once=True,
     say=(
         "What was the (hardest|worst|most difficult) (moment|part|thing)?// (Oh|Well|Probably|That's easy)(, definitely|)(:|,) {fault}(, in {year}|, {past}|)(. We lost {money}.|, and it cost us {money}.|.)",
         "(Did|Has) (anything|something) ever go (really |)wrong?// (Yes|Sure|Plenty). {Fault}( {past}|)(, because {reason}|). (I learned a lot from that|It was awful|We laughed about it later).",
@@ -24,7 +24,7 @@ _HARD = Matter(
     head=("{Guest}: {fault}",),
     facts=("problem:fault!", "amount:money", "reason:reason"),
 )
-_PLAN = Matter(
+_PLAN = PointTemplate(
     "plans",
     say=(
         "(What's|And what's|What comes) next(, then|)?// (We|I) (want|plan|hope|intend) to {act} {due}(, and then {act2}|).",
@@ -43,7 +43,7 @@ _PLAN = Matter(
     head=("{Guest} plans to {act}", "{Thing} planned {when}"),
     facts=("action:act!", "when:due!", "what:thing!", "when:when!", "decision:win!", "amount:money"),
 )
-_NUMBERS = Matter(
+_NUMBERS = PointTemplate(
     "numbers",
     say=(
         "(How many|What kind of) (people|customers|members) (do you have|is that|are we talking about)?// (About|Roughly|Around|Right now) {many}(, (up|grown) {pct} (in a year|since {month})|).",
@@ -61,9 +61,9 @@ _NUMBERS = Matter(
     brief=("About {many} people", "{Big} last year", "{Thing}: {money}"),
     facts=("amount:many!", "amount:big!", "amount:pct", "amount:money!", "what:thing"),
 )
-_ADVICE = Matter(
+_ADVICE = PointTemplate(
     "advice",
-    once=True,
+    at_most_once=True,
     say=(
         "(What|Which) advice (would you give|do you have for) (beginners|young people|others)?// (Oh|Well|Hm)(,|) {act} (first|early|before anything else)(, and|;) (never|don't) {lose}.",
         "(If you could|Would you) (change|do) one thing (differently|)?// I would {win}, (not|instead of what we did, which was to) {lose}(, because {reason}|).",
@@ -79,8 +79,8 @@ _ADVICE = Matter(
 )
 REGISTER = Register(
     "interview", 1.2, (70, 220, 900), (2, 2), scene=("guest=expert", "org", "topic", "place"),
-    opens=("(Welcome|Hello and welcome|Good evening). (My guest|With me) (today|tonight) is {guest}(, (who runs|from|head of) {org}|). (We'll|Let's) talk about {topic}.// (Thanks for having me|Hello|Glad to be here).", "{Guest}(, of {org}|, from {place}|), (thank you|thanks) for (coming|taking the time)(. We want to talk about {topic}|).// (My pleasure|Happy to be here|Thank you).", "(So|Okay, recording). (I'm here|I'm sitting here) with {guest}(, in {place}|) to (talk|speak) about {topic}. (How are you|Hi)?// (Good, thanks|Very well|Hi).", "(Today|In this conversation)(:|,) {guest}(, from {org},|) on {topic}.", "(Please|First), (introduce yourself|who are you and what do you do)?// (Sure|Yes|Hello), I'm {guest}(, from {org}|, I live in {place}|), and (I work|my field is|I work mostly) (on |in ){topic}.", "(Good morning|Hello), {guest}. {Topic}, (that's|it's) (your|quite a) (subject|thing)(, right|)?// (It is|Yes, for many years|You could say that)."),
-    closes=("(Thank you|Thanks)(, {guest}| very much|).// (Thank you|Thanks for having me|A pleasure).", "(That was|We were talking to) {guest}. (Thanks for listening|Until next time).", "(Last question|One last thing)(:|,) (tea or coffee|dogs or cats|sea or mountains)?// (Tea|Coffee|Dogs|Cats|The sea)(, always|)."), matters=(_START, _HARD, _PLAN, _NUMBERS, _ADVICE, *UPDATES), leads=(_START, _PLAN, _HARD),
-    gists=("{Guest} from {org} talks about {topic}.", "An interview with {guest} about {topic}.", "An interview with {guest}.", "{Guest} talks about {topic}.", "In an interview, {guest} speaks about {topic}."), heads=("Interview with {guest} about {topic}", "{Guest} on {topic}"), topics=("{topic}", "Interview with {guest}"), gist_facts=("who:guest!", "what:topic!", "who:org"), fillers=0.1, chat=0.4,
+    openings=("(Welcome|Hello and welcome|Good evening). (My guest|With me) (today|tonight) is {guest}(, (who runs|from|head of) {org}|). (We'll|Let's) talk about {topic}.// (Thanks for having me|Hello|Glad to be here).", "{Guest}(, of {org}|, from {place}|), (thank you|thanks) for (coming|taking the time)(. We want to talk about {topic}|).// (My pleasure|Happy to be here|Thank you).", "(So|Okay, recording). (I'm here|I'm sitting here) with {guest}(, in {place}|) to (talk|speak) about {topic}. (How are you|Hi)?// (Good, thanks|Very well|Hi).", "(Today|In this conversation)(:|,) {guest}(, from {org},|) on {topic}.", "(Please|First), (introduce yourself|who are you and what do you do)?// (Sure|Yes|Hello), I'm {guest}(, from {org}|, I live in {place}|), and (I work|my field is|I work mostly) (on |in ){topic}.", "(Good morning|Hello), {guest}. {Topic}, (that's|it's) (your|quite a) (subject|thing)(, right|)?// (It is|Yes, for many years|You could say that)."),
+    closings=("(Thank you|Thanks)(, {guest}| very much|).// (Thank you|Thanks for having me|A pleasure).", "(That was|We were talking to) {guest}. (Thanks for listening|Until next time).", "(Last question|One last thing)(:|,) (tea or coffee|dogs or cats|sea or mountains)?// (Tea|Coffee|Dogs|Cats|The sea)(, always|)."), point_templates=(_START, _HARD, _PLAN, _NUMBERS, _ADVICE, *UPDATES), lead_templates=(_START, _PLAN, _HARD),
+    gists=("{Guest} from {org} talks about {topic}.", "An interview with {guest} about {topic}.", "An interview with {guest}.", "{Guest} talks about {topic}.", "In an interview, {guest} speaks about {topic}."), headlines=("Interview with {guest} about {topic}", "{Guest} on {topic}"), topics=("{topic}", "Interview with {guest}"), gist_facts=("who:guest!", "what:topic!", "who:org"), fillers=0.1, chat=0.4,
     asides=("(Interesting|Fascinating|Really|Wow).// (Yes|It is|I think so)(, and people forget that|, it surprised me too|).", "(How|And how) did (that|it) feel?// (Strange|Wonderful|Scary|Honestly, I don't remember)(, at first|).", "(Some|Many) people (say|think) (it's|that's) (luck|too much|old-fashioned).// (Maybe|Perhaps|Let them)(, I don't mind| talk|).", "{@opinion}", "(You smile|You're laughing)?// (Yes|Well), (it's a long story|I was thinking of my mother|we were so young)."),
 )  # fmt: skip

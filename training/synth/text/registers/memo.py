@@ -3,9 +3,9 @@
 
 from training.synth.text.compose import Register
 from training.synth.text.point_templates import COST, FAULT, SELF_TASK, THIRD
-from training.synth.text.script import Matter
+from training.synth.text.script import PointTemplate
 
-_IDEA = Matter(
+_IDEA = PointTemplate(
     "idea",
     say=(
         "(Idea|An idea|Just had an idea)(:|,| for {topic}:) (we could|I could|why not) {win}(, (instead of|not) (what we do now|the plan to {lose})|)(, because {reason}|).",
@@ -21,7 +21,7 @@ _IDEA = Matter(
     head=("Idea: {win}",),
     facts=("decision:win!", "what:topic", "reason:reason"),
 )
-_BUY = Matter(
+_BUY = PointTemplate(
     "buy",
     say=(
         "(Buy|Get|Pick up|Shopping) (for {topic}|)(:|,) {good}, {good2} and {good3}(, not more than {cash}|)(, {due}|).",
@@ -40,7 +40,7 @@ _BUY = Matter(
     facts=("what:good!", "what:good2!", "what:good3!", "when:due", "amount:cash"),
     weight=1.0,
 )
-_REMEMBER = Matter(
+_REMEMBER = PointTemplate(
     "remember",
     say=(
         "{First}('s| has a) (birthday|graduation|recital|flight) (is|it's|on) {when2}(, (get|find) (a present|something nice)|).".replace(
@@ -63,7 +63,7 @@ _REMEMBER = Matter(
     facts=("who:first!", "when:when2!", "who:dr!", "when:when!", "amount:code!", "amount:cash!"),
     weight=1.3,
 )
-_TRIP = Matter(
+_TRIP = PointTemplate(
     "trip",
     say=(
         "(Leave|I leave|We leave) (for {place} |){when}(, back (on |){day}|)(, (the train|the flight|the bus) is at {time}|).",
@@ -82,7 +82,7 @@ _TRIP = Matter(
 )
 REGISTER = Register(
     "memo", 1.5, (18, 65, 220), (1, 1), scene=("topic",),
-    opens=("(Memo|Note|Reminder) to (myself|self)(, {topic}|).", "(Okay|So|Right), (things|stuff) (for|to do) (today|this week|tomorrow)(.|, mainly {topic}.)", "(Before I forget|Quick note|Just thinking out loud)(, about {topic}|).", "(Voice note|Recording this)(,| in the car,) (while I remember|on my way home).", "(Um|Well), {topic}.", "(List|To-do list|Plan) for (the week|the weekend|tomorrow)."),
-    closes=("(That's it|That's all|Okay, done).", "(Don't|Do not) forget(, really|).", "(Anything else|What else)? (No|Nope|Can't think of anything).", "(Good|Right), (off I go|that's everything)."), matters=(SELF_TASK, _IDEA, _BUY, _REMEMBER, _TRIP, COST, THIRD, FAULT), leads=(SELF_TASK, _BUY, _REMEMBER, _IDEA, _TRIP),
-    links=("(And|Also|Then).", "(Next|What else)."), gists=("A memo about {topic}.", "The speaker notes things about {topic}.", "A personal note."), heads=("Memo on {topic}",), topics=("{topic}", "Personal memo"), fillers=0.12, chat=0.25, asides=("(I keep|I always) (forgetting|putting off) (that|this).", "(Where|Where on earth) (did I put|is) {thing}(, anyway|)?", "(Hm|Let me think|Wait)(, no|).", "(Maybe|Perhaps) (later|tomorrow|not)(, we'll see|).", "{@opinion}"),
+    openings=("(Memo|Note|Reminder) to (myself|self)(, {topic}|).", "(Okay|So|Right), (things|stuff) (for|to do) (today|this week|tomorrow)(.|, mainly {topic}.)", "(Before I forget|Quick note|Just thinking out loud)(, about {topic}|).", "(Voice note|Recording this)(,| in the car,) (while I remember|on my way home).", "(Um|Well), {topic}.", "(List|To-do list|Plan) for (the week|the weekend|tomorrow)."),
+    closings=("(That's it|That's all|Okay, done).", "(Don't|Do not) forget(, really|).", "(Anything else|What else)? (No|Nope|Can't think of anything).", "(Good|Right), (off I go|that's everything)."), point_templates=(SELF_TASK, _IDEA, _BUY, _REMEMBER, _TRIP, COST, THIRD, FAULT), lead_templates=(SELF_TASK, _BUY, _REMEMBER, _IDEA, _TRIP),
+    links=("(And|Also|Then).", "(Next|What else)."), gists=("A memo about {topic}.", "The speaker notes things about {topic}.", "A personal note."), headlines=("Memo on {topic}",), topics=("{topic}", "Personal memo"), fillers=0.12, chat=0.25, asides=("(I keep|I always) (forgetting|putting off) (that|this).", "(Where|Where on earth) (did I put|is) {thing}(, anyway|)?", "(Hm|Let me think|Wait)(, no|).", "(Maybe|Perhaps) (later|tomorrow|not)(, we'll see|).", "{@opinion}"),
 )  # fmt: skip

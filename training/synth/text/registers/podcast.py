@@ -4,9 +4,9 @@
 from training.synth.text.compose import Register
 from training.synth.text.point_templates import DECISION, FAULT, UPDATES
 from training.synth.text.registers.lecture import _HISTORY, _IDEA, _STUDY
-from training.synth.text.script import Matter
+from training.synth.text.script import PointTemplate
 
-_STORY = Matter(
+_STORY = PointTemplate(
     "story",
     say=(
         "(So|Okay so|Listen), {past} (I was|we were) (in|at) {place}(, for {topic}|), and {fault}(. It took {minutes}.|.)( {First} (couldn't stop laughing|still talks about it).|)",
@@ -23,7 +23,7 @@ _STORY = Matter(
     facts=("where:place!", "where:place3!", "who:first3", "problem:fault!", "who:first", "what:act"),
     weight=1.2,
 )
-_NEWS = Matter(
+_NEWS = PointTemplate(
     "news",
     say=(
         "{Org} (has announced|is bringing out|showed) (a new|the new) {product}(, (it costs|for) {money}|)(, (out|coming) {when}|).// (Too expensive|I want one|Do we need that|Finally)(, if you ask me|).",
@@ -45,7 +45,7 @@ _NEWS = Matter(
     facts=("who:org!", "what:product!", "amount:money", "when:when", "result:metric!", "amount:pct!", "reason:reason"),
     weight=1.4,
 )
-_NOTICE = Matter(
+_NOTICE = PointTemplate(
     "notice",
     say=(
         "(A quick|One) (announcement|bit of housekeeping)(:|,) (our|the) live show (is|will be) {when} in {place}(, tickets (are|from) {cash}|).",
@@ -73,7 +73,7 @@ _NOTICE = Matter(
     facts=("when:when!", "where:place!", "who:person!", "who:org", "amount:code", "amount:pct", "when:day"),
     weight=1.1,
 )
-_PICK = Matter(
+_PICK = PointTemplate(
     "pick",
     say=(
         "(My|Our) (tip|recommendation|pick) (of|for) the week(:|,| is) {win}(, (don't|never) {lose}|)(, (because|since) {reason}|).",
@@ -91,8 +91,8 @@ _PICK = Matter(
 )
 REGISTER = Register(
     "podcast", 1.1, (80, 240, 1000), (1, 2), scene=("subject", "product9=product"),
-    opens=("(Hello and welcome|Welcome back) to {product9}(, (the|your) (show|podcast) about {subject}|)(. I'm {self}(, and with me is {to}|)|).", "(Hi|Hey) (everyone|folks|listeners), (this is|you're listening to) {product9}(, {self} here|).", "(So|All right), (episode|show) {count9}. (Today|This week)(:|,) {subject}(, {to}, are you ready|)?// (Always|Born ready|Let's go).", "{Subject}(. That's|, that's) (what|all) (we'll|we) talk about (today|this time) on {product9}.", "(Is it|Are we) recording?// (Yes|I think so).// (Great|Okay). (Welcome|Hi) to {product9}, (I'm|my name is) {self}.", "(Good to have you back|Nice to have you here)(, I'm {self}|). (Grab a coffee|Get comfortable), (today|now) it's {subject}."),
-    closes=("(That's|This was) (it|our show)(. (Thanks for listening|See you next week)|).", "(Rate us|Tell your friends)(, bye|).// (Bye|Bye bye|Ciao).", "(Write to us|Send us your stories)(, until next time|)."), matters=(_STORY, _NEWS, _NOTICE, _PICK, _IDEA, _STUDY, _HISTORY, FAULT, DECISION, *UPDATES), leads=(_STORY, _NEWS, _IDEA, _HISTORY, _STUDY),
-    links=("(Moving on|Next up|Speaking of which).", "(Okay, next|And now)."), gists=("The podcast {product9} talks about {subject}.", "A podcast episode about {subject}.", "{Self} hosts a talk about {subject}.", "An episode of {product9}.", "A podcast hosted by {self}."), heads=("{product9} on {subject}", "Podcast about {subject}"), topics=("{subject}", "Podcast: {product9}"), gist_facts=("what:subject!", "what:product9"), fillers=0.12, chat=0.4,
+    openings=("(Hello and welcome|Welcome back) to {product9}(, (the|your) (show|podcast) about {subject}|)(. I'm {self}(, and with me is {to}|)|).", "(Hi|Hey) (everyone|folks|listeners), (this is|you're listening to) {product9}(, {self} here|).", "(So|All right), (episode|show) {count9}. (Today|This week)(:|,) {subject}(, {to}, are you ready|)?// (Always|Born ready|Let's go).", "{Subject}(. That's|, that's) (what|all) (we'll|we) talk about (today|this time) on {product9}.", "(Is it|Are we) recording?// (Yes|I think so).// (Great|Okay). (Welcome|Hi) to {product9}, (I'm|my name is) {self}.", "(Good to have you back|Nice to have you here)(, I'm {self}|). (Grab a coffee|Get comfortable), (today|now) it's {subject}."),
+    closings=("(That's|This was) (it|our show)(. (Thanks for listening|See you next week)|).", "(Rate us|Tell your friends)(, bye|).// (Bye|Bye bye|Ciao).", "(Write to us|Send us your stories)(, until next time|)."), point_templates=(_STORY, _NEWS, _NOTICE, _PICK, _IDEA, _STUDY, _HISTORY, FAULT, DECISION, *UPDATES), lead_templates=(_STORY, _NEWS, _IDEA, _HISTORY, _STUDY),
+    links=("(Moving on|Next up|Speaking of which).", "(Okay, next|And now)."), gists=("The podcast {product9} talks about {subject}.", "A podcast episode about {subject}.", "{Self} hosts a talk about {subject}.", "An episode of {product9}.", "A podcast hosted by {self}."), headlines=("{product9} on {subject}", "Podcast about {subject}"), topics=("{subject}", "Podcast: {product9}"), gist_facts=("what:subject!", "what:product9"), fillers=0.12, chat=0.4,
     asides=("{@smalltalk}", "{@opinion}", "(I love|I hate) (that|this part|mornings)(, honestly|).// (Ha|Me too|We know|Since when).", "(Wait|Hold on|Stop), (what|seriously|say that again)?// (Yes|I swear|I'm not joking).", "(My|Your) (mother|neighbour|old boss) would (love|hate) (this|that)."),
 )  # fmt: skip

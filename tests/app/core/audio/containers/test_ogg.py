@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.core.audio.containers.ogg import read_link
+from app.core.audio.containers.ogg import read_ogg_link
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import Unprocessable
@@ -63,7 +63,7 @@ def test_a_page_that_is_missing_is_told_of_or_refused() -> None:
     assert len(found) >= 5
     audio = decode(b"".join([*found[:3], *found[4:]]), DecodeLimits(max_missing_seconds=5))
     assert audio.unread
-    assert read_link(b"".join([*found[:3], *found[4:]]), 0).audio[0].gaps == 1
+    assert read_ogg_link(b"".join([*found[:3], *found[4:]]), 0).audio_streams[0].missing_pages == 1
 
 
 def test_tags_and_zeros_between_and_behind_links_are_passed_over() -> None:

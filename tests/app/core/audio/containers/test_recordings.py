@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.core.audio.containers.recordings import recordings
+from app.core.audio.containers.recordings import find_recordings
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import ServiceError
@@ -111,7 +111,7 @@ def test_files_of_different_formats_joined_are_read_in_order(first: str, number:
         assert audio.seconds == pytest.approx(expected, abs=0.3)
     else:  # a stream of packets in raw samples or frames: told, not read
         assert {first, *others} & {"ts", "ts of mp2", "m2ts"}
-    assert audio.source_format == next(iter(recordings(made(first), 60))).container.name  # type: ignore[union-attr]
+    assert audio.source_format == next(iter(find_recordings(made(first), 60))).container.name  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if "pipe" not in name])
@@ -181,6 +181,6 @@ def test_limits_hold_over_all_recordings_of_a_file() -> None:
         with pytest.raises(ServiceError) as caught:
             decode(data, limits)
         assert (caught.value.status, caught.value.code) == (413, code)
-    assert sum(1 for _ in recordings(made("amr") * 1000, 1e9)) == 1000
+    assert sum(1 for _ in find_recordings(made("amr") * 1000, 1e9)) == 1000
     assert time.perf_counter() - start < 10
     assert decode(tiny * 900, LIMITS).seconds == pytest.approx(9)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.core.audio.containers.sniff import FORMATS, HEAD_BYTES, locate, sniff, sniff_file
+from app.core.audio.containers.sniff import FORMATS, HEAD_BYTES, locate_recording, sniff, sniff_file
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import InvalidRequest, ServiceError, UnsupportedAudio
@@ -94,7 +94,7 @@ def test_a_stream_may_follow_zeros_or_noise(name: str) -> None:
         with io.BytesIO(front + data) as file:
             assert sniff_file(file) == name
             assert file.tell() == 0
-        assert locate(front + data) == (name, len(front))
+        assert locate_recording(front + data) == (name, len(front))
 
 
 @pytest.mark.parametrize("name", recordings.all_formats())
@@ -103,7 +103,7 @@ def test_any_format_may_follow_a_tag_zeros_a_byte_order_mark_or_a_line_end(name:
     data = make()
     tag = b"ID3\x04\x00\x00\x00\x00\x07\x68" + bytes(1000)
     for front in (tag, tag + tag, b"\xef\xbb\xbf", b"\n", b"\r\n\r\n", bytes(1), bytes(4096)):
-        assert locate(front + data) == (found, len(front))
+        assert locate_recording(front + data) == (found, len(front))
 
 
 def test_rifx_is_read() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
-from app.core.audio.readers.flac_integrity import bytes_behind_frame
+from app.core.audio.readers.flac_integrity import bytes_after_frame
 from tests.recordings import muxed, sound, speech
 
 LIMITS = DecodeLimits(max_missing_seconds=2)
@@ -48,8 +48,8 @@ def test_bytes_behind_a_frame_are_counted() -> None:
     data = sound(speech()[:1000], kind="FLAC")
     start = data.rfind(b"\xff\xf8")  # of the only frame
     frame = data[start:]
-    assert bytes_behind_frame(frame) == 0
-    assert bytes_behind_frame(frame + bytes(range(1, 200))) == 199
+    assert bytes_after_frame(frame) == 0
+    assert bytes_after_frame(frame + bytes(range(1, 200))) == 199
 
 
 def test_a_tag_between_a_flac_file_and_the_next_recording_is_no_sign_of_a_cut() -> None:
