@@ -85,7 +85,7 @@ class CascadeEngine(ChatModelEngine):
                 return
             asked = self._with_spoken_language(request, understood.recognition.language)
             messages = conversation_messages(
-                lambda text: transcript_messages(text, understood.text), asked.instruction, request.turns
+                lambda text: transcript_messages(text, understood.text, asked.system), asked.instruction, request.turns
             )
         stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         async with contextlib.aclosing(stream) as events:

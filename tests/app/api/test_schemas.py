@@ -194,6 +194,7 @@ async def test_json_that_repeats_itself_is_closed_and_not_called_whole() -> None
         assert answer["structured"]["summary"] == "The code is 5. The code is 5. The code is 5"
         assert answer["structured"]["open_questions"] == []
         assert any("key_points" in warning and "open_questions" in warning for warning in answer["warnings"])
+        assert not any("sentence" in warning for warning in answer["warnings"]), "nothing is cut out of data"
         body = json.loads(chat_body(json.dumps(OPEN)))
         choice = (await site.client.post(CHAT, json=body)).json()["choices"][0]
         assert choice["finish_reason"] == "length", 'a client takes "stop" for JSON that is whole'
