@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from app.repeated_items import drop_repeated_items
+from app.summarize.structured.repeated_items import drop_repeated_items
 from app.summarize.structured.strict_json import JsonError, MalformedJson, loads
 from app.summarize.structured.truncated_json import close_json, fill_missing
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.repeated_items import drop_repeated_items
 from app.summarize.structured.output_format import MEETING_SCHEMA
+from app.summarize.structured.repeated_items import drop_repeated_items
 
 CALL = {"who": "Ann", "what": "Call the printer.", "when": ""}
 
