@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.asr.confidence import Recognition
 from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
@@ -69,21 +70,6 @@ class GenerationRequest:
     spoken_language: str | None = None
     turns: tuple[Turn, ...] = ()
     system: str = SYSTEM_PROMPT
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """How a cascade's recognizer heard one recording or window.
-
-    language: a BCP 47 tag, with its probability. log_probability: mean over the tokens of what is read (natural
-    logarithm), weighted by time; of all there is where nothing is read, None where there is nothing. left_out: spans
-    that were not understood, in seconds from the recording's or window's beginning.
-    """
-
-    language: str
-    language_probability: float
-    log_probability: float | None
-    omitted_spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from app.core import prompts
+from app.core.asr.confidence import Recognition
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
 from app.core.prompts import Style, Turn
-from app.engine.base import Adapter, FinishReason, Recognition
+from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
 
 
@@ -90,8 +91,9 @@ class SummaryRequest:
         """The same job for a model that was not trained on the service's prompts."""
         return replace(
             self,
-            form=replace(
-                self.output_format, wording=self.output_format.wording_untrained or self.output_format.prompt_suffix
+            output_format=replace(
+                self.output_format,
+                prompt_suffix=self.output_format.wording_untrained or self.output_format.prompt_suffix,
             ),
         )
 
