@@ -16,9 +16,10 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
+from training.data.answer_limit import answer_limit
 from training.data.record import Record
 from training.kd.divergence import DenseDistribution, Distribution, TopKDistribution, exclude_tokens
-from training.kd.rollout import Answer, TransformersRollout, answer_limit, answer_logits, append_answers
+from training.kd.rollout import Answer, TransformersRollout, answer_logits, append_answers
 from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
 from training.llm.endpoint import vllm_client
 from training.models.checkpoint import open_model
