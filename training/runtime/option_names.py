@@ -13,11 +13,11 @@ from typing import Any
 
 
 def warn_deprecated_option(old: str, new: str) -> None:
-    """Print on stderr that the option `old` is deprecated and `new` takes its place. The first of several processes
-    prints it alone (see `training.runtime.distributed`, which this module does not import, because it needs torch).
-    """
-    if os.environ.get("RANK", "0") == "0":
-        print(f"warning: {old} is deprecated and will be removed in the next release; use {new}", file=sys.stderr)
+    """Print on stderr that `old` is deprecated and `new` takes its place; of several processes the first prints it."""
+    if os.environ.get("RANK", "0") == "0":  # as `distributed.is_main_process`, whose module imports torch
+        print(
+            f"warning: {old} is deprecated and will be removed in the next release; use {new} instead", file=sys.stderr
+        )
 
 
 class DeprecatedOption(argparse.Action):
