@@ -1,41 +1,44 @@
-"""On-policy knowledge distillation: the student hears and writes, the teacher reads and says how it would have gone on.
+"""On-policy knowledge distillation: the student hears a recording and writes, the teacher reads the transcript and
+gives its distribution at each token that the student wrote.
 
     speechsum-train distill --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
         --data var/data/speech/records.jsonl --out var/runs/distill
 
-Stage two of arXiv 2509.19631. At every step the student answers recordings by sampling; the teacher, given the true
-transcript and the same query, gives its distribution at each token of that answer; the student's is moved towards it
-(`--beta` 0 is forward KL on the student's own prefixes, as the paper reads; 1 is reverse KL). No gradient goes through
-the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
+Stage two of arXiv 2509.19631. At every step the student samples answers to recordings. The teacher gets the true
+transcript and the same query, and gives its distribution at each token of the answer; the student's distribution is
+moved towards it (`--beta` 0 is forward KL on the student's own prefixes, as in the paper; 1 is reverse KL). No gradient
+goes through the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
 
-Two settings are for students that still write much that is wrong. With `--off-policy-share` that share of the steps is
-not sampled: the teacher reads the records' own summaries (1 - lambda of arXiv 2306.13649). With `--loop-tokens N` an
-answer counts only up to where it says N tokens again: a teacher that reads a loop expects it to go on, and would teach
-just that.
+Two options are for students that still make many mistakes. With `--off-policy-share` that share of the steps is not
+sampled: the teacher reads the records' own summaries (1 - lambda of arXiv 2306.13649). With `--loop-tokens N` an answer
+counts only up to where it repeats N of its tokens, because a teacher that reads a loop expects the loop to continue,
+and would teach that.
 
-The teacher is a text model in this process, or with `--teacher-url` the same one behind a vLLM server, of which the
-`--top-k` likeliest tokens are known and the rest is one bucket. The student samples in this process too, or with
+The teacher is a text model in this process, or with `--teacher-url` the same model behind a vLLM server. Of a server
+the `--top-k` most likely tokens are known, and all others are one bucket. The student samples in this process, or with
 `--rollout` behind a vLLM server (`speechsum-train serve`) that gets its weights every `--sync-every` steps.
 
-A teacher taught less than its student draws it to what it writes itself. Where none is stronger, take the text
-twin, taught on transcripts from the student's own language model on (`sft --start` with the student's adapter), and
-after answers of the student's too (`sft --answers`): one that has read right summaries alone may mislead it.
+A teacher that was trained less than its student pulls the student back. If no stronger one exists, use the text twin,
+trained further on transcripts from the student's own language model (`sft --start` with the student's adapter) and also
+on continuations of the student's answers (`sft --answers`): a teacher that has read correct summaries alone may mislead
+the student.
 
-Teacher and student need the same ordinary tokens. Special tokens may differ, as they do between Qwen2.5, Qwen2-Audio
-and Qwen2.5-Omni: the student may not sample such ids, and their probability is taken out of both distributions. If
-ordinary tokens differ, the distributions cannot be compared: then the teacher's texts become the summaries and `sft`
-learns them (sequence-level distillation), and the log's first line says so and why. With `--teacher-url` the server
-gives either, and of `--teacher` nothing but the tokenizer is opened.
+Teacher and student need the same ordinary tokens. Special tokens may differ, as in Qwen2.5, Qwen2-Audio and
+Qwen2.5-Omni: the student does not sample such ids, and their probability is removed from both distributions. If
+ordinary tokens differ, the distributions cannot be compared. Then the teacher's texts become the summaries, and `sft`
+learns them (sequence-level distillation); the first line of the log says so and why. With `--teacher-url` the server
+does either, and only the tokenizer of `--teacher` is opened here.
 
-Sampling takes most of the time where the model is small: token after token, each too little work for a GPU.
-`--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` with merged weights.
+Sampling takes most of the time if the model is small: one token after another, each too little work for a GPU.
+`--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` samples with merged weights.
 
-Logged each step: divergence, tokens an answer, share of answers that met their limit, repetition. The last two are how
-this method is known to fail. With `--rollout` also how far the sampled tokens' log-probabilities were from those of the
-student that learns from them (`off_policy`). `--features` as in `sft`. Under `accelerate launch`
-(training/configs/accelerate) every process samples its part of each batch from the model as it is sharded, all at the
-same time, and holds the whole teacher; what is logged is a mean over all of them. Limits: of several processes, each
-writes the texts of a teacher with other tokens anew, and `--rollout` is for one process.
+Each line of the log has the divergence, the tokens of an answer, the share of answers that met their limit, and the
+repetition. The last two show the known ways in which this method fails. With `--rollout` it also has the mean distance
+between the log-probabilities at which tokens were sampled and those of the student that learns from them
+(`off_policy`). `--feature-cache` works as in `sft`. Under `accelerate launch` (training/configs/accelerate) each
+process samples its part of every batch from the model as it is sharded, all at the same time, and holds the whole
+teacher; the log has means over all of them. Limits: with a teacher of other tokens, each of several processes writes
+all its texts; `--rollout` works with one process only.
 """
 
 import argparse
@@ -98,12 +101,19 @@ from training.runtime.distributed import print_once
 
 
 class DistillTrainer(ResumableTrainerMixin, Trainer):
-    """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
+    """Transformers' trainer whose data set is a list of records and whose loss is the mean divergence of a token.
 
-    collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
-    off_policy: share of the steps in which the teacher reads the records' own summaries. loop_tokens: what an answer
-    says again, this many tokens of it, does not count; 0 counts all. steps_per_rollout: steps whose recordings are
-    answered at once, with the weights of the first. excluded: ids that mean something else to each and do not count.
+    Args:
+        collator: encodes the student's questions.
+        rollout: samples the student's answers.
+        teacher: gives its distribution at each token of the answers.
+        vocabulary: number of token ids, from 0, that student and teacher share.
+        beta: see `training.kd.divergence.divergence`.
+        off_policy_share: share of the steps in which the teacher reads the records' own summaries.
+        loop_tokens: an answer counts up to where it repeats this many of its tokens. 0 counts all of it.
+        steps_per_rollout: steps whose recordings are answered at once, with the weights of the first of them.
+        excluded_ids: token ids that mean different things to student and teacher, and do not count.
+        more: further arguments of `Trainer`.
     """
 
     def __init__(
@@ -132,7 +142,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
             ReferenceRollout(collator),
         )
         self.steps_per_rollout, self._pending_batches = steps_per_rollout, list[Any]()
-        self.model_accepts_loss_kwargs = False  # a batch's mean is its loss; accumulated ones are averaged
+        self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch: Trainer averages accumulated ones
         self._metrics: dict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
@@ -151,7 +161,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         logits = answer_logits(model, given, answers)
         away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded_ids=self.excluded_ids)
         counts = countable_tokens(away, answers, self.excluded_ids)
-        # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
+        # The mean is over the tokens of all processes, because gradients and metrics are averaged over the processes.
         tokens = self.accelerator.reduce(counts.float().sum(), "mean").clamp_min(1)
         loss = (away * counts).sum() / tokens
         if given_words:
@@ -161,7 +171,9 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         return (loss, {}) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
+        """Return the batches of one step. If several steps share a rollout, their batches are answered together at the
+        first of these steps.
+        """
         if self.steps_per_rollout == 1:
             return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
         if not self._pending_batches:
@@ -171,7 +183,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         return now, None
 
     def _add_answers(self, batches: list[Any], a_step: int) -> list[Any]:
-        """The batches with the student's answers, but for those of steps that read the data's summaries."""
+        """Add the student's answers to the batches, except for those of steps that read the records' summaries."""
         first = self.state.global_step
         asked = [b for i, b in enumerate(batches) if not self._is_off_policy_step(first + i // a_step)]
         if asked:
@@ -186,7 +198,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         return batches
 
     def _is_off_policy_step(self, step: int) -> bool:
-        """By the step alone: all processes must choose alike, and a run that goes on as it would have."""
+        """Decide by the step alone: all processes have to agree, and so does a run that continues from a checkpoint."""
         return Random(f"{self.args.seed} {step}").random() < self.off_policy_share
 
     def _record_metrics(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
@@ -202,7 +214,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
             self._metrics[name].append(sum(values) / len(values))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """With the means, over all processes, of what was noted since the last line."""
+        """Add to the line the means, over all processes, of the metrics since the last line."""
         own = torch.tensor([sum(values) / len(values) for values in self._metrics.values()], device=self.args.device)
         means = self.accelerator.reduce(own, "mean").tolist() if self._metrics else []
         logs = logs | {name: round(value, 4) for name, value in zip(self._metrics, means, strict=True)}
@@ -211,8 +223,9 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
 
 
 def countable_tokens(away: torch.Tensor, answers: Sequence[Answer], excluded_ids: Sequence[int]) -> torch.Tensor:
-    """Which of the answers' tokens count, as (positions,) bool beside `away`: not those that mean something else to the
-    teacher, which answers hold only where they were not sampled here.
+    """Return which tokens of the answers count, as a bool tensor of shape (positions,) on the device of `away`.
+
+    Excluded ids do not count. Only answers that were not sampled in this process can hold them.
     """
     said = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
     return ~torch.isin(said, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
@@ -333,8 +346,10 @@ def _log_header(config: DistillConfig, shared: SharedTokens) -> dict[str, Any]:
 
 
 def teacher_summaries(writer: TeacherWriter, records: list[Record], batch: int) -> list[Record]:
-    """The records with the teacher's own summaries, greedy; those it leaves empty or without an end are left out, and
-    said to be.
+    """Return the records with the teacher's own summaries, decoded greedily, `batch` records at a time.
+
+    Records whose summary is empty or has no end are left out; a printed line counts them. Raises ValueError if no
+    record is left.
     """
     out = []
     for first in range(0, len(records), batch):
