@@ -1,8 +1,8 @@
-"""Sampling from a model as it is.
+"""Sampling from a model without the settings that its checkpoint brings.
 
-A checkpoint brings a `generation_config.json` with what its authors found to read well: a repetition penalty, `min_p`,
-`top_k`, several tokens that end an answer. Whoever samples to learn, or to compare, must draw from the distribution
-that is trained, so nothing of it may apply: here not in Transformers' `generate`, there not in a vLLM server.
+A checkpoint's `generation_config.json` has what its authors found to read well: a repetition penalty, `min_p`, `top_k`,
+several tokens that end an answer. Sampling for training or comparison has to draw from the distribution that is
+trained. So none of these settings may apply, neither in Transformers' `generate` nor in a vLLM server.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-# What a vLLM server is sent with every question: the names are its own, the values change nothing.
+# What a vLLM server gets with every request, under its own names: values that leave the distribution as it is.
 NEUTRAL_SAMPLING: dict[str, Any] = {
     "top_p": 1.0,
     "top_k": 0,
@@ -24,9 +24,10 @@ NEUTRAL_SAMPLING: dict[str, Any] = {
 
 @contextmanager
 def unmodified_sampling(model: Any) -> Iterator[None]:
-    """Around `generate`: the model's own `generation_config` does not apply, nor that of what PEFT has put around it.
+    """Within this context the `generation_config` of the model, and of the wrappers around it, does not apply.
 
-    `generate` takes from it whatever its caller leaves open, also where the caller gives a configuration.
+    Otherwise `generate` takes from it all settings that its caller leaves open, even if the caller passes a
+    configuration.
     """
     changed: list[tuple[Any, Any]] = []
     waiting, seen = [model], set[int]()

@@ -83,8 +83,8 @@ def similar_in_length(a: ScoredAnswer, b: ScoredAnswer, ratio: float) -> bool:
 
 
 def balance_pair_lengths(ratios: Sequence[float]) -> list[int]:
-    """Return the indices of the pairs to keep, in order, so that chosen answers are on average as long as rejected ones.
-    If chosen answers are longer, the pairs in which they are longest by ratio are left out, and the other way round.
+    """Return the indices of the pairs to keep, in order, so that chosen and rejected answers are as long on average. If
+    chosen answers are longer, the pairs in which they are longest by ratio are left out, and the other way round.
 
     ratios: chosen length divided by rejected length, of each pair, > 0. The geometric mean of those that are kept is 1,
     up to the last pair.

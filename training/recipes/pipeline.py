@@ -1,5 +1,5 @@
-"""The whole method: speech is made, every stage is trained, and all systems are compared on recordings that no stage has
-seen.
+"""The whole method: speech is made, every stage is trained, and all systems are compared on recordings that no stage
+has seen.
 
     speechsum-train ladder --work var/ladder
     speechsum-train ladder --work var/ladder --configs training/configs/tiny --clips 3000 --set sft.max_steps=600
@@ -83,7 +83,7 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     yield export("aligned", "audioflamingo3", "align")
     yield train_step("twin", "sft", "text", TEXT_RECORDS)
     yield train_step("sft", "sft", "aligned", TRAIN_RECORDS, *held, *start("twin"))
-    # The teacher is the twin trained further, from the student's language model: a weaker teacher pulls the student back.
+    # The teacher is the twin trained further from the student's language model: a weaker one pulls the student back.
     yield train_step("teacher", "sft", "text", TEXT_RECORDS, *start("sft"))
     yield export("reader", "llama", "teacher")
     yield train_step(

@@ -37,9 +37,7 @@ class ResumableTrainerMixin:
         file = Path(resume_from_checkpoint) / TRAINED_FILE
         found, trained = load_file(file), self._trained_parameters()
         if found.keys() != trained.keys():
-            raise ValueError(
-                f"{file} was written by a run that trained other parameters: continue with that run's options"
-            )
+            raise ValueError(f"{file} was written by a run that trained other parameters")
         for name, value in found.items():
             distributed.set_parameter(trained[name], value)
 
