@@ -185,8 +185,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agreement-margin",
         type=float,
-        help="By counted facts: how much more the record's other answers have to agree with the better answer than with "
-        "the worse one (mean ROUGE-1). Otherwise it may be better by luck. Without this option agreement does not count.",
+        help="By counted facts: how much more the record's other answers have to agree with the better answer than "
+        "with the worse one (mean ROUGE-1), which may else be better by luck. Without it agreement does not count.",
     )
     parser.add_argument(
         "--judge-margin", type=float, default=1.0, help="Least difference of the two in the judge's grades of 1 to 7."

@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--answers",
         type=Path,
-        help="Answers of a student, a file that `pairs` wrote. The summaries are also learned as continuations of them.",
+        help="Answers of a student, in a file of `pairs`. The summaries are also learned as continuations of them.",
     )
 
 
