@@ -16,7 +16,7 @@ CHOICES = ("auto", "float32", "bfloat16")
 
 
 def uses_bfloat16(choice: str) -> bool:
-    """Return whether to compute in bfloat16. `auto` does on a GPU, since only some CPUs (AVX-512 BF16, AMX) gain by it."""
+    """Return whether to compute in bfloat16. `auto` does on a GPU; of CPUs only some (AVX-512 BF16, AMX) gain by it."""
     return choice == "bfloat16" or (choice == "auto" and torch.cuda.is_available())
 
 
