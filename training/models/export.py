@@ -197,7 +197,7 @@ def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
 
 
 def training_record(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the manifest says about training: commit and library versions of the export, and the runs' records."""
+    """Return what the manifest says about training: commit and library versions of the export, and every run."""
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": run_record.git_commit(),
