@@ -100,19 +100,23 @@ def align_clips(
     device = next(head.parameters()).device
     number = {token: i for i, token in enumerate(classes) if i}  # no token is aligned to the blank
     order = sorted(range(len(clips)), key=lambda i: clips[i].record.duration_s or 0)
-    found: list[tuple[int, list[int], int]] = []
+    aligned: list[tuple[int, list[int], int]] = []
     for start in range(0, len(order), at_once):
         group = order[start : start + at_once]
         frames, lengths = pad_frames([clips[i].top_features() for i in group], device)
-        said = forced_alignments(head(frames), lengths.tolist(), [letter_classes(texts[i])[0] for i in group])
+        frames_of_letters = forced_alignments(
+            head(frames), lengths.tolist(), [letter_classes(texts[i])[0] for i in group]
+        )
         counts = [length // 2 for length in lengths.tolist()]
-        found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
+        aligned += [
+            (i, path, n) for i, path, n in zip(group, frames_of_letters, counts, strict=True) if path is not None
+        ]
     # This is Python, half a millisecond a clip. Forked processes inherit their arguments, and use no GPU.
     with multiprocessing.get_context("fork").Pool(
         initializer=_set_worker_state, initargs=(tokenizer, number, single)
     ) as pool:
-        where = pool.starmap(_clip_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
-    out = {i: AlignedClip(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
+        where = pool.starmap(_clip_spikes, [(texts[i], path, n) for i, path, n in aligned], chunksize=64)
+    out = {i: AlignedClip(clips[i], spiked) for (i, _, _), spiked in zip(aligned, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
     return [out[i] for i in sorted(out)]
 
@@ -127,18 +131,18 @@ def alignment_errors(aligner: Aligner, clips: Sequence[AlignedClip], batch: int)
     aligner.eval()
     device = aligner.embeddings.device
     wrong = right = total = 0
-    away = 0.0
+    distance = 0.0
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
         with torch.no_grad():
             frames, counts = aligner.encoder(*pad_frames([a.clip.lower_features() for a in group], device))
-        away += float(aligner.distances(frames, [a.spikes for a in group]).sum())
+        distance += float(aligner.distances(frames, [a.spikes for a in group]).sum())
         for one, path in zip(group, aligner.best_classes(frames, counts), strict=True):
             wrong += levenshtein(ctc_collapse(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)
     aligner.train()
-    shares = {"token_error": wrong, "spikes_right": right, "distance": away}
+    shares = {"token_error": wrong, "spikes_right": right, "distance": distance}
     return {name: round(value / max(1, total), 4) for name, value in shares.items()}
 
 

@@ -165,10 +165,10 @@ class Aligner(nn.Module):
         frames, counts = self.encoder(hidden, lengths)
         rows: list[Tensor] = []
         classes: list[int] = []
-        known = counts.tolist()
+        frame_counts = counts.tolist()
         for row, said in enumerate(where):
             at = torch.tensor([frame for frame, _ in said])
-            silent = torch.ones(known[row], dtype=torch.bool)
+            silent = torch.ones(frame_counts[row], dtype=torch.bool)
             silent[at] = False
             others = silent.nonzero()[:, 0]
             others = others[torch.randperm(len(others))[: round(blanks * len(said))]]
@@ -180,20 +180,20 @@ class Aligner(nn.Module):
             chosen.device.type, enabled=False
         ):  # differences of large numbers, for which bfloat16 is too coarse
             scores = self.log_probabilities(chosen)
-        away = (chosen - self.embeddings[truth]).square().sum(-1).mean()
-        return nn.functional.nll_loss(scores, truth) + pull * away
+        squared_distance = (chosen - self.embeddings[truth]).square().sum(-1).mean()
+        return nn.functional.nll_loss(scores, truth) + pull * squared_distance
 
     @torch.no_grad()
     def distances(self, frames: Tensor, where: Sequence[Spikes]) -> Tensor:
         """Return the distance of each frame with a token to its embedding, divided by the mean length of an embedding,
         of shape (tokens of all clips,).
         """
-        away = [
+        lengths = [
             (frames[row, frame] - self.embeddings[token]).norm()
             for row, said in enumerate(where)
             for frame, token in said
         ]
-        return torch.stack(away) / self.embeddings.norm(dim=-1).mean()
+        return torch.stack(lengths) / self.embeddings.norm(dim=-1).mean()
 
     @torch.no_grad()
     def best_classes(self, frames: Tensor, counts: Tensor) -> list[list[int]]:

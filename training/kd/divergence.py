@@ -80,9 +80,14 @@ def _dense_divergence(logits: Tensor, teacher: Tensor, beta: float, excluded: Se
 
 
 def _top_k_divergence(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
-    known = teacher.float()
-    here = exclude_tokens(logits, excluded).log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
-    return _generalized_jsd(_with_tail(here), _with_tail(known), beta)
+    teacher_known = teacher.float()
+    student_known = (
+        exclude_tokens(logits, excluded)
+        .log_softmax(-1)
+        .gather(-1, ids)
+        .masked_fill(teacher_known.isneginf(), -torch.inf)
+    )
+    return _generalized_jsd(_with_tail(student_known), _with_tail(teacher_known), beta)
 
 
 def _with_tail(log_probabilities: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ class TransformersRollout:
         was_training = model.training
         model.eval()
         with unmodified_sampling(model), logits_at(model, slice(-1, None)):
-            made = model.generate(
+            generated = model.generate(
                 **given,
                 **how,
                 max_new_tokens=max(limits),
@@ -112,7 +112,7 @@ class TransformersRollout:
                 synced_gpus=self.all_processes and distributed.parameters_are_sharded(),
             )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
-        pairs = zip(made.tolist(), limits, strict=True)
+        pairs = zip(generated.tolist(), limits, strict=True)
         return [truncate_at_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
 
 

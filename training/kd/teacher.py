@@ -105,38 +105,38 @@ class VllmTeacher:
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
         prompts = [self.collator.encode_question(record)[0] for record in records]
         with ThreadPoolExecutor(self.concurrency) as pool:
-            said = pool.map(self._ask, prompts, [answer.ids for answer in answers])
-            positions = [position for answer in said for position in answer]
+            answers_positions = pool.map(self._ask, prompts, [answer.ids for answer in answers])
+            positions = [position for answer in answers_positions for position in answer]
         width = max(1, *map(len, positions))
         ids = torch.zeros((len(positions), width), dtype=torch.long)
-        known = torch.full((len(positions), width), -torch.inf)
+        log_probabilities = torch.full((len(positions), width), -torch.inf)
         for row, position in enumerate(positions):
             ids[row, : len(position)] = torch.tensor(list(position), dtype=torch.long)
-            known[row, : len(position)] = torch.tensor(list(position.values()))
-        return TopKDistribution(ids, known)
+            log_probabilities[row, : len(position)] = torch.tensor(list(position.values()))
+        return TopKDistribution(ids, log_probabilities)
 
     def _ask(self, question: list[int], answer: list[int]) -> list[dict[int, float]]:
         """Return, for each token of the answer, the known log-probabilities by token id."""
-        asked = {
+        request = {
             "model": self.model,
             "prompt": [*question, *answer],
             "max_tokens": 1,
             "temperature": 0,
             "prompt_logprobs": self.top_k,
         }
-        found = _post(self.client, "/v1/completions", asked)["choices"][0].get("prompt_logprobs")
-        if not found or len(found) != len(question) + len(answer):
+        positions = _post(self.client, "/v1/completions", request)["choices"][0].get("prompt_logprobs")
+        if not positions or len(positions) != len(question) + len(answer):
             raise TeacherError("the teacher gave no prompt_logprobs for every token: is it a vLLM server?")
-        return [self._renormalized_tokens(position) for position in found[len(question) :]]
+        return [self._renormalized_tokens(position) for position in positions[len(question) :]]
 
     def _renormalized_tokens(self, position: dict[str, Any]) -> dict[int, float]:
         """Return log-probabilities by token id, for the distribution over the tokens that count."""
-        said = {int(token): float(of["logprob"]) for token, of in position.items()}
-        left = 1 - sum(exp(said[token]) for token in self.excluded_ids if token in said)
-        more = -log(max(left, 1e-9))
+        log_probabilities = {int(token): float(of["logprob"]) for token, of in position.items()}
+        rest = 1 - sum(exp(log_probabilities[token]) for token in self.excluded_ids if token in log_probabilities)
+        shift = -log(max(rest, 1e-9))
         return {
-            token: min(0.0, value + more)
-            for token, value in said.items()
+            token: min(0.0, value + shift)
+            for token, value in log_probabilities.items()
             if token < self.vocabulary and token not in self.excluded_ids
         }
 
@@ -179,14 +179,14 @@ class ServedTeacherWriter:
             return list(pool.map(self._write_one, records))
 
     def _write_one(self, record: Record) -> tuple[str, bool]:
-        asked = {
+        request = {
             "model": self.model,
             "messages": transcript_messages(record.query, record.transcript),
             "max_tokens": answer_limit(record),
             "temperature": 0,
             **NEUTRAL_SAMPLING,
         }
-        choice = _post(self.client, "/v1/chat/completions", asked)["choices"][0]
+        choice = _post(self.client, "/v1/chat/completions", request)["choices"][0]
         return str(choice["message"]["content"] or "").strip(), choice["finish_reason"] == "stop"
 
 
@@ -198,9 +198,9 @@ def first_model_name(client: httpx.Client) -> str:
         raise TeacherError(f"{client.base_url}: the teacher's server lists no model: {error!r}") from error
 
 
-def _post(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _post(client: httpx.Client, path: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        response = client.post(path, json=asked)
+        response = client.post(path, json=request)
     except httpx.HTTPError as error:
         raise TeacherError(f"{client.base_url}: the teacher does not answer: {error!r}") from error
     if response.status_code != 200:

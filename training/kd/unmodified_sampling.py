@@ -30,16 +30,16 @@ def unmodified_sampling(model: Any) -> Iterator[None]:
     configuration.
     """
     changed: list[tuple[Any, Any]] = []
-    waiting, seen = [model], set[int]()
-    while waiting:
-        one = waiting.pop()
+    pending, seen = [model], set[int]()
+    while pending:
+        one = pending.pop()
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
         if "generation_config" in vars(one):
             changed.append((one, one.generation_config))
             one.generation_config = GenerationConfig(pad_token_id=one.generation_config.pad_token_id)
-        waiting += [getattr(one, name, None) for name in ("base_model", "model", "module")]
+        pending += [getattr(one, name, None) for name in ("base_model", "model", "module")]
     try:
         yield
     finally:

@@ -146,17 +146,19 @@ class VllmRollout:
 
     def _ask(self, record: Record, prompt: list[int], seed: int) -> Answer:
         end = self.collator.tokenizer.eos_token_id
-        said = self._request_completion(record, seed)
-        (choice,) = said["choices"]
-        if (found := said.get("prompt_token_ids")) != prompt:
-            raise RolloutError(_prompt_difference(record, prompt, found))
+        response = self._request_completion(record, seed)
+        (choice,) = response["choices"]
+        if (server_prompt := response.get("prompt_token_ids")) != prompt:
+            raise RolloutError(_prompt_difference(record, prompt, server_prompt))
         answer = truncate_at_end(choice["token_ids"], end)
-        if met := set(answer.ids) & set(self.forbidden_ids):
-            raise RolloutError(f"{record.id}: the server answered with the forbidden tokens {sorted(met)}")
+        if sampled_forbidden := set(answer.ids) & set(self.forbidden_ids):
+            raise RolloutError(
+                f"{record.id}: the server answered with the forbidden tokens {sorted(sampled_forbidden)}"
+            )
         if not answer.ids:
             raise RolloutError(f"{record.id}: the server answered nothing: {choice}")
-        likely = [token["logprob"] for token in choice["logprobs"]["content"]]
-        return Answer(answer.ids, answer.is_complete, likely[: len(answer.ids)])
+        log_probabilities = [token["logprob"] for token in choice["logprobs"]["content"]]
+        return Answer(answer.ids, answer.is_complete, log_probabilities[: len(answer.ids)])
 
     def _request_completion(self, record: Record, seed: int, max_answer_tokens: int = 0) -> dict[str, Any]:
         """Return the server's completion. max_answer_tokens: 0 leaves it to the record."""
@@ -226,10 +228,12 @@ def off_policy_gap(logits: torch.Tensor, answers: Sequence[Answer]) -> float | N
     if any(answer.log_probabilities is None for answer in answers):
         return None
     ids = torch.tensor([token for answer in answers for token in answer.ids], device=logits.device)
-    then = torch.tensor([value for answer in answers for value in answer.log_probabilities or ()], device=logits.device)
+    sampled_at = torch.tensor(
+        [value for answer in answers for value in answer.log_probabilities or ()], device=logits.device
+    )
     with torch.no_grad():
         now = logits.gather(-1, ids[:, None])[:, 0].float() - logits.float().logsumexp(-1)
-        return float((now - then).abs().mean())
+        return float((now - sampled_at).abs().mean())
 
 
 class WeightSyncCallback(TrainerCallback):

@@ -118,18 +118,18 @@ class Collator(ABC):
         The batch has `input_ids` and `attention_mask` of shape (batch, longest), and the model's further inputs. No
         summary is needed. room: tokens that the answer may take. Raises UnusableRecord for a question that leaves less.
         """
-        asked = [self.encode_question(record) for record in records]
-        longest = max(len(ids) for ids, _ in asked)
-        ids = torch.full((len(asked), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros((len(asked), longest), dtype=torch.long)
-        for row, (record, (question, _)) in enumerate(zip(records, asked, strict=True)):
+        encoded = [self.encode_question(record) for record in records]
+        longest = max(len(ids) for ids, _ in encoded)
+        ids = torch.full((len(encoded), longest), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(encoded), longest), dtype=torch.long)
+        for row, (record, (question, _)) in enumerate(zip(records, encoded, strict=True)):
             if len(question) + room > self.max_tokens:
                 raise UnusableRecord(
                     f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}"
                 )
             ids[row, longest - len(question) :] = torch.tensor(question)
             mask[row, longest - len(question) :] = 1
-        return {"input_ids": ids, "attention_mask": mask} | self.join_inputs([other for _, other in asked])
+        return {"input_ids": ids, "attention_mask": mask} | self.join_inputs([other for _, other in encoded])
 
 
 @dataclass
@@ -153,10 +153,10 @@ class TextCollator(Collator):
         if not record.transcript.strip():
             raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
         # Rendered to tokens directly: Mistral's tokenizer does not tokenize the text that it renders.
-        asked = self.tokenizer.apply_chat_template(
+        encoded = self.tokenizer.apply_chat_template(
             transcript_messages(record.query, record.transcript), add_generation_prompt=True, return_dict=True
         )
-        return list(asked["input_ids"]), {}
+        return list(encoded["input_ids"]), {}
 
 
 @dataclass

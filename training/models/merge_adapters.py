@@ -45,19 +45,19 @@ def write_merged_copy(
             shutil.copytree(found, out / found.name)
         elif not any(found.match(pattern) for pattern in WEIGHT_PATTERNS):
             shutil.copyfile(found, out / found.name)
-    left = dict(adapter)
+    remaining = dict(adapter)
     for file in files:
         tensors, metadata = _read_tensors(file)
-        here = {name: value for name, value in left.items() if _target_name(name) in tensors}
+        here = {name: value for name, value in remaining.items() if _target_name(name) in tensors}
         for name in here:
-            del left[name]
+            del remaining[name]
         whole = {name: tensors[name].float().numpy() for name in {_target_name(name) for name in here}}
         for name, value in merge_adapter(whole, here, scale).items():
             tensors[name] = torch.from_numpy(value).to(tensors[name].dtype)
         save_file(tensors, out / file.name, metadata=metadata)
         (out / file.name).chmod(0o644)
-    if left:
-        raise ValueError(f"the adapter's {min(left)} fits no tensor of {base}")
+    if remaining:
+        raise ValueError(f"the adapter's {min(remaining)} fits no tensor of {base}")
     return out
 
 

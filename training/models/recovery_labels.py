@@ -19,23 +19,27 @@ def recovery_labels(written: Sequence[int], summary: Sequence[int]) -> list[int 
     if it follows one of them.
     """
     out: list[int | None] = []
-    entered = [None, *summary]  # the token before each place in the summary
-    apart = list(range(len(summary) + 1))  # of the beginning written so far, from each beginning of the summary
-    said: set[tuple[int | None, int]] = set()  # what has been written, by twos
+    tokens_before = [None, *summary]  # the token before each place in the summary
+    distances = list(range(len(summary) + 1))  # of the beginning written so far, from each beginning of the summary
+    written_pairs: set[tuple[int | None, int]] = set()  # what has been written, by twos
     before: int | None = None
     for token in written:
-        least = min(apart)
-        after = [j for j in range(len(summary)) if apart[j] == least and entered[j] == before]
+        least = min(distances)
+        after = [j for j in range(len(summary)) if distances[j] == least and tokens_before[j] == before]
         label = None
         if any(summary[j] == token for j in after):
             label = token
-        elif len(after) == 1 and after[0] < len(summary) - 1 and (summary[after[0]], summary[after[0] + 1]) not in said:
+        elif (
+            len(after) == 1
+            and after[0] < len(summary) - 1
+            and (summary[after[0]], summary[after[0] + 1]) not in written_pairs
+        ):
             label = summary[after[0]]
         out.append(label)
-        longer = [apart[0] + 1]
+        next_distances = [distances[0] + 1]
         for j, one in enumerate(summary):
-            longer.append(apart[j] if one == token else 1 + min(apart[j + 1], longer[j]))
-        apart = longer
-        said.add((before, token))
+            next_distances.append(distances[j] if one == token else 1 + min(distances[j + 1], next_distances[j]))
+        distances = next_distances
+        written_pairs.add((before, token))
         before = token
     return out

@@ -58,8 +58,8 @@ class TimeLimitCallback(TrainerCallback):
         self.started_at = process_clock.seconds_since_process_start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        left = max(1e-6, self.seconds - self.started_at)
-        self.progress = min(1.0, (process_clock.seconds_since_process_start() - self.started_at) / left)
+        available = max(1e-6, self.seconds - self.started_at)
+        self.progress = min(1.0, (process_clock.seconds_since_process_start() - self.started_at) / available)
         for group in optimizer.param_groups:  # the scheduler has just set the rate, and will set it after the step
             group["lr"] *= min(1.0, 0.05 + 20 * self.progress) * 0.5 * (1 + math.cos(math.pi * self.progress))
             self.learning_rate = group["lr"]

@@ -149,25 +149,27 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         records, questions = inputs["records"], inputs["questions"]
-        given_words = self._is_off_policy_step(self.state.global_step)
-        writer: Rollout = self.references if given_words else self.rollout
+        is_off_policy = self._is_off_policy_step(self.state.global_step)
+        writer: Rollout = self.references if is_off_policy else self.rollout
         with self.accelerator.autocast():
-            written = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
+            sampled = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
             answers = (
-                [truncate_at_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
+                [truncate_at_loop(answer, self.loop_tokens) for answer in sampled] if self.loop_tokens else sampled
             )
-            wanted = self.teacher.read(records, answers)
-        given = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
-        logits = answer_logits(model, given, answers)
-        away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded_ids=self.excluded_ids)
-        counts = countable_tokens(away, answers, self.excluded_ids)
+            teacher_distribution = self.teacher.read(records, answers)
+        inputs_with_answers = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
+        logits = answer_logits(model, inputs_with_answers, answers)
+        divergences = divergence(
+            logits[:, : self.vocabulary], teacher_distribution, self.beta, excluded_ids=self.excluded_ids
+        )
+        counts = countable_tokens(divergences, answers, self.excluded_ids)
         # The mean is over the tokens of all processes, because gradients and metrics are averaged over the processes.
         tokens = self.accelerator.reduce(counts.float().sum(), "mean").clamp_min(1)
-        loss = (away * counts).sum() / tokens
-        if given_words:
+        loss = (divergences * counts).sum() / tokens
+        if is_off_policy:
             self._metrics["divergence_of_references"].append(float(loss.detach()))
         else:
-            self._record_metrics(written, float(loss.detach()), off_policy_gap(logits, answers))
+            self._record_metrics(sampled, float(loss.detach()), off_policy_gap(logits, answers))
         return (loss, {}) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
@@ -185,16 +187,16 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
     def _add_answers(self, batches: list[Any], a_step: int) -> list[Any]:
         """Add the student's answers to the batches, except for those of steps that read the records' summaries."""
         first = self.state.global_step
-        asked = [b for i, b in enumerate(batches) if not self._is_off_policy_step(first + i // a_step)]
-        if asked:
-            records = [record for batch in asked for record in batch["records"]]
+        on_policy = [b for i, b in enumerate(batches) if not self._is_off_policy_step(first + i // a_step)]
+        if on_policy:
+            records = [record for batch in on_policy for record in batch["records"]]
             questions = concatenate_questions(
-                [batch["questions"] for batch in asked], self.collator.tokenizer.pad_token_id
+                [batch["questions"] for batch in on_policy], self.collator.tokenizer.pad_token_id
             )
             with self.accelerator.autocast():
-                written = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
-            for batch in asked:
-                batch["answers"] = list(islice(written, len(batch["records"])))
+                sampled = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
+            for batch in on_policy:
+                batch["answers"] = list(islice(sampled, len(batch["records"])))
         return batches
 
     def _is_off_policy_step(self, step: int) -> bool:
@@ -203,14 +205,14 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
 
     def _record_metrics(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
         texts = [self.collator.decode_answer(answer.ids) for answer in answers]
-        noted: dict[str, Sequence[float]] = {
+        metrics: dict[str, Sequence[float]] = {
             "divergence": [loss],
             "answer_tokens": [len(answer.ids) for answer in answers],
             "clipped": [not answer.is_complete for answer in answers],
             "repetition": [repetition_rate(text) for text in texts],
             **({} if off is None else {"off_policy": [off]}),
         }
-        for name, values in noted.items():
+        for name, values in metrics.items():
             self._metrics[name].append(sum(values) / len(values))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -227,8 +229,8 @@ def countable_tokens(away: torch.Tensor, answers: Sequence[Answer], excluded_ids
 
     Excluded ids do not count. Only answers that were not sampled in this process can hold them.
     """
-    said = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
-    return ~torch.isin(said, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
+    token_ids = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
+    return ~torch.isin(token_ids, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
 
 
 def question_batch(collator: Collator, records: Sequence[Record]) -> dict[str, Any]:

@@ -89,13 +89,13 @@ def balance_pair_lengths(ratios: Sequence[float]) -> list[int]:
     ratios: chosen length divided by rejected length, of each pair, > 0. The geometric mean of those that are kept is 1,
     up to the last pair.
     """
-    away = [log(ratio) for ratio in ratios]
-    total = sum(away)
+    log_ratios = [log(ratio) for ratio in ratios]
+    total = sum(log_ratios)
     side = 1 if total > 0 else -1
-    kept = sorted(range(len(away)), key=lambda place: side * away[place])
-    while len(kept) > 1 and away[kept[-1]] and side * (total - away[kept[-1]]) >= 0:
-        total -= away[kept.pop()]
-    return sorted(kept)
+    places = sorted(range(len(log_ratios)), key=lambda place: side * log_ratios[place])
+    while len(places) > 1 and log_ratios[places[-1]] and side * (total - log_ratios[places[-1]]) >= 0:
+        total -= log_ratios[places.pop()]
+    return sorted(places)
 
 
 def comparable_pairs(answers: Sequence[ScoredAnswer], length_ratio: float) -> list[Pair] | str:
@@ -116,20 +116,20 @@ def preferred_pair(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: 
     ahead: for each pair, what `Judge.compare_pairs` said: by how many grades the first answer is better, or a reason.
     """
     found: list[tuple[float, Pair]] = []
-    why: set[str] = set()
+    reasons: set[str] = set()
     for (a, b), by in zip(pairs, ahead, strict=True):
         if isinstance(by, str):
-            why.add(by)
+            reasons.add(by)
             continue
         better, worse = (a, b) if by > 0 else (b, a)
         if abs(by) < margin:
-            why.add(ALIKE)
+            reasons.add(ALIKE)
         elif not better.is_complete:
-            why.add(NO_END)
+            reasons.add(NO_END)
         else:
             found.append((abs(by), (better, worse)))
     if not found:
-        return next(reason for reason in (NO_END, ALIKE, FLIP, NO_VERDICT) if reason in why)
+        return next(reason for reason in (NO_END, ALIKE, FLIP, NO_VERDICT) if reason in reasons)
     return max(found, key=lambda one: one[0])[1]
 
 
@@ -166,7 +166,7 @@ class PairSelector:
         record.
         """
         out: list[Pair | str] = []
-        asked: list[tuple[int, list[Pair]]] = []
+        judged: list[tuple[int, list[Pair]]] = []
         for record, tries in zip(records, answers, strict=True):
             if record.facts and not self.always_judge:
                 self.judged_by[COUNTED_FACTS] += 1
@@ -178,13 +178,13 @@ class PairSelector:
                 pairs = comparable_pairs(tries, self.length_ratio)
                 out.append(pairs if isinstance(pairs, str) else "")
                 if not isinstance(pairs, str):
-                    asked.append((len(out) - 1, pairs))
-        if self.judge and asked:
-            said = iter(
-                self.judge.compare_pairs([(records[i], a.text, b.text) for i, pairs in asked for a, b in pairs])
+                    judged.append((len(out) - 1, pairs))
+        if self.judge and judged:
+            verdicts = iter(
+                self.judge.compare_pairs([(records[i], a.text, b.text) for i, pairs in judged for a, b in pairs])
             )
-            for place, pairs in asked:
-                ahead = [next(said) for _ in pairs]
+            for place, pairs in judged:
+                ahead = [next(verdicts) for _ in pairs]
                 self.comparisons.update(by if isinstance(by, str) else "in both orders" for by in ahead)
                 out[place] = preferred_pair(pairs, ahead, self.judge_margin)
         return out

@@ -70,10 +70,10 @@ def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) 
         count: number of all records, for the progress that is printed.
         choice: makes the pairs.
     """
-    out: list[Record] = []
+    pairs: list[Record] = []
     dropped: Counter[str] = Counter()
     ratios: list[float] = []
-    seen = 0
+    done = 0
     for group, tries in groups:
         answers = [_score_answers(record, several, choice) for record, several in zip(group, tries, strict=True)]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
@@ -81,20 +81,20 @@ def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) 
                 dropped[found] += 1
                 continue
             chosen, rejected = found
-            out.append(replace(record, chosen=chosen.text, rejected=rejected.text))
+            pairs.append(replace(record, chosen=chosen.text, rejected=rejected.text))
             ratios.append(chosen.words / rejected.words)
-        seen += len(group)
+        done += len(group)
         length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
-        print(f"{seen}/{count} records, {len(out)} pairs{length}", flush=True)
+        print(f"{done}/{count} records, {len(pairs)} pairs{length}", flush=True)
     if choice.balance_lengths:
-        kept = balance_pair_lengths(ratios)
-        if less := len(out) - len(kept):
+        places = balance_pair_lengths(ratios)
+        if less := len(pairs) - len(places):
             dropped[BALANCE] = less
-        out, ratios = [out[place] for place in kept], [ratios[place] for place in kept]
-    return out, {
+        pairs, ratios = [pairs[place] for place in places], [ratios[place] for place in places]
+    return pairs, {
         "judge": " and ".join(sorted(choice.judged_by)) or None,
         "records": count,
-        "pairs": len(out),
+        "pairs": len(pairs),
         "dropped": dict(dropped),
         "judged_by": dict(choice.judged_by),
         "comparisons": dict(choice.comparisons),
@@ -129,26 +129,26 @@ def sample_answers(
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     groups: Any = [records[start : start + batch] for start in range(0, len(records), batch)]
-    asked = DataLoader(groups, batch_size=None, collate_fn=partial(collate_questions, collator), num_workers=workers)
-    with file.open("w", encoding="utf-8") as kept:
-        for group, questions in zip(groups, asked, strict=True):
-            tries = [writer.sample(model, group, questions) for _ in range(samples)]
+    loader = DataLoader(groups, batch_size=None, collate_fn=partial(collate_questions, collator), num_workers=workers)
+    with file.open("w", encoding="utf-8") as output:
+        for group, questions in zip(groups, loader, strict=True):
+            samples_of_group = [writer.sample(model, group, questions) for _ in range(samples)]
             found = [
                 [(collator.decode_answer(a.ids), a.is_complete) for a in several]
-                for several in zip(*tries, strict=True)
+                for several in zip(*samples_of_group, strict=True)
             ]
-            write_answers(kept, group, found)
+            write_answers(output, group, found)
             yield group, found
 
 
 def answer_groups(file: Path, records: list[Record], batch: int) -> Iterator[AnswerGroup]:
     """Yield the answers in the file, `batch` records at a time. Raises ValueError if a record has no answers there."""
-    kept = read_answers(file)
-    if missing := [record.id for record in records if record.id not in kept]:
+    answers = read_answers(file)
+    if missing := [record.id for record in records if record.id not in answers]:
         raise ValueError(f"{file} has no answers to {len(missing)} of {len(records)} records, {missing[0]} among them")
     for start in range(0, len(records), batch):
         group = records[start : start + batch]
-        yield group, [kept[record.id] for record in group]
+        yield group, [answers[record.id] for record in group]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -216,31 +216,31 @@ def run(options: argparse.Namespace) -> int:
     judge = open_judge(options.judge) if options.judge else None
     if judge:
         judge.verdicts = VerdictCache(options.out.with_suffix(VERDICTS_SUFFIX))
-    always, weight = options.by == "judge", options.invention_weight
+    always_judge, weight = options.by == "judge", options.invention_weight
     choice = PairSelector(
         options.margin,
         options.length_ratio,
         judge,
         options.judge_margin,
-        always,
+        always_judge,
         weight,
         options.balance_lengths,
         options.agreement_margin,
     )
     records = check.read_training_records(options)
-    found, report = (
+    pairs, report = (
         pairs_of_given_answers(options, records, choice)
         if options.answers
         else pairs_of_sampled_answers(options, records, choice)
     )
-    if not found:
+    if not pairs:
         hint = "; records without facts need --judge" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
     settings = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
     report |= {name: getattr(options, name) for name in settings} | {"length_ratio_limit": options.length_ratio}
     if judge and judge.failures:
         report["judge_failed"] = judge.failures[:MAX_PROBLEMS_SHOWN]
-    write_records(options.out, found)
+    write_records(options.out, pairs)
     options.out.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0

@@ -45,13 +45,13 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     """Yield every step in order. Raises ValueError if `--set` names a step that does not exist."""
     work: Path = options.work
     extra = parse_overrides(options.set)
-    known: set[str] = set()
+    names: set[str] = set()
 
     def work_path(*parts: str) -> str:
         return str(work.joinpath(*parts))
 
     def step(name: str, recipe: str, *arguments: str) -> PipelineStep:
-        known.add(name)
+        names.add(name)
         config = options.configs / f"{name}.yaml"
         given = ["--config", str(config)] if config.exists() else []
         command = [PYTHON_PLACEHOLDER, "-m", "training", *recipe.split(), *given, *arguments, *extra.get(name, [])]
@@ -101,12 +101,14 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     systems += [f"cascade, Whisper and the text twin=cascade:{work_path('reader')}"]
     systems += [f"untaught text model, true transcript=reads:{work_path('text')}"]
     systems += [f"text twin, true transcript=reads:{work_path('reader')}", "the data's own=reference"]
-    shown = [part for system in systems for part in ("--system", system)]
-    yield step("evaluate", "evaluate", "--records", work_path(EVAL_RECORDS), "--out", work_path("ladder.json"), *shown)
+    system_options = [part for system in systems for part in ("--system", system)]
+    yield step(
+        "evaluate", "evaluate", "--records", work_path(EVAL_RECORDS), "--out", work_path("ladder.json"), *system_options
+    )
     logs = [work_path(stage, "log.json") for stage in ("align", "twin", "teacher", *stages.values())]
     yield step("curves", "curves", *logs, "--out", work_path("curves.png"))
-    if unknown := sorted(extra.keys() - known):
-        raise ValueError(f"--set names the step {unknown[0]!r}; the steps are {', '.join(sorted(known))}")
+    if unknown := sorted(extra.keys() - names):
+        raise ValueError(f"--set names the step {unknown[0]!r}; the steps are {', '.join(sorted(names))}")
 
 
 def parse_overrides(given: list[str]) -> dict[str, list[str]]:

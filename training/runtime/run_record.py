@@ -43,12 +43,12 @@ def write_run_record(options: argparse.Namespace) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     command = str(getattr(options, "command", "run"))
-    given = {name: _yaml_value(value) for name, value in vars(options).items() if name not in ("command", "config")}
+    stated = {name: _yaml_value(value) for name, value in vars(options).items() if name not in ("command", "config")}
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / CONFIG_FILE
-    text = yaml.safe_dump({name: value for name, value in given.items() if value is not None}, allow_unicode=True)
+    text = yaml.safe_dump({name: value for name, value in stated.items() if value is not None}, allow_unicode=True)
     file.write_text(f"# speechsum-train {command} --config {file}\n{text}")
-    found = {
+    record = {
         "stage": STAGES.get(command, command),
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": options.seed,
@@ -65,7 +65,7 @@ def write_run_record(options: argparse.Namespace) -> None:
         "versions": library_versions(),
     }
     (options.out / RUN_RECORD_FILE).write_text(
-        json.dumps({k: v for k, v in found.items() if v not in (None, "", {})}, indent=1) + "\n"
+        json.dumps({k: v for k, v in record.items() if v not in (None, "", {})}, indent=1) + "\n"
     )
 
 
@@ -78,14 +78,14 @@ def read_run_record(folder: Path) -> dict[str, Any]:
         raise NotARunFolder(
             f"{folder} has no {' and no '.join(missing)}: --run takes a folder that a recipe wrote (its --out)"
         )
-    found: dict[str, Any] = json.loads((folder / RUN_RECORD_FILE).read_text())
-    found["config"] = {
+    record: dict[str, Any] = json.loads((folder / RUN_RECORD_FILE).read_text())
+    record["config"] = {
         name: shorten_paths(value) for name, value in yaml.safe_load((folder / CONFIG_FILE).read_text()).items()
     }
-    found["adapter"] = file_sha256(folder / ADAPTER_FILE)
+    record["adapter"] = file_sha256(folder / ADAPTER_FILE)
     if (folder / LOG_FILE).is_file():  # written at the end, so a run that was killed has none
-        found["log"] = json.loads((folder / LOG_FILE).read_text())[-1]
-    return found
+        record["log"] = json.loads((folder / LOG_FILE).read_text())[-1]
+    return record
 
 
 def final_adapters(folders: Sequence[Path]) -> list[Path]:
@@ -153,8 +153,8 @@ def checkpoint_identity(folder: Path | None, served: bool = False) -> dict[str, 
 
 def git_commit() -> str:
     """Return the commit of the code: that of SPEECHSUM_COMMIT if it is set, or "" outside a repository."""
-    if said := os.environ.get("SPEECHSUM_COMMIT"):
-        return said
+    if named := os.environ.get("SPEECHSUM_COMMIT"):
+        return named
     here = Path(__file__).parent
     return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=here).stdout.strip()
 

@@ -28,15 +28,15 @@ CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSIN
 def server_command(options: argparse.Namespace, on_cpu: bool) -> list[str]:
     """Return the server's command line."""
     dtype = options.dtype if options.dtype != "auto" else "float32" if on_cpu else "bfloat16"
-    made = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(options.model)]
-    made += ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
-    made += ["--generation-config", "vllm"]  # without the sampling defaults of the checkpoint
-    made += family_options(options.model)
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(options.model)]
+    command += ["--host", options.host, "--port", str(options.port), "--dtype", dtype]
+    command += ["--generation-config", "vllm"]  # without the sampling defaults of the checkpoint
+    command += family_options(options.model)
     if on_cpu:
         # With chunked prefill, sampling with a seed ends the engine: "CPU Generator does not use offset" (vLLM 0.32,
         # _bookkeeping_sync in gpu_model_runner).
-        made += ["--enforce-eager", "--no-enable-chunked-prefill"]
-    return made + options.more
+        command += ["--enforce-eager", "--no-enable-chunked-prefill"]
+    return command + options.more
 
 
 def family_options(folder: Path) -> list[str]:
@@ -45,9 +45,9 @@ def family_options(folder: Path) -> list[str]:
         facts = FAMILIES.get(str(json.loads((folder / "config.json").read_bytes()).get("model_type")))
     except (OSError, ValueError, AttributeError):
         return []  # vLLM reports what is wrong with the folder
-    given = facts.vllm_arguments if facts else {}
+    arguments = facts.vllm_arguments if facts else {}
     out = []
-    for name, value in given.items():
+    for name, value in arguments.items():
         out += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
     return out
 
@@ -75,6 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the `serve` command: this process becomes the server."""
     on_cpu = not torch.cuda.is_available()
-    made = server_command(options, on_cpu)
-    print(" ".join(made), flush=True)
-    os.execve(made[0], made, server_environment(on_cpu))
+    command = server_command(options, on_cpu)
+    print(" ".join(command), flush=True)
+    os.execve(command[0], command, server_environment(on_cpu))
