@@ -1,7 +1,7 @@
 """Writes `docs/configuration.md` from the settings, each with its sentence and its default.
 
-    python docs/write_configuration.py           writes the page
-    python docs/write_configuration.py --check   fails if the page is not what would be written
+python docs/write_configuration.py           writes the page
+python docs/write_configuration.py --check   fails if the page is not what would be written
 """
 
 import sys

@@ -21,7 +21,7 @@ PAGES = [
 RUN = ("sh", "python")
 PARSED = ("json", "yaml")
 SHOWN = ("text", "nginx")
-SHORTEST_REASON = 12  # characters
+SHORTEST_REASON = 10  # characters
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[^\n]*)$")
 _MARKER = re.compile(r"^<!-- not run: (?P<reason>.*) -->$")
 

@@ -90,7 +90,9 @@ def test_most_pages_have_blocks_that_run() -> None:
 
 def test_a_block_that_fails_is_noticed(service: DocsService, tmp_path: Path) -> None:
     page = ROOT / "README.md"
-    refused = Block(page, 1, "sh", f"curl http://{WRITTEN}/v1/audio/summaries -F file=@recording.wav -F style=x\n", None)
+    refused = Block(
+        page, 1, "sh", f"curl http://{WRITTEN}/v1/audio/summaries -F file=@recording.wav -F style=x\n", None
+    )
     with pytest.raises(AssertionError, match=r"README.md:1 failed"):
         run_blocks([refused], service, tmp_path)
 
