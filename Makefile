@@ -78,7 +78,7 @@ models: env  ## fetch, verify and assemble every checkpoint of the registry
 lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
 
-gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (training/gpu/README.md)
+gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (docs/offline-gpu.md)
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" training/gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)

@@ -17,12 +17,12 @@ PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """\
 # Configuration
 
-<!-- Written by docs/write_configuration.py from app/settings.py: change the settings there and run `make docs-write`. -->
+<!-- Written by docs/write_configuration.py from app/settings.py: change that file and run `make docs-write`. -->
 
-Every setting is an environment variable. The service also reads lines of the form `NAME=value` from a file `.env` in the
-folder where it starts; the environment wins over the file. `speechsum settings` prints the same list as a template for
-such a file, and `.env.example` in the repository is that template. A variable that begins with `SPEECHSUM_` and is not in
-this list is named in a warning when the service starts.
+Every setting is an environment variable. The service also reads lines of the form `NAME=value` from a file `.env` in
+the folder where it starts; the environment wins over the file. `speechsum settings` prints the same list as a template
+for such a file, and `.env.example` in the repository is that template. A variable that begins with `SPEECHSUM_` and is
+not in this list is named in a warning when the service starts.
 
 Lists are separated by commas. Times are in seconds and sizes are in bytes where the text says nothing else.
 """

@@ -48,7 +48,7 @@ def name_of(page: Path) -> str:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Every block of the page, in order. Raises ValueError if a fence is not closed or a marker stands before no block."""
+    """Every block of the page, in order. Raises ValueError for an open fence and for a marker without a block."""
     found: list[Block] = []
     lines = page.read_text().splitlines()
     number, reason = 0, None

@@ -1,4 +1,4 @@
-"""What the pages name exists: settings, error codes, files, results; and the figures of the README are the manifests'."""
+"""What the pages name exists: settings, error codes, files, results. The README's figures are the manifests'."""
 
 import json
 import re
@@ -17,7 +17,7 @@ SECTIONS = {setting_name(name) for name in Settings.model_fields}
 _SETTING = re.compile(r"SPEECHSUM_[A-Z0-9_]+")
 _RESULT = re.compile(r"`(results/[^`*…\s]+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
-_FIGURE = re.compile(r"(\d+)% \((\d+)%–(\d+)%\) \| ([\d.]+) \(([\d.]+)–([\d.]+)\)")
+_FIGURE = re.compile(r"(\d+)% \((\d+)%\u2013(\d+)%\) \| ([\d.]+) \(([\d.]+)\u2013([\d.]+)\)")
 # The results folder as it was called when a result was made; its index says so.
 FORMER = "results/voices-cascade-base-1.json"
 
