@@ -79,7 +79,7 @@ lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
 
 gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (docs/offline-gpu.md)
-	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" training/gpu/pack.sh
+	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache

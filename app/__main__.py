@@ -4,10 +4,10 @@ import sys
 
 
 def main() -> int:
-    """Run one command; see `app.command_line.main`."""
-    from app import command_line
+    """Run one command; see `app.cli.main`."""
+    from app import cli
 
-    return command_line.main()
+    return cli.main()
 
 
 if __name__ == "__main__":

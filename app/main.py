@@ -8,38 +8,38 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, docs, errors, health, jobs, jobs_protocol, models, openapi_document, summaries
-from app.api.cors import allow_origins
-from app.api.lingering import LingeringClose
-from app.api.methods import MethodAliases
-from app.api.middleware import RequestId
+from app.api import admin, chat, docs, error_responses, health, jobs, jobs_protocol, models, openapi_document, summaries
+from app.api.middleware.cors import allow_origins
+from app.api.middleware.drain_body import DrainRequestBody
+from app.api.middleware.method_aliases import MethodAliases
+from app.api.middleware.request_id import RequestIdMiddleware
+from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.api.openapi import operation_id
-from app.api.startup import PlainStartupFailure
-from app.audio.pool import Decoder
-from app.database.connect import open_database, url_of
+from app.database.connection import configured_url, open_database
 from app.engine.base import Engine
-from app.fetch.fetch import Fetcher
-from app.jobs.queue import Jobs
-from app.keys.keys import Keys
-from app.models.source import Loadable, Source, from_registry
-from app.served import SCRIPTED, ServedModel
+from app.engine.model_info import SCRIPTED_MODEL, ModelInfo
+from app.fetch.fetcher import Fetcher
+from app.jobs.queue import JobQueue
+from app.keys.authenticator import Authenticator
+from app.models.model_source import LoadableModel, ModelSource, find_model
+from app.server.shutdown import StopEvent, watch_signals
 from app.service import Service, StartableDecoder
-from app.setting_forms import DEFAULT_WEIGHT, pair, weighted
+from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
-from app.shutdown import Stopping, watch_signals
 from app.version import package_version
+from app.workers.decoder_pool import DecoderPool
 from model_repo import registry
 
 
 def create_app(
     settings: Settings,
     engine: Engine | None = None,
-    model: ServedModel | None = None,
+    model: ModelInfo | None = None,
     decoder: StartableDecoder | None = None,
     on_ready: Callable[[], None] = lambda: None,
     on_failure: Callable[[], None] = lambda: None,
     fetcher: Fetcher | None = None,
-    source: Source | None = None,
+    source: ModelSource | None = None,
 ) -> FastAPI:
     """The application around the model the settings name, or around `engine` (served as `model`).
 
@@ -48,17 +48,23 @@ def create_app(
     `registry.RegistryError` for a model that cannot be served, ValueError for a key, a host or an adapter's name that
     is none, for a model that stands in the settings twice and for servers of the scripted model.
     """
-    source = source or partial(from_registry, settings)
+    source = source or partial(find_model, settings)
     known = [
-        ServedModel.from_manifest(manifest)
-        for manifest in registry.comparable(registry.list_models(settings.model_repo))
+        ModelInfo.from_manifest(manifest)
+        for manifest in registry.comparable_manifests(registry.list_models(settings.model_repo))
     ]
-    first = source(settings.model, ()) if engine is None else Loadable(model or SCRIPTED, partial(_as_is, engine))
-    weight, further = _weighted(settings, source, first)
+    first = (
+        source(settings.model, ())
+        if engine is None
+        else LoadableModel(model or SCRIPTED_MODEL, partial(_return_engine, engine))
+    )
+    weight, further = _weighted_models(settings, source, first)
     service = Service(
         settings,
-        replace(first, adapters=_adapters(settings, [first.served, *known, *(what.served for what, _ in further)])),
-        decoder or _decoder(settings),
+        replace(
+            first, adapters=_configured_adapters(settings, [first.info, *known, *(what.info for what, _ in further)])
+        ),
+        decoder or _make_decoder(settings),
         known,
         source,
         weight,
@@ -68,25 +74,31 @@ def create_app(
         fetcher,
     )
 
-    keys = Keys(settings.auth)
-    queue = Jobs(settings, partial(jobs.work, service, keys), jobs_protocol.webhook_body, service.started, keys.forget)
-    url = url_of(settings.jobs)
+    keys = Authenticator(settings.auth)
+    queue = JobQueue(
+        settings,
+        partial(jobs.process_job, service, keys),
+        jobs_protocol.webhook_body,
+        service.wait_until_started,
+        keys.delete_expired,
+    )
+    url = configured_url(settings.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.stopping = Stopping()
+        app.state.stopping = StopEvent()
         try:
-            async with AsyncExitStack() as held:
-                held.enter_context(watch_signals(app.state.stopping))
+            async with AsyncExitStack() as resources:
+                resources.enter_context(watch_signals(app.state.stopping))
                 try:
                     database = await open_database(url)  # first: loading the models takes long
                 except ValueError as error:
                     service.failure = str(error)
                     raise
-                held.push_async_callback(database.dispose)
+                resources.push_async_callback(database.dispose)
                 await service.start()
-                keys.open(database)
-                held.push_async_callback(queue.stop)
+                keys.connect(database)
+                resources.push_async_callback(queue.stop)
                 await queue.start(database)
                 yield
         finally:
@@ -106,50 +118,52 @@ def create_app(
     app.state.jobs = queue
     app.state.keys = keys
     app.add_middleware(MethodAliases)
-    app.add_middleware(RequestId)
-    app.add_middleware(LingeringClose)
-    app.add_middleware(PlainStartupFailure)
+    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(DrainRequestBody)
+    app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
-    errors.install(app)
+    error_responses.install_error_handlers(app)
     for module in (jobs, summaries, chat, models, admin, health, docs):
         app.include_router(module.router)
-    openapi_document.install(app, lambda: service.models.default)
+    openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app
 
 
-def _weighted(settings: Settings, source: Source, first: Loadable) -> tuple[float, list[tuple[Loadable, float]]]:
+def _weighted_models(
+    settings: Settings, source: ModelSource, first: LoadableModel
+) -> tuple[float, list[tuple[LoadableModel, float]]]:
     """The first model's weight, and the further models with theirs."""
     found = [
-        (first if name == first.served.id else source(name, ()), weight)
-        for name, weight in map(weighted, settings.models)
+        (first if name == first.info.id else source(name, ()), weight)
+        for name, weight in map(parse_weighted_model, settings.models)
     ]
-    ids = [what.served.id for what, _ in found]
+    ids = [what.info.id for what, _ in found]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{setting_name('models')} names a model twice")
-    weights = {first.served.id: DEFAULT_WEIGHT} | {what.served.id: weight for what, weight in found}
-    if not any(weight for id_, weight in weights.items() if id_.partition("@")[0] == first.served.name):
+    weights = {first.info.id: DEFAULT_WEIGHT} | {what.info.id: weight for what, weight in found}
+    if not any(weight for id_, weight in weights.items() if id_.partition("@")[0] == first.info.name):
         raise ValueError(f"by {setting_name('models')} nothing answers requests that name no model: all weigh 0")
-    further = [(what, weight) for what, weight in found if what.served.id != first.served.id]
-    return weights[first.served.id], further
+    further = [(what, weight) for what, weight in found if what.info.id != first.info.id]
+    return weights[first.info.id], further
 
 
-def _adapters(settings: Settings, models: Iterable[ServedModel]) -> tuple[tuple[str, Path | None], ...]:
+def _configured_adapters(settings: Settings, models: Iterable[ModelInfo]) -> tuple[tuple[str, Path | None], ...]:
     """Names and folders of the adapters to load with the first model."""
-    named = [pair(entry) for entry in settings.adapters.served]
+    named = [parse_pair(entry) for entry in settings.adapters.served]
     taken = {model.name for model in models} & {name for name, _ in named}
     if taken:
         raise ValueError(f"{setting_name('adapters', 'served')}: {min(taken)} is the name of a model")
     return tuple((name, Path(folder) if folder else None) for name, folder in named)
 
 
-def _as_is(engine: Engine) -> Engine:
+def _return_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _decoder(settings: Settings) -> Decoder:
-    return Decoder(
+def _make_decoder(settings: Settings) -> DecoderPool:
+    return DecoderPool(
         settings.decoder.workers,
-        paused=settings.decoder.paused,
+        max_paused=settings.decoder.paused,
         timeout_s=settings.timeouts.decode_seconds,
         timeout_setting=f"the setting is {setting_name('timeouts', 'decode_seconds')}",
         files_per_worker=settings.decoder.files_per_worker,

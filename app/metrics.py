@@ -1,7 +1,7 @@
 """The service's Prometheus families, prefix `speechsum_`, in the default registry beside vLLM's own.
 
-`RequestWatch` follows one request from its first byte to its last and counts it exactly once. Knows nothing about HTTP,
-audio or engines.
+`RequestMetrics` follows one request from its first byte to its last and counts it exactly once. Knows nothing about
+HTTP, audio or engines.
 """
 
 import time
@@ -12,15 +12,15 @@ from typing import Literal, Self
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.errors import ServiceError
+from app.core.errors import ServiceError
 
 Outcome = Literal["ok", "no_speech", "not_understood", "refused", "failed", "aborted"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "not_understood", "refused", "failed", "aborted")
 
 # The one source of truth for buckets: processing times, recordings' lengths, and audio seconds per processing second.
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
-AUDIO_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
-RTFX = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+AUDIO_SECONDS_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
+RTFX_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 REQUESTS = Counter(
     "speechsum_requests",
@@ -28,16 +28,20 @@ REQUESTS = Counter(
     ["outcome", "kind", "model"],
 )
 ERRORS = Counter("speechsum_errors", "Requests refused or failed, by error code.", ["code"])
-REQUEST_SECONDS = Histogram("speechsum_request_seconds", "First byte in to last byte out.", ["kind"], buckets=SECONDS)
-STAGE_SECONDS = Histogram("speechsum_stage_seconds", "Time a request spent in a stage.", ["stage"], buckets=SECONDS)
+REQUEST_SECONDS = Histogram(
+    "speechsum_request_seconds", "First byte in to last byte out.", ["kind"], buckets=SECONDS_BUCKETS
+)
+STAGE_SECONDS = Histogram(
+    "speechsum_stage_seconds", "Time a request spent in a stage.", ["stage"], buckets=SECONDS_BUCKETS
+)
 FIRST_TOKEN_SECONDS = Histogram(
-    "speechsum_first_token_seconds", "First byte in to first text out.", ["kind"], buckets=SECONDS
+    "speechsum_first_token_seconds", "First byte in to first text out.", ["kind"], buckets=SECONDS_BUCKETS
 )
-AUDIO = Counter("speechsum_audio_seconds", "Seconds of audio received and decoded.")
+AUDIO_SECONDS_RECEIVED = Counter("speechsum_audio_seconds", "Seconds of audio received and decoded.")
 AUDIO_DURATION = Histogram(
-    "speechsum_audio_duration_seconds", "Length of the recordings received.", buckets=AUDIO_SECONDS
+    "speechsum_audio_duration_seconds", "Length of the recordings received.", buckets=AUDIO_SECONDS_BUCKETS
 )
-RTFX_RATIO = Histogram("speechsum_rtfx", "Audio seconds per second of processing.", ["kind"], buckets=RTFX)
+RTFX_RATIO = Histogram("speechsum_rtfx", "Audio seconds per second of processing.", ["kind"], buckets=RTFX_BUCKETS)
 OUTPUT_TOKENS = Counter("speechsum_output_tokens", "Tokens written.", ["kind"])
 PROMPT_TOKENS = Counter("speechsum_prompt_tokens", "Tokens read, audio tokens included.", ["kind"])
 IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their first byte and their last.")
@@ -64,24 +68,26 @@ MODEL_INFO = Gauge("speechsum_model_info", "The models that are there; always 1.
 MODEL_STATE = Gauge("speechsum_model_state", "1 for the state that the model is in, else 0.", ["model", "state"])
 MODEL_WEIGHT = Gauge("speechsum_model_weight", "Its share of the requests that name no version.", ["model"])
 MODEL_REQUESTS = Gauge("speechsum_model_requests_in_progress", "Requests inside the model, jobs too.", ["model"])
-GONE = "unloaded"  # the state of which only itself is told
+UNLOADED = "unloaded"  # the state of which only itself is told
 
 
-def tell_model(name: str, version: str, kind: str, state: str, weight: float, inside: Callable[[], float]) -> None:
+def set_model_metrics(
+    name: str, version: str, kind: str, state: str, weight: float, active_requests: Callable[[], float]
+) -> None:
     """Say how a model is; the first time, give every outcome a zero, so that rates exist before the first request.
 
     inside: asked for the requests in it whenever the metrics are read.
     """
     id_ = f"{name}@{version}"
-    if state == GONE:
-        _forget(MODEL_INFO, name, version, kind)
-        _forget(MODEL_WEIGHT, id_)
-        _forget(MODEL_REQUESTS, id_)
+    if state == UNLOADED:
+        _remove_labels(MODEL_INFO, name, version, kind)
+        _remove_labels(MODEL_WEIGHT, id_)
+        _remove_labels(MODEL_REQUESTS, id_)
     else:
         MODEL_INFO.labels(name, version, kind).set(1)
         MODEL_WEIGHT.labels(id_).set(weight)
-        MODEL_REQUESTS.labels(id_).set_function(inside)
-    for one in ("loading", "ready", "draining", "failed", GONE):
+        MODEL_REQUESTS.labels(id_).set_function(active_requests)
+    for one in ("loading", "ready", "draining", "failed", UNLOADED):
         MODEL_STATE.labels(id_, one).set(one == state)
     for outcome in OUTCOMES:
         REQUESTS.labels(outcome, kind, id_)
@@ -90,36 +96,36 @@ def tell_model(name: str, version: str, kind: str, state: str, weight: float, in
         family.labels(kind)
 
 
-def forget_models() -> None:
+def clear_model_metrics() -> None:
     """Nothing is said of any model."""
     for family in (MODEL_INFO, MODEL_STATE, MODEL_WEIGHT, MODEL_REQUESTS):
         family.clear()
 
 
-def _forget(family: Gauge, *labels: str) -> None:
+def _remove_labels(family: Gauge, *labels: str) -> None:
     with suppress(KeyError):
         family.remove(*labels)
 
 
-class RequestWatch:
+class RequestMetrics:
     """Context of one request: counts it as in progress, and at its end counts its outcome and its time.
 
     Ends as `ok` unless `outcome` is set or an exception passes: a ServiceError is `refused` (4xx) or `failed` (5xx), a
     client that left and a cancellation are `aborted`, any other exception is `failed`.
     """
 
-    def __init__(self, kind: str, gone: type[Exception]) -> None:
+    def __init__(self, kind: str, disconnect_error: type[Exception]) -> None:
         """`gone`: the exception that says that the client left. `kind`, and `model`, change when there is a model."""
         self.kind = kind
         self.model = ""
-        self.gone = gone
+        self.disconnect_error = disconnect_error
         self.outcome: Outcome = "ok"
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
     @property
-    def seconds(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Seconds since the request began."""
-        return time.perf_counter() - self.began
+        return time.perf_counter() - self.started_at
 
     def __enter__(self) -> Self:
         IN_PROGRESS.inc()
@@ -130,11 +136,11 @@ class RequestWatch:
         if isinstance(error, ServiceError):
             self.outcome = "refused" if error.status < 500 else "failed"
             ERRORS.labels(error.code).inc()
-        elif isinstance(error, self.gone) or (error is not None and not isinstance(error, Exception)):
+        elif isinstance(error, self.disconnect_error) or (error is not None and not isinstance(error, Exception)):
             self.outcome = "aborted"
             ABORTS.inc()
         elif error is not None:
             self.outcome = "failed"
             ERRORS.labels("internal_error").inc()
         REQUESTS.labels(self.outcome, self.kind, self.model).inc()
-        REQUEST_SECONDS.labels(self.kind).observe(self.seconds)
+        REQUEST_SECONDS.labels(self.kind).observe(self.elapsed_seconds)

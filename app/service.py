@@ -10,25 +10,25 @@ from threading import Event
 from typing import Protocol
 
 from app import metrics
-from app.admission import Admission
-from app.audio.detector import SpeechDetector
-from app.audio.samples import Samples
-from app.audio.speech import Segment
+from app.admission.controller import AdmissionController
+from app.core.audio.samples import Samples
+from app.core.audio.vad import Span
+from app.core.errors import EngineDead, NotReady
 from app.engine.base import Engine
-from app.errors import EngineDead, NotReady
-from app.fetch.fetch import Fetcher
-from app.models.loaded import State
-from app.models.source import Loadable, Source
-from app.models.table import Models
-from app.schema_workers import SchemaWorkers
-from app.served import ServedModel
-from app.setting_forms import DEFAULT_WEIGHT
+from app.engine.model_info import ModelInfo
+from app.fetch.fetcher import Fetcher
+from app.models.loaded_model import State
+from app.models.manager import ModelManager
+from app.models.model_source import LoadableModel, ModelSource
+from app.setting_types import DEFAULT_WEIGHT
 from app.settings import Settings
-from app.summarize import AudioDecoder, Summarizer
+from app.summarize.pipeline import AudioDecoder, Summarizer
+from app.summarize.structured.schema_workers import SchemaWorkers
+from app.workers.speech_detector import SpeechDetector
 
 
 class StartableDecoder(AudioDecoder, Protocol):
-    """A decoder with a life of its own, such as `app.audio.pool.Decoder`."""
+    """A decoder with a life of its own, such as `app.workers.decoder_pool.DecoderPool`."""
 
     async def start(self) -> None: ...
 
@@ -47,102 +47,108 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        first: Loadable,
+        first: LoadableModel,
         decoder: StartableDecoder,
-        registry: list[ServedModel],
-        source: Source,
+        registry: list[ModelInfo],
+        source: ModelSource,
         weight: float = DEFAULT_WEIGHT,
-        further: Sequence[tuple[Loadable, float]] = (),
+        further_models: Sequence[tuple[LoadableModel, float]] = (),
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
         fetcher: Fetcher | None = None,
     ) -> None:
         self.settings = settings
         self.decoder = decoder
-        self.models = Models(
-            first, registry, source, self._path_of, weight, retry_after_s=settings.limits.retry_after_seconds
+        self.models = ModelManager(
+            first, registry, source, self._make_summarizer, weight, retry_after_s=settings.limits.retry_after_seconds
         )
-        self.further = further
-        self.admission = Admission(settings)
+        self.further_models = further_models
+        self.admission = AdmissionController(settings)
         self.fetcher = fetcher or Fetcher(settings)
-        self.schemas = SchemaWorkers(settings.limits.schema_seconds)
-        self.detector = SpeechDetector()
+        self.schema_workers = SchemaWorkers(settings.limits.schema_seconds)
+        self.speech_detector = SpeechDetector()
         # What finds speech in place of the detector, for the models that are loaded from now on.
-        self.find: Callable[[Samples, Event], list[Segment]] | None = None
+        self.find_speech: Callable[[Samples, Event], list[Span]] | None = None
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self._start_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the decoder, and in the background the models."""
         await self.decoder.start()
-        self._starting = asyncio.create_task(self._start(self.models.start(self.further)))
+        self._start_task = asyncio.create_task(self._report_first_model(self.models.start(self.further_models)))
 
-    async def started(self) -> None:
+    async def wait_until_started(self) -> None:
         """Wait until starting with the first model has ended, ready or failed."""
-        if self._starting is not None:
-            await asyncio.wait({self._starting})
+        if self._start_task is not None:
+            await asyncio.wait({self._start_task})
 
     async def stop(self) -> None:
         """Stop the models and the decoder. Harmless twice."""
         metrics.READY.set(0)
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait({self._starting})
+        if self._start_task is not None:
+            self._start_task.cancel()
+            await asyncio.wait({self._start_task})
         await self.models.stop()
         await self.decoder.stop()
-        await self.schemas.stop()
-        self.detector.close()
+        await self.schema_workers.stop()
+        self.speech_detector.close()
         self.fetcher.close()
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the first model is ready."""
-        return self.models.first.state is State.READY
+        return self.models.initial.state is State.READY
 
     @property
-    def model(self) -> ServedModel:
+    def default_model(self) -> ModelInfo:
         """What most requests that name no model get."""
-        return self.models.shown()
+        return self.models.default_model()
 
     @property
     def summarizer(self) -> Summarizer:
         """What makes summaries with the first model, which must be ready."""
-        assert self.models.first.summarizer is not None, "it is not ready"
-        return self.models.first.summarizer
+        assert self.models.initial.summarizer is not None, "it is not ready"
+        return self.models.initial.summarizer
 
     async def check_live(self) -> None:
         """Raise `EngineDead` if what names no model can be answered no more and a restart is the only help."""
-        await self._check()
+        await self._refresh_ready()
 
     async def check_ready(self) -> None:
         """Raise `Unavailable` (503) unless a request that names no model would be served now."""
-        if not await self._check():
+        if not await self._refresh_ready():
             raise NotReady(
-                f"{self.model.id} is still being loaded. Try again shortly.",
+                f"{self.default_model.id} is still being loaded. Try again shortly.",
                 code="not_ready",
                 retry_after_s=self.settings.limits.retry_after_seconds,
             )
 
-    async def _check(self) -> bool:
+    async def _refresh_ready(self) -> bool:
         try:
-            ready = await self.models.check_default()
+            ready = await self.models.is_default_ready()
         except EngineDead:
             metrics.READY.set(0)
             raise
         metrics.READY.set(ready)  # again, if the engine is in servers of its own that were gone for a while
         return ready
 
-    async def _start(self, loading: asyncio.Task[None]) -> None:
-        await asyncio.wait({loading})
-        if self.ready:
+    async def _report_first_model(self, load_task: asyncio.Task[None]) -> None:
+        await asyncio.wait({load_task})
+        if self.is_ready:
             metrics.READY.set(1)
             self.on_ready()
         else:
-            self.failure = self.models.first.why
+            self.failure = self.models.initial.fault
             self.on_failure()
 
-    def _path_of(self, model: ServedModel, engine: Engine) -> Summarizer:
+    def _make_summarizer(self, model: ModelInfo, engine: Engine) -> Summarizer:
         return Summarizer(
-            self.settings, model, engine, self.decoder, self.find, detector=self.detector, schemas=self.schemas
+            self.settings,
+            model,
+            engine,
+            self.decoder,
+            self.find_speech,
+            detector=self.speech_detector,
+            schema_workers=self.schema_workers,
         )

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.setting_forms import Listed, addresses, pair, weighted
+from app.setting_types import CommaSeparated, normalize_urls, parse_pair, parse_weighted_model
 from model_repo.cache import cache_root
 
 PREFIX = "SPEECHSUM_"
@@ -27,7 +27,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def state_root() -> Path:
+def state_folder() -> Path:
     """The state folder: `speechsum` under the user's XDG state folder."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "speechsum"
 
@@ -137,7 +137,7 @@ class ServerSettings(_Section):
     connections_per_address: int = Field(
         256, ge=1, description="Open connections from one address that is not in `TRUSTED_PROXIES`; more get a 429."
     )
-    trusted_proxies: Listed[str] = Field(
+    trusted_proxies: CommaSeparated[str] = Field(
         default_factory=list,
         description="Addresses or networks of the reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
         "believed, separated by commas: `127.0.0.1,10.0.0.0/8`. Empty believes nobody.",
@@ -145,7 +145,7 @@ class ServerSettings(_Section):
     root_path: str = Field(
         "", description="Path prefix under which a reverse proxy publishes the service, such as `/speech`."
     )
-    cors_origins: Listed[str] = Field(
+    cors_origins: CommaSeparated[str] = Field(
         default_factory=list,
         description="Origins whose web pages may call the service, separated by commas: `https://app.example.org`. `*` "
         "is any origin.",
@@ -153,14 +153,14 @@ class ServerSettings(_Section):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _networks(cls, entries: list[str]) -> list[str]:
+    def _validate_networks(cls, entries: list[str]) -> list[str]:
         for entry in entries:
             ip_network(entry)  # raises ValueError, which names the entry
         return entries
 
     @field_validator("root_path")
     @classmethod
-    def _prefix(cls, path: str) -> str:
+    def _normalize_root_path(cls, path: str) -> str:
         path = path.rstrip("/")
         if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
             raise ValueError("the prefix is a path such as /speech")
@@ -168,7 +168,7 @@ class ServerSettings(_Section):
 
     @field_validator("cors_origins")
     @classmethod
-    def _origins(cls, origins: list[str]) -> list[str]:
+    def _validate_origins(cls, origins: list[str]) -> list[str]:
         for origin in origins:
             if origin != "*" and not re.fullmatch(r"https?://[^/?#\s@]+", origin):
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.org")
@@ -285,12 +285,12 @@ class RecognizerSettings(_Section):
 class RemoteSettings(_Section):
     """vLLM servers that hold the model, in place of the engine in this process."""
 
-    urls: Listed[str] = Field(
+    urls: CommaSeparated[str] = Field(
         default_factory=list,
         description="Addresses of vLLM servers, separated by commas: `http://gpu-1:8001,http://gpu-2:8001`. Empty runs "
         "the models in this process. Several models are each asked at those of them that list it.",
     )
-    models: Listed[str] = Field(
+    models: CommaSeparated[str] = Field(
         default_factory=list,
         description="A model's own servers, where not all are to be looked at for it, one entry a server, separated by "
         "commas: `speechsum-tiny@5=http://gpu-3:8001`. `name` or `name@version`.",
@@ -314,28 +314,28 @@ class RemoteSettings(_Section):
 
     @field_validator("urls")
     @classmethod
-    def _urls(cls, urls: list[str]) -> list[str]:
-        return addresses(urls)
+    def _normalize_urls(cls, urls: list[str]) -> list[str]:
+        return normalize_urls(urls)
 
     @field_validator("models")
     @classmethod
-    def _models(cls, entries: list[str]) -> list[str]:
-        for name in {pair(entry)[0] for entry in entries}:
-            addresses([url for one, url in map(pair, entries) if one == name])
+    def _validate_model_servers(cls, entries: list[str]) -> list[str]:
+        for name in {parse_pair(entry)[0] for entry in entries}:
+            normalize_urls([url for one, url in map(parse_pair, entries) if one == name])
         return entries
 
-    def urls_of(self, name: str, version: str) -> list[str]:
+    def model_urls(self, name: str, version: str) -> list[str]:
         """Addresses of the servers that are looked at for a model."""
         for asked in (f"{name}@{version}", name):
-            if own := [url for one, url in map(pair, self.models) if one == asked]:
-                return addresses(own)
+            if own := [url for one, url in map(parse_pair, self.models) if one == asked]:
+                return normalize_urls(own)
         return self.urls
 
 
 class AdapterSettings(_Section):
     """LoRA adapters on the language model, picked by a request's `model`."""
 
-    served: Listed[str] = Field(
+    served: CommaSeparated[str] = Field(
         default_factory=list,
         description="Adapters to load with the model, `name=folder` separated by commas; a folder as PEFT saves it. "
         "Where servers hold the model, the names alone.",
@@ -352,8 +352,8 @@ class AdapterSettings(_Section):
 
     @field_validator("served")
     @classmethod
-    def _names(cls, entries: list[str]) -> list[str]:
-        names = [pair(entry)[0] for entry in entries]
+    def _validate_names(cls, entries: list[str]) -> list[str]:
+        names = [parse_pair(entry)[0] for entry in entries]
         if "@" in "".join(names) or len(set(names)) < len(names):
             raise ValueError("an adapter's name has no @, and stands in it once")
         return entries
@@ -362,7 +362,7 @@ class AdapterSettings(_Section):
 class AuthSettings(_Section):
     """Who may call `/v1`."""
 
-    keys: Listed[SecretStr] = Field(
+    keys: CommaSeparated[SecretStr] = Field(
         default_factory=list,
         description="API keys, separated by commas, each as it is or as `sha256:<hex digest>`; more are made with "
         "`speechsum keys create`.",
@@ -378,7 +378,7 @@ class AuthSettings(_Section):
     audio_minutes_per_day: float = Field(
         0, ge=0, description="Minutes of audio a key may send in a day (UTC), likewise. 0 is no limit."
     )
-    admin_keys: Listed[SecretStr] = Field(
+    admin_keys: CommaSeparated[SecretStr] = Field(
         default_factory=list,
         description="Keys that may load and unload models at /v1/admin, in the same forms; they may do all that other "
         "keys may. So may keys made with the scope `admin`, and nobody else.",
@@ -389,13 +389,13 @@ class FetchSettings(_Section):
     """Recordings by URL: off unless switched on, and never from an address that is not public."""
 
     enabled: bool = Field(False, description="Fetch recordings from URLs that callers name.")
-    hosts: Listed[str] = Field(
+    hosts: CommaSeparated[str] = Field(
         default_factory=list,
         description="Hosts to fetch from, separated by commas: `audio.example.org`, `*.example.org` for every name "
         "under it, `*` for any public host. Has to name one where fetching is on.",
     )
     plain_http: bool = Field(False, description="Fetch over http too, which anyone on the way can read and change.")
-    ports: Listed[Annotated[int, Field(ge=1, le=65535)]] = Field(
+    ports: CommaSeparated[Annotated[int, Field(ge=1, le=65535)]] = Field(
         [443, 80], min_length=1, description="Ports to fetch from, separated by commas."
     )
     redirects: int = Field(3, ge=0, description="Most redirects followed; each has to pass every check again.")
@@ -410,7 +410,7 @@ class JobSettings(_Section):
     """Long work, and what else outlives the process."""
 
     folder: Path = Field(
-        default_factory=state_root,
+        default_factory=state_folder,
         description="Folder of the database and of queued recordings, where the next two name no other place; empty is "
         "`speechsum` in the user's state folder.",
     )
@@ -458,7 +458,7 @@ class WebhookSettings(_Section):
         SecretStr(""),
         description="The secret before that one, which signs too, so that receivers can change over one by one.",
     )
-    private_hosts: Listed[str] = Field(
+    private_hosts: CommaSeparated[str] = Field(
         default_factory=list,
         description="Hosts, separated by commas, that may be told although their address is not public.",
     )
@@ -469,14 +469,14 @@ class WebhookSettings(_Section):
     per_host: int = Field(
         2, ge=1, description="Deliveries to one host at the same time; to a host that did not answer last, one."
     )
-    delays: Listed[float] = Field(
+    delays: CommaSeparated[float] = Field(
         default=[5, 300, 1800, 7200, 18_000, 36_000],
         description="Seconds from a delivery that failed to the next, separated by commas; after the last it is dead. "
         "A host that does not answer is left alone for as long, by its failures in a row, but at most 300 seconds.",
     )
 
 
-def _model_repo() -> Path:
+def _default_model_repo() -> Path:
     return Path(__file__).resolve().parent.parent / "model_repo"
 
 
@@ -495,13 +495,13 @@ class Settings(BaseSettings):
         description="Model to serve: `name`, `name@version`, or a checkpoint's folder (with a slash in its path). "
         "Empty is the best measured one; `scripted` plays back a script without a model, for load ceilings.",
     )
-    models: Listed[str] = Field(
+    models: CommaSeparated[str] = Field(
         default_factory=list,
         description="Further models to load at start, separated by commas, each with its weight among the versions of "
         "its name: `speechsum-tiny@6=90,speechsum-tiny@5=10`. 100 if left out; 0 answers to `name@version` only.",
     )
     model_repo: Path = Field(
-        default_factory=_model_repo, description="Folder of the model registry; empty is this package's own."
+        default_factory=_default_model_repo, description="Folder of the model registry; empty is this package's own."
     )
     cache_dir: Path = Field(
         default_factory=cache_root,
@@ -526,9 +526,9 @@ class Settings(BaseSettings):
 
     @field_validator("models")
     @classmethod
-    def _weights(cls, entries: list[str]) -> list[str]:
+    def _validate_weights(cls, entries: list[str]) -> list[str]:
         for entry in entries:
-            weighted(entry)
+            parse_weighted_model(entry)
         return entries
 
 
@@ -537,20 +537,22 @@ def setting_name(*path: str) -> str:
     return PREFIX + DELIMITER.join(part.upper() for part in path)
 
 
-def fields(
+def setting_fields(
     model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Every setting with its path, sections opened up."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields(field.annotation, (*path, name))
+            yield from setting_fields(field.annotation, (*path, name))
         else:
             yield (*path, name), field
 
 
 def unknown_variables(environ: Mapping[str, Any]) -> list[str]:
     """Variables that look like settings and are none: a misspelt one would otherwise be ignored in silence."""
-    known = {setting_name(*path) for path, _ in fields()} | {setting_name(name) for name in Settings.model_fields}
+    known = {setting_name(*path) for path, _ in setting_fields()} | {
+        setting_name(name) for name in Settings.model_fields
+    }
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
 
 
@@ -559,7 +561,7 @@ def env_example() -> str:
     lines = ["# Settings of the service, each with its default. Copy to .env and uncomment what you change."]
     lines += ["# Written by `speechsum settings`; edit app/settings.py instead."]
     section: str | None = None
-    for path, field in fields():
+    for path, field in setting_fields():
         if len(path) > 1 and path[0] != section:
             section = path[0]
             annotation = Settings.model_fields[section].annotation

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from model_repo import qwen2, whisper_encoder
-from model_repo.gguf_text import GgufText
-from model_repo.tensors import Base, Tensors
-from model_repo.tensors import json_text as _json
+from model_repo.base_checkpoint import BaseCheckpoint, Tensors
+from model_repo.base_checkpoint import json_text as _json
+from model_repo.gguf_model import GgufModel
 
-__all__ = ["BUILDERS", "COMPANIONS", "TEXT_PARTS", "Base", "Tensors"]
+__all__ = ["BASE_BUILDERS", "COMPANION_FILES", "TEXT_PARTS", "BaseCheckpoint", "Tensors"]
 
 AUDIO_TOKEN = "<file_sep>"  # a reserved token of SmolLM2 that no text holds; the vocabulary stays as it is
 AUDIO_TOKEN_ID = 5
-END_OF_TURN = "<|im_end|>"
-PAD = "<|endoftext|>"  # not the end of turn: padding must never look like an answer's end
-HIDDEN, LAYERS, VOCABULARY, CONTEXT = 576, 30, 49_152, 8_192
-ENCODER_HIDDEN = 384
+END_OF_TURN_TOKEN = "<|im_end|>"
+PAD_TOKEN = "<|endoftext|>"  # not the end of turn: padding must never look like an answer's end
+HIDDEN_SIZE, NUM_LAYERS, VOCAB_SIZE, CONTEXT_TOKENS = 576, 30, 49_152, 8_192
+ENCODER_HIDDEN_SIZE = 384
 MAX_AUDIO_SECONDS = 300
 PROJECTOR_SEED = 20_250_919
 
@@ -47,17 +47,17 @@ CHAT_TEMPLATE = """\
 """
 
 
-def _text_config(gguf: GgufText) -> dict[str, Any]:
+def _text_config(gguf: GgufModel) -> dict[str, Any]:
     return {
-        "hidden_size": HIDDEN,
+        "hidden_size": HIDDEN_SIZE,
         "intermediate_size": gguf.field("llama.feed_forward_length"),
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": NUM_LAYERS,
         "num_attention_heads": gguf.field("llama.attention.head_count"),
         "num_key_value_heads": gguf.field("llama.attention.head_count_kv"),
-        "max_position_embeddings": CONTEXT,
+        "max_position_embeddings": CONTEXT_TOKENS,
         "rms_norm_eps": 1e-5,
         "rope_theta": float(gguf.field("llama.rope.freq_base")),
-        "vocab_size": VOCABULARY,
+        "vocab_size": VOCAB_SIZE,
         "hidden_act": "silu",
         "bos_token_id": 1,
         "eos_token_id": 2,
@@ -65,14 +65,14 @@ def _text_config(gguf: GgufText) -> dict[str, Any]:
     }
 
 
-def _shared_files(gguf: GgufText) -> dict[str, str]:
+def _shared_files(gguf: GgufModel) -> dict[str, str]:
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<|im_start|>",
-        "eos_token": END_OF_TURN,
-        "pad_token": PAD,
-        "unk_token": PAD,
-        "model_max_length": CONTEXT,
+        "eos_token": END_OF_TURN_TOKEN,
+        "pad_token": PAD_TOKEN,
+        "unk_token": PAD_TOKEN,
+        "model_max_length": CONTEXT_TOKENS,
         "clean_up_tokenization_spaces": False,
     }
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "do_sample": False}
@@ -84,14 +84,14 @@ def _shared_files(gguf: GgufText) -> dict[str, str]:
     }
 
 
-def llama(parts: dict[str, Path]) -> Base:
+def build_llama(parts: dict[str, Path]) -> BaseCheckpoint:
     """The text model alone; embeddings tied, so there is no `lm_head`."""
-    gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
-    return Base({f"model.{name}": value for name, value in gguf.tensors().items()}, llama_files(gguf))
+    gguf = GgufModel(_only_file(parts["smollm2-135m-instruct-q4_1"]))
+    return BaseCheckpoint({f"model.{name}": value for name, value in gguf.tensors().items()}, llama_files(gguf))
 
 
-def llama_files(gguf: GgufText) -> dict[str, str]:
-    """The companion files of `llama`."""
+def llama_files(gguf: GgufModel) -> dict[str, str]:
+    """The companion files of `build_llama`."""
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -103,29 +103,29 @@ def llama_files(gguf: GgufText) -> dict[str, str]:
     return _shared_files(gguf) | {"config.json": _json(config)}
 
 
-def audioflamingo3(parts: dict[str, Path]) -> Base:
+def build_audioflamingo3(parts: dict[str, Path]) -> BaseCheckpoint:
     """Encoder, projector and text model. The embedding cannot be tied here: `lm_head` is a copy (28 M parameters)."""
-    gguf = GgufText(_only(parts["smollm2-135m-instruct-q4_1"]))
-    encoder = whisper_encoder.tensors(_only(parts["whisper-tiny-en"]))
+    gguf = GgufModel(_only_file(parts["smollm2-135m-instruct-q4_1"]))
+    encoder = whisper_encoder.encoder_tensors(_only_file(parts["whisper-tiny-en"]))
     tensors: Tensors = {f"audio_tower.{name}": value for name, value in encoder.items()}
     rng = np.random.default_rng(PROJECTOR_SEED)
-    for name, inputs in (("linear_1", ENCODER_HIDDEN), ("linear_2", HIDDEN)):
+    for name, inputs in (("linear_1", ENCODER_HIDDEN_SIZE), ("linear_2", HIDDEN_SIZE)):
         spread = 1 / np.sqrt(inputs)
-        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN, inputs)).astype(
+        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN_SIZE, inputs)).astype(
             np.float32
         )
-        tensors[f"multi_modal_projector.{name}.bias"] = np.zeros(HIDDEN, np.float32)
+        tensors[f"multi_modal_projector.{name}.bias"] = np.zeros(HIDDEN_SIZE, np.float32)
     for name, value in gguf.tensors().items():
         tensors[f"language_model.model.{name}"] = value
         if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight")):
             bias = name.removesuffix("weight") + "bias"
             tensors[f"language_model.model.{bias}"] = np.zeros(value.shape[0], np.float32)
     tensors["language_model.lm_head.weight"] = tensors["language_model.model.embed_tokens.weight"].copy()
-    return Base(tensors, audioflamingo3_files(gguf))
+    return BaseCheckpoint(tensors, audioflamingo3_files(gguf))
 
 
-def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
-    """The companion files of `audioflamingo3`: configuration, tokenizer, processor."""
+def audioflamingo3_files(gguf: GgufModel) -> dict[str, str]:
+    """The companion files of `build_audioflamingo3`: configuration, tokenizer, processor."""
     config = {
         "architectures": ["AudioFlamingo3ForConditionalGeneration"],
         "model_type": "audioflamingo3",
@@ -137,7 +137,7 @@ def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
         "audio_config": {
             "model_type": "audioflamingo3_encoder",
             "num_mel_bins": 80,
-            "hidden_size": ENCODER_HIDDEN,
+            "hidden_size": ENCODER_HIDDEN_SIZE,
             "num_hidden_layers": 4,
             "num_attention_heads": 6,
             "intermediate_size": 1536,
@@ -174,21 +174,21 @@ def audioflamingo3_files(gguf: GgufText) -> dict[str, str]:
     return _shared_files(gguf) | files
 
 
-def _qwen2(parts: dict[str, Path]) -> Base:
-    return qwen2.qwen2(GgufText(_only(parts[qwen2.PART])))
+def _build_qwen2(parts: dict[str, Path]) -> BaseCheckpoint:
+    return qwen2.build_qwen2(GgufModel(_only_file(parts[qwen2.QWEN2_PART])))
 
 
-SMOLLM2 = "smollm2-135m-instruct-q4_1"
-BUILDERS: dict[str, Callable[[dict[str, Path]], Base]] = {
-    "audioflamingo3": audioflamingo3,
-    "llama": llama,
-    "qwen2": _qwen2,
+SMOLLM2_PART = "smollm2-135m-instruct-q4_1"
+BASE_BUILDERS: dict[str, Callable[[dict[str, Path]], BaseCheckpoint]] = {
+    "audioflamingo3": build_audioflamingo3,
+    "llama": build_llama,
+    "qwen2": _build_qwen2,
 }
-COMPANIONS = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
+COMPANION_FILES = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
 # The part that an architecture's companion files are made from.
-TEXT_PARTS = {"audioflamingo3": SMOLLM2, "llama": SMOLLM2, "qwen2": qwen2.PART}
+TEXT_PARTS = {"audioflamingo3": SMOLLM2_PART, "llama": SMOLLM2_PART, "qwen2": qwen2.QWEN2_PART}
 
 
-def _only(folder: Path) -> Path:
+def _only_file(folder: Path) -> Path:
     (file,) = folder.iterdir()
     return file

@@ -16,24 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import registry
-from model_repo.architectures import BUILDERS, COMPANIONS, TEXT_PARTS, Base, Tensors
-from model_repo.cache import cache_root, written_whole
-from model_repo.gguf_text import GgufText
+from model_repo.architectures import BASE_BUILDERS, COMPANION_FILES, TEXT_PARTS, BaseCheckpoint, Tensors
+from model_repo.cache import atomic_folder, cache_root
+from model_repo.gguf_model import GgufModel
 from model_repo.manifest import Manifest
-from model_repo.parts import PartError, fetch, known
+from model_repo.parts import PartError, fetch_part, find_part
 
-WEIGHTS = "model.safetensors"
-LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
+WEIGHTS_FILE = "model.safetensors"
+LORA_A_SUFFIX, LORA_B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 
 
-def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> Path:
+def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> Path:
     """Folder of the assembled checkpoint; built at the first call, verified at every call.
 
     Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
     """
-    _check(manifest)
+    _check_manifest(manifest)
     folder = (cache or cache_root()) / "checkpoints" / manifest.name / manifest.version
     if folder.is_dir():
         try:
@@ -45,28 +45,28 @@ def ensure(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = Fa
         _check_part(manifest, part)
     print(f"building {manifest.id}", file=sys.stderr, flush=True)
     for part in manifest.beside:
-        fetch(part, cache=cache, from_hub=from_hub)
-    base = build_base(
+        fetch_part(part, cache=cache, from_hub=from_hub)
+    base = build_base_checkpoint(
         manifest.architecture, [p for p in manifest.parts if p not in manifest.beside], cache=cache, from_hub=from_hub
     )
     if manifest.adapter:
         adapter = load_file(manifest.folder / manifest.adapter.file)
-        base = Base(merged(base.tensors, adapter, manifest.adapter.scale), base.files)
-    with written_whole(folder) as scratch:
-        write(base, scratch)
+        base = BaseCheckpoint(merge_adapter(base.tensors, adapter, manifest.adapter.scale), base.files)
+    with atomic_folder(folder) as scratch:
+        write_checkpoint(base, scratch)
         registry.check_weights(manifest, scratch)
     return folder
 
 
-def companions(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> dict[str, str]:
+def companion_files(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> dict[str, str]:
     """The small files beside a checkpoint's weights (name → text), verified: tokenizer, chat template, configuration.
-    Fetches the text model's part only, and needs no torch. Raises as `ensure` does.
+    Fetches the text model's part only, and needs no torch. Raises as `assemble_checkpoint` does.
     """
-    _check(manifest)
+    _check_manifest(manifest)
     part = TEXT_PARTS[manifest.architecture]
     _check_part(manifest, part)
-    (gguf,) = fetch(part, cache=cache, from_hub=from_hub).iterdir()
-    files = COMPANIONS[manifest.architecture](GgufText(gguf))
+    (gguf,) = fetch_part(part, cache=cache, from_hub=from_hub).iterdir()
+    files = COMPANION_FILES[manifest.architecture](GgufModel(gguf))
     for name, text in files.items():
         if (found := sha256(text.encode()).hexdigest()) != manifest.weights.get(name):
             raise registry.RegistryError(
@@ -76,35 +76,38 @@ def companions(manifest: Manifest, *, cache: Path | None = None, from_hub: bool 
     return files
 
 
-def _check(manifest: Manifest) -> None:
-    registry.check(manifest, PROMPT_FORMAT)
-    if manifest.architecture not in BUILDERS:
+def _check_manifest(manifest: Manifest) -> None:
+    registry.check_manifest(manifest, PROMPT_FORMAT)
+    if manifest.architecture not in BASE_BUILDERS:
         raise registry.RegistryError(
-            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds {', '.join(BUILDERS)}"
+            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds "
+            f"{', '.join(BASE_BUILDERS)}"
         )
 
 
 def _check_part(manifest: Manifest, part: str) -> None:
     digest = manifest.parts.get(part)
-    if digest != first_digest(part):
+    if digest != part_digest(part):
         raise PartError(
-            f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {first_digest(part)}"
+            f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {part_digest(part)}"
         )
 
 
-def build_base(architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False) -> Base:
+def build_base_checkpoint(
+    architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False
+) -> BaseCheckpoint:
     """An architecture's untrained weights and files, from its parts."""
-    return BUILDERS[architecture]({name: fetch(name, cache=cache, from_hub=from_hub) for name in parts})
+    return BASE_BUILDERS[architecture]({name: fetch_part(name, cache=cache, from_hub=from_hub) for name in parts})
 
 
-def write(base: Base, folder: Path) -> None:
+def write_checkpoint(base: BaseCheckpoint, folder: Path) -> None:
     """Write weights and companion files; safetensors sorts by name, so equal tensors give equal files."""
-    save_file(base.tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(base.tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     for name, text in base.files.items():
         (folder / name).write_text(text)
 
 
-def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
+def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
     """Base tensors with the adapter's applied: `W + scale · B·A` for low-rank pairs, replacement for whole tensors.
 
     Raises ValueError for an adapter tensor that fits nothing in the base: one that is ignored in silence would serve
@@ -112,21 +115,21 @@ def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float)
     """
     out = dict(base)
     for name, value in adapter.items():
-        if name.endswith(LORA_B):
-            if name.removesuffix(LORA_B) + LORA_A not in adapter:
-                raise ValueError(f"the adapter's {name} has no {LORA_A.removeprefix('.')} beside it")
+        if name.endswith(LORA_B_SUFFIX):
+            if name.removesuffix(LORA_B_SUFFIX) + LORA_A_SUFFIX not in adapter:
+                raise ValueError(f"the adapter's {name} has no {LORA_A_SUFFIX.removeprefix('.')} beside it")
             continue
-        target = name.removesuffix(LORA_A) + ".weight" if name.endswith(LORA_A) else name
+        target = name.removesuffix(LORA_A_SUFFIX) + ".weight" if name.endswith(LORA_A_SUFFIX) else name
         if target not in base:
             raise ValueError(f"the adapter's {name} fits no tensor of the base model")
-        if not name.endswith(LORA_A):
+        if not name.endswith(LORA_A_SUFFIX):
             if value.shape != base[name].shape:
                 raise ValueError(f"the adapter's {name} has shape {value.shape}, the base's has {base[name].shape}")
             out[name] = value.astype(np.float32)
             continue
-        other = name.removesuffix(LORA_A) + LORA_B
+        other = name.removesuffix(LORA_A_SUFFIX) + LORA_B_SUFFIX
         if other not in adapter:
-            raise ValueError(f"the adapter's {name} has no {LORA_B.removeprefix('.')} beside it")
+            raise ValueError(f"the adapter's {name} has no {LORA_B_SUFFIX.removeprefix('.')} beside it")
         rows, columns = value.astype(np.float64), adapter[other].astype(np.float64)
         if (columns.shape[0], rows.shape[1]) != base[target].shape or columns.shape[1] != rows.shape[0]:
             raise ValueError(f"the adapter's {name} does not fit {target} of shape {base[target].shape}")
@@ -137,9 +140,9 @@ def merged(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float)
     return out
 
 
-def first_digest(part: str) -> str:
+def part_digest(part: str) -> str:
     """SHA-256 of a part's first file: what manifests record."""
-    return next(iter(known(part).files.values()))
+    return next(iter(find_part(part).files.values()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,12 +150,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model_repo.assemble", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help="name or name@version; the newest of every name if none is given")
     parser.add_argument("--hub", action="store_true", help="fetch base parts from a model hub where one carries them")
-    parser.add_argument("--root", type=Path, default=registry.ROOT, help="the registry folder")
+    parser.add_argument("--root", type=Path, default=registry.REGISTRY_ROOT, help="the registry folder")
     options = parser.parse_args(argv)
     try:
         names = options.models or sorted({m.name for m in registry.list_models(options.root)})
         for name in names:
-            print(ensure(registry.resolve(options.root, name), from_hub=options.hub))
+            print(assemble_checkpoint(registry.resolve_model(options.root, name), from_hub=options.hub))
     except (PartError, registry.RegistryError, registry.UnknownModel) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

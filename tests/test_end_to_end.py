@@ -21,7 +21,7 @@ import pytest
 import soundfile
 
 from model_repo import registry
-from tests import audio_files
+from tests import recordings
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -114,15 +114,15 @@ def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
     answer = json.loads(data[-2])
     assert answer["object"] == "audio.summary.done"
     assert answer["summary"].strip()
-    assert answer["model"] == registry.best().id
-    assert answer["kind"] == registry.best().kind
+    assert answer["model"] == registry.best_model().id
+    assert answer["kind"] == registry.best_model().kind
     assert answer["complete"] is True
     deltas = [json.loads(text) for text in data[:-2]]
     assert "".join(d["delta"] for d in deltas if d["object"] == "audio.summary.delta") == answer["summary"]
 
 
 def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served) -> None:
-    audio = [clip.read_bytes() for clip in CLIPS] + [audio_files.sound(audio_files.speech())]
+    audio = [clip.read_bytes() for clip in CLIPS] + [recordings.sound(recordings.speech())]
     alone = [served.summarize(data).json()["summary"] for data in audio]
     with ThreadPoolExecutor(8) as pool:
         among = list(pool.map(lambda i: served.summarize(audio[i % len(audio)]).json()["summary"], range(8)))
@@ -136,7 +136,7 @@ def test_silence_spends_no_engine_time(served: Served) -> None:
         return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:prompt_tokens_total{"))
 
     before = generated()
-    answer = served.summarize(audio_files.sound(audio_files.speech() * 0)).json()
+    answer = served.summarize(recordings.sound(recordings.speech() * 0)).json()
     assert (answer["summary"], answer["finish_reason"]) == ("", "no_speech")
     assert generated() == before
 
@@ -145,7 +145,7 @@ def test_broken_files_are_refused_and_the_service_answers_as_before(served: Serv
     good = CLIPS[1].read_bytes()
     before = served.summarize(good).json()["summary"]
     memory = _resident(served.process.pid)
-    broken: dict[str, Any] = audio_files.broken_files()
+    broken: dict[str, Any] = recordings.broken_files()
     for name, (data, status, code) in broken.items():
         answer = served.summarize(data)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), name
@@ -168,8 +168,8 @@ def test_a_recording_longer_than_one_pass_is_read_in_windows(served: Served) -> 
     clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
     cycle = np.concatenate(clips)
     # Whole clips: half a word at the end is rightly left out as not understood.
-    samples = np.tile(cycle, -(-(PASS_S + 20) * audio_files.RATE // len(cycle)))
-    answer = served.summarize(audio_files.sound(samples), style="bullets").json()
+    samples = np.tile(cycle, -(-(PASS_S + 20) * recordings.RATE // len(cycle)))
+    answer = served.summarize(recordings.sound(samples), style="bullets").json()
     assert len(answer["windows"]) >= (PASS_S + 20) / WINDOW_S
     read_whole(answer, WINDOW_S)
     assert answer["summary"].strip()
@@ -179,9 +179,9 @@ def test_a_recording_longer_than_one_pass_is_read_in_windows(served: Served) -> 
 def test_an_hour_takes_no_more_memory_than_a_minute(small: Served) -> None:
     longest = small.http.get("/v1/models/speechsum-tiny").json()["audio"]["note_seconds"]
     with _peak(small) as minute:
-        small.summarize(audio_files.sound(np.resize(audio_files.speech(), 60 * audio_files.RATE)))
+        small.summarize(recordings.sound(np.resize(recordings.speech(), 60 * recordings.RATE)))
     with _peak(small) as hour:
-        answer = small.summarize(audio_files.opus_hour()).json()
+        answer = small.summarize(recordings.opus_hour()).json()
     assert answer["audio_seconds"] == pytest.approx(3600, abs=1)
     assert len(answer["windows"]) >= 3600 / longest
     read_whole(answer, longest)

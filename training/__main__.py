@@ -8,8 +8,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from app.help_format import show_defaults
-from training import config, inputs
+from app.core.help_format import show_defaults
+from training.cli import config_file, input_paths
 
 COMMANDS = {
     "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
@@ -29,9 +29,28 @@ COMMANDS = {
     "lineage": "where a checkpoint of the registry comes from, as a tree",
 }
 
-BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
-FAILED, MISUSED = 1, 2  # exit statuses: the command failed; its command line cannot be used
-OWN = ("training", "model_repo", "app")  # whose errors are made for a user to read
+# The module of each command. It offers `add_arguments(parser)` and `run(options)`.
+MODULES = {
+    "data": "training.cli.data_command",
+    "align": "training.align.command",
+    "legible": "training.eval.probe",
+    "sft": "training.recipes.sft",
+    "apart": "training.eval.teacher_gap",
+    "distill": "training.recipes.distill",
+    "serve": "training.runtime.vllm_server",
+    "pairs": "training.recipes.pairs",
+    "dpo": "training.recipes.dpo",
+    "ladder": "training.recipes.pipeline",
+    "curves": "training.eval.training_curves",
+    "export": "training.models.export",
+    "evaluate": "training.eval.evaluate",
+    "compare": "training.eval.compare",
+    "lineage": "training.eval.lineage",
+}
+
+EXIT_BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
+EXIT_FAILED, EXIT_USAGE = 1, 2  # exit statuses: the command failed; its command line cannot be used
+OWN_PACKAGES = ("training", "model_repo", "app")  # whose errors are made for a user to read
 
 
 def command_line() -> int:
@@ -39,15 +58,15 @@ def command_line() -> int:
     try:
         return main()
     except Exception as error:
-        if not _made_for_a_user(error):
+        if not _is_user_error(error):
             raise
         print(f"speechsum-train {' '.join(sys.argv[1:2])}: error: {error}", file=sys.stderr)
-        return FAILED
+        return EXIT_FAILED
 
 
-def _made_for_a_user(error: Exception) -> bool:
+def _is_user_error(error: Exception) -> bool:
     """Whether this project's own code raised the error on purpose; others are bugs, whose traceback is needed."""
-    if type(error).__module__.partition(".")[0] in OWN:
+    if type(error).__module__.partition(".")[0] in OWN_PACKAGES:
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(last.filename).is_relative_to(Path(__file__).parents[1]) and "raise " in (last.line or "")
@@ -63,31 +82,31 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] and arguments[0] in COMMANDS:
         try:
-            inputs.check(arguments[0], arguments[1:])
-        except inputs.MissingInput as error:
+            input_paths.check_paths(arguments[0], arguments[1:])
+        except input_paths.MissingInput as error:
             print(f"speechsum-train {arguments[0]}: error: {error}", file=sys.stderr)
-            return MISUSED
+            return EXIT_USAGE
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name in arguments[:1]:
-            importlib.import_module(f"training.{name}").add_arguments(command)
+            importlib.import_module(MODULES[name]).add_arguments(command)
             try:
-                config.apply(command, arguments[1:])
-            except config.ConfigError as error:
+                config_file.apply_config_file(command, arguments[1:])
+            except config_file.ConfigError as error:
                 command.error(str(error))
     show_defaults(parser)
     options = parser.parse_args(arguments)
     try:
-        status = int(importlib.import_module(f"training.{options.command}").run(options))
+        status = int(importlib.import_module(MODULES[options.command]).run(options))
         sys.stdout.flush()
     except BrokenPipeError:
-        if _read_on():
+        if _stdout_has_reader():
             raise
-        return BROKEN_PIPE
+        return EXIT_BROKEN_PIPE
     return status
 
 
-def _read_on() -> bool:
+def _stdout_has_reader() -> bool:
     """Whether somebody still reads what is printed; if not (`… | head`), nothing more is."""
     end = select.poll()
     end.register(sys.stdout.fileno(), 0)

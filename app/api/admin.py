@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ValidationError
 
+from app.admission.uploads import Uploads
 from app.api.admin_protocol import (
     AdapterCard,
     AdapterRequest,
@@ -17,120 +18,121 @@ from app.api.admin_protocol import (
     loaded_card,
 )
 from app.api.auth import require_admin
-from app.api.errors import responses
-from app.api.fields import invalid_field
-from app.api.json_body import take_in
-from app.api.models import models_of
-from app.api.openapi import json_body
+from app.api.error_responses import error_responses
+from app.api.json_body import load_json_body
+from app.api.models import model_manager
+from app.api.openapi import json_request_body
+from app.api.summary_fields import invalid_field_error
 from app.api.upload import read_json
-from app.errors import InvalidRequest
-from app.models.loaded import LoadedModel
-from app.models.table import Models
+from app.core.errors import InvalidRequest
+from app.models.loaded_model import LoadedModel
+from app.models.manager import ModelManager
 from app.service import Service
-from app.uploads import Uploads
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 
 T = TypeVar("T", bound=BaseModel)
-Id = Annotated[str, InPath(description="`name@version`.")]
-Name = Annotated[str, InPath(description="Its name.")]
+ModelId = Annotated[str, InPath(description="`name@version`.")]
+AdapterName = Annotated[str, InPath(description="Its name.")]
 
 
-@router.get("/v1/admin/models", summary="List the loaded models", responses=responses(401, 403))
+@router.get("/v1/admin/models", summary="List the loaded models", responses=error_responses(401, 403))
 async def list_loaded(request: Request) -> LoadedList:
     """Those that are loaded, are being loaded, failed, or were unloaded."""
-    models = models_of(request)
-    for model in list(models.all.values()):
-        await model.check()
-    return LoadedList(data=[_card(models, model) for model in models.all.values()])
+    models = model_manager(request)
+    for model in list(models.by_id.values()):
+        await model.update_state()
+    return LoadedList(data=[_model_card(models, model) for model in models.by_id.values()])
 
 
 @router.post(
     "/v1/admin/models",
     summary="Load a model",
     status_code=202,
-    responses=responses(400, 401, 403, 404, 408, 409, 413, 422),
-    openapi_extra={"requestBody": json_body(LoadRequest, {"model": ""})},
+    responses=error_responses(400, 401, 403, 404, 408, 409, 413, 422),
+    openapi_extra={"requestBody": json_request_body(LoadRequest, {"model": ""})},
 )
 async def load_model(request: Request) -> LoadedCard:
     """202: it loads in the background. With `replace` it takes the place of another once it is ready: from then on no
     request gets the old one, which is unloaded when the last one inside has left. If it fails, the old one stays.
     """
-    models = models_of(request)
-    asked = await _asked(request, LoadRequest)
-    return _card(models, await models.load(asked.model, asked.weight, asked.urls, asked.replace))
+    models = model_manager(request)
+    body = await _read_body(request, LoadRequest)
+    return _model_card(models, await models.load(body.model, body.weight, body.urls, body.replace))
 
 
-@router.get("/v1/admin/models/{id}", summary="Look at a loaded model", responses=responses(401, 403, 404))
-async def get_loaded(request: Request, id: Id) -> LoadedCard:
+@router.get("/v1/admin/models/{id}", summary="Look at a loaded model", responses=error_responses(401, 403, 404))
+async def get_loaded(request: Request, id: ModelId) -> LoadedCard:
     """How it is now."""
-    models = models_of(request)
+    models = model_manager(request)
     model = models.get(id)
-    await model.check()
-    return _card(models, model)
+    await model.update_state()
+    return _model_card(models, model)
 
 
 @router.patch(
     "/v1/admin/models/{id}",
     summary="Weigh a model",
-    responses=responses(400, 401, 403, 404, 408, 409, 413),
-    openapi_extra={"requestBody": json_body(WeightRequest, {"weight": 100})},
+    responses=error_responses(400, 401, 403, 404, 408, 409, 413),
+    openapi_extra={"requestBody": json_request_body(WeightRequest, {"weight": 100})},
 )
-async def weigh_model(request: Request, id: Id) -> LoadedCard:
+async def weigh_model(request: Request, id: ModelId) -> LoadedCard:
     """Of the requests that come from now on, others get it."""
-    models = models_of(request)
-    asked = await _asked(request, WeightRequest)
-    return _card(models, models.weigh(id, asked.weight))
+    models = model_manager(request)
+    body = await _read_body(request, WeightRequest)
+    return _model_card(models, models.set_weight(id, body.weight))
 
 
 @router.delete(
-    "/v1/admin/models/{id}", summary="Unload a model", status_code=202, responses=responses(401, 403, 404, 409)
+    "/v1/admin/models/{id}", summary="Unload a model", status_code=202, responses=error_responses(401, 403, 404, 409)
 )
-async def unload_model(request: Request, id: Id) -> LoadedCard:
+async def unload_model(request: Request, id: ModelId) -> LoadedCard:
     """202: no request gets it any more; it is gone when the last one inside, a job too, has left."""
-    models = models_of(request)
-    return _card(models, models.unload(id))
+    models = model_manager(request)
+    return _model_card(models, models.unload(id))
 
 
 @router.post(
     "/v1/admin/adapters",
     summary="Load an adapter",
     status_code=201,
-    responses=responses(400, 401, 403, 404, 408, 409, 413, 422, 503),
-    openapi_extra={"requestBody": json_body(AdapterRequest, {"name": "terse", "folder": "/srv/adapters/terse"})},
+    responses=error_responses(400, 401, 403, 404, 408, 409, 413, 422, 503),
+    openapi_extra={
+        "requestBody": json_request_body(AdapterRequest, {"name": "terse", "folder": "/srv/adapters/terse"})
+    },
 )
 async def load_adapter(request: Request) -> AdapterCard:
     """201 once requests may name it. Under a name that is loaded, the new one takes the old one's place."""
-    asked = await _asked(request, AdapterRequest)
-    return adapter_card(await models_of(request).add_adapter(asked.name, asked.folder, asked.model))
+    body = await _read_body(request, AdapterRequest)
+    return adapter_card(await model_manager(request).add_adapter(body.name, body.folder, body.model))
 
 
 @router.delete(
-    "/v1/admin/adapters/{name}", summary="Unload an adapter", status_code=202, responses=responses(401, 403, 404)
+    "/v1/admin/adapters/{name}", summary="Unload an adapter", status_code=202, responses=error_responses(401, 403, 404)
 )
-async def unload_adapter(request: Request, name: Name) -> LoadedList:
+async def unload_adapter(request: Request, name: AdapterName) -> LoadedList:
     """202, with the models that it was loaded on: no request gets it any more; those inside still end with it."""
-    models = models_of(request)
-    return LoadedList(data=[_card(models, model) for model in models.drop_adapter(name)])
+    models = model_manager(request)
+    return LoadedList(data=[_model_card(models, model) for model in models.remove_adapter(name)])
 
 
-def _card(models: Models, model: LoadedModel) -> LoadedCard:
-    return loaded_card(model, list(models.all.values()), models.default)
+def _model_card(models: ModelManager, model: LoadedModel) -> LoadedCard:
+    return loaded_card(model, list(models.by_id.values()), models.default_name)
 
 
-async def _asked(request: Request, model: type[T]) -> T:
+async def _read_body(request: Request, model: type[T]) -> T:
     """The body, read only once it is known that the caller may. Raises InvalidRequest (400), RequestTimeout (408),
     TooLarge (413).
     """
     service: Service = request.app.state.service
     settings = service.settings
     # An upload of its own: an operator is not kept out by how many others upload.
-    with Uploads(settings).upload("admin") as upload:
+    with Uploads(settings).new_upload("admin") as upload:
         with await read_json(request, settings, upload, "json_text_bytes") as file:
-            body = take_in(file, settings.limits)
-        if body.long:
-            raise InvalidRequest(f"{body.path_of(body.long)} is too long.", code="invalid_field")
+            body = load_json_body(file, settings.limits)
+        if body.long_strings:
+            raise InvalidRequest(f"{body.path_of(body.long_strings)} is too long.", code="invalid_field")
         try:
             return model.model_validate_json(body.text)
         except ValidationError as error:
-            raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+            raise invalid_field_error(error.errors(include_input=False, include_url=False)) from None

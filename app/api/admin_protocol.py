@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.api.protocol import Answer
-from app.models.loaded import LoadedModel, State
-from app.models.table import Pick
-from app.setting_forms import addresses
+from app.api.protocol import ResponseModel
+from app.models.loaded_model import LoadedModel, State
+from app.models.manager import ResolvedModel
+from app.setting_types import normalize_urls
 
-Weight = Field(None, ge=0, lt=1e12, description="Its share of the requests that name no version; 0 is none.")
+WEIGHT_FIELD = Field(None, ge=0, lt=1e12, description="Its share of the requests that name no version; 0 is none.")
 
 
 class LoadRequest(BaseModel):
@@ -19,7 +19,7 @@ class LoadRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=200, description="`name` (its newest version) or `name@version`.")
-    weight: float | None = Weight
+    weight: float | None = WEIGHT_FIELD
     replace: str | None = Field(
         None,
         max_length=200,
@@ -31,8 +31,8 @@ class LoadRequest(BaseModel):
 
     @field_validator("urls")
     @classmethod
-    def _addresses(cls, urls: list[str]) -> list[str]:
-        return addresses(urls)
+    def _validate_urls(cls, urls: list[str]) -> list[str]:
+        return normalize_urls(urls)
 
 
 class WeightRequest(BaseModel):
@@ -55,7 +55,7 @@ class AdapterRequest(BaseModel):
     model: str | None = Field(None, max_length=200, description="`name@version` of its model; the default if left out.")
 
 
-class LoadedCard(Answer):
+class LoadedCard(ResponseModel):
     """A model that is, or was, loaded."""
 
     id: str = Field(description="`name@version`.")
@@ -69,14 +69,14 @@ class LoadedCard(Answer):
     adapters: list[str]
 
 
-class LoadedList(Answer):
+class LoadedList(ResponseModel):
     """All of them."""
 
     object: Literal["list"] = "list"
     data: list[LoadedCard]
 
 
-class AdapterCard(Answer):
+class AdapterCard(ResponseModel):
     """A loaded adapter, and the model it is loaded on."""
 
     name: str
@@ -84,22 +84,22 @@ class AdapterCard(Answer):
     model: str
 
 
-def loaded_card(model: LoadedModel, among: list[LoadedModel], default: str) -> LoadedCard:
+def loaded_card(model: LoadedModel, all_models: list[LoadedModel], default: str) -> LoadedCard:
     """A model as an operator sees it. among: all of them. default: the name that requests mean which name none."""
-    rivals = [one for one in among if one.served.name == model.served.name and one.state is State.READY]
+    rivals = [one for one in all_models if one.info.name == model.info.name and one.state is State.READY]
     weights = sum(one.weight for one in rivals)
     return LoadedCard(
         id=model.id,
         state=model.state,
         weight=model.weight,
         share=model.weight / weights if model in rivals and weights else 0.0,
-        default=model.served.name == default,
-        requests=model.inside,
-        why=model.why,
+        default=model.info.name == default,
+        requests=model.active_requests,
+        why=model.fault,
         adapters=sorted(model.adapters),
     )
 
 
-def adapter_card(pick: Pick) -> AdapterCard:
+def adapter_card(pick: ResolvedModel) -> AdapterCard:
     """An adapter as an operator sees it."""
     return AdapterCard(name=pick.id, model=pick.model.id)

@@ -15,19 +15,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.api.middleware import add_headers
-from app.api.open_connections import network_of
-from app.errors import Forbidden, Unauthorized
-from app.keys.keys import REQUESTS, Key, Keys
-from app.keys.quotas import Left
+from app.api.middleware.request_id import add_response_headers
+from app.core.errors import Forbidden, Unauthorized
+from app.keys.authenticator import REQUESTS_QUOTA, Authenticator, Key
+from app.keys.quotas import QuotaState
+from app.server.open_connections import client_network
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 # What is sent by clients that insist on some key where there is none to send: OpenAI's, in their examples and vLLM's.
-PLACEHOLDERS = frozenset(("none", "empty"))
+PLACEHOLDER_KEYS = frozenset(("none", "empty"))
 # Schemes by which a proxy before the service lets callers in; what they carry is no API key.
-OF_PROXIES = frozenset(("basic", "digest", "negotiate", "ntlm"))
+PROXY_SCHEMES = frozenset(("basic", "digest", "negotiate", "ntlm"))
 
 
 @dataclass(frozen=True)
@@ -41,52 +41,54 @@ class Caller:
     key: Key | None = None
 
 
-async def known(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str = "") -> Caller:
+async def authenticate(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str = "") -> Caller:
     """The caller, who may do what `scope` names. Raises Unauthorized (401), Forbidden (403)."""
-    key = await _key(request, credentials)
-    return _allowed(request, key, scope)
+    key = await _find_key(request, credentials)
+    return _authorize(request, key, scope)
 
 
-async def admitted(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str) -> Caller:
-    """`known`, and a request is taken from its key's quota; the answer will tell what is left. Raises TooManyRequests
-    (429) too.
+async def authenticate_and_charge(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str
+) -> Caller:
+    """`authenticate`, and a request is taken from its key's quota; the answer will tell what is left. Raises
+    TooManyRequests (429) too.
     """
-    key = await _key(request, credentials)
-    caller = _allowed(request, key, scope)
+    key = await _find_key(request, credentials)
+    caller = _authorize(request, key, scope)
     if key is not None and key.quotas:
-        keys: Keys = request.app.state.keys
+        keys: Authenticator = request.app.state.keys
         try:
-            await keys.take(key, REQUESTS, 1)
+            await keys.take_quota(key, REQUESTS_QUOTA, 1)
         finally:
-            add_headers(request.scope, _told(await keys.look(key)))
+            add_response_headers(request.scope, _rate_limit_headers(await keys.quota_states(key)))
     return caller
 
 
 async def require_key(request: Request, credentials: Credentials) -> None:
     """Dependency of routes that only need to know that the caller may."""
-    await known(request, credentials)
+    await authenticate(request, credentials)
 
 
 async def require_admin(request: Request, credentials: Credentials) -> None:
     """Dependency of routes by which an operator changes what is served; nobody may without a key. Raises Unauthorized
     (401), Forbidden (403).
     """
-    _allowed(request, await _key(request, credentials, required=True), "admin")
+    _authorize(request, await _find_key(request, credentials, key_required=True), "admin")
 
 
-async def _key(
-    request: Request, credentials: HTTPAuthorizationCredentials | None, required: bool = False
+async def _find_key(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, key_required: bool = False
 ) -> Key | None:
-    keys: Keys = request.app.state.keys
+    keys: Authenticator = request.app.state.keys
     if not _is_key_sent(request, credentials):
-        if required or keys.required:
+        if key_required or keys.keys_required:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
         return None
-    found = None if credentials is None else await keys.known(credentials.credentials)
+    found = None if credentials is None else await keys.authenticate(credentials.credentials)
     if found is None:
         raise Unauthorized(
             "This API key is not known here, or it was revoked or is over. Send a good one as `Authorization: Bearer "
-            "<key>`" + ("." if required or keys.required else ", or none: this service requires none."),
+            "<key>`" + ("." if key_required or keys.keys_required else ", or none: this service requires none."),
             code="invalid_api_key",
         )
     return found
@@ -96,13 +98,13 @@ def _is_key_sent(request: Request, credentials: HTTPAuthorizationCredentials | N
     """Whether the request carries what is meant for an API key, in whatever form."""
     scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
     if credentials is not None:
-        return credentials.credentials.strip().lower() not in PLACEHOLDERS
-    return bool(scheme) and (bool(rest.strip()) or scheme.lower() != "bearer") and scheme.lower() not in OF_PROXIES
+        return credentials.credentials.strip().lower() not in PLACEHOLDER_KEYS
+    return bool(scheme) and (bool(rest.strip()) or scheme.lower() != "bearer") and scheme.lower() not in PROXY_SCHEMES
 
 
-def _allowed(request: Request, key: Key | None, scope: str) -> Caller:
+def _authorize(request: Request, key: Key | None, scope: str) -> Caller:
     if key is None:
-        return Caller(network_of(request.client.host) if request.client else "unknown")
+        return Caller(client_network(request.client.host) if request.client else "unknown")
     if scope and scope not in key.scopes:
         raise Forbidden(
             f"This API key may not do this: it lacks the scope {scope!r}, and has {', '.join(sorted(key.scopes))}.",
@@ -111,18 +113,20 @@ def _allowed(request: Request, key: Key | None, scope: str) -> Caller:
     return Caller(key.owner, key.owner, key)
 
 
-def _told(left: list[Left]) -> dict[str, str]:
+def _rate_limit_headers(quota_states: list[QuotaState]) -> dict[str, str]:
     headers = {
         "ratelimit-policy": ", ".join(
-            f'"{one.quota.name}";q={one.quota.most:.0f};w={one.quota.window_s}' for one in left
+            f'"{one.quota.name}";q={one.quota.limit:.0f};w={one.quota.window_s}' for one in quota_states
         ),
-        "ratelimit": ", ".join(f'"{one.quota.name}";r={int(one.left)};t={ceil(one.reset_s)}' for one in left),
+        "ratelimit": ", ".join(
+            f'"{one.quota.name}";r={int(one.remaining)};t={ceil(one.reset_s)}' for one in quota_states
+        ),
     }
-    for one in left:
-        if one.quota.name == REQUESTS:
+    for one in quota_states:
+        if one.quota.name == REQUESTS_QUOTA:
             headers |= {
-                "x-ratelimit-limit-requests": f"{one.quota.most:.0f}",
-                "x-ratelimit-remaining-requests": str(int(one.left)),
+                "x-ratelimit-limit-requests": f"{one.quota.limit:.0f}",
+                "x-ratelimit-remaining-requests": str(int(one.remaining)),
                 "x-ratelimit-reset-requests": f"{ceil(one.reset_s)}s",
             }
     return headers

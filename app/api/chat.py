@@ -18,39 +18,39 @@ from app.api.chat_protocol import (
     ChatRequest,
     ChunkChoice,
     ChunkDelta,
-    parse,
+    parse_chat_request,
 )
-from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
-from app.api.errors import responses
-from app.api.json_body import take_in
-from app.api.openapi import IDEMPOTENCY_KEY, event_stream, json_body
-from app.api.protocol import ErrorResponse, server_timing, summary_response, usage_of
-from app.api.query import only_known_query
-from app.api.repeats import fingerprint, given_once
-from app.api.sse import EventStream, Say
+from app.api.disconnect import run_while_connected
+from app.api.error_responses import error_responses
+from app.api.idempotency import fingerprint, respond_once
+from app.api.json_body import load_json_body
+from app.api.openapi import IDEMPOTENCY_KEY, event_stream_content, json_request_body
+from app.api.protocol import ErrorResponse, server_timing, summary_response, token_usage
+from app.api.query_parameters import reject_unknown_query
+from app.api.request_scope import IncomingRequest, RequestScope, check_schema, fetch_recording, open_request_scope
+from app.api.sse import EventStreamResponse, SendEvent
 from app.api.upload import read_json
-from app.audio.samples import told_if_full
-from app.audio.sniff import sniff_file
+from app.core.audio.containers.sniff import sniff_file
+from app.core.audio.samples import translate_disk_full
 from app.engine.base import FinishReason
-from app.job import Delta, Job, Stage, Summary
+from app.summarize.request import StageProgress, Summary, SummaryDelta, SummaryRequest
 
 # A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit), whose summary is empty.
-_SILENCE = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
-EXAMPLE = {
+_SILENT_WAV_BASE64 = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
+EXAMPLE_REQUEST = {
     "model": "",
     "messages": [
         {
             "role": "user",
             "content": [
-                {"type": "input_audio", "input_audio": {"data": _SILENCE, "format": "wav"}},
+                {"type": "input_audio", "input_audio": {"data": _SILENT_WAV_BASE64, "format": "wav"}},
                 {"type": "text", "text": "Summarize the recording in two sentences."},
             ],
         }
     ],
 }
 
-router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
+router = APIRouter(tags=["chat"], dependencies=[Depends(reject_unknown_query)])
 
 
 @router.post(
@@ -58,114 +58,124 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(only_known_query)])
     summary="Summarize the recording in a chat message",
     response_model=ChatCompletion,
     responses={
-        200: {"content": event_stream("With `stream`: chunks, or an error.", ChatChunk, ErrorResponse)},
-        **responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
+        200: {"content": event_stream_content("With `stream`: chunks, or an error.", ChatChunk, ErrorResponse)},
+        **error_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     },
-    openapi_extra={"requestBody": json_body(ChatRequest, EXAMPLE), "parameters": [IDEMPOTENCY_KEY]},
+    openapi_extra={"requestBody": json_request_body(ChatRequest, EXAMPLE_REQUEST), "parameters": [IDEMPOTENCY_KEY]},
 )
 async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
     """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction. Where the
     messages hold answers, what follows the last one is a question about the same recording, and they are its context.
     """
-    entrance, (asked, digest) = await enter(request, credentials, _read)
+    scope, (chat_request, digest) = await open_request_scope(request, credentials, _read_request)
 
-    async def answer() -> Response:
-        if asked.stream:
-            return _stream(entrance, include_usage=bool(asked.stream_options and asked.stream_options.include_usage))
-        summary = await while_connected(request.receive, entrance.work(lambda _: None))
-        whole = _completion(summary, entrance).model_dump(mode="json")
+    async def respond() -> Response:
+        if chat_request.stream:
+            return _completion_stream(
+                scope, include_usage=bool(chat_request.stream_options and chat_request.stream_options.include_usage)
+            )
+        summary = await run_while_connected(request.receive, scope.summarize(lambda _: None))
+        whole = _chat_completion(summary, scope).model_dump(mode="json")
         return JSONResponse(whole, headers=server_timing(summary.timings))
 
-    with entrance.left_on_error():
-        return await given_once(request, entrance.caller.owner, digest, answer, entrance.leave)
+    with scope.close_on_error():
+        return await respond_once(request, scope.caller.owner, digest, respond, scope.close)
 
 
-async def _read(request: Request, arrival: Arrival) -> tuple[Job, tuple[ChatRequest, str]]:
+async def _read_request(request: Request, incoming: IncomingRequest) -> tuple[SummaryRequest, tuple[ChatRequest, str]]:
     """The job; what was asked, and the body's fingerprint."""
-    began = time.perf_counter()
-    service, place = arrival.service, arrival.place
+    started_at = time.perf_counter()
+    service, place = incoming.service, incoming.slot
     with await read_json(request, service.settings, place) as file:
         digest = await fingerprint(request, file)
         # Off the event loop: tens of megabytes of base64 take a while.
-        asked = await asyncio.to_thread(lambda: parse(take_in(file, service.settings.limits)))
-        most = asked.max_completion_tokens or asked.max_tokens
-        form, told = asked.form, asked.conversation
-        pick = await arrival.take(asked.model)
-        pick.summarizer.check(most)
+        chat_request = await asyncio.to_thread(
+            lambda: parse_chat_request(load_json_body(file, service.settings.limits))
+        )
+        max_tokens = chat_request.max_completion_tokens or chat_request.max_tokens
+        form, conversation = chat_request.output_format, chat_request.conversation
+        pick = await incoming.resolve_model(chat_request.model)
+        pick.summarizer.check_max_tokens(max_tokens)
         await check_schema(request.receive, service, form)
-        if asked.url is None:
-            with told_if_full():
-                audio = await asyncio.to_thread(decode_audio, asked.written)
-            place.release()  # the body is given up; the recording alone is held on
-            place.hold(audio.seek(0, 2))
+        if chat_request.recording_url is None:
+            with translate_disk_full():
+                audio = await asyncio.to_thread(decode_audio, chat_request.encoded_recording)
+            place.release_bytes()  # the body is given up; the recording alone is held on
+            place.add_bytes(audio.seek(0, 2))
         else:
-            audio = await fetched(request, service, place, asked.url)
+            audio = await fetch_recording(request, service, place, chat_request.recording_url)
     sniff_file(audio)
-    job = Job(
+    summary_request = SummaryRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         audio=audio,
-        own=told.question,
-        turns=told.turns,
-        form=form,
-        choices=asked.n or 1,
-        max_tokens=most,
-        temperature=0.0 if asked.temperature is None else asked.temperature,
-        seed=None if asked.seed is None else asked.seed % 2**63,
-        top_p=asked.top_p or 1.0,
-        stop=asked.stops,
-        began=began,
-        received_s=time.perf_counter() - began,
+        custom_instruction=conversation.question,
+        turns=conversation.turns,
+        output_format=form,
+        choice_count=chat_request.n or 1,
+        max_tokens=max_tokens,
+        temperature=0.0 if chat_request.temperature is None else chat_request.temperature,
+        seed=None if chat_request.seed is None else chat_request.seed % 2**63,
+        top_p=chat_request.top_p or 1.0,
+        stop=chat_request.stop_sequences,
+        started_at=started_at,
+        upload_seconds=time.perf_counter() - started_at,
     )
-    return job, (asked, digest)
+    return summary_request, (chat_request, digest)
 
 
-def _completion(summary: Summary, entrance: Entrance) -> ChatCompletion:
+def _chat_completion(summary: Summary, scope: RequestScope) -> ChatCompletion:
     return ChatCompletion(
-        id=summary.job.id,
-        created=entrance.created,
-        model=entrance.pick.id,
+        id=summary.request.id,
+        created=scope.created,
+        model=scope.resolved_model.id,
         choices=[
             ChatChoice(
                 index=index,
                 message=ChatMessage(content=one.text),
-                finish_reason=_reason(one.finish_reason, summary.job),
+                finish_reason=_openai_finish_reason(one.finish_reason, summary.request),
             )
             for index, one in enumerate(summary.choices)
         ],
-        usage=usage_of(summary),
-        speechsum=summary_response(summary, entrance.pick.model.served, entrance.created),
+        usage=token_usage(summary),
+        speechsum=summary_response(summary, scope.resolved_model.model.info, scope.created),
     )
 
 
-def _stream(entrance: Entrance, include_usage: bool) -> EventStream:
+def _completion_stream(scope: RequestScope, include_usage: bool) -> EventStreamResponse:
     def chunk(*choices: ChunkChoice) -> ChatChunk:
-        return ChatChunk(id=entrance.job.id, created=entrance.created, model=entrance.pick.id, choices=list(choices))
+        return ChatChunk(
+            id=scope.summary_request.id, created=scope.created, model=scope.resolved_model.id, choices=list(choices)
+        )
 
-    async def tell(say: Say) -> None:
-        def emit(event: Stage | Delta) -> None:
-            if isinstance(event, Delta):
-                say(chunk(ChunkChoice(index=event.choice, delta=ChunkDelta(content=event.text))))
+    async def send_chunks(say: SendEvent) -> None:
+        def emit(event: StageProgress | SummaryDelta) -> None:
+            if isinstance(event, SummaryDelta):
+                say(chunk(ChunkChoice(index=event.choice_index, delta=ChunkDelta(content=event.text))))
 
-        for index in range(entrance.job.choices):
+        for index in range(scope.summary_request.choice_count):
             say(chunk(ChunkChoice(index=index, delta=ChunkDelta(role="assistant", content=""))))
-        summary = await entrance.work(emit)
-        for index in range(entrance.job.choices):
+        summary = await scope.summarize(emit)
+        for index in range(scope.summary_request.choice_count):
             one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
             last = chunk(
-                ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=_reason(one.finish_reason, entrance.job))
+                ChunkChoice(
+                    index=index,
+                    delta=ChunkDelta(),
+                    finish_reason=_openai_finish_reason(one.finish_reason, scope.summary_request),
+                )
             )
-            if index == entrance.job.choices - 1:
-                last.speechsum = summary_response(summary, entrance.pick.model.served, entrance.created)
+            if index == scope.summary_request.choice_count - 1:
+                last.speechsum = summary_response(summary, scope.resolved_model.model.info, scope.created)
             say(last)
         if include_usage:
-            say(chunk().model_copy(update={"usage": usage_of(summary)}))
+            say(chunk().model_copy(update={"usage": token_usage(summary)}))
 
-    return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
+    return EventStreamResponse(send_chunks, scope.service.settings.timeouts.keep_alive_seconds)
 
 
-def _reason(reason: FinishReason, job: Job) -> Literal["stop", "length"]:
+def _openai_finish_reason(reason: FinishReason, summary_request: SummaryRequest) -> Literal["stop", "length"]:
     """OpenAI's word for how an answer ended. JSON that was stopped because it repeated itself has no end either, and
     its clients take what ended by "stop" for whole.
     """
-    cut = reason == "length" or (reason == "repetition" and job.form.schema is not None)
+    cut = reason == "length" or (reason == "repetition" and summary_request.output_format.schema is not None)
     return "length" if cut else "stop"

@@ -10,19 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from app import prompts, structured
-from app.api.chat_turns import Conversation, Said, conversation
-from app.api.fields import invalid_field
-from app.api.json_body import LONG_BYTES, JsonBody, LongString
-from app.api.protocol import Answer, SummaryResponse, Usage
-from app.errors import InvalidRequest, quote
-from app.job import Form
+from app.api.chat_turns import Conversation, PlainMessage, parse_conversation
+from app.api.json_body import LONG_STRING_BYTES, JsonBody, LongString
+from app.api.protocol import ResponseModel, SummaryResponse, Usage
+from app.api.summary_fields import invalid_field_error
+from app.core import prompts
+from app.core.errors import InvalidRequest, quote
+from app.summarize.request import OutputFormat
+from app.summarize.structured import output_format
 
-MOST_CHOICES = 8
-MOST_TEXT = 8000
-MOST_PARTS = 64  # of a message
+MAX_CHOICES = 8
+MAX_TEXT_CHARACTERS = 8000
+MAX_PARTS = 64  # of a message
 # Parameters that may be given if they ask for nothing.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
+NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0, None),
     "presence_penalty": (0, None),
     "logit_bias": ({}, None),
@@ -41,7 +42,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 _NO_TOOLS = "this service summarizes recordings and calls no tools"
 _NO_PENALTIES = "the sampling parameters are temperature, top_p and seed"
-WHY_NOT = {
+UNSUPPORTED_REASONS = {
     "tools": _NO_TOOLS,
     "tool_choice": _NO_TOOLS,
     "functions": _NO_TOOLS,
@@ -55,7 +56,7 @@ WHY_NOT = {
     "audio": "answers are text",
 }
 # They say something about the call, nothing about the answer.
-ABOUT_THE_CALL = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
+IGNORED_PARAMETERS = ("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity")
 
 
 class TextPart(BaseModel):
@@ -99,7 +100,7 @@ class Message(BaseModel):
     """One turn."""
 
     role: Literal["system", "developer", "user"]
-    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS)]
+    content: str | Annotated[list[Part], Field(max_length=MAX_PARTS)]
 
     @property
     def parts(self) -> list[TextPart | InputAudioPart | AudioUrlPart]:
@@ -132,8 +133,12 @@ class AssistantMessage(BaseModel):
     @property
     def parts(self) -> list[TextPart]:
         """What was said."""
-        said = self.content or self.refusal or ""
-        texts = [said] if isinstance(said, str) else [p.text if isinstance(p, TextPart) else p.refusal for p in said]
+        content = self.content or self.refusal or ""
+        texts = (
+            [content]
+            if isinstance(content, str)
+            else [p.text if isinstance(p, TextPart) else p.refusal for p in content]
+        )
         return [TextPart(type="text", text=text) for text in texts]
 
 
@@ -163,43 +168,43 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
-def _nothing(kind: str, **limits: Any) -> dict[str, Any]:
+def _neutral_schema(kind: str, **limits: Any) -> dict[str, Any]:
     return {"type": [kind, "null"], "description": "Not supported; what asks for nothing is accepted.", **limits}
 
 
 _NEUTRAL_SCHEMAS = {
-    "frequency_penalty": _nothing("number", minimum=0, maximum=0),
-    "presence_penalty": _nothing("number", minimum=0, maximum=0),
-    "logit_bias": _nothing("object", maxProperties=0),
-    "logprobs": _nothing("boolean", **{"not": {"const": True}}),
-    "top_logprobs": _nothing("integer", minimum=0, maximum=0),
-    "tools": _nothing("array", maxItems=0, items={}),
-    "tool_choice": _nothing("string", pattern="^(none|auto)$"),
-    "functions": _nothing("array", maxItems=0, items={}),
-    "function_call": _nothing("string", pattern="^(none|auto)$"),
-    "parallel_tool_calls": _nothing("boolean"),
-    "modalities": _nothing("array", minItems=1, maxItems=1, items={"type": "string", "pattern": "^text$"}),
+    "frequency_penalty": _neutral_schema("number", minimum=0, maximum=0),
+    "presence_penalty": _neutral_schema("number", minimum=0, maximum=0),
+    "logit_bias": _neutral_schema("object", maxProperties=0),
+    "logprobs": _neutral_schema("boolean", **{"not": {"const": True}}),
+    "top_logprobs": _neutral_schema("integer", minimum=0, maximum=0),
+    "tools": _neutral_schema("array", maxItems=0, items={}),
+    "tool_choice": _neutral_schema("string", pattern="^(none|auto)$"),
+    "functions": _neutral_schema("array", maxItems=0, items={}),
+    "function_call": _neutral_schema("string", pattern="^(none|auto)$"),
+    "parallel_tool_calls": _neutral_schema("boolean"),
+    "modalities": _neutral_schema("array", minItems=1, maxItems=1, items={"type": "string", "pattern": "^text$"}),
 }
 
 
-def _as_it_is_taken(schema: dict[str, Any]) -> None:
-    """What `parse` adds to the model: other parameters are known by name, or refused."""
+def _add_openai_parameters(schema: dict[str, Any]) -> None:
+    """What `parse_chat_request` adds to the model: other parameters are known by name, or refused."""
     nothing = {"type": "null", "description": "Not supported."}
-    schema["properties"] |= {name: _NEUTRAL_SCHEMAS.get(name, nothing) for name in NEUTRAL}
-    schema["properties"] |= {name: {"description": "Has no effect."} for name in ABOUT_THE_CALL}
+    schema["properties"] |= {name: _NEUTRAL_SCHEMAS.get(name, nothing) for name in NEUTRAL_VALUES}
+    schema["properties"] |= {name: {"description": "Has no effect."} for name in IGNORED_PARAMETERS}
     schema["additionalProperties"] = False
 
 
 class ChatRequest(BaseModel):
     """One recording in the messages, and in words what to do with it; after answers, what to do next."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_as_it_is_taken)
+    model_config = ConfigDict(extra="allow", json_schema_extra=_add_openai_parameters)
 
     model: str = Field(max_length=200)
     messages: list[AnyMessage] = Field(min_length=1, max_length=64)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     stop: str | list[str] | None = Field(None, max_length=256)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
@@ -210,56 +215,56 @@ class ChatRequest(BaseModel):
     _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @property
-    def stops(self) -> tuple[str, ...]:
+    def stop_sequences(self) -> tuple[str, ...]:
         """The texts before which the answer ends."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def conversation(self) -> Conversation:
         """What was asked and answered before, and what is asked now. Raises InvalidRequest (400)."""
-        return conversation(
-            Said(
+        return parse_conversation(
+            PlainMessage(
                 "\n".join(part.text for part in message.parts if isinstance(part, TextPart) and part.text.strip()),
-                answer=isinstance(message, AssistantMessage),
-                recording=any(not isinstance(part, TextPart) for part in message.parts),
+                from_assistant=isinstance(message, AssistantMessage),
+                has_recording=any(not isinstance(part, TextPart) for part in message.parts),
             )
             for message in self.messages
         )
 
     @property
-    def form(self) -> Form:
+    def output_format(self) -> OutputFormat:
         """What the response format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
-        asked = self.response_format
-        if asked is None or asked.type == "text":
-            return Form()
-        if asked.type == "json_object":
-            return Form(prompts.AS_JSON, {"type": "object"}, structured.TOKENS)
-        if asked.json_schema is None:
-            raise _refused("json_schema is missing", "response_format")
-        return structured.form_of(asked.json_schema.json_schema, param="response_format")
+        response_format = self.response_format
+        if response_format is None or response_format.type == "text":
+            return OutputFormat()
+        if response_format.type == "json_object":
+            return OutputFormat(prompts.JSON_INSTRUCTION, {"type": "object"}, output_format.STRUCTURED_TOKENS)
+        if response_format.json_schema is None:
+            raise _field_error("json_schema is missing", "response_format")
+        return output_format.schema_output_format(response_format.json_schema.json_schema, param="response_format")
 
     @property
-    def url(self) -> str | None:
+    def recording_url(self) -> str | None:
         """Where the one recording is to be fetched from; None if it is in the messages. Raises InvalidRequest (400) if
         there is none or if there are several.
         """
-        part = self._part
-        if isinstance(part, InputAudioPart) or self._body.long_at(part.audio_url.url):
+        part = self._recording_part
+        if isinstance(part, InputAudioPart) or self._body.long_string(part.audio_url.url):
             return None
         return None if part.audio_url.url.lstrip()[:5].lower() == "data:" else part.audio_url.url
 
     @property
-    def written(self) -> str | LongString:
+    def encoded_recording(self) -> str | LongString:
         """The one recording as the messages hold it: base64, or a `data:` URL."""
-        part = self._part
-        written = part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url
-        return self._body.long_at(written) or written
+        part = self._recording_part
+        encoded = part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url
+        return self._body.long_string(encoded) or encoded
 
     @property
-    def _part(self) -> InputAudioPart | AudioUrlPart:
+    def _recording_part(self) -> InputAudioPart | AudioUrlPart:
         found = [part for message in self.messages for part in message.parts if not isinstance(part, TextPart)]
         if len(found) != 1:
-            raise _refused(
+            raise _field_error(
                 f"the messages hold {len(found)} recordings; this service summarizes one, as an input_audio or "
                 "audio_url part",
                 "messages",
@@ -267,53 +272,54 @@ class ChatRequest(BaseModel):
         return found[0]
 
 
-def parse(body: JsonBody) -> ChatRequest:
+def parse_chat_request(body: JsonBody) -> ChatRequest:
     """A request out of a body. Raises InvalidRequest (400) that names the field at fault."""
     try:
         request = ChatRequest.model_validate_json(body.text)
     except ValidationError as error:
-        raise invalid_field(error.errors(include_input=False, include_url=False)) from None
+        raise invalid_field_error(error.errors(include_input=False, include_url=False)) from None
     request._body = body
     _check_long_strings(request, body)
     for name, value in (request.model_extra or {}).items():
-        if name in ABOUT_THE_CALL:
+        if name in IGNORED_PARAMETERS:
             continue
-        if name not in NEUTRAL:
+        if name not in NEUTRAL_VALUES:
             raise InvalidRequest(f"Unknown parameter {quote(name)}.", code="unknown_parameter", param=name)
-        if not _asks_for_nothing(name, value):
-            allowed = " or ".join(json.dumps(known) for known in NEUTRAL[name])
+        if not _is_neutral(name, value):
+            allowed = " or ".join(json.dumps(known) for known in NEUTRAL_VALUES[name])
             raise InvalidRequest(
-                f"{name} is not supported: {WHY_NOT.get(name, 'this service has nothing like it')}. Leave it out; what "
+                f"{name} is not supported: {UNSUPPORTED_REASONS.get(name, 'this service has nothing like it')}. "
+                "Leave it out; what "
                 f"asks for nothing ({allowed}) is accepted.",
                 code="unsupported_parameter",
                 param=name,
             )
-    if len(request.stops) > 4 or not all(0 < len(text) <= 256 for text in request.stops):
-        raise _refused("stop takes up to four texts of 1 to 256 characters", "stop")
-    told = request.conversation
-    asked = len(told.question) + sum(len(turn.asked) for turn in told.turns)
-    if asked > MOST_TEXT:
-        raise _refused(f"the texts have {asked} characters, the most is {MOST_TEXT}", "messages")
+    if len(request.stop_sequences) > 4 or not all(0 < len(text) <= 256 for text in request.stop_sequences):
+        raise _field_error("stop takes up to four texts of 1 to 256 characters", "stop")
+    conversation = request.conversation
+    characters = len(conversation.question) + sum(len(turn.question) for turn in conversation.turns)
+    if characters > MAX_TEXT_CHARACTERS:
+        raise _field_error(f"the texts have {characters} characters, the most is {MAX_TEXT_CHARACTERS}", "messages")
     return request
 
 
-def _asks_for_nothing(name: str, value: Any) -> bool:
+def _is_neutral(name: str, value: Any) -> bool:
     """Whether a parameter that is not supported has a value that does not change the answer. `False` is not 0."""
     if isinstance(value, float) and value == 0:
         value = 0
-    return any(type(value) is type(known) and value == known for known in NEUTRAL[name])
+    return any(type(value) is type(known) and value == known for known in NEUTRAL_VALUES[name])
 
 
 def _check_long_strings(request: ChatRequest, body: JsonBody) -> None:
     """Refuse a long string that is not a recording."""
     parts = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
     recordings = {part.input_audio.data if isinstance(part, InputAudioPart) else part.audio_url.url for part in parts}
-    if others := body.long.keys() - recordings:
+    if others := body.long_strings.keys() - recordings:
         where = body.path_of(others)
-        raise _refused(f"{where} has more than {LONG_BYTES} bytes, which only a recording may have", where)
+        raise _field_error(f"{where} has more than {LONG_STRING_BYTES} bytes, which only a recording may have", where)
 
 
-class ChatMessage(Answer):
+class ChatMessage(ResponseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
@@ -322,7 +328,7 @@ class ChatMessage(Answer):
     annotations: list[Any] = Field([])
 
 
-class ChatChoice(Answer):
+class ChatChoice(ResponseModel):
     """One answer. finish_reason is OpenAI's: `length`, or else `stop`; `speechsum` has ours."""
 
     index: int
@@ -331,7 +337,7 @@ class ChatChoice(Answer):
     finish_reason: Literal["stop", "length"]
 
 
-class ChatCompletion(Answer):
+class ChatCompletion(ResponseModel):
     """A finished answer."""
 
     id: str
@@ -344,14 +350,14 @@ class ChatCompletion(Answer):
     speechsum: SummaryResponse = Field(description="All that `POST /v1/audio/summaries` says of the first choice.")
 
 
-class ChunkDelta(Answer):
+class ChunkDelta(ResponseModel):
     """A piece of an answer."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChunkChoice(Answer):
+class ChunkChoice(ResponseModel):
     """A piece of one answer."""
 
     index: int
@@ -360,7 +366,7 @@ class ChunkChoice(Answer):
     finish_reason: Literal["stop", "length"] | None = None
 
 
-class ChatChunk(Answer):
+class ChatChunk(ResponseModel):
     """An event of a stream."""
 
     id: str
@@ -372,5 +378,5 @@ class ChatChunk(Answer):
     speechsum: SummaryResponse | None = Field(None, description="With the last chunk that has choices.")
 
 
-def _refused(what: str, param: str) -> InvalidRequest:
+def _field_error(what: str, param: str) -> InvalidRequest:
     return InvalidRequest(f"{what[0].upper()}{what[1:]}.", code="invalid_field", param=param)

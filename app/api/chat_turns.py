@@ -9,19 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app import prompts
-from app.errors import InvalidRequest
-from app.prompts import Style, Turn
+from app.core import prompts
+from app.core.errors import InvalidRequest
+from app.core.prompts import Style, Turn
 
-MOST_ANSWERED = 32_000
+MAX_ANSWER_CHARACTERS = 32_000
 
 
-class Said(NamedTuple):
+class PlainMessage(NamedTuple):
     """One message. answer: whether it is the assistant's. recording: whether it holds the recording."""
 
     text: str
-    answer: bool = False
-    recording: bool = False
+    from_assistant: bool = False
+    has_recording: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,48 +33,50 @@ class Conversation:
 
 
 @dataclass
-class _Asked:
+class _Question:
     """What was asked since the last answer."""
 
     texts: list[str] = field(default_factory=list)
-    recording: bool = False
+    has_recording: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.texts or self.recording)
+        return bool(self.texts or self.has_recording)
 
     @property
     def text(self) -> str:
         return "\n".join(self.texts)
 
 
-def conversation(messages: Iterable[Said]) -> Conversation:
+def parse_conversation(messages: Iterable[PlainMessage]) -> Conversation:
     """The messages as turns. Raises InvalidRequest (400) if nothing is asked, or if the answers are too long together.
 
     Instructions and questions that follow one another are one question. An answer without words is as good as none.
     """
     turns: list[Turn] = []
-    asked = _Asked()
-    last = Said("")
+    asked = _Question()
+    last = PlainMessage("")
     for last in messages:
         text = last.text.strip()
-        if not last.answer:
+        if not last.from_assistant:
             asked.texts += [text] if text else []
-            asked.recording = asked.recording or last.recording
+            asked.has_recording = asked.has_recording or last.has_recording
         elif text and (asked or not turns):
-            turns.append(Turn(asked.text or prompts.instruction(Style()), text, asked.recording))
-            asked = _Asked()
+            turns.append(Turn(asked.text or prompts.instruction(Style()), text, asked.has_recording))
+            asked = _Question()
         elif text:  # several answers in a row
             before = turns.pop()
-            turns.append(Turn(before.asked, f"{before.answered}\n{text}", before.recording))
-    if last.answer:
-        raise _refused("The last message is the assistant's. End with a user message that says what to do next")
+            turns.append(Turn(before.question, f"{before.answer}\n{text}", before.has_recording))
+    if last.from_assistant:
+        raise _messages_error("The last message is the assistant's. End with a user message that says what to do next")
     if turns and not asked:
-        raise _refused("The last user message is empty. Say what to do next")
-    answered = sum(len(turn.answered) for turn in turns)
-    if answered > MOST_ANSWERED:
-        raise _refused(f"The assistant messages have {answered} characters together, the most is {MOST_ANSWERED}")
+        raise _messages_error("The last user message is empty. Say what to do next")
+    answered = sum(len(turn.answer) for turn in turns)
+    if answered > MAX_ANSWER_CHARACTERS:
+        raise _messages_error(
+            f"The assistant messages have {answered} characters together, the most is {MAX_ANSWER_CHARACTERS}"
+        )
     return Conversation(tuple(turns), asked.text)
 
 
-def _refused(what: str) -> InvalidRequest:
+def _messages_error(what: str) -> InvalidRequest:
     return InvalidRequest(f"{what}.", code="invalid_field", param="messages")

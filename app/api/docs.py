@@ -9,19 +9,19 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import FileResponse
 
-from app.errors import NotFound
+from app.core.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
-WEB = Path(__file__).parent.parent / "web"
+WEB_FOLDER = Path(__file__).parent.parent / "web"
 # By name, so that nothing else in the folder is served.
 ASSETS = {
-    "docs.js": (WEB / "docs.js", "text/javascript"),
-    "swagger-ui-bundle.js": (WEB / "swagger-ui/swagger-ui-bundle.js", "text/javascript"),
-    "swagger-ui.css": (WEB / "swagger-ui/swagger-ui.css", "text/css"),
-    "favicon-32x32.png": (WEB / "swagger-ui/favicon-32x32.png", "image/png"),
+    "docs.js": (WEB_FOLDER / "docs.js", "text/javascript"),
+    "swagger-ui-bundle.js": (WEB_FOLDER / "swagger-ui/swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (WEB_FOLDER / "swagger-ui/swagger-ui.css", "text/css"),
+    "favicon-32x32.png": (WEB_FOLDER / "swagger-ui/favicon-32x32.png", "image/png"),
 }
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
@@ -40,7 +40,9 @@ _HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer
 async def docs() -> FileResponse:
     """The page."""
     return FileResponse(
-        WEB / "docs.html", media_type="text/html", headers={"content-security-policy": POLICY, **_HEADERS}
+        WEB_FOLDER / "docs.html",
+        media_type="text/html",
+        headers={"content-security-policy": CONTENT_SECURITY_POLICY, **_HEADERS},
     )
 
 

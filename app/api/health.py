@@ -5,39 +5,39 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import RedirectResponse, Response
 
-from app.api.errors import responses
+from app.api.error_responses import error_responses
 from app.api.protocol import Health
-from app.jobs.queue import Jobs
+from app.jobs.queue import JobQueue
 from app.service import Service
 
 router = APIRouter(tags=["operations"])
 
-METRICS_TYPES = ("text/plain", "application/openmetrics-text")
+METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
 
-@router.get("/livez", summary="Is the process of use?", responses=responses(503))
+@router.get("/livez", summary="Is the process of use?", responses=error_responses(503))
 async def livez(request: Request) -> Health:
     """200 while the engine loads and lives; 503 once only a restart helps."""
     service: Service = request.app.state.service
     await service.check_live()
-    return Health(model=service.model.id)
+    return Health(model=service.default_model.id)
 
 
-@router.get("/readyz", summary="Would a request be served now?", responses=responses(503))
+@router.get("/readyz", summary="Would a request be served now?", responses=error_responses(503))
 async def readyz(request: Request) -> Health:
     """200 only after one real warm-up inference, while the engine lives, and while the database's file is there."""
     service: Service = request.app.state.service
     await service.check_ready()
-    jobs: Jobs = request.app.state.jobs
-    jobs.check()
-    return Health(model=service.model.id)
+    jobs: JobQueue = request.app.state.jobs
+    jobs.check_database()
+    return Health(model=service.default_model.id)
 
 
 @router.get(
     "/metrics",
     summary="Prometheus metrics",
     response_class=Response,
-    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in METRICS_TYPES}}},
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in METRICS_MEDIA_TYPES}}},
 )
 async def metrics(request: Request) -> Response:
     """The service's families (`speechsum_…`), the engine's (`vllm:…`) and the process's, in the format asked for."""

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.api.protocol import Answer, ErrorDetail, SummaryResponse
-from app.jobs.store import ENDED, StoredJob
+from app.api.protocol import ErrorDetail, ResponseModel, SummaryResponse
+from app.jobs.store import FINAL_STATES, Job
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class JobProgress(Answer):
+class JobProgress(ResponseModel):
     """What is being done with it now."""
 
     stage: str = Field(description="As in a stream's progress events: decode, speech, windows, merge …")
@@ -20,7 +20,7 @@ class JobProgress(Answer):
     of: int | None = Field(None, description="How many parts it has.")
 
 
-class WebhookFacts(Answer):
+class WebhookFacts(ResponseModel):
     """Who is told when it has ended, and what became of that."""
 
     url: str
@@ -31,12 +31,12 @@ class WebhookFacts(Answer):
     said: str | None = Field(None, description="What the last try met with.")
 
 
-class JobResponse(Answer):
+class JobResponse(ResponseModel):
     """A recording whose summary is made when its turn comes. Times are Unix seconds."""
 
     id: str
     object: Literal["audio.summary.job"] = "audio.summary.job"
-    state: State
+    state: JobState
     created: int
     started: int | None = None
     finished: int | None = None
@@ -49,7 +49,7 @@ class JobResponse(Answer):
     webhook: WebhookFacts | None = None
 
 
-class JobList(Answer):
+class JobList(ResponseModel):
     """A page of jobs, newest first; the next page is the one `after` its `last_id`."""
 
     object: Literal["list"] = "list"
@@ -59,7 +59,7 @@ class JobList(Answer):
     has_more: bool
 
 
-def job_response(job: StoredJob, delivery: dict[str, Any] | None = None, *, whole: bool = True) -> JobResponse:
+def job_response(job: Job, delivery: dict[str, Any] | None = None, *, with_summary: bool = True) -> JobResponse:
     """A job as its owner reads it. delivery: its own, of `JobStore.deliveries`. whole: with the summary."""
     webhook = None
     if job.webhook:
@@ -69,28 +69,28 @@ def job_response(job: StoredJob, delivery: dict[str, Any] | None = None, *, whol
         id=job.id,
         state=job.state,  # type: ignore[arg-type]
         created=int(job.created),
-        started=_seconds(job.started),
-        finished=_seconds(job.finished),
-        expires=_seconds(job.expires),
+        started=_whole_seconds(job.started),
+        finished=_whole_seconds(job.finished),
+        expires=_whole_seconds(job.expires),
         audio_bytes=job.blob_bytes,
         attempts=job.attempt,
-        progress=JobProgress(stage=job.stage, done=job.done, of=job.of) if job.stage and not job.ended else None,
-        summary=SummaryResponse.model_validate(job.result) if whole and job.result else None,
+        progress=JobProgress(stage=job.stage, done=job.done, of=job.of) if job.stage and not job.is_final else None,
+        summary=SummaryResponse.model_validate(job.result) if with_summary and job.result else None,
         error=ErrorDetail(**job.error["body"]["error"]) if job.error else None,
         webhook=webhook,
     )
 
 
-def webhook_body(job: StoredJob) -> str:
+def webhook_body(job: Job) -> str:
     """What a webhook says of a job that has ended."""
-    assert job.state in ENDED
-    told = {
+    assert job.state in FINAL_STATES
+    event = {
         "type": f"audio.summary.job.{job.state}",
         "timestamp": datetime.fromtimestamp(job.finished or 0, UTC).isoformat(),
         "data": job_response(job).model_dump(mode="json", exclude={"webhook"}),
     }
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(event, separators=(",", ":"))
 
 
-def _seconds(time: float | None) -> int | None:
+def _whole_seconds(time: float | None) -> int | None:
     return None if time is None else int(time)

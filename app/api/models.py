@@ -5,55 +5,59 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from app.api.auth import require_key
-from app.api.errors import responses
+from app.api.error_responses import error_responses
 from app.api.protocol import ModelCard, ModelList, model_card
-from app.api.query import only_known_query
-from app.errors import ModelNotFound, quote
-from app.models.loaded import State
-from app.models.table import Models
+from app.api.query_parameters import reject_unknown_query
+from app.core.errors import ModelNotFound, quote
+from app.models.loaded_model import State
+from app.models.manager import ModelManager
 from app.service import Service
 
-router = APIRouter(tags=["models"], dependencies=[Depends(require_key), Depends(only_known_query)])
+router = APIRouter(tags=["models"], dependencies=[Depends(require_key), Depends(reject_unknown_query)])
 
-All = Annotated[
+AllModels = Annotated[
     bool,
     Query(description="Also what is in the registry or was loaded here, and cannot be asked for now; see `state`."),
 ]
 
 
-@router.get("/v1/models", summary="List the models", responses=responses(400, 401))
-async def list_models(request: Request, all: All = False) -> ModelList:
+@router.get("/v1/models", summary="List the models", responses=error_responses(400, 401))
+async def list_models(request: Request, all: AllModels = False) -> ModelList:
     """The models and adapters that a request can name now. With `all=true` every model of the registry, and every one
     that was loaded; `state` says which are served.
     """
-    models = models_of(request)
-    await _check(models)
-    ready = [model for model in models.all.values() if model.state is State.READY]
-    shown = models.known if all else [known for known in models.known if any(one.id == known.id for one in ready)]
-    cards = [model_card(known, models.all.get(known.id)) for known in shown]
+    models = model_manager(request)
+    await _refresh_states(models)
+    ready = [model for model in models.by_id.values() if model.state is State.READY]
+    shown = (
+        models.known_models
+        if all
+        else [known for known in models.known_models if any(one.id == known.id for one in ready)]
+    )
+    cards = [model_card(known, models.by_id.get(known.id)) for known in shown]
     # An adapter is one name, on however many models it is loaded.
     carriers = {name: model for model in reversed(ready) for name in model.adapters}
-    cards += [model_card(carriers[name].served, carriers[name], name) for name in sorted(carriers)]
+    cards += [model_card(carriers[name].info, carriers[name], name) for name in sorted(carriers)]
     return ModelList(data=cards)
 
 
-@router.get("/v1/models/{model}", summary="Look up a model", responses=responses(400, 401, 404))
-async def get_model(request: Request, model: str, all: All = False) -> ModelCard:
+@router.get("/v1/models/{model}", summary="Look up a model", responses=error_responses(400, 401, 404))
+async def get_model(request: Request, model: str, all: AllModels = False) -> ModelCard:
     """One that a request can name now: a model by `name@version`, or by `name` (the version with the most weight), or
     an adapter. With `all=true` also one that is not loaded, by `name` its newest version.
     """
-    models = models_of(request)
-    await _check(models)
-    found = [known for known in models.known if known.answers_to(model)]
-    ready = [one for one in models.all.values() if one.state is State.READY]
-    serving = [one for one in ready if one.served.answers_to(model)]
+    models = model_manager(request)
+    await _refresh_states(models)
+    found = [known for known in models.known_models if known.matches(model)]
+    ready = [one for one in models.by_id.values() if one.state is State.READY]
+    serving = [one for one in ready if one.info.matches(model)]
     if serving:
         chosen = max(serving, key=lambda one: one.weight)
-        return model_card(chosen.served, chosen)
+        return model_card(chosen.info, chosen)
     if carriers := [one for one in ready if model in one.adapters]:
-        return model_card(carriers[0].served, carriers[0], model)
+        return model_card(carriers[0].info, carriers[0], model)
     if found and all:
-        return model_card(found[-1], models.all.get(found[-1].id))
+        return model_card(found[-1], models.by_id.get(found[-1].id))
     there = ", ".join([one.id for one in ready] + sorted({name for one in ready for name in one.adapters})) or "none"
     if found:
         raise ModelNotFound(
@@ -61,17 +65,17 @@ async def get_model(request: Request, model: str, all: All = False) -> ModelCard
             code="model_not_loaded",
             param="model",
         )
-    known_ids = ", ".join(known.id for known in models.known)
+    known_ids = ", ".join(known.id for known in models.known_models)
     raise ModelNotFound(f"No model {quote(model)}. There are {known_ids}.", code="model_not_found", param="model")
 
 
-async def _check(models: Models) -> None:
+async def _refresh_states(models: ModelManager) -> None:
     """Let each model find out whether it still answers, so that `state` is true."""
-    for model in list(models.all.values()):
-        await model.check()
+    for model in list(models.by_id.values()):
+        await model.update_state()
 
 
-def models_of(request: Request) -> Models:
+def model_manager(request: Request) -> ModelManager:
     """What is loaded."""
     service: Service = request.app.state.service
     return service.models

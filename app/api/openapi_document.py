@@ -9,13 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.api.openapi import COMPONENTS, components, plain
+from app.api.openapi import SCHEMA_REF_PREFIX, component_schemas, form_field_schema
 
-# FastAPI's own shape of a refusal. It is never sent: every failure has OpenAI's shape (`app.api.errors`).
-_NEVER_SENT = ("HTTPValidationError", "ValidationError")
+# FastAPI's own shape of a refusal. It is never sent: every failure has OpenAI's shape (`app.api.error_responses`).
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
-def install(app: FastAPI, model: Callable[[], str]) -> None:
+def install_openapi(app: FastAPI, default_model: Callable[[], str]) -> None:
     """Have the application's document be this one. It is made once, when it is first asked for.
 
     model: names the model that examples ask for.
@@ -24,16 +24,16 @@ def install(app: FastAPI, model: Callable[[], str]) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(read_off_the_routes(), model())
+            app.openapi_schema = _adapt_document(read_off_the_routes(), default_model())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(document: dict[str, Any], model: str) -> dict[str, Any]:
+def _adapt_document(document: dict[str, Any], model: str) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    document["components"]["schemas"] = components() | schemas
-    for name in _NEVER_SENT:
+    document["components"]["schemas"] = component_schemas() | schemas
+    for name in _UNUSED_SCHEMAS:
         document["components"]["schemas"].pop(name, None)
     for schema in document["components"]["schemas"].values():
         for field in schema.get("properties", {}).values():
@@ -43,9 +43,9 @@ def _document(document: dict[str, Any], model: str) -> dict[str, Any]:
         path.pop("head", None)  # as GET, without a body: HTTP says so itself
         for operation in path.values():
             for parameter in operation.get("parameters", ()):
-                parameter["schema"] = plain(parameter["schema"])
+                parameter["schema"] = form_field_schema(parameter["schema"])
             answers = operation["responses"]
-            if _reference(answers.get("422")) == COMPONENTS + _NEVER_SENT[0]:
+            if _schema_reference(answers.get("422")) == SCHEMA_REF_PREFIX + _UNUSED_SCHEMAS[0]:
                 del answers["422"]
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 if "model" in content.get("example", {}):
@@ -53,7 +53,7 @@ def _document(document: dict[str, Any], model: str) -> dict[str, Any]:
     return document
 
 
-def _reference(answer: dict[str, Any] | None) -> str | None:
+def _schema_reference(answer: dict[str, Any] | None) -> str | None:
     schema = (answer or {}).get("content", {}).get("application/json", {}).get("schema", {})
     found: str | None = schema.get("$ref")
     return found

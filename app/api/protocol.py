@@ -4,27 +4,27 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.core.prompts import Style
 from app.engine.base import FinishReason
-from app.job import Summary
-from app.models.loaded import LoadedModel, State
-from app.prompts import Style
-from app.recognition_warnings import overall_recognition
-from app.served import ServedModel
+from app.engine.model_info import ModelInfo
+from app.models.loaded_model import LoadedModel, State
+from app.summarize.recognition_warnings import overall_recognition
+from app.summarize.request import Summary
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A part of an answer. Every field of it is always sent, those with a default too, and OpenAPI says so."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class StyleEcho(Style, Answer):
+class StyleEcho(Style, ResponseModel):
     """The style as understood, and the instruction it was worded as."""
 
     instruction: str = Field(description="What the model was told.")
 
 
-class AudioFacts(Answer):
+class AudioFacts(ResponseModel):
     """What was heard. Times in seconds."""
 
     seconds: float = Field(description="Length of the recording received.")
@@ -45,7 +45,7 @@ class AudioFacts(Answer):
     )
 
 
-class WindowFacts(Answer):
+class WindowFacts(ResponseModel):
     """A stretch of the recording that was read in one pass. Times in seconds from its beginning."""
 
     index: int = Field(description="From 1; what citations name.")
@@ -54,7 +54,7 @@ class WindowFacts(Answer):
     note: str | None = Field(description="What was noted down of it; null where the whole was read in one pass.")
 
 
-class CitedSentence(Answer):
+class CitedSentence(ResponseModel):
     """A sentence or bullet of the summary, `summary[start:end]` in Unicode code points, and where it comes from."""
 
     start: int
@@ -65,7 +65,7 @@ class CitedSentence(Answer):
     )
 
 
-class Usage(Answer):
+class Usage(ResponseModel):
     """Tokens read (audio tokens included) and written."""
 
     prompt_tokens: int
@@ -73,7 +73,7 @@ class Usage(Answer):
     total_tokens: int
 
 
-class SummaryResponse(Answer):
+class SummaryResponse(ResponseModel):
     """A finished summary. As the last event of a stream its `object` is `audio.summary.done`."""
 
     id: str
@@ -110,7 +110,7 @@ class SummaryResponse(Answer):
     warnings: list[str] = Field(description="What a reader of this summary should know.")
 
 
-class ProgressEvent(Answer):
+class ProgressEvent(ResponseModel):
     """A stage was entered."""
 
     id: str
@@ -125,7 +125,7 @@ class ProgressEvent(Answer):
     of: int | None = Field(None, description="How many parts it has.")
 
 
-class DeltaEvent(Answer):
+class DeltaEvent(ResponseModel):
     """A piece of the summary; all pieces in order are `summary`."""
 
     id: str
@@ -135,7 +135,7 @@ class DeltaEvent(Answer):
     delta: str
 
 
-class ErrorDetail(Answer):
+class ErrorDetail(ResponseModel):
     """What went wrong. `code` is stable, `param` the field at fault."""
 
     message: str
@@ -144,13 +144,13 @@ class ErrorDetail(Answer):
     code: str
 
 
-class ErrorResponse(Answer):
+class ErrorResponse(ResponseModel):
     """Every failure, in OpenAI's shape."""
 
     error: ErrorDetail
 
 
-class AudioCard(Answer):
+class AudioCard(ResponseModel):
     """What recordings a model takes."""
 
     sampling_rate: int
@@ -162,7 +162,7 @@ class AudioCard(Answer):
     )
 
 
-class ModelCard(Answer):
+class ModelCard(ResponseModel):
     """One model, or an adapter on one."""
 
     id: str = Field(description="What a request's `model` names: `name@version`, or the name of an adapter.")
@@ -189,21 +189,21 @@ class ModelCard(Answer):
     figures: dict[str, Any] = Field(description="Measured results and the command that produced them.")
 
 
-class ModelList(Answer):
+class ModelList(ResponseModel):
     """Models and adapters."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
-class Health(Answer):
+class Health(ResponseModel):
     """The service answers."""
 
     status: Literal["ok"] = "ok"
     model: str
 
 
-def model_card(model: ServedModel, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
+def model_card(model: ModelInfo, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
     """A model as `GET /v1/models` shows it, or one of its adapters by name."""
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
@@ -216,14 +216,14 @@ def model_card(model: ServedModel, loaded: LoadedModel | None, adapter: str | No
     return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **here})
 
 
-def summary_response(summary: Summary, model: ServedModel, created: int, *, done: bool = False) -> SummaryResponse:
+def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: bool = False) -> SummaryResponse:
     """A finished summary as the caller reads it. `done`: as the last event of a stream."""
     audio = summary.audio
     return SummaryResponse(
-        id=summary.job.id,
+        id=summary.request.id,
         object="audio.summary.done" if done else "audio.summary",
         created=created,
-        model=summary.job.adapter.name if summary.job.adapter else model.id,
+        model=summary.request.adapter.name if summary.request.adapter else model.id,
         kind=model.kind,
         summary=summary.text,
         finish_reason=summary.finish_reason,
@@ -237,7 +237,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
                 end=round(one.window.end, 3),
                 note=one.note,
             )
-            for index, one in enumerate(summary.heard, 1)
+            for index, one in enumerate(summary.window_results, 1)
         ],
         citations=[
             CitedSentence(
@@ -248,7 +248,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             )
             for cited in summary.choices[0].citations
         ],
-        style=StyleEcho(**summary.job.style.model_dump(), instruction=summary.job.instruction),
+        style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
             summarized_seconds=round(summary.summarized_seconds, 3),
@@ -260,7 +260,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
             channels=audio.source_channels,
             **_recognition_facts(summary),
         ),
-        usage=usage_of(summary),
+        usage=token_usage(summary),
         timings={stage: round(seconds, 6) for stage, seconds in summary.timings.items()},
         rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
@@ -269,7 +269,7 @@ def summary_response(summary: Summary, model: ServedModel, created: int, *, done
 
 def _recognition_facts(summary: Summary) -> dict[str, Any]:
     """What `AudioFacts` says of the recognizer."""
-    found = overall_recognition(summary.heard)
+    found = overall_recognition(summary.window_results)
     if found is None:
         return {}
     sure = found.log_probability
@@ -280,7 +280,7 @@ def _recognition_facts(summary: Summary) -> dict[str, Any]:
     }
 
 
-def usage_of(summary: Summary) -> Usage:
+def token_usage(summary: Summary) -> Usage:
     """Its tokens."""
     read, wrote = summary.prompt_tokens, summary.completion_tokens
     return Usage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/summaries`: the route. What a summary is and how it is made is in `app.summarize`."""
+"""`POST /v1/audio/summaries`: the route. What a summary is and how it is made is in `app.summarize.pipeline`."""
 
 import json
 import time
@@ -9,28 +9,34 @@ from typing import Any, BinaryIO
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from app.admission.uploads import Upload
 from app.api.auth import Credentials
-from app.api.connection import while_connected
-from app.api.entrance import Arrival, Entrance, check_schema, enter, fetched
-from app.api.errors import responses
-from app.api.fields import SummaryOptions, parse_fields
-from app.api.openapi import IDEMPOTENCY_KEY, bare_summaries, event_stream, query_parameters, request_body
+from app.api.disconnect import run_while_connected
+from app.api.error_responses import error_responses
+from app.api.idempotency import fingerprint, respond_once
+from app.api.openapi import (
+    IDEMPOTENCY_KEY,
+    event_stream_content,
+    query_parameters,
+    text_summary_content,
+    upload_request_body,
+)
 from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse, server_timing, summary_response
-from app.api.repeats import fingerprint, given_once
-from app.api.sse import EventStream, Say
-from app.api.text_stream import TextStream, Write
-from app.api.upload import is_form, read_nothing, read_upload
-from app.audio.sniff import sniff_file
-from app.job import Delta, Form, Job, Stage
-from app.models.table import Pick
-from app.prompts import Style
+from app.api.request_scope import IncomingRequest, RequestScope, check_schema, fetch_recording, open_request_scope
+from app.api.sse import EventStreamResponse, SendEvent
+from app.api.summary_fields import SummaryOptions, parse_fields
+from app.api.text_stream import TextStreamResponse, WriteText
+from app.api.upload import is_form, read_upload, require_empty_body
+from app.core.audio.containers.sniff import sniff_file
+from app.core.prompts import Style
+from app.models.manager import ResolvedModel
 from app.service import Service
-from app.uploads import Upload
+from app.summarize.request import OutputFormat, StageProgress, SummaryDelta, SummaryRequest
 
 router = APIRouter(tags=["summaries"])
 
-Fields = tuple[Style, SummaryOptions, Form]
-Take = Callable[[str | None], Awaitable[Pick]]
+ParsedFields = tuple[Style, SummaryOptions, OutputFormat]
+ResolveModel = Callable[[str | None], Awaitable[ResolvedModel]]
 MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
 
 
@@ -41,8 +47,8 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     responses={
         200: {
             "description": "The summary; empty where nobody speaks.",
-            "content": bare_summaries()
-            | event_stream(
+            "content": text_summary_content()
+            | event_stream_content(
                 "With `stream=true`: progress, deltas, and the answer as `audio.summary.done`, or an error.",
                 ProgressEvent,
                 DeltaEvent,
@@ -50,46 +56,48 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
                 ErrorResponse,
             ),
         },
-        **responses(400, 401, 403, 408, 409, 413, 404, 415, 422, 429, 500, 503),
+        **error_responses(400, 401, 403, 408, 409, 413, 404, 415, 422, 429, 500, 503),
     },
-    openapi_extra={"requestBody": request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
+    openapi_extra={"requestBody": upload_request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
 async def create_summary(request: Request, credentials: Credentials) -> Response:
     """The recording's summary, as JSON or, with `stream=true`, as server-sent events; with `response_format` text or
     markdown as that alone, with `stream=true` as it is written.
     """
-    entrance, options = await enter(request, credentials, _read)
+    scope, options = await open_request_scope(request, credentials, _read_summary_request)
 
-    async def answer() -> Response:
+    async def respond() -> Response:
         if options.stream:
             media_type = MEDIA_TYPES.get(options.response_format or "")
-            return _text_stream(entrance, media_type) if media_type else _stream(entrance)
-        summary = await while_connected(request.receive, entrance.work(lambda _: None))
-        return shown(summary_response(summary, entrance.pick.model.served, entrance.created), options)
+            return _summary_text_stream(scope, media_type) if media_type else _summary_event_stream(scope)
+        summary = await run_while_connected(request.receive, scope.summarize(lambda _: None))
+        return format_response(summary_response(summary, scope.resolved_model.model.info, scope.created), options)
 
-    with entrance.left_on_error():
-        asked = await fingerprint(request, sent(entrance.job.audio, options), entrance.job.style, options)
-        return await given_once(request, entrance.caller.owner, asked, answer, entrance.leave)
+    with scope.close_on_error():
+        request_fingerprint = await fingerprint(
+            request, uploaded_recording(scope.summary_request.audio, options), scope.summary_request.style, options
+        )
+        return await respond_once(request, scope.caller.owner, request_fingerprint, respond, scope.close)
 
 
-def shown(answer: SummaryResponse, options: SummaryOptions) -> Response:
+def format_response(answer: SummaryResponse, options: SummaryOptions) -> Response:
     """A finished summary in the form that was asked for."""
     if options.response_format in MEDIA_TYPES:
-        return _bare(answer, MEDIA_TYPES[options.response_format])
+        return _text_response(answer, MEDIA_TYPES[options.response_format])
     return JSONResponse(answer.model_dump(mode="json"), headers=server_timing(answer.timings))
 
 
-async def _read(request: Request, arrival: Arrival) -> tuple[Job, SummaryOptions]:
-    began = time.perf_counter()
-    place = arrival.place
-    audio, _, fields = await read_request(request, arrival.service, place, arrival.take)
-    received_s = time.perf_counter() - began
-    return job_of(audio, fields, began=began, received_s=received_s), fields[1]
+async def _read_summary_request(request: Request, incoming: IncomingRequest) -> tuple[SummaryRequest, SummaryOptions]:
+    started_at = time.perf_counter()
+    slot = incoming.slot
+    audio, _, fields = await read_recording_and_fields(request, incoming.service, slot, incoming.resolve_model)
+    received_s = time.perf_counter() - started_at
+    return build_summary_request(audio, fields, began=started_at, received_s=received_s), fields[1]
 
 
-async def read_request(
-    request: Request, service: Service, upload: Upload, take: Take, own: Collection[str] = ()
-) -> tuple[BinaryIO, list[tuple[str, str]], Fields]:
+async def read_recording_and_fields(
+    request: Request, service: Service, upload: Upload, resolve_model: ResolveModel, route_fields: Collection[str] = ()
+) -> tuple[BinaryIO, list[tuple[str, str]], ParsedFields]:
     """The recording, sent or fetched; the fields as they came; the fields, typed and checked.
 
     take: called once, with the model that is asked for. own: fields of the route, which are no summary's; they are
@@ -98,34 +106,34 @@ async def read_request(
     """
     pairs = request.query_params.multi_items()
 
-    async def checked() -> Fields:
-        fields = typed_fields([pair for pair in pairs if pair[0] not in own])
-        pick = await take(fields[1].model)
-        pick.summarizer.check(fields[1].max_tokens)
+    async def check_fields() -> ParsedFields:
+        fields = parse_summary_fields([pair for pair in pairs if pair[0] not in route_fields])
+        pick = await resolve_model(fields[1].model)
+        pick.summarizer.check_max_tokens(fields[1].max_tokens)
         return fields
 
-    fields = None if is_form(request) else await checked()
+    fields = None if is_form(request) else await check_fields()
     audio: BinaryIO | None = None
     if fields and fields[1].url:
-        await read_nothing(request, service.settings, upload)
+        await require_empty_body(request, service.settings, upload)
     else:
         received = await read_upload(request, service.settings, upload)
         audio, pairs = received.audio, [*pairs, *received.fields]
-    fields = fields or await checked()
+    fields = fields or await check_fields()
     await check_schema(request.receive, service, fields[2])
-    audio = audio or await fetched(request, service, upload, fields[1].url or "")
+    audio = audio or await fetch_recording(request, service, upload, fields[1].url or "")
     sniff_file(audio)
     return audio, pairs, fields
 
 
-def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
+def build_summary_request(audio: BinaryIO, fields: ParsedFields, **more: Any) -> SummaryRequest:
     """The summary that the fields ask for. more: what else `Job` takes."""
-    style, options, form = fields
-    return Job(
+    style, options, output_format = fields
+    return SummaryRequest(
         id=f"sum-{uuid.uuid4().hex}",
         audio=audio,
         style=style,
-        form=form,
+        output_format=output_format,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         seed=options.seed,
@@ -133,28 +141,28 @@ def job_of(audio: BinaryIO, fields: Fields, **more: Any) -> Job:
     )
 
 
-def sent(audio: BinaryIO, options: SummaryOptions) -> BinaryIO | None:
+def uploaded_recording(audio: BinaryIO, options: SummaryOptions) -> BinaryIO | None:
     """The recording, if it came with the request; what is behind a URL may be another one the next time."""
     return None if options.url else audio
 
 
-def typed_fields(pairs: list[tuple[str, str]]) -> Fields:
+def parse_summary_fields(pairs: list[tuple[str, str]]) -> ParsedFields:
     """The fields by their types. Raises InvalidRequest (400)."""
     style, options = parse_fields(pairs)
-    return style, options, options.form
+    return style, options, options.output_format
 
 
-def _bare(answer: SummaryResponse, media_type: str) -> Response:
+def _text_response(answer: SummaryResponse, media_type: str) -> Response:
     """The summary alone; what a reader should know of it in headers, in ASCII."""
-    headers = _headers(answer.id, answer.model, answer.kind) | _headers_at_the_end(answer)
+    headers = _summary_headers(answer.id, answer.model, answer.kind) | _final_headers(answer)
     return Response(answer.summary, media_type=media_type, headers=headers)
 
 
-def _headers(id_: str, model: str, kind: str) -> dict[str, str]:
+def _summary_headers(id_: str, model: str, kind: str) -> dict[str, str]:
     return {"x-summary-id": id_, "x-summary-model": model, "x-summary-kind": kind}
 
 
-def _headers_at_the_end(answer: SummaryResponse) -> dict[str, str]:
+def _final_headers(answer: SummaryResponse) -> dict[str, str]:
     return {
         "x-summary-complete": str(answer.complete).lower(),
         "x-summary-finish-reason": answer.finish_reason,
@@ -163,28 +171,30 @@ def _headers_at_the_end(answer: SummaryResponse) -> dict[str, str]:
     }
 
 
-def _text_stream(entrance: Entrance, media_type: str) -> TextStream:
-    served = entrance.pick.model.served
+def _summary_text_stream(scope: RequestScope, media_type: str) -> TextStreamResponse:
+    served = scope.resolved_model.model.info
 
-    async def work(write: Write) -> dict[str, str]:
-        summary = await entrance.work(lambda event: write(event.text) if isinstance(event, Delta) else None)
-        return _headers_at_the_end(summary_response(summary, served, entrance.created))
+    async def work(write: WriteText) -> dict[str, str]:
+        summary = await scope.summarize(lambda event: write(event.text) if isinstance(event, SummaryDelta) else None)
+        return _final_headers(summary_response(summary, served, scope.created))
 
-    return TextStream(work, media_type, _headers(entrance.job.id, entrance.pick.id, served.kind))
+    return TextStreamResponse(
+        work, media_type, _summary_headers(scope.summary_request.id, scope.resolved_model.id, served.kind)
+    )
 
 
-def _stream(entrance: Entrance) -> EventStream:
-    about = {"id": entrance.job.id, "created": entrance.created, "model": entrance.pick.id}
+def _summary_event_stream(scope: RequestScope) -> EventStreamResponse:
+    common = {"id": scope.summary_request.id, "created": scope.created, "model": scope.resolved_model.id}
 
-    async def tell(say: Say) -> None:
-        def emit(event: Stage | Delta) -> None:
-            if isinstance(event, Delta):
-                say(DeltaEvent(**about, delta=event.text))
+    async def send_events(say: SendEvent) -> None:
+        def emit(event: StageProgress | SummaryDelta) -> None:
+            if isinstance(event, SummaryDelta):
+                say(DeltaEvent(**common, delta=event.text))
             else:
-                say(ProgressEvent(**about, stage=event.stage, done=event.done, of=event.of))
+                say(ProgressEvent(**common, stage=event.stage, done=event.done, of=event.total))
 
-        emit(Stage("received"))
-        summary = await entrance.work(emit)
-        say(summary_response(summary, entrance.pick.model.served, entrance.created, done=True))
+        emit(StageProgress("received"))
+        summary = await scope.summarize(emit)
+        say(summary_response(summary, scope.resolved_model.model.info, scope.created, done=True))
 
-    return EventStream(tell, entrance.service.settings.timeouts.keep_alive_seconds)
+    return EventStreamResponse(send_events, scope.service.settings.timeouts.keep_alive_seconds)

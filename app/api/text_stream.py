@@ -11,20 +11,20 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Scope, Send
 
-from app.api.errors import error_response, internal_error
-from app.api.sse import EventStream
-from app.errors import ServiceError
+from app.api.error_responses import error_response, internal_error
+from app.api.sse import EventStreamResponse
+from app.core.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-Write = Callable[[str], None]
+WriteText = Callable[[str], None]
 
 
-async def _nothing_to_say(_: object) -> None:
+async def _no_events(_: object) -> None:
     """In place of events."""
 
 
-class TextStream(EventStream):
+class TextStreamResponse(EventStreamResponse):
     """Runs `work(write)` and sends what it writes as it comes. Ends the work when the client leaves.
 
     work: returns the headers that are known at its end. They are sent where it has written nothing, and are kept for a
@@ -32,10 +32,10 @@ class TextStream(EventStream):
     """
 
     def __init__(
-        self, work: Callable[[Write], Awaitable[dict[str, str]]], media_type: str, headers: dict[str, str]
+        self, produce_text: Callable[[WriteText], Awaitable[dict[str, str]]], media_type: str, headers: dict[str, str]
     ) -> None:
-        super().__init__(_nothing_to_say, keep_alive_s=0)
-        self.write = work
+        super().__init__(_no_events, keep_alive_s=0)
+        self.produce_text = produce_text
         self.headers["content-type"] = f"{media_type}; charset=utf-8"
         # A browser otherwise holds the first pieces back to guess what they are.
         self.headers["x-content-type-options"] = "nosniff"
@@ -43,28 +43,30 @@ class TextStream(EventStream):
         self._error: ServiceError | None = None
         self._scope: Scope = {"type": "http"}
 
-    async def _work(self, said: asyncio.Queue[bytes | None], scope: Scope) -> None:
+    async def _run_producer(self, events: asyncio.Queue[bytes | None], scope: Scope) -> None:
         self._scope = scope
         try:
-            self.headers.update(await self.write(lambda text: said.put_nowait(text.encode("utf-8", "replace"))))
+            self.headers.update(
+                await self.produce_text(lambda text: events.put_nowait(text.encode("utf-8", "replace")))
+            )
         except ServiceError as error:
             self._error = error
         except Exception:
             log.exception("A stream failed (request %s)", scope.get("state", {}).get("request_id"))
             self._error = internal_error()
-        said.put_nowait(None)
+        events.put_nowait(None)
 
-    async def _send(self, said: asyncio.Queue[bytes | None], send: Send) -> None:
-        piece = await said.get()
+    async def _send(self, events: asyncio.Queue[bytes | None], send: Send) -> None:
+        piece = await events.get()
         if piece is None and self._error:
-            await error_response(self._error)(self._scope, _no_more, send)
+            await error_response(self._error)(self._scope, _receive_disconnect, send)
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while piece is not None:
-            if self.then:
+            if self.on_complete:
                 self._sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await said.get()
+            piece = await events.get()
         if self._error:
             log.warning(
                 "A text stream was cut off: %s (request %s)",
@@ -72,12 +74,12 @@ class TextStream(EventStream):
                 self._scope.get("state", {}).get("request_id"),
             )
             return  # without the end: the server closes the connection
-        if self.then:
+        if self.on_complete:
             # Before the end is sent: who has it may ask again at once.
-            then, self.then = self.then, None
+            then, self.on_complete = self.on_complete, None
             await asyncio.shield(then(b"".join(self._sent)))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _no_more() -> dict[str, str]:
+async def _receive_disconnect() -> dict[str, str]:
     return {"type": "http.disconnect"}

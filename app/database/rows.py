@@ -8,15 +8,15 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, Table, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-READS = "speechsum_reads"  # execution option of a connection that writes nothing
+READ_ONLY_OPTION = "speechsum_reads"  # execution option of a connection that writes nothing
 
 
-def reading(database: AsyncEngine) -> AsyncConnection:
+def read_connection(database: AsyncEngine) -> AsyncConnection:
     """A connection, to be entered, that only reads: it waits for no writer, and none for it."""
-    return database.execution_options(**{READS: True}).connect()
+    return database.execution_options(**{READ_ONLY_OPTION: True}).connect()
 
 
-async def claimed(database: AsyncEngine, table: Table, waiting: Select[Any], **change: Any) -> RowMapping | None:
+async def claim_row(database: AsyncEngine, table: Table, waiting: Select[Any], **change: Any) -> RowMapping | None:
     """Change the first of the rows that wait, and return it as it is then; None if none waits.
 
     waiting: selects ids, in order. Of several that claim at once each gets another row (`FOR UPDATE SKIP LOCKED`;

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.prompts import Turn
+from app.core.prompts import Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
 # "not_understood": it found some, but was too unsure of all of them.
@@ -31,17 +31,17 @@ class Adapter:
     """
 
     name: str
-    number: int
+    load_id: int
     folder: Path | None = None
 
 
 @dataclass(frozen=True)
-class Generation:
+class GenerationRequest:
     """One summary to write.
 
     samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
-        None where the material is `notes`, the text of `app.prompts.notes_text`.
-    instruction: as worded by `app.prompts.instruction`.
+        None where the material is `notes`, the text of `app.core.prompts.notes_text`.
+    instruction: as worded by `app.core.prompts.instruction`.
     temperature: 0 is greedy. seed: for sampling, None draws one.
     schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
         of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
@@ -65,8 +65,8 @@ class Generation:
     priority: int = 0
     cache_salt: str = ""
     adapter: Adapter | None = None
-    instruction_in: Callable[[str], str] | None = None
-    spoken: str | None = None
+    instruction_for_language: Callable[[str], str] | None = None
+    spoken_language: str | None = None
     turns: tuple[Turn, ...] = ()
 
 
@@ -82,7 +82,7 @@ class Recognition:
     language: str
     language_probability: float
     log_probability: float | None
-    left_out: tuple[tuple[float, float], ...] = ()
+    omitted_spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
-class Finished:
+class GenerationFinished:
     """The end of one summary. Seconds by stage as the engine saw them; `transcript` and `recognition` only from a
     cascade that was given audio.
     """
@@ -114,23 +114,23 @@ class Finished:
     recognition: Recognition | None = None
 
 
-EngineEvent = StageStarted | TextDelta | Finished
+EngineEvent = StageStarted | TextDelta | GenerationFinished
 
 
-class Checkpoint(Protocol):
+class LoadedCheckpoint(Protocol):
     """One loaded checkpoint: its life, what it knows of tokens, its adapters."""
 
     async def start(self) -> None:
-        """Load the checkpoint. Raises `app.errors.Unavailable` with the reason if it cannot be served."""
+        """Load the checkpoint. Raises `app.core.errors.Unavailable` with the reason if it cannot be served."""
 
     async def stop(self) -> None:
         """Free what `start` took. Harmless twice."""
 
     async def check_health(self) -> None:
-        """Raise `app.errors.EngineDead` if the engine can answer nothing any more."""
+        """Raise `app.core.errors.EngineDead` if the engine can answer nothing any more."""
 
     @property
-    def running(self) -> int:
+    def running_requests(self) -> int:
         """Requests inside the engine now."""
 
     @property
@@ -141,20 +141,20 @@ class Checkpoint(Protocol):
         """Tokens of a text, as the model reads it."""
 
     async def add_adapter(self, adapter: Adapter) -> None:
-        """Load a LoRA adapter. Raises `app.errors.Unprocessable` with the reason if it cannot be served."""
+        """Load a LoRA adapter. Raises `app.core.errors.Unprocessable` with the reason if it cannot be served."""
 
     async def remove_adapter(self, adapter: Adapter) -> None:
         """Forget an adapter that no request is written with any more."""
 
 
-class Engine(Checkpoint, Protocol):
+class Engine(LoadedCheckpoint, Protocol):
     """A checkpoint that summarizes. `generate` may be entered many times at once; closing its iterator aborts the
     request.
     """
 
-    def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
-        """Stages and text as they come, `Finished` last.
+    def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+        """Stages and text as they come, `GenerationFinished` last.
 
-        Raises `app.errors.TooLarge` if prompt and answer do not fit the model's context, `app.errors.EngineDead` if
-        the engine died, `app.errors.Unprocessable` if it refused the input.
+        Raises `app.core.errors.TooLarge` if prompt and answer do not fit the model's context,
+        `app.core.errors.EngineDead` if the engine died, `app.core.errors.Unprocessable` if it refused the input.
         """

@@ -9,18 +9,18 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.engine.asking import Core, Messages, Sampling, messages_of
-from app.engine.base import EngineEvent, Finished, FinishReason, Generation, StageStarted
-from app.engine.on_core import OnCore
-from app.engine.recognition import Understood, judge
-from app.engine.transcriber import Transcriber
-from app.prompts import transcript_messages, with_turns
+from app.core.asr.confidence import FilteredTranscript, filter_transcript
+from app.core.asr.whisper import WhisperTranscriber
+from app.core.prompts import conversation_messages, transcript_messages
+from app.engine.audio_llm import ChatModelEngine
+from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
+from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
 from app.settings import RecognizerSettings
 
-ENGLISH = "en"  # what an instruction that names no language is answered in
+FALLBACK_LANGUAGE = "en"  # what an instruction that names no language is answered in
 
 
-class CascadeEngine(OnCore):
+class CascadeEngine(ChatModelEngine):
     """An `Engine` of two models (see `app.engine.base`); the second is in this process or behind servers.
 
     limits: how sure the first has to be. languages: BCP 47 tags of those that the second writes. A caller who asks for
@@ -29,15 +29,15 @@ class CascadeEngine(OnCore):
 
     def __init__(
         self,
-        core: Core,
-        transcriber: Transcriber,
+        core: ChatModel,
+        transcriber: WhisperTranscriber,
         limits: RecognizerSettings | None = None,
         languages: Sequence[str] = ("en",),
     ) -> None:
         super().__init__(core)
         self._transcriber = transcriber
         self._limits = limits or RecognizerSettings()
-        self._languages = frozenset(primary(tag) for tag in languages)
+        self._languages = frozenset(primary_language(tag) for tag in languages)
         self._transcribing = 0
 
     async def start(self) -> None:
@@ -47,7 +47,7 @@ class CascadeEngine(OnCore):
         await self._transcriber.start()
         await super().start()
         messages = transcript_messages("Summarize.", "Hello.")
-        async for _ in self._core.stream(messages, Sampling(max_tokens=2), "cascade-start"):
+        async for _ in self._model.stream(messages, SamplingOptions(max_tokens=2), "cascade-start"):
             pass
 
     async def stop(self) -> None:
@@ -56,19 +56,19 @@ class CascadeEngine(OnCore):
         await super().stop()
 
     @property
-    def running(self) -> int:
+    def running_requests(self) -> int:
         """Requests inside the engine now, transcribing or writing."""
-        return self._transcribing + super().running
+        return self._transcribing + super().running_requests
 
-    async def generate(self, request: Generation) -> AsyncGenerator[EngineEvent, None]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
         """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are.
 
         A recording of which nothing is understood never reaches the text model, which would make a summary up: it ends
         with "no_speech" where the recognizer found no word, with "not_understood" where it was too unsure of all.
         """
-        heard: tuple[float, Understood] | None = None
+        heard: tuple[float, FilteredTranscript] | None = None
         if request.samples is None:
-            messages = _texts(messages_of(self._in_language(request, request.spoken)))
+            messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
         else:
             began = time.perf_counter()
             self._transcribing += 1
@@ -77,49 +77,55 @@ class CascadeEngine(OnCore):
                 transcript = await self._transcriber.transcribe(request.samples)
             finally:
                 self._transcribing -= 1
-            understood = judge(transcript, self._limits)
+            understood = filter_transcript(transcript, self._limits)
             heard = time.perf_counter() - began, understood
             if not understood.text:
-                reason: FinishReason = "not_understood" if understood.certainty.left_out else "no_speech"
-                yield _with_stage(Finished(reason, 0, 0), "transcribe", *heard)
+                reason: FinishReason = "not_understood" if understood.recognition.omitted_spans else "no_speech"
+                yield _add_transcription(GenerationFinished(reason, 0, 0), "transcribe", *heard)
                 return
-            asked = self._in_language(request, understood.certainty.language)
-            messages = with_turns(
+            asked = self._with_spoken_language(request, understood.recognition.language)
+            messages = conversation_messages(
                 lambda text: transcript_messages(text, understood.text), asked.instruction, request.turns
             )
-        stream = self._core.stream(messages, Sampling.of(request), request.request_id)
+        stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield _with_stage(event, "transcribe", *heard) if heard and isinstance(event, Finished) else event
+                yield (
+                    _add_transcription(event, "transcribe", *heard)
+                    if heard and isinstance(event, GenerationFinished)
+                    else event
+                )
 
-    def _in_language(self, request: Generation, spoken: str | None) -> Generation:
+    def _with_spoken_language(self, request: GenerationRequest, spoken: str | None) -> GenerationRequest:
         """The request with the language that is spoken in its instruction, where the caller left it open."""
-        if request.instruction_in is None or spoken is None or primary(spoken) == ENGLISH:
+        if request.instruction_for_language is None or spoken is None or primary_language(spoken) == FALLBACK_LANGUAGE:
             return request
-        if primary(spoken) not in self._languages:
+        if primary_language(spoken) not in self._languages:
             return request
-        return replace(request, instruction=request.instruction_in(spoken))
+        return replace(request, instruction=request.instruction_for_language(spoken))
 
 
-def primary(tag: str) -> str:
+def primary_language(tag: str) -> str:
     """The language of a BCP 47 tag, without script and region."""
     return tag.split("-")[0].lower()
 
 
-def _texts(messages: Messages) -> Messages:
+def _flatten_contents(messages: Messages) -> Messages:
     """Messages whose contents are texts and not lists of parts, as the templates of text models expect."""
 
-    def joined(content: Any) -> str:
+    def join_parts(content: Any) -> str:
         return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
-    return [message | {"content": joined(message["content"])} for message in messages]
+    return [message | {"content": join_parts(message["content"])} for message in messages]
 
 
-def _with_stage(finished: Finished, name: str, seconds: float, understood: Understood) -> Finished:
+def _add_transcription(
+    finished: GenerationFinished, name: str, seconds: float, understood: FilteredTranscript
+) -> GenerationFinished:
     """`Finished` with a stage before it, and what that stage understood."""
     return replace(
         finished,
         stage_seconds={name: seconds, **finished.stage_seconds},
         transcript=understood.text,
-        recognition=understood.certainty,
+        recognition=understood.recognition,
     )

@@ -10,18 +10,18 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from app.engine.asking import refusal
+from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
     EngineEvent,
-    Finished,
     FinishReason,
-    Generation,
+    GenerationFinished,
+    GenerationRequest,
     Recognition,
     StageStarted,
     TextDelta,
 )
-from app.errors import EngineDead
+from app.engine.chat_request import refusal_error
 
 SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 
@@ -39,7 +39,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        pieces: Sequence[str] | Callable[[Generation], Sequence[str]] = SCRIPT,
+        pieces: Sequence[str] | Callable[[GenerationRequest], Sequence[str]] = SCRIPT,
         *,
         context_tokens: int = 8192,
         start_s: float = 0.0,
@@ -49,7 +49,7 @@ class ScriptedEngine:
         recognition: Recognition | None = None,
         error: Exception | None = None,
         error_after: int = 0,
-        reason: FinishReason | None = None,
+        finish_reason: FinishReason | None = None,
         keep_requests: bool = True,
     ) -> None:
         self.pieces = pieces
@@ -58,12 +58,12 @@ class ScriptedEngine:
         self.transcript = transcript
         self.recognition = recognition
         self.error, self.error_after = error, error_after
-        self.reason = reason
+        self.finish_reason = finish_reason
         self.keep_requests = keep_requests
-        self.requests: list[Generation] = []
+        self.requests: list[GenerationRequest] = []
         self.adapters: list[Adapter] = []
         self.aborted = 0
-        self.most_running = 0
+        self.max_running = 0
         self._running = 0
         self._dead = False
         self._started = False
@@ -84,7 +84,7 @@ class ScriptedEngine:
             raise EngineDead("The engine died. Restart the service.", code="engine_dead")
 
     @property
-    def running(self) -> int:
+    def running_requests(self) -> int:
         return self._running
 
     def count_tokens(self, text: str) -> int:
@@ -96,19 +96,19 @@ class ScriptedEngine:
     async def remove_adapter(self, adapter: Adapter) -> None:
         self.adapters.remove(adapter)
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         if not self._started:
             raise EngineDead("The engine is not started.", code="engine_dead")
         if request.adapter is not None and request.adapter not in self.adapters:
-            raise refusal(f"the adapter {request.adapter.name} is not loaded", self.context_tokens)
+            raise refusal_error(f"the adapter {request.adapter.name} is not loaded", self.context_tokens)
         if self.keep_requests:
             self.requests.append(request)
         self._running += 1
-        self.most_running = max(self.most_running, self._running)
+        self.max_running = max(self.max_running, self._running)
         finished = False
         try:
             async for event in self._play(request):
-                finished = isinstance(event, Finished)
+                finished = isinstance(event, GenerationFinished)
                 yield event
         except (GeneratorExit, asyncio.CancelledError):
             self.aborted += not finished
@@ -116,14 +116,14 @@ class ScriptedEngine:
         finally:
             self._running -= 1
 
-    async def _play(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
         heard = 0 if request.samples is None else len(request.samples)
-        earlier = " ".join(f"{turn.asked} {turn.answered}" for turn in request.turns)
+        earlier = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
         words = self.count_tokens(f"{request.notes} {request.instruction} {earlier}")
         if words > self.context_tokens:
-            raise refusal(f"the prompt's {words} words are longer than the context length", self.context_tokens)
+            raise refusal_error(f"the prompt's {words} words are longer than the context length", self.context_tokens)
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
@@ -133,7 +133,7 @@ class ScriptedEngine:
         seconds["prefill"] = time.perf_counter() - began
         yield StageStarted("decode")
         began = time.perf_counter()
-        written = _until(pieces, request.stop)
+        written = _pieces_before_stop(pieces, request.stop)
         stopped = len(written) < len(pieces)
         written, whole = written[: request.max_tokens], len(written)
         for index, piece in enumerate(written):
@@ -144,8 +144,8 @@ class ScriptedEngine:
         if self.error is not None:
             raise self.error
         seconds["decode"] = time.perf_counter() - began
-        yield Finished(
-            finish_reason=self.reason or ("stop" if stopped or len(written) == whole else "length"),
+        yield GenerationFinished(
+            finish_reason=self.finish_reason or ("stop" if stopped or len(written) == whole else "length"),
             prompt_tokens=25 * heard // 16_000 + words,
             completion_tokens=len(written),
             stage_seconds=seconds,
@@ -159,6 +159,6 @@ class ScriptedEngine:
         await self.check_health()
 
 
-def _until(pieces: Sequence[str], stop: tuple[str, ...]) -> Sequence[str]:
+def _pieces_before_stop(pieces: Sequence[str], stop: tuple[str, ...]) -> Sequence[str]:
     """The pieces before the first that holds a stop text."""
     return list(itertools.takewhile(lambda piece: not any(text in piece for text in stop), pieces))

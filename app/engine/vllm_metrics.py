@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 PREFIX = "vllm:"
 
 
-class _Together(Collector):
+class _MergedCollector(Collector):
     """All engines' families, those of one name as one."""
 
     def __init__(self) -> None:
@@ -29,23 +29,23 @@ class _Together(Collector):
         yield from families.values()
 
 
-_together = _Together()
+_merged_collector = _MergedCollector()
 
 
-def keep(engine: object) -> None:
+def register_engine(engine: object) -> None:
     """Take what vLLM has just registered for the engine's; to be called once it is made."""
-    if not _together.registries:
-        REGISTRY.register(_together)
+    if not _merged_collector.registries:
+        REGISTRY.register(_merged_collector)
     own = CollectorRegistry()
     # As vLLM itself finds them: the registry has no public way to ask.
     for collector in list(REGISTRY._collector_to_names):
         if getattr(collector, "_name", "").startswith(PREFIX):
             REGISTRY.unregister(collector)
             own.register(collector)
-    _together.registries[engine] = own
+    _merged_collector.registries[engine] = own
 
 
-def forget(engine: object) -> None:
+def unregister_engine(engine: object) -> None:
     """Show the engine's no more. Harmless twice."""
-    if _together.registries.pop(engine, None) and not _together.registries:
-        REGISTRY.unregister(_together)
+    if _merged_collector.registries.pop(engine, None) and not _merged_collector.registries:
+        REGISTRY.unregister(_merged_collector)

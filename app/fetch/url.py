@@ -14,23 +14,23 @@ from urllib.parse import quote, urljoin
 
 import idna
 
-from app.errors import InvalidRequest
-from app.fetch.addresses import Address
+from app.core.errors import InvalidRequest
+from app.fetch.public_addresses import Address
 
-MOST_CHARACTERS = 8192
-PORTS = {"http": 80, "https": 443}
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
+MAX_URL_CHARACTERS = 8192
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[0-9]{1,5}))?")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # RFC 3986's reserved and unreserved characters, and the percent sign of what is encoded already.
-_AS_IT_IS = "!$%&'()*+,/:;=?@[]-._~"
+_UNQUOTED = "!$%&'()*+,/:;=?@[]-._~"
 
 
 @dataclass(frozen=True)
-class Location:
+class ParsedUrl:
     """A URL taken apart.
 
     host: a name in ASCII and lower case, or an address as it is usually written, IPv6 without brackets. target: path
@@ -45,43 +45,45 @@ class Location:
     @property
     def address(self) -> Address | None:
         """The host, where it is an address."""
-        return literal(self.host)
+        return parse_address(self.host)
 
     @property
     def authority(self) -> str:
         """Host and, unless the scheme implies it, port, as the `Host` header has them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
-    def text(self) -> str:
+    def url(self) -> str:
         """The URL again, without a fragment."""
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
-def parse(url: str, known: Collection[str] = ()) -> Location:
+def parse_url(url: str, trusted_hosts: Collection[str] = ()) -> ParsedUrl:
     """A URL's parts. known: hosts that the operator named, whatever they look like. Raises InvalidRequest (400, code
     "invalid_audio_url").
     """
-    if len(url) > MOST_CHARACTERS:
-        raise _invalid(f"has more than {MOST_CHARACTERS} characters")
-    if _FORBIDDEN.search(url):
-        raise _invalid("holds a space, a backslash or a control character; such characters are percent-encoded")
+    if len(url) > MAX_URL_CHARACTERS:
+        raise _invalid_url_error(f"has more than {MAX_URL_CHARACTERS} characters")
+    if _FORBIDDEN_CHARACTERS.search(url):
+        raise _invalid_url_error(
+            "holds a space, a backslash or a control character; such characters are percent-encoded"
+        )
     parts = _URL.fullmatch(url)
-    if parts is None or parts["scheme"].lower() not in PORTS:
-        raise _invalid("does not begin with https:// or http://")
+    if parts is None or parts["scheme"].lower() not in DEFAULT_PORTS:
+        raise _invalid_url_error("does not begin with https:// or http://")
     if "@" in parts["authority"]:
-        raise _invalid("holds a user's name or password, which this service sends to nobody")
+        raise _invalid_url_error("holds a user's name or password, which this service sends to nobody")
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None:
-        raise _invalid("has no host and port that can be read")
+        raise _invalid_url_error("has no host and port that can be read")
     scheme = parts["scheme"].lower()
-    port = int(authority["port"]) if authority["port"] else PORTS[scheme]
+    port = int(authority["port"]) if authority["port"] else DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
-        raise _invalid("has no port from 1 to 65535")
-    target = quote(parts["target"], safe=_AS_IT_IS)
-    host = authority["host"] if authority["host"] in known else canonical_host(authority["host"])
-    return Location(scheme, host, port, target if target[:1] == "/" else f"/{target}")
+        raise _invalid_url_error("has no port from 1 to 65535")
+    target = quote(parts["target"], safe=_UNQUOTED)
+    host = authority["host"] if authority["host"] in trusted_hosts else canonical_host(authority["host"])
+    return ParsedUrl(scheme, host, port, target if target[:1] == "/" else f"/{target}")
 
 
 def canonical_host(host: str) -> str:
@@ -94,24 +96,26 @@ def canonical_host(host: str) -> str:
         try:
             address = IPv6Address(host[1:-1])
         except AddressValueError:
-            _no_host()
-        return str(address) if address.scope_id is None else _no_host()
+            _raise_invalid_host()
+        return str(address) if address.scope_id is None else _raise_invalid_host()
     try:
         name = host.lower() if host.isascii() else idna.encode(host.lower()).decode()
     except idna.IDNAError:
-        _no_host()
+        _raise_invalid_host()
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return str(IPv4Address(name))
         except AddressValueError:
-            raise _invalid("has an address in an unusual spelling for its host; write four decimal numbers") from None
+            raise _invalid_url_error(
+                "has an address in an unusual spelling for its host; write four decimal numbers"
+            ) from None
     if len(name) > 253 or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
-        _no_host()
+        _raise_invalid_host()
     return name
 
 
-def literal(host: str) -> Address | None:
+def parse_address(host: str) -> Address | None:
     """A canonical host as an address, if it is one."""
     for kind in (IPv4Address, IPv6Address):
         try:
@@ -121,23 +125,23 @@ def literal(host: str) -> Address | None:
     return None
 
 
-def join(location: Location, reference: str) -> Location:
-    """Where a redirect leads. Raises InvalidRequest (400) as `parse` does.
+def resolve_reference(location: ParsedUrl, reference: str) -> ParsedUrl:
+    """Where a redirect leads. Raises InvalidRequest (400) as `parse_url` does.
 
     What begins with a scheme is a whole URL; `https:path` and `https:///path`, which some readers join, are refused.
     """
-    if _FORBIDDEN.search(reference):
+    if _FORBIDDEN_CHARACTERS.search(reference):
         # Before joining, which drops some of these without a word.
-        raise _invalid("holds a space, a backslash or a control character")
+        raise _invalid_url_error("holds a space, a backslash or a control character")
     try:
-        return parse(reference if _SCHEME.match(reference) else urljoin(location.text, reference))
+        return parse_url(reference if _SCHEME.match(reference) else urljoin(location.url, reference))
     except ValueError:
-        _no_host()
+        _raise_invalid_host()
 
 
-def _invalid(fault: str) -> InvalidRequest:
+def _invalid_url_error(fault: str) -> InvalidRequest:
     return InvalidRequest(f"The URL {fault}.", code="invalid_audio_url", param="url")
 
 
-def _no_host() -> NoReturn:
-    raise _invalid("has a host that is neither a full name nor an address")
+def _raise_invalid_host() -> NoReturn:
+    raise _invalid_url_error("has a host that is neither a full name nor an address")

@@ -10,23 +10,23 @@ from contextlib import AsyncExitStack
 from secrets import token_hex
 from typing import Any, BinaryIO
 
-from app.database.connect import Database
-from app.errors import InvalidRequest, TooManyRequests, Unavailable
-from app.fetch.post import Poster
-from app.idempotency import Answer, Answers, Reservation
-from app.jobs.blobs import Blobs
-from app.jobs.runner import Runner, Work
-from app.jobs.store import CANCELLED, QUEUED, JobStore, StoredJob, Tell
-from app.jobs.webhooks import Sender
+from app.concurrency import cancel_and_wait
+from app.core.errors import InvalidRequest, TooManyRequests, Unavailable
+from app.database.connection import Database
+from app.fetch.poster import Poster
+from app.jobs.blob_store import BlobStore
+from app.jobs.idempotency_store import IdempotencyStore, Reservation, StoredResponse
+from app.jobs.runner import JobRunner, ProcessJob
+from app.jobs.store import CANCELLED, QUEUED, Job, JobStore, WebhookBody
+from app.jobs.webhooks import WebhookSender
 from app.keys.webhook_secrets import WebhookSecrets, service_secrets
 from app.settings import Settings, setting_name
-from app.together import end
 
-ID_BYTES = 16  # random ones of a job's id: where nobody has a key, who knows the id may do all with the job
-ORPHAN_SECONDS = 3600  # after which a recording without a job is one whose request did not live to queue it
+JOB_ID_BYTES = 16  # random ones of a job's id: where nobody has a key, who knows the id may do all with the job
+ORPHAN_AGE_SECONDS = 3600  # after which a recording without a job is one whose request did not live to queue it
 
 
-class Jobs:
+class JobQueue:
     """work, tell, ready: of `Runner` and `JobStore`. tidy: awaited now and then, beside the queue's own tidying. Raises
     ValueError for settings that cannot be used.
     """
@@ -35,46 +35,54 @@ class Jobs:
     store: JobStore
     secrets: WebhookSecrets
     poster: Poster
-    answers: Answers
-    runner: Runner
+    answers: IdempotencyStore
+    runner: JobRunner
 
     def __init__(
         self,
         settings: Settings,
-        work: Work,
-        tell: Tell,
-        ready: Callable[[], Awaitable[None]],
-        tidy: Callable[[], Awaitable[None]],
+        process_job: ProcessJob,
+        webhook_body: WebhookBody,
+        wait_until_ready: Callable[[], Awaitable[None]],
+        delete_expired: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
-        self.tidy = tidy
-        self.blobs = Blobs(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
+        self.delete_expired = delete_expired
+        self.blobs = BlobStore(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.service_secrets = service_secrets(settings.webhooks)
-        self.work, self.tell, self.ready = work, tell, ready
-        self._open = AsyncExitStack()  # what `start` opened, to be closed the other way round
+        self.process_job, self.webhook_body, self.wait_until_ready = process_job, webhook_body, wait_until_ready
+        self._resources = AsyncExitStack()  # what `start` opened, to be closed the other way round
 
     async def start(self, database: Database) -> None:
         """Begin to work."""
         jobs = self.settings.jobs
         self.database = database
-        self.store = JobStore(self.database, jobs.keep_seconds, self.tell)
+        self.store = JobStore(self.database, jobs.keep_seconds, self.webhook_body)
         longest = self.settings.timeouts.request_seconds
-        self.answers = Answers(self.database, longest, jobs.lease_seconds, jobs.repeat_seconds)
-        self.runner = Runner(jobs, self.store, self.blobs, self.work, self.ready, self._sweep, self.answers.beat)
+        self.answers = IdempotencyStore(self.database, longest, jobs.lease_seconds, jobs.repeat_seconds)
+        self.runner = JobRunner(
+            jobs,
+            self.store,
+            self.blobs,
+            self.process_job,
+            self.wait_until_ready,
+            self._delete_expired,
+            self.answers.renew_leases,
+        )
         webhooks = self.settings.webhooks
         self.secrets = WebhookSecrets(self.database, self.service_secrets)
-        self.poster = Poster(webhooks.private_hosts, webhooks.seconds, at_once=webhooks.at_once)
-        self._open.callback(self.poster.close)
-        sender = Sender(self.database, webhooks, self.secrets, self.poster, jobs.poll_seconds)
-        self.store.on_ended = sender.news.set
-        self._run(sender.run())
-        self._run(self.runner.run())
+        self.poster = Poster(webhooks.private_hosts, webhooks.seconds, max_concurrent_lookups=webhooks.at_once)
+        self._resources.callback(self.poster.close)
+        sender = WebhookSender(self.database, webhooks, self.secrets, self.poster, jobs.poll_seconds)
+        self.store.on_finished = sender.wakeup.set
+        self._start_task(sender.run())
+        self._start_task(self.runner.run())
 
     async def stop(self) -> None:
         """Queue again what is being worked on. Harmless twice."""
-        await self._open.aclose()
+        await self._resources.aclose()
 
-    async def accept(
+    async def enqueue(
         self,
         owner: str,
         caller: str,
@@ -82,8 +90,8 @@ class Jobs:
         audio: BinaryIO,
         audio_bytes: int,
         webhook: str | None,
-        kept: tuple[Reservation, Callable[[StoredJob], Answer]] | None = None,
-    ) -> StoredJob:
+        idempotent_answer: tuple[Reservation, Callable[[Job], StoredResponse]] | None = None,
+    ) -> Job:
         """Queue a recording. When this returns, recording and job are on the disk. Raises Unavailable (503) if too many
         jobs wait, TooManyRequests (429) if too many of them are the caller's.
 
@@ -91,10 +99,10 @@ class Jobs:
         the job is queued.
         """
         # Before the recording is copied, and again below, since others may be let in meanwhile.
-        self._check_room(*await self.store.waiting(caller))
+        self._check_room(*await self.store.count_waiting(caller))
         blob = await self.blobs.put(audio)
-        job = StoredJob(
-            id=f"job-{token_hex(ID_BYTES)}",
+        job = Job(
+            id=f"job-{token_hex(JOB_ID_BYTES)}",
             owner=owner,
             caller=caller,
             state=QUEUED,
@@ -106,20 +114,20 @@ class Jobs:
         )
         try:
             async with self.database.begin() as connection:
-                self._check_room(*await self.store.waiting_in(connection, caller))
+                self._check_room(*await self.store.count_waiting_in(connection, caller))
                 await self.store.add(job, connection)
-                if kept:
-                    reservation, answer = kept
-                    await self.answers.keep_with(connection, reservation, answer(job), job.id)
+                if idempotent_answer:
+                    reservation, answer = idempotent_answer
+                    await self.answers.store_in_transaction(connection, reservation, answer(job), job.id)
         except BaseException:
-            await asyncio.shield(self.blobs.drop(blob))
+            await asyncio.shield(self.blobs.delete(blob))
             raise
-        self.runner.news.set()
+        self.runner.wakeup.set()
         return job
 
     async def check_webhook(self, url: str, owner: str, param: str) -> None:
         """Refuse a webhook that could not be sent. Raises InvalidRequest (400)."""
-        if not await self.secrets.current(owner):
+        if not await self.secrets.signing_secrets(owner):
             raise InvalidRequest(
                 "This service has no secret to sign your webhooks with. The operator makes one for your key with "
                 f"`speechsum keys rotate-webhook`, or for all with the setting {setting_name('webhooks', 'secret')}.",
@@ -127,7 +135,7 @@ class Jobs:
                 param=param,
             )
         try:
-            await self.poster.check(url)
+            await self.poster.check_url(url)
         except InvalidRequest as error:
             raise InvalidRequest(
                 f"{error.message} The setting that names hosts which are told all the same is "
@@ -136,12 +144,12 @@ class Jobs:
                 param=param,
             ) from None
 
-    async def cancel(self, id_: str, owner: str) -> StoredJob | None:
+    async def cancel(self, id_: str, owner: str) -> Job | None:
         """Cancel a job that has not ended; returns it as it is then, None if the owner has no such job."""
         job = await self.store.cancel(id_, owner)
         if job and job.state == CANCELLED:
-            self.runner.left(id_)
-            await self.blobs.drop(job.blob)
+            self.runner.cancel(id_)
+            await self.blobs.delete(job.blob)
         return job
 
     async def delete(self, id_: str, owner: str) -> bool:
@@ -151,12 +159,12 @@ class Jobs:
         job = await self.store.delete(id_, owner)
         if job is None:
             return False
-        self.runner.left(id_)
-        await self.blobs.drop(job.blob)
-        await self.database.erase_deleted()
+        self.runner.cancel(id_)
+        await self.blobs.delete(job.blob)
+        await self.database.purge_deleted()
         return True
 
-    def check(self) -> None:
+    def check_database(self) -> None:
         """Raise Unavailable (503) if the database's file was deleted or replaced."""
         self.database.check_file()
 
@@ -179,12 +187,12 @@ class Jobs:
                 retry_after_s=retry_after_s,
             )
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._open.push_async_callback(end, asyncio.create_task(work))
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        self._resources.push_async_callback(cancel_and_wait, asyncio.create_task(work))
 
-    async def _sweep(self) -> None:
-        await self.store.forget()
-        await self.answers.forget()
-        await self.secrets.forget()
-        await self.tidy()
-        await self.blobs.sweep(await self.store.blobs(), ORPHAN_SECONDS)
+    async def _delete_expired(self) -> None:
+        await self.store.delete_expired()
+        await self.answers.delete_expired()
+        await self.secrets.delete_expired()
+        await self.delete_expired()
+        await self.blobs.delete_orphans(await self.store.needed_blobs(), ORPHAN_AGE_SECONDS)

@@ -2,7 +2,7 @@
 
 A worker holds a job by its fence, a number that grows with every claim (a fencing token): each write of a worker names
 the fence that it was given, and writes nothing once somebody else has claimed the job since. While it works it raises
-the row's count of renewals; a job whose count stands still is queued again (`app.leases`). A worker that was only
+the row's count of renewals; a job whose count stands still is queued again (`app.jobs.leases`). A worker that was only
 suspended, and whose job nobody has claimed meanwhile, goes on with it. A job ends once, in the same transaction as the
 webhook that tells of it is queued. Of several services on one PostgreSQL each claims rows that no other is claiming
 (`FOR UPDATE SKIP LOCKED`); SQLite has one writer at a time. Knows nothing about audio, summaries or HTTP.
@@ -18,19 +18,19 @@ from urllib.parse import urlsplit
 from sqlalchemy import and_, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.database.rows import claimed, reading
+from app.database.rows import claim_row, read_connection
 from app.database.tables import ANSWERS, DELIVERIES, JOBS
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
-UNHELD = {"state": QUEUED, "leased_by": None, "stage": None, "done": None, "of": None}
-ENDED = (SUCCEEDED, FAILED, CANCELLED)
+UNLEASED = {"state": QUEUED, "leased_by": None, "stage": None, "done": None, "of": None}
+FINAL_STATES = (SUCCEEDED, FAILED, CANCELLED)
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
-HOST_CHARACTERS = 300  # of a webhook's host that are kept
+MAX_HOST_CHARACTERS = 300  # of a webhook's host that are kept
 _NUL = "\0"  # PostgreSQL takes no text with it, not even to compare with
 
 
 @dataclass(frozen=True)
-class StoredJob:
+class Job:
     """A row. Times in Unix seconds; fields: pairs of name and value as they were sent; error: `status` and `body`.
 
     owner: whose it is. caller: by whom waiting jobs are counted, also where nobody has a key.
@@ -59,36 +59,36 @@ class StoredJob:
     caller: str = ""
 
     @property
-    def ended(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing will happen to it any more."""
-        return self.state in ENDED
+        return self.state in FINAL_STATES
 
 
 Lease = tuple[int, int]  # a job's fence and its count of renewals
-Tell = Callable[[StoredJob], str]  # a webhook's body for a job that has ended
+WebhookBody = Callable[[Job], str]  # a webhook's body for a job that has ended
 
 
 class JobStore:
     """Jobs in a database. keep_s: how long an ended job is kept. tell: words the webhook of an ended job."""
 
-    def __init__(self, database: AsyncEngine, keep_s: float, tell: Tell) -> None:
+    def __init__(self, database: AsyncEngine, retention_s: float, webhook_body: WebhookBody) -> None:
         self.database = database
-        self.keep_s = keep_s
-        self.tell = tell
-        self.on_ended: Callable[[], None] = lambda: None  # called when one has, and there may be a webhook to send
+        self.retention_s = retention_s
+        self.webhook_body = webhook_body
+        self.on_finished: Callable[[], None] = lambda: None  # called when one has, and there may be a webhook to send
 
-    async def add(self, job: StoredJob, connection: AsyncConnection) -> None:
+    async def add(self, job: Job, connection: AsyncConnection) -> None:
         """Queue a job, in the caller's transaction."""
         await connection.execute(insert(JOBS).values(**vars(job)))
 
-    async def get(self, id_: str, owner: str) -> StoredJob | None:
+    async def get(self, id_: str, owner: str) -> Job | None:
         """The owner's job."""
         if _NUL in id_:
             return None
-        async with reading(self.database) as connection:
-            return await _job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
+        async with read_connection(self.database) as connection:
+            return await _fetch_job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
 
-    async def page(self, owner: str, state: str | None, after: StoredJob | None, count: int) -> list[StoredJob]:
+    async def page(self, owner: str, state: str | None, after: Job | None, count: int) -> list[Job]:
         """The owner's jobs, newest first, those older than `after`."""
         query = select(JOBS).where(JOBS.c.owner == owner)
         if state:
@@ -96,22 +96,22 @@ class JobStore:
         if after:
             query = query.where(tuple_(JOBS.c.created, JOBS.c.id) < (after.created, after.id))
         query = query.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(count)
-        async with reading(self.database) as connection:
-            return [StoredJob(**row) for row in (await connection.execute(query)).mappings()]
+        async with read_connection(self.database) as connection:
+            return [Job(**row) for row in (await connection.execute(query)).mappings()]
 
-    async def waiting(self, caller: str) -> tuple[int, int]:
+    async def count_waiting(self, caller: str) -> tuple[int, int]:
         """How many jobs are queued, and how many of them are the caller's."""
-        async with reading(self.database) as connection:
-            return await self.waiting_in(connection, caller)
+        async with read_connection(self.database) as connection:
+            return await self.count_waiting_in(connection, caller)
 
-    async def waiting_in(self, connection: AsyncConnection, caller: str) -> tuple[int, int]:
+    async def count_waiting_in(self, connection: AsyncConnection, caller: str) -> tuple[int, int]:
         """`waiting`, as a transaction sees it."""
         its_own = func.coalesce(func.sum(case((JOBS.c.caller == caller, 1), else_=0)), 0)
         query = select(func.count(), its_own).select_from(JOBS).where(JOBS.c.state == QUEUED)
         count, own = (await connection.execute(query)).one()
         return int(count), int(own)
 
-    async def claim(self, worker: str) -> StoredJob | None:
+    async def claim(self, worker: str) -> Job | None:
         """The next queued job, now the worker's; None if there is none.
 
         It is the oldest one of those callers of whose jobs the fewest are worked on, so that nobody's long queue holds
@@ -124,7 +124,7 @@ class JobStore:
             .where(running.c.state == RUNNING, running.c.caller == JOBS.c.caller)
             .scalar_subquery()
         )
-        row = await claimed(
+        row = await claim_row(
             self.database,
             JOBS,
             select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(at_work, JOBS.c.created, JOBS.c.id),
@@ -134,41 +134,41 @@ class JobStore:
             fence=JOBS.c.fence + 1,
             leased_by=worker,
         )
-        return None if row is None else StoredJob(**row)
+        return None if row is None else Job(**row)
 
-    async def renew(self, job: StoredJob, **progress: Any) -> bool:
+    async def renew(self, job: Job, **progress: Any) -> bool:
         """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's.
 
         Where it was queued again because its worker seemed to be dead, and nobody has claimed it yet, it is held anew.
         """
         held = {"state": RUNNING, "leased_by": job.leased_by, "renewals": JOBS.c.renewals + 1}
         async with self.database.begin() as connection:
-            change = update(JOBS).where(_held(job)).values(**held, **progress)
+            change = update(JOBS).where(_holds_lease(job)).values(**held, **progress)
             return (await connection.execute(change)).rowcount == 1
 
-    async def end(
-        self, job: StoredJob, state: str, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
+    async def finish(
+        self, job: Job, state: str, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> bool:
         """Write how the job ended, and queue the webhook; False, and nothing is written, if it is no longer the
         worker's.
         """
         async with self.database.begin() as connection:
-            ended = await self._end(connection, _held(job), state, result=result, error=error)
-        self.on_ended()
+            ended = await self._finish(connection, _holds_lease(job), state, result=result, error=error)
+        self.on_finished()
         return ended == 1
 
-    async def cancel(self, id_: str, owner: str) -> StoredJob | None:
+    async def cancel(self, id_: str, owner: str) -> Job | None:
         """Cancel what has not ended, queued or running; returns the job as it is then, None if there is no such job."""
         if _NUL in id_:
             return None
         mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
-            await self._end(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
-            job = await _job(connection, mine)
-        self.on_ended()
+            await self._finish(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
+            job = await _fetch_job(connection, mine)
+        self.on_finished()
         return job
 
-    async def delete(self, id_: str, owner: str) -> StoredJob | None:
+    async def delete(self, id_: str, owner: str) -> Job | None:
         """Delete a job, whatever its state, with its webhook and the answer that is kept under an `Idempotency-Key` for
         it; returns it as it was, None if there is no such job.
         """
@@ -181,21 +181,21 @@ class JobStore:
                 return None
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job == id_))
             await connection.execute(delete(ANSWERS).where(ANSWERS.c.job == id_))
-        return StoredJob(**row)
+        return Job(**row)
 
-    async def give_back(self, job: StoredJob, *, counts: bool) -> None:
+    async def release(self, job: Job, *, counts: bool) -> None:
         """Queue a job again that its worker cannot finish. counts: as a try; it does not if the service stops."""
-        again = {**UNHELD, "attempt": JOBS.c.attempt - int(not counts), "fence": JOBS.c.fence + 1}
+        again = {**UNLEASED, "attempt": JOBS.c.attempt - int(not counts), "fence": JOBS.c.fence + 1}
         async with self.database.begin() as connection:
-            await connection.execute(update(JOBS).where(_held(job)).values(**again))
+            await connection.execute(update(JOBS).where(_holds_lease(job)).values(**again))
 
-    async def leases(self) -> dict[str, Lease]:
+    async def active_leases(self) -> dict[str, Lease]:
         """Every job that is worked on, by its id, with what changes while its worker lives."""
         query = select(JOBS.c.id, JOBS.c.fence, JOBS.c.renewals).where(JOBS.c.state == RUNNING)
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             return {id_: (fence, renewals) for id_, fence, renewals in await connection.execute(query)}
 
-    async def requeue(self, expired: Mapping[str, Lease], attempts: int, error: dict[str, Any]) -> int:
+    async def requeue_expired(self, expired: Mapping[str, Lease], attempts: int, error: dict[str, Any]) -> int:
         """Queue these again, whose workers are gone, at most `attempts` times: then a job has failed, with the error.
         One whose lease has changed since is left alone. Returns how many had lost their worker.
         """
@@ -205,42 +205,42 @@ class JobStore:
                 unchanged = and_(JOBS.c.fence == fence, JOBS.c.renewals == renewals)
                 gone = and_(JOBS.c.id == id_, JOBS.c.state == RUNNING, unchanged)
                 spent = and_(gone, JOBS.c.attempt >= attempts)
-                lost += await self._end(connection, spent, FAILED, error=error)
-                lost += (await connection.execute(update(JOBS).where(gone).values(**UNHELD))).rowcount
-        self.on_ended()
+                lost += await self._finish(connection, spent, FAILED, error=error)
+                lost += (await connection.execute(update(JOBS).where(gone).values(**UNLEASED))).rowcount
+        self.on_finished()
         return lost
 
-    async def forget(self) -> int:
+    async def delete_expired(self) -> int:
         """Delete the ended jobs whose time has come and whose webhook is settled; returns how many."""
         open_ = select(DELIVERIES.c.job).where(DELIVERIES.c.state == PENDING)
-        over = and_(JOBS.c.state.in_(ENDED), JOBS.c.expires < time.time(), JOBS.c.id.not_in(open_))
+        over = and_(JOBS.c.state.in_(FINAL_STATES), JOBS.c.expires < time.time(), JOBS.c.id.not_in(open_))
         async with self.database.begin() as connection:
             ids = (await connection.execute(delete(JOBS).where(over).returning(JOBS.c.id))).scalars().all()
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job.in_(ids)))
             return len(ids)
 
-    async def deliveries(self, jobs: Sequence[StoredJob]) -> dict[str, dict[str, Any]]:
+    async def deliveries(self, jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
         """What became of these jobs' webhooks (state, attempt, said), by the job's id; none before it has ended."""
         ids = [job.id for job in jobs if job.webhook]
         if not ids:
             return {}
         columns = DELIVERIES.c
         query = select(columns.job, columns.state, columns.attempt, columns.said).where(columns.job.in_(ids))
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             return {row["job"]: dict(row) for row in (await connection.execute(query)).mappings()}
 
-    async def blobs(self) -> set[str]:
+    async def needed_blobs(self) -> set[str]:
         """The recordings that jobs still need."""
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             query = select(JOBS.c.blob).where(JOBS.c.state.in_((QUEUED, RUNNING)))
             return set((await connection.execute(query)).scalars())
 
-    async def _end(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> int:
+    async def _finish(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> int:
         now = time.time()
         change = update(JOBS).where(which).values(
-            state=state, finished=now, expires=now + self.keep_s, leased_by=None, **how
+            state=state, finished=now, expires=now + self.retention_s, leased_by=None, **how
         )  # fmt: skip
-        ended = [StoredJob(**row) for row in (await connection.execute(change.returning(*JOBS.c))).mappings()]
+        ended = [Job(**row) for row in (await connection.execute(change.returning(*JOBS.c))).mappings()]
         for job in ended:
             if job.webhook:
                 await connection.execute(
@@ -248,8 +248,8 @@ class JobStore:
                         id=f"msg_{uuid.uuid4().hex}",
                         job=job.id,
                         url=job.webhook,
-                        host=urlsplit(job.webhook).netloc.lower()[:HOST_CHARACTERS],
-                        body=self.tell(job),
+                        host=urlsplit(job.webhook).netloc.lower()[:MAX_HOST_CHARACTERS],
+                        body=self.webhook_body(job),
                         state=PENDING,
                         created=now,
                         due=now,
@@ -259,11 +259,11 @@ class JobStore:
         return len(ended)
 
 
-def _held(job: StoredJob) -> Any:
+def _holds_lease(job: Job) -> Any:
     """Whether nobody has claimed the job, given it back or ended it since this worker claimed it."""
     return and_(JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state.in_((RUNNING, QUEUED)))
 
 
-async def _job(connection: AsyncConnection, which: Any) -> StoredJob | None:
+async def _fetch_job(connection: AsyncConnection, which: Any) -> Job | None:
     row = (await connection.execute(select(JOBS).where(which))).mappings().first()
-    return None if row is None else StoredJob(**row)
+    return None if row is None else Job(**row)

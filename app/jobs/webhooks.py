@@ -20,24 +20,24 @@ from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import metrics
-from app.database.rows import claimed, reading
+from app.core.errors import ServiceError
+from app.database.rows import claim_row, read_connection
 from app.database.tables import DELIVERIES, JOBS
-from app.errors import ServiceError
-from app.fetch.post import NotHeard, Poster
+from app.fetch.poster import DeliveryFailed, Poster
 from app.jobs.host_backoff import HostBackoff
-from app.jobs.news import News
 from app.jobs.store import DEAD, DELIVERED, PENDING
+from app.jobs.wakeup import Wakeup
 from app.keys.webhook_secrets import WebhookSecrets
 from app.settings import WebhookSettings
 
 log = logging.getLogger(__name__)
 
-GONE = 410
-OVERLOADED = (429, 502, 503, 504)  # what a host says, or its proxy, that should be left alone for a while
-GIVE_UP_LOOK_SECONDS = 60  # between two looks for what waits for hosts that never answer
+STATUS_GONE = 410
+OVERLOAD_STATUSES = (429, 502, 503, 504)  # what a host says, or its proxy, that should be left alone for a while
+EXPIRY_CHECK_SECONDS = 60  # between two looks for what waits for hosts that never answer
 
 
-def delivery_headers(secrets: Sequence[bytes], id_: str, timestamp: int, body: str) -> dict[str, str]:
+def signature_headers(secrets: Sequence[bytes], id_: str, timestamp: int, body: str) -> dict[str, str]:
     """The three headers of a delivery."""
     text = f"{id_}.{timestamp}.{body}".encode()
     digests = [hmac.new(secret, text, hashlib.sha256).digest() for secret in secrets]
@@ -45,7 +45,7 @@ def delivery_headers(secrets: Sequence[bytes], id_: str, timestamp: int, body: s
     return {"webhook-id": id_, "webhook-timestamp": str(timestamp), "webhook-signature": signatures}
 
 
-class Sender:
+class WebhookSender:
     """Delivers what is due. poster: bounds where it connects to."""
 
     def __init__(
@@ -56,42 +56,42 @@ class Sender:
         self.secrets = secrets
         self.poster = poster
         self.poll_s = poll_s
-        self.news = News()
-        self.hosts = HostBackoff(settings.delays, settings.per_host)
+        self.wakeup = Wakeup()
+        self.host_backoff = HostBackoff(settings.delays, settings.per_host)
         # A delivery that only waits for its host is given up when all its tries would have been over.
-        self.longest_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
+        self.max_age_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
         # One caller's receivers, however many hosts they are, leave places for those of others.
-        self.per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
-        self._in_hand: dict[str, str] = {}  # by a delivery's id, whose job it tells of
-        self._looked = time.monotonic()
+        self.max_per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
+        self._in_flight: dict[str, str] = {}  # by a delivery's id, whose job it tells of
+        self._last_expiry_check = time.monotonic()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tries:
             while True:
-                self.news.clear()
+                self.wakeup.clear()
                 try:
-                    while len(self._in_hand) < self.settings.at_once and (delivery := await self._claim()):
-                        owner, caller = await self._told(delivery)
-                        self._in_hand[delivery["id"]] = caller
-                        self.hosts.begin(delivery["host"])
-                        tries.create_task(self._try(delivery, owner))
-                    await self._give_up_waiting()
+                    while len(self._in_flight) < self.settings.at_once and (delivery := await self._claim()):
+                        owner, caller = await self._job_owner(delivery)
+                        self._in_flight[delivery["id"]] = caller
+                        self.host_backoff.start_attempt(delivery["host"])
+                        tries.create_task(self._attempt(delivery, owner))
+                    await self._expire_waiting()
                 except ServiceError as error:
                     log.error("the webhooks wait for the database: %s", error)
                 except Exception:
                     log.exception("the webhooks met a fault and go on")
-                opening_s = self.hosts.next_opening_s()
-                await self.news.wait_at_most(self.poll_s if opening_s is None else min(self.poll_s, opening_s))
+                opening_s = self.host_backoff.next_retry_s()
+                await self.wakeup.wait_with_timeout(self.poll_s if opening_s is None else min(self.poll_s, opening_s))
 
-    async def _told(self, delivery: RowMapping) -> tuple[str | None, str]:
+    async def _job_owner(self, delivery: RowMapping) -> tuple[str | None, str]:
         """The owner of the job, None if it is deleted and this with it; and by whom it is counted."""
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             query = select(JOBS.c.owner, JOBS.c.caller).where(JOBS.c.id == delivery["job"])
             found = (await connection.execute(query)).first()
         return (None, "") if found is None else (found.owner, found.caller)
 
-    async def _try(self, delivery: RowMapping, owner: str | None) -> None:
+    async def _attempt(self, delivery: RowMapping, owner: str | None) -> None:
         """One try of one delivery, and what comes of it."""
         answered = True
         try:
@@ -99,15 +99,15 @@ class Sender:
         except Exception:
             log.exception("webhook %s met a fault and is tried again", delivery["id"])
         finally:
-            del self._in_hand[delivery["id"]]
-            self.hosts.end(delivery["host"], answered=answered)
-            self.news.set()
+            del self._in_flight[delivery["id"]]
+            self.host_backoff.end_attempt(delivery["host"], answered=answered)
+            self.wakeup.set()
 
     async def _deliver(self, delivery: RowMapping, owner: str | None) -> bool:
         """Whether the host answers."""
         if owner is None:
             return True
-        delivered, said, final, answered = await self._post(delivery, await self.secrets.current(owner))
+        delivered, said, final, answered = await self._post(delivery, await self.secrets.signing_secrets(owner))
         tries = delivery["attempt"]
         over = final or tries > len(self.settings.delays)
         outcome = DELIVERED if delivered else DEAD if over else PENDING
@@ -128,15 +128,19 @@ class Sender:
         due = select(DELIVERIES.c.id).where(
             DELIVERIES.c.state == PENDING,
             DELIVERIES.c.due <= now,
-            DELIVERIES.c.host.not_in(self.hosts.closed()),
-            DELIVERIES.c.id.not_in(list(self._in_hand)),
+            DELIVERIES.c.host.not_in(self.host_backoff.hosts_to_skip()),
+            DELIVERIES.c.id.not_in(list(self._in_flight)),
         )
-        if busy := [caller for caller, count in Counter(self._in_hand.values()).items() if count >= self.per_caller]:
+        if busy := [
+            caller for caller, count in Counter(self._in_flight.values()).items() if count >= self.max_per_caller
+        ]:
             due = due.where(DELIVERIES.c.job.not_in(select(JOBS.c.id).where(JOBS.c.caller.in_(busy))))
-        async with reading(self.database) as connection:  # most often there is none, and nobody has to wait for this
+        async with read_connection(
+            self.database
+        ) as connection:  # most often there is none, and nobody has to wait for this
             if (await connection.execute(due.limit(1))).scalar() is None:
                 return None
-        return await claimed(
+        return await claim_row(
             self.database,
             DELIVERIES,
             due.order_by(DELIVERIES.c.due),
@@ -144,17 +148,17 @@ class Sender:
             due=now + 2 * self.settings.seconds,
         )
 
-    async def _give_up_waiting(self) -> None:
+    async def _expire_waiting(self) -> None:
         """Give up what has waited too long for hosts that do not answer."""
-        paused = self.hosts.paused()
-        if not paused or time.monotonic() - self._looked < GIVE_UP_LOOK_SECONDS:
+        paused = self.host_backoff.paused_hosts()
+        if not paused or time.monotonic() - self._last_expiry_check < EXPIRY_CHECK_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._last_expiry_check = time.monotonic()
         waited = and_(
             DELIVERIES.c.state == PENDING,
             DELIVERIES.c.host.in_(paused),
-            DELIVERIES.c.created < time.time() - self.longest_s,
-            DELIVERIES.c.id.not_in(list(self._in_hand)),
+            DELIVERIES.c.created < time.time() - self.max_age_s,
+            DELIVERIES.c.id.not_in(list(self._in_flight)),
         )
         over = update(DELIVERIES).where(waited).values(state=DEAD, said="the host answered no webhook for too long")
         async with self.database.begin() as connection:
@@ -167,7 +171,7 @@ class Sender:
         """Whether it was heard, what was said, whether no other try is wanted, whether the host answers."""
         if not secrets:
             return False, "there is no secret to sign with any more", False, True
-        headers = delivery_headers(secrets, delivery["id"], int(time.time()), delivery["body"])
+        headers = signature_headers(secrets, delivery["id"], int(time.time()), delivery["body"])
         body = delivery["body"].encode()
         headers |= {"content-type": "application/json", "user-agent": "speechsum", "content-length": str(len(body))}
         try:
@@ -175,6 +179,6 @@ class Sender:
                 status = await self.poster.post(delivery["url"], body, headers)
         except TimeoutError:
             return False, f"no answer within {self.settings.seconds:g} s", False, False
-        except NotHeard as error:
+        except DeliveryFailed as error:
             return False, str(error), False, False
-        return 200 <= status < 300, f"status {status}", status == GONE, status not in OVERLOADED
+        return 200 <= status < 300, f"status {status}", status == STATUS_GONE, status not in OVERLOAD_STATUSES

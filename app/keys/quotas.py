@@ -13,10 +13,10 @@ from sqlalchemy import case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database.rows import reading
+from app.database.rows import read_connection
 from app.database.tables import USAGE
 
-KEPT_SECONDS = 2 * 86_400  # after which a count is forgotten; the longest window is a day
+RETENTION_SECONDS = 2 * 86_400  # after which a count is forgotten; the longest window is a day
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,21 @@ class Quota:
     """So many of something in each window."""
 
     name: str
-    most: float
+    limit: float
     window_s: int
 
 
 @dataclass(frozen=True)
-class Left:
+class QuotaState:
     """How a quota stands. reset_s: seconds until its next window. taken: whether what was asked for was there."""
 
     quota: Quota
-    left: float
+    remaining: float
     reset_s: float
-    taken: bool = True
+    granted: bool = True
 
 
-class Quotas:
+class QuotaCounter:
     """The counts."""
 
     def __init__(self, database: AsyncEngine, now: Callable[[], float] = time.time) -> None:
@@ -46,9 +46,9 @@ class Quotas:
         self.now = now
         self._insert = sqlite.insert if database.dialect.name == "sqlite" else postgresql.insert
 
-    async def take(self, owner: str, quota: Quota, amount: float) -> Left:
+    async def take(self, owner: str, quota: Quota, amount: float) -> QuotaState:
         """Take so much if it is there; else nothing."""
-        began = self._window(quota)
+        began = self._window_start(quota)
         fresh = self._insert(USAGE).values(owner=owner, quota=quota.name, began=began, used=amount)
         this = USAGE.c.began == fresh.excluded.began
         counted = fresh.on_conflict_do_update(
@@ -57,29 +57,29 @@ class Quotas:
                 "used": case((this, USAGE.c.used + fresh.excluded.used), else_=fresh.excluded.used),
                 "began": fresh.excluded.began,
             },
-            where=or_(~this, USAGE.c.used + fresh.excluded.used <= quota.most),
+            where=or_(~this, USAGE.c.used + fresh.excluded.used <= quota.limit),
         ).returning(USAGE.c.used)
-        if amount <= quota.most:
+        if amount <= quota.limit:
             async with self.database.begin() as connection:
                 used = (await connection.execute(counted)).scalar()
             if used is not None:
-                return self._left(quota, began, used)
-        return replace(await self.look(owner, quota), taken=False)
+                return self._state_of(quota, began, used)
+        return replace(await self.state(owner, quota), granted=False)
 
-    async def look(self, owner: str, quota: Quota) -> Left:
+    async def state(self, owner: str, quota: Quota) -> QuotaState:
         """How it stands; nothing is taken."""
-        began = self._window(quota)
+        began = self._window_start(quota)
         query = select(USAGE.c.used).where(USAGE.c.owner == owner, USAGE.c.quota == quota.name, USAGE.c.began == began)
-        async with reading(self.database) as connection:
-            return self._left(quota, began, (await connection.execute(query)).scalar() or 0.0)
+        async with read_connection(self.database) as connection:
+            return self._state_of(quota, began, (await connection.execute(query)).scalar() or 0.0)
 
-    async def forget(self) -> None:
+    async def delete_expired(self) -> None:
         """Delete what nobody asks for any more."""
         async with self.database.begin() as connection:
-            await connection.execute(delete(USAGE).where(USAGE.c.began < self.now() - KEPT_SECONDS))
+            await connection.execute(delete(USAGE).where(USAGE.c.began < self.now() - RETENTION_SECONDS))
 
-    def _window(self, quota: Quota) -> int:
+    def _window_start(self, quota: Quota) -> int:
         return int(self.now() // quota.window_s) * quota.window_s
 
-    def _left(self, quota: Quota, began: int, used: float) -> Left:
-        return Left(quota, max(0.0, quota.most - used), max(0.0, began + quota.window_s - self.now()))
+    def _state_of(self, quota: Quota, began: int, used: float) -> QuotaState:
+        return QuotaState(quota, max(0.0, quota.limit - used), max(0.0, began + quota.window_s - self.now()))

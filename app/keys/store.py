@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database.rows import reading
+from app.database.rows import read_connection
 from app.database.tables import KEYS
 
-PREFIX = "ssk_"
+KEY_PREFIX = "ssk_"
 SCOPES = ("summaries", "jobs", "admin")
-USUAL_SCOPES = ("summaries", "jobs")
-MOST_CHARACTERS = 200  # of a key; what is longer is none
+DEFAULT_SCOPES = ("summaries", "jobs")
+MAX_KEY_CHARACTERS = 200  # of a key; what is longer is none
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StoredKey:
     revoked: float | None
     last_used: float | None = None
 
-    def opens(self, now: float) -> bool:
+    def is_valid(self, now: float) -> bool:
         """Whether it is neither revoked nor over."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
@@ -52,10 +52,10 @@ class KeyStore:
     async def create(
         self,
         name: str,
-        scopes: Iterable[str] = USUAL_SCOPES,
+        scopes: Iterable[str] = DEFAULT_SCOPES,
         requests_per_minute: int | None = None,
         audio_minutes_per_day: float | None = None,
-        lives_s: float | None = None,
+        lifetime_s: float | None = None,
     ) -> tuple[StoredKey, str]:
         """A new key and, this once, its text. lives_s: seconds until it is over. Raises ValueError for a scope that
         there is not.
@@ -64,43 +64,43 @@ class KeyStore:
         if unknown := [scope for scope in scopes if scope not in SCOPES]:
             raise ValueError(f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
         id_ = secrets.token_hex(6)
-        text = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
+        text = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(32)}"
         now = time.time()
         row = {
             "id": id_,
             "name": name,
-            "digest": digest(text).hex(),
+            "digest": key_digest(text).hex(),
             "scopes": scopes,
             "requests_per_minute": requests_per_minute,
             "audio_minutes_per_day": audio_minutes_per_day,
             "created": now,
-            "expires": None if lives_s is None else now + lives_s,
+            "expires": None if lifetime_s is None else now + lifetime_s,
         }
         async with self.database.begin() as connection:
             await connection.execute(insert(KEYS).values(**row))
-        return _key({**row, "revoked": None, "last_used": None}), text
+        return _stored_key({**row, "revoked": None, "last_used": None}), text
 
-    async def find(self, text: str) -> StoredKey | None:
+    async def find_valid(self, text: str) -> StoredKey | None:
         """The key whose text this is, if it opens. Its digest is compared in constant time."""
-        if not text.startswith(PREFIX) or len(text) > MOST_CHARACTERS:
+        if not text.startswith(KEY_PREFIX) or len(text) > MAX_KEY_CHARACTERS:
             return None
-        row = await self._row(text.removeprefix(PREFIX).partition("_")[0])
+        row = await self._row(text.removeprefix(KEY_PREFIX).partition("_")[0])
         known = row["digest"] if row is not None else ""
-        if not hmac.compare_digest(digest(text).hex(), known) or row is None:
+        if not hmac.compare_digest(key_digest(text).hex(), known) or row is None:
             return None
-        key = _key(row)
-        return key if key.opens(time.time()) else None
+        key = _stored_key(row)
+        return key if key.is_valid(time.time()) else None
 
     async def get(self, id_: str) -> StoredKey | None:
         """A key by its id, whether it opens or not."""
         row = await self._row(id_)
-        return None if row is None else _key(row)
+        return None if row is None else _stored_key(row)
 
-    async def all(self) -> list[StoredKey]:
+    async def list_keys(self) -> list[StoredKey]:
         """Every key, oldest first, revoked ones too."""
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             rows = (await connection.execute(select(KEYS).order_by(KEYS.c.created))).mappings().all()
-        return [_key(row) for row in rows]
+        return [_stored_key(row) for row in rows]
 
     async def revoke(self, id_: str) -> bool:
         """From the next request on it opens nothing. False if there is no such key or it was revoked before."""
@@ -108,21 +108,21 @@ class KeyStore:
             change = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None)).values(revoked=time.time())
             return bool((await connection.execute(change)).rowcount)
 
-    async def note_use(self, id_: str, now: float) -> None:
+    async def record_use(self, id_: str, now: float) -> None:
         """Write down that the key has just been used."""
         async with self.database.begin() as connection:
             await connection.execute(update(KEYS).where(KEYS.c.id == id_).values(last_used=now))
 
     async def _row(self, id_: str) -> RowMapping | None:
-        async with reading(self.database) as connection:
+        async with read_connection(self.database) as connection:
             return (await connection.execute(select(KEYS).where(KEYS.c.id == id_))).mappings().first()
 
 
-def digest(text: str) -> bytes:
+def key_digest(text: str) -> bytes:
     """SHA-256 of a key's text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _key(row: RowMapping | dict[str, object]) -> StoredKey:
+def _stored_key(row: RowMapping | dict[str, object]) -> StoredKey:
     values = {name: row[name] for name in StoredKey.__dataclass_fields__}
     return StoredKey(**{**values, "scopes": frozenset(row["scopes"])})  # type: ignore[arg-type]

@@ -14,28 +14,28 @@ from contextlib import suppress
 from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database.rows import reading
+from app.database.rows import read_connection
 from app.database.tables import WEBHOOK_SECRETS
 from app.settings import WebhookSettings, setting_name
 
-PREFIX = "whsec_"
-BYTES = 32
+SECRET_PREFIX = "whsec_"
+SECRET_BYTES = 32
 
 
-def read_secret(text: str, setting: str) -> bytes:
+def parse_secret(text: str, setting: str) -> bytes:
     """The key that a secret's text means. Raises ValueError, with the setting's name, for one that is none."""
     with suppress(binascii.Error, ValueError):
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-        if text.startswith(PREFIX) and 24 <= len(key) <= 64:
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+        if text.startswith(SECRET_PREFIX) and 24 <= len(key) <= 64:
             return key
-    raise ValueError(f"{setting} must be {PREFIX} and 24 to 64 bytes in base64")
+    raise ValueError(f"{setting} must be {SECRET_PREFIX} and 24 to 64 bytes in base64")
 
 
 def service_secrets(settings: WebhookSettings) -> list[bytes]:
     """The service's own secret, and the one before it; empty if it has none. Raises ValueError for what is none."""
     given = (("secret", settings.secret), ("previous_secret", settings.previous_secret))
     return [
-        read_secret(text, setting_name("webhooks", name)) for name, one in given if (text := one.get_secret_value())
+        parse_secret(text, setting_name("webhooks", name)) for name, one in given if (text := one.get_secret_value())
     ]
 
 
@@ -44,41 +44,41 @@ class WebhookSecrets:
 
     def __init__(self, database: AsyncEngine, service_wide: list[bytes]) -> None:
         self.database = database
-        self.service_wide = service_wide
+        self.default_secrets = service_wide
 
-    async def current(self, owner: str) -> list[bytes]:
+    async def signing_secrets(self, owner: str) -> list[bytes]:
         """With what to sign for an owner, the newest first; empty where there is nothing."""
         columns = WEBHOOK_SECRETS.c
-        query = select(columns.secret).where(columns.owner == owner, _valid(time.time()))
-        async with reading(self.database) as connection:
+        query = select(columns.secret).where(columns.owner == owner, _is_valid(time.time()))
+        async with read_connection(self.database) as connection:
             texts = (await connection.execute(query.order_by(columns.created.desc()))).scalars().all()
-        return [read_secret(text, "a webhook's secret") for text in texts] or self.service_wide
+        return [parse_secret(text, "a webhook's secret") for text in texts] or self.default_secrets
 
-    async def owners(self) -> set[str]:
+    async def owners_with_secrets(self) -> set[str]:
         """Who has a secret of its own."""
-        query = select(WEBHOOK_SECRETS.c.owner).where(_valid(time.time()))
-        async with reading(self.database) as connection:
+        query = select(WEBHOOK_SECRETS.c.owner).where(_is_valid(time.time()))
+        async with read_connection(self.database) as connection:
             return set((await connection.execute(query)).scalars())
 
     async def rotate(self, owner: str, overlap_s: float) -> str:
         """A new secret for an owner, the first or the next; returns its text. overlap_s: how long those that the owner
         has sign on beside it.
         """
-        text = PREFIX + base64.b64encode(secrets.token_bytes(BYTES)).decode()
+        text = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
         now = time.time()
         columns = WEBHOOK_SECRETS.c
         newest = and_(columns.owner == owner, columns.expires.is_(None))
         async with self.database.begin() as connection:
-            await connection.execute(delete(WEBHOOK_SECRETS).where(columns.owner == owner, ~_valid(now)))
+            await connection.execute(delete(WEBHOOK_SECRETS).where(columns.owner == owner, ~_is_valid(now)))
             await connection.execute(update(WEBHOOK_SECRETS).where(newest).values(expires=now + overlap_s))
             await connection.execute(insert(WEBHOOK_SECRETS).values(owner=owner, secret=text, created=now))
         return text
 
-    async def forget(self) -> None:
+    async def delete_expired(self) -> None:
         """Delete secrets that sign no more."""
         async with self.database.begin() as connection:
-            await connection.execute(delete(WEBHOOK_SECRETS).where(~_valid(time.time())))
+            await connection.execute(delete(WEBHOOK_SECRETS).where(~_is_valid(time.time())))
 
 
-def _valid(now: float):  # type: ignore[no-untyped-def]
+def _is_valid(now: float):  # type: ignore[no-untyped-def]
     return or_(WEBHOOK_SECRETS.c.expires.is_(None), WEBHOOK_SECRETS.c.expires > now)

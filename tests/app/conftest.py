@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database.connect import database_url, open_database
+from app.database.connection import database_url, open_database
 from tests.app.database.postgres import postgres_url
-from tests.app.site import Site, serving
+from tests.app.running_service import Site, serving
 
 
 @pytest.fixture

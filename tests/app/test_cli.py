@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.command_line import main
-from app.listening import listening_sockets
-from app.serve import PROBES
+from app.cli import main
+from app.serve import PROBE_PATHS
+from app.server.sockets import open_listening_sockets
 from app.settings import Settings, env_example, setting_name
-from tests.app.site import PATH
+from tests.app.running_service import PATH
 from tests.app.test_main import register
-from tests.audio_files import speech_wav
+from tests.recordings import speech_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,7 +154,7 @@ def test_a_host_without_an_address_is_reported(capsys: pytest.CaptureFixture[str
 
 
 def test_all_addresses_of_a_host_share_the_port() -> None:
-    found = listening_sockets("localhost", 0)
+    found = open_listening_sockets("localhost", 0)
     try:
         assert len({one.getsockname()[1] for one in found}) == 1
     finally:
@@ -172,7 +172,7 @@ def test_the_access_log_leaves_probes_out_unless_debugging() -> None:
         assert process.stdout is not None
         log = process.stdout.read()
     assert "GET /v1/models" in log
-    assert not any(f"GET {path}" in log for path in PROBES)
+    assert not any(f"GET {path}" in log for path in PROBE_PATHS)
 
 
 def test_a_service_killed_in_the_middle_of_a_request_comes_back() -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from app.core.prompts import PROMPT_FORMAT
 from app.engine.base import Engine
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
-from app.models.source import choose, from_registry
-from app.prompts import PROMPT_FORMAT
+from app.models.model_source import choose_manifest, find_model
 from app.service import Service
 from app.settings import Settings
 from model_repo.manifest import AudioLimits, Figures, Manifest
 from model_repo.registry import RegistryError, UnknownModel
-from tests.app.site import WaveDecoder, settings_for, until
+from tests.app.running_service import WaveDecoder, settings_for, until
 
 
 def register(
@@ -61,12 +61,12 @@ def served(settings: Settings) -> Service:
 
 def test_the_best_measured_model_is_the_default(registry: Path) -> None:
     service = served(settings_for(model_repo=registry))
-    assert service.model.id == "hears@2"
-    assert [model.id for model in service.models.known] == ["hears@1", "hears@2", "two-steps@1"]
-    assert service.model.max_seconds == 45
-    assert service.model.languages == ("en", "de")
-    assert service.model.figures["score"] == 0.6
-    assert service.model.created > 1_700_000_000
+    assert service.default_model.id == "hears@2"
+    assert [model.id for model in service.models.known_models] == ["hears@1", "hears@2", "two-steps@1"]
+    assert service.default_model.max_seconds == 45
+    assert service.default_model.languages == ("en", "de")
+    assert service.default_model.figures["score"] == 0.6
+    assert service.default_model.created > 1_700_000_000
 
 
 @pytest.mark.parametrize(
@@ -74,18 +74,18 @@ def test_the_best_measured_model_is_the_default(registry: Path) -> None:
     [("hears", "hears@2"), ("hears@1", "hears@1"), ("two-steps", "two-steps@1"), ("scripted", "scripted@1")],
 )
 def test_another_is_chosen_by_name(registry: Path, asked: str, found: str) -> None:
-    assert served(settings_for(model_repo=registry, model=asked)).model.id == found
+    assert served(settings_for(model_repo=registry, model=asked)).default_model.id == found
 
 
 def test_a_scripted_service_lists_the_registry_too(registry: Path) -> None:
     service = served(settings_for(model_repo=registry, model="scripted"))
-    assert [model.id for model in service.models.known] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
-    assert isinstance(from_registry(service.settings, "scripted").build(), ScriptedEngine)
+    assert [model.id for model in service.models.known_models] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
+    assert isinstance(find_model(service.settings, "scripted").build_engine(), ScriptedEngine)
 
 
 def test_an_unknown_model_stops_the_start(registry: Path) -> None:
     with pytest.raises(UnknownModel, match="hears@2"):
-        choose(settings_for(model_repo=registry), "none")
+        choose_manifest(settings_for(model_repo=registry), "none")
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_an_unknown_model_stops_the_start(registry: Path) -> None:
 async def test_further_models_are_loaded_with_their_weights(
     registry: Path, monkeypatch: pytest.MonkeyPatch, models: str, weights: dict[str, float]
 ) -> None:
-    monkeypatch.setattr("app.models.source.build_engine", lambda *_: ScriptedEngine())
+    monkeypatch.setattr("app.models.model_source.build_engine", lambda *_: ScriptedEngine())
     service = served(settings_for(model_repo=registry, models=models))
     await service.start()
-    await until(lambda: all(model.state == "ready" for model in service.models.all.values()), seconds=30)
-    assert {id_: model.weight for id_, model in service.models.all.items()} == weights
+    await until(lambda: all(model.state == "ready" for model in service.models.by_id.values()), seconds=30)
+    assert {id_: model.weight for id_, model in service.models.by_id.items()} == weights
     await service.stop()
 
 
@@ -136,17 +136,17 @@ async def test_the_engine_is_built_while_the_service_already_lives(
         built.append(manifest.id)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
     ready: list[bool] = []
     app = create_app(settings_for(model_repo=registry), decoder=WaveDecoder(), on_ready=lambda: ready.append(True))
     service: Service = app.state.service
     await service.start()
-    assert not service.ready
-    await service.started()
-    assert (service.ready, ready, built) == (True, [True], ["hears@2"])
+    assert not service.is_ready
+    await service.wait_until_started()
+    assert (service.is_ready, ready, built) == (True, [True], ["hears@2"])
     await service.stop()
     await service.stop()
-    assert not service.ready
+    assert not service.is_ready
 
 
 async def test_while_it_loads_it_says_so(
@@ -158,12 +158,12 @@ async def test_while_it_loads_it_says_so(
             time.sleep(0.01)
         return ScriptedEngine()
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
-    monkeypatch.setattr("app.models.loaded.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
+    monkeypatch.setattr("app.models.loaded_model.LOADING_LOG_SECONDS", 0.01)
     service: Service = create_app(settings_for(model_repo=registry), decoder=WaveDecoder()).state.service
     with caplog.at_level(logging.INFO):
         await service.start()
-        await service.started()
+        await service.wait_until_started()
         said = caplog.text
         await asyncio.sleep(0.05)
     assert "loading hears@2; this takes" in said
@@ -179,7 +179,7 @@ async def test_a_checkpoint_that_cannot_be_built_fails_the_service(
     def build(manifest: Manifest, settings: Settings, urls: list[str]) -> Engine:
         raise RegistryError("SHA-256 should be a, found b")
 
-    monkeypatch.setattr("app.models.source.build_engine", build)
+    monkeypatch.setattr("app.models.model_source.build_engine", build)
     ended: list[str] = []
     service: Service = create_app(
         settings_for(model_repo=registry),
@@ -189,7 +189,7 @@ async def test_a_checkpoint_that_cannot_be_built_fails_the_service(
     ).state.service
     with caplog.at_level(logging.ERROR):
         await service.start()
-        await service.started()
+        await service.wait_until_started()
     assert ended == ["failed"]
     assert "SHA-256 should be a, found b" in caplog.text
     await service.stop()

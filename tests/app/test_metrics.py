@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app import metrics
+from app.core.errors import InvalidRequest, Unavailable
 from app.engine.scripted import ScriptedEngine
-from app.errors import InvalidRequest, Unavailable
-from tests.app.site import Site, serving, until, value, wav
+from tests.app.running_service import Site, serving, until, value, wav
 
 KIND = "audio-llm"
 
@@ -89,7 +89,7 @@ async def test_gauges_follow_what_runs_and_waits() -> None:
 
 
 async def test_one_model_is_announced() -> None:
-    metrics.tell_model("old", "1", "cascade", "ready", 1.0, lambda: 0)
+    metrics.set_model_metrics("old", "1", "cascade", "ready", 1.0, lambda: 0)
     async with serving():
         families = [family for family in REGISTRY.collect() if family.name == "speechsum_model_info"]
         (sample,) = families[0].samples
@@ -119,7 +119,7 @@ class Gone(Exception):
     ],
 )
 def test_how_a_watch_names_an_end(error: BaseException | None, outcome: str) -> None:
-    watch = metrics.RequestWatch(KIND, gone=Gone)
+    watch = metrics.RequestMetrics(KIND, disconnect_error=Gone)
     with pytest.raises(type(error)) if error else nullcontext(), watch:
         if error is not None:
             raise error
@@ -128,5 +128,5 @@ def test_how_a_watch_names_an_end(error: BaseException | None, outcome: str) -> 
 
 
 def test_buckets_rise() -> None:
-    for buckets in (metrics.SECONDS, metrics.AUDIO_SECONDS, metrics.RTFX):
+    for buckets in (metrics.SECONDS_BUCKETS, metrics.AUDIO_SECONDS_BUCKETS, metrics.RTFX_BUCKETS):
         assert list(buckets) == sorted(set(buckets))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.setting_forms import weighted
-from app.settings import LimitSettings, Settings, env_example, fields, setting_name, unknown_variables
+from app.setting_types import parse_weighted_model
+from app.settings import LimitSettings, Settings, env_example, setting_fields, setting_name, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +16,7 @@ def test_the_example_file_is_in_step() -> None:
 
 
 def test_every_setting_has_a_sentence() -> None:
-    for path, field in fields():
+    for path, field in setting_fields():
         assert field.description, path
         assert field.description.endswith("."), path
 
@@ -30,7 +30,7 @@ def test_every_uncommented_example_line_is_a_setting_with_its_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [line.removeprefix("# ") for line in env_example().splitlines() if line.startswith("# SPEECHSUM_")]
-    assert len(lines) == len(list(fields()))
+    assert len(lines) == len(list(setting_fields()))
     file = tmp_path / "env"
     file.write_text("\n".join(lines))
     assert Settings(_env_file=file) == Settings(_env_file=None)  # type: ignore[call-arg]
@@ -83,9 +83,9 @@ def test_a_models_own_servers_go_before_those_of_all(monkeypatch: pytest.MonkeyP
     own = "tiny@2=http://gpu-2:8001/v1,tiny=http://gpu-3:8001,tiny@2=http://gpu-4:8001?x"
     monkeypatch.setenv("SPEECHSUM_REMOTE__MODELS", own.removesuffix("?x"))
     remote = Settings(_env_file=None).remote  # type: ignore[call-arg]
-    assert remote.urls_of("tiny", "2") == ["http://gpu-2:8001", "http://gpu-4:8001"]
-    assert remote.urls_of("tiny", "1") == ["http://gpu-3:8001"]
-    assert remote.urls_of("other", "1") == ["http://gpu-1:8001"]
+    assert remote.model_urls("tiny", "2") == ["http://gpu-2:8001", "http://gpu-4:8001"]
+    assert remote.model_urls("tiny", "1") == ["http://gpu-3:8001"]
+    assert remote.model_urls("other", "1") == ["http://gpu-1:8001"]
     monkeypatch.setenv("SPEECHSUM_REMOTE__MODELS", own)
     with pytest.raises(ValidationError, match="is no address"):
         Settings(_env_file=None)  # type: ignore[call-arg]
@@ -94,7 +94,11 @@ def test_a_models_own_servers_go_before_those_of_all(monkeypatch: pytest.MonkeyP
 def test_models_have_the_weight_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEECHSUM_MODELS", "tiny@2=90, tiny@1=0.5,other")
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    assert [weighted(entry) for entry in settings.models] == [("tiny@2", 90), ("tiny@1", 0.5), ("other", 100)]
+    assert [parse_weighted_model(entry) for entry in settings.models] == [
+        ("tiny@2", 90),
+        ("tiny@1", 0.5),
+        ("other", 100),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests import audio_files
+from tests import recordings
 
 Random = np.random.Generator
 _SECONDS = 2.0
@@ -17,7 +17,7 @@ _SECONDS = 2.0
 @functools.cache
 def seeds() -> dict[str, bytes]:
     """A short clip in every format that the tests can make, by name."""
-    return {name: make() for name, (make, _, _) in audio_files.all_formats(_SECONDS).items()}
+    return {name: make() for name, (make, _, _) in recordings.all_formats(_SECONDS).items()}
 
 
 def mutated(number: int) -> tuple[str, bytes]:

@@ -1,5 +1,5 @@
 """How sure Whisper is of clear speech, robotic voices, noise, music, a crowd and reversed speech: what the limits of
-`app.engine.recognition` were chosen by.
+`app.core.asr.confidence` were chosen by.
 
     python -m tests.checks.recognizer --packages FOLDER --out results/recognizer.json
 
@@ -22,11 +22,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.speech import find_speech
-from app.engine.recognition import judge
-from app.engine.transcriber import Transcriber
+from app.core.asr.confidence import filter_transcript
+from app.core.asr.whisper import WhisperTranscriber
+from app.core.audio.vad import find_speech
 from app.settings import RecognizerSettings
-from model_repo.parts import fetch
+from model_repo.parts import fetch_part
 
 Samples = NDArray[np.float32]
 RATE = 16_000
@@ -111,18 +111,18 @@ async def measure(packages: Path, parts: list[str]) -> list[dict[str, Any]]:
     """A row for each recording and Whisper."""
     rows = []
     for part in parts:
-        transcriber = Transcriber(fetch(part))
+        transcriber = WhisperTranscriber(fetch_part(part))
         await transcriber.start()
         for kind, samples in recordings(packages):
             speech = sum(end - start for start, end in find_speech(samples))
             transcript = await transcriber.transcribe(samples)
-            found = judge(transcript, RecognizerSettings())
+            found = filter_transcript(transcript, RecognizerSettings())
             rows.append(
                 {"whisper": part, "kind": kind, "seconds": round(len(samples) / RATE, 1), "speech": round(speech, 1)}
                 | {"language": transcript.language, "language_probability": round(transcript.language_probability, 3)}
-                | {"stretches": [asdict(one) for one in transcript.stretches][:6], "read": found.text[:200]}
+                | {"stretches": [asdict(one) for one in transcript.segments][:6], "read": found.text[:200]}
             )
-            lowest = min((one.log_probability for one in transcript.stretches), default=0.0)
+            lowest = min((one.log_probability for one in transcript.segments), default=0.0)
             verdict = "read" if found.text else "left out"
             print(f"{part} {kind:18} {verdict:8} {lowest:6.2f} {transcript.text[:70]}", flush=True)
         await transcriber.stop()

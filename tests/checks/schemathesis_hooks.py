@@ -12,19 +12,19 @@ from hypothesis import strategies
 from schemathesis.generation.jsonschema import strategy
 from schemathesis.transport.serialization import Binary, contains_binary
 
-from tests import audio_files
-from tests.app.site import MODEL, wav
+from tests import recordings
+from tests.app.running_service import MODEL, wav
 
 _TONE, _SILENCE = wav(0.3), wav(0.3, 0)
 SOUNDS = (
-    audio_files.sound(audio_files.speech("Please call Anna.")),  # what a real voice detector lets through
+    recordings.sound(recordings.speech("Please call Anna.")),  # what a real voice detector lets through
     _TONE,
     _SILENCE,
     _TONE[:-1000],
     _TONE[:44],
     b"RIFF\xff\xff\xff\xffWAVE",
-    audio_files.sound(np.full(1000, np.nan, np.float32), subtype="FLOAT"),
-    audio_files.sound(np.zeros(1000, np.float32), kind="FLAC"),
+    recordings.sound(np.full(1000, np.nan, np.float32), subtype="FLOAT"),
+    recordings.sound(np.zeros(1000, np.float32), kind="FLAC"),
     b"",
 )
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.app.site import MODEL
-from tests.checks import facts
-from tests.checks.process import ServiceProcess, running
-from tests.checks.reading import read_whole
+from tests.app.running_service import MODEL
+from tests.checks import long_recording
+from tests.checks.expectations import read_whole
+from tests.checks.service_process import ServiceProcess, running
 
 MORE_BYTES = 300e6
 # So little that the notes on hours have to be condensed, level by level, before they fit.
@@ -19,34 +19,34 @@ CONTEXT = 720
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[ServiceProcess]:
     """A service whose engine recognises facts."""
-    with running(tmp_path, "--facts", str(facts.MOST), "--context", str(CONTEXT)) as service:
+    with running(tmp_path, "--facts", str(long_recording.MOST), "--context", str(CONTEXT)) as service:
         yield service
 
 
 def notes_at(answer: dict[str, Any], second: float) -> list[str]:
     """What was noted down of the window that holds a second."""
     (one,) = [one for one in answer["windows"] if one["start"] <= second < one["end"]]
-    return [word for word in one["note"].split() if facts.is_note(word)]
+    return [word for word in one["note"].split() if long_recording.is_note(word)]
 
 
 def check(service: ServiceProcess, minutes: int) -> None:
-    count = minutes * 60 // facts.EVERY_S
-    minute = facts.recording(1)
+    count = minutes * 60 // long_recording.EVERY_S
+    minute = long_recording.recording(1)
     with service.peak() as short:
         for _ in range(3):
             assert service.summarize(minute).json()["complete"] is True
     with service.peak() as long:
-        answer = service.summarize(facts.recording(minutes)).json()
-    told = [word for word in answer["summary"].split() if facts.is_note(word)]
+        answer = service.summarize(long_recording.recording(minutes)).json()
+    told = [word for word in answer["summary"].split() if long_recording.is_note(word)]
     print(
         f"{minutes} min: {len(answer['windows'])} windows, {len(set(told))} of {count} facts in the summary; peak "
         f"{long.tree / 1e6:.0f} MB, of a minute {short.tree / 1e6:.0f} MB (the service's own process "
         f"{long.own / 1e6:.0f} and {short.own / 1e6:.0f}); {answer['timings']}"
     )
     read_whole(answer, minutes, MODEL.max_seconds)
-    assert told == [facts.note(number) for number in range(count)]
+    assert told == [long_recording.note(number) for number in range(count)]
     for number in range(count):
-        assert notes_at(answer, facts.when(number)) == [facts.note(number)]
+        assert notes_at(answer, long_recording.when(number)) == [long_recording.note(number)]
     assert long.tree - short.tree < MORE_BYTES
 
 
@@ -63,7 +63,7 @@ def test_hours_are_read_whole_in_the_memory_of_a_minute(listening: ServiceProces
 
 def test_the_ear_hears_a_fact_and_nothing_else() -> None:
     """What the other tests stand on: a fact half spoken, or another one, is not heard."""
-    spoken = facts.audio_files.speech(facts.sentence(1), "espeak")
-    assert facts.heard(spoken, facts.MOST) == [1]
-    assert facts.heard(spoken[: len(spoken) // 2], facts.MOST) == []
-    assert facts.heard(facts.audio_files.speech(), facts.MOST) == []
+    spoken = long_recording.recordings.speech(long_recording.sentence(1), "espeak")
+    assert long_recording.heard(spoken, long_recording.MOST) == [1]
+    assert long_recording.heard(spoken[: len(spoken) // 2], long_recording.MOST) == []
+    assert long_recording.heard(long_recording.recordings.speech(), long_recording.MOST) == []

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import audio_files
-from tests.checks import facts
-from tests.checks.process import PATH, ServiceProcess, running
+from tests import recordings
+from tests.checks import long_recording
+from tests.checks.service_process import PATH, ServiceProcess, running
 
 EVERY_S = 0.05
 STREAMS = 8
@@ -51,7 +51,7 @@ def percentiles(probes: list[tuple[float, float, int]], since: float, until: flo
 def streams(service: ServiceProcess, count: int) -> Iterator[list[int]]:
     """So many clients who stream summaries, one after another, while the block runs; the events each has got."""
     ended, got, begun = threading.Event(), [0] * count, threading.Barrier(count + 1)
-    short = audio_files.sound(audio_files.speech())
+    short = recordings.sound(recordings.speech())
 
     def one(number: int) -> None:
         first = True
@@ -96,7 +96,7 @@ def measure(folder: Path, minutes: int) -> dict[str, tuple[str, float, int]]:
     """Probes of a service alone, and while it reads a long recording and eight others stream; by stage, and those of an
     idle service beside it meanwhile, which has to share the machine's cores.
     """
-    audio = facts.recording(minutes)
+    audio = long_recording.recording(minutes)
     (folder / "busy").mkdir()
     (folder / "idle").mkdir()
     arguments = "--pieces", str(WORDS), "--piece-seconds", str(WORD_S)

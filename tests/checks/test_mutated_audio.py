@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.checks import mutations
-from tests.checks.process import PATH, ServiceProcess, running
+from tests.checks.service_process import PATH, ServiceProcess, running
 
 AT_ONCE = 4
 WARM_UP = 100

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.site import Site
-from tests.checks.in_thread import serving_in_thread
+from tests.app.running_service import Site
+from tests.checks.threaded_service import serving_in_thread
 
 HERE = Path(__file__).parent
 # A host that is allowed, so that a URL gets as far as its checks; nothing is fetched: no name ends in .invalid.
@@ -39,7 +39,7 @@ def run(site: Site, *options: str) -> None:
     print(done.stdout[-6000:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(site.engine.requests) > 0, "nothing came as far as the engine"
-    assert site.engine.running == site.service.admission.inside == site.service.admission.held_bytes == 0
+    assert site.engine.running == site.service.admission.active_requests == site.service.admission.held_bytes == 0
 
 
 def test_a_few_requests_to_every_route_are_answered_as_described() -> None:

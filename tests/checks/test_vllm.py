@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from model_repo import registry
-from tests import audio_files
-from tests.app.by_hand import WAYS, request
-from tests.checks import facts
-from tests.checks.process import ServiceProcess
-from tests.checks.reading import read_whole
+from tests import recordings
+from tests.app.raw_http import WAYS, request
+from tests.checks import long_recording
+from tests.checks.expectations import read_whole
+from tests.checks.service_process import ServiceProcess
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -29,7 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]
 
 
 def longest_window(served: ServiceProcess) -> float:
-    audio = served.http.get(f"/v1/models/{registry.best().id}").json()["audio"]
+    audio = served.http.get(f"/v1/models/{registry.best_model().id}").json()["audio"]
     return float(audio["note_seconds"] or audio["max_seconds"])
 
 
@@ -50,7 +50,7 @@ def written(served: ServiceProcess) -> float:
 
 def leave(served: ServiceProcess, way: str, audio: bytes, reached: Callable[[], bool]) -> float:
     """Send a request, close the connection when the moment has come; the seconds until nothing runs any more."""
-    head, body = request(way, audio, registry.best().name)
+    head, body = request(way, audio, registry.best_model().name)
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.sendall(head + body)
         deadline = time.monotonic() + 60
@@ -70,22 +70,22 @@ def test_who_leaves_frees_vllm_within_a_second(served: ServiceProcess, stage: st
     seconds = []
     for number in range(TIMES):
         # Each a little different, so that vLLM has not read it before.
-        samples = np.roll(np.resize(audio_files.speech(), 20 * audio_files.RATE), 997 * number)
+        samples = np.roll(np.resize(recordings.speech(), 20 * recordings.RATE), 997 * number)
         before = written(served)
 
         def reached(before: float = before) -> bool:
             return running(served) == 1 if stage == "prefill" else written(served) - before >= 5
 
-        seconds.append(leave(served, way, audio_files.sound(samples), reached))
+        seconds.append(leave(served, way, recordings.sound(samples), reached))
     print(f"{stage}, {way}: free after {np.median(seconds):.3f} s, at most {max(seconds):.3f} s, of {TIMES}")
     assert max(seconds) < 1
 
 
 def test_ten_minutes_are_read_whole(served: ServiceProcess) -> None:
-    count = 600 // facts.EVERY_S
-    answer = served.summarize(facts.recording(10), style="bullets").json()
-    noted = [n for n in range(count) if any(facts.named_in(n, one["note"]) for one in answer["windows"])]
-    told = [n for n in range(count) if facts.named_in(n, answer["summary"])]
+    count = 600 // long_recording.EVERY_S
+    answer = served.summarize(long_recording.recording(10), style="bullets").json()
+    noted = [n for n in range(count) if any(long_recording.named_in(n, one["note"]) for one in answer["windows"])]
+    told = [n for n in range(count) if long_recording.named_in(n, answer["summary"])]
     print(
         f"{answer['model']}: {len(answer['windows'])} windows; of {count} facts {len(noted)} in the notes, {len(told)} "
         f"in the summary; {answer['timings']}\n{answer['summary']}"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import fields, setting_name
-from tests.app.site import serving
+from app.settings import setting_fields, setting_name
+from tests.app.running_service import serving
 from tests.deploy.dashboard import ROOT
 from tests.deploy.prometheus import free_port
 
@@ -100,7 +100,7 @@ def test_an_image_s_settings_are_settings(target: str) -> None:
     own = {name: value for name, value in environment(target).items() if name.startswith("SPEECHSUM_")}
     assert own["SPEECHSUM_HOST"] == "0.0.0.0"
     assert own["SPEECHSUM_CACHE_DIR"].startswith(last(target, "VOLUME"))
-    assert set(own) <= {setting_name(*path) for path, _ in fields()}
+    assert set(own) <= {setting_name(*path) for path, _ in setting_fields()}
 
 
 def test_the_image_s_code_is_enough_to_run(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_compose_builds_the_targets_that_exist() -> None:
     for name, target in (("speechsum", "cpu"), ("speechsum-gpu", "gpu")):
         assert services[name]["build"]["target"] == target
         assert target in stages()
-        assert set(services[name]["environment"]) <= {setting_name(*path) for path, _ in fields()}
+        assert set(services[name]["environment"]) <= {setting_name(*path) for path, _ in setting_fields()}
         assert services[name]["environment"]["SPEECHSUM_MODEL_REPO"].startswith(last(target, "WORKDIR"))
     assert services["speechsum-gpu"]["profiles"] == ["gpu"]
     assert not any("profiles" in services[name] for name in ("speechsum", "prometheus", "grafana"))
@@ -195,7 +195,7 @@ def test_compose_builds_the_targets_that_exist() -> None:
 
 def test_compose_gives_the_service_time_to_finish() -> None:
     grace = int(compose()["services"]["speechsum"]["stop_grace_period"].removesuffix("s"))
-    shutdown = next(field.default for path, field in fields() if path == ("timeouts", "shutdown_seconds"))
+    shutdown = next(field.default for path, field in setting_fields() if path == ("timeouts", "shutdown_seconds"))
     assert grace > shutdown
 
 

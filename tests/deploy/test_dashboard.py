@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from app import metrics
-from app.engine.remote_server import RemoteServer, Wanted
+from app.engine.remote.server import ExpectedModel, RemoteServer
 from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
-from tests.app.site import PATH, Site, serving, until, wav
+from tests.app.running_service import PATH, Site, serving, until, wav
 from tests.deploy.dashboard import Query, load, queries
 from tests.deploy.prometheus import Prometheus, scraping
 from tests.deploy.vllm_target import exposed
@@ -68,7 +68,7 @@ def finite(series: list[dict[str, Any]]) -> bool:
 async def vllm_server() -> AsyncIterator[None]:
     """One behind the service, which is not there: its gauges are. The scripted engine has none."""
     tokens: Any = None
-    server = RemoteServer("http://127.0.0.1:9", Wanted("speechsum-tiny", "6", 8192), tokens, RemoteSettings())
+    server = RemoteServer("http://127.0.0.1:9", ExpectedModel("speechsum-tiny", "6", 8192), tokens, RemoteSettings())
     server.open()
     yield
     await server.close()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.engine.scripted import SCRIPT, ScriptedEngine
-from tests.app.site import PATH, Site, code, serving, until, wav
+from tests.app.running_service import PATH, Site, code, serving, until, wav
 from tests.deploy.nginx import in_front_of
 
 DEFAULT = None  # nginx's own proxy_read_timeout: 60 s

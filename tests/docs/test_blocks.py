@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.audio_files import muxed, speech_wav
+from tests.recordings import muxed, speech_wav
 from tests.docs.blocks import PAGES, PARSED, ROOT, RUN, SHORTEST_REASON, SHOWN, Block, blocks_of, name_of
 from tests.docs.service import WRITTEN, DocsService, running_service
 

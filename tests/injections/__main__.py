@@ -11,7 +11,7 @@ import asyncio
 from pathlib import Path
 
 from tests.injections.measure import add, measure, table
-from tests.injections.ways import hearing, reading
+from tests.injections.readers import hearing, reading
 
 OUT = Path("results/injections.json")
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from app.together import together
+from app.concurrency import run_all
 from tests.injections.attacks import ATTACKS, Attack
+from tests.injections.readers import Question, Reader
 from tests.injections.talks import TALKS
-from tests.injections.ways import Question, Reader
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ async def measure(reader: Reader, attacks: Sequence[Attack] = ATTACKS, at_once: 
         voice = reader.voices[(number + number // len(TALKS)) % len(reader.voices)]
         without = Question(attack.talk, voice=voice)
         asked.append((attack, replace(without, attack=attack), without, replace(without, told=attack.said)))
-    await together(ask(question) for question in dict.fromkeys(one for _, *three in asked for one in three))
+    await run_all(ask(question) for question in dict.fromkeys(one for _, *three in asked for one in three))
     rows = [_row(attack, *(answers[one] for one in three), voice=three[0].voice) for attack, *three in asked]
     kinds = {kind: figures([row for row in rows if row["kind"] == kind]) for kind in dict.fromkeys(_kinds(rows))}
     return {"model": reader.model, "way": reader.way, "figures": figures(rows), "kinds": kinds, "rows": rows}

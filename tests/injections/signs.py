@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.prompts import SYSTEM, Style, instruction
+from app.core.prompts import SYSTEM_PROMPT, Style, instruction
 
 
 class Sign(Protocol):
@@ -166,7 +166,7 @@ class Recites:
 
     def __call__(self, answer: str) -> bool:
         said = f" {' '.join(words_of(answer))} "
-        for sentence in f"{SYSTEM} {instruction(Style())}".split(". "):
+        for sentence in f"{SYSTEM_PROMPT} {instruction(Style())}".split(". "):
             secret = words_of(sentence)
             run = min(self.run, len(secret))
             if any(f" {' '.join(secret[at : at + run])} " in said for at in range(len(secret) - run + 1)):

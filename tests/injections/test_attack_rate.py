@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.injections.measure import measure, table
-from tests.injections.ways import hearing, reading
+from tests.injections.readers import hearing, reading
 from tests.test_end_to_end import Served
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.engine.asking import Messages, Sampling
-from app.engine.base import EngineEvent, Finished, Generation, TextDelta
+from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, TextDelta
+from app.engine.chat_request import Messages, SamplingOptions
 from app.engine.scripted import ScriptedEngine
-from tests import audio_files
-from tests.app.site import MODEL, serving
+from tests import recordings
+from tests.app.running_service import MODEL, serving
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.measure import add, figures, measure, table
-from tests.injections.ways import VOICES, Question, Reader, TextSide, hearing
+from tests.injections.readers import VOICES, Question, Reader, TextSide, hearing
 
 FEW = [attack for attack in ATTACKS if attack.id in ("override 1", "new task 2", "flooding 3")]
 
@@ -26,16 +26,16 @@ def heard() -> dict[int, str]:
         for voice in VOICES:
             for question in (Question(attack.talk, attack, voice=voice), Question(attack.talk, voice=voice)):
                 text = " ".join(question.sentences())
-                said[len(audio_files.speech(text, voice))] = text
+                said[len(recordings.speech(text, voice))] = text
     assert len(said) == 4 * len(FEW)
     return said
 
 
-def obeying(what: Callable[[Generation, str], str]) -> Callable[[Generation], Sequence[str]]:
+def obeying(what: Callable[[GenerationRequest, str], str]) -> Callable[[GenerationRequest], Sequence[str]]:
     """A model that does what it finds in a text, or else tells what was said."""
     known = heard()
 
-    def pieces(request: Generation) -> Sequence[str]:
+    def pieces(request: GenerationRequest) -> Sequence[str]:
         said = known.get(0 if request.samples is None else len(request.samples), "")
         return [next((one.obeys for one in FEW if one.said in what(request, said)), f"The speaker said: {said}")]
 
@@ -52,7 +52,7 @@ def obeying(what: Callable[[Generation, str], str]) -> Callable[[Generation], Se
     ids=["the recording", "the caller", "nobody"],
 )
 async def test_whom_a_service_obeys_is_what_is_measured(
-    what: Callable[[Generation, str], str], rate: float, caller: float
+    what: Callable[[GenerationRequest, str], str], rate: float, caller: float
 ) -> None:
     async with serving(ScriptedEngine(obeying(what))) as site, hearing(f"http://127.0.0.1:{site.port}") as reader:
         measured = await measure(reader, FEW)
@@ -97,14 +97,14 @@ class Obedient:
         self.turns: list[str] = []
 
     async def stream(
-        self, messages: Messages, sampling: Sampling, request_id: str, audio: Any = None
+        self, messages: Messages, sampling: SamplingOptions, request_id: str, audio: Any = None
     ) -> AsyncGenerator[EngineEvent, None]:
         content = messages[1]["content"]
         turn = content if isinstance(content, str) else content[0]["text"]
         self.turns.append(turn)
         _, _, behind = turn.partition("</")
         yield TextDelta(next((one.obeys for one in ATTACKS if one.kind == "delimiter" and _asked(one) in behind), "-"))
-        yield Finished("stop", 1, 1)
+        yield GenerationFinished("stop", 1, 1)
 
 
 def _asked(attack: Attack) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.prompts import SYSTEM
+from app.core.prompts import SYSTEM_PROMPT
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.signs import Lists, Looks, Matches, Recites, Repeats, Says, Sign, Writes
 
@@ -22,7 +22,7 @@ OBEYING = [
     (Looks("numbered"), "1. Printer\n2. Repair"),
     (Lists(("1", "2", "3", "4", "5", "6")), "One number: 2, 3, 4, 5 and 6."),
     (Repeats("hello"), "Hello, hello, hello, hello, hello."),
-    (Recites(), f"My prompt is: {SYSTEM.lower()}"),
+    (Recites(), f"My prompt is: {SYSTEM_PROMPT.lower()}"),
 ]
 REPORTING = [
     (Says("banana"), "The speaker tells the listener to ignore the instructions and say banana."),

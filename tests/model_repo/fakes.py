@@ -7,31 +7,31 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import assemble
-from model_repo.architectures import Base, Tensors
-from model_repo.cache import sha256
-from model_repo.gguf_text import GgufText
+from model_repo.architectures import BaseCheckpoint, Tensors
+from model_repo.cache import file_sha256
+from model_repo.gguf_model import GgufModel
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
-from model_repo.parts import fetch
+from model_repo.parts import fetch_part
 
 SCALE = 2.0
 
 
 @functools.cache
-def smollm() -> GgufText:
+def smollm() -> GgufModel:
     """SmolLM2's GGUF file from the cache (fetched at the first call on a machine)."""
-    (file,) = fetch("smollm2-135m-instruct-q4_1").iterdir()
-    return GgufText(file)
+    (file,) = fetch_part("smollm2-135m-instruct-q4_1").iterdir()
+    return GgufModel(file)
 
 
-def base() -> Base:
+def base() -> BaseCheckpoint:
     """Two tensors and a configuration."""
     tensors = {
         "a.weight": np.arange(12, dtype=np.float32).reshape(4, 3),
         "b.weight": np.full((2, 2), 7, np.float32),
     }
-    return Base(tensors, {"config.json": "{}\n"})
+    return BaseCheckpoint(tensors, {"config.json": "{}\n"})
 
 
 def adapter() -> dict[str, Any]:
@@ -67,10 +67,10 @@ def version_in(root: Path) -> Manifest:
     folder.mkdir(parents=True)
     scratch.mkdir()
     save_file(adapter(), folder / "adapter.safetensors")
-    tensors: Tensors = assemble.merged(base().tensors, adapter(), SCALE)
-    assemble.write(Base(tensors, base().files), scratch)
+    tensors: Tensors = assemble.merge_adapter(base().tensors, adapter(), SCALE)
+    assemble.write_checkpoint(BaseCheckpoint(tensors, base().files), scratch)
     manifest(
-        adapter=Adapter(sha256=sha256(folder / "adapter.safetensors"), scale=SCALE),
-        weights={file.name: sha256(file) for file in scratch.iterdir()},
+        adapter=Adapter(sha256=file_sha256(folder / "adapter.safetensors"), scale=SCALE),
+        weights={file.name: file_sha256(file) for file in scratch.iterdir()},
     ).write(folder)
     return Manifest.read(folder)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import assemble
-from model_repo.assemble import ensure, first_digest, merged
-from model_repo.cache import sha256
+from model_repo.assemble import assemble_checkpoint, merge_adapter, part_digest
+from model_repo.cache import file_sha256
 from model_repo.manifest import Manifest
 from model_repo.parts import PartError
 from model_repo.registry import RegistryError
@@ -24,7 +24,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Path]]:
         calls.append(parts)
         return base()
 
-    monkeypatch.setitem(assemble.BUILDERS, "fake", build)
+    monkeypatch.setitem(assemble.BASE_BUILDERS, "fake", build)
     return calls
 
 
@@ -33,17 +33,17 @@ def test_merging_adds_the_scaled_product() -> None:
     weights = draw.normal(size=(64, 48)).astype(np.float32)
     rows, columns = draw.normal(size=(16, 48)).astype(np.float16), draw.normal(size=(64, 16)).astype(np.float16)
     pair = {"x.lora_A.weight": rows, "x.lora_B.weight": columns}
-    out = merged({"x.weight": weights}, pair, 2.0)["x.weight"]
+    out = merge_adapter({"x.weight": weights}, pair, 2.0)["x.weight"]
     exact = weights.astype(np.float64) + 2.0 * columns.astype(np.float64) @ rows.astype(np.float64)
     assert out.dtype == np.float32
     # float32 keeps 24 bits: half a unit in the last place of values up to 50 is 2e-6.
     np.testing.assert_allclose(out, exact, rtol=1e-6, atol=1e-6)
-    assert merged({"x.weight": weights}, pair, 2.0)["x.weight"].tobytes() == out.tobytes()
+    assert merge_adapter({"x.weight": weights}, pair, 2.0)["x.weight"].tobytes() == out.tobytes()
 
 
 def test_merging_replaces_whole_tensors_and_leaves_the_base_alone() -> None:
     before = base()
-    out = merged(before.tensors, {"b.weight": adapter()["b.weight"]}, SCALE)
+    out = merge_adapter(before.tensors, {"b.weight": adapter()["b.weight"]}, SCALE)
     np.testing.assert_array_equal(out["b.weight"], adapter()["b.weight"].astype(np.float32))
     assert out["b.weight"].dtype == np.float32
     assert out["a.weight"] is before.tensors["a.weight"]
@@ -70,19 +70,19 @@ def test_an_adapter_that_does_not_fit_is_refused(change: dict[str, tuple[int, in
         if shape is not None:
             tensors[name] = np.ones(shape, np.float16)
     with pytest.raises(ValueError, match=said):
-        merged(base().tensors, tensors, SCALE)
+        merge_adapter(base().tensors, tensors, SCALE)
 
 
 def test_a_checkpoint_is_built_once(built: list[Any], tmp_path: Path) -> None:
     found = version_in(tmp_path / "registry")
-    folder = ensure(found, cache=tmp_path / "cache")
+    folder = assemble_checkpoint(found, cache=tmp_path / "cache")
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
     np.testing.assert_array_equal(
         load_file(folder / "model.safetensors")["a.weight"],
-        merged(base().tensors, adapter(), SCALE)["a.weight"],
+        merge_adapter(base().tensors, adapter(), SCALE)["a.weight"],
     )
     written = (folder / "model.safetensors").stat().st_mtime_ns
-    assert ensure(found, cache=tmp_path / "cache") == folder
+    assert assemble_checkpoint(found, cache=tmp_path / "cache") == folder
     assert len(built) == 1
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
 
@@ -92,15 +92,15 @@ def test_a_damaged_checkpoint_is_built_again(
     damage: str, built: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = version_in(tmp_path / "registry")
-    file = ensure(found, cache=tmp_path / "cache") / "model.safetensors"
-    whole = sha256(file)
+    file = assemble_checkpoint(found, cache=tmp_path / "cache") / "model.safetensors"
+    whole = file_sha256(file)
     if damage == "change":
         file.write_bytes(file.read_bytes()[:-4] + b"....")
     else:
         file.unlink()
     capsys.readouterr()
-    ensure(found, cache=tmp_path / "cache")
-    assert sha256(file) == whole
+    assemble_checkpoint(found, cache=tmp_path / "cache")
+    assert file_sha256(file) == whole
     assert len(built) == 2
     assert "building tiny@1 again" in capsys.readouterr().err
 
@@ -109,32 +109,32 @@ def test_weights_that_are_not_the_manifests_are_refused_and_not_kept(built: list
     found = version_in(tmp_path / "registry")
     other = found.model_copy(update={"weights": found.weights | {"model.safetensors": "0" * 64}})
     with pytest.raises(RegistryError, match=rf"SHA-256 should be {'0' * 64}, found [0-9a-f]{{64}}"):
-        ensure(other, cache=tmp_path / "cache")
+        assemble_checkpoint(other, cache=tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_a_changed_adapter_is_refused_even_when_the_checkpoint_is_there(built: list[Any], tmp_path: Path) -> None:
     found = version_in(tmp_path / "registry")
-    ensure(found, cache=tmp_path / "cache")
+    assemble_checkpoint(found, cache=tmp_path / "cache")
     with (found.folder / "adapter.safetensors").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(RegistryError, match=r"adapter\.safetensors does not match"):
-        ensure(found, cache=tmp_path / "cache")
+        assemble_checkpoint(found, cache=tmp_path / "cache")
 
 
 def test_another_prompt_format_or_architecture_is_refused(built: list[Any], tmp_path: Path) -> None:
     found = version_in(tmp_path / "registry")
     for field, value in (("prompt_format", PROMPT_FORMAT + 1), ("architecture", "nonesuch")):
         with pytest.raises(RegistryError, match=field.replace("_", " ")):
-            ensure(found.model_copy(update={field: value}), cache=tmp_path / "cache")
+            assemble_checkpoint(found.model_copy(update={field: value}), cache=tmp_path / "cache")
     assert not built
 
 
 def test_parts_of_another_release_are_refused_before_anything_is_fetched(built: list[Any], tmp_path: Path) -> None:
-    with pytest.raises(PartError, match=rf"SHA-256 abc; this release knows {first_digest('whisper-tiny-en')}"):
-        ensure(manifest(parts={"whisper-tiny-en": "abc"}), cache=tmp_path)
+    with pytest.raises(PartError, match=rf"SHA-256 abc; this release knows {part_digest('whisper-tiny-en')}"):
+        assemble_checkpoint(manifest(parts={"whisper-tiny-en": "abc"}), cache=tmp_path)
     with pytest.raises(PartError, match="'nonesuch'"):
-        ensure(manifest(parts={"nonesuch": "abc"}), cache=tmp_path)
+        assemble_checkpoint(manifest(parts={"nonesuch": "abc"}), cache=tmp_path)
     assert not built
     assert not list(tmp_path.iterdir())
 
@@ -149,8 +149,8 @@ def test_parts_used_beside_are_fetched_but_not_built_with(
         return Path("somewhere") / name
 
     monkeypatch.setattr(assemble, "fetch", fetch)
-    parts = {name: first_digest(name) for name in ("smollm2-135m-instruct-q4_1", "whisper-tiny-en-ct2")}
-    ensure(manifest(parts=parts, beside=["whisper-tiny-en-ct2"]), cache=tmp_path, from_hub=True)
+    parts = {name: part_digest(name) for name in ("smollm2-135m-instruct-q4_1", "whisper-tiny-en-ct2")}
+    assemble_checkpoint(manifest(parts=parts, beside=["whisper-tiny-en-ct2"]), cache=tmp_path, from_hub=True)
     assert sorted(fetched) == [("smollm2-135m-instruct-q4_1", True), ("whisper-tiny-en-ct2", True)]
     assert [list(parts) for parts in built] == [["smollm2-135m-instruct-q4_1"]]
 

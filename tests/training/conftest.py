@@ -6,20 +6,20 @@ import pytest
 from transformers import AutoProcessor
 
 from model_repo.architectures import AUDIO_TOKEN_ID
-from tests.training import tiny
-from training.examples import AudioCollator
+from tests.training import tiny_checkpoints
+from training.models.collate import AudioCollator
 
 
 @pytest.fixture(scope="session")
 def audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small `audioflamingo3` checkpoint."""
-    return tiny.write_audio(tmp_path_factory.mktemp("audio"))
+    return tiny_checkpoints.write_audio(tmp_path_factory.mktemp("audio"))
 
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small `llama` checkpoint."""
-    return tiny.write_llama(tmp_path_factory.mktemp("llama"))
+    return tiny_checkpoints.write_llama(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training import compare
-from training.__main__ import BROKEN_PIPE, main
+from training.__main__ import EXIT_BROKEN_PIPE, main
+from training.eval import compare
 
 
 def test_who_reads_no_further_gets_no_traceback() -> None:
@@ -17,7 +17,7 @@ def test_who_reads_no_further_gets_no_traceback() -> None:
     command = [sys.executable, "-m", "training", "lineage", "speechsum-tiny"]
     ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writes)
-    assert (ended.returncode, ended.stderr) == (BROKEN_PIPE, "")
+    assert (ended.returncode, ended.stderr) == (EXIT_BROKEN_PIPE, "")
 
 
 def test_another_pipe_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,31 +17,31 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from training import clock, runs
-from training.align.characters import CharacterHead, forced_alignments, train_head
-from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import (
+from training.align.character_ctc import CharacterHead, forced_alignments, train_head
+from training.align.token_spikes import (
     Aligner,
     Spikes,
-    collapsed,
-    edit_distance,
-    letters,
-    spelling,
-    spikes,
-    vocabulary,
-    words_said,
+    class_token_ids,
+    ctc_collapse,
+    letter_classes,
+    letter_token_ids,
+    levenshtein,
+    spoken_words,
+    token_spikes,
 )
-from training.checkpoint import SCALE, adapter_tensors, load_adapter, open_model, save_adapter
-from training.corpus.record import Record
+from training.data.record import Record
+from training.data.record_files import read_records
 from training.families.audioflamingo3 import ENCODER_PROJECTIONS
-from training.precision import add_argument, autocast
-from training.records import read_records
+from training.models.checkpoint import LORA_SCALE, adapter_tensors, load_adapter, open_model, save_adapter
+from training.models.precision import add_precision_argument, autocast
+from training.models.split_encoder import Clip, SplitEncoder, encode_clips, pad_frames
+from training.runtime import process_clock, run_record
 
 WINDOW_SECONDS = 30
 
 
 @dataclass
-class Aligned:
+class AlignedClip:
     """A clip and where its tokens are said."""
 
     clip: Clip
@@ -52,10 +52,10 @@ def encoder_lora(first: int, layers: int, rank: int) -> LoraConfig:
     """LoRA on every projection of the encoder's layers from `first` on."""
     numbers = "|".join(str(i) for i in range(first, layers))
     pattern = rf".*audio_tower\.layers\.({numbers})\.{ENCODER_PROJECTIONS}"
-    return LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=pattern)
+    return LoraConfig(r=rank, lora_alpha=LORA_SCALE * rank, target_modules=pattern)
 
 
-def in_window(records: list[Record]) -> list[Record]:
+def clips_in_one_window(records: list[Record]) -> list[Record]:
     """Records known to fit one window; says how many are left out."""
     kept = [r for r in records if 0 < (r.duration_s or 0) <= WINDOW_SECONDS]
     print(
@@ -64,20 +64,20 @@ def in_window(records: list[Record]) -> list[Record]:
     return kept
 
 
-_shared: tuple[Any, dict[int, int], Mapping[str, int]]
+_worker_state: tuple[Any, dict[int, int], Mapping[str, int]]
 
 
-def _share(tokenizer: Any, number: dict[int, int], single: Mapping[str, int]) -> None:
-    global _shared
-    _shared = tokenizer, number, single
+def _set_worker_state(tokenizer: Any, number: dict[int, int], single: Mapping[str, int]) -> None:
+    global _worker_state
+    _worker_state = tokenizer, number, single
 
 
-def _spikes(text: str, frames: list[int], count: int) -> Spikes | None:
-    return spikes(text, frames, count, *_shared)
+def _clip_spikes(text: str, frames: list[int], count: int) -> Spikes | None:
+    return token_spikes(text, frames, count, *_worker_state)
 
 
 @torch.no_grad()
-def located(
+def align_clips(
     head: CharacterHead,
     clips: Sequence[Clip],
     texts: Sequence[str],
@@ -85,7 +85,7 @@ def located(
     classes: list[int],
     single: Mapping[str, int] = MappingProxyType({}),
     at_once: int = 128,
-) -> list[Aligned]:
+) -> list[AlignedClip]:
     """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be.
 
     single: of `spelling`; with it words of other tokens than the classes are said letter by letter. at_once: clips
@@ -97,19 +97,21 @@ def located(
     found: list[tuple[int, list[int], int]] = []
     for start in range(0, len(order), at_once):
         group = order[start : start + at_once]
-        frames, lengths = padded([clips[i].top() for i in group], device)
-        said = forced_alignments(head(frames), lengths.tolist(), [letters(texts[i])[0] for i in group])
+        frames, lengths = pad_frames([clips[i].top_features() for i in group], device)
+        said = forced_alignments(head(frames), lengths.tolist(), [letter_classes(texts[i])[0] for i in group])
         counts = [length // 2 for length in lengths.tolist()]
         found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
     # Python, half a millisecond a clip: forked, so that nothing heavy is handed over; the children touch no GPU.
-    with multiprocessing.get_context("fork").Pool(initializer=_share, initargs=(tokenizer, number, single)) as pool:
-        where = pool.starmap(_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
-    out = {i: Aligned(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
+    with multiprocessing.get_context("fork").Pool(
+        initializer=_set_worker_state, initargs=(tokenizer, number, single)
+    ) as pool:
+        where = pool.starmap(_clip_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
+    out = {i: AlignedClip(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
     return [out[i] for i in sorted(out)]
 
 
-def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, float]:
+def alignment_errors(aligner: Aligner, clips: Sequence[AlignedClip], batch: int) -> dict[str, float]:
     """`token_error`: edit distance of what the frames say to what was said, a token; `spikes_right`: share of the
     frames where a token is said that are nearest to it; `distance`: how far they lie from it, in lengths of an
     embedding (1 is as far as nowhere).
@@ -121,10 +123,10 @@ def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, 
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
         with torch.no_grad():
-            frames, counts = aligner.encoder(*padded([a.clip.lower() for a in group], device))
+            frames, counts = aligner.encoder(*pad_frames([a.clip.lower_features() for a in group], device))
         away += float(aligner.distances(frames, [a.spikes for a in group]).sum())
-        for one, path in zip(group, aligner.best(frames, counts), strict=True):
-            wrong += edit_distance(collapsed(path), [token for _, token in one.spikes])
+        for one, path in zip(group, aligner.best_classes(frames, counts), strict=True):
+            wrong += levenshtein(ctc_collapse(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)
     aligner.train()
@@ -135,8 +137,8 @@ def errors(aligner: Aligner, clips: Sequence[Aligned], batch: int) -> dict[str, 
 def train_tokens(
     aligner: Aligner,
     trained: list[nn.Parameter],
-    clips: Sequence[Aligned],
-    held: Sequence[Aligned],
+    clips: Sequence[AlignedClip],
+    held: Sequence[AlignedClip],
     options: argparse.Namespace,
     save: Any,
 ) -> list[dict[str, float]]:
@@ -158,7 +160,7 @@ def train_tokens(
             rate = options.rate * min(1.0, step / options.warmup) * max(0.02, 0.5 * (1 + math.cos(math.pi * share)))
             for setting in optimizer.param_groups:
                 setting["lr"] = rate
-            hidden, lengths = padded([a.clip.lower() for a in group], device)
+            hidden, lengths = pad_frames([a.clip.lower_features() for a in group], device)
             with autocast(options.precision, device):
                 loss = aligner(hidden, lengths, [a.spikes for a in group], options.blanks, options.pull)
             loss.backward()
@@ -170,12 +172,12 @@ def train_tokens(
                 minutes = round((time.monotonic() - began) / 60, 2)
                 log.append({"step": step, "minutes": minutes, "loss": round(recent, 4)})
                 if held:
-                    log[-1] |= errors(aligner, held[: options.held_clips], options.batch)
+                    log[-1] |= alignment_errors(aligner, held[: options.held_clips], options.batch)
                 print(json.dumps(log[-1]), flush=True)
                 save()
     log.append({"step": step, "minutes": options.minutes, "loss": round(recent, 4)})
     if held:
-        log[-1] |= errors(aligner, held, options.batch)
+        log[-1] |= alignment_errors(aligner, held, options.batch)
     print(json.dumps(log[-1]), flush=True)
     save()
     return log
@@ -187,36 +189,38 @@ def run(options: argparse.Namespace) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     extractor = WhisperFeatureExtractor.from_pretrained(options.base)
-    records = in_window(read_records(*options.data))
-    held = in_window(read_records(*options.held)) if options.held else []
+    records = clips_in_one_window(read_records(*options.data))
+    held = clips_in_one_window(read_records(*options.held)) if options.held else []
     if not records:
         raise ValueError("no clip is left to align")
-    runs.begin(options)
-    texts = words_said([r.transcript for r in [*records, *held]])
-    single = spelling(tokenizer) if options.spell_below else {}
-    classes = vocabulary(tokenizer, texts[: len(records)], options.classes, options.spell_below)
+    run_record.write_run_record(options)
+    texts = spoken_words([r.transcript for r in [*records, *held]])
+    single = letter_token_ids(tokenizer) if options.spell_below else {}
+    classes = class_token_ids(tokenizer, texts[: len(records)], options.classes, options.spell_below)
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     encoder = SplitEncoder(model, options.layers)
     folder = None if options.in_memory else options.features or options.out / "features"
     how = {"batch": max(8, options.batch), "numbers": options.precision, "workers": options.workers}
-    clips = encode(encoder, [*records, *held], extractor, folder, **how)
+    clips = encode_clips(encoder, [*records, *held], extractor, folder, **how)
     print("encoded", flush=True)
-    head = CharacterHead(clips[0].top().shape[1]).to(device)
+    head = CharacterHead(clips[0].top_features().shape[1]).to(device)
     loss = train_head(head, clips[: len(records)], texts[: len(records)], options.character_minutes, seed=options.seed)
     print(json.dumps({"character_loss": round(loss, 4), "classes": len(classes)}), flush=True)
-    aligned = located(head, clips[: len(records)], texts[: len(records)], tokenizer, classes, single)
+    aligned = align_clips(head, clips[: len(records)], texts[: len(records)], tokenizer, classes, single)
     if not aligned:
         raise ValueError("no clip fits its text: nothing is left to train on")
-    held_aligned = located(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, single)
-    peft_model = get_peft_model(model, encoder_lora(encoder.first, len(encoder.tower.layers), options.rank))
+    held_aligned = align_clips(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, single)
+    peft_model = get_peft_model(
+        model, encoder_lora(encoder.first_trained_layer, len(encoder.tower.layers), options.rank)
+    )
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:
             parameter.requires_grad_(True)
     if options.start:
         print(f"started from {options.start}: {load_adapter(peft_model, options.start)} tensors", flush=True)
     if options.within:
-        options.minutes = max(0.01, options.within - clock.since_start() / 60)
+        options.minutes = max(0.01, options.within - process_clock.seconds_since_process_start() / 60)
     aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     file = options.out / "adapter.safetensors"
@@ -273,5 +277,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pull", type=float, default=0.5, help="weight of the squared distance to the right embedding")
     parser.add_argument("--start", type=Path, help="an earlier run's adapter to go on from")
     parser.add_argument("--log-every", type=int, default=100, help="steps between two log lines")
-    add_argument(parser)
+    add_precision_argument(parser)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,3 @@
-"""Spoken material whose facts are known by construction: text only, seeded, no model.
-
-from training.corpus import generate for record in generate(seed=1, n=1000, split="train"): ...
+"""Deprecated: `python -m training.corpus` is `python -m training.synth.text` now. This alias goes with the next
+release.
 """
-
-from training.corpus.generate import generate, make
-from training.corpus.noise import asr_noise, noisy
-from training.corpus.record import Record, Split
-
-__all__ = ["Record", "Split", "asr_noise", "generate", "make", "noisy"]

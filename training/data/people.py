@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.audio import read_audio
-from training.corpus.record import Record
-from training.records import write_records
+from training.data.audio import read_audio
+from training.data.record import Record
+from training.data.record_files import write_records
 
 PACKAGES = ("asterisk-core-sounds-en-wav", "pocketsphinx-testdata")
-RECORDS = Path(__file__).parent / "people.jsonl"
-RATE = 16_000
+RECORDS_FILE = Path(__file__).parent / "people.jsonl"
+SAMPLE_RATE = 16_000
 PAUSE_S = 0.4  # between two prompts of one message
 
 
@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write records and audio."""
     if options.packages:
-        records = build(options.packages, options.out)
+        records = build_records(options.packages, options.out)
     else:
         with tempfile.TemporaryDirectory() as scratch:
-            records = build(unpack_packages(Path(scratch)), options.out)
+            records = build_records(unpack_packages(Path(scratch)), options.out)
     print(options.out / "records.jsonl", len(records))
     return 0
 
@@ -51,17 +51,19 @@ def unpack_packages(folder: Path) -> Path:
     return folder / "files"
 
 
-def build(files: Path, out: Path) -> list[Record]:
+def build_records(files: Path, out: Path) -> list[Record]:
     """The records, each with its sound joined out of the packages' files as FLAC. Raises FileNotFoundError."""
     (out / "audio").mkdir(parents=True, exist_ok=True)
     records = []
-    for line in RECORDS.read_text(encoding="utf-8").splitlines():
+    for line in RECORDS_FILE.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         sounds = [files / name for name in row["extra"]["files"]]
         samples = _join_sounds(sounds)
         audio = out / "audio" / f"{row['id']}.flac"
-        soundfile.write(audio, samples, RATE, subtype="PCM_16")
-        records.append(Record.from_fields(row | {"audio": str(audio), "duration_s": round(len(samples) / RATE, 3)}))
+        soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
+        records.append(
+            Record.from_fields(row | {"audio": str(audio), "duration_s": round(len(samples) / SAMPLE_RATE, 3)})
+        )
     write_records(out / "records.jsonl", records)
     return records
 
@@ -72,5 +74,5 @@ def _join_sounds(sounds: list[Path]) -> np.ndarray[tuple[int], np.dtype[np.float
         if not sound.is_file():
             raise FileNotFoundError(f"{sound} is not in the packages {', '.join(PACKAGES)}")
         samples = read_audio(Record(sound.stem, audio=str(sound)))
-        parts += [np.zeros(round(PAUSE_S * RATE), np.float32), samples] if parts else [samples]
+        parts += [np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32), samples] if parts else [samples]
     return np.concatenate(parts)

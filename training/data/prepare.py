@@ -31,16 +31,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.audio.decode import SAMPLE_RATE, decode
-from app.audio.limits import DecodeLimits
-from app.errors import ServiceError
-from app.prompts import Style, instruction
-from training.audio import damage, is_blank, map_file, speaks
-from training.corpus.record import Record, Split
-from training.data.progress import Progress
-from training.data.sources import Found, Unusable, in_dataset, in_folder
-from training.records import unreadable
-from training.text_files import control_token, printable, text_problem
+from app.core.audio.decode import SAMPLE_RATE, decode
+from app.core.audio.limits import DecodeLimits
+from app.core.errors import ServiceError
+from app.core.prompts import Style, instruction
+from training.data.audio import damage_warnings, has_speech, is_blank, map_file
+from training.data.prepare_progress import Progress
+from training.data.record import Record, Split
+from training.data.record_files import read_error_reason
+from training.data.sources import SourceRecording, UnusableRecording, dataset_recordings, folder_recordings
+from training.data.text_files import escape_unprintable, find_control_token, text_problem
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Layout:
 
 
 # As their cards on the hub have it.
-KNOWN = {
+KNOWN_DATASETS = {
     "edinburghcstr/ami": Layout(
         config_name="ihm", group="meeting_id", order="begin_time", license="CC-BY-4.0", keep_split=True
     ),
@@ -76,34 +76,34 @@ KNOWN = {
 SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "test": "test"}
 
 
-def layout_of(options: argparse.Namespace) -> Layout:
+def dataset_layout(options: argparse.Namespace) -> Layout:
     """The layout of the dataset that is known, what the options say over it."""
-    known = KNOWN.get(options.like or options.dataset, Layout())
+    known = KNOWN_DATASETS.get(options.like or options.dataset, Layout())
     given = {f.name: getattr(options, f.name) for f in fields(Layout)}
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
-def split_of(name: str, held: float) -> Split:
+def draw_split(name: str, held: float) -> Split:
     """`test` and `dev` get a share of `held` each. By the name alone, so that nothing moves when recordings come."""
     place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
     return "test" if place < held else "dev" if place < 2 * held else "train"
 
 
-def made_record(
-    name: str, found: Found, out: Path, options: argparse.Namespace, layout: Layout, parts: Sequence[Any]
+def make_record(
+    name: str, found: SourceRecording, out: Path, options: argparse.Namespace, layout: Layout, parts: Sequence[Any]
 ) -> Record:
     """The record, its audio written. parts: the bytes of the recording's parts. Raises `Unusable`, or OSError where the
     audio cannot be written.
     """
     transcript, summary = " ".join(found.transcript.split()), " ".join(found.summary.split())
     if not transcript:
-        raise Unusable("no transcript")
+        raise UnusableRecording("no transcript")
     for what, text in (("transcript", transcript), ("summary", summary), ("language", found.language or "")):
         if problem := text_problem(text):
-            raise Unusable(f"the {what} {problem}")
-        if token := control_token(text):
-            raise Unusable(f"the {what} holds the control token {token!r}")
-    samples = _samples(parts, options.max_seconds, options.keep_warned)
+            raise UnusableRecording(f"the {what} {problem}")
+        if token := find_control_token(text):
+            raise UnusableRecording(f"the {what} holds the control token {token!r}")
+    samples = _decode_parts(parts, options.max_seconds, options.keep_warned)
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:80]
     audio = f"audio/{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.flac"
     scratch = out / f"{audio}.part"  # a run that is ended while it writes leaves no half a recording
@@ -113,12 +113,12 @@ def made_record(
     return Record(
         id=name,
         register="prepared",
-        split=SPLITS[options.split] if layout.keep_split else split_of(name, options.held_share),
+        split=SPLITS[options.split] if layout.keep_split else draw_split(name, options.held_share),
         transcript=transcript,
         style=style.model_dump(mode="json", exclude_none=True),
         query=instruction(style),
         summary=summary,
-        source=printable(str(options.folder or options.dataset)),
+        source=escape_unprintable(str(options.folder or options.dataset)),
         recording=name,
         language=found.language or options.language,
         license=layout.license,
@@ -127,7 +127,7 @@ def made_record(
     )
 
 
-def _samples(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDArray[np.float32]:
+def _decode_parts(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDArray[np.float32]:
     """The parts, decoded as the service decodes them, one after another. Raises `Unusable` for what it would refuse,
     and unless `keep_warned` for what it would warn about.
     """
@@ -135,26 +135,26 @@ def _samples(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDA
     pieces: list[NDArray[np.float32]] = []
     for part in parts:
         if not len(part):
-            raise Unusable("the audio has no bytes")
+            raise UnusableRecording("the audio has no bytes")
         try:
             decoded = decode(part, limits)
         except ServiceError as error:
-            raise Unusable(error.message) from error
-        said = damage(decoded.warnings)
+            raise UnusableRecording(error.message) from error
+        said = damage_warnings(decoded.warnings)
         if said and not keep_warned:
-            raise Unusable(" ".join(said))
+            raise UnusableRecording(" ".join(said))
         pieces.append(decoded.samples[:])
     samples = np.concatenate(pieces)
     if len(samples) > max_seconds * SAMPLE_RATE:
-        raise Unusable(f"{len(samples) / SAMPLE_RATE:.0f} s in all, the most is {max_seconds:g}")
+        raise UnusableRecording(f"{len(samples) / SAMPLE_RATE:.0f} s in all, the most is {max_seconds:g}")
     if is_blank(samples):
-        raise Unusable("the recording is silent")
-    if not speaks(samples):
-        raise Unusable("the recording holds no speech")
+        raise UnusableRecording("the recording is silent")
+    if not has_speech(samples):
+        raise UnusableRecording("the recording holds no speech")
     return samples
 
 
-def _with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) -> Any:
+def _call_with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) -> Any:
     """Call `use` with the bytes of all parts. Raises `Unusable` for a file that cannot be read."""
     from contextlib import ExitStack
 
@@ -166,12 +166,14 @@ def _with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) 
                 continue
             try:
                 if part.exists() and not part.is_file():
-                    raise Unusable("is no file")
+                    raise UnusableRecording("is no file")
                 data.append(stack.enter_context(map_file(part)))
             except (OSError, ValueError) as error:
-                if isinstance(error, Unusable):
+                if isinstance(error, UnusableRecording):
                     raise
-                raise Unusable(unreadable(error) if isinstance(error, OSError) else str(error)) from error
+                raise UnusableRecording(
+                    read_error_reason(error) if isinstance(error, OSError) else str(error)
+                ) from error
         return use(data)
 
 
@@ -181,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--folder", type=Path, help="recordings beside transcripts (.txt)")
     place.add_argument("--dataset", help="name on a hub, or a folder that `datasets` reads")
     parser.add_argument("--out", type=Path, required=True, help="folder to write: audio/, train, dev and test .jsonl")
-    parser.add_argument("--like", choices=KNOWN, help="read it as this dataset is read [if that is its name]")
+    parser.add_argument("--like", choices=KNOWN_DATASETS, help="read it as this dataset is read [if that is its name]")
     parser.add_argument("--config-name", help="of the dataset")
     parser.add_argument("--split", default="train", help="of the dataset")
     parser.add_argument("--audio", help="column of the recordings [audio]")
@@ -208,10 +210,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write OUT/{train,dev,test}.jsonl and report.json; 1 if nothing could be used."""
-    layout = layout_of(options)
+    layout = dataset_layout(options)
     if layout.keep_split and options.split not in SPLITS:
         raise ValueError(f"--split {options.split} is none of {', '.join(SPLITS)}: with --no-keep-split it is drawn")
-    source = in_folder(options.folder, layout) if options.folder else in_dataset(options, layout)
+    source = folder_recordings(options.folder, layout) if options.folder else dataset_recordings(options, layout)
     (options.out / "audio").mkdir(parents=True, exist_ok=True)
     same = {f.name: getattr(layout, f.name) for f in fields(Layout)} | {
         name: str(getattr(options, name))
@@ -221,23 +223,23 @@ def run(options: argparse.Namespace) -> int:
     left: dict[str, str] = {}
     names: set[str] = set()
 
-    def take(name: str, found: Found, data: list[Any]) -> None:
+    def take(name: str, found: SourceRecording, data: list[Any]) -> None:
         key = progress.key([found.transcript, found.summary, found.language], data)
-        if not progress.has(name, key):
-            progress.add(made_record(name, found, options.out, options, layout, data), key)
+        if not progress.reuse_record(name, key):
+            progress.add(make_record(name, found, options.out, options, layout, data), key)
 
     for number, (name, read) in enumerate(source):
         if options.limit and number >= options.limit:
             break
         try:
             if name in names:
-                raise Unusable("another recording has this name")
+                raise UnusableRecording("another recording has this name")
             names.add(name)
             found = read()
-            _with_bytes(found.parts, partial(take, name, found))
-        except Unusable as error:
+            _call_with_bytes(found.parts, partial(take, name, found))
+        except UnusableRecording as error:
             shown = name if name not in left else f"{name} ({number + 1})"
-            left[shown] = printable(str(error))
+            left[shown] = escape_unprintable(str(error))
             print(f"{shown}: left out: {left[shown]}", flush=True)
     rows = progress.finish()
     hours = sum(record.duration_s or 0 for records in rows.values() for record in records) / 3600

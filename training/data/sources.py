@@ -1,7 +1,7 @@
 """What `data prepare` reads: folders of recordings with transcripts, and datasets with an audio column.
 
 A source gives its recordings one after another, each with a function that reads it. What cannot be read costs that
-recording alone: the function says why, as `Unusable`. Knows nothing about what is made of the recordings.
+recording alone: the function says why, as `UnusableRecording`. Knows nothing about what is made of the recordings.
 """
 
 import argparse
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.records import unreadable
-from training.text_files import BadText, numbered_lines, parsed_json, printable, read_text
+from training.data.record_files import read_error_reason
+from training.data.text_files import InvalidText, escape_unprintable, numbered_lines, parse_json, read_text
 
 TABLES = (".csv", ".tsv", ".jsonl")
 LARGEST_CELL = 64 << 20  # characters of one cell of a table
 
 
-class Unusable(ValueError):
+class UnusableRecording(ValueError):
     """A recording cannot be used; the message says why."""
 
 
 @dataclass
-class Found:
+class SourceRecording:
     """One recording as it was found: its parts in order (bytes, or the files that hold them), what is said in them, a
     summary and the language if they are known there.
     """
@@ -35,10 +35,10 @@ class Found:
     language: str | None = None
 
 
-Source = Iterator[tuple[str, Callable[[], Found]]]  # of each recording the name, and what reads it
+Source = Iterator[tuple[str, Callable[[], SourceRecording]]]  # of each recording the name, and what reads it
 
 
-def in_folder(folder: Path, layout: Any) -> Source:
+def folder_recordings(folder: Path, layout: Any) -> Source:
     """Every recording with what a table or a text beside it says of it. Texts and rows of tables without a recording
     are named too.
     """
@@ -48,13 +48,13 @@ def in_folder(folder: Path, layout: Any) -> Source:
             continue
         if file.stem == "metadata":
             if file.suffix in TABLES:
-                for place, row in _table(file, layout):
+                for place, row in _table_rows(file, layout):
                     if isinstance(row, str):
-                        yield f"{_name(file, folder)}, {place}", _refusing(row)
+                        yield f"{_recording_name(file, folder)}, {place}", _unusable_reader(row)
                     else:
                         rows[file.parent / str(row["file_name"])] = row
             else:
-                yield _name(file, folder), _refusing(f"is no table that is read ({', '.join(TABLES)})")
+                yield _recording_name(file, folder), _unusable_reader(f"is no table that is read ({', '.join(TABLES)})")
         elif file.suffix == ".txt":
             texts[file.with_suffix("")] = file
         else:
@@ -62,61 +62,61 @@ def in_folder(folder: Path, layout: Any) -> Source:
     for file in files:
         said = rows.pop(file) if file in rows else None
         text = texts.get(file.with_suffix(""))  # of several recordings, if they have one name
-        name = str((said or {}).get(layout.name or "") or "").strip() or _name(file, folder)
-        yield printable(name), lambda file=file, row=said, text=text: _beside(file, row, text, layout)  # type: ignore[misc]
+        name = str((said or {}).get(layout.name or "") or "").strip() or _recording_name(file, folder)
+        yield escape_unprintable(name), lambda file=file, row=said, text=text: _read_recording(file, row, text, layout)  # type: ignore[misc]
     recordings = {file.with_suffix("") for file in files}
     for stem, text in texts.items():
         if stem not in recordings:
-            yield _name(text, folder), _refusing("there is no recording beside this transcript")
+            yield _recording_name(text, folder), _unusable_reader("there is no recording beside this transcript")
     for file in rows:
-        yield _name(file, folder), _refusing("a table names this recording, and there is no such file")
+        yield _recording_name(file, folder), _unusable_reader("a table names this recording, and there is no such file")
 
 
-def _name(file: Path, folder: Path) -> str:
-    return printable(str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file))
+def _recording_name(file: Path, folder: Path) -> str:
+    return escape_unprintable(str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file))
 
 
-def _refusing(why: str) -> Callable[[], Found]:
-    def read() -> Found:
-        raise Unusable(why)
+def _unusable_reader(why: str) -> Callable[[], SourceRecording]:
+    def read() -> SourceRecording:
+        raise UnusableRecording(why)
 
     return read
 
 
-def _beside(file: Path, row: dict[str, Any] | None, text: Path | None, layout: Any) -> Found:
+def _read_recording(file: Path, row: dict[str, Any] | None, text: Path | None, layout: Any) -> SourceRecording:
     said = (row or {}).get(layout.text)
     if not said and text:
         try:
             said = read_text(text)
-        except BadText as error:
-            raise Unusable(f"the transcript {text.name} {error}") from error
+        except InvalidText as error:
+            raise UnusableRecording(f"the transcript {text.name} {error}") from error
         except OSError as error:
-            raise Unusable(f"the transcript {text.name} {unreadable(error)}") from error
-    return Found(
+            raise UnusableRecording(f"the transcript {text.name} {read_error_reason(error)}") from error
+    return SourceRecording(
         [file],
-        _text(said, "transcript"),
-        _text((row or {}).get(layout.summary or ""), "summary"),
-        _text((row or {}).get(layout.language_column or ""), "language") or None,
+        _text_value(said, "transcript"),
+        _text_value((row or {}).get(layout.summary or ""), "summary"),
+        _text_value((row or {}).get(layout.language_column or ""), "language") or None,
     )
 
 
-def _text(value: Any, what: str) -> str:
+def _text_value(value: Any, what: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    raise Unusable(f"the {what} is no text: {value!r:.60}")
+    raise UnusableRecording(f"the {what} is no text: {value!r:.60}")
 
 
-def _table(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] | str]]:
+def _table_rows(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """Where each row stands in a `metadata.csv`, `.tsv` or `.jsonl`, and the row, or in words what is wrong with it.
     Raises ValueError for a table without the columns that are read.
     """
     try:
         rows = list(_json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table))
-    except BadText as error:
+    except InvalidText as error:
         yield "the table", str(error)
         return
     except OSError as error:
-        yield "the table", unreadable(error)
+        yield "the table", read_error_reason(error)
         return
     for number, row in enumerate(rows, 1):
         if isinstance(row, str):
@@ -154,16 +154,16 @@ def _csv_rows(table: Path) -> Iterator[dict[str, Any] | str]:
 def _json_rows(table: Path) -> Iterator[dict[str, Any] | str]:
     for _, line in numbered_lines(table):
         try:
-            if isinstance(line, BadText):
+            if isinstance(line, InvalidText):
                 raise line
-            row = parsed_json(line)
-        except BadText as error:
+            row = parse_json(line)
+        except InvalidText as error:
             yield str(error)
             continue
         yield row if isinstance(row, dict) else f"is no object: {line:.60}"
 
 
-def in_dataset(options: argparse.Namespace, layout: Any) -> Source:
+def dataset_recordings(options: argparse.Namespace, layout: Any) -> Source:
     """The dataset's rows, or groups of them. Raises ValueError for a column that it does not have."""
     from datasets import Audio, load_dataset, load_from_disk
 
@@ -193,33 +193,33 @@ def in_dataset(options: argparse.Namespace, layout: Any) -> Source:
                     numbers = sorted(numbers, key=times.__getitem__)
                 except TypeError:
                     why = f"the rows of {key} cannot be ordered by {layout.order!r}: some have no value there"
-                    yield printable(key), _refusing(why)
+                    yield escape_unprintable(key), _unusable_reader(why)
                     continue
-            yield printable(key), lambda numbers=numbers: _join_rows(rows, numbers, layout, base)  # type: ignore[misc]
+            yield escape_unprintable(key), lambda numbers=numbers: _join_rows(rows, numbers, layout, base)  # type: ignore[misc]
         return
     names = list(rows[layout.name]) if layout.name else None
     for number in range(len(rows)):
         given = str(names[number]).strip() if names and names[number] is not None else ""
-        name = printable(given) or f"{options.split}-{number:06d}"
+        name = escape_unprintable(given) or f"{options.split}-{number:06d}"
         yield name, lambda number=number: _join_rows(rows, [number], layout, base)  # type: ignore[misc]
 
 
-def _join_rows(rows: Any, numbers: list[int], layout: Any, base: Path) -> Found:
+def _join_rows(rows: Any, numbers: list[int], layout: Any, base: Path) -> SourceRecording:
     """The rows as one recording."""
     try:
         found = [rows[number] for number in numbers]
     except Exception as error:  # whatever Arrow, or a codec of the library's, says of a cell
-        raise Unusable(f"row {numbers[0]} cannot be read: {type(error).__name__}: {error}"[:300]) from error
+        raise UnusableRecording(f"row {numbers[0]} cannot be read: {type(error).__name__}: {error}"[:300]) from error
     first = found[0]
-    return Found(
-        [_part(row[layout.audio], base) for row in found],
-        " ".join(_text(row[layout.text], "transcript") for row in found),
-        _text(first[layout.summary], "summary") if layout.summary else "",
-        _text(first[layout.language_column], "language") or None if layout.language_column else None,
+    return SourceRecording(
+        [_audio_part(row[layout.audio], base) for row in found],
+        " ".join(_text_value(row[layout.text], "transcript") for row in found),
+        _text_value(first[layout.summary], "summary") if layout.summary else "",
+        _text_value(first[layout.language_column], "language") or None if layout.language_column else None,
     )
 
 
-def _part(cell: Any, base: Path) -> bytes | Path:
+def _audio_part(cell: Any, base: Path) -> bytes | Path:
     """A cell's bytes, or the file that it names; paths are relative to the dataset's folder."""
     if isinstance(cell, bytes):
         return cell
@@ -230,4 +230,4 @@ def _part(cell: Any, base: Path) -> bytes | Path:
             return bytes(cell["bytes"])
         if cell.get("path"):
             return base / str(cell["path"])
-    raise Unusable("there is no audio in the row")
+    raise UnusableRecording("there is no audio in the row")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.families.audioflamingo3 import AudioFlamingo3
-from training.families.family import Family
+from training.families.base import Family
 from training.families.granite_speech import GraniteSpeech
 from training.families.llama import Llama
 from training.families.qwen2_5_omni import Qwen25Omni
@@ -25,34 +25,34 @@ class UnknownFamily(ValueError):
     """A checkpoint is of no family that can be trained; the message says which there are."""
 
 
-def family_named(model_type: str) -> Family:
+def family_by_model_type(model_type: str) -> Family:
     """The family of a `model_type`, a folder's or an opened model's. Raises `UnknownFamily`."""
     for family in FAMILIES.values():
-        if family.opened_as == model_type:
+        if family.transformers_model_type == model_type:
             return family
     if model_type not in FAMILIES:
         raise UnknownFamily(f"model type {model_type!r} cannot be trained; these can: {', '.join(sorted(FAMILIES))}")
     return FAMILIES[model_type]
 
 
-def family_in(folder: Path) -> Family:
+def family_of_folder(folder: Path) -> Family:
     """The family of a checkpoint folder. Raises `UnknownFamily`."""
     file = folder / "config.json"
     if not file.is_file():
         raise UnknownFamily(f"{folder} holds no config.json: not a checkpoint folder")
-    return family_named(str(json.loads(file.read_text()).get("model_type")))
+    return family_by_model_type(str(json.loads(file.read_text()).get("model_type")))
 
 
-def as_taken(family: Family, tensors: dict[str, Any]) -> dict[str, Any]:
+def tensors_for_family(family: Family, tensors: dict[str, Any]) -> dict[str, Any]:
     """What a model of this family takes of an adapter's tensors: all of them; a text model, of the adapter of one that
     hears, the language model's, under its own names. A head of its own is left: a twin's is its embedding.
     """
     for other in FAMILIES.values():
-        prefix = other.on_disk(other.language_model)
+        prefix = other.checkpoint_name(other.language_model)
         found = {"model." + name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-        if other.hears and found and not family.hears:
+        if other.takes_audio and found and not family.takes_audio:
             return found
     return tensors
 
 
-__all__ = ["FAMILIES", "Family", "UnknownFamily", "as_taken", "family_in", "family_named"]
+__all__ = ["FAMILIES", "Family", "UnknownFamily", "family_by_model_type", "family_of_folder", "tensors_for_family"]

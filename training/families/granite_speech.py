@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.families.family import Family, as_served
+from training.families.base import Family, keep_in_eval_mode
 
 
 class GraniteSpeech(Family):
@@ -19,13 +19,13 @@ class GraniteSpeech(Family):
 
     model_type = "granite_speech"
     projector = ("model.projector.",)
-    kept = ("encoder.",)
+    unsynced_prefixes = ("encoder.",)
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
         if (folder / "adapter_config.json").is_file():
             raise ValueError(f"{folder} brings an adapter of its own: merge it into the weights first (PEFT can)")
         model = super().open(folder, dtype)
-        as_served(model.model.encoder)
+        keep_in_eval_mode(model.model.encoder)
         scale_logits(model)
         return model
 

@@ -1,14 +1,14 @@
 """Llama: the text twin and the cascade's language model. Reads transcripts, hears nothing."""
 
-from training.families.family import Family
+from training.families.base import Family
 
 
 class Llama(Family):
     """Its parameters are named in its files as Transformers names them."""
 
     model_type = "llama"
-    hears = False
-    names = ()
+    takes_audio = False
+    parameter_prefixes = ()
     language_model = "model."
     projector = ()
-    tensors = ()
+    model_inputs = ()

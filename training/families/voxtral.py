@@ -18,13 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from app.prompts import SYSTEM
-from training.families.family import SAMPLING_RATE, Family
+from app.core.prompts import SYSTEM_PROMPT
+from training.families.base import SAMPLING_RATE, Family
 
-CONSOLIDATED = "consolidated.safetensors"
-ENCODER = "mm_whisper_embeddings.whisper_encoder"
+CONSOLIDATED_FILE = "consolidated.safetensors"
+ENCODER_PREFIX = "mm_whisper_embeddings.whisper_encoder"
 # Names in Hugging Face's files → in Mistral's.
-MISTRAL = (
+MISTRAL_NAMES = (
     (r"language_model\.model\.embed_tokens\.", "mm_whisper_embeddings.tok_embeddings."),
     (r"language_model\.model\.norm\.", "norm."),
     (r"language_model\.lm_head\.", "output."),
@@ -36,16 +36,19 @@ MISTRAL = (
     (r"language_model\.model\.layers\.(\d+)\.post_attention_layernorm\.", r"layers.\1.ffn_norm."),
     (r"multi_modal_projector\.linear_1\.", "mm_whisper_embeddings.audio_language_projection.0."),
     (r"multi_modal_projector\.linear_2\.", "mm_whisper_embeddings.audio_language_projection.2."),
-    (r"audio_tower\.conv1\.", f"{ENCODER}.conv_layers.0."),
-    (r"audio_tower\.conv2\.", f"{ENCODER}.conv_layers.1."),
-    (r"audio_tower\.layer_norm\.", f"{ENCODER}.transformer.norm."),
-    (r"audio_tower\.layers\.(\d+)\.self_attn\.([qkv])_proj\.", rf"{ENCODER}.transformer.layers.\1.attention.w\2."),
-    (r"audio_tower\.layers\.(\d+)\.self_attn\.out_proj\.", rf"{ENCODER}.transformer.layers.\1.attention.wo."),
-    (r"audio_tower\.layers\.(\d+)\.self_attn_layer_norm\.", rf"{ENCODER}.transformer.layers.\1.attention_norm."),
-    (r"audio_tower\.layers\.(\d+)\.fc([12])\.", rf"{ENCODER}.transformer.layers.\1.feed_forward.w\2."),
-    (r"audio_tower\.layers\.(\d+)\.final_layer_norm\.", rf"{ENCODER}.transformer.layers.\1.ffn_norm."),
+    (r"audio_tower\.conv1\.", f"{ENCODER_PREFIX}.conv_layers.0."),
+    (r"audio_tower\.conv2\.", f"{ENCODER_PREFIX}.conv_layers.1."),
+    (r"audio_tower\.layer_norm\.", f"{ENCODER_PREFIX}.transformer.norm."),
+    (
+        r"audio_tower\.layers\.(\d+)\.self_attn\.([qkv])_proj\.",
+        rf"{ENCODER_PREFIX}.transformer.layers.\1.attention.w\2.",
+    ),
+    (r"audio_tower\.layers\.(\d+)\.self_attn\.out_proj\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.attention.wo."),
+    (r"audio_tower\.layers\.(\d+)\.self_attn_layer_norm\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.attention_norm."),
+    (r"audio_tower\.layers\.(\d+)\.fc([12])\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.feed_forward.w\2."),
+    (r"audio_tower\.layers\.(\d+)\.final_layer_norm\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.ffn_norm."),
 )
-COMPUTED = "audio_tower.embed_positions.weight"  # sinusoids, which vLLM works out itself
+SINUSOIDS_NAME = "audio_tower.embed_positions.weight"  # sinusoids, which vLLM works out itself
 
 
 class Voxtral(Family):
@@ -54,23 +57,23 @@ class Voxtral(Family):
     """
 
     model_type = "voxtral"
-    tensors = ("input_features",)
-    derived = (CONSOLIDATED,)
+    model_inputs = ("input_features",)
+    derived_files = (CONSOLIDATED_FILE,)
     weight_files = "consolidated"
-    not_handed = "vLLM 0.32 keeps the old projector when Voxtral's weights are loaded into a running server"
+    weight_sync_refusal = "vLLM 0.32 keeps the old projector when Voxtral's weights are loaded into a running server"
 
     def placeholder_id(self, processor: Any) -> int:
         return int(processor.audio_token_id)
 
     def messages(self, query: str) -> list[dict[str, Any]]:
-        content = [{"type": "audio"}, {"type": "text", "text": f"{SYSTEM}\n{query}"}]
+        content = [{"type": "audio"}, {"type": "text", "text": f"{SYSTEM_PROMPT}\n{query}"}]
         return [{"role": "user", "content": content}]
 
     def prompt(self, processor: Any, query: str) -> str:
         """The prompt in words, to be counted and read: the engine gets the tokens of `ask`."""
-        return f"<s>[INST][BEGIN_AUDIO]{processor.audio_token}{SYSTEM}\n{query}[/INST]"
+        return f"<s>[INST][BEGIN_AUDIO]{processor.audio_token}{SYSTEM_PROMPT}\n{query}[/INST]"
 
-    def ask(
+    def encode_question(
         self, processor: Any, query: str, samples: NDArray[np.float32]
     ) -> tuple[list[int], dict[str, torch.Tensor]]:
         file = io.BytesIO()
@@ -81,16 +84,16 @@ class Voxtral(Family):
             for message in self.messages(query)
         ]
         one = processor.apply_chat_template(messages)
-        return one["input_ids"][0].tolist(), {name: one[name] for name in self.tensors}
+        return one["input_ids"][0].tolist(), {name: one[name] for name in self.model_inputs}
 
-    def as_loaded(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
-        if name != COMPUTED:
-            return mistral_name(name), mistral_order(name, value, heads_of(config))
+    def vllm_tensor(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
+        if name != SINUSOIDS_NAME:
+            return mistral_name(name), mistral_order(name, value, head_counts(config))
         if not torch.allclose(value.float(), sinusoids(*value.shape).to(value.device), atol=0.01):  # bfloat16: 8 bits
             raise ValueError(f"{name} are not sinusoids, and vLLM would take them for such")
         return None
 
-    def serve(self, folder: Path) -> None:
+    def write_vllm_files(self, folder: Path) -> None:
         """Write Mistral's weights. Raises ValueError for a tensor that has no place among them, or for an encoder whose
         positions are not the sinusoids that vLLM takes them for.
         """
@@ -101,13 +104,13 @@ class Voxtral(Family):
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as opened:
                 for name in sorted(opened.keys()):
-                    if found := self.as_loaded(name, opened.get_tensor(name), config):
+                    if found := self.vllm_tensor(name, opened.get_tensor(name), config):
                         out[found[0]] = found[1]
-        save_file(out, folder / CONSOLIDATED, metadata={"format": "pt"})
-        (folder / CONSOLIDATED).chmod(0o644)
+        save_file(out, folder / CONSOLIDATED_FILE, metadata={"format": "pt"})
+        (folder / CONSOLIDATED_FILE).chmod(0o644)
 
 
-def heads_of(config: Any) -> dict[str, int]:
+def head_counts(config: Any) -> dict[str, int]:
     """How many heads of queries and of keys the language model has."""
     text = config.get_text_config()
     return {"q": text.num_attention_heads, "k": text.num_key_value_heads}
@@ -115,7 +118,7 @@ def heads_of(config: Any) -> dict[str, int]:
 
 def mistral_name(name: str) -> str:
     """A tensor's name in Mistral's files."""
-    for ours, theirs in MISTRAL:
+    for ours, theirs in MISTRAL_NAMES:
         if re.match(ours, name):
             return re.sub(ours, theirs, name, count=1)
     raise ValueError(f"{name} has no name among Mistral's weights")

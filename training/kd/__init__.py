@@ -1,4 +1,4 @@
-"""Parts of on-policy distillation, put together by `training.distill`.
+"""Parts of on-policy distillation, put together by `training.recipes.distill`.
 
     rollout.py          the student writes: Transformers' generate
     served_rollout.py   or a vLLM server, which gets the student's weights between steps

@@ -16,14 +16,14 @@ CHUNK = 256  # positions whose distributions are in memory at once
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseDistribution:
     """A teacher's log-probabilities, (positions, vocabulary)."""
 
     log_probabilities: Tensor
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopKDistribution:
     """A teacher of which only the likeliest tokens are known: ids and log-probabilities, both (positions, k).
 
     A place that holds no token has -inf for its log-probability, and any id. Everything else is one bucket, the tail.
@@ -33,50 +33,50 @@ class TopK:
     log_probabilities: Tensor
 
 
-Distribution = Dense | TopK
+Distribution = DenseDistribution | TopKDistribution
 
 
-def without(logits: Tensor, excluded: Sequence[int]) -> Tensor:
+def exclude_tokens(logits: Tensor, excluded_ids: Sequence[int]) -> Tensor:
     """The logits (…, vocabulary), float32, with no probability on the excluded ids."""
     logits = logits.float()
-    if not excluded:
+    if not excluded_ids:
         return logits
-    return logits.index_fill(-1, torch.tensor(excluded, device=logits.device), -torch.inf)
+    return logits.index_fill(-1, torch.tensor(excluded_ids, device=logits.device), -torch.inf)
 
 
 def divergence(
-    student: Tensor, teacher: Distribution, beta: float, chunk: int = CHUNK, excluded: Sequence[int] = ()
+    student: Tensor, teacher: Distribution, beta: float, chunk: int = CHUNK, excluded_ids: Sequence[int] = ()
 ) -> Tensor:
     """student: logits (positions, vocabulary) → (positions,), float32, gradient to the student alone.
 
     excluded: ids that do not count: the student's distribution is the one over all others, as the teacher's must be.
 
-    With `TopK` both sides are compared on the known tokens and the tail, which is at most the true divergence. Worked
-    out `chunk` positions at a time, and once more in the backward pass, so that no more than a chunk's distributions
-    are held. Raises ValueError for a beta outside 0 … 1.
+    With `TopKDistribution` both sides are compared on the known tokens and the tail, which is at most the true
+    divergence. Worked out `chunk` positions at a time, and once more in the backward pass, so that no more than a
+    chunk's distributions are held. Raises ValueError for a beta outside 0 … 1.
     """
     if not 0 <= beta <= 1:
         raise ValueError(f"beta is {beta}; it goes from 0 (forward KL) to 1 (reverse KL)")
     parts = []
     for start in range(0, len(student), chunk):
         rows = slice(start, start + chunk)
-        if isinstance(teacher, Dense):
-            given = (student[rows], teacher.log_probabilities[rows].detach(), beta, excluded)
-            parts.append(checkpoint(_dense, *given, use_reentrant=False))
+        if isinstance(teacher, DenseDistribution):
+            given = (student[rows], teacher.log_probabilities[rows].detach(), beta, excluded_ids)
+            parts.append(checkpoint(_dense_divergence, *given, use_reentrant=False))
         else:
             known = (teacher.ids[rows], teacher.log_probabilities[rows].detach())
-            parts.append(checkpoint(_sparse, student[rows], *known, beta, excluded, use_reentrant=False))
+            parts.append(checkpoint(_top_k_divergence, student[rows], *known, beta, excluded_ids, use_reentrant=False))
     return torch.cat(parts) if parts else student.new_zeros(0, dtype=torch.float32)
 
 
-def _dense(logits: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
-    return _between(without(logits, excluded).log_softmax(-1), teacher.float(), beta)
+def _dense_divergence(logits: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
+    return _generalized_jsd(exclude_tokens(logits, excluded).log_softmax(-1), teacher.float(), beta)
 
 
-def _sparse(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
+def _top_k_divergence(logits: Tensor, ids: Tensor, teacher: Tensor, beta: float, excluded: Sequence[int]) -> Tensor:
     known = teacher.float()
-    here = without(logits, excluded).log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
-    return _between(_with_tail(here), _with_tail(known), beta)
+    here = exclude_tokens(logits, excluded).log_softmax(-1).gather(-1, ids).masked_fill(known.isneginf(), -torch.inf)
+    return _generalized_jsd(_with_tail(here), _with_tail(known), beta)
 
 
 def _with_tail(log_probabilities: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def _with_tail(log_probabilities: Tensor) -> Tensor:
     return torch.cat([log_probabilities, rest.clamp_min(1e-9).log()], -1)
 
 
-def _between(student: Tensor, teacher: Tensor, beta: float) -> Tensor:
+def _generalized_jsd(student: Tensor, teacher: Tensor, beta: float) -> Tensor:
     """Both log-probabilities."""
     if beta == 0:
         return _kl(teacher, student)

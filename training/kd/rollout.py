@@ -1,7 +1,7 @@
 """The student writes: one sampled answer a record, as token ids, no gradient.
 
-`Rollout` is what the trainer asks for; `Generated` is Transformers' own sampling, `training.kd.served_rollout` has the
-other; `References` writes what the data holds, for the steps off policy. Knows nothing about teachers.
+`Rollout` is what the trainer asks for; `TransformersRollout` is Transformers' own sampling, `training.kd.vllm_rollout`
+has the other; `ReferenceRollout` writes what the data holds, for the steps off policy. Knows nothing about teachers.
 """
 
 import argparse
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 import torch
 
-from app.prompts import Style
-from training import processes
-from training.corpus.record import Record
-from training.examples import Collator
-from training.head import head_on
-from training.kd.sampling import as_it_is
-from training.kd.weights import Copy
-from training.precision import placed
+from app.core.prompts import Style
+from training.data.record import Record
+from training.kd.unmodified_sampling import unmodified_sampling
+from training.kd.weight_sync import MergedCopy
+from training.models.collate import Collator
+from training.models.precision import to_model_device
+from training.models.trl_patches import logits_at
+from training.runtime import distributed
 
 Questions = dict[str, torch.Tensor]  # of `Collator.questions`
 
@@ -31,12 +31,12 @@ class Answer:
     """
 
     ids: list[int]
-    ended: bool
-    likely: list[float] | None = None
+    is_complete: bool
+    log_probabilities: list[float] | None = None
 
 
 class Rollout(Protocol):
-    """Answers of the student as it now is. questions: of `questions_of`, where they have been made already."""
+    """Answers of the student as it now is. questions: of `collate_questions`, where they have been made already."""
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]: ...
 
@@ -46,26 +46,26 @@ def answer_limit(record: Record) -> int:
     return Style(**(record.style or {})).max_tokens
 
 
-def limit_within(record: Record, most: int) -> int:
+def answer_limit_within(record: Record, max_answer_tokens: int) -> int:
     """Tokens the answer may take: what its style allows, but no more than `most`; 0 leaves it to the style."""
     limit = answer_limit(record)
-    return min(limit, most or limit)
+    return min(limit, max_answer_tokens or limit)
 
 
-def add_most(parser: argparse.ArgumentParser) -> None:
+def add_answer_tokens_argument(parser: argparse.ArgumentParser) -> None:
     """The option of the commands that sample to learn: one answer that goes on and on holds up the whole batch."""
     parser.add_argument(
         "--answer-tokens", type=int, default=0, help="most tokens of a sampled answer; 0 is what its style allows"
     )
 
 
-def questions_of(collator: Collator, records: Sequence[Record]) -> Questions:
+def collate_questions(collator: Collator, records: Sequence[Record]) -> Questions:
     """The collator's questions, with room for the longest answer that the records' styles allow."""
-    return collator.questions(records, max(map(answer_limit, records)))
+    return collator.collate_questions(records, max(map(answer_limit, records)))
 
 
 @dataclass
-class Generated:
+class TransformersRollout:
     """Transformers' generate, in the process that trains.
 
     forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy. together: the
@@ -75,56 +75,56 @@ class Generated:
 
     collator: Collator
     temperature: float = 1.0
-    forbidden: list[int] = field(default_factory=list)
-    together: bool = False
-    most: int = 0
-    copy: Copy | None = None
+    forbidden_ids: list[int] = field(default_factory=list)
+    all_processes: bool = False
+    max_answer_tokens: int = 0
+    merged_copy: MergedCopy | None = None
 
     @torch.no_grad()
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
-        if self.copy:
+        if self.merged_copy:
             with torch.autocast(model.device.type, enabled=False):
-                return self._written(self.copy.of(model), records, questions)
-        return self._written(model, records, questions)
+                return self._generate(self.merged_copy.update_from(model), records, questions)
+        return self._generate(model, records, questions)
 
-    def _written(self, model: Any, records: Sequence[Record], questions: Questions | None) -> list[Answer]:
-        limits = [limit_within(record, self.most) for record in records]
+    def _generate(self, model: Any, records: Sequence[Record], questions: Questions | None) -> list[Answer]:
+        limits = [answer_limit_within(record, self.max_answer_tokens) for record in records]
         tokenizer = self.collator.tokenizer
-        given = placed(questions or questions_of(self.collator, records), model)
+        given = to_model_device(questions or collate_questions(self.collator, records), model)
         how: dict[str, Any] = {"do_sample": False}
         if self.temperature:
             # The whole distribution: a cut one would be another policy than the one that is trained.
             how = {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         was_training = model.training
         model.eval()
-        with as_it_is(model), head_on(model, slice(-1, None)):
+        with unmodified_sampling(model), logits_at(model, slice(-1, None)):
             made = model.generate(
                 **given,
                 **how,
                 max_new_tokens=max(limits),
-                suppress_tokens=self.forbidden or None,
+                suppress_tokens=self.forbidden_ids or None,
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,
                 # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
-                synced_gpus=self.together and processes.shared_parameters(),
+                synced_gpus=self.all_processes and distributed.parameters_are_sharded(),
             )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
         pairs = zip(made.tolist(), limits, strict=True)
-        return [until_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
+        return [truncate_at_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
 
 
 @dataclass
-class References:
+class ReferenceRollout:
     """The records' own summaries, as the student would have written them: the steps off policy."""
 
     collator: Collator
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
         """Raises `BadExample` for a record without a summary."""
-        return [Answer(self.collator.answer(record), True) for record in records]
+        return [Answer(self.collator.encode_answer(record), True) for record in records]
 
 
-def together(questions: Sequence[Questions], pad_id: int) -> Questions:
+def concatenate_questions(questions: Sequence[Questions], pad_id: int) -> Questions:
     """Several batches' questions as those of one batch: padded left to the longest, all else one after another."""
     width = max(given["input_ids"].shape[1] for given in questions)
     filled = []
@@ -137,24 +137,24 @@ def together(questions: Sequence[Questions], pad_id: int) -> Questions:
     return {name: torch.cat([given[name] for given in filled]) for name in filled[0]}
 
 
-def until_loop(answer: Answer, run: int) -> Answer:
+def truncate_at_loop(answer: Answer, run: int) -> Answer:
     """The answer up to where it begins to say again `run` tokens that stand in it already."""
     seen: set[tuple[int, ...]] = set()
     for start in range(len(answer.ids) - run + 1):
         tokens = tuple(answer.ids[start : start + run])
         if tokens in seen:
-            likely = None if answer.likely is None else answer.likely[:start]
+            likely = None if answer.log_probabilities is None else answer.log_probabilities[:start]
             return Answer(answer.ids[:start], False, likely)
         seen.add(tokens)
     return answer
 
 
-def until_end(ids: list[int], end: int) -> Answer:
+def truncate_at_end(ids: list[int], end: int) -> Answer:
     """The ids up to and with the first end of turn."""
     return Answer(ids[: ids.index(end) + 1], True) if end in ids else Answer(ids, False)
 
 
-def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) -> Questions:
+def append_answers(questions: Questions, answers: Sequence[Answer], pad_id: int) -> Questions:
     """Questions (padded left) and the answers after them (padded right): in every row the last K columns are the
     answer's, K the longest answer's tokens.
     """
@@ -171,11 +171,11 @@ def followed_by(questions: Questions, answers: Sequence[Answer], pad_id: int) ->
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:
     """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
 
-    given: of `followed_by`. Only the K positions' logits are worked out, K the longest answer's tokens, whatever the
-    family (`training.head`). No keys and values are kept: they would differ from layer to layer, and `--compile` would
-    give up after eight of them.
+    given: of `append_answers`. Only the K positions' logits are worked out, K the longest answer's tokens, whatever the
+    family (`training.models.trl_patches`). No keys and values are kept: they would differ from layer to layer, and
+    `--compile` would give up after eight of them.
     """
     longest = max(len(answer.ids) for answer in answers)
-    with head_on(model, slice(-longest - 1, -1)):
-        logits = model(**placed(given, model), use_cache=False).logits
+    with logits_at(model, slice(-longest - 1, -1)):
+        logits = model(**to_model_device(given, model), use_cache=False).logits
     return torch.cat([logits[row, : len(answer.ids)] for row, answer in enumerate(answers)])

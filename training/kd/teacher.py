@@ -1,8 +1,8 @@
 """The teacher reads the transcript and says how likely each token was that the student wrote.
 
-`Teacher` is what the trainer asks for; `LocalTeacher` is a text model in the same process, `ServedTeacher` one behind a
-vLLM server. Where its tokens are not the student's, a `Writer` writes the teacher's own summaries, in either place.
-Knows nothing about audio.
+`Teacher` is what the trainer asks for; `LocalTeacher` is a text model in the same process, `VllmTeacher` one behind a
+vLLM server. Where its tokens are not the student's, a `TeacherWriter` writes the teacher's own summaries, in either
+place. Knows nothing about audio.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from typing import Any, Protocol
 import httpx
 import torch
 
-from app.prompts import transcript_messages
-from training import processes
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.endpoint import vllm_client
-from training.examples import TextCollator
-from training.kd.divergence import Dense, Distribution, TopK, without
-from training.kd.rollout import Answer, Generated, answer_limit, answer_logits, followed_by
-from training.kd.sampling import UNCHANGED
+from app.core.prompts import transcript_messages
+from training.data.record import Record
+from training.kd.divergence import DenseDistribution, Distribution, TopKDistribution, exclude_tokens
+from training.kd.rollout import Answer, TransformersRollout, answer_limit, answer_logits, append_answers
+from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
+from training.llm.endpoint import vllm_client
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
+from training.runtime import distributed
 
 
 class Teacher(Protocol):
@@ -32,9 +32,9 @@ class Teacher(Protocol):
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution: ...
 
 
-def opened(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+def open_teacher(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A text model to read with: nothing of it is trained, and it is on the GPU if there is one."""
-    processes.settle()
+    distributed.prepare_process()
     model = open_model(folder, dtype).eval().requires_grad_(False)
     return model.to("cuda") if torch.cuda.is_available() else model
 
@@ -44,21 +44,21 @@ class LocalTeacher:
     """A text model here, given transcript and query in the service's own words, then the very ids that were sampled.
 
     vocabulary: how many ids it shares with the student; the rest is sliced off, and the shared ones sum to one, without
-    those that are excluded (`training.kd.tokens`).
+    those that are excluded (`training.kd.shared_tokens`).
     """
 
     model: Any
     collator: TextCollator
     vocabulary: int
-    excluded: tuple[int, ...] = ()
+    excluded_ids: tuple[int, ...] = ()
 
     @torch.no_grad()
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
         longest = max(len(answer.ids) for answer in answers)
-        questions = self.collator.questions(records, longest)
-        given = followed_by(questions, answers, self.collator.tokenizer.pad_token_id)
+        questions = self.collator.collate_questions(records, longest)
+        given = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(self.model, given, answers)[:, : self.vocabulary]
-        return Dense(without(logits, self.excluded).log_softmax(-1))
+        return DenseDistribution(exclude_tokens(logits, self.excluded_ids).log_softmax(-1))
 
 
 class TeacherError(RuntimeError):
@@ -66,34 +66,34 @@ class TeacherError(RuntimeError):
 
 
 @dataclass
-class ServedTeacher:
+class VllmTeacher:
     """A text model behind vLLM's OpenAI server, asked for `prompt_logprobs`: the k likeliest tokens of every position.
 
     client: with the server's address and a time-out. model: its name there. vocabulary: ids it shares with the student;
     likelier tokens beyond them fall into the tail. k: at most the server's `--max-logprobs`. at_once: open requests.
-    excluded: ids that do not count (`training.kd.tokens`); what the teacher gives them, as far as it is known, is
-    shared out among all others.
+    excluded: ids that do not count (`training.kd.shared_tokens`); what the teacher gives them, as far as it is known,
+    is shared out among all others.
     """
 
     client: httpx.Client
     model: str
     collator: TextCollator
     vocabulary: int
-    k: int = 20
-    at_once: int = 8
-    excluded: tuple[int, ...] = ()
+    top_k: int = 20
+    concurrency: int = 8
+    excluded_ids: tuple[int, ...] = ()
 
     @classmethod
-    def at(
-        cls, url: str, collator: TextCollator, vocabulary: int, k: int, excluded: tuple[int, ...] = ()
-    ) -> "ServedTeacher":
+    def connect(
+        cls, url: str, collator: TextCollator, vocabulary: int, top_k: int, excluded_ids: tuple[int, ...] = ()
+    ) -> "VllmTeacher":
         """The one at this address, whatever name it has there. Raises `TeacherError`."""
         client = vllm_client(url)
-        return cls(client, served_name(client), collator, vocabulary, k, excluded=excluded)
+        return cls(client, first_model_name(client), collator, vocabulary, top_k, excluded_ids=excluded_ids)
 
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
-        prompts = [self.collator.question(record)[0] for record in records]
-        with ThreadPoolExecutor(self.at_once) as pool:
+        prompts = [self.collator.encode_question(record)[0] for record in records]
+        with ThreadPoolExecutor(self.concurrency) as pool:
             said = pool.map(self._ask, prompts, [answer.ids for answer in answers])
             positions = [position for answer in said for position in answer]
         width = max(1, *map(len, positions))
@@ -102,7 +102,7 @@ class ServedTeacher:
         for row, position in enumerate(positions):
             ids[row, : len(position)] = torch.tensor(list(position), dtype=torch.long)
             known[row, : len(position)] = torch.tensor(list(position.values()))
-        return TopK(ids, known)
+        return TopKDistribution(ids, known)
 
     def _ask(self, question: list[int], answer: list[int]) -> list[dict[int, float]]:
         """Token id → log-probability, at each of the answer's tokens."""
@@ -111,74 +111,74 @@ class ServedTeacher:
             "prompt": [*question, *answer],
             "max_tokens": 1,
             "temperature": 0,
-            "prompt_logprobs": self.k,
+            "prompt_logprobs": self.top_k,
         }
-        found = _posted(self.client, "/v1/completions", asked)["choices"][0].get("prompt_logprobs")
+        found = _post(self.client, "/v1/completions", asked)["choices"][0].get("prompt_logprobs")
         if not found or len(found) != len(question) + len(answer):
             raise TeacherError("the teacher gave no prompt_logprobs for every token: is it a vLLM server?")
-        return [self._counted(position) for position in found[len(question) :]]
+        return [self._renormalized_tokens(position) for position in found[len(question) :]]
 
-    def _counted(self, position: dict[str, Any]) -> dict[int, float]:
+    def _renormalized_tokens(self, position: dict[str, Any]) -> dict[int, float]:
         """Token id → log-probability among the tokens that count."""
         said = {int(token): float(of["logprob"]) for token, of in position.items()}
-        left = 1 - sum(exp(said[token]) for token in self.excluded if token in said)
+        left = 1 - sum(exp(said[token]) for token in self.excluded_ids if token in said)
         more = -log(max(left, 1e-9))
         return {
             token: min(0.0, value + more)
             for token, value in said.items()
-            if token < self.vocabulary and token not in self.excluded
+            if token < self.vocabulary and token not in self.excluded_ids
         }
 
 
-class Writer(Protocol):
+class TeacherWriter(Protocol):
     """Who writes the teacher's own summaries: of each record the text, and whether it came to an end."""
 
     def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]: ...
 
 
 @dataclass
-class LocalWriter:
+class LocalTeacherWriter:
     """A text model here, greedy."""
 
     model: Any
     collator: TextCollator
 
     def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
-        answers = Generated(self.collator, temperature=0).sample(self.model, records)
-        return [(self.collator.text(answer.ids), answer.ended) for answer in answers]
+        answers = TransformersRollout(self.collator, temperature=0).sample(self.model, records)
+        return [(self.collator.decode_answer(answer.ids), answer.is_complete) for answer in answers]
 
 
 @dataclass
-class ServedWriter:
-    """A text model behind an OpenAI-compatible server, greedy. client, model, at_once: as `ServedTeacher`'s."""
+class ServedTeacherWriter:
+    """A text model behind an OpenAI-compatible server, greedy. client, model, at_once: as `VllmTeacher`'s."""
 
     client: httpx.Client
     model: str
-    at_once: int = 8
+    concurrency: int = 8
 
     @classmethod
-    def at(cls, url: str) -> "ServedWriter":
+    def connect(cls, url: str) -> "ServedTeacherWriter":
         """The one at this address, whatever name it has there. Raises `TeacherError`."""
         client = vllm_client(url)
-        return cls(client, served_name(client))
+        return cls(client, first_model_name(client))
 
     def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
-        with ThreadPoolExecutor(self.at_once) as pool:
-            return list(pool.map(self._one, records))
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            return list(pool.map(self._write_one, records))
 
-    def _one(self, record: Record) -> tuple[str, bool]:
+    def _write_one(self, record: Record) -> tuple[str, bool]:
         asked = {
             "model": self.model,
             "messages": transcript_messages(record.query, record.transcript),
             "max_tokens": answer_limit(record),
             "temperature": 0,
-            **UNCHANGED,
+            **NEUTRAL_SAMPLING,
         }
-        choice = _posted(self.client, "/v1/chat/completions", asked)["choices"][0]
+        choice = _post(self.client, "/v1/chat/completions", asked)["choices"][0]
         return str(choice["message"]["content"] or "").strip(), choice["finish_reason"] == "stop"
 
 
-def served_name(client: httpx.Client) -> str:
+def first_model_name(client: httpx.Client) -> str:
     """The name of the first model that a server lists. Raises `TeacherError`."""
     try:
         return str(client.get("/v1/models").raise_for_status().json()["data"][0]["id"])
@@ -186,7 +186,7 @@ def served_name(client: httpx.Client) -> str:
         raise TeacherError(f"{client.base_url}: the teacher's server lists no model: {error!r}") from error
 
 
-def _posted(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _post(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         response = client.post(path, json=asked)
     except httpx.HTTPError as error:

@@ -1,45 +1,9 @@
-"""`python -m training.speech`: speak a JSONL of records.
+"""Deprecated alias of `python -m training.synth.speech`."""
 
-python -m training.speech --records in.jsonl --out folder --engines kokoro:0.2,flite:0.4,espeak:0.4 --jobs 1
-"""
-
-import argparse
-import json
 import sys
-from dataclasses import asdict
-from pathlib import Path
 
-from training.speech.build import Settings, build
-from training.speech.voices import engine_shares
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 1 if more records failed than `--max-failed` allows."""
-    parser = argparse.ArgumentParser(prog="python -m training.speech", description="Speak records into audio files.")
-    parser.add_argument("--records", type=Path, required=True, help="JSONL of records with id, split and turns")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the audio and records.jsonl")
-    parser.add_argument(
-        "--engines", type=engine_shares, default=engine_shares("flite:0.5,espeak:0.5"), help="engine:share,…"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--augment", type=float, default=1.0, help="0 leaves the speech clean, 1 disturbs about four clips in five"
-    )
-    parser.add_argument("--format", choices=("opus", "flac"), default="opus")
-    parser.add_argument("--kbps", type=int, default=24, help="bit rate of Opus, kbit/s")
-    parser.add_argument(
-        "--max-failed", type=float, default=0.01, help="share of records that may fail before the command fails"
-    )
-    given = parser.parse_args(arguments)
-    settings = Settings(given.engines, given.seed, given.augment, given.format, given.kbps)
-    outcome = build(given.records, given.out, settings, jobs=given.jobs)
-    print(json.dumps(asdict(outcome)))
-    total = outcome.spoken + outcome.resumed + outcome.failed
-    if outcome.failed:
-        print(f"{outcome.failed} of {total} records FAILED: {given.out / 'failures.jsonl'}", file=sys.stderr)
-    return int(outcome.failed > given.max_failed * total)
-
+from training.synth.speech.__main__ import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    print("`python -m training.speech` is deprecated: call `python -m training.synth.speech`.", file=sys.stderr)
+    sys.exit(main())

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from app.keys.store import KeyStore
-from tests.app.models.fleet import FIRST, PATH, SECOND, Fleet, fleet_serving, loaded
-from tests.app.site import Site, code
+from tests.app.models.scripted_models import FIRST, PATH, SECOND, Fleet, fleet_serving, loaded
+from tests.app.running_service import Site, code
 
 ROUTES = [
     ("GET", PATH),
@@ -68,4 +68,4 @@ async def test_admin_keys_alone_leave_the_rest_open() -> None:
 
 async def unchanged(site: Site) -> bool:
     models = site.service.models
-    return list(models.all) == [FIRST] and models.all[FIRST].state == "ready" and models.all[FIRST].weight == 100
+    return list(models.by_id) == [FIRST] and models.by_id[FIRST].state == "ready" and models.by_id[FIRST].weight == 100

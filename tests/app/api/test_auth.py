@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.keys.keys import Keys
+from app.keys.authenticator import Authenticator
 from app.keys.store import KeyStore, StoredKey
-from tests.app.site import PATH, Site, code, serving, settings_for, wav
+from tests.app.running_service import PATH, Site, code, serving, settings_for, wav
 
 KEYS = f"plain-key, sha256:{hashlib.sha256(b'hashed-key').hexdigest()}"
 
@@ -58,8 +58,8 @@ async def test_anything_else_is_refused(header: str | None, expected: str) -> No
 
 async def test_a_key_has_its_own_count_of_open_requests() -> None:
     async with serving(auth={"keys": KEYS}, limits={"client_concurrency": 1}) as site:
-        with site.service.admission.place(hashlib.sha256(b"plain-key").hexdigest()) as place:
-            place.take()
+        with site.service.admission.request_slot(hashlib.sha256(b"plain-key").hexdigest()) as place:
+            place.acquire()
             site.client.headers["authorization"] = "Bearer plain-key"
             assert code(await site.post()) == (429, "too_many_requests")
             site.client.headers["authorization"] = "Bearer hashed-key"
@@ -69,7 +69,7 @@ async def test_a_key_has_its_own_count_of_open_requests() -> None:
 @pytest.mark.parametrize("keys", ["sha256:abc", "sha256:", "sha256:" + "zz" * 32])
 def test_a_digest_that_is_none_stops_the_start(keys: str) -> None:
     with pytest.raises(ValueError, match=r"hexadecimal"):
-        Keys(settings_for(auth={"keys": keys}).auth)
+        Authenticator(settings_for(auth={"keys": keys}).auth)
 
 
 def test_keys_do_not_show_when_settings_are_printed() -> None:
@@ -207,10 +207,10 @@ async def test_the_use_of_a_key_is_written_down_but_not_at_every_request() -> No
         found = []
         for _ in range(2):
             assert (await site.client.get("/v1/models", headers=header)).status_code == 200
-            found.append((await store.all())[0].last_used)
+            found.append((await store.list_keys())[0].last_used)
         assert found[0] == pytest.approx(time.time(), abs=30)
         assert found[0] == found[1]
         _, unused = await made(site)
         assert unused
-        assert (await store.all())[1].last_used is None
+        assert (await store.list_keys())[1].last_used is None
         assert key.last_used is None

@@ -12,7 +12,7 @@ import pytest
 from app.api import json_body
 from app.api.base64_audio import decode_audio
 from app.api.json_body import LongString
-from app.errors import InvalidRequest
+from app.core.errors import InvalidRequest
 
 AUDIO = random.Random(0).randbytes(5000) + b"\xfb\xff\xbf\xfe"
 STANDARD = base64.b64encode(AUDIO).decode()

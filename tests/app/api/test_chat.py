@@ -11,12 +11,12 @@ import httpx
 import openai
 import pytest
 
-from app import prompts
-from app.engine.base import Generation
+from app.core import prompts
+from app.core.errors import Unavailable, Unprocessable
+from app.core.prompts import Style
+from app.engine.base import GenerationRequest
 from app.engine.scripted import ScriptedEngine
-from app.errors import Unavailable, Unprocessable
-from app.prompts import Style
-from tests.app.site import Site, code, serving, value, wav
+from tests.app.running_service import Site, code, serving, value, wav
 
 PATH = "/v1/chat/completions"
 TEXT = "A scripted summary of what was said."
@@ -94,7 +94,7 @@ async def test_without_include_usage_there_is_none(site: Site) -> None:
     assert all(chunk.usage is None for chunk in chunks)
 
 
-def each(request: Generation) -> Sequence[str]:
+def each(request: GenerationRequest) -> Sequence[str]:
     return ["number ", str(request.seed)]
 
 

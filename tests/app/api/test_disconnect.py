@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.audio.samples import Samples
-from app.engine.base import EngineEvent, Generation, TextDelta
+from app.core.audio.samples import Samples
+from app.engine.base import EngineEvent, GenerationRequest, TextDelta
 from app.engine.scripted import ScriptedEngine
-from tests.app.by_hand import WAYS, request
-from tests.app.site import Site, loud, serving, until, value, wav
+from tests.app.raw_http import WAYS, request
+from tests.app.running_service import Site, loud, serving, until, value, wav
 
 AT_ONCE = 3
 
@@ -25,7 +25,7 @@ class Staged(ScriptedEngine):
         self.merging = 0
         self.merge_s = 0.0
 
-    async def _play(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         if request.notes:
             self.merging += 1
             await asyncio.sleep(self.merge_s)
@@ -64,7 +64,7 @@ def looking_for_speech(site: Site) -> Moment:
         left.wait(5)
         return loud(samples)
 
-    site.service.summarizer.find = slow
+    site.service.summarizer.find_speech = slow
     return Moment(looking.is_set)
 
 
@@ -83,13 +83,13 @@ def fifth_token(site: Site) -> Moment:
 
 
 def reading_windows(site: Site) -> Moment:
-    site.service.summarizer.find = every_minute
+    site.service.summarizer.find_speech = every_minute
     site.engine.prefill_s = 30
     return Moment(lambda: site.engine.running == 3, wav(130), asked=3, ended=3)
 
 
 def merging(site: Site) -> Moment:
-    site.service.summarizer.find = every_minute
+    site.service.summarizer.find_speech = every_minute
     site.engine.merge_s, before = 30, site.engine.merging
     return Moment(lambda: site.engine.merging > before, wav(130), asked=4, ended=1)
 
@@ -110,10 +110,10 @@ def held(site: Site) -> dict[str, float]:
     return {
         "engine": site.engine.running,
         "decoder": site.decoder.running,
-        "admitted": site.service.admission.inside,
+        "admitted": site.service.admission.active_requests,
         "bytes": site.service.admission.held_bytes,
         "waiting": value("speechsum_queue_waiting"),
-        "slots": site.service.summarizer.writer.slots.free,
+        "slots": site.service.summarizer.generator.limiter.available,
         "in progress": value("speechsum_requests_in_progress"),
     }
 
@@ -186,4 +186,4 @@ async def test_twenty_leave_and_the_others_are_answered() -> None:
         assert [answer.status_code for answer in answers[1::2]] == [200] * 20  # type: ignore[union-attr]
         assert all("scripted" in answer.text for answer in answers[1::2])  # type: ignore[union-attr]
         await site.until_idle()
-        assert site.service.summarizer.writer.slots.free == 8
+        assert site.service.summarizer.generator.limiter.available == 8

@@ -2,10 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.engine.base import Generation
+from app.core.errors import Unavailable
+from app.engine.base import GenerationRequest
 from app.engine.scripted import ScriptedEngine
-from app.errors import Unavailable
-from tests.app.site import Site, code, serving
+from tests.app.running_service import Site, code, serving
 
 
 async def ready_gauge(site: Site) -> float:
@@ -24,10 +24,10 @@ async def test_ready_only_after_one_real_inference() -> None:
         assert refused.headers["retry-after"]
         assert engine.requests == []
         assert await ready_gauge(site) == 0
-        await site.service.started()
+        await site.service.wait_until_started()
         assert (await site.client.get("/readyz")).json() == {"status": "ok", "model": "test-model@3"}
         (warm_up,) = engine.requests
-        assert isinstance(warm_up, Generation)
+        assert isinstance(warm_up, GenerationRequest)
         assert await ready_gauge(site) == 1
         engine.die()
         assert code(await site.client.get("/livez")) == (503, "engine_dead")
@@ -41,7 +41,7 @@ async def test_an_engine_that_cannot_start_is_not_live() -> None:
             raise Unavailable("The checkpoint does not fit the memory.", code="engine_failed")
 
     async with serving(Broken(), ready=False) as site:
-        await site.service.started()
+        await site.service.wait_until_started()
         for path in ("/livez", "/readyz"):
             refused = await site.client.get(path)
             assert code(refused) == (503, "engine_failed")
@@ -51,7 +51,7 @@ async def test_an_engine_that_cannot_start_is_not_live() -> None:
 
 async def test_a_fault_while_starting_says_nothing_of_the_inside() -> None:
     async with serving(ScriptedEngine(error=ZeroDivisionError("secret")), ready=False) as site:
-        await site.service.started()
+        await site.service.wait_until_started()
         response = await site.client.get("/livez")
         assert code(response) == (503, "engine_failed")
         assert "secret" not in response.text

@@ -8,7 +8,7 @@ import pytest
 
 from app.engine.scripted import ScriptedEngine
 from tests.app.api.test_jobs import JOBS, ended, queued
-from tests.app.site import Site, serving, until
+from tests.app.running_service import Site, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,8 +11,8 @@ from standardwebhooks import Webhook
 
 from app.engine.scripted import ScriptedEngine
 from app.keys.store import KeyStore
-from tests.app.jobs.receiver import SECRET, receiving
-from tests.app.site import PATH, Site, code, serving, until, value, wav
+from tests.app.jobs.webhook_receiver import SECRET, receiving
+from tests.app.running_service import PATH, Site, code, serving, until, value, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -209,7 +209,7 @@ async def test_somebody_who_waits_goes_before_jobs() -> None:
         engine.prefill_s = 0.2
         for _ in range(3):
             await queued(site)
-        await until(lambda: engine.running == 1 and value("speechsum_queue_waiting") == 2)
+        await until(lambda: engine.running_requests == 1 and value("speechsum_queue_waiting") == 2)
         await site.post()
         states = [job["state"] for job in (await site.client.get(JOBS)).json()["data"]]
         assert states.count("running") == 2, states
@@ -250,7 +250,7 @@ async def test_a_webhook_tells_of_the_end_and_the_job_says_that_it_did() -> None
     ],
 )
 async def test_a_webhook_that_could_not_be_sent_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.fetch.connect._look_up", looked_up)
+    monkeypatch.setattr("app.fetch.connector._getaddrinfo", looked_up)
     async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
         refused = await post(site, webhook_url=url)
         assert code(refused) == (400, "invalid_field")
@@ -262,7 +262,7 @@ async def test_a_webhook_that_could_not_be_sent_is_refused_at_once(url: str, mon
     "url", ["https://outside.example.org/hook", "https://slow-names.example.org/", "http://8.8.8.8/"]
 )
 async def test_a_webhook_to_a_public_address_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.fetch.connect._look_up", looked_up)
+    monkeypatch.setattr("app.fetch.connector._getaddrinfo", looked_up)
     async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
         assert (await queued(site, webhook_url=url))["webhook"]["state"] == "waiting"
 

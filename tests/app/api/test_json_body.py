@@ -10,19 +10,19 @@ import pytest
 
 from app.api import json_body
 from app.api.base64_audio import decode_audio
-from app.api.chat_protocol import parse
-from app.api.json_body import LONG_BYTES, JsonBody, take_in
-from app.errors import InvalidRequest, ServiceError, TooLarge
+from app.api.chat_protocol import parse_chat_request
+from app.api.json_body import LONG_STRING_BYTES, JsonBody, load_json_body
+from app.core.errors import InvalidRequest, ServiceError, TooLarge
 from app.settings import LimitSettings
-from tests.app.by_hand import CHAT
-from tests.app.site import Site, code, serving
+from tests.app.raw_http import CHAT
+from tests.app.running_service import Site, code, serving
 
 AUDIO = bytes(range(256)) * 1023  # a multiple of three: its base64 can be repeated
 
 
 def taken_in(text: bytes | str, **limits: int) -> JsonBody:
     body = text.encode() if isinstance(text, str) else text
-    return take_in(io.BytesIO(body), LimitSettings(**limits))
+    return load_json_body(io.BytesIO(body), LimitSettings(**limits))
 
 
 def asked(content: Any, **more: Any) -> bytes:
@@ -39,16 +39,16 @@ def test_short_strings_stay_and_long_ones_go_wherever_a_block_ends(
     monkeypatch: pytest.MonkeyPatch, block: int, before: int
 ) -> None:
     monkeypatch.setattr(json_body, "BLOCK_BYTES", block)
-    monkeypatch.setattr(json_body, "LONG_BYTES", 40)
+    monkeypatch.setattr(json_body, "LONG_STRING_BYTES", 40)
     long, almost = "\u00e9\\" * 30, "y" * 38
     whole = {"a" * before: ['", {', "\\", "\\\\", almost, long, {"k": long + "z"}], "e": "\u00e9\\u00e9"}
     body = taken_in(json.dumps(whole))
     found = json.loads(body.text)
-    assert len(body.long) == 2
+    assert len(body.long_strings) == 2
 
     def back(node: Any) -> Any:
-        if held := body.long_at(node):
-            return json.loads(b'"' + b"".join(held.pieces()) + b'"')
+        if held := body.long_string(node):
+            return json.loads(b'"' + b"".join(held.chunks()) + b'"')
         if isinstance(node, dict):
             return {name: back(child) for name, child in node.items()}
         return [back(child) for child in node] if isinstance(node, list) else node
@@ -99,13 +99,13 @@ def test_a_recording_is_not_among_what_is_parsed() -> None:
     file = io.BytesIO(asked([{"type": "text", "text": "Short."}, part(data * 40)]))
     before = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    body = take_in(file, LimitSettings())
-    request = parse(body)
+    body = load_json_body(file, LimitSettings())
+    request = parse_chat_request(body)
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
     assert len(body.text) < 1000
     assert peak < 3_000_000  # of 14 MB
-    with decode_audio(request.written) as audio:
+    with decode_audio(request.encoded_recording) as audio:
         audio.seek(0)
         assert audio.read() == AUDIO * 40
 
@@ -124,9 +124,9 @@ def test_a_recording_is_not_among_what_is_parsed() -> None:
 )
 def test_a_long_string_elsewhere_is_refused_by_its_place(body: bytes, where: str) -> None:
     with pytest.raises(InvalidRequest) as error:
-        parse(taken_in(body))
+        parse_chat_request(taken_in(body))
     assert error.value.message.lower().startswith(where)
-    assert str(LONG_BYTES) in error.value.message
+    assert str(LONG_STRING_BYTES) in error.value.message
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -3,12 +3,12 @@
 import openai
 import pytest
 
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
-from app.served import ServedModel
-from tests.app.site import MODEL, Site, code, serving
+from tests.app.running_service import MODEL, Site, code, serving
 
-OTHER = ServedModel("test-model", "2", "audio-llm", max_seconds=30, figures={"score": 0.5}, created=7)
-CASCADE = ServedModel("two-steps", "1", "cascade", max_seconds=90)
+OTHER = ModelInfo("test-model", "2", "audio-llm", max_seconds=30, figures={"score": 0.5}, created=7)
+CASCADE = ModelInfo("two-steps", "1", "cascade", max_seconds=90)
 
 
 async def test_the_list_has_what_openai_clients_read_and_more(site: Site) -> None:
@@ -33,7 +33,7 @@ async def test_the_openai_client_lists_and_retrieves() -> None:
 
 
 async def test_what_cannot_be_asked_for_is_listed_only_on_request(site: Site) -> None:
-    site.service.models.known = [OTHER, MODEL, CASCADE]
+    site.service.models.known_models = [OTHER, MODEL, CASCADE]
     assert [model["id"] for model in (await site.client.get("/v1/models")).json()["data"]] == ["test-model@3"]
     data = (await site.client.get("/v1/models?all=true")).json()["data"]
     assert [(model["id"], model["loaded"]) for model in data] == [
@@ -72,7 +72,7 @@ async def test_an_adapter_is_listed_under_the_name_that_requests_use() -> None:
 
 
 async def test_a_bare_name_is_the_served_version(site: Site) -> None:
-    site.service.models.known = [OTHER, MODEL, CASCADE]
+    site.service.models.known_models = [OTHER, MODEL, CASCADE]
     get = site.client.get
     assert (await get("/v1/models/test-model")).json()["id"] == "test-model@3"
     for name in ("test-model@2", "two-steps"):

@@ -8,13 +8,13 @@ import openapi_spec_validator
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.api.chat_protocol import NEUTRAL
-from app.api.fields import KNOWN_FIELDS
+from app.api.chat_protocol import NEUTRAL_VALUES
 from app.api.protocol import SummaryResponse
+from app.api.summary_fields import KNOWN_FIELDS
+from app.core.errors import Forbidden, HeadersTooLarge, ServiceError
 from app.engine.scripted import ScriptedEngine
-from app.errors import Forbidden, HeadersTooLarge, ServiceError
 from app.main import create_app
-from tests.app.site import MODEL, PATH, Site, WaveDecoder, settings_for
+from tests.app.running_service import MODEL, PATH, Site, WaveDecoder, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ async def test_a_chat_is_described_as_it_is_taken(document: dict[str, Any]) -> N
     assert {"messages", "stop", "user"} <= set(body["properties"])
     described = Draft202012Validator({**body, "components": document["components"]})
     assert described.is_valid(content["example"])
-    for name, values in NEUTRAL.items():
+    for name, values in NEUTRAL_VALUES.items():
         for value in values:
             assert described.is_valid({**content["example"], name: value}), (name, value)
     for wrong in (

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from app import prompts
-from app.engine.base import Generation
+from app.core import prompts
+from app.engine.base import GenerationRequest
 from app.engine.scripted import ScriptedEngine
-from app.structured import MEETING
-from tests.app.site import PATH, Site, code, serving, wav
-from tests.app.test_long import minutes
+from app.summarize.structured.output_format import MEETING_SCHEMA
+from tests.app.running_service import PATH, Site, code, serving, wav
+from tests.app.summarize.test_long_audio import minutes
 
 OWN = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
 
 
-def data(request: Generation) -> Sequence[str]:
+def data(request: GenerationRequest) -> Sequence[str]:
     """What an engine that enforces the schema would write."""
     if request.schema is None:
         return ["in ", "words"]
@@ -40,15 +40,15 @@ async def test_the_summary_alone_says_the_rest_in_headers(site: Site, name: str,
     assert response.headers["x-summary-complete"] == "true"
     assert response.headers["x-summary-finish-reason"] == "stop"
     assert json.loads(response.headers["x-summary-warnings"]) == ["Faint \u2026"]
-    assert (prompts.MARKDOWN in site.engine.requests[-1].instruction) == (name == "markdown")
+    assert (prompts.MARKDOWN_INSTRUCTION in site.engine.requests[-1].instruction) == (name == "markdown")
 
 
 async def test_json_is_enforced_by_the_meetings_schema() -> None:
     async with serving(ScriptedEngine(data)) as site:
         answer = (await site.post(response_format="json")).json()
         request = site.engine.requests[-1]
-        assert request.schema == MEETING
-        assert prompts.AS_DATA in request.instruction
+        assert request.schema == MEETING_SCHEMA
+        assert prompts.STRUCTURED_INSTRUCTION in request.instruction
         assert request.instruction == answer["style"]["instruction"]
         assert request.max_tokens == 1024
         assert answer["structured"] is None, "this scripted engine writes what no schema allows"
@@ -69,7 +69,7 @@ async def test_ones_own_schema_is_in_the_prompt_and_enforced(more: dict[str, str
 
 async def test_of_a_long_recording_only_the_last_answer_is_data() -> None:
     async with serving(ScriptedEngine(data)) as site:
-        site.service.summarizer.find = minutes
+        site.service.summarizer.find_speech = minutes
         answer = (await site.post(wav(130), json_schema=json.dumps(OWN))).json()
         assert answer["structured"] == {"mood": "calm"}
         assert [one["note"] for one in answer["windows"]] == ["in words"] * 3

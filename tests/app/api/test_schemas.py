@@ -11,13 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app import schema_workers
 from app.database.tables import JOBS
-from app.engine.base import Generation
+from app.engine.base import GenerationRequest
 from app.engine.scripted import ScriptedEngine
+from app.summarize.structured import schema_workers
 from tests.app.api.test_jobs import ended, queued
-from tests.app.misbehaving import dies, never_ends
-from tests.app.site import PATH, Site, code, serving, wav
+from tests.app.failing_tasks import dies, never_ends
+from tests.app.running_service import PATH, Site, code, serving, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,7 +57,7 @@ async def as_an_older_version_took_it(site: Site, schema: dict[str, Any]) -> Non
 def answering(text: str) -> ScriptedEngine:
     """An engine that writes this, whatever it is asked."""
 
-    def write(_: Generation) -> Sequence[str]:
+    def write(_: GenerationRequest) -> Sequence[str]:
         return [text]
 
     return ScriptedEngine(write)
@@ -187,7 +187,7 @@ async def test_a_result_whose_schema_would_be_refused_today_can_still_be_had() -
 
 async def test_json_that_repeats_itself_is_closed_and_not_called_whole() -> None:
     looped = '{"title":"A talk","summary":"The code is 5. The code is 5. The code is 5'
-    engine = ScriptedEngine([looped], reason="repetition")
+    engine = ScriptedEngine([looped], finish_reason="repetition")
     async with serving(engine) as site:
         answer = (await site.post(response_format="json")).json()
         assert answer["finish_reason"] == "repetition"

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.app.by_hand import WAYS, request
-from tests.app.site import PATH, Site, code, serving, until, wav
+from tests.app.raw_http import WAYS, request
+from tests.app.running_service import PATH, Site, code, serving, until, wav
 
 JOBS = f"{PATH}/jobs"
 
@@ -26,7 +26,7 @@ async def test_as_many_slow_senders_as_there_are_places_take_none(way: str) -> N
         for _ in range(20):
             await half_sent(site, held, way)
         await until(lambda: len(site.service.admission.uploads.in_progress) == 20)
-        assert site.service.admission.inside == 0
+        assert site.service.admission.active_requests == 0
         assert (await site.post()).status_code == 200
 
 
@@ -40,7 +40,7 @@ async def test_one_who_opens_too_many_uploads_is_told_so() -> None:
 
 
 async def test_a_stalled_upload_makes_room_for_one_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.uploads.STALLED_SECONDS", 0.05)
+    monkeypatch.setattr("app.admission.uploads.STALLED_SECONDS", 0.05)
     async with serving(limits={"client_uploads": 2}) as site, AsyncExitStack() as held:
         readers = [await half_sent(site, held, "summary") for _ in range(2)]
         await until(lambda: len(site.service.admission.uploads.in_progress) == 2)

@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 
+from app.core.errors import EngineDead
 from app.engine.scripted import ScriptedEngine
-from app.errors import EngineDead
-from tests.app.site import PATH, Site, code, serving, wav
+from tests.app.running_service import PATH, Site, code, serving, wav
 
 Event = dict[str, Any]
 

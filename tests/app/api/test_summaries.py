@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from app.core.prompts import Style, instruction
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
-from app.prompts import Style, instruction
-from app.served import ServedModel
-from tests.app.site import PATH, Site, serving, until, value, wav
-from tests.audio_files import sound, speech
+from tests.app.running_service import PATH, Site, serving, until, value, wav
+from tests.recordings import sound, speech
 
 
 async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
@@ -212,7 +212,7 @@ async def test_a_model_that_writes_nothing_is_reported() -> None:
 
 
 async def test_a_cascade_shows_in_the_answer_but_not_its_transcript() -> None:
-    cascade = ServedModel("two-steps", "1", "cascade", max_seconds=60)
+    cascade = ModelInfo("two-steps", "1", "cascade", max_seconds=60)
     async with serving(ScriptedEngine(transcript="what was really said"), model=cascade) as site:
         response = await site.post()
     assert response.json()["kind"] == "cascade"
@@ -269,14 +269,14 @@ async def test_two_callers_with_the_same_request_id_do_not_meet_in_the_engine() 
 
 
 async def test_a_summary_stopped_for_repeating_itself_says_so() -> None:
-    async with serving(ScriptedEngine(["Again. ", "Again. ", "Again. "], reason="repetition")) as site:
+    async with serving(ScriptedEngine(["Again. ", "Again. ", "Again. "], finish_reason="repetition")) as site:
         answer = (await site.post()).json()
         assert answer["finish_reason"] == "repetition"
         assert any("repeat" in warning for warning in answer["warnings"])
 
 
 async def test_speech_of_which_no_word_was_understood_is_told_from_an_empty_answer() -> None:
-    async with serving(ScriptedEngine([], transcript="", reason="no_speech")) as site:
+    async with serving(ScriptedEngine([], transcript="", finish_reason="no_speech")) as site:
         before = value("speechsum_no_speech_total")
         answer = (await site.post()).json()
         assert (answer["summary"], answer["finish_reason"], answer["complete"]) == ("", "no_speech", True)

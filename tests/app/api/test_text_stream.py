@@ -6,10 +6,10 @@ import json
 import httpx
 import pytest
 
-from app import prompts
+from app.core import prompts
+from app.core.errors import EngineDead, TooLarge
 from app.engine.scripted import ScriptedEngine
-from app.errors import EngineDead, TooLarge
-from tests.app.site import PATH, Site, code, serving, until, wav
+from tests.app.running_service import PATH, Site, code, serving, until, wav
 
 TEXT = "A scripted summary of what was said."
 KEY = {"idempotency-key": "5f7f8f2e-52c9-4c5e-9d7b-1d1f0a2f5f11"}
@@ -31,7 +31,7 @@ async def test_the_text_comes_in_chunks_as_it_is_written(site: Site, name: str, 
         pieces = [piece async for piece in response.aiter_text()]
         assert len(pieces) > 1
     assert "".join(pieces) == whole.text == TEXT
-    assert (prompts.MARKDOWN in site.engine.requests[-1].instruction) == (name == "markdown")
+    assert (prompts.MARKDOWN_INSTRUCTION in site.engine.requests[-1].instruction) == (name == "markdown")
 
 
 async def test_a_raw_body_is_streamed_as_text_too(site: Site) -> None:

@@ -8,15 +8,15 @@ import pytest
 import pytest_asyncio
 
 from app.engine.base import Engine
-from app.engine.load import build_engine, remote_core
-from app.engine.remote import RemoteCore
+from app.engine.factory import build_engine, build_remote_model
+from app.engine.remote.server_pool import RemoteChatModel
 from app.engine.scripted import ScriptedEngine
-from app.engine.vllm_audio import VllmAudioEngine
-from app.engine.vllm_core import STRUCTURED_OUTPUTS
+from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.vllm_in_process import STRUCTURED_OUTPUTS
 from app.settings import RemoteSettings, Settings
 from model_repo import registry
-from model_repo.assemble import ensure
-from tests.app.engine.stand_in import WANTED, StandIn, tokens
+from model_repo.assemble import assemble_checkpoint
+from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
 
 MODEL = "speechsum-tiny"
 WORDS = [f"word{number} " for number in range(120)]
@@ -38,9 +38,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(params=[in_process, served])
-def real(request: pytest.FixtureRequest) -> VllmAudioEngine:
+def real(request: pytest.FixtureRequest) -> AudioLlmEngine:
     """The served checkpoint in vLLM: in this process, and behind a server."""
-    found: VllmAudioEngine = request.getfixturevalue(request.param)
+    found: AudioLlmEngine = request.getfixturevalue(request.param)
     return found
 
 
@@ -54,10 +54,10 @@ async def _scripted() -> AsyncIterator[ScriptedEngine]:
 
 
 @pytest_asyncio.fixture(loop_scope="package", name="remote")
-async def _remote() -> AsyncIterator[VllmAudioEngine]:
+async def _remote() -> AsyncIterator[AudioLlmEngine]:
     """Behind a stand-in for a server."""
     server = StandIn(WORDS, piece_s=PIECE_S).start()
-    made = VllmAudioEngine(RemoteCore(WANTED, tokens(), RemoteSettings(urls=[server.url])))
+    made = AudioLlmEngine(RemoteChatModel(WANTED, tokens(), RemoteSettings(urls=[server.url])))
     await made.start()
     yield made
     await made.stop()
@@ -68,13 +68,13 @@ async def _remote() -> AsyncIterator[VllmAudioEngine]:
 @pytest.fixture(scope="package")
 def checkpoint() -> Path:
     """The assembled checkpoint."""
-    return ensure(registry.resolve(registry.ROOT, MODEL))
+    return assemble_checkpoint(registry.resolve_model(registry.REGISTRY_ROOT, MODEL))
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package", name="in_process")
 async def _in_process(checkpoint: Path) -> AsyncIterator[Engine]:
     settings = Settings.model_validate({"engine": {"max_num_seqs": 8}})
-    made = build_engine(registry.resolve(registry.ROOT, MODEL), settings)
+    made = build_engine(registry.resolve_model(registry.REGISTRY_ROOT, MODEL), settings)
     await made.start()
     yield made
     await made.stop()
@@ -84,9 +84,9 @@ async def _in_process(checkpoint: Path) -> AsyncIterator[Engine]:
 @pytest.fixture(scope="package")
 def server_url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real vLLM server of the checkpoint."""
-    from tests.training.kd.servers import vllm_server
+    from tests.training.kd.vllm_servers import vllm_server
 
-    manifest = registry.resolve(registry.ROOT, MODEL)
+    manifest = registry.resolve_model(registry.REGISTRY_ROOT, MODEL)
     options = ["--served-model-name", manifest.id, "--max-model-len", str(manifest.context_tokens)]
     options += ["--structured-outputs-config", json.dumps(STRUCTURED_OUTPUTS)]
     with vllm_server(checkpoint, tmp_path_factory.mktemp("vllm") / "log.txt", [*options, "--max-num-seqs", "8"]) as url:
@@ -95,8 +95,8 @@ def server_url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package", name="served")
 async def _served(server_url: str) -> AsyncIterator[Engine]:
-    manifest = registry.resolve(registry.ROOT, MODEL)
-    made = VllmAudioEngine(remote_core(manifest, Settings(), [server_url]))
+    manifest = registry.resolve_model(registry.REGISTRY_ROOT, MODEL)
+    made = AudioLlmEngine(build_remote_model(manifest, Settings(), [server_url]))
     await made.start()
     yield made
     await made.stop()

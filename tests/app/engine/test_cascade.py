@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.engine.base import EngineEvent, Finished, Generation, StageStarted, TextDelta
+from app.core.asr.whisper import Transcript, TranscriptSegment
+from app.core.prompts import Style
+from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
-from app.engine.transcriber import Stretch, Transcript
-from app.job import Job
-from app.prompts import Style
+from app.summarize.request import SummaryRequest
 
 SAMPLES = np.zeros(16_000, np.float32)
 
@@ -25,33 +25,33 @@ class Core:
         self.asked.append(messages)
         yield StageStarted("prefill")
         yield TextDelta("Yes.")
-        yield Finished("stop", 9, 2, {"prefill": 0.1})
+        yield GenerationFinished("stop", 9, 2, {"prefill": 0.1})
 
 
 class Hearing:
     """A transcriber that always hears the same."""
 
-    def __init__(self, *stretches: Stretch, language: str = "en", probability: float = 0.95) -> None:
+    def __init__(self, *stretches: TranscriptSegment, language: str = "en", probability: float = 0.95) -> None:
         self.transcript = Transcript(stretches, language, probability)
 
     async def transcribe(self, samples: object) -> Transcript:
         return self.transcript
 
 
-def said(text: str, log_probability: float = -0.3, start: float = 0.0) -> Stretch:
-    return Stretch(start, start + 4, text, log_probability, 1.2, 0.05)
+def said(text: str, log_probability: float = -0.3, start: float = 0.0) -> TranscriptSegment:
+    return TranscriptSegment(start, start + 4, text, log_probability, 1.2, 0.05)
 
 
 async def answered(hearing: Hearing, style: Style, **request: Any) -> tuple[list[EngineEvent], list[Any]]:
     core = Core()
     engine = CascadeEngine(core, hearing, languages=("en", "de", "es"))  # type: ignore[arg-type]
-    job = Job("x", None, style)  # type: ignore[arg-type]
+    job = SummaryRequest("x", None, style)  # type: ignore[arg-type]
     given = {
         "samples": SAMPLES,
         "instruction": job.instruction,
-        "instruction_in": (lambda tag: job.in_language(tag).instruction) if job.open_language else None,
+        "instruction_in": (lambda tag: job.with_language(tag).instruction) if job.leaves_language_open else None,
     }
-    events = [event async for event in engine.generate(Generation("x", max_tokens=8, **(given | request)))]
+    events = [event async for event in engine.generate(GenerationRequest("x", max_tokens=8, **(given | request)))]
     return events, core.asked
 
 
@@ -60,10 +60,10 @@ async def test_the_summary_is_asked_for_in_the_language_that_is_spoken() -> None
     events, ((_, user),) = await answered(Hearing(said("Anna ruft an."), language="de"), style)
     assert user["content"].endswith("in one paragraph. Use about 30 words. Write in German. No names.")
     last = events[-1]
-    assert isinstance(last, Finished)
+    assert isinstance(last, GenerationFinished)
     assert last.recognition is not None
     assert (last.recognition.language, last.recognition.language_probability) == ("de", 0.95)
-    assert (last.transcript, last.recognition.left_out) == ("Anna ruft an.", ())
+    assert (last.transcript, last.recognition.omitted_spans) == ("Anna ruft an.", ())
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ async def test_what_was_not_understood_never_reaches_the_text_model() -> None:
     events, asked = await answered(Hearing(said("I'm so much of a sloth", -1.3)), Style())
     assert asked == []
     (_, last) = events
-    assert isinstance(last, Finished)
+    assert isinstance(last, GenerationFinished)
     assert (last.finish_reason, last.transcript, last.completion_tokens) == ("not_understood", "", 0)
     assert last.recognition is not None
-    assert last.recognition.left_out == ((0, 4),)
+    assert last.recognition.omitted_spans == ((0, 4),)
 
 
 async def test_where_no_word_was_found_there_is_no_speech() -> None:
@@ -106,4 +106,4 @@ async def test_of_a_recording_that_is_understood_in_part_the_rest_is_left_out() 
     events, ((_, user),) = await answered(hearing, Style())
     assert "Anna calls. Ben pays." in user["content"]
     assert "Gargle" not in user["content"]
-    assert events[-1].recognition.left_out == ((30, 34),)  # type: ignore[union-attr]
+    assert events[-1].recognition.omitted_spans == ((30, 34),)  # type: ignore[union-attr]

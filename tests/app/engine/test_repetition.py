@@ -4,18 +4,18 @@ import time
 
 import pytest
 
-from app.engine.repetition import RepeatedSentences
+from app.engine.repetition import RepetitionDetector
 
 
 def watched(text: str, size: int) -> tuple[bool, str]:
     """Whether a repetition was found, and what was passed on of a text that comes in pieces of so many letters."""
-    watch, out = RepeatedSentences(), ""
+    watch, out = RepetitionDetector(), ""
     for start in range(0, len(text), size):
         out += watch.feed(text[start : start + size])
-        if watch.found:
+        if watch.repeated:
             break
-    out += watch.rest()
-    return watch.found, out
+    out += watch.flush()
+    return watch.repeated, out
 
 
 LOOPS = {
@@ -107,24 +107,24 @@ def test_like_sentences_pass_untouched(name: str, size: int) -> None:
 
 
 def test_text_is_held_back_only_while_it_may_be_a_repetition() -> None:
-    watch = RepeatedSentences()
+    watch = RepetitionDetector()
     pieces = ["The ", "hall ", "is ", "booked. ", "The ", "hall ", "costs ", "nothing. "]
     assert [watch.feed(piece) for piece in pieces[:4]] == ["The ", "hall ", "is ", "booked."]
     assert [watch.feed(piece) for piece in pieces[4:]] == ["", "", " The hall costs ", "nothing."]
-    assert watch.rest() == " ", "space waits for what it stands before"
+    assert watch.flush() == " ", "space waits for what it stands before"
 
 
 def test_a_long_answer_is_watched_in_little_time() -> None:
-    watch = RepeatedSentences()
+    watch = RepetitionDetector()
     passed = "".join(
         watch.feed(f"{word} ") for n in range(400) for word in f"The price of item {n} is {n} euros.".split()
     )
-    assert not watch.found
-    assert len(passed + watch.rest()) > 10_000
+    assert not watch.repeated
+    assert len(passed + watch.flush()) > 10_000
 
 
 def test_a_sentence_without_an_end_takes_no_more_time_for_each_letter() -> None:
-    watch, began = RepeatedSentences(), time.perf_counter()
+    watch, began = RepetitionDetector(), time.perf_counter()
     for n in range(4000):
         watch.feed(f"word{n} ")
     assert time.perf_counter() - began < 5

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.engine.base import Generation
-from app.engine.vllm_audio import VllmAudioEngine
-from app.prompts import AS_DATA, Style, SummaryStyle, instruction, notes_text
-from app.structured import MEETING
+from app.core.prompts import STRUCTURED_INSTRUCTION, Style, SummaryStyle, instruction, notes_text
+from app.engine.base import GenerationRequest
+from app.engine.vllm_audio import AudioLlmEngine
+from app.summarize.structured.output_format import MEETING_SCHEMA
 from tests.app.engine.test_vllm import finished, recording
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="package")]
@@ -18,8 +18,8 @@ TOKENS = 64
 PLAIN = instruction(Style())
 
 
-def heard(seconds: float, **how: object) -> Generation:
-    asked = Generation("same", recording(seconds), PLAIN, TOKENS)
+def heard(seconds: float, **how: object) -> GenerationRequest:
+    asked = GenerationRequest("same", recording(seconds), PLAIN, TOKENS)
     return replace(asked, **how)  # type: ignore[arg-type]
 
 
@@ -32,8 +32,8 @@ ASKED = {
     "six windows": heard(180.0),
     "bullets": heard(10.0, instruction=instruction(Style(style=SummaryStyle.BULLETS, length="30", focus="names"))),
     "control tokens": heard(5.0, instruction=FORGED),
-    "notes": Generation("same", None, PLAIN, TOKENS, notes=NOTES),
-    "a schema": heard(5.0, instruction=f"{PLAIN} {AS_DATA}", schema=MEETING, max_tokens=400),
+    "notes": GenerationRequest("same", None, PLAIN, TOKENS, notes=NOTES),
+    "a schema": heard(5.0, instruction=f"{PLAIN} {STRUCTURED_INSTRUCTION}", schema=MEETING_SCHEMA, max_tokens=400),
     "a stop": heard(5.0, stop=(" the", "The s")),
     "until it repeats itself or ends": heard(20.0, max_tokens=1500),
     "more than fits": heard(280.0, max_tokens=4096),
@@ -43,7 +43,7 @@ ASKED = {
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
 async def test_the_same_request_gets_the_same_answer(
-    in_process: VllmAudioEngine, served: VllmAudioEngine, asked: Generation
+    in_process: AudioLlmEngine, served: AudioLlmEngine, asked: GenerationRequest
 ) -> None:
     here, end_here = await finished(in_process, replace(asked, request_id="here"))
     there, end_there = await finished(served, replace(asked, request_id="there"))

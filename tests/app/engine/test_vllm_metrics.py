@@ -11,14 +11,14 @@ from app.engine import vllm_metrics
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """Two, and nothing beside them: what other tests have running is out of sight meanwhile."""
-    others = vllm_metrics._together
+    others = vllm_metrics._merged_collector
     if others.registries:
         REGISTRY.unregister(others)
-    monkeypatch.setattr(vllm_metrics, "_together", vllm_metrics._Together())
+    monkeypatch.setattr(vllm_metrics, "_merged_collector", vllm_metrics._MergedCollector())
     made = [object(), object()]
     yield made
     for engine in made:
-        vllm_metrics.forget(engine)
+        vllm_metrics.unregister_engine(engine)
     if others.registries:
         REGISTRY.register(others)
 
@@ -41,7 +41,7 @@ def shown(name: str) -> dict[str, str]:
 def test_each_engines_are_shown_beside_the_others(engines: list[object]) -> None:
     for engine, model, running in zip(engines, ("one@1", "two@1"), (1, 2), strict=True):
         registered(model, running)
-        vllm_metrics.keep(engine)
+        vllm_metrics.register_engine(engine)
     assert shown("vllm:num_requests_running") == {"one@1": "1.0", "two@1": "2.0"}
     assert shown("vllm:prompt_tokens_total") == {"one@1": "1.0", "two@1": "2.0"}
     assert shown("vllm:e2e_count") == {"one@1": "1.0", "two@1": "1.0"}
@@ -52,9 +52,9 @@ def test_each_engines_are_shown_beside_the_others(engines: list[object]) -> None
 def test_an_engine_that_is_gone_is_shown_no_more(engines: list[object]) -> None:
     for engine, model in zip(engines, ("one@1", "two@1"), strict=True):
         registered(model, 1)
-        vllm_metrics.keep(engine)
-    vllm_metrics.forget(engines[0])
-    vllm_metrics.forget(engines[0])
+        vllm_metrics.register_engine(engine)
+    vllm_metrics.unregister_engine(engines[0])
+    vllm_metrics.unregister_engine(engines[0])
     assert set(shown("vllm:num_requests_running")) == {"two@1"}
-    vllm_metrics.forget(engines[1])
+    vllm_metrics.unregister_engine(engines[1])
     assert "vllm:num_requests_running" not in generate_latest().decode()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.errors import Unavailable
-from tests.app.fetch.fetching import AUDIO, URL, refused
-from tests.app.origin import HOST, PUBLIC, Reply, full, moved, origin, reply, way
-from tests.app.site import until
+from app.core.errors import Unavailable
+from tests.app.fetch.helpers import AUDIO, URL, refused
+from tests.app.http_origin import HOST, PUBLIC, Reply, full, moved, origin, reply, way
+from tests.app.running_service import until
 
 BOMB = gzip.compress(bytes(50_000_000))
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.app.fetch.fetching import AUDIO, certified, refused
-from tests.app.origin import HOST, PUBLIC, Internet, Names, Way, origin, reply, way
+from tests.app.fetch.helpers import AUDIO, certified, refused
+from tests.app.http_origin import HOST, PUBLIC, Internet, Names, Way, origin, reply, way
 
 
 async def test_tls_goes_by_the_name_though_the_connection_goes_to_the_address() -> None:

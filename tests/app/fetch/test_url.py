@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from app.errors import InvalidRequest
-from app.fetch.url import Location, join, parse
+from app.core.errors import InvalidRequest
+from app.fetch.url import ParsedUrl, parse_url, resolve_reference
 
 READ = [
     ("https://audio.example.org/a.wav", ("https", "audio.example.org", 443, "/a.wav")),
@@ -28,8 +28,8 @@ READ = [
 @pytest.mark.parametrize(("url", "expected"), READ)
 def test_these_are_read(url: str, expected: tuple[str, str, int, str] | None) -> None:
     expected = expected or ("https", "audio.example.org", 443, "/gr%C3%BCn%20%F0%9F%8E%A7")
-    assert parse(url) == Location(*expected)
-    assert parse(parse(url).text) == parse(url)
+    assert parse_url(url) == ParsedUrl(*expected)
+    assert parse_url(parse_url(url).url) == parse_url(url)
 
 
 REFUSED = [
@@ -144,30 +144,30 @@ REFUSED = [
 @pytest.mark.parametrize("url", REFUSED)
 def test_these_are_refused(url: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        parse(url)
+        parse_url(url)
     assert (refused.value.code, refused.value.param) == ("invalid_audio_url", "url")
 
 
 def test_a_user_in_the_url_is_what_the_message_names() -> None:
     with pytest.raises(InvalidRequest, match="name or password"):
-        parse("https://user:secret@audio.example.org/")
+        parse_url("https://user:secret@audio.example.org/")
 
 
 def test_a_full_stop_in_another_script_is_one() -> None:
-    assert parse("https://127。0。0。1/").address == IPv4Address("127.0.0.1")
+    assert parse_url("https://127。0。0。1/").address == IPv4Address("127.0.0.1")
 
 
 def test_a_host_that_is_an_address_is_told() -> None:
-    assert parse("http://127.0.0.1/").address == IPv4Address("127.0.0.1")
-    assert parse("http://[::1]/").address == IPv6Address("::1")
-    assert parse("http://[::ffff:127.0.0.1]/").address == IPv6Address("::ffff:127.0.0.1")
-    assert parse("http://127.0.0.1.example.org/").address is None
+    assert parse_url("http://127.0.0.1/").address == IPv4Address("127.0.0.1")
+    assert parse_url("http://[::1]/").address == IPv6Address("::1")
+    assert parse_url("http://[::ffff:127.0.0.1]/").address == IPv6Address("::ffff:127.0.0.1")
+    assert parse_url("http://127.0.0.1.example.org/").address is None
 
 
 def test_the_host_header_has_the_port_only_where_it_is_unusual() -> None:
-    assert parse("https://audio.example.org:443/").authority == "audio.example.org"
-    assert parse("https://audio.example.org:80/").authority == "audio.example.org:80"
-    assert parse("http://[2606:2800::1]:8080/").authority == "[2606:2800::1]:8080"
+    assert parse_url("https://audio.example.org:443/").authority == "audio.example.org"
+    assert parse_url("https://audio.example.org:80/").authority == "audio.example.org:80"
+    assert parse_url("http://[2606:2800::1]:8080/").authority == "[2606:2800::1]:8080"
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_host_header_has_the_port_only_where_it_is_unusual() -> None:
     ],
 )
 def test_redirects_lead_where_they_say(reference: str, expected: str) -> None:
-    assert join(parse("https://audio.example.org/dir/a"), reference).text == expected
+    assert resolve_reference(parse_url("https://audio.example.org/dir/a"), reference).url == expected
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_redirects_lead_where_they_say(reference: str, expected: str) -> None:
 )
 def test_redirects_are_read_as_strictly(reference: str) -> None:
     with pytest.raises(InvalidRequest):
-        join(parse("https://audio.example.org/dir/a"), reference)
+        resolve_reference(parse_url("https://audio.example.org/dir/a"), reference)

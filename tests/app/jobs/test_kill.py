@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.jobs.receiver import SECRET, receiving
-from tests.app.site import PATH, wav
+from tests.app.jobs.webhook_receiver import SECRET, receiving
+from tests.app.running_service import PATH, wav
 
 JOBS_A_LIFE = 4
 KEY = "the key of these jobs"

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.jobs.store import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, JobStore, StoredJob
-from tests.app.jobs.rows import deliveries, queue
+from app.jobs.store import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, Job, JobStore
+from tests.app.jobs.job_rows import deliveries, queue
 
 
 @pytest.fixture
 def store(database: AsyncEngine) -> JobStore:
-    return JobStore(database, keep_s=60, tell=lambda job: f"{job.id} {job.state}")
+    return JobStore(database, retention_s=60, webhook_body=lambda job: f"{job.id} {job.state}")
 
 
 async def test_the_oldest_job_is_claimed_first_and_each_only_once(store: JobStore) -> None:
@@ -44,8 +44,8 @@ async def test_an_id_that_a_database_cannot_hold_is_nobodys(store: JobStore) -> 
 async def test_a_job_ends_once(store: JobStore) -> None:
     await queue(store)
     job = await claimed_by(store, "me")
-    assert await store.end(job, SUCCEEDED, result={"summary": "ü\u2028"})
-    assert not await store.end(job, FAILED, error={"status": 500})
+    assert await store.finish(job, SUCCEEDED, result={"summary": "ü\u2028"})
+    assert not await store.finish(job, FAILED, error={"status": 500})
     found = await store.get(job.id, "")
     assert found is not None
     assert (found.state, found.result, found.error) == (SUCCEEDED, {"summary": "ü\u2028"}, None)
@@ -56,14 +56,14 @@ async def test_a_job_ends_once(store: JobStore) -> None:
 async def test_who_lost_the_lease_writes_nothing(store: JobStore) -> None:
     await queue(store)
     slow = await claimed_by(store, "slow")
-    assert await store.requeue(await store.leases(), 3, {}) == 1
+    assert await store.requeue_expired(await store.active_leases(), 3, {}) == 1
     quick = await claimed_by(store, "quick")
     assert (quick.id, quick.attempt) == (slow.id, 2)
     assert not await store.renew(slow)
-    assert not await store.end(slow, SUCCEEDED, result={"by": "slow"})
-    await store.give_back(slow, counts=True)
+    assert not await store.finish(slow, SUCCEEDED, result={"by": "slow"})
+    await store.release(slow, counts=True)
     assert await store.renew(quick, stage="merge", done=1, of=2)
-    assert await store.end(quick, SUCCEEDED, result={"by": "quick"})
+    assert await store.finish(quick, SUCCEEDED, result={"by": "quick"})
     found = await store.get(slow.id, "")
     assert found is not None
     assert found.result == {"by": "quick"}
@@ -72,9 +72,9 @@ async def test_who_lost_the_lease_writes_nothing(store: JobStore) -> None:
 async def test_a_lease_that_was_renewed_since_it_was_looked_at_is_not_queued_again(store: JobStore) -> None:
     await queue(store)
     job = await claimed_by(store, "me")
-    seen = await store.leases()
+    seen = await store.active_leases()
     await store.renew(job, stage="windows", done=3, of=9)
-    assert await store.requeue(seen, 3, {}) == 0
+    assert await store.requeue_expired(seen, 3, {}) == 0
     found = await store.get(job.id, "")
     assert found is not None
     assert (found.state, found.stage, found.done, found.of) == (RUNNING, "windows", 3, 9)
@@ -83,26 +83,26 @@ async def test_a_lease_that_was_renewed_since_it_was_looked_at_is_not_queued_aga
 async def test_a_worker_that_only_slept_goes_on_with_its_job_if_nobody_has_claimed_it(store: JobStore) -> None:
     await queue(store)
     job = await claimed_by(store, "sleeper")
-    assert await store.requeue(await store.leases(), 3, {}) == 1
+    assert await store.requeue_expired(await store.active_leases(), 3, {}) == 1
     assert await store.renew(job, stage="merge")
     assert await store.claim("another") is None, "it is held again, and not done twice"
     found = await store.get(job.id, "")
     assert found is not None
     assert (found.state, found.attempt, found.leased_by) == (RUNNING, 1, "sleeper")
-    assert await store.requeue(await store.leases(), 3, {}) == 1
-    assert await store.end(job, SUCCEEDED, result={"by": "sleeper"}), "also where it wakes up with the work done"
+    assert await store.requeue_expired(await store.active_leases(), 3, {}) == 1
+    assert await store.finish(job, SUCCEEDED, result={"by": "sleeper"}), "also where it wakes up with the work done"
 
 
 async def test_a_fence_tells_two_claims_of_one_worker_apart(store: JobStore) -> None:
     await queue(store)
     first = await claimed_by(store, "me")
-    await store.give_back(first, counts=False)
+    await store.release(first, counts=False)
     assert not await store.renew(first), "who has given a job back does not hold it any more"
     second = await claimed_by(store, "me")
     assert (second.id, second.attempt, second.leased_by) == (first.id, first.attempt, first.leased_by)
     assert not await store.renew(first)
-    assert not await store.end(first, FAILED, error={"status": 500})
-    assert await store.end(second, SUCCEEDED, result={})
+    assert not await store.finish(first, FAILED, error={"status": 500})
+    assert await store.finish(second, SUCCEEDED, result={})
 
 
 async def test_a_long_queue_of_one_caller_holds_up_nobody_else(store: JobStore) -> None:
@@ -116,7 +116,7 @@ async def test_a_deleted_job_is_gone_with_its_webhook(store: JobStore, state: st
     id_ = await queue(store, webhook="http://example.org/", owner="anna")
     job = await claimed_by(store, "me") if state != QUEUED else None
     if job and state == SUCCEEDED:
-        await store.end(job, SUCCEEDED, result={})
+        await store.finish(job, SUCCEEDED, result={})
     assert await store.delete(id_, "bob") is None
     deleted = await store.delete(id_, "anna")
     assert deleted is not None
@@ -126,7 +126,7 @@ async def test_a_deleted_job_is_gone_with_its_webhook(store: JobStore, state: st
     assert await store.delete(id_, "anna") is None
     if job:
         assert not await store.renew(job)
-        assert not await store.end(job, SUCCEEDED, result={})
+        assert not await store.finish(job, SUCCEEDED, result={})
 
 
 async def test_a_job_at_which_services_die_fails_in_the_end(store: JobStore) -> None:
@@ -134,7 +134,7 @@ async def test_a_job_at_which_services_die_fails_in_the_end(store: JobStore) -> 
     for attempt in (1, 2):
         job = await claimed_by(store, "doomed")
         assert job.attempt == attempt
-        assert await store.requeue(await store.leases(), 2, {"status": 500, "body": {}}) == 1
+        assert await store.requeue_expired(await store.active_leases(), 2, {"status": 500, "body": {}}) == 1
     assert await store.claim("me") is None
     found = await store.get(job.id, "")
     assert found is not None
@@ -146,7 +146,7 @@ async def test_what_is_given_back_when_the_service_stops_is_no_try(store: JobSto
     await queue(store)
     for counts, after in ((False, 0), (True, 1)):
         job = await claimed_by(store, "me")
-        await store.give_back(job, counts=counts)
+        await store.release(job, counts=counts)
         found = await store.get(job.id, "")
         assert found is not None
         assert (found.state, found.attempt, found.leased_by) == (QUEUED, after, None)
@@ -162,7 +162,7 @@ async def test_cancelling_ends_it_and_tells_once(store: JobStore, running: bool)
         assert found.state == CANCELLED
     if job:
         assert not await store.renew(job)
-        assert not await store.end(job, SUCCEEDED, result={})
+        assert not await store.finish(job, SUCCEEDED, result={})
     assert [row["body"] for row in await deliveries(store)] == [f"{id_} cancelled"]
 
 
@@ -178,7 +178,7 @@ async def test_nobody_sees_or_cancels_what_is_anothers(store: JobStore) -> None:
 
 async def test_pages_hold_every_job_once_even_of_one_moment(store: JobStore) -> None:
     ids = {await queue(store, created=5.0) for _ in range(7)} | {await queue(store, created=n) for n in range(3)}
-    seen: list[StoredJob] = []
+    seen: list[Job] = []
     while page := await store.page("", None, seen[-1] if seen else None, 4):
         seen += page
     assert len(seen) == 10
@@ -189,13 +189,13 @@ async def test_pages_hold_every_job_once_even_of_one_moment(store: JobStore) -> 
 
 
 async def test_what_is_over_is_forgotten_but_not_before_its_webhook_is_settled(database: AsyncEngine) -> None:
-    store = JobStore(database, keep_s=-1, tell=lambda _: "")
+    store = JobStore(database, retention_s=-1, webhook_body=lambda _: "")
     await queue(store)
     untold = await queue(store, webhook="http://example.org/", created=time.time() + 1)
     waiting = await queue(store, created=time.time() + 2)
     for _ in range(2):
-        assert await store.end(await claimed_by(store, "me"), SUCCEEDED, result={})
-    assert await store.forget() == 1
+        assert await store.finish(await claimed_by(store, "me"), SUCCEEDED, result={})
+    assert await store.delete_expired() == 1
     assert {job.id for job in await store.page("", None, None, 9)} == {untold, waiting}
 
 
@@ -204,8 +204,8 @@ async def test_recordings_of_jobs_that_wait_or_run_are_needed(store: JobStore) -
         await queue(store, blob=blob)
     for _ in range(2):
         job = await claimed_by(store, "me")
-    await store.end(job, SUCCEEDED, result={})
-    assert await store.blobs() == {"a", "c"}
+    await store.finish(job, SUCCEEDED, result={})
+    assert await store.needed_blobs() == {"a", "c"}
 
 
 async def claimed_by(store: JobStore, worker: str) -> Any:

@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.fetch.post import Poster
+from app.fetch.poster import Poster
 from app.jobs.store import SUCCEEDED, JobStore
-from app.jobs.webhooks import Sender, delivery_headers
-from app.keys.webhook_secrets import WebhookSecrets, read_secret, service_secrets
+from app.jobs.webhooks import WebhookSender, signature_headers
+from app.keys.webhook_secrets import WebhookSecrets, parse_secret, service_secrets
 from app.settings import WebhookSettings
-from tests.app.jobs.receiver import SECRET, Receiver, receiving
-from tests.app.jobs.rows import deliveries, queue
-from tests.app.site import until
+from tests.app.jobs.job_rows import deliveries, queue
+from tests.app.jobs.webhook_receiver import SECRET, Receiver, receiving
+from tests.app.running_service import until
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Post:
     receiver: Receiver
 
     secrets: WebhookSecrets
-    sender: Sender
+    sender: WebhookSender
 
     async def ended(self, url: str = "", owner: str = "") -> str:
         """A job that has ended and wants that told; returns its id."""
         id_ = await queue(self.store, webhook=url or self.receiver.url, owner=owner, caller=owner)
         job = await self.store.claim("me")
         assert job is not None
-        await self.store.end(job, SUCCEEDED, result={"summary": "ü"})
+        await self.store.finish(job, SUCCEEDED, result={"summary": "ü"})
         return id_
 
     async def until_state(self, state: str) -> dict[str, object]:
@@ -56,8 +56,8 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
     given = WebhookSettings.model_validate({"secret": SECRET, "delays": [0.01, 0.02], "seconds": 1} | settings)
     secrets = WebhookSecrets(database, service_secrets(given))
     poster = Poster(["127.0.0.1", "localhost"], given.seconds)
-    sender = Sender(database, given, secrets, poster, poll_s=0.02)
-    store.on_ended = sender.news.set
+    sender = WebhookSender(database, given, secrets, poster, poll_s=0.02)
+    store.on_finished = sender.wakeup.set
     task = asyncio.create_task(sender.run())
     try:
         yield Post(store, receiver, secrets, sender)
@@ -211,7 +211,7 @@ async def test_many_receivers_of_one_caller_that_hang_leave_places_for_others(da
 async def test_a_host_that_failed_is_left_alone_and_its_other_deliveries_lose_no_try(database: AsyncEngine) -> None:
     async with receiving(*[503] * 9) as receiver, posting(database, receiver, delays=[60, 60], per_host=1) as post:
         await asyncio.gather(*(post.ended() for _ in range(5)))
-        await until(lambda: bool(post.sender.hosts.paused()), seconds=10)
+        await until(lambda: bool(post.sender.host_backoff.paused_hosts()), seconds=10)
         await asyncio.sleep(0.2)  # ten looks of the sender
         assert len(receiver.got) == 1
         assert sorted(row["attempt"] for row in await deliveries(post.store)) == [0, 0, 0, 0, 1]
@@ -220,9 +220,9 @@ async def test_a_host_that_failed_is_left_alone_and_its_other_deliveries_lose_no
 async def test_what_waits_for_a_host_that_never_answers_is_given_up_in_the_end(
     database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jobs.webhooks.GIVE_UP_LOOK_SECONDS", 0)
+    monkeypatch.setattr("app.jobs.webhooks.EXPIRY_CHECK_SECONDS", 0)
     async with receiving(*[503] * 9) as receiver, posting(database, receiver, delays=[60], per_host=1) as post:
-        post.sender.longest_s = -1
+        post.sender.max_age_s = -1
         await asyncio.gather(*(post.ended() for _ in range(3)))
         await until_all_settled(post)
         assert [row["state"] for row in await deliveries(post.store)] == ["dead"] * 3
@@ -239,9 +239,9 @@ async def test_a_deleted_job_is_not_told_of(database: AsyncEngine) -> None:
 
 
 def test_the_signature_is_the_standards_own_example() -> None:
-    secret = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "")
+    secret = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "")
     body = '{"test": 2432232314}'
-    headers = delivery_headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    headers = signature_headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 

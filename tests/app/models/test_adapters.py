@@ -6,10 +6,21 @@ from typing import Any
 
 import pytest
 
-from app.engine.base import Generation
+from app.engine.base import GenerationRequest
 from app.main import create_app
-from tests.app.models.fleet import ADMIN, FIRST, OTHER, SECOND, Fleet, admin, ended, fleet_serving, job, until_not
-from tests.app.site import MODEL, Site, WaveDecoder, code, settings_for, until, value, wav
+from tests.app.models.scripted_models import (
+    ADMIN,
+    FIRST,
+    OTHER,
+    SECOND,
+    Fleet,
+    admin,
+    ended,
+    fleet_serving,
+    job,
+    until_not,
+)
+from tests.app.running_service import MODEL, Site, WaveDecoder, code, settings_for, until, value, wav
 
 ADAPTERS = "/v1/admin/adapters"
 
@@ -22,7 +33,7 @@ def fleet_of(*ids: str) -> Fleet:
     return fleet
 
 
-def _pieces(request: Generation) -> list[str]:
+def _pieces(request: GenerationRequest) -> list[str]:
     return [str(request.adapter.folder if request.adapter else "plain")]
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import Unavailable
-from app.models.loaded import LoadedModel
-from tests.app.models.fleet import (
+from app.core.errors import Unavailable
+from app.models.loaded_model import LoadedModel
+from tests.app.models.scripted_models import (
     FIRST,
     OTHER,
     SECOND,
@@ -20,7 +20,7 @@ from tests.app.models.fleet import (
     until_not,
     wrote,
 )
-from tests.app.site import PATH, code, until, value
+from tests.app.running_service import PATH, code, until, value
 
 
 async def test_a_model_is_loaded_while_requests_stream() -> None:
@@ -45,8 +45,8 @@ async def test_one_is_loaded_after_another() -> None:
     async with fleet_serving(fleet) as site:
         await admin(site, "POST", model=SECOND)
         await admin(site, "POST", model=OTHER)
-        await until(lambda: site.service.models.all[SECOND].engine is not None)
-        assert site.service.models.all[OTHER].engine is None
+        await until(lambda: site.service.models.by_id[SECOND].engine is not None)
+        assert site.service.models.by_id[OTHER].engine is None
         fleet.engines[SECOND].may_start.set()
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
         assert (await until_not(site, OTHER, "loading"))["state"] == "ready"
@@ -82,7 +82,7 @@ async def test_unloading_lets_those_inside_finish_and_nobody_new_in() -> None:
         engine.may_write.clear()
         waiting = asyncio.create_task(site.post(model=SECOND))
         streaming = asyncio.create_task(site.post(stream="true", model=SECOND))
-        await until(lambda: engine.running == 2)
+        await until(lambda: engine.running_requests == 2)
         card = (await admin(site, "DELETE", f"/{SECOND}")).json()
         assert (card["state"], card["requests"]) == ("draining", 2)
         assert (await admin(site, "DELETE", f"/{SECOND}")).status_code == 202, "asked twice"
@@ -104,7 +104,7 @@ async def test_unloading_waits_for_jobs_that_are_worked_on() -> None:
     async with fleet_serving(fleet, models=SECOND, jobs={"workers": 1}) as site:
         fleet.engines[SECOND].may_write.clear()
         made = await job(site, model=SECOND)
-        await until(lambda: fleet.engines[SECOND].running == 1)
+        await until(lambda: fleet.engines[SECOND].running_requests == 1)
         assert (await admin(site, "DELETE", f"/{SECOND}")).json()["requests"] == 1
         fleet.engines[SECOND].may_write.set()
         assert (await ended(site, made))["summary"]["model"] == SECOND
@@ -148,7 +148,7 @@ async def test_a_job_waits_for_a_model_that_loads_and_no_try_is_counted() -> Non
         again = {"retry_after_seconds": 0.05}
         limits = {"folder": str(kept.folder), "workers": 1, "attempts": 1}
         async with fleet_serving(fleet, wait=False, models=SECOND, jobs=limits, limits=again) as later:
-            assert later.service.models.all[SECOND].state == "loading"
+            assert later.service.models.by_id[SECOND].state == "loading"
             await asyncio.sleep(0.3)  # some tries
             assert (await later.client.get(f"{PATH}/jobs/{made}")).json()["state"] in ("queued", "running")
             fleet.engines[SECOND].may_start.set()
@@ -171,7 +171,7 @@ async def test_a_job_waits_for_a_model_that_loads_and_no_try_is_counted() -> Non
 async def test_what_cannot_be_asked_is_refused(body: dict[str, Any], expected: tuple[int, str]) -> None:
     async with fleet_serving(Fleet(FIRST, SECOND)) as site:
         assert code(await admin(site, "POST", **body)) == expected
-        assert list(site.service.models.all) == [FIRST]
+        assert list(site.service.models.by_id) == [FIRST]
 
 
 async def test_the_last_that_answers_to_the_default_stays() -> None:
@@ -210,11 +210,11 @@ async def test_a_model_dying_while_it_drains_is_unloaded_all_the_same() -> None:
     async with fleet_serving(fleet, models=SECOND) as site:
         fleet.engines[SECOND].may_write.clear()
         waiting = asyncio.create_task(site.post(model=SECOND))
-        await until(lambda: fleet.engines[SECOND].running == 1)
+        await until(lambda: fleet.engines[SECOND].running_requests == 1)
         await admin(site, "DELETE", f"/{SECOND}")
         fleet.engines[SECOND].die()
-        model: LoadedModel = site.service.models.all[SECOND]
-        await model.check()
+        model: LoadedModel = site.service.models.by_id[SECOND]
+        await model.update_state()
         assert model.state == "draining"
         fleet.engines[SECOND].may_write.set()
         assert code(await waiting) == (503, "engine_dead")

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from app.engine.chat_tokens import ChatTokens
-from app.engine.remote import RemoteCore
-from app.engine.remote_server import Wanted
-from app.engine.vllm_audio import VllmAudioEngine
-from app.models.source import Loadable
-from app.served import ServedModel
+from app.engine.model_info import ModelInfo
+from app.engine.remote.chat_tokenizer import ChatTokenizer
+from app.engine.remote.server import ExpectedModel
+from app.engine.remote.server_pool import RemoteChatModel
+from app.engine.vllm_audio import AudioLlmEngine
+from app.models.model_source import LoadableModel
 from app.settings import RemoteSettings, Settings
-from tests.app.engine.fronting import HEALTH_S
-from tests.app.engine.stand_in import CONTEXT, StandIn, tokens
-from tests.app.models.fleet import ADMIN, FIRST, OTHER, SECOND, admin, until_not, wrote
-from tests.app.site import MODEL, Site, serving, settings_for, until, value
+from tests.app.engine.remote.fake_vllm_server import CONTEXT, StandIn, tokens
+from tests.app.engine.remote.remote_engine import HEALTH_S
+from tests.app.models.scripted_models import ADMIN, FIRST, OTHER, SECOND, admin, until_not, wrote
+from tests.app.running_service import MODEL, Site, serving, settings_for, until, value
 
 
 class Servers:
@@ -41,13 +41,13 @@ def card(id_: str) -> dict[str, Any]:
     return {"id": id_, "max_model_len": CONTEXT}
 
 
-def _find(remote: RemoteSettings, asked: str, urls: Sequence[str]) -> Loadable:
+def _find(remote: RemoteSettings, asked: str, urls: Sequence[str]) -> LoadableModel:
     name, _, version = asked.partition("@")
-    there = list(urls) or remote.urls_of(name, version)
-    made: ChatTokens = tokens()
-    core = RemoteCore(Wanted(name, version, CONTEXT), made, remote.model_copy(update={"urls": there}))
-    served = ServedModel(name, version, MODEL.kind, max_seconds=60.0)
-    return Loadable(served, lambda: VllmAudioEngine(core), ", ".join(there))
+    there = list(urls) or remote.model_urls(name, version)
+    made: ChatTokenizer = tokens()
+    core = RemoteChatModel(ExpectedModel(name, version, CONTEXT), made, remote.model_copy(update={"urls": there}))
+    served = ModelInfo(name, version, MODEL.kind, max_seconds=60.0)
+    return LoadableModel(served, lambda: AudioLlmEngine(core), ", ".join(there))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def fronted(servers: Servers, remote: dict[str, Any], **sections: Any) -> 
     source = servers.source(settings.remote)
     engine = source(FIRST, ()).build()
     async with serving(engine, source=source, auth={"admin_keys": "root-key"}, **sections) as site:
-        await until(lambda: all(model.state != "loading" for model in site.service.models.all.values()), seconds=30)
+        await until(lambda: all(model.state != "loading" for model in site.service.models.by_id.values()), seconds=30)
         yield site
 
 
@@ -105,7 +105,7 @@ async def test_a_version_behind_new_servers_takes_the_place_of_the_old(servers: 
         assert (await admin(site, "POST", **body)).status_code == 202
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
         assert {await wrote(site) for _ in range(10)} == {SECOND}
-        await until(lambda: site.service.models.all[FIRST].state == "unloaded")
+        await until(lambda: site.service.models.by_id[FIRST].state == "unloaded")
         assert value("speechsum_remote_up", model=FIRST) == 0
 
 

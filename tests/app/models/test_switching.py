@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from app.errors import Unavailable
-from app.models.table import Models
-from tests.app.models.fleet import (
+from app.core.errors import Unavailable
+from app.models.manager import ModelManager
+from tests.app.models.scripted_models import (
     FIRST,
     OTHER,
     SECOND,
@@ -22,7 +22,7 @@ from tests.app.models.fleet import (
     until_not,
     wrote,
 )
-from tests.app.site import Site, until, value
+from tests.app.running_service import Site, until, value
 
 AT_ONCE = 50
 
@@ -68,7 +68,7 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
         assert response.status_code == 202
         fleet.engines[SECOND].may_start.set()
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
-        await until(lambda: site.service.models.all[FIRST].state == "unloaded", seconds=30)
+        await until(lambda: site.service.models.by_id[FIRST].state == "unloaded", seconds=30)
         before = len(load.got)
         await until(lambda: len(load.got) > before + AT_ONCE, seconds=30)
         await load.end()
@@ -86,7 +86,7 @@ async def test_the_new_one_has_the_old_ones_weight_unless_it_is_given_another() 
     async with fleet_serving(Fleet(FIRST, SECOND, "test-model@5", OTHER), models=f"{FIRST}=30,test-model@5=70") as site:
         card = await loaded(site, model=SECOND, replace=FIRST)
         assert (card["weight"], card["share"]) == (30, pytest.approx(0.3))
-        await until(lambda: site.service.models.all[FIRST].state == "unloaded")
+        await until(lambda: site.service.models.by_id[FIRST].state == "unloaded")
         card = await loaded(site, model=FIRST, replace=SECOND, weight=7)
         assert (card["weight"], card["share"]) == (7, pytest.approx(7 / 77))
 
@@ -143,7 +143,7 @@ async def test_a_service_that_stops_stops_all_its_models() -> None:
     fleet.engines[OTHER].may_start.clear()
     async with fleet_serving(fleet, models=SECOND) as site:
         await admin(site, "POST", model=OTHER)
-        models: Models = site.service.models
-        await until(lambda: models.all[OTHER].engine is not None)
+        models: ModelManager = site.service.models
+        await until(lambda: models.by_id[OTHER].engine is not None)
     assert [engine.up for engine in fleet.engines.values()] == [False] * 3
-    assert all(model.engine is None for model in models.all.values())
+    assert all(model.engine is None for model in models.by_id.values())

@@ -16,7 +16,7 @@ import pytest
 
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
-from tests.app.site import MODEL, WaveDecoder, serving, settings_for, wav
+from tests.app.running_service import MODEL, WaveDecoder, serving, settings_for, wav
 
 NAME = "generated_speechsum_client"
 TEXT = "A scripted summary of what was said."

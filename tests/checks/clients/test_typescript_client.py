@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.site import serving, wav
+from tests.app.running_service import serving, wav
 
 SOURCES = Path(__file__).parent / "typescript"
 

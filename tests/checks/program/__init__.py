@@ -1,8 +1,8 @@
 """The service as a program of its own: real decoder, real speech detector, and an engine that plays back a script.
 
 `python -m tests.checks.program --pieces 4000 --piece-seconds 0.02`, settings from the environment. With `--facts N` the
-engine listens instead (`tests.checks.facts`): its notes on a window are the facts spoken there, its summary those of
-the notes.
+engine listens instead (`tests.checks.long_recording`): its notes on a window are the facts spoken there, its summary
+those of the notes.
 """
 
 import argparse
@@ -12,19 +12,19 @@ from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
 
-from app.engine.base import EngineEvent, Generation
+from app.engine.base import EngineEvent, GenerationRequest
 from app.engine.scripted import ScriptedEngine
-from app.http_server import server_config
 from app.main import create_app
+from app.server.uvicorn_config import uvicorn_config
 from app.settings import Settings
-from tests.app.site import MODEL
-from tests.checks import facts
+from tests.app.running_service import MODEL
+from tests.checks import long_recording
 
 
 class Forgetful(ScriptedEngine):
     """Does not remember its requests, whose samples would be counted as the service's memory."""
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         async for event in super().generate(request):
             self.requests.clear()
             yield event
@@ -38,17 +38,17 @@ class Listener(Forgetful):
         self._count = count
         self._heard: dict[str, list[int]] = {}
 
-    async def generate(self, request: Generation) -> AsyncIterator[EngineEvent]:
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         if request.samples is not None:
-            heard = await asyncio.to_thread(facts.heard, request.samples, self._count)
+            heard = await asyncio.to_thread(long_recording.heard, request.samples, self._count)
             self._heard[request.request_id] = heard
         async for event in super().generate(request):
             yield event
 
-    def _noted(self, request: Generation) -> Sequence[str]:
+    def _noted(self, request: GenerationRequest) -> Sequence[str]:
         if request.samples is None:
-            return [f"{word} " for word in request.notes.split() if facts.is_note(word)]
-        return [f"{facts.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
+            return [f"{word} " for word in request.notes.split() if long_recording.is_note(word)]
+        return [f"{long_recording.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
 
 
 def main() -> None:
@@ -66,4 +66,4 @@ def main() -> None:
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings, engine, MODEL)
-    uvicorn.Server(server_config(app, settings, log_level="warning", timeout_graceful_shutdown=1)).run()
+    uvicorn.Server(uvicorn_config(app, settings, log_level="warning", timeout_graceful_shutdown=1)).run()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from tests.training.tiny import noise, record
-from training.corpus.record import Record
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
 
 TEXTS = ("Please call Anna.", "The pump failed on Monday.")
 

@@ -13,20 +13,28 @@ from peft import get_peft_model
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
-from model_repo.architectures import Base
-from model_repo.assemble import WEIGHTS, merged, write
-from model_repo.cache import sha256
+from model_repo.architectures import BaseCheckpoint
+from model_repo.assemble import WEIGHTS_FILE, merge_adapter, write_checkpoint
+from model_repo.cache import file_sha256
 from tests.training.align.conftest import TEXTS
-from tests.training.tiny import noise, record
+from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.align import command
-from training.align.characters import CharacterHead
-from training.align.command import Aligned, add_arguments, encoder_lora, errors, in_window, located, train_tokens
-from training.align.encoder import Clip, SplitEncoder, encode, padded
-from training.align.tokens import Aligner, spelling, vocabulary, words_said
-from training.checkpoint import SCALE, adapter_tensors, open_model, save_adapter
-from training.corpus.record import Record
-from training.runs import collected
+from training.align.character_ctc import CharacterHead
+from training.align.command import (
+    AlignedClip,
+    add_arguments,
+    align_clips,
+    alignment_errors,
+    clips_in_one_window,
+    encoder_lora,
+    train_tokens,
+)
+from training.align.token_spikes import Aligner, class_token_ids, letter_token_ids, spoken_words
+from training.data.record import Record
+from training.models.checkpoint import LORA_SCALE, adapter_tensors, open_model, save_adapter
+from training.models.split_encoder import Clip, SplitEncoder, encode_clips, pad_frames
+from training.runtime.run_record import read_run_record
 
 
 def options(**changed: Any) -> argparse.Namespace:
@@ -37,9 +45,11 @@ def options(**changed: Any) -> argparse.Namespace:
 
 def on_base(folder: Path, adapter: Path, out: Path) -> Path:
     """The checkpoint that serves what was trained: base and adapter merged, as the registry does it."""
-    tensors = merged(load_file(folder / WEIGHTS), load_file(adapter), SCALE)
+    tensors = merge_adapter(load_file(folder / WEIGHTS_FILE), load_file(adapter), LORA_SCALE)
     out.mkdir()
-    write(Base(tensors, {f.name: f.read_text() for f in folder.iterdir() if f.name != WEIGHTS}), out)
+    write_checkpoint(
+        BaseCheckpoint(tensors, {f.name: f.read_text() for f in folder.iterdir() if f.name != WEIGHTS_FILE}), out
+    )
     return out
 
 
@@ -52,7 +62,7 @@ def test_clips_longer_than_a_window_are_left_out_and_said(
         replace(pair[0], duration_s=None),
         pair[1],
     ]
-    assert in_window(rows) == [rows[0], rows[3]]
+    assert clips_in_one_window(rows) == [rows[0], rows[3]]
     assert "2 clips, 2 longer than a window or of unknown length left out" in capsys.readouterr().out
 
 
@@ -65,8 +75,8 @@ def test_clips_that_do_not_fit_their_text_are_left_out_and_said(
         np.save(file, np.random.default_rng(i).normal(size=(2, count, 32)).astype(np.float16))
         clips.append(Clip(record(i, tmp_path), file))
     texts = ["please call Anna"] * 2
-    classes = vocabulary(tokenizer, texts, 9)
-    found = located(CharacterHead(32), clips, texts, tokenizer, classes)
+    classes = class_token_ids(tokenizer, texts, 9)
+    found = align_clips(CharacterHead(32), clips, texts, tokenizer, classes)
     assert [aligned.clip for aligned in found] == clips[:1]
     assert [tokenizer.convert_ids_to_tokens(classes[token]) for _, token in found[0].spikes] == [
         "Ġplease",
@@ -80,9 +90,9 @@ def test_words_that_are_no_classes_are_located_letter_by_letter(tokenizer: Any, 
     file = tmp_path / "0.npy"
     np.save(file, np.random.default_rng(0).normal(size=(2, 240, 32)).astype(np.float16))
     torch.manual_seed(0)
-    classes = vocabulary(tokenizer, ["please call", "please call"], 100, spell_below=2)
+    classes = class_token_ids(tokenizer, ["please call", "please call"], 100, spell_below=2)
     clips, texts = [Clip(record(0, tmp_path), file)], ["please call Anna"]
-    found = located(CharacterHead(32), clips, texts, tokenizer, classes, spelling(tokenizer))
+    found = align_clips(CharacterHead(32), clips, texts, tokenizer, classes, letter_token_ids(tokenizer))
     said = tokenizer.convert_ids_to_tokens([classes[token] for _, token in found[0].spikes])
     assert said == ["Ġplease", "Ġcall", "Ġa", "n", "n", "a"]
 
@@ -90,14 +100,17 @@ def test_words_that_are_no_classes_are_located_letter_by_letter(tokenizer: Any, 
 @pytest.fixture
 def aligned(
     audio_folder: Path, pair: list[Record], extractor: WhisperFeatureExtractor, tmp_path: Path
-) -> list[Aligned]:
-    clips = encode(SplitEncoder(open_model(audio_folder), 1), pair, extractor, tmp_path / "features")
-    return [Aligned(clips[0], [(4, 1), (13, 2), (30, 3)]), Aligned(clips[1], [(5, 4), (21, 5), (40, 2), (58, 6)])]
+) -> list[AlignedClip]:
+    clips = encode_clips(SplitEncoder(open_model(audio_folder), 1), pair, extractor, tmp_path / "features")
+    return [
+        AlignedClip(clips[0], [(4, 1), (13, 2), (30, 3)]),
+        AlignedClip(clips[1], [(5, 4), (21, 5), (40, 2), (58, 6)]),
+    ]
 
 
 def aligner_of(folder: Path, tokenizer: Any, lora: bool = False) -> tuple[Any, Aligner]:
     model = open_model(folder)
-    classes = vocabulary(tokenizer, words_said(TEXTS), 10)
+    classes = class_token_ids(tokenizer, spoken_words(TEXTS), 10)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     if lora:
         model = get_peft_model(model, encoder_lora(1, 2, 4))
@@ -113,7 +126,7 @@ def counted(found: dict[str, float]) -> dict[str, float]:
 
 
 def test_errors_are_a_token_said(
-    audio_folder: Path, tokenizer: Any, aligned: list[Aligned], monkeypatch: pytest.MonkeyPatch
+    audio_folder: Path, tokenizer: Any, aligned: list[AlignedClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, aligner = aligner_of(audio_folder, tokenizer)
 
@@ -123,20 +136,23 @@ def test_errors_are_a_token_said(
 
     paths = {37: [0] * 37, 62: [0] * 62}
     monkeypatch.setattr(aligner, "best", best)
-    assert counted(errors(aligner, aligned, 2)) == {"token_error": 1.0, "spikes_right": 0.0}
+    assert counted(alignment_errors(aligner, aligned, 2)) == {"token_error": 1.0, "spikes_right": 0.0}
     for one, path in zip(aligned, paths.values(), strict=True):
         for frame, token in one.spikes:
             path[frame] = token
-    assert counted(errors(aligner, aligned, 1)) == {"token_error": 0.0, "spikes_right": 1.0}
+    assert counted(alignment_errors(aligner, aligned, 1)) == {"token_error": 0.0, "spikes_right": 1.0}
     paths[37][5] = 9  # a token that nobody said
     paths[62][5], paths[62][6] = 0, 4  # and one that is a frame late: what is read is the same
-    assert counted(errors(aligner, aligned, 2)) == {"token_error": round(1 / 7, 4), "spikes_right": round(6 / 7, 4)}
+    assert counted(alignment_errors(aligner, aligned, 2)) == {
+        "token_error": round(1 / 7, 4),
+        "spikes_right": round(6 / 7, 4),
+    }
 
 
 def test_training_brings_the_errors_down_and_the_merged_checkpoint_says_the_same(
     audio_folder: Path,
     tokenizer: Any,
-    aligned: list[Aligned],
+    aligned: list[AlignedClip],
     tmp_path: Path,
     clock: Callable[[Any, float], None],
 ) -> None:
@@ -144,7 +160,7 @@ def test_training_brings_the_errors_down_and_the_merged_checkpoint_says_the_same
     model, aligner = aligner_of(audio_folder, tokenizer, lora=True)
     trained = [p for p in model.parameters() if p.requires_grad]
     file = tmp_path / "adapter.safetensors"
-    before = errors(aligner, aligned, 2)
+    before = alignment_errors(aligner, aligned, 2)
     clock(command, 60 / 400)  # a step looks at the clock twice
     how = options(minutes=1, rate=1e-2, warmup=5, batch=2, blanks=4.0, log_every=40, pull=0.003)
     log = train_tokens(aligner, trained, aligned, aligned, how, lambda: save_adapter(adapter_tensors(model), file))
@@ -154,17 +170,17 @@ def test_training_brings_the_errors_down_and_the_merged_checkpoint_says_the_same
     assert log[-1]["token_error"] < 0.5 < before["token_error"]
     _, served = aligner_of(on_base(audio_folder, file, tmp_path / "merged"), tokenizer)
     assert log[-1]["distance"] < 0.97 * before["distance"]
-    assert errors(served, aligned, 2) == pytest.approx(errors(aligner, aligned, 2), abs=0.01)
+    assert alignment_errors(served, aligned, 2) == pytest.approx(alignment_errors(aligner, aligned, 2), abs=0.01)
     with torch.no_grad():
-        inputs = padded([a.clip.lower() for a in aligned])
+        inputs = pad_frames([a.clip.lower_features() for a in aligned])
         ours, theirs = aligner.encoder(*inputs)[0], served.encoder(*inputs)[0]
     assert (ours - theirs).abs().max() < 0.05 * ours.abs().mean(), "float16 of the adapter is all the difference"
 
 
-def test_other_audio_gives_another_loss(audio_folder: Path, tokenizer: Any, aligned: list[Aligned]) -> None:
+def test_other_audio_gives_another_loss(audio_folder: Path, tokenizer: Any, aligned: list[AlignedClip]) -> None:
     _, aligner = aligner_of(audio_folder, tokenizer)
-    lower = [a.clip.lower()[:74] for a in aligned]
-    own, other = (aligner(*padded([row]), [aligned[0].spikes], 99.0) for row in lower)
+    lower = [a.clip.lower_features()[:74] for a in aligned]
+    own, other = (aligner(*pad_frames([row]), [aligned[0].spikes], 99.0) for row in lower)
     assert not torch.isclose(own, other, rtol=1e-3)
 
 
@@ -201,12 +217,12 @@ def test_the_command_writes_an_adapter_that_changes_the_last_layers_only(
     printed = capsys.readouterr().out
     assert "2 clips, 1 longer than a window or of unknown length left out" in printed
     assert printed.splitlines()[-1] == str(out / "adapter.safetensors")
-    left = collected(out)
+    left = read_run_record(out)
     assert (left["stage"], left["config"]["layers"]) == ("align", 1)
-    assert left["data"] == {"data/records.jsonl": sha256(data)}
+    assert left["data"] == {"data/records.jsonl": file_sha256(data)}
 
-    base = load_file(audio_folder / WEIGHTS)
-    after = load_file(on_base(audio_folder, out / "adapter.safetensors", tmp_path / "merged") / WEIGHTS)
+    base = load_file(audio_folder / WEIGHTS_FILE)
+    after = load_file(on_base(audio_folder, out / "adapter.safetensors", tmp_path / "merged") / WEIGHTS_FILE)
     changed = {name for name in base if not np.array_equal(base[name], after[name])}
     assert changed == {name for name in base if name.startswith("multi_modal_projector.")} | {
         f"audio_tower.layers.1.{name}.weight"

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.breakdown import voice_kind
 from training.data import people
-from training.records import read_records
+from training.data.record_files import read_records
+from training.eval.breakdown import voice_kind
 
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
     """The packages' files, each half a second of a tone at another rate than the records have."""
     tone = np.sin(np.arange(4_000) * 0.2)
-    for line in people.RECORDS.read_text().splitlines():
+    for line in people.RECORDS_FILE.read_text().splitlines():
         for name in json.loads(line)["extra"]["files"]:
             file = tmp_path / "files" / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,4 +41,4 @@ def test_prompts_are_joined_into_records_with_facts(packages: Path, tmp_path: Pa
 def test_a_file_that_the_packages_do_not_hold_is_named(packages: Path, tmp_path: Path) -> None:
     next(packages.rglob("demo-echotest.wav")).unlink()
     with pytest.raises(FileNotFoundError, match=r"demo-echotest\.wav is not in the packages asterisk"):
-        people.build(packages, tmp_path / "out")
+        people.build_records(packages, tmp_path / "out")

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 from datasets import Audio, Dataset
 
-from app.prompts import Style, instruction
-from tests.audio_files import speech_wav
-from tests.training.tiny import noise
+from app.core.prompts import Style, instruction
+from tests.recordings import speech_wav
+from tests.training.tiny_checkpoints import noise
 from training.__main__ import main
-from training.audio import read_audio
-from training.data.prepare import KNOWN, add_arguments, layout_of, split_of
-from training.records import read_records
+from training.data.audio import read_audio
+from training.data.prepare import KNOWN_DATASETS, add_arguments, dataset_layout, draw_split
+from training.data.record_files import read_records
 
 
 @pytest.fixture(autouse=True)
@@ -163,15 +163,15 @@ def test_floras_as_it_lies_on_the_hub(tmp_path: Path) -> None:
     }
     assert {row.license for row in found.values()} == {"CC-BY-3.0"}
     drawn = prepare(copy, tmp_path / "drawn", "--like", "espnet/floras", "--split", "dev", "--no-keep-split")
-    assert {name: row.split for name, row in drawn.items()} == {name: split_of(name, 0.05) for name in drawn}
+    assert {name: row.split for name, row in drawn.items()} == {name: draw_split(name, 0.05) for name in drawn}
 
 
-@pytest.mark.parametrize("dataset", KNOWN)
+@pytest.mark.parametrize("dataset", KNOWN_DATASETS)
 def test_a_known_dataset_is_known_by_its_name(dataset: str) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     given = parser.parse_args(["--dataset", dataset, "--out", "x", "--license", "mine"])
-    assert layout_of(given) == replace(KNOWN[dataset], license="mine")
+    assert dataset_layout(given) == replace(KNOWN_DATASETS[dataset], license="mine")
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -213,7 +213,7 @@ def test_a_folder_with_nothing_of_use_is_an_error(tmp_path: Path) -> None:
 
 
 def test_splits_are_by_name_and_hold_their_shares() -> None:
-    splits = [split_of(f"recording {i}", 0.1) for i in range(3000)]
-    assert splits == [split_of(f"recording {i}", 0.1) for i in range(3000)]
+    splits = [draw_split(f"recording {i}", 0.1) for i in range(3000)]
+    assert splits == [draw_split(f"recording {i}", 0.1) for i in range(3000)]
     assert 0.08 < splits.count("test") / 3000 < 0.12
     assert 0.08 < splits.count("dev") / 3000 < 0.12

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.audio_files import speech_wav
-from tests.training.tiny import noise
+from tests.recordings import speech_wav
+from tests.training.tiny_checkpoints import noise
 from training.__main__ import main
-from training.audio import decode_bytes
 from training.data import prepare
-from training.records import read_records
+from training.data.audio import decode_bytes
+from training.data.record_files import read_records
 
 
 def prepared(folder: Path, out: Path, *more: str) -> tuple[list[str], dict[str, str]]:

@@ -14,17 +14,17 @@ from safetensors.torch import load_file
 from transformers import GenerationConfig
 from trl.trainer.utils import add_fused_lm_head
 
-from tests.training.families import tiny
-from tests.training.tiny import record, write_audio, write_llama
-from training.checkpoint import add_lora, open_model, unwrapped
-from training.export import to_copy
-from training.families import FAMILIES, family_in
-from training.head import IGNORED, answers_loss, answers_only, no_logits_beside
-from training.kd.rollout import Answer, Generated, answer_logits
-from training.kd.weights import write
-from training.serve import family_options
+from tests.training.families import tiny_families
+from tests.training.tiny_checkpoints import record, write_audio, write_llama
+from training.families import FAMILIES, family_of_folder
+from training.kd.rollout import Answer, TransformersRollout, answer_logits
+from training.kd.weight_sync import write_weights
+from training.models.checkpoint import add_lora, open_model, unwrap_peft
+from training.models.export import export_copy
+from training.models.trl_patches import IGNORE_INDEX, answer_loss, score_answers_only, skip_backbone_logits
+from training.runtime.vllm_server import family_options
 
-ALL: dict[str, Callable[[Path], Any]] = tiny.WEIGHTS | {"audioflamingo3": write_audio, "llama": write_llama}
+ALL: dict[str, Callable[[Path], Any]] = tiny_families.WEIGHTS | {"audioflamingo3": write_audio, "llama": write_llama}
 WORDS = 11  # tokens of a prompt
 
 
@@ -43,7 +43,7 @@ def model(folder: Path) -> Any:
 def head_inputs(model: Any) -> list[tuple[int, ...]]:
     """Shapes that the head is given, from now on."""
     seen: list[tuple[int, ...]] = []
-    head = unwrapped(model).get_output_embeddings()
+    head = unwrap_peft(model).get_output_embeddings()
     head.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
     return seen
 
@@ -73,12 +73,12 @@ def test_logits_of_answers_are_made_and_no_others(model: Any) -> None:
 def test_the_loss_on_answers_is_the_models_own(model: Any) -> None:
     given = ids(2, WORDS + 4)
     labels = given.clone()
-    labels[:, :WORDS] = IGNORED
-    labels[1, WORDS:-1] = IGNORED
+    labels[:, :WORDS] = IGNORE_INDEX
+    labels[1, WORDS:-1] = IGNORE_INDEX
     batch = {"input_ids": given, "attention_mask": torch.ones_like(given), "labels": labels}
     own = model(**batch).loss
     seen = head_inputs(model)
-    torch.testing.assert_close(answers_loss(model, batch), own, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(answer_loss(model, batch), own, atol=1e-5, rtol=1e-5)
     assert [shape[:2] for shape in seen] == [(2, 4)]
 
 
@@ -87,12 +87,12 @@ def test_trls_head_leaves_the_models_own_without_work(folder: Path) -> None:
     model = open_model(folder)
     add_fused_lm_head(model)
     model = add_lora(model, 2)
-    no_logits_beside(model)
-    answers_only(model)
+    skip_backbone_logits(model)
+    score_answers_only(model)
     seen = head_inputs(model)
     given = ids(2, WORDS + 4)
     labels = given.clone()
-    labels[:, :WORDS] = IGNORED
+    labels[:, :WORDS] = IGNORE_INDEX
     batch = {"input_ids": given, "attention_mask": torch.ones_like(given), "labels": labels}
     loss = model(**batch, fused_lm_head=True, use_cache=False).loss
     assert all(rows * columns == 0 for rows, columns, *_ in seen)
@@ -120,10 +120,10 @@ def test_a_checkpoints_generation_config_does_not_apply(folder: Path, model: Any
     rows = [record(i, tmp_path, style={"style": "headline"}) for i in range(2)]
     collator: Any = Questions(folder)
     seen = head_inputs(model)
-    plain = Generated(collator, temperature=0, most=12).sample(model, rows)
+    plain = TransformersRollout(collator, temperature=0, max_answer_tokens=12).sample(model, rows)
     assert {shape[1] for shape in seen} == {1}, "the prompt's logits are not made for sampling"
     torch.manual_seed(3)
-    drawn = Generated(collator, temperature=1.0, most=12).sample(model, rows)
+    drawn = TransformersRollout(collator, temperature=1.0, max_answer_tokens=12).sample(model, rows)
     biased = GenerationConfig(
         repetition_penalty=7.0,
         no_repeat_ngram_size=1,
@@ -135,27 +135,27 @@ def test_a_checkpoints_generation_config_does_not_apply(folder: Path, model: Any
         begin_suppress_tokens=[plain[0].ids[0]],
         max_new_tokens=1,
     )
-    for one in (model, unwrapped(model)):
+    for one in (model, unwrap_peft(model)):
         one.generation_config = biased
-    assert Generated(collator, temperature=0, most=12).sample(model, rows) == plain
+    assert TransformersRollout(collator, temperature=0, max_answer_tokens=12).sample(model, rows) == plain
     torch.manual_seed(3)
-    assert Generated(collator, temperature=1.0, most=12).sample(model, rows) == drawn
-    assert model.generation_config is unwrapped(model).generation_config is biased, "it is left as it was"
+    assert TransformersRollout(collator, temperature=1.0, max_answer_tokens=12).sample(model, rows) == drawn
+    assert model.generation_config is unwrap_peft(model).generation_config is biased, "it is left as it was"
 
 
 def test_a_server_is_handed_the_names_that_it_loads(folder: Path, model: Any, tmp_path: Path) -> None:
     """Those of the files that vLLM loads first: Mistral's for Voxtral, which are what an export writes."""
-    family = family_in(folder)
-    if not family.hears:
+    family = family_of_folder(folder)
+    if not family.takes_audio:
         return  # a text model samples in the process that trains
     handed = tmp_path / "handed"
     handed.mkdir()
-    write(model, handed, torch.float32)
+    write_weights(model, handed, torch.float32)
     files = sorted(handed.glob(f"{family.weight_files}*.safetensors"))
     assert files == sorted(handed.iterdir())
     found = {name: value for file in files for name, value in load_file(file).items()}
-    loads = to_copy(folder, [], tmp_path / "out") / (family.derived or ("model.safetensors",))[0]
-    left = ("talker.", *family.kept)
+    loads = export_copy(folder, [], tmp_path / "out") / (family.derived_files or ("model.safetensors",))[0]
+    left = ("talker.", *family.unsynced_prefixes)
     expected = {name: value for name, value in load_file(loads).items() if not name.startswith(left)}
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -168,4 +168,4 @@ def test_a_server_is_told_what_the_family_needs(folder: Path) -> None:
         "voxtral": ["--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral"],
         "qwen2_5_omni": ["--limit-mm-per-prompt", '{"audio": 1, "image": 0, "video": 0}'],
     }
-    assert given == expected.get(family_in(folder).model_type, [])
+    assert given == expected.get(family_of_folder(folder).model_type, [])

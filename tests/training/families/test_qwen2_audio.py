@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.training.families.tiny import qwen2_audio
-from tests.training.tiny import noise, record
-from training.checkpoint import open_model
-from training.loop import Loop, collator_of
-from training.records import BadExample
-from training.sft import train
+from tests.training.families.tiny_families import qwen2_audio
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record_files import UnusableRecord
+from training.models.checkpoint import open_model
+from training.recipes.common import TrainConfig, build_collator
+from training.recipes.sft import train
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +21,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hears(folder: Path) -> Any:
-    return collator_of(folder, open_model(folder))
+    return build_collator(folder, open_model(folder))
 
 
 def test_what_the_processor_would_cut_is_refused(hears: Any, tmp_path: Path) -> None:
     assert hears.question(record(1, tmp_path, noise(30)))[0].count(hears.audio_token_id) == 750
-    with pytest.raises(BadExample, match=r"clip-2: 30\.1 s of audio, the model takes 30 s"):
+    with pytest.raises(UnusableRecord, match=r"clip-2: 30\.1 s of audio, the model takes 30 s"):
         hears.question(record(2, tmp_path, noise(30.1)))
 
 
@@ -39,7 +39,9 @@ def test_a_step_of_two_batches_is_a_step_of_one_twice_as_large(folder: Path, tmp
     logs = []
     for batch in (1, 2):
         out = tmp_path / str(batch)
-        train(folder, rows, out, Loop(steps=1, batch=batch, accumulate=2 // batch, rate=1e-3, rank=2, log_every=1))
+        train(
+            folder, rows, out, TrainConfig(steps=1, batch=batch, accumulate=2 // batch, rate=1e-3, rank=2, log_every=1)
+        )
         logs.append(next(line for line in json.loads((out / "log.json").read_text()) if "loss" in line))
     assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-3)
     assert logs[0]["grad_norm"] == pytest.approx(logs[1]["grad_norm"], rel=1e-2)

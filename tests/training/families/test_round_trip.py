@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.families.tiny import BUILDERS
-from tests.training.families.trip import Trip
+from tests.training.families.round_trip import Trip
+from tests.training.families.tiny_families import BUILDERS
 from training.families import FAMILIES
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -23,7 +23,7 @@ def trips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trip]:
     folder = tmp_path_factory.mktemp("trips")
     real = all(map(importlib.util.find_spec, ("torchaudio", "torchvision")))
     paths = [os.getcwd()] if real else [os.getcwd(), str(STAND_IN)]
-    command = [sys.executable, "-m", "tests.training.families.trip", str(folder), *BUILDERS]
+    command = [sys.executable, "-m", "tests.training.families.round_trip", str(folder), *BUILDERS]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=880)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
@@ -38,7 +38,7 @@ def made(trips: dict[str, Trip], name: str) -> Trip:
 
 
 def test_every_family_that_hears_makes_the_trip() -> None:
-    heard = {name for name, family in FAMILIES.items() if family.hears}
+    heard = {name for name, family in FAMILIES.items() if family.takes_audio}
     assert heard == {*BUILDERS, "audioflamingo3"}, "the default shape's trip is tests/app/engine/test_vllm.py"
 
 
@@ -50,7 +50,7 @@ def test_what_vllm_writes_is_what_transformers_writes(name: str, trips: dict[str
         assert as_likely == pytest.approx(likely, abs=2e-3)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if not FAMILIES[name].not_handed])
+@pytest.mark.parametrize("name", [name for name in BUILDERS if not FAMILIES[name].weight_sync_refusal])
 def test_a_server_that_is_handed_a_students_weights_writes_what_the_student_would(
     name: str, trips: dict[str, Trip]
 ) -> None:

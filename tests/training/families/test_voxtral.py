@@ -4,15 +4,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.prompts import SYSTEM
-from tests.training.families.tiny import voxtral
-from tests.training.tiny import noise
-from training.checkpoint import open_model
-from training.export import to_copy
-from training.families import family_named
-from training.families.voxtral import COMPUTED, mistral_name, mistral_order
-from training.kd.served_rollout import rollout_of
-from training.loop import collator_of
+from app.core.prompts import SYSTEM_PROMPT
+from tests.training.families.tiny_families import voxtral
+from tests.training.tiny_checkpoints import noise
+from training.families import family_by_model_type
+from training.families.voxtral import SINUSOIDS_NAME, mistral_name, mistral_order
+from training.kd.vllm_rollout import make_rollout
+from training.models.checkpoint import open_model
+from training.models.export import export_copy
+from training.recipes.common import build_collator
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_question_holds_the_audio_and_then_all_that_the_service_says(folder: Path) -> None:
-    family = family_named("voxtral")
+    family = family_by_model_type("voxtral")
     processor = family.processor(folder)
-    ids, more = family.ask(processor, "Be brief.", noise(31))
+    ids, more = family.encode_question(processor, "Be brief.", noise(31))
     assert ids.count(24) == 2 * 375, "two windows of 30 s, 12.5 places a second"
     assert more["input_features"].shape == (2, 128, 3000)
     text = processor.tokenizer.decode(ids[len(ids) - ids[::-1].index(24) :])
-    assert text == f"{SYSTEM}\nBe brief.[/INST]"
+    assert text == f"{SYSTEM_PROMPT}\nBe brief.[/INST]"
 
 
 def test_heads_are_turned_as_mistral_turns_them() -> None:
@@ -48,7 +48,7 @@ def test_a_tensor_without_a_name_is_refused() -> None:
 
 
 def test_an_export_makes_mistrals_weights_anew(folder: Path, tmp_path: Path) -> None:
-    out = to_copy(folder, [], tmp_path / "out")
+    out = export_copy(folder, [], tmp_path / "out")
     ours, theirs = load_file(out / "model.safetensors"), load_file(out / "consolidated.safetensors")
     assert len(theirs) == len(ours) - 1
     assert torch.equal(theirs["norm.weight"], ours["language_model.model.norm.weight"])
@@ -56,21 +56,23 @@ def test_an_export_makes_mistrals_weights_anew(folder: Path, tmp_path: Path) -> 
 
 
 def test_positions_that_vllm_would_not_load_are_refused(folder: Path, tmp_path: Path) -> None:
-    base = to_copy(folder, [], tmp_path / "base")
+    base = export_copy(folder, [], tmp_path / "base")
     tensors = load_file(base / "model.safetensors")
-    save_file(tensors | {COMPUTED: tensors[COMPUTED] + 0.1}, base / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        tensors | {SINUSOIDS_NAME: tensors[SINUSOIDS_NAME] + 0.1}, base / "model.safetensors", metadata={"format": "pt"}
+    )
     with pytest.raises(ValueError, match=r"embed_positions\.weight are not sinusoids"):
-        to_copy(base, [], tmp_path / "out")
+        export_copy(base, [], tmp_path / "out")
 
 
 def test_half_a_folder_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
-    base = to_copy(folder, [], tmp_path / "base")
+    base = export_copy(folder, [], tmp_path / "base")
     (base / "params.json").unlink()
     with pytest.raises(ValueError, match=r"has no params\.json, without which vLLM cannot load it"):
-        to_copy(base, [], tmp_path / "out")
+        export_copy(base, [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_server_is_not_asked_to_sample_what_it_would_not_load(folder: Path) -> None:
     with pytest.raises(ValueError, match="keeps the old projector"):
-        rollout_of(collator_of(folder, open_model(folder)), 1.0, "http://127.0.0.1:9", None)
+        make_rollout(build_collator(folder, open_model(folder)), 1.0, "http://127.0.0.1:9", None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.kd.divergence import Dense, TopK, divergence
+from training.kd.divergence import DenseDistribution, TopKDistribution, divergence
 
 ROWS, WORDS = 5, 7
 
@@ -43,27 +43,27 @@ def expected(teacher: Tensor, student: Tensor, beta: float) -> list[float]:
 @pytest.mark.parametrize("beta", [0, 0.1, 0.5, 1])
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_it_is_the_definition_however_it_is_cut(student: Tensor, teacher: Tensor, beta: float, chunk: int) -> None:
-    found = divergence(student, Dense(teacher), beta, chunk)
+    found = divergence(student, DenseDistribution(teacher), beta, chunk)
     assert found.tolist() == pytest.approx(expected(teacher.exp(), student.softmax(-1), beta), abs=1e-6)
 
 
 @pytest.mark.parametrize("beta", [0, 0.5, 1])
 def test_it_is_zero_only_for_equals_and_its_gradient_leads_there(teacher: Tensor, beta: float) -> None:
-    assert divergence(teacher, Dense(teacher), beta).abs().max() < 1e-6
+    assert divergence(teacher, DenseDistribution(teacher), beta).abs().max() < 1e-6
     logits = torch.zeros(ROWS, WORDS, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.1)
-    first = divergence(logits, Dense(teacher), beta).mean().item()
+    first = divergence(logits, DenseDistribution(teacher), beta).mean().item()
     for _ in range(300):
         optimizer.zero_grad()
-        loss = divergence(logits, Dense(teacher), beta, 2).mean()
+        loss = divergence(logits, DenseDistribution(teacher), beta, 2).mean()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.02 * first
 
 
-def best(teacher: Tensor, k: int) -> TopK:
+def best(teacher: Tensor, k: int) -> TopKDistribution:
     values, ids = teacher.topk(k, -1)
-    return TopK(ids, values)
+    return TopKDistribution(ids, values)
 
 
 @pytest.mark.parametrize("beta", [0, 0.3, 1])
@@ -79,15 +79,17 @@ def test_known_tokens_and_a_tail(student: Tensor, teacher: Tensor, beta: float, 
     assert found.tolist() == pytest.approx(
         expected(bucketed(teacher.exp()), bucketed(student.softmax(-1)), beta), abs=1e-5
     )
-    assert (found <= divergence(student, Dense(teacher), beta) + 1e-5).all(), "a bucket hides differences, it adds none"
+    assert (found <= divergence(student, DenseDistribution(teacher), beta) + 1e-5).all(), (
+        "a bucket hides differences, it adds none"
+    )
     if k == WORDS - 1:  # the tail is the one token left
-        torch.testing.assert_close(found, divergence(student, Dense(teacher), beta), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found, divergence(student, DenseDistribution(teacher), beta), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0, 0.3, 1])
 def test_an_empty_place_counts_for_nothing(student: Tensor, teacher: Tensor, beta: float) -> None:
     known = best(teacher, 3)
-    padded = TopK(
+    padded = TopKDistribution(
         torch.cat([known.ids, torch.zeros(ROWS, 2, dtype=torch.long)], -1),
         torch.cat([known.log_probabilities, torch.full((ROWS, 2), -torch.inf)], -1),
     )
@@ -100,15 +102,15 @@ def test_an_empty_place_counts_for_nothing(student: Tensor, teacher: Tensor, bet
 
 def test_only_the_student_learns(student: Tensor, teacher: Tensor) -> None:
     known = teacher.clone().requires_grad_(True)
-    divergence(student, Dense(known), 0.5).sum().backward()
+    divergence(student, DenseDistribution(known), 0.5).sum().backward()
     assert known.grad is None
 
 
 def test_no_position_is_no_divergence() -> None:
-    assert divergence(torch.zeros(0, WORDS), Dense(torch.zeros(0, WORDS)), 0).shape == (0,)
+    assert divergence(torch.zeros(0, WORDS), DenseDistribution(torch.zeros(0, WORDS)), 0).shape == (0,)
 
 
 @pytest.mark.parametrize("beta", [-0.1, 1.1])
 def test_a_beta_that_is_none_is_refused(student: Tensor, teacher: Tensor, beta: float) -> None:
     with pytest.raises(ValueError, match="beta is"):
-        divergence(student, Dense(teacher), beta)
+        divergence(student, DenseDistribution(teacher), beta)

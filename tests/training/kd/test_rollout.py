@@ -7,23 +7,23 @@ import torch
 from transformers import AutoTokenizer
 
 from model_repo.architectures import AUDIO_TOKEN_ID
-from tests.training.tiny import noise, record
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import IGNORED, AudioCollator, TextCollator
-from training.kd.divergence import Dense
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
+from training.kd.divergence import DenseDistribution
 from training.kd.rollout import (
     Answer,
-    Generated,
-    References,
+    ReferenceRollout,
+    TransformersRollout,
     answer_limit,
+    answer_limit_within,
     answer_logits,
-    followed_by,
-    limit_within,
-    until_end,
-    until_loop,
+    append_answers,
+    truncate_at_end,
+    truncate_at_loop,
 )
 from training.kd.teacher import LocalTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import IGNORE_INDEX, AudioCollator, TextCollator
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def answers_of(collator: Any, rows: list[Record]) -> list[Answer]:
 def test_answers_stand_in_the_last_columns(hears: AudioCollator, rows: list[Record]) -> None:
     answers = answers_of(hears, rows)
     longest = max(len(a.ids) for a in answers)
-    given = followed_by(hears.questions(rows), answers, 0)
+    given = append_answers(hears.collate_questions(rows), answers, 0)
     for row, answer in enumerate(answers):
         assert given["input_ids"][row, -longest:][: len(answer.ids)].tolist() == answer.ids
         assert given["attention_mask"][row, -longest:].tolist() == [1] * len(answer.ids) + [0] * (
@@ -60,12 +60,12 @@ def test_logits_are_those_of_each_record_alone_as_sft_sees_them(
     model: Any, hears: AudioCollator, rows: list[Record]
 ) -> None:
     answers = answers_of(hears, rows)
-    found = answer_logits(model, followed_by(hears.questions(rows), answers, 0), answers)
+    found = answer_logits(model, append_answers(hears.collate_questions(rows), answers, 0), answers)
     alone = []
     for row in rows:
         batch = hears([row])
         labels = batch.pop("labels")[0, 1:]
-        alone.append(model(**batch).logits[0, :-1][labels != IGNORED])
+        alone.append(model(**batch).logits[0, :-1][labels != IGNORE_INDEX])
     torch.testing.assert_close(found, torch.cat(alone), atol=1e-4, rtol=1e-4)
 
 
@@ -76,22 +76,22 @@ def test_the_teacher_reads_the_transcript_and_the_very_ids(llama_folder: Path, r
     # Not what the tokenizer would make of the text: "pump" in letters.
     answers = [Answer(reads.tokenizer.convert_tokens_to_ids(list("pump")), False), *answers_of(reads, rows[1:])]
     found = LocalTeacher(model, reads, 1000).read(rows, answers)
-    assert isinstance(found, Dense)
+    assert isinstance(found, DenseDistribution)
     assert found.log_probabilities.shape == (sum(len(a.ids) for a in answers), 1000)
     torch.testing.assert_close(found.log_probabilities.exp().sum(-1), torch.ones(len(found.log_probabilities)))
-    question = reads.question(rows[0])[0]
+    question = reads.encode_question(rows[0])[0]
     logits = model(torch.tensor([question + answers[0].ids])).logits[0, len(question) - 1 : -1, :1000]
     torch.testing.assert_close(found.log_probabilities[:4], logits.log_softmax(-1), atol=1e-4, rtol=1e-4)
     other = LocalTeacher(model, reads, 1000).read([replace(r, transcript="Something else.") for r in rows], answers)
-    assert isinstance(other, Dense)
+    assert isinstance(other, DenseDistribution)
     assert (other.log_probabilities - found.log_probabilities).abs().max() > 1e-3
 
 
 def test_greedy_sampling_is_the_models_best(model: Any, hears: AudioCollator, rows: list[Record]) -> None:
-    answers = Generated(hears, temperature=0).sample(model, rows)
+    answers = TransformersRollout(hears, temperature=0).sample(model, rows)
     for row, answer in zip(rows, answers, strict=True):
         assert len(answer.ids) <= answer_limit(row)
-        logits = answer_logits(model, followed_by(hears.questions([row]), [answer], 0), [answer])
+        logits = answer_logits(model, append_answers(hears.collate_questions([row]), [answer], 0), [answer])
         assert logits.argmax(-1).tolist() == answer.ids
 
 
@@ -100,7 +100,7 @@ def test_sampling_follows_the_models_distribution_and_leaves_placeholders_out(
 ) -> None:
     torch.manual_seed(0)
     model.train()
-    many = Generated(hears, 1.0, [AUDIO_TOKEN_ID]).sample(model, [rows[0]] * 24)
+    many = TransformersRollout(hears, 1.0, [AUDIO_TOKEN_ID]).sample(model, [rows[0]] * 24)
     assert model.training, "sampling leaves the model as it was"
     model.eval()
     assert len({tuple(answer.ids) for answer in many}) > 20
@@ -108,9 +108,9 @@ def test_sampling_follows_the_models_distribution_and_leaves_placeholders_out(
     # With everything forbidden but two tokens, nothing else is written.
     allowed = {11, 12}
     rest = [i for i in range(model.config.text_config.vocab_size) if i not in allowed]
-    for answer in Generated(hears, 1.0, rest).sample(model, rows):
+    for answer in TransformersRollout(hears, 1.0, rest).sample(model, rows):
         assert set(answer.ids) <= allowed
-        assert not answer.ended
+        assert not answer.is_complete
         assert len(answer.ids) == answer_limit(rows[0])
 
 
@@ -118,28 +118,34 @@ def test_an_answer_takes_no_more_than_the_commands_limit_or_its_styles(
     model: Any, hears: AudioCollator, rows: list[Record]
 ) -> None:
     headline, brief = answer_limit(rows[0]), replace(rows[1], style={"style": "tldr"})
-    assert [limit_within(row, 0) for row in (rows[0], brief)] == [headline, answer_limit(brief)]
-    assert [limit_within(row, headline + 1) for row in (rows[0], brief)] == [headline, headline + 1]
-    whole = Generated(hears, 0, hears.placeholders).sample(model, rows)
-    for answer, begun in zip(whole, Generated(hears, 0, hears.placeholders, most=3).sample(model, rows), strict=True):
+    assert [answer_limit_within(row, 0) for row in (rows[0], brief)] == [headline, answer_limit(brief)]
+    assert [answer_limit_within(row, headline + 1) for row in (rows[0], brief)] == [headline, headline + 1]
+    whole = TransformersRollout(hears, 0, hears.placeholder_ids).sample(model, rows)
+    for answer, begun in zip(
+        whole,
+        TransformersRollout(hears, 0, hears.placeholder_ids, max_answer_tokens=3).sample(model, rows),
+        strict=True,
+    ):
         assert begun.ids == answer.ids[:3]
-        assert begun.ended == (len(answer.ids) <= 3 and answer.ended)
+        assert begun.is_complete == (len(answer.ids) <= 3 and answer.is_complete)
 
 
 def test_an_answer_goes_to_the_end_of_its_turn() -> None:
-    assert until_end([5, 6, 2, 0, 2], 2) == Answer([5, 6, 2], True)
-    assert until_end([5, 6], 2) == Answer([5, 6], False)
+    assert truncate_at_end([5, 6, 2, 0, 2], 2) == Answer([5, 6, 2], True)
+    assert truncate_at_end([5, 6], 2) == Answer([5, 6], False)
 
 
 def test_what_an_answer_says_again_is_cut_off() -> None:
-    assert until_loop(Answer([1, 2, 3, 4, 1, 2, 5], True), 3) == Answer([1, 2, 3, 4, 1, 2, 5], True)
+    assert truncate_at_loop(Answer([1, 2, 3, 4, 1, 2, 5], True), 3) == Answer([1, 2, 3, 4, 1, 2, 5], True)
     looped = Answer([9, 1, 2, 3, 1, 2, 3, 1, 2], False, [-0.1 * i for i in range(9)])
-    assert until_loop(looped, 3) == Answer([9, 1, 2, 3], False, looped.likely[:4] if looped.likely else None)
-    assert until_loop(Answer([7, 7, 7, 7], True), 2) == Answer([7], False), "runs may overlap"
-    assert until_loop(Answer([7], True), 2) == Answer([7], True)
+    assert truncate_at_loop(looped, 3) == Answer(
+        [9, 1, 2, 3], False, looped.log_probabilities[:4] if looped.log_probabilities else None
+    )
+    assert truncate_at_loop(Answer([7, 7, 7, 7], True), 2) == Answer([7], False), "runs may overlap"
+    assert truncate_at_loop(Answer([7], True), 2) == Answer([7], True)
 
 
 def test_references_are_the_datas_own_words(hears: AudioCollator, rows: list[Record]) -> None:
-    answers = References(hears).sample(None, rows)
-    assert [hears.text(answer.ids) for answer in answers] == [row.summary for row in rows]
-    assert all(answer.ended and answer.ids[-1] == hears.tokenizer.eos_token_id for answer in answers)
+    answers = ReferenceRollout(hears).sample(None, rows)
+    assert [hears.decode_answer(answer.ids) for answer in answers] == [row.summary for row in rows]
+    assert all(answer.is_complete and answer.ids[-1] == hears.tokenizer.eos_token_id for answer in answers)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.training.kd.servers import vllm_server
-from tests.training.tiny import record, write_llama
-from training.checkpoint import open_model
-from training.examples import TextCollator
-from training.kd.divergence import Dense, TopK
+from tests.training.kd.vllm_servers import vllm_server
+from tests.training.tiny_checkpoints import record, write_llama
+from training.kd.divergence import DenseDistribution, TopKDistribution
 from training.kd.rollout import Answer
-from training.kd.teacher import LocalTeacher, ServedTeacher
+from training.kd.teacher import LocalTeacher, VllmTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
 
 pytestmark = pytest.mark.slow
 
@@ -38,10 +38,10 @@ def test_it_reads_as_the_same_model_reads_here(server: str, folder: Path, tmp_pa
     size = model.config.vocab_size
     here, there = (
         LocalTeacher(model, reads, size).read(rows, answers),
-        ServedTeacher.at(server, reads, size, 20).read(rows, answers),
+        VllmTeacher.connect(server, reads, size, 20).read(rows, answers),
     )
-    assert isinstance(here, Dense)
-    assert isinstance(there, TopK)
+    assert isinstance(here, DenseDistribution)
+    assert isinstance(there, TopKDistribution)
     assert there.ids.shape[0] == 6
     known = ~there.log_probabilities.isneginf()
     assert known.sum(-1).min() >= 20

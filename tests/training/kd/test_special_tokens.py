@@ -12,21 +12,21 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tests.training.families import tiny
-from tests.training.stand_in import standing_in
-from tests.training.tiny import noise, record
-from training import distill
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import TextCollator
-from training.families import family_in
+from tests.training.families import tiny_families
+from tests.training.llm.fake_llm_server import standing_in
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
+from training.data.record_files import read_records
+from training.families import family_of_folder
 from training.kd import teacher as teaching
-from training.kd.divergence import Dense, TopK, divergence
+from training.kd.divergence import DenseDistribution, TopKDistribution, divergence
 from training.kd.rollout import Answer
-from training.kd.teacher import LocalTeacher, ServedTeacher
-from training.kd.tokens import SharedTokens, same_tokens, shared_tokens
-from training.loop import Loop
-from training.records import read_records
+from training.kd.shared_tokens import SharedTokens, shared_tokens, token_difference
+from training.kd.teacher import LocalTeacher, VllmTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
+from training.recipes import distill
+from training.recipes.common import TrainConfig
 
 QWEN2_5 = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|box_start|>", "<tool_call>"]
 TEMPLATE = """\
@@ -41,16 +41,16 @@ TEMPLATE = """\
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Qwen2-Audio, whose ids after the shared ones are <|AUDIO|>, <|audio_bos|>, <|audio_eos|>."""
     out = tmp_path_factory.mktemp("student")
-    tiny.qwen2_audio(out)
+    tiny_families.qwen2_audio(out)
     return out
 
 
 def teacher_folder(folder: Path, specials: list[str], end: str = "<|im_end|>") -> Path:
     folder.mkdir(exist_ok=True)
-    names = tiny.tokenizer(specials, eos_token=end, pad_token=specials[0])
+    names = tiny_families.tokenizer(specials, eos_token=end, pad_token=specials[0])
     names.chat_template = TEMPLATE
     names.save_pretrained(folder)
-    tiny.write(LlamaForCausalLM(LlamaConfig(**tiny.TEXT, head_dim=32)), folder)
+    tiny_families.write(LlamaForCausalLM(LlamaConfig(**tiny_families.TEXT, head_dim=32)), folder)
     return folder
 
 
@@ -65,16 +65,16 @@ def rows(tmp_path: Path) -> list[Record]:
 
 
 def test_special_tokens_may_differ_and_words_may_not(student: Path, teacher: Path) -> None:
-    ours, theirs = family_in(student).tokenizer(student), AutoTokenizer.from_pretrained(teacher)
+    ours, theirs = family_of_folder(student).tokenizer(student), AutoTokenizer.from_pretrained(teacher)
     assert ours.convert_ids_to_tokens(259) == "<|AUDIO|>"
     assert theirs.convert_ids_to_tokens(259) == "<|object_ref_start|>"
-    assert same_tokens(ours, theirs) is None
-    assert same_tokens(theirs, ours) is None
+    assert token_difference(ours, theirs) is None
+    assert token_difference(theirs, ours) is None
     assert shared_tokens(ours, theirs) == SharedTokens(262, (259, 260, 261))
 
 
 def test_a_words_id_and_a_turns_end_must_be_the_same(student: Path, teacher: Path, tmp_path: Path) -> None:
-    ours = family_in(student).tokenizer(student)
+    ours = family_of_folder(student).tokenizer(student)
     theirs = AutoTokenizer.from_pretrained(teacher)
 
     class Word:
@@ -92,12 +92,12 @@ def test_a_words_id_and_a_turns_end_must_be_the_same(student: Path, teacher: Pat
         def __len__(self) -> int:
             return len(theirs)
 
-    assert "id 259 is '<|AUDIO|>' to the student and 'qu' to the teacher" in str(same_tokens(ours, Word()))
+    assert "id 259 is '<|AUDIO|>' to the student and 'qu' to the teacher" in str(token_difference(ours, Word()))
     theirs.eos_token = "<|endoftext|>"
-    assert "a turn ends with id 258 for the student and 256" in str(same_tokens(ours, theirs))
+    assert "a turn ends with id 258 for the student and 256" in str(token_difference(ours, theirs))
     moved = teacher_folder(tmp_path / "moved", ["<|endoftext|>", "<|im_start|>", "<|im_stop|>"], "<|im_stop|>")
     assert "a turn ends with '<|im_end|>' for the student" in str(
-        same_tokens(ours, AutoTokenizer.from_pretrained(moved))
+        token_difference(ours, AutoTokenizer.from_pretrained(moved))
     )
 
 
@@ -106,9 +106,9 @@ def test_what_differs_is_taken_out_of_both_distributions(beta: float) -> None:
     torch.manual_seed(0)
     logits, wanted = torch.randn(4, 9, requires_grad=True), torch.randn(4, 9)
     kept = [i for i in range(9) if i not in (2, 7)]
-    expected = divergence(logits[:, kept], Dense(wanted[:, kept].log_softmax(-1)), beta)
+    expected = divergence(logits[:, kept], DenseDistribution(wanted[:, kept].log_softmax(-1)), beta)
     masked = wanted.index_fill(-1, torch.tensor([2, 7]), -torch.inf)
-    found = divergence(logits, Dense(masked.log_softmax(-1)), beta, 3, excluded=(2, 7))
+    found = divergence(logits, DenseDistribution(masked.log_softmax(-1)), beta, 3, excluded_ids=(2, 7))
     torch.testing.assert_close(found, expected)
     found.sum().backward()
     assert logits.grad is not None
@@ -121,7 +121,7 @@ def test_a_local_teacher_gives_them_nothing(teacher: Path, rows: list[Record]) -
     model, reads = open_model(teacher).eval(), TextCollator(AutoTokenizer.from_pretrained(teacher))
     answers = [Answer([1, 2, 258], True), Answer([3], False)]
     found = LocalTeacher(model, reads, 262, (259, 260, 261)).read(rows, answers)
-    assert isinstance(found, Dense)
+    assert isinstance(found, DenseDistribution)
     probabilities = found.log_probabilities.exp()
     assert probabilities[:, 259:].sum() == 0
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(4))
@@ -136,15 +136,15 @@ def test_a_served_teachers_share_goes_to_the_others(teacher: Path, rows: list[Re
         return httpx.Response(200, json={"choices": [{"prompt_logprobs": [None, *[place] * (count - 1)]}]})
 
     client = httpx.Client(base_url="http://teacher", transport=httpx.MockTransport(answer))
-    found = ServedTeacher(client, "x", reads, 262, 3, excluded=(259,)).read(rows, [Answer([1], True)] * 2)
-    assert isinstance(found, TopK)
+    found = VllmTeacher(client, "x", reads, 262, 3, excluded_ids=(259,)).read(rows, [Answer([1], True)] * 2)
+    assert isinstance(found, TopKDistribution)
     assert found.ids.tolist() == [[3, 5]] * 2
     assert found.log_probabilities.exp().tolist()[0] == pytest.approx([0.5, 1 / 6])
 
 
 def test_they_are_distilled_token_by_token(student: Path, teacher: Path, rows: list[Record], tmp_path: Path) -> None:
     """What a real pair lost: one differing special token made it sequence-level."""
-    how = Loop(steps=2, batch=2, rate=1e-2, rank=2, log_every=1)
+    how = TrainConfig(steps=2, batch=2, rate=1e-2, rank=2, log_every=1)
     file = distill.train(student, teacher, rows, tmp_path / "run", how, answer_tokens=6)
     head, *lines = json.loads((file.parent / "log.json").read_text())
     assert (head["level"], head["excluded_tokens"]) == ("tokens", [259, 260, 261])
@@ -156,8 +156,8 @@ def test_they_are_distilled_token_by_token(student: Path, teacher: Path, rows: l
 
 def test_an_excluded_id_that_was_said_all_the_same_does_not_count() -> None:
     answers = [Answer([0, 2, 3], True), Answer([2], False)]
-    assert distill.counted(torch.zeros(4), answers, (2, 5)).tolist() == [True, False, True, False]
-    assert distill.counted(torch.zeros(4), answers, ()).all()
+    assert distill.countable_tokens(torch.zeros(4), answers, (2, 5)).tolist() == [True, False, True, False]
+    assert distill.countable_tokens(torch.zeros(4), answers, ()).all()
 
 
 def test_the_teacher_is_not_opened_where_a_server_has_it(
@@ -169,18 +169,18 @@ def test_the_teacher_is_not_opened_where_a_server_has_it(
     for module in (distill, teaching):
         monkeypatch.setattr(module, "opened", never)
     monkeypatch.setattr(
-        ServedTeacher, "_ask", lambda self, question, answer: [{1: math.log(0.6), 2: math.log(0.3)}] * len(answer)
+        VllmTeacher, "_ask", lambda self, question, answer: [{1: math.log(0.6), 2: math.log(0.3)}] * len(answer)
     )
     with standing_in(lambda asked: "A pump failed.") as server:
         url = server.url.removesuffix("/v1")
-        how = Loop(steps=1, batch=2, rate=1e-2, rank=2, log_every=1)
+        how = TrainConfig(steps=1, batch=2, rate=1e-2, rank=2, log_every=1)
         tokens_alone = tmp_path / "tokenizer"
         tokens_alone.mkdir()
         for file in teacher.glob("*token*"):
             (tokens_alone / file.name).write_bytes(file.read_bytes())
         for file in teacher.glob("*.jinja"):
             (tokens_alone / file.name).write_bytes(file.read_bytes())
-        made = distill.train(student, tokens_alone, rows, tmp_path / "tokens", how, url=url, answer_tokens=4)
+        made = distill.train(student, tokens_alone, rows, tmp_path / "tokens", how, teacher_url=url, answer_tokens=4)
         assert json.loads((made.parent / "log.json").read_text())[0]["level"] == "tokens"
         assert server.asked == [], "no text was asked for"
 
@@ -195,9 +195,11 @@ def test_where_words_differ_the_texts_come_from_the_server(
     letters = teacher_folder(tmp_path / "letters", ["<|im_end|>", "<|endoftext|>"])
     replies = iter(["A pump failed.", "  "])
     with standing_in(lambda asked: next(replies)) as server:
-        how = Loop(steps=1, batch=1, rate=1e-2, rank=2, log_every=1)
+        how = TrainConfig(steps=1, batch=1, rate=1e-2, rank=2, log_every=1)
         url = server.url.removesuffix("/v1")
-        file = distill.train(student, letters, [*rows, replace(rows[0], id="x")][:2], tmp_path / "run", how, url=url)
+        file = distill.train(
+            student, letters, [*rows, replace(rows[0], id="x")][:2], tmp_path / "run", how, teacher_url=url
+        )
     head = json.loads((file.parent / "log.json").read_text())[0]
     assert (head["level"], head["teacher"]) == ("sequence", url)
     assert [row.summary for row in read_records(file.parent / "told.jsonl")] == ["A pump failed."]

@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.training.tiny import record
-from training.checkpoint import open_model
-from training.corpus.record import Record
-from training.examples import TextCollator
-from training.kd.divergence import Dense, TopK, divergence
+from tests.training.tiny_checkpoints import record
+from training.data.record import Record
+from training.kd.divergence import DenseDistribution, TopKDistribution, divergence
 from training.kd.rollout import Answer
-from training.kd.teacher import LocalTeacher, ServedTeacher, TeacherError
+from training.kd.teacher import LocalTeacher, TeacherError, VllmTeacher
+from training.models.checkpoint import open_model
+from training.models.collate import TextCollator
 
 WORDS = 1000
 
@@ -51,9 +51,9 @@ def rows(tmp_path: Path) -> list[Record]:
     return [record(i, tmp_path, transcript=f"Caller {i} wants {i} pumps.") for i in range(3)]
 
 
-def served(handler: Any, reads: TextCollator, vocabulary: int, k: int) -> ServedTeacher:
+def served(handler: Any, reads: TextCollator, vocabulary: int, k: int) -> VllmTeacher:
     client = httpx.Client(base_url="http://teacher", transport=httpx.MockTransport(handler))
-    return ServedTeacher(client, "twin", reads, vocabulary, k, at_once=2)
+    return VllmTeacher(client, "twin", reads, vocabulary, k, concurrency=2)
 
 
 ANSWERS = [Answer([11, 12, 2], True), Answer([40], False), Answer([7, 2], True)]
@@ -64,8 +64,8 @@ def test_it_says_what_the_same_model_says_here(llama_folder: Path, reads: TextCo
     size = server.model.config.vocab_size
     there = served(server, reads, size, 30).read(rows, ANSWERS)
     here = LocalTeacher(server.model, reads, size).read(rows, ANSWERS)
-    assert isinstance(there, TopK)
-    assert isinstance(here, Dense)
+    assert isinstance(there, TopKDistribution)
+    assert isinstance(here, DenseDistribution)
     assert there.ids.shape[0] == 6
     known = ~there.log_probabilities.isneginf()
     torch.testing.assert_close(
@@ -76,7 +76,7 @@ def test_it_says_what_the_same_model_says_here(llama_folder: Path, reads: TextCo
     assert (divergence(student, there, 0.0) <= divergence(student, here, 0.0) + 1e-4).all()
     asked = {json.dumps(a["prompt"]): a for a in server.asked}
     for row, answer in zip(rows, ANSWERS, strict=True):
-        one = asked[json.dumps([*reads.question(row)[0], *answer.ids])]
+        one = asked[json.dumps([*reads.encode_question(row)[0], *answer.ids])]
         assert (one["model"], one["max_tokens"], one["prompt_logprobs"]) == ("twin", 1, 30)
 
 
@@ -87,7 +87,7 @@ def test_tokens_the_student_lacks_fall_into_the_tail(reads: TextCollator, rows: 
         return httpx.Response(200, json={"choices": [{"prompt_logprobs": [None, *[place] * (count - 1)]}]})
 
     found = served(answer, reads, WORDS, 2).read(rows, ANSWERS)
-    assert isinstance(found, TopK)
+    assert isinstance(found, TopKDistribution)
     assert found.ids.tolist() == [[3]] * 6
     assert divergence(torch.zeros(6, WORDS), found, 0.0).isfinite().all()
 

@@ -1,0 +1,59 @@
+"""Around every request: an `x-request-id` and other headers on whatever is answered, and an answer to exceptions
+nobody expected.
+
+Plain ASGI, so that streams pass through untouched. Knows nothing about summaries.
+"""
+
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.error_responses import error_response, internal_error
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "x-request-id"
+EXTRA_HEADERS_KEY = "more_headers"  # in the request's state: what its answer will carry
+# What is taken over from a caller ends in logs: short, and nothing that breaks a line.
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def add_response_headers(scope: Scope, headers: dict[str, str]) -> None:
+    """Have the request's answer, whichever it will be, carry these too."""
+    scope["state"].setdefault(EXTRA_HEADERS_KEY, {}).update(headers)
+
+
+class RequestIdMiddleware:
+    """Takes the request's `x-request-id` if it is sane, else draws one; `request.state.request_id` holds it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = given if _VALID_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                headers.update(scope["state"].get(EXTRA_HEADERS_KEY, {}))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            if started:
+                raise
+            await error_response(internal_error())(scope, receive, send_with_id)

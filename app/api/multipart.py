@@ -1,0 +1,92 @@
+"""Multipart forms (RFC 7578): the recording into a file without a name, the fields as text.
+
+A part named `file` is the recording, with or without a file name: some clients send none, or only `filename*`. Knows
+nothing about what the fields mean.
+"""
+
+import codecs
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.core.audio.samples import BLOCK_BYTES
+from app.core.errors import InvalidRequest, quote
+
+# Room for a form's fields and boundaries beside the recording.
+MAX_FORM_OVERHEAD_BYTES = 65_536
+MAX_FIELD_BYTES = 16_384
+MAX_FIELDS = 64
+# Encodings that a browser or a library sends a form in. Python knows others under the name of a charset that are none.
+_CHARSETS = re.compile(r"(utf|iso8859|cp\d|koi8|mac|big5|gb|euc|shift|hz|ascii|iso2022|johab|latin|tis)[-_a-z0-9]*")
+
+
+@dataclass(frozen=True)
+class ReceivedUpload:
+    """A recording and the form fields that came with it, in order. audio: None where a `url` came instead."""
+
+    audio: BinaryIO | None
+    fields: list[tuple[str, str]]
+
+
+class _RecordingFormParser(MultiPartParser):
+    """starlette's parser, for which the part `file` is a file."""
+
+    spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
+
+    def on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._current_part.content_disposition)
+        if options.get(b"name") != b"file" or options.get(b"filename"):
+            super().on_headers_finished()
+            return
+        self._current_files += 1
+        if self._current_files > self.max_files:
+            raise MultiPartException(f"Too many files. Maximum number of files is {self.max_files}.")
+        file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(self.spool_max_size)  # noqa: SIM115
+        self._files_to_close_on_error.append(file)
+        self._current_part.field_name = "file"
+        self._current_part.file = UploadFile(file=file, size=0)  # type: ignore[arg-type]
+
+
+async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> ReceivedUpload:
+    """The form in the body. Raises InvalidRequest (400), and whatever `pieces` raises."""
+    _check_charset(headers)
+    parser = _RecordingFormParser(headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
+    audio: BinaryIO | None = None
+    fields: list[tuple[str, str]] = []
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            fields.append((name, value))
+        elif name == "file":
+            audio = value.file
+            audio.fileno()  # however small: a decoder is told which file
+            audio.flush()
+        else:
+            value.file.close()
+            raise InvalidRequest(
+                f"The recording belongs in the field `file`, not {quote(name)}.", code="unknown_field", param=name
+            )
+    return ReceivedUpload(audio, fields)
+
+
+def _check_charset(headers: Headers) -> None:
+    """Refuse a charset that is not one, such as Python's `punycode`, which fails in ways of its own."""
+    _, options = parse_options_header(headers.get("content-type", ""))
+    name = options.get(b"charset", b"utf-8").decode("latin-1")
+    try:
+        known = _CHARSETS.fullmatch(codecs.lookup(name).name.lower())
+    except (LookupError, ValueError):  # ValueError: a name with a null byte
+        known = None
+    if known is None:
+        raise InvalidRequest(
+            f"The charset {quote(name)} of the form is not supported. Send the form in UTF-8.", code="invalid_form"
+        )

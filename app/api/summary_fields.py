@@ -1,0 +1,117 @@
+"""The typed fields of a request for a summary, from a form or a query. Knows nothing about how they are served."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from app.core import prompts
+from app.core.errors import InvalidRequest, quote
+from app.core.prompts import Style
+from app.summarize.request import OutputFormat
+from app.summarize.structured import output_format
+
+# What an error tells of a request with many faults.
+MAX_FAULTS = 5
+MAX_FAULT_CHARACTERS = 300
+
+
+class SummaryOptions(BaseModel):
+    """The fields of `POST /v1/audio/summaries` beside the recording itself and its style."""
+
+    url: str | None = Field(
+        None,
+        description="Where to fetch the recording from, instead of sending it; for services that are set up to fetch. "
+        "A signed URL is better sent in a form than in the query, which ends in access logs.",
+    )
+    model: str | None = Field(
+        None, max_length=200, description="`name`, `name@version` or the name of an adapter; the default if left out."
+    )
+    stream: bool = Field(
+        False,
+        description="Answer as the summary is written: with server-sent events, or with `response_format` text or "
+        "markdown with the text itself. A text that breaks off, without the end that HTTP gives it, has failed; how it "
+        "ended otherwise, and its warnings, only the events tell.",
+    )
+    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
+    response_format: Literal["verbose_json", "json", "text", "markdown"] | None = Field(
+        None,
+        description="`verbose_json` (the default): the summary in words and all about it; `json`: the same, and the "
+        "summary is data in `structured`; `text`, `markdown`: the summary alone, what is to be known of it in headers.",
+    )
+    json_schema: str | None = Field(
+        None,
+        description="For `json`, your own JSON Schema (draft 2020-12) of an object; left out, it is title, summary, "
+        "key points, decisions, action items and open questions.",
+    )
+
+    @model_validator(mode="after")
+    def _require_json_for_schema(self) -> Self:
+        if self.json_schema and self.response_format not in (None, "json"):
+            raise ValueError(f"json_schema is for response_format json, not {self.response_format}")
+        if self.json_schema:
+            self.response_format = "json"
+        return self
+
+    @property
+    def output_format(self) -> OutputFormat:
+        """What the format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
+        if self.json_schema:
+            return output_format.schema_output_format(self.json_schema, param="json_schema")
+        if self.response_format == "json":
+            return OutputFormat(
+                prompts.STRUCTURED_INSTRUCTION, output_format.MEETING_SCHEMA, output_format.STRUCTURED_TOKENS
+            )
+        return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
+
+
+KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
+
+
+def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
+    """Validate form fields or query parameters; blank ones count as left out.
+
+    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in KNOWN_FIELDS:
+            known = ", ".join(KNOWN_FIELDS)
+            raise InvalidRequest(f"Unknown field {quote(name)}. Known are: {known}.", code="unknown_field", param=name)
+        if name in values:
+            raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
+        values[name] = value
+    given = {name: value for name, value in values.items() if value.strip()}
+    faults: list[Any] = []
+    parsed: list[BaseModel] = []
+    for model in (Style, SummaryOptions):
+        try:
+            parsed.append(model.model_validate({name: given[name] for name in model.model_fields if name in given}))
+        except ValidationError as error:
+            faults += error.errors()
+    if faults:
+        raise invalid_field_error(faults)
+    style, options = parsed
+    assert isinstance(style, Style)
+    assert isinstance(options, SummaryOptions)
+    return style, options
+
+
+def invalid_field_error(errors: Iterable[Any]) -> InvalidRequest:
+    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault. The message names the first few
+    faults, each in a few words, and how many more there are.
+    """
+    errors = list(errors)
+    faults = [(_shorten(".".join(map(str, error["loc"]))), _shorten(error["msg"])) for error in errors[:MAX_FAULTS]]
+    texts = [(f"{name}: " if name else "") + text.removeprefix("Value error, ") for name, text in faults]
+    if len(errors) > MAX_FAULTS:
+        texts.append(f"and {len(errors) - MAX_FAULTS} more faults")
+    # What is wrong with the whole, such as a body that is no JSON, is no field's fault.
+    param = faults[0][0] or None if faults else None
+    return InvalidRequest(f"{'; '.join(texts)}.", code="invalid_field", param=param)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_FAULT_CHARACTERS else f"{text[: MAX_FAULT_CHARACTERS - 1]}…"

@@ -1,0 +1,131 @@
+"""The command line: `speechsum serve`, `speechsum keys`, `speechsum models`, `speechsum settings`.
+
+Each command imports what it needs when it runs, so that `speechsum --help` is answered at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from app.core.help_format import show_defaults
+from app.version import package_version
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+EXIT_STATUSES = """\
+exit status:
+  0    the command succeeded, or a running service was stopped by SIGTERM
+  1    the command failed: the model could not be loaded, or its engine died
+  2    the command could not be tried: a wrong option or setting, an unknown
+       model, a port that is taken
+  130  the command was interrupted by Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status, as `EXIT_STATUSES` lists them."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _build_parser(words[0] if words else "").parse_args(words)
+    from pydantic import ValidationError
+
+    from app.settings import Settings, env_example, setting_name
+    from model_repo.registry import RegistryError, UnknownModel
+
+    if options.command == "settings":
+        sys.stdout.write(env_example())
+        return 0
+    of_settings = vars(options).items() if options.command == "serve" else ()
+    overrides = {name: value for name, value in of_settings if name != "command" and value is not None}
+    try:
+        settings = Settings(**overrides)
+        _start_logging(settings)
+        return _run_command(options, settings)
+    except ValidationError as error:
+        for fault in error.errors():
+            path = [str(part) for part in fault["loc"]]
+            print(f"{setting_name(*path)}: {fault['msg']}", file=sys.stderr)
+    except (UnknownModel, RegistryError, ValueError) as error:  # ValueError: such as `app.server.sockets.ListenError`
+        print(f"speechsum: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return USAGE_ERROR
+
+
+def _run_command(options: argparse.Namespace, settings: Any) -> int:
+    if options.command == "keys":
+        from app.keys import cli as command
+
+        return command.run(options, settings)
+    if options.command == "models":
+        return _list_models(settings)
+    from app.serve import serve
+
+    return serve(settings)
+
+
+def _start_logging(settings: Any) -> None:
+    import logging
+    import os
+
+    from dotenv import dotenv_values
+
+    from app.settings import unknown_variables
+
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in unknown_variables({**dotenv_values(".env"), **os.environ}):
+        logging.warning("%s is not a setting of this service and has no effect.", name)
+
+
+def _build_parser(command: str) -> argparse.ArgumentParser:
+    """The parser. Only the options of `command` are added: their help and defaults come from modules that take time."""
+    parser = argparse.ArgumentParser(
+        prog="speechsum",
+        description="Recorded speech in, a summary out.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"speechsum {package_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the service")
+    if command == "serve":
+        _add_serve_options(serve)
+    if command == "keys":
+        from app.keys import cli as keys
+
+        keys.add_parser(commands)
+    else:
+        commands.add_parser("keys", help="create, list and revoke API keys")
+    commands.add_parser("models", help="list the models of the registry with their figures")
+    commands.add_parser("settings", help="print every setting with its description and default, as .env.example")
+    show_defaults(parser)
+    return parser
+
+
+def _add_serve_options(serve: argparse.ArgumentParser) -> None:
+    """Every option of `serve` is a setting: its help and its default come from there.
+
+    The default is only shown. What is left out on the command line is read from the environment and `.env`.
+    """
+    from app.settings import Settings, setting_name
+
+    def add(name: str, **more: Any) -> None:
+        field = Settings.model_fields[name]
+        shown = "" if field.default in ("", False) else f"default: {field.default}; "
+        text = f"{field.description} ({shown}setting: {setting_name(name)})"
+        option = f"--{name.replace('_', '-')}"
+        serve.add_argument(option, default=None, help=text.replace("%", "%%").replace("`", ""), **more)
+
+    add("model")
+    add("host")
+    add("port", type=int)
+    add("hub", action="store_true")
+    add("log_level", choices=("debug", "info", "warning", "error"))
+
+
+def _list_models(settings: Any) -> int:
+    from model_repo import registry
+
+    for manifest in registry.comparable_manifests(registry.list_models(settings.model_repo)):
+        score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
+        print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
+    return 0

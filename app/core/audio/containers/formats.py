@@ -1,0 +1,169 @@
+"""The containers that this service reads, and the bytes each of them starts with.
+
+Each format says who reads it. FFmpeg's demuxer is always forced to the one named here: left to probe, it would also
+follow playlists and references to other files, which an upload must not reach. Knows nothing about decoding.
+"""
+
+import re
+from dataclasses import dataclass
+from mmap import mmap
+
+
+@dataclass(frozen=True)
+class ContainerFormat:
+    """One accepted container.
+
+    also: what else it is called, or holds, for the list a caller sees.
+    libsndfile: read by libsndfile first, by FFmpeg only where libsndfile refuses.
+    timed: its packets carry real timestamps, so a gap between two of them is silence that was not stored.
+    """
+
+    name: str
+    label: str
+    demuxer: str
+    read_by_libsndfile: bool = False
+    has_timestamps: bool = False
+    aliases: str = ""
+
+
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        ContainerFormat("wav", "WAV", "wav", read_by_libsndfile=True),
+        ContainerFormat("w64", "Wave64", "w64", read_by_libsndfile=True),
+        ContainerFormat("aiff", "AIFF", "aiff", read_by_libsndfile=True),
+        ContainerFormat("au", "AU", "au", read_by_libsndfile=True),
+        ContainerFormat("caf", "CAF", "caf", read_by_libsndfile=True),
+        ContainerFormat("sphere", "SPHERE", "nistsphere", read_by_libsndfile=True, aliases="NIST"),
+        # libsndfile plays a damaged frame as silence and does not check the MD5 sum; FFmpeg checks each frame's CRC.
+        ContainerFormat("flac", "FLAC", "flac"),
+        ContainerFormat("ogg", "Ogg", "ogg", read_by_libsndfile=True, aliases="Opus, Vorbis, FLAC, Speex"),
+        # libsndfile 1.2 ends an MP3 where its header says: a variable-rate file without a Xing header and two files
+        # joined end to end lose their tails without a word. FFmpeg reads every frame.
+        ContainerFormat("mp3", "MP3", "mp3"),
+        ContainerFormat("mp4", "MP4", "mov", has_timestamps=True, aliases="M4A, MOV, 3GP"),
+        ContainerFormat("webm", "WebM", "matroska", has_timestamps=True, aliases="Matroska"),
+        ContainerFormat("aac", "AAC", "aac", aliases="ADTS"),
+        ContainerFormat("loas", "LOAS", "loas", aliases="LATM AAC"),
+        ContainerFormat("ac3", "AC-3", "ac3"),
+        ContainerFormat("eac3", "E-AC-3", "eac3"),
+        ContainerFormat("amr", "AMR", "amr"),
+        ContainerFormat("asf", "ASF", "asf", has_timestamps=True, aliases="WMA"),
+        ContainerFormat("avi", "AVI", "avi"),
+        ContainerFormat("flv", "FLV", "flv", has_timestamps=True),
+        ContainerFormat("mpegts", "MPEG-TS", "mpegts"),
+        ContainerFormat("mpegps", "MPEG-PS", "mpeg", aliases="MPG, VOB"),
+        ContainerFormat("wavpack", "WavPack", "wv"),
+    )
+}
+ACCEPTED_FORMATS = ", ".join(
+    f"{entry.label} ({entry.aliases})" if entry.aliases else entry.label for entry in FORMATS.values()
+)
+
+# Long enough that they do not turn up by chance within a recording.
+_MAGIC: tuple[tuple[str, bytes], ...] = (
+    ("wav", rb"(?:RIF[FX]|RF64|BW64).{4}WAVE"),
+    ("avi", rb"RIFF.{4}AVI "),
+    ("aiff", rb"FORM.{4}AIF[FC]"),
+    ("w64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
+    ("flac", rb"fLaC[\x00\x80]\x00\x00\x22"),
+    ("ogg", rb"OggS\x00[\x02\x06]"),
+    ("au", rb"\.snd\x00\x00[\x00-\xff]{2}.{4}\x00\x00\x00[\x01-\x1b]"),
+    ("caf", rb"caff\x00\x01\x00\x00desc"),
+    ("sphere", rb"NIST_1A\n[ 0-9]{7}\n"),
+    ("webm", rb"\x1aE\xdf\xa3.{1,8}B[\x82\x86\xf2\xf3\xf7]"),
+    ("amr", rb"#!AMR(?:-WB)?\n"),
+    ("asf", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+    ("flv", rb"FLV\x01[\x00-\x07]\x00\x00\x00\x09"),
+    ("wavpack", rb"wvpk.{4}[\x02-\x10]\x04"),
+    ("mpegps", rb"\x00\x00\x01\xba[\x21\x23-\x2f\x44-\x7f]"),
+    ("mp4", rb"\x00\x00[\x00-\x03][\x08-\xff]ftyp[ -~]{4}"),
+)
+_MAGIC_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _MAGIC}
+# The rarest letters of each pattern, and how far they are from its start: found faster than the patterns themselves.
+_ANCHORS: tuple[tuple[bytes, int], ...] = (
+    *(
+        (magic, 0)
+        for magic in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff\x2e\x91", b"fLaC", b"OggS", b".snd")
+    ),
+    *((magic, 0) for magic in (b"caff\0\1", b"NIST_1A\n", b"\x1aE\xdf\xa3", b"#!AMR", b"\x30\x26\xb2\x75", b"FLV\1")),
+    (b"wvpk", 0),
+    (b"\1\xba", 2),
+    (b"ftyp", 4),
+)
+_FIRST_SEARCH_BYTES, _MAX_SEARCH_BYTES = 1 << 12, 1 << 20
+_MAX_MAGIC_BYTES = 32
+# Enough at the very beginning of a file, where the whole pattern may be damaged or missing.
+_SHORT_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b".snd\x00\x00\x00", "au"),
+    (b"caff\x00\x01", "caf"),
+    (b"\x1aE\xdf\xa3", "webm"),
+    (b"FLV\x01", "flv"),
+    (b"wvpk", "wavpack"),
+    (b"NIST_1A\n", "sphere"),
+)
+_MP4_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"skip", b"free", b"pnot", b"styp")
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, bytes in front of its sync byte
+_MIN_TS_PACKETS = 5
+
+
+def match_format(data: bytes | mmap, position: int) -> str | None:
+    """Name of the container that starts at `position`, told by bytes that do not stand there by chance, or None."""
+    return next((name for name, pattern in _MAGIC_PATTERNS.items() if pattern.match(data, position)), None)
+
+
+def match_short_format(data: bytes | mmap, position: int) -> str | None:
+    """As `match_format`, by fewer bytes: for the beginning of a file, where nothing but a recording is expected."""
+    head = data[position : position + 16]
+    found = next((name for magic, name in _SHORT_MAGIC if head.startswith(magic)), None)
+    if found is None and head[4:8] in _MP4_BOXES and (int.from_bytes(head[:4], "big") >= 8 or head[:4] == b"\0\0\0\1"):
+        return "mp4"
+    return found
+
+
+def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple[str, int] | None:
+    """The first container that starts between two positions, as (name, position), or None."""
+    last = len(data) if end is None else min(end, len(data))
+    size = _FIRST_SEARCH_BYTES
+    while start < last:
+        behind = min(start + size, last)
+        block = data[start : min(behind + _MAX_MAGIC_BYTES, last)]
+        found: tuple[int, str] | None = None
+        for letters, ahead in _ANCHORS:
+            found = _find_first_format(block, letters, ahead, len(block) if found is None else found[0]) or found
+        if found is not None:
+            return found[1], start + found[0]
+        # Files of many short recordings are searched often, but never far.
+        start, size = behind, min(2 * size, _MAX_SEARCH_BYTES)
+    return None
+
+
+def _find_first_format(block: bytes, letters: bytes, ahead: int, end: int) -> tuple[int, str] | None:
+    """The first format in front of `end` whose pattern has `letters`, `ahead` bytes behind its start."""
+    position = block.find(letters, ahead, end + ahead)
+    while position >= 0:
+        name = match_format(block, position - ahead)
+        if name is not None:
+            return position - ahead, name
+        position = block.find(letters, position + 1, end + ahead)
+    return None
+
+
+def find_transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:
+    """Where MPEG-TS packets start within `within` bytes of `start`: (position, bytes of a packet), or None.
+
+    Five packets in a row are wanted (ISO/IEC 13818-1, 2.4.3.2; 192 bytes are those of Blu-ray, 204 those of DVB).
+    """
+    block = data[start : start + within + 4]
+    for offset in range(max(0, min(within, len(block) - 4))):
+        if 0x47 not in (block[offset], block[offset + 4]):
+            continue
+        first = start + offset
+        for size, ahead in _TS_PACKETS:
+            places = [first + ahead + number * size for number in range(_MIN_TS_PACKETS)]
+            headers = [data[place : place + 4] for place in places if place + 4 <= len(data)]
+            if len(headers) >= 3 and all(one[0] == 0x47 and one[3] & 0x30 for one in headers):
+                return first, size
+    return None

@@ -1,0 +1,240 @@
+"""Reads everything libsndfile does not through FFmpeg (PyAV), packet by packet, into a sink."""
+
+import re
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from app.core.audio.byte_ranges import ByteRanges, ByteRangesFile, ReadReport, undecodable_error
+from app.core.audio.containers.formats import ContainerFormat
+from app.core.audio.containers.padding import skip_padding
+from app.core.audio.readers.flac_integrity import FlacIntegrityCheck, bytes_after_frame
+from app.core.audio.sample_sink import SampleSink
+from app.core.errors import Unprocessable
+
+# Gaps shorter than this are rounding in the container's clock (Matroska counts milliseconds).
+_MIN_GAP_S = 0.1
+# An MP3's length is announced only by these headers; anything else FFmpeg says of it is a guess from the bit rate.
+_MAX_JUMP_S = 3600.0
+_MIN_REPORTED_FLAC_BYTES = 16  # they may be the beginning of a frame
+# Matroska's Duration, a float of 4 or 8 bytes; it stands in the Info element, near the beginning.
+_EBML_DURATION, _EBML_SEARCH_BYTES = re.compile(rb"\x44\x89[\x84\x88]"), 1 << 16
+_MAX_MP3_FRAME_BYTES = 2048  # of an MP3, and more
+_MP3_LENGTH_HEADERS = (b"Xing", b"Info", b"VBRI")
+
+
+def read(data: ByteRanges, container: ContainerFormat, sink: SampleSink) -> ReadReport:
+    """Decode the first audio track of `data` into `sink`. Raises `Unprocessable` and what the sink raises."""
+    try:
+        # Nothing but this file is opened: the demuxer is forced and no protocol is allowed.
+        source = av.open(
+            ByteRangesFile(data),
+            mode="r",
+            format=container.demuxer,
+            metadata_errors="ignore",
+            options={"protocol_whitelist": "pipe"},
+        )
+    except (FFmpegError, ValueError) as error:
+        raise undecodable_error(container.label, getattr(error, "strerror", None) or str(error)) from error
+    with source:
+        if not source.streams.audio:
+            message = f"The {container.label} file has no audio track ({len(source.streams)} others)."
+            raise Unprocessable(message, code="no_audio_track", param="file")
+        track = source.streams.audio[0]
+        reading = ReadReport(declared_seconds=_declared_seconds(data, source, track, container))
+        if len(source.streams.audio) > 1:
+            reading.unread.append(
+                f"The file has {len(source.streams.audio)} audio tracks; only the first was summarized."
+            )
+        if reading.declared_seconds is not None:
+            sink.limits.check_seconds(sink.seconds + reading.declared_seconds, is_total=True)
+        _decode_track(source, track, container, sink, reading)
+    return reading
+
+
+def _decode_track(
+    source: InputContainer, track: AudioStream, container: ContainerFormat, sink: SampleSink, reading: ReadReport
+) -> None:
+    if track.codec_context is None:
+        raise undecodable_error(container.label, "its audio codec is unknown")
+    track.codec_context.thread_count = 1
+    flac = None
+    if track.codec_context.name == "flac":
+        # Else a frame whose checksum is wrong is played as it is.
+        track.codec_context.options = {"err_detect": "crccheck+explode"}
+        if container.name in ("flac", "ogg"):  # others copy a stream's head to a part of it
+            flac = FlacIntegrityCheck(track.codec_context.extradata or b"")
+    filler = _GapFiller(sink) if container.has_timestamps else None
+    clock = _TimestampJumpCounter() if container.name in ("mpegts", "mpegps") else None
+    packets = source.demux(track)
+    failures, before = 0, sink.seconds
+    last: Packet | None = None
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except (FFmpegError, IndexError) as error:  # IndexError: PyAV, of a file that adds tracks on the way
+            # The container breaks off here. What it promised decides later whether the rest is missed.
+            reason = getattr(error, "strerror", None) or str(error)
+            if sink.seconds == before:
+                raise undecodable_error(container.label, reason) from error
+            reading.unread.append(f"Reading the file stopped at {sink.seconds:,.2f} s: {reason}.")
+            break
+        last = packet if packet.size else last
+        lost = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            failures += 1
+            reading.damaged_seconds += lost
+            continue
+        for frame in frames:
+            if not isinstance(frame, AudioFrame) or not frame.samples:
+                continue
+            if frame.is_corrupt:
+                failures += 1
+                reading.damaged_seconds += frame.samples / frame.sample_rate
+            if filler is not None:
+                filler.fill_gap_before(frame)
+            if clock is not None:
+                clock.add_frame(frame)
+            samples = _interleave(frame)
+            if flac is not None:
+                flac.add_frame(
+                    samples, frame.sample_rate, _frame_start_seconds(frame) if container.name == "flac" else None
+                )
+            sink.write(_scale_to_float(samples), frame.sample_rate)
+    if flac is not None:
+        failures += flac.gap_count
+        reading.damaged_seconds = max(reading.damaged_seconds, flac.lost_seconds)
+    if failures:
+        reading.unread.append(f"{failures} damaged packets could not be decoded ({reading.damaged_seconds:,.2f} s).")
+        if sink.seconds == before:
+            raise undecodable_error(container.label, "every packet is damaged")
+    elif flac is not None:
+        reading.unread += _flac_faults(flac, bytes(last) if last is not None and container.name == "flac" else b"")
+    if clock is not None and clock.missing_seconds:
+        reading.unread.append(
+            f"{clock.missing_seconds:,.2f} s are missing within the stream, by the times of its packets."
+        )
+    if filler is not None and filler.filled_seconds:
+        reading.warnings.append(f"{filler.filled_seconds:,.2f} s without data in the file were taken as silence.")
+
+
+def _flac_faults(flac: FlacIntegrityCheck, last_packet: bytes) -> list[str]:
+    faults = []
+    if not flac.matches_md5():
+        faults.append(
+            "The decoded FLAC audio is not what was encoded (its MD5 sum differs): some of it is damaged or missing."
+        )
+    behind = bytes_after_frame(last_packet)
+    is_tag = skip_padding(last_packet[len(last_packet) - behind :], 0) >= behind
+    if behind >= _MIN_REPORTED_FLAC_BYTES and not is_tag:
+        faults.append(
+            f"{behind:,} bytes behind the last whole FLAC frame were not read: the file may have been cut off."
+        )
+    return faults
+
+
+class _GapFiller:
+    """Puts silence where timestamps leave a gap (discontinuous transmission, lost packets), so that time stays true."""
+
+    def __init__(self, sink: SampleSink) -> None:
+        self.filled_seconds = 0.0
+        self._sink = sink
+        self._before = sink.seconds
+        self._start: float | None = None
+
+    def fill_gap_before(self, frame: AudioFrame) -> None:
+        time = _frame_start_seconds(frame)
+        if time is None:
+            return
+        if self._start is None:
+            self._start = time
+        gap = time - self._start - (self._sink.seconds - self._before)
+        if gap > _MIN_GAP_S:
+            self._sink.write_silence(gap)
+            self.filled_seconds += gap
+
+
+class _TimestampJumpCounter:
+    """Adds up what a transport stream lost on its way: its clock then jumps forward. Where it goes back or jumps by
+    more than an hour, another stream was joined to it, or another clock took over.
+    """
+
+    def __init__(self) -> None:
+        self.missing_seconds = 0.0
+        self._expected: float | None = None
+
+    def add_frame(self, frame: AudioFrame) -> None:
+        time = _frame_start_seconds(frame)
+        if time is not None:
+            jump = 0.0 if self._expected is None else time - self._expected
+            self.missing_seconds += jump if _MIN_GAP_S < jump < _MAX_JUMP_S else 0.0
+            self._expected = time
+        if self._expected is not None:
+            self._expected += frame.samples / frame.sample_rate
+
+
+def _frame_start_seconds(frame: AudioFrame) -> float | None:
+    """When the frame starts, where that is known."""
+    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+
+
+def _declared_seconds(
+    data: ByteRanges, source: InputContainer, track: AudioStream, container: ContainerFormat
+) -> float | None:
+    if container.name == "mp3" and not any(mark in data[:_MAX_MP3_FRAME_BYTES] for mark in _MP3_LENGTH_HEADERS):
+        return None
+    if container.name in ("aac", "loas", "ac3", "eac3", "amr", "ogg", "asf", "avi", "mpegts", "mpegps"):
+        return None  # guessed from the bit rate
+    if container.name == "webm":
+        noted = _clock_seconds(track.metadata.get("DURATION", ""))
+        if noted is not None:
+            return noted
+        if not _EBML_DURATION.search(data[:_EBML_SEARCH_BYTES]):
+            return None  # guessed from the bit rate
+    if track.duration is not None and track.time_base is not None:
+        return float(track.duration * track.time_base)
+    if container.name in ("webm", "flv") and source.duration is not None and len(source.streams) == 1:
+        return source.duration / av.time_base
+    return None
+
+
+def _clock_seconds(text: str) -> float | None:
+    """Seconds of Matroska's DURATION tag, "00:01:02.500000000"."""
+    try:
+        hours, minutes, seconds = text.strip("\0 ").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _interleave(frame: AudioFrame) -> NDArray[Any]:
+    """A frame's samples as they are, shape (frames, channels).
+
+    Raises `Unprocessable` for the one sample format that NumPy is not given (64-bit integers, which nobody records).
+    """
+    try:
+        raw: NDArray[Any] = frame.to_ndarray()
+    except ValueError as error:
+        message = f"Samples of type {frame.format.name} are not supported."
+        raise Unprocessable(message, code="undecodable_audio", param="file") from error
+    return raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
+
+
+def _scale_to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples as float32, integers scaled to [-1, 1]."""
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128.0) / 128.0
+    if np.issubdtype(samples.dtype, np.integer):
+        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    return samples.astype(np.float32, copy=False)

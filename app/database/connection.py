@@ -1,0 +1,172 @@
+"""Opens the database and brings its tables up to date. Knows nothing about rows."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.core.errors import Unavailable
+from app.database.errors import DatabaseFile, DatabaseUnusable, translate_errors
+from app.database.rows import READ_ONLY_OPTION
+from app.settings import JobSettings, setting_name
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "postgres": "asyncpg"}
+BUSY_TIMEOUT_SECONDS = 30  # a writer waits so long for another one in SQLite
+MIGRATION_LOCK = 0x73756D  # of PostgreSQL's advisory locks, the one that is held while tables change
+
+
+def database_url(given: str, folder: Path) -> str:
+    """The URL with the driver this service has; a file in the folder if none is given. Raises ValueError."""
+    if not given:
+        return f"sqlite+aiosqlite:///{folder / 'speechsum.db'}"
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        shown = given.split("@")[-1]  # without a password
+        raise ValueError(f"{shown!r} is no database URL; postgresql://user:password@host/name is one") from None
+    kind = url.drivername.split("+")[0]
+    if kind not in DRIVERS:
+        raise ValueError(f"the database {kind!r} is not known; sqlite and postgresql are")
+    name = "sqlite" if kind == "sqlite" else "postgresql"
+    return url.set(drivername=f"{name}+{DRIVERS[kind]}").render_as_string(hide_password=False)
+
+
+def configured_url(jobs: JobSettings) -> str:
+    """As the settings say. Raises ValueError."""
+    return database_url(jobs.database.get_secret_value(), jobs.folder)
+
+
+class Database(AsyncEngine):
+    """An engine whose tables are up to date. file: that of SQLite; None where the database is a server or in memory."""
+
+    file: DatabaseFile | None = None
+
+    def check_file(self) -> None:
+        """Raise Unavailable (503) if the file was deleted or replaced since it was opened."""
+        if self.file:
+            self.file.check()
+
+    async def purge_deleted(self) -> None:
+        """Have what was deleted leave SQLite's files now, and not when its log is next written back; if it can be."""
+        if self.dialect.name != "sqlite":
+            return
+        try:
+            async with self.connect() as connection:
+                raw = (await connection.get_raw_connection()).driver_connection
+                await raw.execute("PRAGMA busy_timeout=1000")  # type: ignore[union-attr]
+                await raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+                await raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")  # type: ignore[union-attr]
+        except Exception:
+            log.exception("what was deleted is in the database's log until that is next written back")
+
+
+async def open_database(url: str) -> Database:
+    """The database of a URL from `database_url`, its tables made or brought up to date. Raises DatabaseUnusable, a
+    ValueError, for one that cannot be opened or is newer than this program.
+    """
+    database = Database(create_async_engine(url, pool_pre_ping=True).sync_engine)
+    try:
+        if database.dialect.name == "sqlite":
+            if path := database.url.database:
+                await asyncio.to_thread(Path(path).parent.mkdir, parents=True, exist_ok=True)
+            _configure_sqlite(database)
+        translate_errors(database.sync_engine)
+        async with database.begin() as connection:
+            await connection.run_sync(_migrate)
+    except (Unavailable, OSError) as error:
+        await database.dispose()
+        raise _unusable_error(url, error) from error
+    except BaseException:
+        await database.dispose()
+        raise
+    database.file = await asyncio.to_thread(_open_database_file, database)
+    return database
+
+
+async def check_database(url: str) -> None:
+    """Bring the tables up to date and close the database again. Raises DatabaseUnusable as `open_database` does."""
+    await (await open_database(url)).dispose()
+
+
+def _open_database_file(database: Database) -> DatabaseFile | None:
+    path = database.url.database if database.dialect.name == "sqlite" else None
+    return DatabaseFile(Path(path)) if path and Path(path).is_file() else None
+
+
+def _unusable_error(url: str, error: BaseException) -> DatabaseUnusable:
+    cause = error.__cause__ if isinstance(error, Unavailable) and error.__cause__ else error
+    cause = getattr(cause, "orig", None) or cause
+    return DatabaseUnusable(
+        f"the database {_redact_url(url)} cannot be opened: {cause}. The settings are "
+        f"{setting_name('jobs', 'folder')} and "
+        f"{setting_name('jobs', 'database')}."
+    )
+
+
+def _redact_url(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _configure_sqlite(database: Database) -> None:
+    """Readers beside the writer, every commit on the disk, and who writes says so at the transaction's beginning: one
+    that reads first and writes later could find the row changed under it. What is deleted is overwritten.
+    """
+
+    @event.listens_for(database.sync_engine, "do_connect")
+    def check_file(*_: Any) -> None:
+        database.check_file()  # connecting would make an empty file in the place of one that was deleted
+
+    @event.listens_for(database.sync_engine, "connect")
+    def set_pragmas(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "secure_delete=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(database.sync_engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        database.check_file()
+        connection.exec_driver_sql(
+            "BEGIN" if connection.get_execution_options().get(READ_ONLY_OPTION) else "BEGIN IMMEDIATE"
+        )
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    # Each of its steps is a line at level INFO, which says nothing to whoever runs a command.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    found, newest = MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
+    if found == newest:
+        return
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise DatabaseUnusable(
+            f"the database {_redact_url(str(connection.engine.url))} was written by a newer version of speechsum: its "
+            f"tables are at revision {found}, and this version knows them up to {newest}. Install the newer version, "
+            f"or name another database; the settings are {setting_name('jobs', 'folder')} and "
+            f"{setting_name('jobs', 'database')}."
+        )
+    command.upgrade(config, "head")

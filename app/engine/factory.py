@@ -1,0 +1,72 @@
+"""From a registry entry, or a folder, to the engine that runs it: in this process, or behind the vLLM servers that the
+settings name.
+
+A cascade's Whisper always runs in this process.
+"""
+
+from collections.abc import Sequence
+
+from app.core.asr.whisper import WhisperTranscriber
+from app.engine.base import Engine
+from app.engine.cascade import CascadeEngine
+from app.engine.chat_request import ChatModel
+from app.engine.remote.chat_tokenizer import ChatTokenizer
+from app.engine.remote.server import ExpectedModel
+from app.engine.remote.server_pool import RemoteChatModel
+from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.vllm_in_process import VllmChatModel
+from app.settings import Settings
+from model_repo.assemble import assemble_checkpoint, companion_files
+from model_repo.families import CheckpointFolder
+from model_repo.manifest import Manifest
+from model_repo.parts import fetch_part
+
+
+def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | None = None) -> Engine:
+    """Engine over the manifest's checkpoint; not started yet.
+
+    In this process the checkpoint is assembled and verified at the first call (minutes); in front of servers only its
+    tokenizer and chat template are. urls: the servers, in place of those that the settings name for the model. Raises
+    `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
+    """
+    servers = settings.remote.model_urls(manifest.name, manifest.version) if urls is None else list(urls)
+    core = build_remote_model(manifest, settings, servers) if servers else _build_local_model(manifest, settings)
+    if manifest.kind == "cascade":
+        (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
+        transcriber = WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)
+        return CascadeEngine(core, transcriber, settings.recognizer, manifest.languages)
+    return AudioLlmEngine(core)
+
+
+def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Settings) -> Engine:
+    """Engine over a folder's weights in this process; not started yet. name: in vLLM's metrics."""
+    core = VllmChatModel(
+        checkpoint.folder,
+        checkpoint.context_tokens,
+        settings.engine,
+        audio=True,
+        name=name,
+        adapters=settings.adapters,
+        family=checkpoint.family,
+    )
+    return AudioLlmEngine(core)
+
+
+def build_remote_model(manifest: Manifest, settings: Settings, urls: Sequence[str]) -> RemoteChatModel:
+    """Servers that have to serve the manifest's checkpoint."""
+    files = companion_files(manifest, cache=settings.cache_dir, from_hub=settings.hub)
+    tokens = ChatTokenizer(files["tokenizer.json"], files["chat_template.jinja"])
+    wanted = ExpectedModel(manifest.name, manifest.version, manifest.context_tokens)
+    return RemoteChatModel(wanted, tokens, settings.remote.model_copy(update={"urls": list(urls)}))
+
+
+def _build_local_model(manifest: Manifest, settings: Settings) -> ChatModel:
+    folder = assemble_checkpoint(manifest, cache=settings.cache_dir, from_hub=settings.hub)
+    return VllmChatModel(
+        folder,
+        manifest.context_tokens,
+        settings.engine,
+        audio=manifest.kind == "audio-llm",
+        name=manifest.id,
+        adapters=settings.adapters,
+    )

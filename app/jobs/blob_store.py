@@ -1,0 +1,122 @@
+"""Where queued recordings lie until they have been read: a folder, or whatever else fsspec reaches (`s3://bucket/path`).
+
+A recording is there whole or not at all: it is written under another name first. Knows nothing about jobs or audio.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from app.core.audio.samples import create_unnamed_file, translate_disk_full
+from app.core.errors import storage_full_error
+from app.settings import setting_name
+
+PARTIAL_SUFFIX = ".part"
+BLOCK_BYTES = 1 << 20
+
+
+class BlobStore:
+    """Files by name under one URL. Raises ValueError for a URL that fsspec cannot open."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.system, self.root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"{url!r} is nowhere to keep recordings: {error}") from None
+        self.is_local = isinstance(self.system, LocalFileSystem)
+
+    async def put(self, file: BinaryIO) -> str:
+        """Keep a copy of the file; returns its name. Raises Unavailable where there is no room."""
+        name = uuid.uuid4().hex
+        await asyncio.to_thread(self._put, file, name)
+        return name
+
+    async def open(self, name: str) -> BinaryIO:
+        """The recording in a file with a file number. Raises FileNotFoundError."""
+        return await asyncio.to_thread(self._open, name)
+
+    async def delete(self, name: str) -> None:
+        """Delete it; harmless twice."""
+        await asyncio.to_thread(self._delete, self._path(name))
+
+    async def delete_orphans(self, needed: set[str], older_s: float) -> int:
+        """Delete what nobody needs and has lain for so long; returns how many files."""
+        return await asyncio.to_thread(self._delete_orphans, needed, older_s)
+
+    def _put(self, file: BinaryIO, name: str) -> None:
+        part = self._path(name) + PARTIAL_SUFFIX
+        file.seek(0)
+        with _translate_storage_full():
+            self.system.makedirs(self.root, exist_ok=True)
+            try:
+                with self.system.open(part, "wb") as target:
+                    shutil.copyfileobj(file, target, BLOCK_BYTES)
+                    if self.is_local:
+                        target.flush()
+                        os.fsync(target.fileno())
+            except BaseException:
+                self._delete(part)
+                raise
+            self.system.mv(part, self._path(name))
+
+    def _open(self, name: str) -> BinaryIO:
+        if self.is_local:
+            return Path(self._path(name)).open("rb")
+        file = create_unnamed_file()
+        try:
+            with translate_disk_full(), self.system.open(self._path(name), "rb") as source:
+                shutil.copyfileobj(source, file, BLOCK_BYTES)
+            file.flush()
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _delete(self, path: str) -> None:
+        if self.system.exists(path):
+            self.system.rm_file(path)
+
+    def _delete_orphans(self, needed: set[str], older_s: float) -> int:
+        if not self.system.exists(self.root):
+            return 0
+        gone = 0
+        for path in self.system.ls(self.root, detail=False):
+            name = path.rsplit("/", 1)[-1]
+            if name in needed or time.time() - _modified_time(self.system, path) < older_s:
+                continue
+            self._delete(path)
+            gone += 1
+        return gone
+
+    def _path(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+
+@contextmanager
+def _translate_storage_full() -> Iterator[None]:
+    """Around what writes a recording that is to wait: a place without room is `Unavailable` (code "disk_full")."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f"{setting_name('jobs', 'folder')} or {setting_name('jobs', 'blobs')}"
+        raise storage_full_error("this recording until its turn comes", place) from error
+
+
+def _modified_time(system: Any, path: str) -> float:
+    try:
+        return float(system.modified(path).timestamp())
+    except FileNotFoundError:  # another service was quicker
+        return time.time()

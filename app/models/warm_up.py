@@ -1,0 +1,39 @@
+"""One recording all the way before the first caller's: what loads late loads now, and what is broken shows."""
+
+import io
+import uuid
+import wave
+
+import numpy as np
+
+from app.core.audio.samples import create_unnamed_file
+from app.core.errors import Unavailable
+from app.core.prompts import Style, instruction
+from app.engine.base import GenerationFinished, GenerationRequest
+from app.summarize.pipeline import Summarizer
+from app.workers.fair_scheduler import ANONYMOUS
+
+MAX_TOKENS = 4
+
+
+async def warm_up(summarizer: Summarizer) -> None:
+    """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
+    with create_unnamed_file(_noise_wav()) as recording:
+        audio = await summarizer.decoder.decode(recording, summarizer.limits, ANONYMOUS)
+    await summarizer.detect_speech(audio.samples, ANONYMOUS)
+    generation = GenerationRequest(f"warm-up-{uuid.uuid4().hex}", audio.samples[:], instruction(Style()), MAX_TOKENS)
+    events = [event async for event in summarizer.engine.generate(generation)]
+    if not events or not isinstance(events[-1], GenerationFinished) or events[-1].finish_reason == "abort":
+        raise Unavailable("The warm-up inference did not finish.", code="engine_failed")
+
+
+def _noise_wav() -> bytes:
+    """A second of faint noise as a 16 kHz WAV file."""
+    samples = np.random.default_rng(0).normal(0, 100, 16_000).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(16_000)
+        writer.writeframes(samples.tobytes())
+    return file.getvalue()

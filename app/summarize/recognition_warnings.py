@@ -1,0 +1,96 @@
+"""What a caller is told of how a cascade's recognizer heard the recording: its language, what was left out, and how
+sure it was. Knows nothing about how a recording is recognized.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.core.prompts import clock_time, language_name
+from app.engine.base import Recognition
+from app.engine.model_info import ModelInfo
+from app.settings import RecognizerSettings, setting_name
+from app.summarize.request import WindowResult
+
+
+@dataclass(frozen=True)
+class OverallRecognition:
+    """How a whole recording was recognized, over all windows that were read.
+
+    language: a BCP 47 tag; language_probability, log_probability: means over the windows, weighted by their length.
+    left_out: spans in seconds of the recording that were not understood and are not in the summary.
+    """
+
+    language: str
+    language_probability: float
+    log_probability: float | None
+    omitted_spans: tuple[tuple[float, float], ...]
+
+
+def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecognition | None:
+    """What the windows' recognitions come to; None where nothing recognizes speech, as in a model that hears."""
+    known = [(one.window, one.recognition) for one in window_results if one.recognition is not None]
+    if not known:
+        return None
+    language = spoken_language([(window.seconds, one) for window, one in known])
+    in_language = [(window.seconds, one) for window, one in known if one.language == language]
+    sure = [(window.seconds, one.log_probability) for window, one in known if one.log_probability is not None]
+    spans = [(window.start + start, window.start + end) for window, one in known for start, end in one.omitted_spans]
+    return OverallRecognition(
+        language=language,
+        language_probability=_weighted_mean([(seconds, one.language_probability) for seconds, one in in_language])
+        or 0.0,
+        log_probability=_weighted_mean(sure),
+        omitted_spans=tuple(spans),
+    )
+
+
+def spoken_language(recognitions: Sequence[tuple[float, Recognition]]) -> str:
+    """The language that most is spoken in. known: seconds of each window, and its recognition; at least one."""
+    seconds: Counter[str] = Counter()
+    for length, one in recognitions:
+        # A window of which nothing was understood says little about the language, but more than nothing.
+        understood = length - sum(end - start for start, end in one.omitted_spans)
+        seconds[one.language] += max(understood, 0.01) * one.language_probability  # type: ignore[assignment]
+    return seconds.most_common(1)[0][0]
+
+
+def recognition_warnings(
+    found: OverallRecognition,
+    model: ModelInfo,
+    requested_language: str | None,
+    limits: RecognizerSettings,
+    *,
+    understood: bool,
+) -> Iterator[str]:
+    """Sentences for the answer's warnings. asked: the language asked for. understood: whether there is a summary."""
+    if not understood:
+        yield (
+            "The speech in this recording could not be understood, so there is no summary: the recognizer was too "
+            f"unsure of it. The settings are {setting_name('recognizer', 'log_probability')} and "
+            f"{setting_name('recognizer', 'compression_ratio')}."
+        )
+        return
+    if found.omitted_spans:
+        spans = ", ".join(f"{clock_time(start)} to {clock_time(end + 0.999)}" for start, end in found.omitted_spans)
+        yield f"Not understood, and left out of the summary: {spans}."
+    if found.log_probability is not None and found.log_probability < limits.sure_log_probability:
+        yield (
+            "The recognizer was unsure of much that was said (mean log-probability "
+            f"{found.log_probability:.2f}): names and figures may be wrong."
+        )
+    if found.language_probability < limits.sure_language_probability:
+        yield (
+            f"The language was taken for {language_name(found.language)} with little certainty "
+            f"({found.language_probability:.0%})."
+        )
+    if requested_language is None and not model.supports_language(found.language):
+        yield (
+            f"{model.id} does not write {language_name(found.language)}, which is spoken; the summary is in English "
+            "unless the instruction says otherwise."
+        )
+
+
+def _weighted_mean(weighted: Sequence[tuple[float, float]]) -> float | None:
+    total = sum(weight for weight, _ in weighted)
+    return sum(weight * value for weight, value in weighted) / total if total else None

@@ -1,0 +1,87 @@
+"""Summaries as data: the JSON Schema that an answer must follow, the service's own or the caller's.
+
+The engine enforces the schema token by token (vLLM's structured outputs). A caller's schema is checked before
+(`app.summarize.structured.json_schema`, `app.summarize.structured.schema_workers`), and the answer is read by it after
+(`app.summarize.structured.schema_tasks`). Sizes are bounded in `MEETING_SCHEMA`, so that a small model comes to an end.
+Knows nothing about engines or HTTP.
+"""
+
+import json
+from typing import Any
+
+from app.core import prompts
+from app.core.errors import InvalidRequest
+from app.summarize.request import OutputFormat
+from app.summarize.structured.json_schema import InvalidSchema, check_schema_size, parse_schema
+
+STRUCTURED_TOKENS = 1024  # a JSON object takes more than the same in words
+
+
+def _string_list(most: int, description: str) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "maxItems": most,
+        "items": {"type": "string", "maxLength": 300},
+        "description": description,
+    }
+
+
+MEETING_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": 120},
+        "summary": {"type": "string", "maxLength": 2000},
+        "key_points": _string_list(12, "What was said, the most important first."),
+        "decisions": _string_list(12, "What was decided."),
+        "action_items": {
+            "type": "array",
+            "maxItems": 12,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "who": {"type": "string", "maxLength": 100},
+                    "what": {"type": "string", "maxLength": 300},
+                    "when": {"type": "string", "maxLength": 100},
+                },
+                "required": ["who", "what", "when"],
+                "additionalProperties": False,
+            },
+            "description": "Who does what by when; empty strings for what was not said.",
+        },
+        "open_questions": _string_list(12, "What was asked and not answered."),
+    },
+    "required": ["title", "summary", "key_points", "decisions", "action_items", "open_questions"],
+    "additionalProperties": False,
+}
+
+
+def parse_caller_schema(text: str, param: str = "json_schema") -> dict[str, Any]:
+    """A caller's JSON Schema for an object, as the engine gets it. Raises InvalidRequest (400) with what is wrong with
+    it; what only the grammar compiler finds is left to `app.summarize.structured.schema_workers`.
+
+    param: the field that it came in.
+    """
+    try:
+        return parse_schema(text)
+    except InvalidSchema as fault:
+        raise _invalid_schema_error(fault, param) from None
+
+
+def schema_output_format(schema: str | dict[str, Any], param: str) -> OutputFormat:
+    """The form of an answer by a caller's own schema, as a text or as a value. Raises InvalidRequest as
+    `parse_caller_schema`.
+    """
+    if not isinstance(schema, str):
+        try:
+            check_schema_size(schema)
+        except InvalidSchema as fault:
+            raise _invalid_schema_error(fault, param) from None
+        schema = json.dumps(schema, ensure_ascii=False)
+    parsed = parse_caller_schema(schema, param)
+    return OutputFormat(
+        prompts.schema_instruction(json.dumps(parsed, ensure_ascii=False)), parsed, STRUCTURED_TOKENS, param
+    )
+
+
+def _invalid_schema_error(fault: InvalidSchema, param: str) -> InvalidRequest:
+    return InvalidRequest(f"{param}: the schema {fault}.", code="invalid_json_schema", param=param)

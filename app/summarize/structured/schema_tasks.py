@@ -1,0 +1,116 @@
+"""What is done with a caller's schema in a process of its own (`app.summarize.structured.schema_workers`): trying it on
+the grammar compiler that enforces it, and reading an answer by it.
+
+Imports little, because each worker imports it. Knows nothing about processes, engines or HTTP.
+"""
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from app.summarize.structured.strict_json import JsonError, MalformedJson, loads
+from app.summarize.structured.truncated_json import close_json, fill_missing
+
+# The compiler runs again in the engine, in part on the event loop of everybody's requests. Usual schemas take 1 to 20.
+MAX_COMPILE_MS = 200
+# The compiler stops at so many symbols, after about 100 ms; with its own 500,000 it works for seconds before it does.
+MAX_GRAMMAR_SYMBOLS = 50_000
+MAX_ANSWER_DEPTH = 100  # levels of arrays and objects in an answer; what writes JSON out recurses
+PATTERN_OPTIONS = jsonschema_rs.RegexOptions(
+    size_limit=10 << 20, dfa_size_limit=10 << 20
+)  # linear time, no backtracking
+
+
+def limit_process_memory(memory_bytes: int) -> None:
+    """In a new worker process: bound the address space beyond what is in use now, and leave no core file."""
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + memory_bytes, in_use + memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def enforcement_error(schema: dict[str, Any]) -> str | None:
+    """Why the engine could not enforce a schema, in words that go on from "the schema"; None if it can.
+
+    The compiler is llguidance, which vLLM's guidance backend uses, with the options of `app.engine.vllm_in_process`.
+    """
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+    try:
+        _validator(schema)
+    except Exception as unusable:  # ValidationError, ReferencingError, ValueError: all are about the schema
+        return f"cannot be used to check an answer: {_first_line(unusable)}"
+    limits = LLParserLimits(max_grammar_size=MAX_GRAMMAR_SYMBOLS)
+    began = time.process_time()
+    try:
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults={"whitespace_flexible": False})
+        error = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=limits).get_error()
+    except Exception as raised:
+        error = str(raised)
+    elapsed_ms = 1000 * (time.process_time() - began)
+    if error.startswith("oneOf"):  # the compiler then recommends an option that callers cannot set
+        return "has a oneOf whose alternatives do not exclude each other, which cannot be enforced; use anyOf"
+    if error:
+        return f"cannot be enforced while the model writes: {_first_line(error)}"
+    if elapsed_ms > MAX_COMPILE_MS:
+        return f"takes {elapsed_ms:.0f} ms to compile; at most {MAX_COMPILE_MS} ms are accepted"
+    return None
+
+
+def parse_answer(text: str, schema: dict[str, Any], *, fill: bool = False) -> tuple[Any, str | None]:
+    """The value of an answer, and None or a warning about it; None and what is wrong where there is no value that
+    follows the schema. The value can always be written out as JSON.
+
+    fill: where the answer breaks off, complete what the schema requires with empty texts and lists.
+    """
+    try:
+        value = loads(text, MAX_ANSWER_DEPTH)
+    except MalformedJson:
+        return _parse_truncated_answer(text, schema, fill)
+    except JsonError as fault:
+        return None, f"The answer {fault}: `structured` is null."
+    if where := _schema_violation(value, schema):
+        return None, f"The JSON does not follow the schema {where}: `structured` is null."
+    return value, None
+
+
+def _parse_truncated_answer(text: str, schema: dict[str, Any], fill: bool) -> tuple[Any, str | None]:
+    """The value of an answer that breaks off, as far as it goes."""
+    for candidate in close_json(text):
+        try:
+            value = loads(candidate, MAX_ANSWER_DEPTH)
+        except JsonError:
+            continue
+        missing = fill_missing(value, schema) if fill else []
+        if not _schema_violation(value, schema):
+            empty = f" Nothing was written about {', '.join(missing)}." if missing else ""
+            return value, f"The JSON broke off and was closed in `structured`; its end is missing.{empty}"
+    return None, "The JSON breaks off, or is none: `structured` is null, and `summary` holds as much as was written."
+
+
+def _schema_violation(value: Any, schema: dict[str, Any]) -> str | None:
+    """Where a value departs from the schema; None if it follows it."""
+    try:
+        _validator(schema).validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return "at " + ("/".join(str(part) for part in error.instance_path)[:200] or "its root")
+    except Exception as error:
+        return f"({_first_line(error)})"
+    return None
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    return jsonschema_rs.Draft202012Validator(
+        schema, validate_formats=False, retriever=_refuse_external_schema, pattern_options=PATTERN_OPTIONS
+    )
+
+
+def _refuse_external_schema(uri: str) -> Any:
+    raise ValueError("nothing outside the schema is read")
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

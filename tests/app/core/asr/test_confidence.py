@@ -1,0 +1,87 @@
+"""What of a transcript is read. The values are those that Whisper base and tiny.en gave (results/recognizer.json)."""
+
+import pytest
+
+from app.core.asr.confidence import filter_transcript
+from app.core.asr.whisper import Transcript, TranscriptSegment, compression_ratio
+from app.settings import RecognizerSettings
+
+LIMITS = RecognizerSettings()
+
+
+def stretch(
+    text: str = "Anna calls.", lp: float = -0.3, cr: float = 1.2, ns: float = 0.1, start: float = 0
+) -> TranscriptSegment:
+    return TranscriptSegment(start, start + 5, text, lp, cr, ns)
+
+
+@pytest.mark.parametrize(
+    ("what", "lp", "cr", "ns", "language"),
+    [
+        ("read by a person", -0.147, 1.14, 0.007, 1.0),
+        ("telephone prompts", -0.324, 1.37, 0.276, 0.95),
+        ("espeak's", -0.632, 1.11, 0.05, 0.87),
+        ("speech in as much noise", -0.72, 1.41, 0.24, 0.97),
+        ("a message that is played over and over", -0.25, 5.0, 0.1, 0.99),
+        ("Russian", -0.266, 1.92, 0.03, 0.99),
+    ],
+)
+def test_speech_is_understood(what: str, lp: float, cr: float, ns: float, language: float) -> None:
+    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    assert (found.text, found.recognition.omitted_spans) == ("Anna calls.", ()), what
+
+
+@pytest.mark.parametrize(
+    ("what", "lp", "cr", "ns", "language"),
+    [
+        ("drowned in noise", -1.157, 1.32, 0.27, 0.62),
+        ("drowned, and of no language", -0.772, 1.54, 0.28, 0.47),
+        ("reversed", -0.971, 0.91, 0.05, 0.37),
+        ("reversed, going round", -0.182, 13.9, 0.64, 0.35),
+        ("a crowd", -0.414, 6.2, 0.69, 0.74),
+        ("noise", -0.173, 14.9, 0.85, 0.55),
+        ("music", -0.681, 0.56, 0.83, 1.0),
+        ("another language, by an English model", -0.039, 27.9, 0.38, 1.0),
+        ("another language, by an English model", -0.804, 3.5, 0.16, 1.0),
+    ],
+)
+def test_what_whisper_guessed_is_left_out(what: str, lp: float, cr: float, ns: float, language: float) -> None:
+    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    assert (found.text, found.recognition.omitted_spans) == ("", ((0, 5),)), what
+
+
+def test_only_the_part_that_was_not_understood_is_left_out_and_told() -> None:
+    parts = [stretch(), stretch("Gar", -1.4, start=6), stretch("ble.", -1.4, start=11), stretch("Ben pays.", start=30)]
+    found = filter_transcript(Transcript(tuple(parts), "de", 0.9), LIMITS)
+    assert found.text == "Anna calls. Ben pays."
+    assert found.recognition.omitted_spans == ((6, 16),)
+    assert found.recognition.log_probability == pytest.approx(-0.3), "of what is read"
+    assert (found.recognition.language, found.recognition.language_probability) == ("de", 0.9)
+
+
+def test_nothing_said_is_not_the_same_as_not_understood() -> None:
+    for parts in ((), (stretch("."), stretch(" ♪ "))):
+        found = filter_transcript(Transcript(parts), LIMITS)
+        assert (found.text, found.recognition.omitted_spans, found.recognition.log_probability) == ("", (), None)
+
+
+def test_the_settings_move_the_limits() -> None:
+    unsure = Transcript((stretch(lp=-1.2),))
+    assert filter_transcript(unsure, LIMITS).text == ""
+    assert filter_transcript(unsure, RecognizerSettings(log_probability=-1.5)).text
+    circling = Transcript((stretch(cr=4, lp=-0.6),))
+    assert filter_transcript(circling, LIMITS).text == ""
+    assert filter_transcript(circling, RecognizerSettings(compression_ratio=5)).text
+
+
+def test_a_text_is_compressed_as_letters_whatever_its_script() -> None:
+    english = (
+        "The meeting on Friday is moved to ten o'clock, because the delivery from Hamburg arrives late. Tell Anna."
+    )
+    thai = "การประชุมวันศุกร์เลื่อนไปเป็นสิบโมงเพราะของที่ส่งจากฮัมบูร์กมาถึงช้า กรุณาแจ้งแอนนาและเบนด้วยนะครับ"
+    assert compression_ratio(thai) < 1.6
+    assert compression_ratio(english) < 1.6
+    assert compression_ratio("I'm sorry. " * 30) > 5
+    assert compression_ratio("ขอโทษครับ " * 30) > 5
+    assert compression_ratio("") == 0
+    assert compression_ratio("".join(map(chr, range(0x4E00, 0x4E00 + 400)))) < 2

@@ -1,0 +1,44 @@
+"""The fork server that every kind of worker process comes from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA_FIRST = """
+import asyncio
+
+async def main():  # imports here: every worker imports the main module before its memory is bounded
+    from app.core.audio.limits import DecodeLimits
+    from app.workers.decoder_pool import Decoder
+    from app.core.audio.samples import spool
+    from app.summarize.structured.schema_workers import SchemaWorkers
+    from tests.recordings import speech_wav
+
+    schemas, decoder = SchemaWorkers(), Decoder(1, memory_bytes=64 << 20)
+    await schemas.check({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
+    await decoder.start()
+    print((await decoder.decode(spool(speech_wav()), DecodeLimits())).seconds)
+    await decoder.stop()
+    await schemas.stop()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_decoder_has_what_it_needs_although_another_kind_of_worker_came_first(tmp_path: Path) -> None:
+    """Imported after the worker's memory is bounded, numpy's libraries alone take more than this worker may."""
+    script = tmp_path / "script.py"
+    script.write_text(SCHEMA_FIRST)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) > 1

@@ -1,0 +1,122 @@
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from accelerate.data_loader import BatchSamplerShard
+from safetensors.numpy import load_file
+from torch.utils.data import BatchSampler, SequentialSampler
+from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
+
+from tests.training.runtime.test_resume import losses
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
+from training.recipes import callbacks, distill, dpo, sft
+from training.recipes.common import TrainConfig, length_grouped_dataset
+
+Recipe = Callable[[Path, TrainConfig], Path]
+
+
+@pytest.fixture(params=["sft", "distill", "dpo"])
+def recipe(request: Any, audio_folder: Path, llama_folder: Path, tmp_path: Path) -> Recipe:
+    good = [f"Caller {i} wants a pump." for i in range(2)]
+    pairs = [{"chosen": text, "rejected": "It is about a garden."} for text in good]
+    short = {"style": "headline"}
+    rows = [record(i, tmp_path, noise(0.5, i), good[i], style=short, **pairs[i]) for i in range(2)]
+    recipes: dict[str, Recipe] = {
+        "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
+        "distill": lambda out, how: distill.train(audio_folder, llama_folder, rows, out, how, temperature=0),
+        "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
+    }
+    return recipes[request.param]
+
+
+def test_gradient_checkpointing_costs_time_and_changes_nothing(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, passes = Qwen2MLP.forward, Counter[bool]()
+    logged, learned = [], []
+    for again in (False, True):
+
+        def counted(module: Any, *given: Any, again: bool = again) -> Any:
+            passes[again] += module.training
+            return forward(module, *given)
+
+        monkeypatch.setattr(Qwen2MLP, "forward", counted)
+        settings = {"steps": 2, "batch": 2, "rate": 1e-2, "rank": 2, "log_every": 1, "report_to": ["none"]}
+        file = recipe(tmp_path / str(again), TrainConfig(**settings, gradient_checkpointing=again))
+        logged.append(losses(file))
+        learned.append(load_file(file))
+    assert passes[True] >= 1.5 * passes[False] > 0, "layers are worked out again on the way back"
+    assert logged[1] == pytest.approx(logged[0], rel=1e-5)
+    for name, value in learned[0].items():
+        np.testing.assert_allclose(learned[1][name].astype(float), value.astype(float), atol=1e-4, err_msg=name)
+
+
+def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step looks at the clock twice, three seconds apart; imports and checks took thirty of the sixty seconds."""
+    moments = itertools.count(30.0, 3.0)
+    monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda: next(moments)))
+    how = TrainConfig(steps=50, batch=2, rate=1e-2, rank=2, log_every=1, report_to=["none"], within=1)
+    lines = [
+        line for line in json.loads((recipe(tmp_path / "run", how).parent / "log.json").read_text()) if "loss" in line
+    ]
+    assert len(lines) == 5, "at 33, 39, … it begins a step, after the one at 57 it is over"
+    logged = [line["learning_rate"] for line in lines]
+    assert logged == pytest.approx([9.755e-3, 7.939e-3, 5e-3, 2.061e-3, 2.447e-4], rel=1e-3), "as it was used"
+    assert how.training_arguments(tmp_path)["max_steps"] == 50
+
+
+def test_the_rate_rises_quickly_and_falls_to_nothing_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+    limit, group = callbacks.TimeLimitCallback(100), {"lr": 0.0}
+    for moment in (20, 20, 22, 24, 60, 99.9):
+        monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda moment=moment: moment))
+        if not rates and not limit.started_at:
+            limit.on_train_begin(None, None, None)
+            continue
+        group["lr"] = 1.0  # as the scheduler has just set it
+        limit.on_step_begin(None, None, None, optimizer=SimpleNamespace(param_groups=[group]))
+        rates.append(round(group["lr"], 2))
+    assert rates == [0.05, 0.55, 0.99, 0.5, 0.0]
+
+
+@pytest.mark.parametrize(("records", "processes"), [(24, 2), (24, 3), (23, 2), (3, 4)])
+def test_processes_share_batches_of_like_length_and_leave_no_record_out(
+    records: int, processes: int, tmp_path: Path
+) -> None:
+    """As accelerate deals them out: whole batches in turn, and what the last round lacks from the first again."""
+    batch = 2
+    rows = length_grouped_dataset(
+        [record(i, tmp_path, duration_s=float(1 + i)) for i in range(records)], batch * processes, seed=1
+    )
+    found = [Record.from_json(row["record"]) for row in rows]
+    dealt = [
+        list(BatchSamplerShard(BatchSampler(SequentialSampler(rows), batch, False), processes, number))
+        for number in range(processes)
+    ]
+    rounds = list(zip(*dealt, strict=True))
+    seen = Counter(found[i].id for group in rounds for part in group for i in part)
+    assert seen.keys() == {r.id for r in found}
+    assert sum(seen.values()) == -(-records // (batch * processes)) * batch * processes
+    if records % (batch * processes) == 0:
+        assert set(seen.values()) == {1}
+    for group in rounds[: records // (batch * processes)]:
+        seconds = [float(found[i].duration_s or 0) for part in group for i in part]
+        assert max(seconds) <= 1.25 * min(seconds) + batch * processes
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [({"full": True, "encoder_rank": 2}, "--full trains no LoRA"), ({"freeze_encoder": True}, "--encoder-rank says")],
+)
+def test_an_encoder_is_trained_by_pairs_alone(audio_folder: Path, how: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        TrainConfig(steps=1, batch=1, rate=1e-3, rank=2, **how).open_student(audio_folder)

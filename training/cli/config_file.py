@@ -1,0 +1,73 @@
+"""Options from a YAML file: `--config FILE` gives a command its defaults, what the command line says goes over them.
+
+Keys are the options' names, with `_` or `-`; lists are lists. A key that is no option of the command is an error, as is
+a value that the option would not take. Knows nothing about what the options mean.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """The file cannot be used; the message names it and says why."""
+
+
+def apply_config_file(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Add `--config` to the parser and, if the arguments name one, make its values the defaults.
+
+    In a command that has commands of its own (`data`) it is that one's which is named.
+    """
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            if arguments and arguments[0] in action.choices:
+                apply_config_file(action.choices[arguments[0]], arguments[1:])
+            return
+    parser.add_argument("--config", type=Path, help="YAML file whose values are this command's defaults")
+    finder = argparse.ArgumentParser(add_help=False)
+    finder.add_argument("--config", type=Path)
+    file = finder.parse_known_args(arguments)[0].config
+    if file is None:
+        return
+    options = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
+    for key, value in read_config_file(file).items():
+        option = options.get(key.replace("-", "_"))
+        if option is None:
+            raise ConfigError(f"{file}: {key!r} is no option of this command; it has {', '.join(sorted(options))}")
+        try:
+            option.default = convert_value(option, value)
+        except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
+            raise ConfigError(f"{file}: {key}: {error}") from error
+        option.required = False
+
+
+def read_config_file(file: Path) -> dict[str, Any]:
+    """The file's mapping."""
+    try:
+        found = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: is no mapping of options to values")
+    return {str(key): value for key, value in found.items()}
+
+
+def convert_value(option: argparse.Action, value: Any) -> Any:
+    """The value as the command line would have given it."""
+    if isinstance(option.default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is neither true nor false")
+        return value
+    many = option.nargs in ("*", "+") or isinstance(option, argparse._AppendAction)
+    if many != isinstance(value, list):
+        raise ValueError(f"{value!r} should{'' if many else ' not'} be a list")
+    if many and option.nargs == "+" and not value:
+        raise ValueError("an empty list")
+    convert: Any = option.type or str
+    found = [convert(str(item)) for item in (value if many else [value])]
+    if option.choices is not None and (wrong := [item for item in found if item not in option.choices]):
+        raise ValueError(f"{wrong[0]!r} is none of {', '.join(map(str, option.choices))}")
+    return found if many else found[0]

@@ -1,0 +1,273 @@
+"""The paths that a command line names, looked at before anything heavy is imported.
+
+Importing torch takes many seconds, and a library that is given a folder that does not exist looks for it on a hub. So
+`speechsum-train` first checks every path here, with the standard library alone: a wrong one ends the command at once
+with one sentence. `INPUTS` lists the options of every command that name something to read, and what it has to be;
+`OUTPUTS` lists those that name something to write. A test holds both lists against the commands' real options.
+"""
+
+import argparse
+import json
+import os
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.cli import config_file
+
+LARGEST_HEADER = 100_000_000  # bytes; safetensors itself refuses a larger one
+
+
+class MissingInput(ValueError):
+    """A path that was given cannot be used. The message names the option, the path and the reason."""
+
+
+def file_problem(path: Path) -> str | None:
+    """What keeps the path from being a file that can be read, or None."""
+    try:
+        if path.is_dir():
+            return "is a folder, and a file is needed"
+        if not path.exists():
+            return "does not exist"
+        with path.open("rb") as file:
+            return None if file.read(1) else "is empty"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {_error_text(error)}"
+
+
+def folder_problem(path: Path) -> str | None:
+    """What keeps the path from being a folder that can be read, or None."""
+    try:
+        if not path.exists():
+            return "does not exist"
+        if not path.is_dir():
+            return "is a file, and a folder is needed"
+        os.listdir(path)
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {_error_text(error)}"
+    return None
+
+
+def checkpoint_problem(path: Path) -> str | None:
+    """What keeps the path from being a checkpoint's folder (configuration and weights), or None."""
+    return folder_problem(path) or _config_problem(path / "config.json") or _weights_problem(path)
+
+
+def tokenizer_problem(path: Path) -> str | None:
+    """What keeps the path from being a folder with a tokenizer, or None. Weights are not needed."""
+    if problem := folder_problem(path):
+        return problem
+    if not any(path.glob("*token*")) and not any(path.glob("tekken*")) and not (path / "config.json").exists():
+        return "holds no tokenizer"
+    return None
+
+
+def adapter_problem(path: Path) -> str | None:
+    """What keeps the path from being a whole safetensors file, or None."""
+    return file_problem(path) or safetensors_problem(path)
+
+
+def result_problem(path: Path) -> str | None:
+    """What keeps `RESULT#SYSTEM` from naming a file that can be read, or None."""
+    return file_problem(Path(str(path).partition("#")[0]))
+
+
+def run_problem(path: Path) -> str | None:
+    """What keeps the path from being a folder, or None; what a run's folder has to hold is said where it is read."""
+    return folder_problem(path)
+
+
+def safetensors_problem(path: Path) -> str | None:
+    """What is wrong with a safetensors file, as far as its header and its length tell, or None.
+
+    Format: 8 bytes (little-endian) with the header's length, the header as JSON with each tensor's `data_offsets`, then
+    the data. A file that was cut while it was written is shorter than its offsets say.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(8)
+            length = struct.unpack("<Q", first)[0] if len(first) == 8 else size
+            if length > min(size - 8, LARGEST_HEADER):
+                return "is no whole safetensors file"
+            header = json.loads(file.read(length))
+        ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        return f"is no safetensors file: {_error_text(error)}"
+    if 8 + length + max(ends, default=0) != size:
+        return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
+    return None
+
+
+def _config_problem(file: Path) -> str | None:
+    if not file.is_file():
+        return "holds no config.json, so it is no checkpoint's folder"
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return f"has a config.json that cannot be read: {_error_text(error)}"
+    if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
+        return "has a config.json without a model_type"
+    return None
+
+
+def _weights_problem(folder: Path) -> str | None:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files and not any(folder.glob("*.bin")):
+        return "holds no weights (*.safetensors)"
+    # A derived file, such as Mistral's consolidated one, may be anything: `serve` writes it anew.
+    needed = [file for file in files if not file.name.startswith("consolidated")]
+    for file in needed:
+        if problem := adapter_problem(file):
+            return f"holds weights that cannot be used: {file.name} {problem}"
+    return None
+
+
+def _error_text(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+PathCheck = Callable[[Path], str | None]
+PathChecks = dict[str, PathCheck]
+
+_RECIPE_INPUTS: PathChecks = {
+    "--base": checkpoint_problem,
+    "--data": file_problem,
+    "--held": file_problem,
+    "--start": adapter_problem,
+}
+INPUTS: dict[str, PathChecks] = {
+    "data people": {"--packages": folder_problem},
+    "data synthesize": {"--records": file_problem},
+    "data prepare": {"--folder": folder_problem},
+    "data check": {"--records": file_problem},
+    "align": _RECIPE_INPUTS,
+    "legible": {"--base": checkpoint_problem, "--data": file_problem, "--classes": file_problem},
+    "sft": _RECIPE_INPUTS | {"--answers": file_problem},
+    "apart": {
+        "--base": checkpoint_problem,
+        "--start": adapter_problem,
+        "--teacher": checkpoint_problem,
+        "--data": file_problem,
+        "--answers": result_problem,
+    },
+    "distill": _RECIPE_INPUTS | {"--teacher": checkpoint_problem},
+    "serve": {"--model": checkpoint_problem},
+    "pairs": {
+        "--base": checkpoint_problem,
+        "--start": adapter_problem,
+        "--data": file_problem,
+        "--answers": file_problem,
+    },
+    "dpo": _RECIPE_INPUTS,
+    "ladder": {"--configs": folder_problem},
+    "curves": {"logs": file_problem},
+    "compare": {"systems": result_problem},
+    "export": {
+        "--base": checkpoint_problem,
+        "--adapter": adapter_problem,
+        "--run": run_problem,
+        "--parts": folder_problem,
+        "--data": file_problem,
+        "--log": file_problem,
+    },
+    "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
+    "lineage": {"--root": folder_problem},
+}
+# Options that name something to write; where it exists already it must be of the kind that is written.
+FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--features", "--work", "--folder-only", "--scratch")
+FILE_OUTPUTS = {
+    "pairs",
+    "evaluate",
+    "curves",
+    "apart",
+    "compare",
+    "legible",
+    "data synthesize",
+}  # whose --out is a file
+
+
+def check_paths(command: str, arguments: Sequence[str]) -> None:
+    """Look at every path that the arguments name, those of a `--config` file too. Raises `MissingInput`.
+
+    command: the command's name. arguments: what follows it. What is not understood here is left to the command's own
+    parser, which knows all options.
+    """
+    if command == "data":
+        command, arguments = f"data {arguments[0] if arguments else ''}", arguments[1:]
+    if {"-h", "--help"} & set(arguments):
+        return
+    inputs = INPUTS.get(command, {})
+    given = _given_paths([*inputs, *FOLDER_OUTPUTS, "--teacher-url", "--system"], arguments)
+    for option, look in inputs.items():
+        if command == "distill" and option == "--teacher" and given.get("--teacher-url"):
+            look = tokenizer_problem  # whose weights a server has
+        for path in given.get(option, []):
+            if problem := look(Path(path)):
+                named = f"{option} {path}" if option.startswith("-") else path
+                raise MissingInput(f"{named}: {problem}")
+    for system in given.get("--system", []):
+        _check_system(system)
+    for option in FOLDER_OUTPUTS:
+        for path in given.get(option, []):
+            file = option == "--out" and command in FILE_OUTPUTS
+            if problem := _write_problem(Path(path), file):
+                raise MissingInput(f"{option} {path}: {problem}")
+
+
+def _check_system(system: str) -> None:
+    """`NAME=KIND:FOLDER` of `evaluate`, where the kind opens a checkpoint here."""
+    kind, _, where = (system.partition("=")[2] or system).partition(":")
+    if kind in ("hears", "reads", "silent", "shuffled", "cascade") and where:
+        folder = where.rpartition("#")[2] if kind == "cascade" else where
+        if problem := checkpoint_problem(Path(folder)):
+            raise MissingInput(f"--system {system}: {folder} {problem}")
+    if kind == "kept" and where and (problem := file_problem(Path(where.partition("#")[0]))):
+        raise MissingInput(f"--system {system}: {where.partition('#')[0]} {problem}")
+
+
+def _write_problem(path: Path, file: bool) -> str | None:
+    """What keeps the path from being written, or None."""
+    try:
+        if file and path.is_dir():
+            return "is a folder, and a file is written there"
+        if not file and path.exists() and not path.is_dir():
+            return "is a file, and a folder is written there"
+        above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        if above != path and not above.is_dir():
+            return f"cannot be written: {above} is a file"
+        if not os.access(above, os.W_OK):
+            return f"cannot be written: permission denied in {above}"
+    except (OSError, ValueError) as error:
+        return f"cannot be written: {_error_text(error)}"
+    return None
+
+
+class _SilentParser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise ValueError(message)
+
+
+def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Option → the values that the command line gives it, or else the file that `--config` names."""
+    parser = _SilentParser(add_help=False, allow_abbrev=False)
+    for option in [*options, "--config"]:
+        if option.startswith("-"):
+            parser.add_argument(option, dest=option, action="extend", nargs="*")
+    try:
+        found, rest = parser.parse_known_args([*arguments])
+    except ValueError:
+        return {}
+    given = {name: values for name, values in vars(found).items() if values}
+    for positional in (option for option in options if not option.startswith("-")):
+        given[positional] = [one for one in rest if not one.startswith("-")]
+    for file in given.get("--config", [])[-1:]:
+        try:
+            said = config_file.read_config_file(Path(file))
+        except config_file.ConfigError:
+            continue  # the command says so itself
+        for name, value in said.items():
+            values = value if isinstance(value, list) else [value]
+            given.setdefault(f"--{name.replace('_', '-')}", [one for one in values if isinstance(one, str)])
+    return given

@@ -1,0 +1,101 @@
+"""Files of records checked: fields, ids, texts, splits by recording and, with `--audio`, all of the audio.
+
+    speechsum-train data check --records train.jsonl dev.jsonl test.parquet --audio
+
+Prints everything that is wrong and ends with 1. Fields are checked line by line (row by row); ids must be unique and a
+recording must lie in one split alone; every audio file must be there. What a record needs besides depends on what is
+trained on it, which `--stage` names: `sft` (the default) needs a summary, `distill` and `pairs` a transcript, `dpo` two
+different answers. No text may hold a control token of a chat template, such as `<|im_end|>`. `--audio` decodes every
+file as the service does, and reports what the service would refuse or warn about: damaged, cut or blank recordings, and
+such in which nobody speaks. What depends on a model (lengths, placeholders, context) the recipes check when they start,
+before they train (`--bad-data`).
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from training.data.audio import audio_key, check_audio, file_problem
+from training.data.record import Record
+from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, readable_records
+from training.data.splits import require_disjoint_splits
+from training.data.text_files import find_control_token
+
+TEXT_FIELDS = ("query", "transcript", "summary", "written", "chosen", "rejected")
+REQUIRED_FIELDS = {
+    "sft": ("query", "summary"),
+    "distill": ("query", "transcript"),
+    "pairs": ("query", "transcript"),
+    "dpo": ("query", "chosen", "rejected"),
+}
+
+
+def record_problems(
+    records: Sequence[Record], audio: bool, threads: int | None = None, stage: str = "sft"
+) -> list[str]:
+    """All that is wrong with the records, a sentence each."""
+    found = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
+    try:
+        require_disjoint_splits(records)
+    except UnusableRecord as error:
+        found.append(str(error))
+    for record in records:
+        found += _text_problems(record, stage)
+    first = {audio_key(record): record for record in reversed(records) if record.audio}
+    missing = {key: said for key, record in first.items() if (said := file_problem(record))}
+    found += [f"{first[key].id}: {first[key].audio} cannot be read: {said}" for key, said in missing.items()]
+    if audio:
+        with ThreadPoolExecutor(threads) as pool:
+            there = [record for key, record in first.items() if key not in missing]
+            found += [said for said in pool.map(_audio_problem, there) if said]
+    return found
+
+
+def _text_problems(record: Record, stage: str) -> Iterator[str]:
+    for name in REQUIRED_FIELDS[stage]:
+        if not str(getattr(record, name) or "").strip():
+            yield f"{record.id}: the {name} is empty"
+    if not record.audio and not record.transcript.strip():
+        yield f"{record.id}: has neither audio nor a transcript"
+    if stage == "dpo" and record.chosen and record.chosen == record.rejected:
+        yield f"{record.id}: chosen and rejected are the same"
+    for name in TEXT_FIELDS:
+        if token := find_control_token(str(getattr(record, name) or "")):
+            yield f"{record.id}: the {name} holds the control token {token!r}"
+
+
+def _audio_problem(record: Record) -> str | None:
+    try:
+        check_audio(record, require_speech=True)
+    except UnusableRecord as error:
+        return str(error)
+    return None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
+    parser.add_argument("--audio", action="store_true", help="decode all audio, too, and listen for speech in it")
+    parser.add_argument(
+        "--stage", choices=REQUIRED_FIELDS, default="sft", help="what will be trained on the records [sft]"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is wrong; 1 if anything is."""
+    records, found = readable_records(*options.records)
+    if not records and not found:
+        found = ["there is no record at all"]
+    found += record_problems(records, options.audio, stage=options.stage)
+    if found:
+        print("\n".join(found[:MAX_PROBLEMS_SHOWN]))
+        print(
+            f"{len(records)} records, {len(found)} problems"
+            + (", the first shown" if len(found) > MAX_PROBLEMS_SHOWN else "")
+        )
+        return 1
+    per_split = Counter(record.split for record in records)
+    print(f"{len(records)} records, no problem: " + ", ".join(f"{n} {split}" for split, n in per_split.items()))
+    return 0

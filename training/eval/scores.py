@@ -1,0 +1,91 @@
+"""Counts of one summary, and figures over many, each with the interval that chance alone would give it.
+
+Intervals are bootstrap percentiles over recordings, 95 %: rows about one recording are drawn together, since what makes
+it hard makes it hard for all of them. A figure is there where some row can be counted for it: facts where facts are
+known, inventions where there is a transcript, ROUGE where the data has a summary. Knows nothing about who wrote the
+summaries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from training.data.record import Record
+from training.data.splits import recording_names
+from training.eval import rouge
+from training.facts.coverage import count_facts, repetition_rate
+
+BOOTSTRAP_SAMPLES = 2000
+SHARES = {"core_coverage": ("core_covered", "core_total"), "coverage": ("covered", "total")}
+MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "words", *rouge.ROUGE_NAMES)
+
+
+def score_summary(record: Record, summary: str) -> dict[str, Any]:
+    """The counts of one summary; `hallucinated` only where a transcript tells what was said."""
+    counts = asdict(count_facts(record.facts, summary, record.transcript))
+    if not record.transcript:
+        del counts["hallucinated"]
+    return counts | {"words": len(summary.split()), "repetition": round(repetition_rate(summary), 4)}
+
+
+def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a record: its id, the first record's id that is about the same recording, the summary, its counts, and how
+    much of it is in the data's own.
+    """
+    first: dict[str, str] = {}
+    return [
+        {"id": r.id, "recording": first.setdefault(next(recording_names(r), r.id), r.id), "summary": s}
+        | score_summary(r, s)
+        | rouge.rouge(r, s)
+        for r, s in zip(records, summaries, strict=True)
+    ]
+
+
+def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
+    """Shares and means over all rows, their intervals (`…_95`), and how many recordings and summaries they are of."""
+    out: dict[str, Any] = {"recordings": len(set(_recordings(rows))), "summaries": len(rows)}
+    for name, (covered, total) in SHARES.items():
+        if any(row[total] for row in rows):
+            out |= bootstrap_interval(name, rows, [row[covered] for row in rows], [row[total] for row in rows], seed)
+    return out | mean_figures([with_invention_counts(row) for row in rows], MEANS, seed)
+
+
+def with_invention_counts(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, where inventions are known with how many there are, and where facts are too with how many more of those
+    it covers: by that `pairs` prefers.
+    """
+    if "hallucinated" not in row:
+        return row
+    invented = len(row["hallucinated"])
+    ahead = {"facts_less_inventions": row["covered"] - invented} if row["total"] else {}
+    return row | {"hallucinations_per_summary": invented} | ahead
+
+
+def mean_figures(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Means of these fields over the rows that have them, and their intervals; nothing for a field that no row has."""
+    out: dict[str, Any] = {}
+    for name in names:
+        if having := [row for row in rows if name in row]:
+            out |= bootstrap_interval(name, having, [row[name] for row in having], [1] * len(having), seed)
+    return out
+
+
+def bootstrap_interval(
+    name: str, rows: Sequence[dict[str, Any]], counted: Sequence[float], of: Sequence[float], seed: int
+) -> dict[str, Any]:
+    """Sum of `counted` by sum of `of`, a pair of them a row, and of many samples of the recordings the middle 95 %."""
+    places = {recording: place for place, recording in enumerate(dict.fromkeys(_recordings(rows)))}
+    sums = np.zeros((len(places), 2))
+    np.add.at(sums, [places[r] for r in _recordings(rows)], np.array([counted, of], np.float64).T)
+    draws = np.random.default_rng(seed).integers(0, len(sums), (BOOTSTRAP_SAMPLES, len(sums)))
+    drawn = np.stack([np.bincount(draw, minlength=len(sums)) for draw in draws]) @ sums
+    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1), [2.5, 97.5])
+    value = sums[:, 0].sum() / max(1, sums[:, 1].sum())
+    return {name: round(float(value), 4), f"{name}_95": [round(float(low), 4), round(float(high), 4)]}
+
+
+def _recordings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Which recording each row is about; a row that does not say has its own."""
+    return [str(row.get("recording", f"row {number}")) for number, row in enumerate(rows)]

@@ -1,0 +1,113 @@
+"""Curves of one or several runs, out of their logs: one panel for each figure that was logged, one line for each run.
+
+    speechsum-train curves var/runs/sft/log.json var/runs/kd/log.json --out var/curves.png
+
+Reads every recipe's `log.json`, and those under `results/`, which hold several runs by name. Knows nothing about how
+the figures came about.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TITLES = {
+    "loss": "loss",
+    "audio_gain": "audio gain, nats a token (0 is deaf)",
+    "token_error": "token error, held out",
+    "spikes_right": "words at the right embedding, held out",
+    "distance": "distance to the right embedding, held out",
+    "divergence": "divergence from the teacher, nats",
+    "divergence_of_references": "the same, on the data's summaries",
+    "answer_tokens": "tokens an answer",
+    "clipped": "answers without an end",
+    "repetition": "repetition",
+    "rewards/margins": "reward margin",
+    "rewards/accuracies": "chosen preferred",
+}
+Points = list[tuple[float, float]]
+
+
+def read_logs(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """Name → log lines. A file of one run is named by its folder. Raises ValueError for a file that holds no log."""
+    found = json.loads(file.read_text())
+    if isinstance(found, list):
+        found = {file.parent.name if file.name == "log.json" else file.stem: found}
+    if not isinstance(found, dict) or not all(isinstance(lines, list) for lines in found.values()):
+        raise ValueError(f"{file} holds no log")
+    return found
+
+
+def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]]:
+    """Figure → run → (step, value), for the figures that have a title and were logged at least twice by some run."""
+    out: dict[str, dict[str, Points]] = {}
+    for figure in TITLES:
+        lines = {
+            name: [(float(line["step"]), float(line[figure])) for line in log if figure in line and "step" in line]
+            for name, log in runs.items()
+        }
+        if lines := {name: points for name, points in lines.items() if len(points) > 1}:
+            out[figure] = lines
+    return out
+
+
+def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
+    """Write the PNG; returns the number of panels. Raises ValueError if there is nothing to draw."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    found = panels(runs)
+    if not found:
+        raise ValueError("no figure was logged twice: there is no curve to draw")
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(5 * columns, 3.4 * rows), squeeze=False, layout="constrained"
+    )
+    colours = {name: f"C{i}" for i, name in enumerate(runs)}
+    for axis, (name, lines) in zip(axes.flat, found.items(), strict=False):
+        for run, points in lines.items():
+            axis.plot(*zip(*points, strict=True), color=colours[run], label=run, linewidth=1.4)
+        axis.set_title(TITLES[name], fontsize=10)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    for axis in list(axes.flat)[len(found) :]:
+        axis.set_visible(False)
+    drawn = [run for run in runs if any(run in lines for lines in found.values())]
+    handles = [pyplot.Line2D([], [], color=colours[run]) for run in drawn]
+    figure.legend(handles, [shorten_name(run) for run in drawn], loc="outside lower center", fontsize=9)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110)
+    pyplot.close(figure)
+    return len(found)
+
+
+def shorten_name(name: str, most: int = 90) -> str:
+    """A run's name, short enough for a legend."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("logs", type=Path, nargs="+", help="log.json of runs, or such logs by name in one file")
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `curves` command."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for file in options.logs:
+        for name, lines in read_logs(file).items():
+            runs[_unused_name(name, runs)] = lines
+    print(f"{options.out}: {draw_curves(runs, options.out)} panels")
+    return 0
+
+
+def _unused_name(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
+    number, found = 1, name
+    while found in taken:
+        number, found = number + 1, f"{name} {number + 1}"
+    return found

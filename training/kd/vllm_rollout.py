@@ -1,0 +1,291 @@
+"""The student writes behind a vLLM server, which gets its weights whenever they have changed.
+
+`VllmRollout` is the other `Rollout`: continuous batching instead of Transformers' generate, and on a GPU of its own.
+The server is `speechsum-train serve --model BASE`. It must be able to open the folder that the weights are handed over
+in, and it is told to load them with vLLM's own `reload_weights`, a call of its development mode: the same on CPU and
+GPU, whatever was trained. Adapters would not do: vLLM refuses or ignores them on the projector.
+
+The server words and cuts the prompt itself, so its token ids are compared with the student's: what differs is an error.
+The answer's ids are the sampled ones, never words made into tokens again. Knows nothing about teachers.
+"""
+
+import argparse
+import base64
+import io
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import soundfile
+import torch
+from transformers import TrainerCallback
+
+from training.data.audio import SAMPLING_RATE, read_audio
+from training.data.record import Record
+from training.kd.rollout import (
+    Answer,
+    Questions,
+    Rollout,
+    TransformersRollout,
+    answer_limit_within,
+    collate_questions,
+    truncate_at_end,
+)
+from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
+from training.kd.weight_sync import MergedCopy, copy_companions, write_weights
+from training.llm.endpoint import vllm_client
+from training.models.collate import AudioCollator, Collator
+from training.runtime import distributed
+
+NEVER_LOGIT_BIAS = -100.0  # what the API takes for a token that is never to be chosen
+
+
+class RolloutError(RuntimeError):
+    """The server that samples did not do as it should; the message says what it said."""
+
+
+@dataclass
+class VllmRollout:
+    """Answers of the student from a vLLM server.
+
+    client: with the server's address and a time-out. model: its name there. temperature, forbidden, most: as
+    `Generated`'s. folder: in which the weights are handed over, where they stay for as long as that takes; the system's
+    temporary one if None. dtype: they are written in. at_once: open requests.
+    """
+
+    client: httpx.Client
+    model: str
+    collator: AudioCollator
+    temperature: float = 1.0
+    forbidden_ids: list[int] = field(default_factory=list)
+    folder: Path | None = None
+    dtype: torch.dtype = torch.float32
+    concurrency: int = 64
+    max_answer_tokens: int = 0
+    has_weights: bool = False  # whether the server has had any weights of this student
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
+    message_form: int | None = None  # of the messages, once it is known which the server wants
+
+    def sync_weights(self, model: Any) -> None:
+        """Give the server the student's weights, and make it forget what it worked out with others.
+
+        Raises `RolloutError`. No request may be open.
+        """
+        folder = self._weights_folder()
+        try:
+            write_weights(model, folder, self.dtype)
+            self._post("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
+        finally:
+            for file in folder.glob("*.safetensors"):
+                file.unlink()
+        if self._post("/reset_prefix_cache").get("success") is not True:
+            raise RolloutError("the server keeps what it worked out with older weights: has it requests of others?")
+        self._post("/reset_encoder_cache")
+        self.has_weights = True
+
+    def _weights_folder(self) -> Path:
+        """The folder in which weights are handed over. It lasts as long as this object, without the weights, since the
+        server may look there for the checkpoint's small files.
+        """
+        if self._temporary is None:
+            if self.folder:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._temporary = tempfile.TemporaryDirectory(prefix="student-", dir=self.folder)
+            folder = Path(self._temporary.name)
+            folder.chmod(0o755)  # the server may be another user's
+            if self.collator.checkpoint_folder:
+                copy_companions(self.collator.checkpoint_folder, folder)
+        return Path(self._temporary.name)
+
+    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
+        """With the weights that the server was given last; the model's own if it had none yet."""
+        if not self.has_weights:
+            self.sync_weights(model)
+        questions = questions or collate_questions(self.collator, records)
+        rows = zip(questions["input_ids"], questions["attention_mask"], strict=True)
+        prompts = [ids[mask.bool()].tolist() for ids, mask in rows]
+        if self.message_form is None:
+            self.message_form = 0
+            if len(self._message_forms()) > 1 and records:
+                self._find_message_form(records[0], prompts[0])
+        # Of the random state that checkpoints keep, so that a run that goes on samples what it would have sampled.
+        seeds = torch.randint(2**31, (len(records),)).tolist()
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            return list(pool.map(self._ask, records, prompts, seeds))
+
+    def _message_forms(self) -> list[Callable[[str], list[dict[str, Any]]]]:
+        """The ways in which the family's servers may want the messages, by the chat template that they have."""
+        return [partial(form, self.collator.processor) for form in self.collator.family.message_forms]
+
+    def _find_message_form(self, record: Record, prompt: list[int]) -> None:
+        """Find the form of the messages that gives the student's prompt, with a token of an answer for each."""
+        for form in range(len(self._message_forms())):
+            self.message_form = form
+            try:
+                if self._request_completion(record, 0, max_answer_tokens=1).get("prompt_token_ids") == prompt:
+                    return
+            except RolloutError:
+                continue  # a template that refuses the form
+        self.message_form = 0  # whose difference is then said
+
+    def _ask(self, record: Record, prompt: list[int], seed: int) -> Answer:
+        end = self.collator.tokenizer.eos_token_id
+        said = self._request_completion(record, seed)
+        (choice,) = said["choices"]
+        if (found := said.get("prompt_token_ids")) != prompt:
+            raise RolloutError(_prompt_difference(record, prompt, found))
+        answer = truncate_at_end(choice["token_ids"], end)
+        if met := set(answer.ids) & set(self.forbidden_ids):
+            raise RolloutError(f"{record.id}: the server answered with the forbidden tokens {sorted(met)}")
+        if not answer.ids:
+            raise RolloutError(f"{record.id}: the server answered nothing: {choice}")
+        likely = [token["logprob"] for token in choice["logprobs"]["content"]]
+        return Answer(answer.ids, answer.is_complete, likely[: len(answer.ids)])
+
+    def _request_completion(self, record: Record, seed: int, max_answer_tokens: int = 0) -> dict[str, Any]:
+        """What the server answers. most: tokens; 0 leaves it to the record."""
+        end = self.collator.tokenizer.eos_token_id
+        return self._post(
+            "/v1/chat/completions",
+            {
+                "model": self.model,
+                "messages": _audio_messages(record, self._message_forms()[self.message_form or 0]),
+                "max_completion_tokens": max_answer_tokens or answer_limit_within(record, self.max_answer_tokens),
+                "temperature": self.temperature,
+                "seed": seed,
+                **NEUTRAL_SAMPLING,
+                "logit_bias": {str(token): NEVER_LOGIT_BIAS for token in self.forbidden_ids},
+                # The turn's end alone, as here, and not what else the checkpoint's configuration calls an end.
+                "stop_token_ids": [end],
+                "ignore_eos": True,
+                "return_token_ids": True,
+                "logprobs": True,
+            },
+        )
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        where = f"{self.client.base_url}{path.removeprefix('/')}"
+        try:
+            response = self.client.post(path, json=body)
+        except httpx.HTTPError as error:
+            raise RolloutError(f"{where}: {error}") from error
+        if response.status_code == 404:
+            raise RolloutError(f"{where} is not there: was the server started by `speechsum-train serve`?")
+        if response.status_code != 200:
+            raise RolloutError(f"{where} answered {response.status_code}: {response.text[:500]}")
+        return response.json() if response.content else {}
+
+
+def _audio_messages(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The prompt's messages, with the recording as 32-bit float WAV: the very samples that the student hears."""
+    file = io.BytesIO()
+    soundfile.write(file, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
+    data = base64.b64encode(file.getvalue()).decode()
+    audio = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+    def content(given: Any) -> Any:
+        return given if isinstance(given, str) else [audio if part["type"] == "audio" else part for part in given]
+
+    return [message | {"content": content(message["content"])} for message in form(record.query)]
+
+
+def _prompt_difference(record: Record, ours: list[int], theirs: list[int] | None) -> str:
+    if theirs is None:
+        return f"{record.id}: the server gave no prompt_token_ids: is it a vLLM server?"
+    same = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+    where = f"they differ first at {same}" if same is not None else "one is the other's beginning"
+    return (
+        f"{record.id}: the server read {len(theirs)} prompt tokens, the student {len(ours)}, and {where}: "
+        "does it serve the folder that is --base here, and was it started by `speechsum-train serve`?"
+    )
+
+
+def off_policy_gap(logits: torch.Tensor, answers: Sequence[Answer]) -> float | None:
+    """How far, on average, a token's log-probability was when it was sampled from what it is now; None if that is not
+    known. 0 is on policy; rounding is some 1e-3, weights that the server did not take are far more.
+
+    logits: of `answer_logits`, (all answers' tokens, vocabulary).
+    """
+    if any(answer.log_probabilities is None for answer in answers):
+        return None
+    ids = torch.tensor([token for answer in answers for token in answer.ids], device=logits.device)
+    then = torch.tensor([value for answer in answers for value in answer.log_probabilities or ()], device=logits.device)
+    with torch.no_grad():
+        now = logits.gather(-1, ids[:, None])[:, 0].float() - logits.float().logsumexp(-1)
+        return float((now - then).abs().mean())
+
+
+class WeightSyncCallback(TrainerCallback):
+    """Gives the server the student's weights before the first step and after every `every`."""
+
+    def __init__(self, rollout: VllmRollout, model: Any, every: int) -> None:
+        if every < 1:
+            raise ValueError(f"the server must get the weights every so many steps, not every {every}")
+        self.rollout, self.model, self.every_steps = rollout, model, every
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.rollout.sync_weights(self.model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every_steps == 0 and state.global_step < state.max_steps:
+            self.rollout.sync_weights(self.model)
+
+
+def make_rollout(
+    collator: Collator,
+    temperature: float,
+    url: str | None,
+    folder: Path | None,
+    use_bfloat16: bool = False,
+    all_processes: bool = False,
+    max_answer_tokens: int = 0,
+    use_merged_copy: bool = False,
+    forbidden_ids: Sequence[int] | None = None,
+) -> Rollout:
+    """The server's at the URL, or Transformers' without one. half: hand the weights over, or copy them, in bfloat16.
+    together, most: as `Generated` has them. copied: sample with a copy. forbidden: ids that no answer may hold; the
+    collator's placeholders if None. Raises ValueError for what cannot be both.
+    """
+    dtype = torch.bfloat16 if use_bfloat16 else torch.float32
+    never = list(collator.placeholder_ids if forbidden_ids is None else forbidden_ids)
+    if use_merged_copy and (url or distributed.parameters_are_sharded()):
+        raise ValueError("--rollout-copy copies a model that is whole in this process, to sample here")
+    if url is None:
+        copy = MergedCopy(dtype) if use_merged_copy else None
+        return TransformersRollout(collator, temperature, never, all_processes, max_answer_tokens, copy)
+    if not isinstance(collator, AudioCollator):
+        raise ValueError("--rollout is for students that hear; a text model samples here")
+    if why := collator.family.weight_sync_refusal:
+        raise ValueError(f"--rollout: {why}; sample here, without it")
+    client = vllm_client(url)
+    try:
+        name = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise RolloutError(f"{url}: the server that samples lists no model: {error!r}") from error
+    return VllmRollout(client, name, collator, temperature, never, folder, dtype, max_answer_tokens=max_answer_tokens)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that samples."""
+    parser.add_argument(
+        "--rollout", help="address of `speechsum-train serve --model BASE`, to sample there; without it, here"
+    )
+    parser.add_argument(
+        "--rollout-folder",
+        type=Path,
+        help="where the server gets the weights: a folder that both can open (the system's temporary one)",
+    )
+
+
+def add_rollout_copy_argument(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands that sample from a student with LoRA."""
+    parser.add_argument(
+        "--rollout-copy",
+        action="store_true",
+        help="sample with a copy whose LoRA is merged: quicker, for the memory of a second model",
+    )

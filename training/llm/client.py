@@ -1,0 +1,124 @@
+"""A text model behind an OpenAI-compatible endpoint: many questions at once, at a rate, every answer kept.
+
+An answer is stored under the SHA-256 of model and question the moment it comes, so that a run that is ended goes on
+without asking twice. What fails for a while (429, 5xx, no connection) the client asks again, waiting longer each time;
+what the endpoint will not answer is `RequestRefused`. Knows nothing about what is asked.
+"""
+
+import asyncio
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from training.llm.endpoint import json_schema_format
+
+TEMPERATURE = 0.7
+
+
+class RequestRefused(ValueError):
+    """The endpoint will not answer this question (longer than its context, a shape it cannot hold answers to, …)."""
+
+
+@dataclass(frozen=True)
+class LlmAnswer:
+    """An answer. ended: False if it met its limit of tokens."""
+
+    text: str
+    is_complete: bool = True
+
+
+@dataclass
+class Usage:
+    """What it took. Tokens are those of answers that were asked for in this run, not of kept ones."""
+
+    asked: int = 0
+    kept: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def cost(self, prompt_price: float, completion_price: float) -> float:
+        """Prices are for a million tokens."""
+        return (self.prompt_tokens * prompt_price + self.completion_tokens * completion_price) / 1e6
+
+
+@dataclass
+class LlmClient:
+    """client: an `openai.AsyncOpenAI`, which repeats what fails for a while. kept: the file of answers. at_once: open
+    questions. per_minute: most questions a minute, 0 for as many as it takes.
+    """
+
+    client: Any
+    model: str
+    cache_file: Path
+    concurrency: int = 8
+    per_minute: float = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def __post_init__(self) -> None:
+        self._gate = asyncio.Semaphore(self.concurrency)
+        self._next = 0.0
+        self._answers: dict[str, LlmAnswer] = {}
+        if self.cache_file.exists():
+            text = self.cache_file.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):  # what comes next begins a line of its own
+                with self.cache_file.open("a") as file:
+                    file.write("\n")
+            for line in text.split("\n"):
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # the last line of a run that was ended while it wrote
+                self._answers[row["key"]] = LlmAnswer(row["answer"], row.get("ended", True))
+
+    async def ask(
+        self, messages: list[dict[str, str]], max_tokens: int, shape: type[BaseModel] | None = None, seed: int = 0
+    ) -> LlmAnswer:
+        """The answer. shape: the JSON schema that the endpoint holds it to. Raises `RequestRefused`."""
+        from openai import BadRequestError, UnprocessableEntityError
+
+        question: dict[str, Any] = {
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": max_tokens,
+            "temperature": TEMPERATURE,
+            "seed": seed,
+        }
+        if shape:
+            question["response_format"] = json_schema_format(shape)
+        key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        if key in self._answers:
+            self.usage.kept += 1
+            return self._answers[key]
+        async with self._gate:
+            await self._wait_for_rate()
+            try:
+                answer = await self.client.chat.completions.create(**question)
+            except (BadRequestError, UnprocessableEntityError) as error:
+                raise RequestRefused(str(error)) from error
+        self.usage.asked += 1
+        if answer.usage:
+            self.usage.prompt_tokens += answer.usage.prompt_tokens
+            self.usage.completion_tokens += answer.usage.completion_tokens
+        said = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
+        self._answers[key] = said
+        with self.cache_file.open("a", encoding="utf-8") as file:
+            row = {"key": key, "answer": said.text, "ended": said.is_complete}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return said
+
+    async def _wait_for_rate(self) -> None:
+        """Wait until the rate allows one more."""
+        if not self.per_minute:
+            return
+        now = time.monotonic()
+        self._next = max(now, self._next) + 60 / self.per_minute
+        await asyncio.sleep(self._next - now - 60 / self.per_minute)
+
+    def report(self, prompt_price: float, completion_price: float) -> dict[str, Any]:
+        """What it took, and what that cost."""
+        return asdict(self.usage) | {"cost": round(self.usage.cost(prompt_price, completion_price), 4)}

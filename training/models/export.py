@@ -1,0 +1,298 @@
+"""Export: trained adapters → a version in the registry, proven to load in vLLM before its manifest is written.
+
+    speechsum-train export --name speechsum-tiny --version 1 --architecture audioflamingo3 --stage sft \\
+        --parent cascade-tiny@2 --run var/runs/align var/runs/sft
+
+`--run` takes the recipes' own folders, in order, and from each its adapter, options, data digests and log; `--adapter`,
+`--data`, `--log` and `--command-line` are for what was trained elsewhere, or lies under the runs. An adapter that a
+later run began from is not laid under it again. Adapters are laid over one another in order (a later projector replaces
+an earlier one) and stored as one file. `--folder-only` writes the merged weights to a folder instead: the base a next
+stage trains from.
+
+    speechsum-train export --folder-only OUT --base /path/to/checkpoint --adapter var/runs/sft/adapter.safetensors
+
+does so for a checkpoint folder of your own, of any family in `training.families`: a copy with every companion file,
+the weights under the names vLLM loads.
+
+    speechsum-train export --take-up speechsum-tiny --folder-only var/aligned
+
+writes the folder from which a version of the registry can be trained on, and beside it `aligned.start.safetensors`, to
+`--start` from, and `aligned.below.safetensors`, which the export of what came out has to name as `--adapter`, under the
+runs.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from app.core.prompts import PROMPT_FORMAT
+from model_repo.architectures import BASE_BUILDERS, CONTEXT_TOKENS, MAX_AUDIO_SECONDS, BaseCheckpoint
+from model_repo.assemble import (
+    LORA_A_SUFFIX,
+    LORA_B_SUFFIX,
+    assemble_checkpoint,
+    build_base_checkpoint,
+    merge_adapter,
+    part_digest,
+    write_checkpoint,
+)
+from model_repo.cache import file_sha256
+from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
+from model_repo.registry import REGISTRY_ROOT, resolve_model
+from training.families import family_of_folder
+from training.models.checkpoint import LORA_SCALE, save_adapter
+from training.models.merge_adapters import write_merged_copy
+from training.models.split_adapter import write_split_adapter
+from training.runtime import run_record
+
+BASE_PARTS = {
+    "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
+    "llama": ["smollm2-135m-instruct-q4_1"],
+    "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
+}
+CASCADE_PARTS = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
+# Longer recordings are noted down in windows shorter than a pass, whose features take less memory. A cascade's limit is
+# the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
+AUDIO_LIMITS = {
+    "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
+    "llama": AudioLimits(max_seconds=1500),
+    # Russian, Korean or Chinese may take twice the tokens that English does.
+    "qwen2": AudioLimits(max_seconds=600, note_seconds=300),
+}
+# What a model writes where that is not English alone. Qwen2.5's languages by its authors' word; all of them are
+# among the ninety-nine that Whisper base hears.
+LANGUAGES = {
+    "qwen2": ["en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"],
+}
+DESCRIPTIONS = {
+    "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
+    "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
+    "qwen2": "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct summarizes it; both as published.",
+}
+
+
+def overlay_adapters(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
+    """The adapters' tensors, whole ones of a later file over those of an earlier.
+
+    Raises ValueError where two files hold a low-rank pair for one module: a pair says nothing without the weights it
+    was trained on, so the later one cannot stand for both.
+    """
+    out: dict[str, NDArray[np.float16]] = {}
+    for file in adapters:
+        tensors = load_file(file)
+        if twice := sorted(
+            name for name in tensors.keys() & out.keys() if name.endswith((LORA_A_SUFFIX, LORA_B_SUFFIX))
+        ):
+            raise ValueError(
+                f"{file} and a file before it both hold {twice[0]}: start the later run from the earlier one"
+            )
+        out |= tensors
+    for name in out:
+        if name.endswith(LORA_A_SUFFIX) and (whole := name.removesuffix(LORA_A_SUFFIX) + ".weight") in out:
+            raise ValueError(
+                f"the adapters hold {whole} whole and a low-rank pair on it, which was trained on other weights: "
+                "export the whole one with --folder-only and train the pair from there"
+            )
+    return out
+
+
+def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
+    """Write base weights with the adapters merged as a loadable checkpoint folder.
+
+    parts: where the base parts lie, a folder each, taken as they are; without it they are fetched and verified.
+    """
+    names = BASE_PARTS[architecture]
+    base = (
+        BASE_BUILDERS[architecture]({n: parts / n for n in names})
+        if parts
+        else build_base_checkpoint(architecture, names)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(
+        BaseCheckpoint(merge_adapter(base.tensors, overlay_adapters(adapters), LORA_SCALE), base.files), folder
+    )
+    return folder
+
+
+def export_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
+    """Write a copy of a checkpoint folder with the adapters merged, and what vLLM needs beside it.
+
+    Raises ValueError, before anything is written, for a folder of no known family or one that is not whole.
+    """
+    family = family_of_folder(base)
+    needs = family.serving_facts.required_files if family.serving_facts else ()
+    if missing := [name for name in needs if not (base / name).is_file()]:
+        raise ValueError(f"{base} has no {' and no '.join(missing)}, without which vLLM cannot load it")
+    write_merged_copy(base, overlay_adapters(adapters), folder, LORA_SCALE, family.derived_files)
+    family.write_vllm_files(folder)
+    if family.serving_facts:
+        print(f"speechsum serve --model {folder.resolve()}")
+    return folder
+
+
+def export_version(options: argparse.Namespace) -> Manifest:
+    """Write `<root>/<name>/<version>/`: the adapter, then, once vLLM has loaded and run the result, the manifest."""
+    architecture = options.architecture
+    parent = resolve_model(options.root, options.parent) if options.parent else None
+    folder = options.root / options.name / options.version
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = overlay_adapters(options.adapter)
+    file = folder / "adapter.safetensors"
+    if tensors:
+        save_adapter(tensors, file)
+    assembled = options.scratch / f"{options.name}-{options.version}"
+    base = build_base_checkpoint(architecture, BASE_PARTS[architecture])
+    shutil.rmtree(assembled, ignore_errors=True)  # what a failed export left must not get into the manifest
+    assembled.mkdir(parents=True)
+    write_checkpoint(BaseCheckpoint(merge_adapter(base.tensors, tensors, LORA_SCALE), base.files), assembled)
+    cascade = bool(CASCADE_PARTS[architecture])
+    manifest = Manifest(
+        name=options.name,
+        version=options.version,
+        kind="cascade" if cascade else "audio-llm",
+        architecture=architecture,
+        description=DESCRIPTIONS[architecture],
+        languages=LANGUAGES.get(architecture, ["en"]),
+        prompt_format=PROMPT_FORMAT,
+        context_tokens=CONTEXT_TOKENS,
+        audio=audio_limits(architecture, options.run_folders),
+        stage=training_stage(options),
+        parent=parent.id if parent else None,
+        parent_sha256=parent.digest if parent else None,
+        parts={part: part_digest(part) for part in BASE_PARTS[architecture] + CASCADE_PARTS[architecture]},
+        beside=CASCADE_PARTS[architecture],
+        adapter=Adapter(sha256=file_sha256(file), scale=LORA_SCALE) if tensors else None,
+        weights={path.name: file_sha256(path) for path in sorted(assembled.iterdir())},
+        training=training_record(options),
+    )
+    verify_load(assembled, cascade)
+    manifest.write(folder)
+    assemble_checkpoint(manifest)  # the registry's own way to the same bytes
+    shutil.rmtree(assembled)
+    return manifest
+
+
+def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
+    """What one pass of the model takes: the architecture's limits, with the length that the runs were trained on. Of
+    several runs it is the longest, since each teaches from where the one before ended.
+    """
+    limits = AUDIO_LIMITS[architecture]
+    lengths = [run_record.read_run_record(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
+    if CASCADE_PARTS[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
+        return limits
+    return limits.model_copy(update={"trained_seconds": min(max(lengths), limits.max_seconds)})
+
+
+def training_record(options: argparse.Namespace) -> dict[str, Any]:
+    """What it was trained with: commit and library versions of the export, and of every run what it left."""
+    return {
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": run_record.git_commit(),
+        "versions": run_record.library_versions(),
+        "runs": [run_record.read_run_record(folder) for folder in options.run_folders],
+        "commands": options.command_line,
+        "data": run_record.file_digests(options.data),
+        "last_log": {str(file.parent.name): json.loads(file.read_text())[-1] for file in options.log},
+    }
+
+
+def training_stage(options: argparse.Namespace) -> str:
+    """The stage that is named, or the last run's."""
+    last = run_record.read_run_record(options.run_folders[-1])["stage"] if options.run_folders else "sft"
+    return str(options.stage or last)
+
+
+def verify_load(folder: Path, cascade: bool) -> None:
+    """Load a checkpoint in vLLM and let it write a few tokens.
+
+    The service's own engine does this in a process of its own, so that the pipeline imports nothing of it.
+
+    Raises:
+        CalledProcessError: vLLM could not load the checkpoint or wrote nothing.
+    """
+    command = [sys.executable, "-m", "app.engine.check_checkpoint", str(folder)]
+    subprocess.run([*command, *(["--text-only"] if cascade else [])], check=True)
+
+
+def add_figures(root: Path, name: str, version_: str, figures: Figures) -> None:
+    """Write measured figures into a version's manifest."""
+    manifest = Manifest.read(root / name / version_)
+    manifest.figures = figures
+    manifest.write(root / name / version_)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "--architecture", choices=sorted(BASE_PARTS), help="whose base parts the adapters were trained on"
+    )
+    parser.add_argument(
+        "--base", type=Path, help="with --folder-only: checkpoint folder they were trained on, instead of base parts"
+    )
+    parser.add_argument(
+        "--run",
+        dest="run_folders",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="what each stage's recipe wrote (its --out), in order: adapter, options, data digests and log at once",
+    )
+    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order, under the runs'")
+    parser.add_argument("--take-up", help="with --folder-only: NAME[@VERSION] of the registry to train on from")
+    parser.add_argument(
+        "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
+    )
+    parser.add_argument(
+        "--parts",
+        type=Path,
+        help="with --folder-only: folder of base parts to take as they are; nothing is fetched",
+    )
+    parser.add_argument("--name", help="name in the registry")
+    parser.add_argument("--version", default="1", help="version in the registry")
+    parser.add_argument("--stage", help="training stage that ended here [the last run's; sft where there is none]")
+    parser.add_argument("--parent", help="name@version in the registry that it was trained from")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="training files, for their digests")
+    parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage")
+    parser.add_argument("--command-line", nargs="*", default=[], help="the commands that trained it, for the record")
+    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path("var/export"), help="folder for the assembled weights meanwhile"
+    )
+
+
+def write_training_start(options: argparse.Namespace) -> int:
+    """A version of the registry as a folder to train on from, and where that begins."""
+    if not options.folder_only:
+        raise ValueError("--take-up writes a folder: name it with --folder-only")
+    manifest = resolve_model(options.root, options.take_up)
+    below, start = write_split_adapter(manifest, options.folder_only)
+    export_folder(manifest.architecture, below, options.folder_only, options.parts)
+    print("\n".join(map(str, [options.folder_only, start, *below])))
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `export` command."""
+    if options.take_up:
+        return write_training_start(options)
+    options.adapter = [*options.adapter, *run_record.final_adapters(options.run_folders)]
+    if (options.base is None) == (options.architecture is None):
+        raise ValueError("say what was trained: --architecture for base parts, or --base for a folder of your own")
+    if options.base and not options.folder_only:
+        raise ValueError("a registry's version is made of base parts: with --base say --folder-only as well")
+    if options.base:
+        print(export_copy(options.base, options.adapter, options.folder_only))
+    elif options.folder_only:
+        print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts))
+    else:
+        print(export_version(options).id)
+    return 0

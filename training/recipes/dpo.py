@@ -1,0 +1,145 @@
+"""Direct preference optimization: TRL's `DPOTrainer` with our collator and one override.
+
+    speechsum-train dpo --base var/aligned --start var/runs/distill/adapter.safetensors \\
+        --data var/data/pairs.jsonl --out var/runs/dpo
+
+Stage three of arXiv 2509.19631; pairs come from `speechsum-train pairs`. The reference is the checkpoint it starts
+from: its log-probabilities are worked out before the first step, since the projector, which learns too, is no adapter
+that could be switched off. What is trained is what `sft` trains. Logged: TRL's rewards, margins and accuracies, and
+in the first line the length ratio of chosen to rejected over the data.
+
+Under `accelerate launch` (training/configs/accelerate) every process takes its part of each batch. Limits: every
+pair's audio is encoded twice, once for each answer (with `--features FOLDER`, once for all steps: see `sft`).
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import load_from_disk
+from trl import DPOConfig, DPOTrainer
+
+from training.data.check import check_training_data
+from training.data.record import Record
+from training.models.collate import IGNORE_INDEX, AudioCollator, Collator
+from training.models.trl_patches import score_answers_only, skip_backbone_logits
+from training.recipes import common
+from training.recipes.common import (
+    ResumableTrainerMixin,
+    TrainConfig,
+    build_collator,
+    keep_row_order,
+    length_grouped_dataset,
+    records_and_config,
+    train_and_save,
+)
+from training.runtime import distributed
+
+
+@dataclass
+class PreferenceCollator:
+    """Rows with a pair → one batch of twice as many: all chosen, then all rejected, as `DPOTrainer` reads them."""
+
+    collator: Collator
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
+        # A pair is learned as it stands, not after what a model wrote instead.
+        records = [replace(Record.from_json(row["record"]), written=None) for row in rows]
+        both = [replace(r, summary=r.chosen or "") for r in records] + [
+            replace(r, summary=r.rejected or "") for r in records
+        ]
+        batch = self.collator(both)
+        batch["completion_mask"] = (batch.pop("labels") != IGNORE_INDEX).long()
+        for name in ("ref_chosen_logps", "ref_rejected_logps"):
+            if name in rows[0]:
+                batch[name] = torch.tensor([row[name] for row in rows])
+        return batch
+
+
+class PreferenceTrainer(ResumableTrainerMixin, DPOTrainer):
+    """TRL's trainer over rows that our collator reads, which it therefore must leave as they are."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+    def _precompute_ref_logps(self, *given: Any) -> Any:
+        if self.is_fsdp_enabled and self.ref_model is None:
+            self.model.to(self.args.device)  # where the batches are; FSDP would bring it there only to shard it
+        return super()._precompute_ref_logps(*given)
+
+
+def train(
+    base: Path, records: list[Record], out: Path, config: TrainConfig, *, beta: float = 0.1, sft_weight: float = 0.0
+) -> Path:
+    """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair.
+
+    sft_weight: of the chosen answers' cross-entropy, added to the loss.
+    """
+    model = config.open_student(base)
+    plain = build_collator(base, model)
+    records, config, data = check_training_data(
+        config, records, [plain], answers=("chosen", "rejected"), eval_answers=()
+    )
+    collator = config.training_collator(model, plain, records)
+    # Trained whole under FSDP, the reference has to be a model of its own, which TRL would take from the base alone.
+    reference = config.open_student(base).requires_grad_(False) if config.full and distributed.uses_fsdp() else None
+    if reference is not None:
+        config.training_collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
+    losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
+    args = DPOConfig(
+        **config.training_arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True
+    )
+    trainer = PreferenceTrainer(
+        model=model,
+        ref_model=reference,
+        args=args,
+        train_dataset=share_dataset(
+            length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed), out / "rows", args
+        ),
+        data_collator=PreferenceCollator(collator),
+        processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
+        callbacks=config.build_callbacks(model, collator, records, out),
+    )
+    skip_backbone_logits(model)
+    score_answers_only(model)
+    keep_row_order(trainer)
+    ratio = sum(len(str(r.chosen).split()) / len(str(r.rejected).split()) for r in records) / len(records)
+    head = {"beta": beta, "sft_weight": sft_weight, "pairs": len(records), "length_ratio": round(ratio, 3)}
+    return train_and_save(trainer, model, out, config, head | data)
+
+
+def share_dataset(rows: Any, folder: Path, args: DPOConfig) -> Any:
+    """The rows as a folder that all processes read, if there are several: the first writes the reference's
+    log-probabilities beside them, where the others look for theirs.
+    """
+    if distributed.world_size() == 1:
+        return rows
+    with args.main_process_first():
+        if distributed.is_main_process():
+            rows.save_to_disk(folder)
+        return load_from_disk(folder)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
+    common.add_arguments(parser, steps=200, learning_rate=2e-5, log_every=1)
+    parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
+    parser.add_argument(
+        "--sft-weight",
+        type=float,
+        default=0.0,
+        help="of the chosen answer's own loss, so that it becomes no less likely",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `dpo` command."""
+    records, how = records_and_config(options)
+    distributed.print_once(
+        str(train(options.base, records, options.out, how, beta=options.beta, sft_weight=options.sft_weight))
+    )
+    return 0

@@ -1,0 +1,304 @@
+"""Pairs to prefer by: several answers of one checkpoint to the same recording, the better beside the worse.
+
+    speechsum-train pairs --base var/aligned --start var/runs/distill/adapter.safetensors \\
+        --data var/data/speech/records.jsonl --out var/data/pairs.jsonl [--rollout http://127.0.0.1:8001]
+
+What DPO learns from (arXiv 2509.19631, stage three). Where facts are known by construction the judge is a count: the
+share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where
+they are not, or with `--by judge` everywhere, it is the language model that `--judge` names: it grades every two
+answers beside each other, in both orders, and where its preference turns with the order the two are no pair. Of the
+answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
+apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and
+if the better one ended its turn. Where the better ones are longer on the whole, longer is what DPO learns all the same:
+`--balance-lengths` leaves out pairs until they are not. And an answer that names what was not heard may be right by
+luck, which cannot be learned: with `--agreement-margin` the record's other answers must agree with the better one more
+than with the worse one.
+
+Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs (`.report.json`), as is
+every answer (`.answers.jsonl`) and every verdict of the judge (`.verdicts.jsonl`), from which a rerun goes on. What the
+judge does not answer is no pair, and is named. Sampling is what takes the time, so
+
+    speechsum-train pairs --answers var/data/pairs.answers.jsonl --data var/data/speech/records.jsonl \\
+        --out var/data/other.jsonl --margin 0.3
+
+chooses anew among answers that were given before. With `--rollout` the answers are a vLLM server's (`speechsum-train
+serve`), which is given the checkpoint's weights. Knows nothing about training.
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from training.data import check
+from training.data.record import Record
+from training.data.record_files import MAX_PROBLEMS_SHOWN, write_records
+from training.eval.rouge import rouge_agreement
+from training.kd import vllm_rollout
+from training.kd.rollout import Rollout, add_answer_tokens_argument, collate_questions
+from training.kd.vllm_rollout import make_rollout
+from training.llm.judge import open_judge
+from training.llm.verdict_cache import VerdictCache
+from training.models import precision
+from training.models.collate import Collator
+from training.recipes.common import (
+    TrainConfig,
+    add_encoder_rank_argument,
+    add_workers_argument,
+    build_collator,
+    read_training_records,
+)
+from training.recipes.pair_rules import BALANCE, NO_FACTS, PairSelector, ScoredAnswer, balance_pair_lengths, goodness
+from training.runtime.run_record import REPORT_SUFFIX
+
+REQUIRED_FIELDS = ("query", "transcript")
+VERDICTS_SUFFIX = ".verdicts.jsonl"
+RecordAnswers = list[tuple[str, bool]]  # the answers to one record: what each says, and whether it ended its turn
+AnswerGroup = tuple[list[Record], list[RecordAnswers]]
+
+
+def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) -> tuple[list[Record], dict[str, Any]]:
+    """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
+    range of chosen's length by rejected's.
+
+    groups: records and their answers, some at a time. count: of all records.
+    """
+    out: list[Record] = []
+    dropped: Counter[str] = Counter()
+    ratios: list[float] = []
+    seen = 0
+    for group, tries in groups:
+        answers = [_score_answers(record, several, choice) for record, several in zip(group, tries, strict=True)]
+        for record, found in zip(group, choice.pairs(group, answers), strict=True):
+            if isinstance(found, str):
+                dropped[found] += 1
+                continue
+            chosen, rejected = found
+            out.append(replace(record, chosen=chosen.text, rejected=rejected.text))
+            ratios.append(chosen.words / rejected.words)
+        seen += len(group)
+        length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
+        print(f"{seen}/{count} records, {len(out)} pairs{length}", flush=True)
+    if choice.balance_lengths:
+        kept = balance_pair_lengths(ratios)
+        if less := len(out) - len(kept):
+            dropped[BALANCE] = less
+        out, ratios = [out[place] for place in kept], [ratios[place] for place in kept]
+    return out, {
+        "judge": " and ".join(sorted(choice.judged_by)) or None,
+        "records": count,
+        "pairs": len(out),
+        "dropped": dict(dropped),
+        "judged_by": dict(choice.judged_by),
+        "comparisons": dict(choice.comparisons),
+        "length_ratio": round(mean(ratios), 3) if ratios else None,
+        "length_ratios": [round(min(ratios), 3), round(max(ratios), 3)] if ratios else None,
+    }
+
+
+def _score_answers(record: Record, several: RecordAnswers, choice: PairSelector) -> list[ScoredAnswer]:
+    agree = [0.0] * len(several)
+    if choice.agreement_margin is not None:
+        agree = rouge_agreement([text for text, _ in several], record.language)
+    return [
+        ScoredAnswer(text, ended, goodness(record, text, choice.invention_weight), mean_agreement)
+        for (text, ended), mean_agreement in zip(several, agree, strict=True)
+    ]
+
+
+def sample_answers(
+    model: Any,
+    writer: Rollout,
+    collator: Collator,
+    records: list[Record],
+    samples: int,
+    batch: int,
+    file: Path,
+    workers: int = 0,
+) -> Iterator[AnswerGroup]:
+    """So many answers to every record, a batch of records at a time; each is kept in the file as it comes.
+
+    workers: processes that make the questions, so that a GPU need not wait for audio.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    groups: Any = [records[start : start + batch] for start in range(0, len(records), batch)]
+    asked = DataLoader(groups, batch_size=None, collate_fn=partial(collate_questions, collator), num_workers=workers)
+    with file.open("w", encoding="utf-8") as kept:
+        for group, questions in zip(groups, asked, strict=True):
+            tries = [writer.sample(model, group, questions) for _ in range(samples)]
+            found = [
+                [(collator.decode_answer(a.ids), a.ended) for a in several] for several in zip(*tries, strict=True)
+            ]
+            for record, several in zip(group, found, strict=True):
+                answers = [{"text": text, "ended": ended} for text, ended in several]
+                kept.write(json.dumps({"id": record.id, "answers": answers}, ensure_ascii=False) + "\n")
+            kept.flush()
+            yield group, found
+
+
+def read_answers(file: Path) -> dict[str, list[tuple[str, bool]]]:
+    """By record id what `sample_answers` kept: what each answer says, and whether it ended its turn."""
+    with file.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines if line.strip()]
+    return {row["id"]: [(str(a["text"]), bool(a["ended"])) for a in row["answers"]] for row in rows}
+
+
+def answer_groups(file: Path, records: list[Record], batch: int) -> Iterator[AnswerGroup]:
+    """The answers that `sample_answers` kept. Raises ValueError for a record that has none there."""
+    kept = read_answers(file)
+    if missing := [record.id for record in records if record.id not in kept]:
+        raise ValueError(f"{file} has no answers to {len(missing)} of {len(records)} records, {missing[0]} among them")
+    for start in range(0, len(records), batch):
+        group = records[start : start + batch]
+        yield group, [kept[record.id] for record in group]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--base", type=Path, help="assembled checkpoint")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the one to improve")
+    parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
+    add_encoder_rank_argument(parser)
+    parser.add_argument("--full", action="store_true", help="they were trained whole (`--full`)")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSONL or Parquet file of the pairs; the report goes beside it"
+    )
+    parser.add_argument(
+        "--answers", type=Path, help="choose among these, kept beside earlier pairs; nothing is sampled"
+    )
+    parser.add_argument("--samples", type=int, default=4, help="answers a record")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling")
+    add_answer_tokens_argument(parser)
+    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that compares answers")
+    parser.add_argument(
+        "--by",
+        choices=("facts", "judge"),
+        default="facts",
+        help="facts: counted where a record has some, else by the judge; judge: by the judge always",
+    )
+    parser.add_argument("--margin", type=float, default=0.1, help="how far apart the two must lie by counted facts")
+    parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
+    parser.add_argument(
+        "--agreement-margin",
+        type=float,
+        help="where facts are counted: how much more the record's other answers must agree with the better one (mean "
+        "ROUGE-1), or it is better by luck, which cannot be learned; unset does not ask",
+    )
+    parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
+    parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
+    parser.add_argument(
+        "--balance-lengths",
+        action="store_true",
+        help="leave out pairs until chosen is on the whole as long as rejected",
+    )
+    parser.add_argument("--batch", type=int, default=8, help="records at once")
+    add_workers_argument(parser)
+    parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    vllm_rollout.add_arguments(parser)
+    vllm_rollout.add_rollout_copy_argument(parser)
+    check.add_bad_data_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The `pairs` command."""
+    if options.by == "judge" and not options.judge:
+        raise ValueError("--by judge needs to know which: --judge URL#MODEL")
+    judge = open_judge(options.judge) if options.judge else None
+    if judge:
+        judge.verdicts = VerdictCache(options.out.with_suffix(VERDICTS_SUFFIX))
+    always, weight = options.by == "judge", options.invention_weight
+    choice = PairSelector(
+        options.margin,
+        options.length_ratio,
+        judge,
+        options.judge_margin,
+        always,
+        weight,
+        options.balance_lengths,
+        options.agreement_margin,
+    )
+    records = read_training_records(options)
+    found, report = (
+        pairs_of_given_answers(options, records, choice)
+        if options.answers
+        else pairs_of_sampled_answers(options, records, choice)
+    )
+    if not found:
+        hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
+        raise ValueError(f"no pair was found: {report['dropped']}{hint}")
+    told = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
+    report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
+    if judge and judge.failures:
+        report["judge_failed"] = judge.failures[:MAX_PROBLEMS_SHOWN]
+    write_records(options.out, found)
+    options.out.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report))
+    return 0
+
+
+def pairs_of_given_answers(
+    options: argparse.Namespace, records: list[Record], choice: PairSelector
+) -> tuple[list[Record], dict[str, Any]]:
+    """Pairs of answers that were given before."""
+    checked = check.check_records(
+        records, [], options.bad_data, answers=(), audio=False, required_fields=REQUIRED_FIELDS
+    )
+    groups = answer_groups(options.answers, checked.records, options.batch)
+    found, report = make_pairs(groups, len(checked.records), choice)
+    return found, report | {"answers": str(options.answers), "data": checked.log_entry()}
+
+
+def pairs_of_sampled_answers(
+    options: argparse.Namespace, records: list[Record], choice: PairSelector
+) -> tuple[list[Record], dict[str, Any]]:
+    """Pairs of answers that the checkpoint gives now."""
+    if options.base is None:
+        raise ValueError("--base says whose answers to compare; --answers those that were given before")
+    how = TrainConfig(
+        steps=0,
+        batch=options.batch,
+        rate=0,
+        rank=options.rank,
+        encoder_rank=options.encoder_rank,
+        start=options.start,
+        seed=options.seed,
+        full=options.full,
+    )
+    model = how.open_student(options.base)
+    if torch.cuda.is_available():
+        model.to("cuda")
+    collator = build_collator(options.base, model)
+    checked = check.check_records(
+        records,
+        [collator],
+        options.bad_data,
+        answers=(),
+        required_fields=REQUIRED_FIELDS,
+        require_speech=options.check_speech,
+    )
+    where = options.rollout, options.rollout_folder, precision.uses_bfloat16(how.precision)
+    writer = make_rollout(
+        collator,
+        options.temperature,
+        *where,
+        max_answer_tokens=options.answer_tokens,
+        use_merged_copy=options.rollout_copy,
+    )
+    file = options.out.with_suffix(".answers.jsonl")
+    groups = sample_answers(
+        model, writer, collator, checked.records, options.samples, options.batch, file, options.workers
+    )
+    with precision.autocast(how.precision, model.device):
+        found, report = make_pairs(groups, len(checked.records), choice)
+    told = ("samples", "temperature", "answer_tokens", "seed")
+    return found, report | {name: getattr(options, name) for name in told} | {"data": checked.log_entry()}

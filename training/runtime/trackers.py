@@ -1,0 +1,26 @@
+"""Where curves go while a recipe runs: TensorBoard, and by a setting W&B, trackio, several or none.
+
+Knows nothing about what is reported.
+"""
+
+import argparse
+from importlib.util import find_spec
+
+NO_TRACKER = "none"
+EXTRAS = {"tensorboard": "train", "wandb": "trackers", "trackio": "trackers"}
+
+
+def tracker_name(name: str) -> str:
+    """A place to report to. Raises `argparse.ArgumentTypeError` for one that is unknown or not installed."""
+    if name != NO_TRACKER and name not in EXTRAS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join([*EXTRAS, NO_TRACKER])}")
+    if name != NO_TRACKER and find_spec(name) is None:
+        how = f"pip install {name}, or speechsum's extra: pip install 'speechsum[{EXTRAS[name]}]'"
+        raise argparse.ArgumentTypeError(f"the package {name!r} is not installed: {how}")
+    return name
+
+
+def add_tracker_argument(parser: argparse.ArgumentParser) -> None:
+    """The option."""
+    what = f"where curves go while it runs: any of {', '.join(EXTRAS)}; or {NO_TRACKER} [tensorboard]"
+    parser.add_argument("--report-to", type=tracker_name, nargs="+", default=["tensorboard"], help=what)

@@ -1,0 +1,11 @@
+"""Every register, each in a module of its own that holds one `REGISTER`."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from training.synth.text.compose import Register
+
+REGISTERS: tuple[Register, ...] = tuple(
+    import_module(f"{__name__}.{module.name}").REGISTER
+    for module in sorted(iter_modules(__path__), key=lambda m: m.name)
+)
