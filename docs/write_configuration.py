@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from app.settings import Settings, fields, setting_name
+from app.settings import Settings, setting_fields, setting_name
 
 PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """\
@@ -32,7 +32,7 @@ GENERAL = "General"
 def configuration_page() -> str:
     """The page as Markdown: a section for each group of settings, a table in each."""
     lines, section = [HEAD], None
-    for path, field in fields():
+    for path, field in setting_fields():
         here = path[0] if len(path) > 1 else ""
         if here != section:
             section = here

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.recordings import muxed, speech_wav
 from tests.docs.blocks import PAGES, PARSED, ROOT, RUN, SHORTEST_REASON, SHOWN, Block, blocks_of, name_of
 from tests.docs.service import WRITTEN, DocsService, running_service
+from tests.recordings import muxed, speech_wav
 
 PAGE_SECONDS = 60
 # `curl` fails on an answer that is an error, and is silent about its progress.

@@ -4,15 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, fields, setting_name
+from app.settings import Settings, setting_fields, setting_name
 from tests.docs.blocks import PAGES, ROOT, name_of
 
 MOST_README_LINES = 150
-SETTINGS = {setting_name(*path) for path, _ in fields()}
+SETTINGS = {setting_name(*path) for path, _ in setting_fields()}
 SECTIONS = {setting_name(name) for name in Settings.model_fields}
 _SETTING = re.compile(r"SPEECHSUM_[A-Z0-9_]+")
 _RESULT = re.compile(r"`(results/[^`*…\s]+)`")
@@ -59,6 +60,23 @@ def test_the_folders_of_the_readmes_tree_exist() -> None:
         depth = (len(line) - len(line.lstrip())) // 2
         path = [*path[:depth], name]
         assert Path(ROOT, *path).is_dir(), "/".join(path)
+
+
+def test_the_modules_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = {name for name in re.findall(r"`([\w/*.\u2026]+)`", text) if name.endswith((".py", "/"))}
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=30
+    ).stdout.splitlines()
+    folders = {f"/{parent}/" for file in files for parent in Path(file).parents}
+    missing = [
+        name
+        for name in sorted(named)
+        if not any(fnmatch(f"/{file}", f"*/{name.replace(chr(0x2026), '*')}") for file in files)
+        and not any(folder.endswith(f"/{name}") for folder in folders)
+    ]
+    assert len(named) > 60
+    assert missing == []
 
 
 def test_the_readmes_figures_are_the_manifests() -> None:
