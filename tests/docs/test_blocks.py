@@ -12,11 +12,11 @@ from tests.docs.blocks import PAGES, PARSED, ROOT, RUN, SHORTEST_REASON, SHOWN, 
 from tests.docs.service import WRITTEN, DocsService, running_service
 from tests.recordings import muxed, speech_wav
 
-PAGE_SECONDS = 60
+PAGE_SECONDS = 240
 # `curl` fails on an answer that is an error, and is silent about its progress.
 PREAMBLE = """\
 set -euo pipefail
-curl() { command curl --silent --show-error --fail-with-body --max-time 20 "$@"; }
+curl() { command curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
 """
 
 
