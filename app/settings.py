@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.core.asr.settings import RecognizerSettings
 from app.setting_types import CommaSeparated, normalize_urls, parse_pair, parse_weighted_model
 from model_repo.cache import cache_root
 
@@ -254,32 +255,6 @@ class EngineSettings(_Section):
         "the model has places for, at most 32768.",
     )
     threads: int = Field(0, ge=0, description="Threads the model computes with on CPU; 0 is one a core.")
-
-
-class RecognizerSettings(_Section):
-    """What a cascade's recognizer has to be sure of. Measured values are in results/recognizer.json."""
-
-    log_probability: float = Field(
-        -0.9,
-        le=0,
-        description="Mean log-probability of Whisper's tokens below which a stretch of speech is not understood: it is "
-        "left out, and where nothing is left the answer ends with `not_understood`.",
-    )
-    compression_ratio: float = Field(
-        2.4,
-        gt=0,
-        description="Compression ratio of Whisper's text in 30 s above which it goes round in circles and is not "
-        "understood, unless Whisper is sure of it, as of a message that is played over and over.",
-    )
-    sure_log_probability: float = Field(
-        -0.6, le=0, description="Mean log-probability below which a warning says that names and figures may be wrong."
-    )
-    sure_language_probability: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Probability below which a warning says that the language was told with little certainty.",
-    )
 
 
 class RemoteSettings(_Section):

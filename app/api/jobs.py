@@ -250,8 +250,8 @@ async def process_job(
     summary_request = build_summary_request(
         audio,
         fields,
-        began=time.perf_counter(),
-        longest_s=service.settings.jobs.seconds,
+        started_at=time.perf_counter(),
+        timeout_s=service.settings.jobs.seconds,
         priority=BACKGROUND_PRIORITY,
         owner=job.owner,
     )

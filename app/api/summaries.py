@@ -92,7 +92,7 @@ async def _read_summary_request(request: Request, incoming: IncomingRequest) -> 
     slot = incoming.slot
     audio, _, fields = await read_recording_and_fields(request, incoming.service, slot, incoming.resolve_model)
     received_s = time.perf_counter() - started_at
-    return build_summary_request(audio, fields, began=started_at, received_s=received_s), fields[1]
+    return build_summary_request(audio, fields, started_at=started_at, upload_seconds=received_s), fields[1]
 
 
 async def read_recording_and_fields(

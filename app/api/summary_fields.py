@@ -62,7 +62,10 @@ class SummaryOptions(BaseModel):
             return output_format.schema_output_format(self.json_schema, param="json_schema")
         if self.response_format == "json":
             return OutputFormat(
-                prompts.STRUCTURED_INSTRUCTION, output_format.MEETING_SCHEMA, output_format.STRUCTURED_TOKENS
+                prompts.STRUCTURED_INSTRUCTION,
+                output_format.MEETING_SCHEMA,
+                output_format.STRUCTURED_TOKENS,
+                wording_untrained=prompts.AS_DATA_UNTRAINED,
             )
         return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
 

@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.prompts import Turn
+from app.core.asr.confidence import Recognition
+from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
 # "not_understood": it found some, but was too unsure of all of them.
@@ -49,7 +50,7 @@ class GenerationRequest:
         with; the engine has loaded it. instruction_in: the instruction for a summary in a language by its BCP 47 tag,
         where the caller asked for none: a cascade, which knows what is spoken, asks its model to write in that one.
         spoken: the language of the notes, where it is known. turns: the
-        conversation about the recording before the instruction.
+        conversation about the recording before the instruction. system: the system message.
     """
 
     request_id: str
@@ -68,21 +69,7 @@ class GenerationRequest:
     instruction_for_language: Callable[[str], str] | None = None
     spoken_language: str | None = None
     turns: tuple[Turn, ...] = ()
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """How a cascade's recognizer heard one recording or window.
-
-    language: a BCP 47 tag, with its probability. log_probability: mean over the tokens of what is read (natural
-    logarithm), weighted by time; of all there is where nothing is read, None where there is nothing. left_out: spans
-    that were not understood, in seconds from the recording's or window's beginning.
-    """
-
-    language: str
-    language_probability: float
-    log_probability: float | None
-    omitted_spans: tuple[tuple[float, float], ...] = ()
+    system: str = SYSTEM_PROMPT
 
 
 @dataclass(frozen=True)

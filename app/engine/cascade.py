@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.asr.confidence import FilteredTranscript, filter_transcript
+from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
 from app.core.prompts import conversation_messages, transcript_messages
 from app.engine.audio_llm import ChatModelEngine
 from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
 from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
-from app.settings import RecognizerSettings
 
 FALLBACK_LANGUAGE = "en"  # what an instruction that names no language is answered in
 
@@ -85,7 +85,7 @@ class CascadeEngine(ChatModelEngine):
                 return
             asked = self._with_spoken_language(request, understood.recognition.language)
             messages = conversation_messages(
-                lambda text: transcript_messages(text, understood.text), asked.instruction, request.turns
+                lambda text: transcript_messages(text, understood.text, asked.system), asked.instruction, request.turns
             )
         stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         async with contextlib.aclosing(stream) as events:

@@ -64,9 +64,9 @@ def build_messages(request: GenerationRequest) -> Messages:
     """The chat messages around the request's recording, or around its notes, and of the conversation before."""
     if request.samples is None:
         return conversation_messages(
-            lambda text: notes_messages(text, request.notes), request.instruction, request.turns
+            lambda text: notes_messages(text, request.notes, request.system), request.instruction, request.turns
         )
-    return conversation_messages(audio_messages, request.instruction, request.turns)
+    return conversation_messages(lambda text: audio_messages(text, request.system), request.instruction, request.turns)
 
 
 def sort_longest_first(tokens: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from model_repo.families import CheckpointFolder
 from model_repo.manifest import MANIFEST_FILE, Manifest
 
+AS_PUBLISHED = "base"  # a manifest's stage where nothing was trained
 LOCAL_VERSION = "local"  # the version of what has none: a folder's
 
 
@@ -17,7 +18,8 @@ LOCAL_VERSION = "local"  # the version of what has none: a folder's
 class ModelInfo:
     """A model's name and limits. `max_seconds`: longest recording of one pass; `note_seconds`: windows in which longer
     ones are noted down, 0 for whole passes; `trained_seconds`: length that it was trained on, beyond which a
-    recording is read in windows, 0 where that is not known; `window_seconds`: encoder's window.
+    recording is read in windows, 0 where that is not known; `window_seconds`: encoder's window; `trained`: whether
+    it was trained on this service's prompts.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ModelInfo:
     license: str | None = None
     prompt_format: int | None = None
     stage: str | None = None
+    trained: bool = True
     parent: str | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     created: int = 0
@@ -74,6 +77,7 @@ class ModelInfo:
             license=manifest.license,
             prompt_format=manifest.prompt_format,
             stage=manifest.stage,
+            trained=manifest.stage != AS_PUBLISHED,
             parent=manifest.parent,
             figures=manifest.figures.model_dump() if manifest.figures else {},
             created=int((manifest.folder / MANIFEST_FILE).stat().st_mtime),

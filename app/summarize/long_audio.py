@@ -143,6 +143,7 @@ class LongAudioSummarizer:
             schema=None,
             stop=(),
             turns=(),
+            system=prompts.SYSTEM_PROMPT,
         )
         written = await self.generator.generate(as_note)
         self.note_texts.append(written)

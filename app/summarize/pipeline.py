@@ -24,7 +24,7 @@ from app.core.audio.vad import Span, count_encoder_windows, speech_seconds
 from app.core.audio.vad_second_pass import SpeechDetection, uncertain_speech_warnings
 from app.core.audio.windows import Window, covers, split_into_windows
 from app.core.errors import InvalidRequest, Unavailable
-from app.core.prompts import Style, language_name
+from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT, Style, language_name
 from app.engine.base import Engine, EngineEvent, GenerationRequest, StageStarted, TextDelta
 from app.engine.model_info import ModelInfo
 from app.settings import Settings, setting_name
@@ -33,6 +33,7 @@ from app.summarize.generation import GeneratedSummary, TextGenerator
 from app.summarize.long_audio import LongAudioSummarizer
 from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
 from app.summarize.request import Choice, Emit, StageProgress, Summary, SummaryDelta, SummaryRequest, WindowResult
+from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
@@ -84,6 +85,7 @@ class Summarizer:
 
     async def summarize(self, request: SummaryRequest, emit: Emit) -> Summary:
         """Take one recording all the way. Raises ServiceError; "deadline_exceeded" if it takes too long."""
+        request = request if self.model.trained else request.for_untrained_model()
         longest = request.timeout_s or self.settings.timeouts.request_seconds
         try:
             async with asyncio.timeout(longest - (time.perf_counter() - request.started_at)) as deadline:
@@ -118,6 +120,9 @@ class Summarizer:
         with _measure_stage(timings, "speech"):
             detection = await self.detect_speech(audio.samples, _requester(request))
             speech = detection.spans
+        schema, system = request.output_format.schema, SYSTEM_PROMPT
+        if schema is not None and not self.model.trained:
+            schema, system = with_spaces(schema), SYSTEM_FOR_DATA
         generation_request = GenerationRequest(
             request_id=request.id,
             samples=None,
@@ -127,7 +132,7 @@ class Summarizer:
             or min(max(request.style.max_tokens, request.output_format.max_tokens), self.settings.limits.max_tokens),
             temperature=request.temperature,
             seed=request.seed,
-            schema=request.output_format.schema,
+            schema=schema,
             stop=request.stop,
             top_p=request.top_p,
             priority=request.priority,
@@ -136,6 +141,7 @@ class Summarizer:
             instruction_for_language=(lambda tag: request.with_language(tag).instruction)
             if request.leaves_language_open
             else None,
+            system=system,
         )
         reads: list[GeneratedSummary] = []
         if speech:
@@ -279,7 +285,7 @@ class Summarizer:
         value: Any = None
         if generation_request.schema and text:
             value, fault = await self.schema_workers.parse_answer(
-                text, generation_request.schema, fill=not request.output_format.param
+                text, generation_request.schema, own=not request.output_format.param
             )
             warnings += [fault] if fault else []
         return Choice(text, reason, cite(text, notes) if notes else [], value)
@@ -304,7 +310,8 @@ class Summarizer:
                 "ask for more with max_tokens."
             )
         if reason == "repetition":
-            yield "The model began to repeat itself and was stopped. A sentence that came again was cut off."
+            cut_off = "" if generation_request.schema else " A sentence that came again was cut off."
+            yield f"The model began to repeat itself and was stopped.{cut_off}"
         if reason == "no_speech":
             yield "Someone may be speaking, but no word was understood."
         elif not read.final.text.strip() and reason != "not_understood":

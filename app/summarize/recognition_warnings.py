@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from app.core.asr.confidence import Recognition
+from app.core.asr.settings import RecognizerSettings
 from app.core.prompts import clock_time, language_name
-from app.engine.base import Recognition
 from app.engine.model_info import ModelInfo
-from app.settings import RecognizerSettings, setting_name
+from app.settings import setting_name
 from app.summarize.request import WindowResult
 
 

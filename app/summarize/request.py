@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from app.core import prompts
+from app.core.asr.confidence import Recognition
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
 from app.core.prompts import Style, Turn
-from app.engine.base import Adapter, FinishReason, Recognition
+from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
 
 
@@ -20,13 +21,15 @@ from app.summarize.citations import Citation
 class OutputFormat:
     """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
     max_tokens: room that it needs at least. param: the request's field that a caller's own schema came in; empty where
-    the schema is the service's.
+    the schema is the service's. wording_untrained: what is said to a model that was not trained on the service's
+    prompts; the same if left out.
     """
 
     prompt_suffix: str = ""
     schema: dict[str, Any] | None = None
     max_tokens: int = 0
     param: str = ""
+    wording_untrained: str = ""
 
 
 async def _ignore_decoded(_: float) -> None:
@@ -83,6 +86,16 @@ class SummaryRequest:
     def with_language(self, tag: str) -> "SummaryRequest":
         """The same job with a language asked for. tag: BCP 47."""
         return replace(self, style=self.style.model_copy(update={"language": tag}))
+
+    def for_untrained_model(self) -> "SummaryRequest":
+        """The same job for a model that was not trained on the service's prompts."""
+        return replace(
+            self,
+            output_format=replace(
+                self.output_format,
+                prompt_suffix=self.output_format.wording_untrained or self.output_format.prompt_suffix,
+            ),
+        )
 
     @property
     def note_instruction(self) -> str:

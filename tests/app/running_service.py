@@ -138,12 +138,12 @@ class Site:
         """Wait until nothing of any request is left; fails after a few seconds with what is."""
         await until(
             lambda: (
-                self.engine.running == self.decoder.running == self.service.admission.active_requests == 0
+                self.engine.running_requests == self.decoder.running == self.service.admission.active_requests == 0
                 and self.service.admission.held_bytes == 0
                 and value("speechsum_requests_in_progress") == 0
             ),
             lambda: (
-                f"engine {self.engine.running}, decoder {self.decoder.running}, inside "
+                f"engine {self.engine.running_requests}, decoder {self.decoder.running}, inside "
                 f"{self.service.admission.active_requests}"
                 f", bytes {self.service.admission.held_bytes}, gauge {value('speechsum_requests_in_progress')}"
             ),

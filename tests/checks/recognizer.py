@@ -23,9 +23,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from app.core.asr.confidence import filter_transcript
+from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
 from app.core.audio.vad import find_speech
-from app.settings import RecognizerSettings
 from model_repo.parts import fetch_part
 
 Samples = NDArray[np.float32]

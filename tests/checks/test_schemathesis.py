@@ -39,7 +39,9 @@ def run(site: Site, *options: str) -> None:
     print(done.stdout[-6000:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(site.engine.requests) > 0, "nothing came as far as the engine"
-    assert site.engine.running == site.service.admission.active_requests == site.service.admission.held_bytes == 0
+    assert (
+        site.engine.running_requests == site.service.admission.active_requests == site.service.admission.held_bytes == 0
+    )
 
 
 def test_a_few_requests_to_every_route_are_answered_as_described() -> None:

@@ -111,7 +111,7 @@ async def test_who_leaves_ends_the_work_behind_nginx(tmp_path: Path) -> None:
     async with proxied(tmp_path, ScriptedEngine(("word ",) * 500)) as (site, client):
         site.engine.piece_s = 0.02
         post = asyncio.create_task(client.post(PATH, files={"file": wav()}))
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         post.cancel()
         await site.until_idle()
         assert site.engine.aborted == 1
@@ -123,7 +123,7 @@ async def test_callers_are_told_apart_by_their_own_addresses(tmp_path: Path) -> 
         others = [httpx.AsyncHTTPTransport(local_address=f"127.0.0.{number}") for number in (2, 3)]
         clients = [httpx.AsyncClient(base_url=client.base_url, transport=other, timeout=20) for other in others]
         posts = [asyncio.create_task(one.post(PATH, files={"file": wav()})) for one in clients]
-        await until(lambda: site.engine.running == 2)
+        await until(lambda: site.engine.running_requests == 2)
         assert code(await clients[0].post(PATH, files={"file": wav()})) == (429, "too_many_requests")
         assert [answer.status_code for answer in await asyncio.gather(*posts)] == [200, 200]
         for one in clients:

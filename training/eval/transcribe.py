@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from app.core.asr.confidence import filter_transcript
+from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
-from app.settings import RecognizerSettings
 from model_repo.parts import fetch_part
 from training.data.audio import read_audio
 from training.data.record import Record

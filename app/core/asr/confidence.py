@@ -10,9 +10,8 @@ compressed (text that goes round in circles can be compressed very far). The mea
 import re
 from dataclasses import dataclass
 
+from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import Transcript, TranscriptSegment
-from app.engine.base import Recognition
-from app.settings import RecognizerSettings
 
 # Stretches that are left out and lie closer together than this are told as one, in seconds.
 _MAX_JOINED_GAP_S = 1.0
@@ -31,6 +30,21 @@ _LOOP_MIN_LOG_PROBABILITY, _LOOP_MIN_LANGUAGE_PROBABILITY, _LOOP_MAX_NO_SPEECH, 
     10.0,
 )
 _WORD = re.compile(r"[^\W_]")
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How a cascade's recognizer heard one recording or window.
+
+    language: a BCP 47 tag, with its probability. log_probability: mean over the tokens of what is read (natural
+    logarithm), weighted by time; of all there is where nothing is read, None where there is nothing. left_out: spans
+    that were not understood, in seconds from the recording's or window's beginning.
+    """
+
+    language: str
+    language_probability: float
+    log_probability: float | None
+    omitted_spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from app.summarize.structured.repeated_items import drop_repeated_items
 from app.summarize.structured.strict_json import JsonError, MalformedJson, loads
 from app.summarize.structured.truncated_json import close_json, fill_missing
 
@@ -60,35 +61,48 @@ def enforcement_error(schema: dict[str, Any]) -> str | None:
     return None
 
 
-def parse_answer(text: str, schema: dict[str, Any], *, fill: bool = False) -> tuple[Any, str | None]:
+def parse_answer(text: str, schema: dict[str, Any], *, own: bool = False) -> tuple[Any, str | None]:
     """The value of an answer, and None or a warning about it; None and what is wrong where there is no value that
     follows the schema. The value can always be written out as JSON.
 
-    fill: where the answer breaks off, complete what the schema requires with empty texts and lists.
+    own: whether the schema is the service's and not a caller's. Then an item that stands in a list already is left out,
+    and where the answer breaks off, what the schema requires is completed with empty texts and lists. The warning says
+    so.
     """
     try:
         value = loads(text, MAX_ANSWER_DEPTH)
     except MalformedJson:
-        return _parse_truncated_answer(text, schema, fill)
+        return _parse_truncated_answer(text, schema, own)
     except JsonError as fault:
         return None, f"The answer {fault}: `structured` is null."
     if where := _schema_violation(value, schema):
         return None, f"The JSON does not follow the schema {where}: `structured` is null."
-    return value, None
+    return value, _repeats_warning(drop_repeated_items(value, schema)) if own else None
 
 
-def _parse_truncated_answer(text: str, schema: dict[str, Any], fill: bool) -> tuple[Any, str | None]:
+def _parse_truncated_answer(text: str, schema: dict[str, Any], own: bool) -> tuple[Any, str | None]:
     """The value of an answer that breaks off, as far as it goes."""
     for candidate in close_json(text):
         try:
             value = loads(candidate, MAX_ANSWER_DEPTH)
         except JsonError:
             continue
-        missing = fill_missing(value, schema) if fill else []
+        last = next(reversed(value), "") if isinstance(value, dict) else ""
+        missing = fill_missing(value, schema) if own else []
         if not _schema_violation(value, schema):
-            empty = f" Nothing was written about {', '.join(missing)}." if missing else ""
-            return value, f"The JSON broke off and was closed in `structured`; its end is missing.{empty}"
+            said = ["The JSON broke off and was closed in `structured`; its end is missing."]
+            said += [f"Nothing was written about {', '.join(missing)}."] if missing else []
+            repeats = _repeats_warning(drop_repeated_items(value, schema, last)) if own else None
+            return value, " ".join([*said, repeats] if repeats else said)
     return None, "The JSON breaks off, or is none: `structured` is null, and `summary` holds as much as was written."
+
+
+def _repeats_warning(removed: dict[str, int]) -> str | None:
+    """What is said of list items that were left out. None if there are none."""
+    if not removed:
+        return None
+    lists = ", ".join(f"{count} of {name}" for name, count in removed.items())
+    return f"The model repeated list items, and the repeats are left out of `structured`: {lists}."
 
 
 def _schema_violation(value: Any, schema: dict[str, Any]) -> str | None:

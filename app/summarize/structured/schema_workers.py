@@ -62,12 +62,12 @@ class SchemaWorkers:
         while len(self._accepted) > MAX_ACCEPTED_SCHEMAS:
             self._accepted.popitem(last=False)
 
-    async def parse_answer(self, text: str, schema: dict[str, Any], *, fill: bool = False) -> tuple[Any, str | None]:
+    async def parse_answer(self, text: str, schema: dict[str, Any], *, own: bool = False) -> tuple[Any, str | None]:
         """As `app.summarize.structured.schema_tasks.parse_answer`. Work that is given up is a warning, never an
         exception: the answer's text is there all the same, and to try again would not end better.
         """
         try:
-            return await self._run_in_worker(parse_answer, text, schema, fill=fill)
+            return await self._run_in_worker(parse_answer, text, schema, own=own)
         except (_WorkerFailed, Unavailable) as error:
             return None, f"The answer could not be checked against the schema ({error}): `structured` is null."
 

@@ -181,7 +181,7 @@ async def test_a_bad_key_is_refused_also_where_none_is_required() -> None:
         key, header = await made(site)
         assert (await site.post(headers=header)).status_code == 200
         await KeyStore(site.jobs.database).revoke(key.id)
-        _, over = await made(site, lives_s=-1)
+        _, over = await made(site, lifetime_s=-1)
         text = header["authorization"].removeprefix("Bearer ")
         bad = ("Bearer anything", "bearer  anything", text, f"Token {text}", "Bearer x y", over["authorization"])
         for value in (header["authorization"], *bad):

@@ -74,7 +74,7 @@ def waiting_for_the_engine(site: Site) -> Moment:
 
 def prefill(site: Site) -> Moment:
     site.engine.prefill_s = 30
-    return Moment(lambda: site.engine.running == 1, asked=1, ended=1)
+    return Moment(lambda: site.engine.running_requests == 1, asked=1, ended=1)
 
 
 def fifth_token(site: Site) -> Moment:
@@ -85,7 +85,7 @@ def fifth_token(site: Site) -> Moment:
 def reading_windows(site: Site) -> Moment:
     site.service.summarizer.find_speech = every_minute
     site.engine.prefill_s = 30
-    return Moment(lambda: site.engine.running == 3, wav(130), asked=3, ended=3)
+    return Moment(lambda: site.engine.running_requests == 3, wav(130), asked=3, ended=3)
 
 
 def merging(site: Site) -> Moment:
@@ -108,7 +108,7 @@ def every_minute(samples: Samples, _: threading.Event) -> list[tuple[float, floa
 def held(site: Site) -> dict[str, float]:
     """Everything that requests hold or are counted in."""
     return {
-        "engine": site.engine.running,
+        "engine": site.engine.running_requests,
         "decoder": site.decoder.running,
         "admitted": site.service.admission.active_requests,
         "bytes": site.service.admission.held_bytes,
@@ -145,7 +145,7 @@ async def leave_again_and_again(stage: Callable[[Site], Moment], way: str, times
         if stage is waiting_for_the_engine:
             site.engine.prefill_s = 60
             others = [asyncio.create_task(site.post()) for _ in range(AT_ONCE)]
-            await until(lambda: site.engine.running == AT_ONCE)
+            await until(lambda: site.engine.running_requests == AT_ONCE)
         for _ in range(times):
             await leave(site, stage(site), way)
         for other in others:
@@ -169,7 +169,7 @@ async def test_who_leaves_leaves_nothing_behind_twenty_times(stage: Callable[[Si
 async def test_one_who_waited_leaves_and_the_others_are_answered() -> None:
     async with serving(ScriptedEngine(piece_s=0.06), engine={"max_num_seqs": 1}) as site:
         first = asyncio.create_task(site.post())
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         await leave(site, waiting_for_the_engine(site), "summary")
         assert (await first).status_code == 200
         assert len(site.engine.requests) == 1
@@ -179,7 +179,7 @@ async def test_one_who_waited_leaves_and_the_others_are_answered() -> None:
 async def test_twenty_leave_and_the_others_are_answered() -> None:
     async with serving(ScriptedEngine(piece_s=0.05), engine={"max_num_seqs": 8}) as site:
         posts = [asyncio.create_task(site.post(stream="true" if n % 3 else "false")) for n in range(40)]
-        await until(lambda: site.engine.running == 8)
+        await until(lambda: site.engine.running_requests == 8)
         for task in posts[::2]:
             task.cancel()
         answers = await asyncio.gather(*posts, return_exceptions=True)

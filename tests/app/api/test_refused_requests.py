@@ -239,7 +239,7 @@ async def test_recordings_in_memory_are_bounded_over_all_requests() -> None:
 async def test_the_recording_is_let_go_before_the_engine_writes() -> None:
     async with serving(ScriptedEngine(prefill_s=0.3)) as site:
         post = asyncio.create_task(site.post())
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         assert site.service.admission.held_bytes == 0
         assert (await post).status_code == 200
 

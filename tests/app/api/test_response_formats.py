@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from app.core import prompts
 from app.engine.base import GenerationRequest
+from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
-from app.summarize.structured.output_format import MEETING_SCHEMA
-from tests.app.running_service import PATH, Site, code, serving, wav
+from app.summarize.structured.output_format import MEETING_SCHEMA, with_spaces
+from model_repo.registry import list_models
+from tests.app.running_service import MODEL, PATH, Site, code, serving, wav
 from tests.app.summarize.test_long_audio import minutes
 
 OWN = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
@@ -49,10 +52,33 @@ async def test_json_is_enforced_by_the_meetings_schema() -> None:
         request = site.engine.requests[-1]
         assert request.schema == MEETING_SCHEMA
         assert prompts.STRUCTURED_INSTRUCTION in request.instruction
+        assert request.system == prompts.SYSTEM_PROMPT
         assert request.instruction == answer["style"]["instruction"]
         assert request.max_tokens == 1024
         assert answer["structured"] is None, "this scripted engine writes what no schema allows"
         assert any("does not follow the schema" in warning for warning in answer["warnings"])
+
+
+async def test_a_model_that_was_not_trained_on_the_prompts_is_asked_for_data_in_other_words() -> None:
+    async with serving(ScriptedEngine(data), model=replace(MODEL, trained=False)) as site:
+        answer = (await site.post(response_format="json")).json()
+        assert answer["style"]["instruction"].endswith(prompts.AS_DATA_UNTRAINED)
+        await site.post(json_schema=json.dumps(OWN))
+        await site.post()
+        as_meeting, as_own, in_words = site.engine.requests[-3:]
+        assert as_meeting.instruction == answer["style"]["instruction"]
+        assert (as_meeting.system, as_own.system) == (prompts.SYSTEM_FOR_DATA, prompts.SYSTEM_FOR_DATA)
+        assert (as_meeting.schema, as_own.schema) == (with_spaces(MEETING_SCHEMA), with_spaces(OWN))
+        assert in_words.system == prompts.SYSTEM_PROMPT, "summaries in words are asked for as they were measured"
+
+
+def test_a_model_of_the_registry_counts_as_trained_unless_it_is_served_as_published() -> None:
+    served = [ModelInfo.from_manifest(manifest) for manifest in list_models()]
+    assert {model.name: model.trained for model in served} == {
+        "cascade-base": False,
+        "cascade-tiny": True,
+        "speechsum-tiny": True,
+    }
 
 
 @pytest.mark.parametrize("more", [{}, {"response_format": "json"}])

@@ -143,7 +143,7 @@ async def test_an_answer_whose_check_does_not_end_well_ends_the_request(
     monkeypatch: pytest.MonkeyPatch, work: Any
 ) -> None:
     async with serving(answering('{"a": 1}'), limits={"schema_seconds": 0.3}) as site:
-        monkeypatch.setattr(schema_workers, "read_answer", work)
+        monkeypatch.setattr(schema_workers, "parse_answer", work)
         asking = asyncio.create_task(site.post(json_schema=json.dumps(OPEN)))
         while not asking.done():
             alive = await asyncio.wait_for(site.client.get("/livez"), 2)
@@ -158,7 +158,7 @@ async def test_an_answer_whose_check_does_not_end_well_ends_the_request(
 
 async def test_a_schema_whose_compiler_does_not_end_well_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(limits={"schema_seconds": 0.3}) as site:
-        monkeypatch.setattr(schema_workers, "enforcement_fault", never_ends)
+        monkeypatch.setattr(schema_workers, "enforcement_error", never_ends)
         response = await site.post(json_schema=json.dumps(OPEN))
         assert code(response) == (400, "invalid_json_schema")
         assert "SPEECHSUM_LIMITS__SCHEMA_SECONDS" in response.json()["error"]["message"]
@@ -168,7 +168,7 @@ async def test_a_schema_whose_compiler_does_not_end_well_is_refused(monkeypatch:
 
 async def test_a_caller_who_leaves_takes_the_compiling_along(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(limits={"schema_seconds": 3600}) as site:
-        monkeypatch.setattr(schema_workers, "enforcement_fault", never_ends)
+        monkeypatch.setattr(schema_workers, "enforcement_error", never_ends)
         with pytest.raises(httpx.ReadTimeout):
             await site.client.post(
                 PATH, params={"json_schema": json.dumps(OPEN)}, content=wav(), timeout=httpx.Timeout(5, read=0.3)
@@ -194,6 +194,7 @@ async def test_json_that_repeats_itself_is_closed_and_not_called_whole() -> None
         assert answer["structured"]["summary"] == "The code is 5. The code is 5. The code is 5"
         assert answer["structured"]["open_questions"] == []
         assert any("key_points" in warning and "open_questions" in warning for warning in answer["warnings"])
+        assert not any("sentence" in warning for warning in answer["warnings"]), "nothing is cut out of data"
         body = json.loads(chat_body(json.dumps(OPEN)))
         choice = (await site.client.post(CHAT, json=body)).json()["choices"][0]
         assert choice["finish_reason"] == "length", 'a client takes "stop" for JSON that is whole'

@@ -85,7 +85,7 @@ async def test_a_queue_that_filled_up_meanwhile_refuses_after_the_upload() -> No
         writer.write(head + body[:50])
         await until(lambda: len(site.service.admission.uploads.in_progress) == 1)
         post = asyncio.create_task(site.post())
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         writer.write(body[50:])
         assert b"queue_full" in await reader.readuntil(b"}}")
         assert (await post).status_code == 200

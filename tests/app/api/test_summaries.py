@@ -256,7 +256,7 @@ async def test_no_more_are_in_the_engine_than_it_takes() -> None:
     async with serving(ScriptedEngine(piece_s=0.01), engine={"max_num_seqs": 3}) as site:
         answers = await asyncio.gather(*(site.post() for _ in range(12)))
         assert {answer.status_code for answer in answers} == {200}
-        assert site.engine.most_running == 3
+        assert site.engine.max_running == 3
         assert max(answer.json()["timings"]["queue"] for answer in answers) > 0.1
 
 

@@ -110,7 +110,7 @@ async def test_a_reader_who_leaves_ends_the_work(written: int) -> None:
                 await anext(response.aiter_raw())
         else:
             asking = asyncio.create_task(site.client.post(PATH, files=files, data=fields))
-            await until(lambda: site.engine.running == 1)
+            await until(lambda: site.engine.running_requests == 1)
             asking.cancel()
         await site.until_idle()
         assert site.engine.aborted == 1

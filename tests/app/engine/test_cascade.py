@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.core.asr.whisper import Transcript, TranscriptSegment
-from app.core.prompts import Style
+from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT, Style
 from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
 from app.summarize.request import SummaryRequest
@@ -107,3 +107,11 @@ async def test_of_a_recording_that_is_understood_in_part_the_rest_is_left_out() 
     assert "Anna calls. Ben pays." in user["content"]
     assert "Gargle" not in user["content"]
     assert events[-1].recognition.omitted_spans == ((30, 34),)  # type: ignore[union-attr]
+
+
+async def test_the_system_message_is_the_one_that_is_asked_for() -> None:
+    _, ((first, _),) = await answered(Hearing(said("Words.")), Style())
+    assert first == {"role": "system", "content": SYSTEM_PROMPT}
+    for material in ({}, {"samples": None, "notes": "[0:00:00]\n- Words."}):
+        _, ((first, _),) = await answered(Hearing(said("Words.")), Style(), system=SYSTEM_FOR_DATA, **material)
+        assert first == {"role": "system", "content": SYSTEM_FOR_DATA}

@@ -194,6 +194,34 @@ async def test_a_grammar_that_fails_while_the_model_writes_is_not_worth_another_
     assert in_process.running_requests == 0
 
 
+async def test_a_sentence_that_comes_again_ends_the_request_in_the_engine(
+    in_process: AudioLlmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core: Any = in_process._model
+    tokenizer = core._ready_chat._tokenizer
+    ids = tokenizer.encode("- Anna calls the printer.\n- The train is late.\n- Anna calls the printer.\n" * 9)
+    produced = 0
+    ended = asyncio.Event()
+
+    async def repeating(*_: Any, **__: Any) -> AsyncIterator[Any]:
+        nonlocal produced
+        try:
+            for token in ids:
+                produced += 1
+                piece = SimpleNamespace(token_ids=[token], text=tokenizer.decode([token]), finish_reason=None)
+                yield SimpleNamespace(prompt_token_ids=[1], outputs=[piece])
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(core._engine, "generate", repeating)
+    text, end = await finished(in_process, request("repeating", recording(5.0), max_tokens=200))
+    assert text == "- Anna calls the printer.\n- The train is late.\n"
+    assert end.finish_reason == "repetition"
+    assert ended.is_set()
+    assert produced == end.completion_tokens < len(ids) / 8, "it is stopped where the first repeat ends"
+    assert in_process.running_requests == 0
+
+
 async def test_the_meetings_schema_gives_data_of_every_clip(real: AudioLlmEngine) -> None:
     """Whether an answer ends by itself, by repetition or by its length; spaces between its parts used to fill it."""
 
@@ -212,7 +240,7 @@ async def test_the_meetings_schema_gives_data_of_every_clip(real: AudioLlmEngine
     assert len(answers) == 5
     for text, end in answers:
         assert not re.search(r"\s", re.sub(r'"(?:[^"\\]|\\.)*("|\Z)', "", text)), "no space stands outside a text"
-        value, fault = parse_answer(text, MEETING_SCHEMA, fill=True)
+        value, fault = parse_answer(text, MEETING_SCHEMA, own=True)
         assert set(value) == set(MEETING_SCHEMA["properties"]), text
         assert (fault is None) == (end.finish_reason == "stop")
     assert sum(end.finish_reason == "stop" for _, end in answers) > len(answers) / 2

@@ -88,7 +88,7 @@ async def test_work_that_is_done_waits_for_a_database_that_is_away(site: Site, m
             raise refusals.pop()
         return await end(*args, **named)
 
-    monkeypatch.setattr(site.jobs.store, "end", end_later)
+    monkeypatch.setattr(site.jobs.store, "finish", end_later)
     job = await ended(site, (await queued(site))["id"])
     assert (job["state"], job["attempts"], refusals) == ("succeeded", 1, [])
     assert len(site.engine.requests) == 1

@@ -70,7 +70,7 @@ async def test_adapters_are_loaded_and_unloaded_beside_requests() -> None:
         assert (made.status_code, made.json()["model"]) == (201, FIRST)
         site.engine.may_write.clear()
         inside = asyncio.create_task(site.post(model="terse"))
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         gone = await site.client.delete(f"{ADAPTERS}/terse", headers=ADMIN)
         assert (gone.status_code, gone.json()["data"][0]["adapters"]) == (202, [])
         assert code(await site.post(model="terse")) == (404, "model_not_found")
@@ -86,11 +86,11 @@ async def test_one_takes_anothers_name_and_who_is_inside_keeps_the_old_one() -> 
         await add(site, name="terse", folder="/adapters/1")
         site.engine.may_write.clear()
         inside = asyncio.create_task(site.post(model="terse"))
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         replacing = asyncio.create_task(add(site, name="terse", folder="/adapters/2"))
         await until(lambda: len(site.engine.adapters) == 2)
         other = asyncio.create_task(site.post(model="terse"))
-        await until(lambda: site.engine.running == 2)
+        await until(lambda: site.engine.running_requests == 2)
         site.engine.may_write.set()
         assert (await other).json()["summary"] == "/adapters/2"
         assert (await inside).json()["summary"] == "/adapters/1"

@@ -28,12 +28,12 @@ async def test_a_model_is_loaded_while_requests_stream() -> None:
     async with fleet_serving(fleet) as site:
         fleet.engines[FIRST].may_write.clear()
         streaming = [asyncio.create_task(site.post(stream="true")) for _ in range(4)]
-        await until(lambda: site.engine.running == 4)
+        await until(lambda: site.engine.running_requests == 4)
         response = await admin(site, "POST", model=SECOND, weight=10)
         assert (response.status_code, response.json()["state"]) == (202, "loading")
         card = await until_not(site, SECOND, "loading")
         assert (card["state"], card["weight"], card["share"]) == ("ready", 10, pytest.approx(10 / 110))
-        assert site.engine.running == 4, "they had not ended meanwhile"
+        assert site.engine.running_requests == 4, "they had not ended meanwhile"
         fleet.engines[FIRST].may_write.set()
         assert all('"audio.summary.done"' in one.text for one in await asyncio.gather(*streaming))
         assert await wrote(site, model=SECOND) == SECOND
@@ -116,7 +116,7 @@ async def test_a_job_whose_model_is_gone_fails_with_the_requests_error() -> None
     async with fleet_serving(fleet, models=SECOND, jobs={"workers": 1}) as site:
         site.engine.may_write.clear()
         before = await job(site, model=FIRST)
-        await until(lambda: site.engine.running == 1)
+        await until(lambda: site.engine.running_requests == 1)
         made = await job(site, model=SECOND)
         await admin(site, "DELETE", f"/{SECOND}")
         site.engine.may_write.set()

@@ -61,7 +61,7 @@ def servers() -> Iterator[Servers]:
 async def fronted(servers: Servers, remote: dict[str, Any], **sections: Any) -> AsyncIterator[Site]:
     settings: Settings = settings_for(remote={"health_seconds": HEALTH_S, "start_seconds": 20, **remote})
     source = servers.source(settings.remote)
-    engine = source(FIRST, ()).build()
+    engine = source(FIRST, ()).build_engine()
     async with serving(engine, source=source, auth={"admin_keys": "root-key"}, **sections) as site:
         await until(lambda: all(model.state != "loading" for model in site.service.models.by_id.values()), seconds=30)
         yield site

@@ -279,11 +279,11 @@ async def test_a_request_behind_does_not_hide_that_the_client_left(way: str, beh
         head, body = request(way, wav())
         async with wired(site) as (wire,):
             await wire.send(head + body)
-            await until(lambda: site.engine.running == 1)
+            await until(lambda: site.engine.running_requests == 1)
             await wire.send(behind)
             await asyncio.sleep(0.05)
-            assert site.engine.running == 1
-        await until(lambda: site.engine.running == 0, seconds=1)
+            assert site.engine.running_requests == 1
+        await until(lambda: site.engine.running_requests == 0, seconds=1)
         await site.until_idle()
         assert site.engine.aborted == 1
 
@@ -295,8 +295,8 @@ async def test_a_large_request_behind_does_not_hide_it_either() -> None:
         large = request("summary", wav(60))
         async with wired(site) as (wire,):
             await wire.send(head + body, *large)
-            await until(lambda: site.engine.running == 1)
-        await until(lambda: site.engine.running == 0, seconds=1)
+            await until(lambda: site.engine.running_requests == 1)
+        await until(lambda: site.engine.running_requests == 0, seconds=1)
         await site.until_idle()
 
 

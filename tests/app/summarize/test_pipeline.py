@@ -73,7 +73,7 @@ class Unsure(SpeechDetector):
         super().__init__()
         self.undecided = list(undecided)
 
-    async def listen(self, samples: Samples, requester: Requester = ANONYMOUS) -> SpeechDetection:
+    async def detect(self, samples: Samples, requester: Requester = ANONYMOUS) -> SpeechDetection:
         seconds = len(samples) / 16_000
         return SpeechDetection([(0, 10), (seconds - 10, seconds)], uncertain=self.undecided)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.core.asr.confidence import Recognition
 from app.core.audio.windows import Window
-from app.engine.base import GenerationFinished, GenerationRequest, Recognition
+from app.engine.base import GenerationFinished, GenerationRequest
 from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.summarize.recognition_warnings import overall_recognition

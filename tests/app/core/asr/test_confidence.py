@@ -3,8 +3,8 @@
 import pytest
 
 from app.core.asr.confidence import filter_transcript
+from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import Transcript, TranscriptSegment, compression_ratio
-from app.settings import RecognizerSettings
 
 LIMITS = RecognizerSettings()
 

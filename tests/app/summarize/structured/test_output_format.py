@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from app.core.errors import InvalidRequest
-from app.summarize.structured.output_format import MEETING_SCHEMA, parse_caller_schema, schema_output_format
+from app.summarize.structured.output_format import (
+    MEETING_SCHEMA,
+    parse_caller_schema,
+    schema_output_format,
+    with_spaces,
+)
 from app.summarize.structured.schema_tasks import parse_answer
 
 ITEM = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -27,6 +32,28 @@ def test_a_form_says_what_is_enforced_and_where_it_came_from() -> None:
     assert json.dumps(ITEM) in form.prompt_suffix
     assert form.param == "response_format"
     assert form == schema_output_format(json.dumps(ITEM), "response_format")
+
+
+def test_a_schema_with_spaces_takes_one_behind_each_mark_and_no_others() -> None:
+    from llguidance import LLMatcher, LLTokenizer
+
+    tokenizer = LLTokenizer("byte")
+    schema = json.dumps(with_spaces(MEETING_SCHEMA))
+    grammar = LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False})
+
+    def taken(text: str) -> bool:
+        return LLMatcher(tokenizer, grammar).try_consume_tokens(tokenizer.tokenize_str(text)) == len(text)
+
+    whole = {name: [] for name in MEETING_SCHEMA["properties"]} | {
+        "title": "A title",
+        "summary": "",
+        "key_points": ["a", "b"],
+    }
+    assert taken(json.dumps({name: whole[name] for name in MEETING_SCHEMA["properties"]}))
+    assert not taken('{"title":"A')
+    assert not taken('{"title":  "A')
+    assert not taken('{ "title": "A')
+    assert parse_answer(json.dumps(whole), with_spaces(MEETING_SCHEMA)) == (whole, None)
 
 
 @pytest.mark.parametrize(

@@ -116,10 +116,33 @@ def test_the_meetings_schema_has_a_value_wherever_the_answer_was_cut() -> None:
     whole |= {"key_points": ["One", "Two"], "action_items": [{"who": "Ann", "what": "calls", "when": ""}] * 2}
     text = json.dumps(whole, separators=(",", ":"))
     for end in range(1, len(text)):
-        value, fault = parse_answer(text[:end], MEETING_SCHEMA, fill=True)
+        value, fault = parse_answer(text[:end], MEETING_SCHEMA, own=True)
         assert set(value) == set(MEETING_SCHEMA["properties"])
         assert "its end is missing" in (fault or "")
         assert ("open_questions" in (fault or "")) == ('open_questions":[' not in text[:end]), "it says what is empty"
+
+
+def test_repeated_items_of_the_meetings_lists_are_left_out_and_the_warning_counts_them() -> None:
+    whole: dict[str, Any] = {name: [] for name in MEETING_SCHEMA["properties"]} | {
+        "title": "A title",
+        "summary": "Late.",
+    }
+    whole |= {"key_points": ["It is late."] * 12, "decisions": ["Go.", "go", "Stay."]}
+    value, warning = parse_answer(json.dumps(whole), MEETING_SCHEMA, own=True)
+    assert value == whole | {"key_points": ["It is late."], "decisions": ["Go.", "Stay."]}
+    assert "11 of key_points, 1 of decisions" in (warning or "")
+    broken_off = '{"title":"A title","summary":"Late.","key_points":["It is late.","It is late.","It is'
+    value, warning = parse_answer(broken_off, MEETING_SCHEMA, own=True)
+    assert value["key_points"] == ["It is late."]
+    assert "its end is missing" in (warning or "")
+    assert "1 of key_points" in (warning or "")
+
+
+def test_the_items_of_a_callers_list_stay_as_the_model_wrote_them() -> None:
+    votes = of(votes={"type": "array", "items": {"type": "string"}})
+    assert parse_answer('{"votes": ["yes", "no", "yes"]}', votes) == ({"votes": ["yes", "no", "yes"]}, None)
+    any_object = {"type": "object"}
+    assert parse_answer('{"votes": ["yes", "yes"]}', any_object, own=True) == ({"votes": ["yes", "yes"]}, None)
 
 
 def test_what_a_callers_schema_requires_is_never_made_up() -> None:

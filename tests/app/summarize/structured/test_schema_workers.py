@@ -38,8 +38,8 @@ async def test_a_schema_is_tried_and_an_answer_read() -> None:
 async def test_what_does_not_end_well_is_refused_and_never_tried_again(
     workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch, work: Any
 ) -> None:
-    monkeypatch.setattr(schema_workers, "enforcement_fault", work)
-    monkeypatch.setattr(schema_workers, "read_answer", work)
+    monkeypatch.setattr(schema_workers, "enforcement_error", work)
+    monkeypatch.setattr(schema_workers, "parse_answer", work)
     with pytest.raises(InvalidRequest) as caught:
         await workers.check_schema({**PLAIN, "title": work.__name__}, "json_schema")
     assert caught.value.retry_after_s is None
@@ -51,7 +51,7 @@ async def test_what_does_not_end_well_is_refused_and_never_tried_again(
 
 
 async def test_the_event_loop_goes_on_meanwhile(workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_workers, "read_answer", never_ends)
+    monkeypatch.setattr(schema_workers, "parse_answer", never_ends)
     reading = asyncio.create_task(workers.parse_answer("{}", PLAIN))
     turns = 0
     while not reading.done():
@@ -61,7 +61,7 @@ async def test_the_event_loop_goes_on_meanwhile(workers: SchemaWorkers, monkeypa
 
 
 async def test_leaving_ends_the_work(workers: SchemaWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_workers, "enforcement_fault", never_ends)
+    monkeypatch.setattr(schema_workers, "enforcement_error", never_ends)
     slow = SchemaWorkers(3600)
     leaving = [asyncio.create_task(slow.check_schema({**PLAIN, "title": str(n)}, "x")) for n in range(4)]
     await asyncio.sleep(0.1)
@@ -79,5 +79,5 @@ async def test_a_schema_that_was_accepted_is_not_tried_again(
     made = SchemaWorkers(60)
     await made.check_schema(PLAIN, "x")
     await made.stop()
-    monkeypatch.setattr(schema_workers, "enforcement_fault", dies)
+    monkeypatch.setattr(schema_workers, "enforcement_error", dies)
     await made.check_schema(dict(PLAIN), "x")
