@@ -15,7 +15,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.audio.wav import encode_float_wav
+from app.core.audio.wav import encode_wav
 from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_REPEATS, Messages, SamplingOptions
 
 
@@ -42,7 +42,7 @@ class CompletionRequest:
             **_sampling_fields(sampling, context),
         }
         self._before, _, self._after = json.dumps(said)[1:].encode().partition(place.encode())
-        self._audio = b"" if audio is None else base64.b64encode(encode_float_wav(audio))
+        self._audio = b"" if audio is None else base64.b64encode(encode_wav(audio))
 
     def body(self, model: str) -> list[bytes]:
         """The JSON in parts, for the name that the model has at a server."""
