@@ -198,7 +198,7 @@ async def test_a_sentence_that_comes_again_ends_the_request_in_the_engine(
     in_process: AudioLlmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core: Any = in_process._model
-    tokenizer = core._ready_chat._tokenizer
+    tokenizer = core._started_prompt_builder._tokenizer
     ids = tokenizer.encode("- Anna calls the printer.\n- The train is late.\n- Anna calls the printer.\n" * 9)
     produced = 0
     ended = asyncio.Event()
