@@ -86,7 +86,9 @@ async def test_another_language_is_asked_for_only_where_the_caller_asks(language
 
 
 async def test_notes_are_merged_in_the_language_of_their_recording_and_as_plain_texts() -> None:
-    _, ((system, user),) = await answered(Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken_language="es")
+    _, ((system, user),) = await answered(
+        Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken_language="es"
+    )
     assert isinstance(system["content"], str), "templates of text models take no parts"
     assert user["content"].endswith("Write in Spanish.")
 

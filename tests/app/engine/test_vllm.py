@@ -26,9 +26,9 @@ from app.core.prompts import (
     notes_text,
     schema_instruction,
 )
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import GenerationFinished, GenerationRequest, TextDelta
 from app.engine.remote.chat_tokenizer import ChatTokenizer
-from app.engine.vllm_audio import AudioLlmEngine
 from app.summarize.structured.output_format import MEETING_SCHEMA
 from app.summarize.structured.schema_tasks import parse_answer
 
