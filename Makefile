@@ -18,7 +18,7 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow env check lint types format lock models gpu-pack clean help
+.PHONY: serve test test-slow env check lint types docs docs-write format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
@@ -39,7 +39,7 @@ test-together: env
 test-slow: env system  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow
 
-check: lint types
+check: lint types docs
 
 lint:
 	@$(BIN)/ruff check .
@@ -47,6 +47,13 @@ lint:
 
 types:
 	@$(BIN)/mypy
+
+docs: env  ## build the documentation into var/site; every broken link is an error
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-write: env  ## write the page of the settings again
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 
 format:  ## put the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -71,7 +78,7 @@ models: env  ## fetch, verify and assemble every checkpoint of the registry
 lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
 
-gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (tools/offline_gpu/README.md)
+gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (docs/offline-gpu.md)
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
