@@ -29,7 +29,7 @@ from app.api.text_stream import TextStreamResponse, WriteText
 from app.api.upload import is_form, read_upload, require_empty_body
 from app.core.audio.containers.sniff import sniff_file
 from app.core.prompts import Style
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.service import Service
 from app.summarize.request import OutputFormat, StageProgress, SummaryDelta, SummaryRequest
 
