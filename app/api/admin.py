@@ -17,6 +17,7 @@ from app.api.admin_protocol import (
     adapter_card,
     loaded_card,
 )
+from app.api.app_state import app_state
 from app.api.auth import require_admin
 from app.api.error_responses import error_responses
 from app.api.json_body import load_json_body
@@ -27,7 +28,6 @@ from app.api.upload import read_json
 from app.core.errors import InvalidRequest
 from app.models.loaded_model import LoadedModel
 from app.models.manager import ModelManager
-from app.service import Service
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 
@@ -124,8 +124,7 @@ async def _read_body(request: Request, model: type[T]) -> T:
     """The body, read only once it is known that the caller may. Raises InvalidRequest (400), RequestTimeout (408),
     TooLarge (413).
     """
-    service: Service = request.app.state.service
-    settings = service.settings
+    settings = app_state(request).service.settings
     # An upload of its own: an operator is not kept out by how many others upload.
     with Uploads(settings).new_upload("admin") as upload:
         with await read_json(request, settings, upload, "json_text_bytes") as file:

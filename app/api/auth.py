@@ -15,9 +15,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.api.app_state import app_state
 from app.api.middleware.request_id import add_response_headers
 from app.core.errors import Forbidden, Unauthorized
-from app.keys.authenticator import REQUESTS_QUOTA, Authenticator, Key
+from app.keys.authenticator import REQUESTS_QUOTA, Key
 from app.keys.quotas import QuotaState
 from app.server.open_connections import client_network
 
@@ -56,7 +57,7 @@ async def authenticate_and_charge(
     key = await _find_key(request, credentials)
     caller = _authorize(request, key, scope)
     if key is not None and key.quotas:
-        keys: Authenticator = request.app.state.keys
+        keys = app_state(request).keys
         try:
             await keys.take_quota(key, REQUESTS_QUOTA, 1)
         finally:
@@ -79,7 +80,7 @@ async def require_admin(request: Request, credentials: Credentials) -> None:
 async def _find_key(
     request: Request, credentials: HTTPAuthorizationCredentials | None, key_required: bool = False
 ) -> Key | None:
-    keys: Authenticator = request.app.state.keys
+    keys = app_state(request).keys
     if not _is_key_sent(request, credentials):
         if key_required or keys.keys_required:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")

@@ -215,6 +215,11 @@ class ChatRequest(BaseModel):
     _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @property
+    def max_summary_tokens(self) -> int | None:
+        """The most tokens to write, by whichever of OpenAI's two names; None if neither is given."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
     def stop_sequences(self) -> tuple[str, ...]:
         """The texts before which the answer ends."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())

@@ -5,10 +5,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import RedirectResponse, Response
 
+from app.api.app_state import app_state
 from app.api.error_responses import error_responses
 from app.api.protocol import Health
-from app.jobs.queue import JobQueue
-from app.service import Service
 
 router = APIRouter(tags=["operations"])
 
@@ -18,7 +17,7 @@ METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 @router.get("/livez", summary="Is the process of use?", responses=error_responses(503))
 async def livez(request: Request) -> Health:
     """200 while the engine loads and lives; 503 once only a restart helps."""
-    service: Service = request.app.state.service
+    service = app_state(request).service
     await service.check_live()
     return Health(model=service.default_model.id)
 
@@ -26,11 +25,10 @@ async def livez(request: Request) -> Health:
 @router.get("/readyz", summary="Would a request be served now?", responses=error_responses(503))
 async def readyz(request: Request) -> Health:
     """200 only after one real warm-up inference, while the engine lives, and while the database's file is there."""
-    service: Service = request.app.state.service
-    await service.check_ready()
-    jobs: JobQueue = request.app.state.jobs
-    jobs.check_database()
-    return Health(model=service.default_model.id)
+    state = app_state(request)
+    await state.service.check_ready()
+    state.jobs.check_database()
+    return Health(model=state.service.default_model.id)
 
 
 @router.get(
