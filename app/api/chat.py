@@ -1,4 +1,6 @@
-"""`POST /v1/chat/completions`: the same path for clients that know OpenAI's API only."""
+"""`POST /v1/chat/completions`: the route for clients that speak OpenAI's API. What a summary is and how it is made is
+in `app.summarize.pipeline`.
+"""
 
 import asyncio
 import time
@@ -36,7 +38,7 @@ from app.engine.base import FinishReason
 from app.models.manager import ResolvedModel
 from app.summarize.request import OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
 
-# A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit), whose summary is empty.
+# A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit). Its summary is empty.
 _SILENT_WAV_BASE64 = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
 EXAMPLE_REQUEST = {
     "model": "",
@@ -67,8 +69,9 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(reject_unknown_query)])
 async def create_chat_completion(
     request: Request, scope: Annotated[RequestScope, Depends(open_request_scope)]
 ) -> Response:
-    """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction. Where the
-    messages hold answers, what follows the last one is a question about the same recording, and they are its context.
+    """Answers like OpenAI's chat completion. One message holds the recording, as an `input_audio` or `audio_url` part;
+    the texts are the instruction. If the messages hold earlier answers, the text after the last one is a question about
+    the same recording, and the earlier questions and answers are its context.
     """
     started_at = time.perf_counter()
     upload = await _read_upload(request, scope)
