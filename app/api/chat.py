@@ -69,9 +69,9 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(reject_unknown_query)])
 async def create_chat_completion(
     request: Request, scope: Annotated[RequestScope, Depends(open_request_scope)]
 ) -> Response:
-    """Answers like OpenAI's chat completion. One message holds the recording, as an `input_audio` or `audio_url` part;
-    the texts are the instruction. If the messages hold earlier answers, the text after the last one is a question about
-    the same recording, and the earlier questions and answers are its context.
+    """The answer is that of OpenAI's chat completions. One message holds the recording, as an `input_audio` or
+    `audio_url` part; the texts are the instruction. If the messages hold earlier answers, the text after the last one
+    is a question about the same recording, and the earlier questions and answers are its context.
     """
     started_at = time.perf_counter()
     upload = await _read_upload(request, scope)

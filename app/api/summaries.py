@@ -51,8 +51,8 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
     openapi_extra={"requestBody": upload_request_body(), "parameters": [*query_parameters(), IDEMPOTENCY_KEY]},
 )
 async def create_summary(request: Request, scope: Annotated[RequestScope, Depends(open_request_scope)]) -> Response:
-    """The recording's summary, as JSON or, with `stream=true`, as server-sent events; with `response_format` text or
-    markdown as that alone, with `stream=true` as it is written.
+    """The answer is the recording's summary as JSON or, with `stream=true`, as server-sent events. With the
+    `response_format` text or markdown it is the summary alone, which `stream=true` sends as it is written.
     """
     started_at = time.perf_counter()
     upload = await read_summary_upload(request, scope.service, scope.slot, scope.resolve_model)
