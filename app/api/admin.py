@@ -56,9 +56,8 @@ async def list_loaded(request: Request) -> LoadedList:
 )
 async def load_model(request: Request) -> LoadedCard:
     """The status is 202, and the model is loaded in the background. With `replace`, the model takes the place of
-    another one as
-    soon as it is ready: from then on no request gets the old model, which is unloaded when its last request has ended.
-    If the new model fails to load, the old one stays.
+    another one as soon as it is ready: from then on no request gets the old model, which is unloaded when its last
+    request has ended. If the new model fails to load, the old one stays.
     """
     models = model_manager(request)
     body = await _read_body(request, LoadRequest)

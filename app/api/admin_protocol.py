@@ -28,7 +28,7 @@ class LoadRequest(BaseModel):
     replace: str | None = Field(
         None,
         max_length=200,
-        description="`name@version` of the model to replace once this one is ready. If no weight is given, its weight is "
+        description="`name@version` of the model to replace once this one is ready. Without a `weight`, its weight is "
         "taken over.",
     )
     urls: list[str] = Field(
