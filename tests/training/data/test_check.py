@@ -210,7 +210,7 @@ def test_audio_that_many_records_share_is_decoded_once(
 ) -> None:
     seen: list[str] = []
     through = checking.check_audio
-    monkeypatch.setattr(checking, "go_through", lambda row: seen.append(row.id) or through(row))
+    monkeypatch.setattr(checking, "check_audio", lambda row: seen.append(row.id) or through(row))
     bad = [replace(not_finite(good[0], tmp_path), id=f"bad-{i}") for i in range(2)]
     with pytest.raises(UnusableData) as caught:
         check_records([*good, *(replace(row, id=row.id + "-again") for row in good), *bad], [hears], threads=2)
