@@ -130,7 +130,7 @@ def map_file(file: Path) -> Iterator[bytes | mmap.mmap]:
 
 
 def audio_file_problem(record: Record) -> str | None:
-    """Return why the record's audio file cannot be opened, or None. URIs are not checked, nor is what the file holds."""
+    """Return why the record's audio file cannot be opened, or None. Neither URIs nor the content are checked."""
     return file_problem(Path(record.audio)) if record.audio and not is_uri(record.audio) else None
 
 
