@@ -15,38 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from training.cli import config_file
+from training.runtime.path_problems import error_text, file_problem, folder_problem
 
 LARGEST_HEADER = 100_000_000  # bytes; safetensors itself refuses a larger one
 
 
 class MissingInput(ValueError):
     """A path that was given cannot be used. The message names the option, the path and the reason."""
-
-
-def file_problem(path: Path) -> str | None:
-    """What keeps the path from being a file that can be read, or None."""
-    try:
-        if path.is_dir():
-            return "is a folder, and a file is needed"
-        if not path.exists():
-            return "does not exist"
-        with path.open("rb") as file:
-            return None if file.read(1) else "is empty"
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {_error_text(error)}"
-
-
-def folder_problem(path: Path) -> str | None:
-    """What keeps the path from being a folder that can be read, or None."""
-    try:
-        if not path.exists():
-            return "does not exist"
-        if not path.is_dir():
-            return "is a file, and a folder is needed"
-        os.listdir(path)
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {_error_text(error)}"
-    return None
 
 
 def checkpoint_problem(path: Path) -> str | None:
@@ -94,7 +69,7 @@ def safetensors_problem(path: Path) -> str | None:
             header = json.loads(file.read(length))
         ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        return f"is no safetensors file: {_error_text(error)}"
+        return f"is no safetensors file: {error_text(error)}"
     if 8 + length + max(ends, default=0) != size:
         return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
     return None
@@ -106,7 +81,7 @@ def _config_problem(file: Path) -> str | None:
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        return f"has a config.json that cannot be read: {_error_text(error)}"
+        return f"has a config.json that cannot be read: {error_text(error)}"
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         return "has a config.json without a model_type"
     return None
@@ -122,10 +97,6 @@ def _weights_problem(folder: Path) -> str | None:
         if problem := adapter_problem(file):
             return f"holds weights that cannot be used: {file.name} {problem}"
     return None
-
-
-def _error_text(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 PathCheck = Callable[[Path], str | None]
@@ -240,7 +211,7 @@ def _write_problem(path: Path, file: bool) -> str | None:
         if not os.access(above, os.W_OK):
             return f"cannot be written: permission denied in {above}"
     except (OSError, ValueError) as error:
-        return f"cannot be written: {_error_text(error)}"
+        return f"cannot be written: {error_text(error)}"
     return None
 
 

@@ -125,7 +125,7 @@ def check_training_data(
     `BadExample` too if a recording lies in two splits.
     """
     require_disjoint_splits([*records, *config.held])
-    needed = {"speech": config.check_speech} | needed
+    needed = {"require_speech": config.check_speech} | needed
     found = check_records(records, collators, config.bad_data, **needed)
     if not config.held:
         return found.records, config, {"data": found.log_entry()}

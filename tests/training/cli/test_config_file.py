@@ -105,7 +105,7 @@ def test_the_shipped_files_run_as_their_first_line_says(file: Path, monkeypatch:
 
     monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=lambda name: Module))
     monkeypatch.setattr(
-        command_line.input_paths, "check", lambda command, arguments: None
+        command_line.input_paths, "check_paths", lambda command, arguments: None
     )  # their data is yet to be made
     assert command_line.main(arguments) == 0
     assert seen[0].out if arguments[0] == "data" else seen[0].data

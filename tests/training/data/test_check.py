@@ -36,7 +36,7 @@ def too_long(row: Record, folder: Path) -> Record:
 
 # reason → how a record comes to it, and what is said of it
 BAD: dict[str, tuple[Spoil, str]] = {
-    "audio missing": (lambda row, folder: replace(row, audio=str(folder / "gone.wav")), "there is no such file"),
+    "audio missing": (lambda row, folder: replace(row, audio=str(folder / "gone.wav")), "does not exist"),
     "too long": (too_long, "300.0 s of audio, the model takes 300 s"),
     "placeholder": (
         lambda row, _: replace(row, summary=f"A {AUDIO_TOKEN} b.", chosen=f"A {AUDIO_TOKEN} b."),
@@ -210,7 +210,7 @@ def test_audio_that_many_records_share_is_decoded_once(
 ) -> None:
     seen: list[str] = []
     through = checking.check_audio
-    monkeypatch.setattr(checking, "go_through", lambda row: seen.append(row.id) or through(row))
+    monkeypatch.setattr(checking, "check_audio", lambda row: seen.append(row.id) or through(row))
     bad = [replace(not_finite(good[0], tmp_path), id=f"bad-{i}") for i in range(2)]
     with pytest.raises(UnusableData) as caught:
         check_records([*good, *(replace(row, id=row.id + "-again") for row in good), *bad], [hears], threads=2)
