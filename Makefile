@@ -18,7 +18,7 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow env check lint names imports types format lock models gpu-pack clean help
+.PHONY: serve test test-slow env check lint names imports types docs docs-write format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
@@ -32,7 +32,7 @@ test: env system check  ## the whole check: `make check`, then the tests
 test-slow: env system  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow --durations 40
 
-check: lint names imports types  ## lint, format, names, import contracts, types
+check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 
 lint:
 	@$(BIN)/ruff check .
@@ -46,6 +46,13 @@ imports:
 
 types:
 	@$(BIN)/mypy
+
+docs: env  ## build the documentation into var/site; every broken link is an error
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-write: env  ## write the page of the settings again
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 
 format:  ## put the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -70,7 +77,7 @@ models: env  ## fetch, verify and assemble every checkpoint of the registry
 lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
 
-gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (tools/offline_gpu/README.md)
+gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (docs/offline-gpu.md)
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)

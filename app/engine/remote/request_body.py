@@ -86,6 +86,6 @@ def _sampling_fields(sampling: SamplingOptions, context: int) -> dict[str, Any]:
     if sampling.stop:
         said["stop"] = list(sampling.stop)
     if sampling.schema:
-        # The backend and its whitespace are the server's: `--structured-outputs-config`, see the README.
+        # The backend and its whitespace are the server's: `--structured-outputs-config`, see docs/models.md.
         said["structured_outputs"] = {"json": sampling.schema}
     return said
