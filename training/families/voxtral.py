@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from app.core.prompts import SYSTEM_PROMPT
-from training.families.base import SAMPLING_RATE, Family
+from training.data.audio import SAMPLING_RATE
+from training.families.base import Family
 
 CONSOLIDATED_FILE = "consolidated.safetensors"
 ENCODER_PREFIX = "mm_whisper_embeddings.whisper_encoder"

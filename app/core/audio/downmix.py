@@ -60,7 +60,7 @@ class Downmixer:
         # more than about 16 kHz: differences of a higher rate would be of what nobody hears.
         steps = np.diff(hops[:, :: max(1, self._rate // SAMPLE_RATE)], axis=1)
         correlations = np.matmul(steps.transpose(0, 2, 1), steps).astype(np.float64)
-        mean = hops.mean(axis=2, dtype=np.float32)
+        mean: Block = hops.mean(axis=2, dtype=np.float32)
         if self._all_positive and not self._may_cancel(correlations):
             self._update_correlations(correlations)
             return mean.reshape(-1)
@@ -98,11 +98,12 @@ class Downmixer:
     def _mix_inverted(self, hop: Block, before: NDArray[np.float32]) -> Block:
         if (self._signs == before).all():
             weights = self._signs[None]
-            return (hop * weights).mean(axis=1, dtype=np.float32)
-        weights = np.repeat(self._signs[None], len(hop), axis=0)
-        faded = self._fade[: len(hop)]
-        weights[: len(faded)] = before + (self._signs - before) * faded
-        return (hop * weights).mean(axis=1, dtype=np.float32)
+        else:
+            weights = np.repeat(self._signs[None], len(hop), axis=0)
+            faded = self._fade[: len(hop)]
+            weights[: len(faded)] = before + (self._signs - before) * faded
+        mixed: Block = (hop * weights).mean(axis=1, dtype=np.float32)
+        return mixed
 
     def _count_inverted(self, one: NDArray[np.float64], frames: int) -> None:
         mean, kept = float(one.sum()), float(self._signs @ one @ self._signs)
