@@ -163,7 +163,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
         if self.steps_per_rollout == 1:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
         if not self._pending_batches:
             several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
             self._pending_batches = self._add_answers(several, num_batches)
