@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from rapidfuzz.distance import Levenshtein
 from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
@@ -25,7 +26,6 @@ from training.align.token_spikes import (
     ctc_collapse,
     letter_classes,
     letter_token_ids,
-    levenshtein,
     spoken_words,
     token_spikes,
 )
@@ -138,7 +138,7 @@ def alignment_errors(aligner: Aligner, clips: Sequence[AlignedClip], batch: int)
             frames, counts = aligner.encoder(*pad_frames([a.clip.lower_features() for a in group], device))
         distance += float(aligner.distances(frames, [a.spikes for a in group]).sum())
         for one, path in zip(group, aligner.best_classes(frames, counts), strict=True):
-            wrong += levenshtein(ctc_collapse(path), [token for _, token in one.spikes])
+            wrong += Levenshtein.distance(ctc_collapse(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)
     aligner.train()

@@ -205,13 +205,3 @@ class Aligner(nn.Module):
 def ctc_collapse(path: Sequence[int]) -> list[int]:
     """Return the classes of a path of frames without repeats and blanks."""
     return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
-
-
-def levenshtein(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Return the Levenshtein distance of two sequences, such as the characters or the words of texts."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]

@@ -14,37 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from training.cli import config_file
-from training.runtime.safetensors_file import error_text, safetensors_problem
+from training.runtime.path_problems import error_text, file_problem, folder_problem
+from training.runtime.safetensors_file import safetensors_problem
 
 
 class MissingInput(ValueError):
     """A path that was given cannot be used. The message names the option, the path and the reason."""
-
-
-def file_problem(path: Path) -> str | None:
-    """What keeps the path from being a file that can be read, or None."""
-    try:
-        if path.is_dir():
-            return "is a folder, and a file is needed"
-        if not path.exists():
-            return "does not exist"
-        with path.open("rb") as file:
-            return None if file.read(1) else "is empty"
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {error_text(error)}"
-
-
-def folder_problem(path: Path) -> str | None:
-    """What keeps the path from being a folder that can be read, or None."""
-    try:
-        if not path.exists():
-            return "does not exist"
-        if not path.is_dir():
-            return "is a file, and a folder is needed"
-        os.listdir(path)
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {error_text(error)}"
-    return None
 
 
 def checkpoint_problem(path: Path) -> str | None:

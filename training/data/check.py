@@ -108,7 +108,7 @@ def check_records(
         workers = threads or os.cpu_count()
         lengths = _map_by_audio(kept, lambda record: _audio_length(record, longest_s, require_speech), workers)
         drop((n, length) for n, length in lengths.items() if isinstance(length, UnusableRecord))
-        kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}  # type: ignore[arg-type]
+        kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}
     for reader in collators:
         drop(list(_oversized_records(reader, kept, answers)))
     tokens = sorted({token for reader in collators for token in reader.control_tokens})

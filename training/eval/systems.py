@@ -171,12 +171,12 @@ def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], m
 
 def model_summaries(model: Any, collator: Any, records: Sequence[Record], means: AnswerSettings) -> list[str]:
     """Greedy answers of a model that is open."""
-    writer = make_rollout(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
+    writer = make_rollout(collator, 0, means.rollout if collator.takes_audio else None, means.rollout_folder)
     # A server makes batches of its own out of all that is open.
     batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else means.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
-            out.append(collator.text(answer.ids))
+            out.append(collator.decode_answer(answer.ids))
     return out
 
 

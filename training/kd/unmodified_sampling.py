@@ -2,7 +2,8 @@
 
 A checkpoint's `generation_config.json` has what its authors found to read well: a repetition penalty, `min_p`, `top_k`,
 several tokens that end an answer. Sampling for training or comparison has to draw from the distribution that is
-trained. So none of these settings may apply, neither in Transformers' `generate` nor in a vLLM server.
+trained. So none of these settings may apply: this module keeps them out of Transformers' `generate`, and a vLLM server
+gets `app.core.vllm_http.NEUTRAL_SAMPLING` with every request.
 """
 
 from collections.abc import Iterator
@@ -10,16 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from transformers import GenerationConfig
-
-# What a vLLM server gets with every request, under its own names: values that leave the distribution as it is.
-NEUTRAL_SAMPLING: dict[str, Any] = {
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "repetition_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
 
 
 @contextmanager

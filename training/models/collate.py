@@ -188,7 +188,7 @@ class AudioCollator(Collator):
         return len(self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"])
 
     @property
-    def tokenizer(self) -> Any:  # type: ignore[override]
+    def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 

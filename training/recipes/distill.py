@@ -177,7 +177,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         first of these steps.
         """
         if self.steps_per_rollout == 1:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
         if not self._pending_batches:
             several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
             self._pending_batches = self._add_answers(several, num_batches)

@@ -7,6 +7,8 @@ import json
 import struct
 from pathlib import Path
 
+from training.runtime.path_problems import error_text
+
 LARGEST_HEADER = 100_000_000  # bytes; safetensors itself refuses a larger one
 
 
@@ -30,8 +32,3 @@ def safetensors_problem(path: Path) -> str | None:
     if 8 + length + max(ends, default=0) != size:
         return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
     return None
-
-
-def error_text(error: Exception) -> str:
-    """Return what went wrong, without the path that the caller names anyway."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -36,7 +36,7 @@ def too_long(row: Record, folder: Path) -> Record:
 
 # reason → how a record comes to it, and what is said of it
 BAD: dict[str, tuple[Spoil, str]] = {
-    "audio missing": (lambda row, folder: replace(row, audio=str(folder / "gone.wav")), "there is no such file"),
+    "audio missing": (lambda row, folder: replace(row, audio=str(folder / "gone.wav")), "does not exist"),
     "too long": (too_long, "300.0 s of audio, the model takes 300 s"),
     "placeholder": (
         lambda row, _: replace(row, summary=f"A {AUDIO_TOKEN} b.", chosen=f"A {AUDIO_TOKEN} b."),
