@@ -88,8 +88,8 @@ class Voxtral(Family):
         return one["input_ids"][0].tolist(), {name: one[name] for name in self.model_inputs}
 
     def vllm_tensor(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
-        """Return name and value in Mistral's files, or None for the sinusoids, which vLLM computes. Raises ValueError for
-        other position embeddings or an unknown name.
+        """Return name and value in Mistral's files, or None for the sinusoids, which vLLM computes. Raises ValueError
+        for other position embeddings or an unknown name.
         """
         if name != SINUSOIDS_NAME:
             return mistral_name(name), mistral_order(name, value, head_counts(config))
