@@ -150,8 +150,8 @@ class TextCollator(Collator):
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
-        """Return the ids of the prompt with the transcript; there are no further inputs. Raises UnusableRecord without a
-        transcript.
+        """Return the ids of the prompt with the transcript; there are no further inputs. Raises UnusableRecord without
+        a transcript.
         """
         if not record.transcript.strip():
             raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
