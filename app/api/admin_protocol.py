@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.api.protocol import ResponseModel
 from app.models.loaded_model import LoadedModel, State
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.setting_types import normalize_urls
 
 WEIGHT_FIELD = Field(

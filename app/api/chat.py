@@ -35,7 +35,7 @@ from app.api.upload import read_json
 from app.core.audio.containers.sniff import sniff_file
 from app.core.audio.samples import translate_disk_full
 from app.engine.base import FinishReason
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.summarize.request import OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
 
 # A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit). Its summary is empty.

@@ -72,7 +72,7 @@ def job_response(job: Job, delivery: dict[str, Any] | None = None, *, with_summa
         webhook = WebhookFacts(url=job.webhook, state=facts["state"], attempts=facts["attempt"], said=facts["said"])
     return JobResponse(
         id=job.id,
-        state=job.state,  # type: ignore[arg-type]
+        state=job.state,
         created=int(job.created),
         started=_whole_seconds(job.started),
         finished=_whole_seconds(job.finished),

@@ -31,7 +31,7 @@ from app.api.auth import Caller, Credentials, authenticate_and_charge
 from app.api.disconnect import run_while_connected
 from app.keys.authenticator import AUDIO_QUOTA, Authenticator
 from app.metrics import RequestMetrics
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.service import Service
 from app.summarize.request import Emit, OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
 

@@ -17,7 +17,7 @@ from app.api.request_scope import check_schema, fetch_recording
 from app.api.summary_fields import SummaryFields, parse_summary_fields
 from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body
 from app.core.audio.containers.sniff import sniff_file
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.service import Service
 from app.summarize.request import SummaryRequest
 

@@ -40,6 +40,7 @@ class CorsErrorMiddleware(CORSMiddleware):
     """Starlette's middleware, with errors in the service's own shape."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
+        """Return the response to a preflight request (Fetch Standard, 3.3.2)."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
