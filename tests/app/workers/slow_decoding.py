@@ -9,7 +9,7 @@ from app.core.audio.limits import DecodeLimits
 from app.workers import decoder_pool
 from app.workers.shared_files import SharedFilesTicket, map_recording
 
-_WORK = decoder_pool._decode_in_worker
+_DECODE = decoder_pool._decode_in_worker
 
 
 def spin_or_work(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
@@ -17,7 +17,7 @@ def spin_or_work(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudi
     with map_recording(ticket) as recording:
         asked = bytes(recording[:16])
     if not asked.startswith(b"spin"):
-        return _WORK(ticket, limits)
+        return _DECODE(ticket, limits)
     seconds = float(asked.removeprefix(b"spin").strip(b"\0"))
     until = time.process_time() + seconds
     while time.process_time() < until:

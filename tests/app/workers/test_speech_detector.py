@@ -19,7 +19,7 @@ from tests.recordings import speech
 NO_SPEECH = PieceDetection([], np.zeros(0, np.float32))
 
 
-class Tape:
+class EmptyRecording:
     """Minutes of a recording that nobody reads."""
 
     def __init__(self, minutes: int) -> None:
@@ -50,17 +50,17 @@ async def test_hears_what_the_function_finds(detector: SpeechDetector) -> None:
 async def test_a_short_recording_waits_for_one_piece_of_a_long_one_at_most(
     monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector, requester: Requester
 ) -> None:
-    detected: list[Tape] = []
+    detected: list[EmptyRecording] = []
     gate, reached = threading.Semaphore(0), threading.Semaphore(0)
 
-    def detect_piece(tape: Tape, start: int) -> PieceDetection:
+    def detect_piece(tape: EmptyRecording, start: int) -> PieceDetection:
         reached.release()
         gate.acquire(timeout=5)
         detected.append(tape)
         return NO_SPEECH
 
     monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
-    long, short = Tape(240), Tape(1)
+    long, short = EmptyRecording(240), EmptyRecording(1)
     listening = [asyncio.create_task(detector.detect(long, Requester("long"))) for _ in range(3)]
     for _ in range(10):
         await asyncio.to_thread(reached.acquire)
@@ -85,17 +85,17 @@ async def test_listening_needs_no_thread_that_uploads_are_waiting_for(detector: 
 
 
 async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector) -> None:
-    detected: list[Tape] = []
+    detected: list[EmptyRecording] = []
     gate, reached = threading.Event(), threading.Event()
 
-    def detect_piece(tape: Tape, start: int) -> PieceDetection:
+    def detect_piece(tape: EmptyRecording, start: int) -> PieceDetection:
         detected.append(tape)
         reached.set()
         gate.wait(5)
         return NO_SPEECH
 
     monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
-    left, waiting, short = Tape(240), Tape(240), Tape(1)
+    left, waiting, short = EmptyRecording(240), EmptyRecording(240), EmptyRecording(1)
     tasks = [asyncio.create_task(detector.detect(one)) for one in (left, waiting)]
     await asyncio.to_thread(reached.wait, 5)
     for task in tasks:
@@ -112,11 +112,11 @@ async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, d
 async def test_what_fails_is_raised_and_the_thread_is_given_back(
     monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector
 ) -> None:
-    def detect_piece(tape: Tape, start: int) -> PieceDetection:
+    def detect_piece(tape: EmptyRecording, start: int) -> PieceDetection:
         raise EOFError("gone")
 
     monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
     with pytest.raises(EOFError):
-        await detector.detect(Tape(3))
+        await detector.detect(EmptyRecording(3))
     monkeypatch.undo()
     assert (await detector.detect(speech())).spans

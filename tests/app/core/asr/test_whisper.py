@@ -28,7 +28,7 @@ class Whisper:
         return iter([Segment(0, 0.0, 2.5, f" In {code}.", -0.25, 9.9, 0.125)]), info
 
 
-async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
+async def transcribe(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
     transcriber = WhisperTranscriber(Path("nowhere"), languages=languages)
     transcriber._model = whisper
     try:
@@ -38,7 +38,7 @@ async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
 
 
 async def test_the_language_is_detected_and_how_sure_whisper_was_is_kept() -> None:
-    found = await heard(Whisper(de=0.9, en=0.05), ("en", "es"))
+    found = await transcribe(Whisper(de=0.9, en=0.05), ("en", "es"))
     assert (found.text, found.language, found.language_probability) == ("In de.", "de", 0.9)
     (one,) = found.segments
     assert (one.start, one.end, one.log_probability, one.no_speech_probability) == (0.0, 2.5, -0.25, 0.125)
@@ -60,6 +60,6 @@ async def test_where_it_is_unsure_of_the_language_an_expected_one_is_preferred(
     chances: dict[str, float], languages: tuple[str, ...], language: str, asked: list[str | None]
 ) -> None:
     whisper = Whisper(**chances)
-    found = await heard(whisper, languages)
+    found = await transcribe(whisper, languages)
     assert (found.language, whisper.asked) == (language, asked)
     assert found.language_probability == chances.get(language, 0.8)
