@@ -1,4 +1,4 @@
-"""The service follows its OpenAPI document: it answers valid requests as described, and refuses others without a 5xx."""
+"""The service follows its OpenAPI document: valid requests are answered as described, and nothing ends in a 5xx."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Stands in for decoding that takes long. A module of its own, since a new worker imports it."""
+"""Replaces decoding by work of a given length. It is a module of its own, because new workers import it."""
 
 import time
 
@@ -13,12 +13,12 @@ _DECODE = decoder_pool._decode_in_worker
 
 
 def spin_or_work(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
-    """Decode, but of b"spin0.5", take half a second of processor time."""
+    """Decode a recording, or use half a second of processor time if it is b"spin0.5"."""
     with map_recording(ticket) as recording:
-        asked = bytes(recording[:16])
-    if not asked.startswith(b"spin"):
+        command = bytes(recording[:16])
+    if not command.startswith(b"spin"):
         return _DECODE(ticket, limits)
-    seconds = float(asked.removeprefix(b"spin").strip(b"\0"))
+    seconds = float(command.removeprefix(b"spin").strip(b"\0"))
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass

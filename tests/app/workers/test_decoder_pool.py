@@ -1,4 +1,4 @@
-"""The decoder outlives every file, ends what nobody waits for, and gives its memory back."""
+"""The decoder survives every file, ends work that nobody waits for, and frees its memory."""
 
 import asyncio
 import errno
@@ -169,7 +169,7 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
 
 
 async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for those that are being decoded, nor for those that came before it; and there is an end to the processes."""
+    """It waits neither for recordings that are being decoded nor for earlier ones; and the processes are limited."""
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, max_paused=2)
     await decoder.start()
@@ -236,7 +236,7 @@ async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monk
 
 
 async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: DecoderPool) -> None:
-    """By the share of its size, once it is more than any honest file of silence."""
+    """It is refused by the ratio to its size, once it has more samples than any real file of silence."""
     bomb = encode_audio(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
     assert (await decoder.decode(create_unnamed_file(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
     limits = DecodeLimits(max_samples_per_byte=100).for_file_size(8_000_000)
@@ -287,35 +287,35 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
     assert not [worker for worker in workers if _is_alive(worker)]
 
 
-def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
+def test_files_that_were_closed_meanwhile_are_never_confused_with_others() -> None:
     recording = create_unnamed_file(b"recording")
-    job = shared_files.SharedFiles(recording)
-    process, (heard, device, inode), (room, _, other) = job.ticket
-    wrong = (process, (heard, device, other), (room, device, inode))
+    files = shared_files.SharedFiles(recording)
+    process, (recording_fd, device, inode), (samples_fd, _, other) = files.ticket
+    wrong = (process, (recording_fd, device, other), (samples_fd, device, inode))
     with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(wrong):
         pass
     with pytest.raises(shared_files.SharedFilesClosed):
         shared_files.open_samples_file(wrong)
-    with shared_files.map_recording(job.ticket) as taken:
-        assert taken[:] == b"recording"
-    with shared_files.open_samples_file(job.ticket) as room_:
-        room_.write(np.ones(4, np.float32).tobytes())
-    np.testing.assert_array_equal(job.take_samples()[1:], np.ones(3))
-    job.close()
+    with shared_files.map_recording(files.ticket) as mapped:
+        assert mapped[:] == b"recording"
+    with shared_files.open_samples_file(files.ticket) as samples_file:
+        samples_file.write(np.ones(4, np.float32).tobytes())
+    np.testing.assert_array_equal(files.take_samples()[1:], np.ones(3))
+    files.close()
     recording.close()
-    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(job.ticket):
+    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(files.ticket):
         pass
 
 
 def deleted_worker_files() -> list[str]:
-    """Files without names that this process's children hold; pytest's captured output is among them."""
+    """Return the deleted files that child processes hold; pytest's captured output is among them."""
     places = [f"/proc/{worker.pid}/fd" for worker in psutil.Process().children(recursive=True)]
     held = [os.readlink(f"{place}/{number}") for place in places for number in os.listdir(place)]
     return [file for file in held if file.endswith("(deleted)")]
 
 
 async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: DecoderPool) -> None:
-    """Idle, it would keep it, and its bytes on the disk, until it collects its garbage."""
+    """An idle worker would otherwise keep the recording, and its bytes on the disk, until garbage collection."""
     await check_decoder(decoder)
     before = deleted_worker_files()
     for data, _, _ in recordings.broken_files().values():
@@ -324,7 +324,7 @@ async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: Decod
     assert sorted(deleted_worker_files()) == sorted(before)
 
 
-async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
+async def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _fill_disk_in_worker)
     with pytest.raises(Unavailable) as caught:
         await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
@@ -361,12 +361,12 @@ def _raise_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimit
 
 
 def _fill_disk_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
-    """Works on a disk without room."""
+    """Decode with a disk that has no space."""
 
-    def full(*_: object) -> DecodedAudio:
+    def raise_disk_full(*_: object) -> DecodedAudio:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    decoder_pool.decode = full  # type: ignore[assignment]
+    decoder_pool.decode = raise_disk_full  # type: ignore[assignment]
     return _REAL_WORK(ticket, limits)
 
 

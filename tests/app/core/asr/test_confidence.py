@@ -1,4 +1,4 @@
-"""What of a transcript is read. The values are those that Whisper base and tiny.en gave (results/recognizer.json)."""
+"""Segments are kept or left out by confidence. The values are measured (results/recognizer.json)."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_what_whisper_guessed_is_left_out(what: str, lp: float, cr: float, ns: f
     assert (found.text, found.recognition.omitted_spans) == ("", ((0, 5),)), what
 
 
-def test_only_the_part_that_was_not_understood_is_left_out_and_told() -> None:
+def test_only_the_part_that_was_not_understood_is_left_out_and_reported() -> None:
     parts = [segment(), segment("Gar", -1.4, start=6), segment("ble.", -1.4, start=11), segment("Ben pays.", start=30)]
     found = filter_transcript(Transcript(tuple(parts), "de", 0.9), LIMITS)
     assert found.text == "Anna calls. Ben pays."

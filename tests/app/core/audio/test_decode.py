@@ -1,4 +1,4 @@
-"""What goes in comes out: same length, same waveform, whatever the container; or a refusal that says why."""
+"""Decoded audio has the length and waveform of the source in every container; other files are refused with a reason."""
 
 import io
 import time
@@ -18,14 +18,14 @@ LIMITS = DecodeLimits()
 
 
 def likeness(decoded: NDArray[np.float32], original: NDArray[np.float32]) -> float:
-    """Correlation at the best alignment within 0.1 s."""
+    """Return the correlation at the best alignment within 0.1 s."""
     size = 1 << (len(original) + len(decoded)).bit_length()
     product = np.fft.irfft(np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(original, size)))
     best = max(product[:1600].max(), product[-1600:].max())
     return float(best / (np.linalg.norm(decoded) * np.linalg.norm(original)))
 
 
-# AMR keeps what a telephone does, below 4 kHz.
+# AMR keeps what is below 4 kHz, as a telephone does.
 LIKENESS = {"amr": 0.7}
 
 
@@ -129,7 +129,7 @@ def test_an_hour_of_opus_in_3_mb_is_refused_at_once() -> None:
 def test_a_stream_that_announces_no_length_stops_where_the_limit_is() -> None:
     buffer = io.BytesIO()
     adts = recordings.mux_speech("adts", "aac")
-    buffer.write(adts * 200)  # frames follow one another without any header for the whole
+    buffer.write(adts * 200)  # a stream of frames without a header
     start = time.perf_counter()
     error = refused(buffer.getvalue(), DecodeLimits(max_seconds=20))
     assert time.perf_counter() - start < 2
@@ -207,7 +207,7 @@ def test_mutations_give_audio_or_a_service_error_and_nothing_else(kind: str) -> 
 
 
 def mutate(whole: bytes, seed: int) -> bytes:
-    """`whole` with some bytes changed, its head changed, cut off, or a span replaced or taken out."""
+    """Return a file with some bytes changed, its header changed, its end cut off, or a span replaced or removed."""
     random = np.random.default_rng(seed)
     data = bytearray(whole)
     match seed % 4:

@@ -1,4 +1,4 @@
-"""What is said in opposite phase is not lost in the mix, and everything else is mixed as ever, without clicks."""
+"""Speech in opposite phase is not lost in the mix, and everything else is averaged as usual, without clicks."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def mixed(*channels: NDArray[np.floating], rate: int = 16_000, block: int = 4096
 
 
 def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """How alike two signals are, whatever their level and polarity: 1 is the same."""
+    """Return the similarity of two signals, whatever their level and polarity; 1 is the same."""
     return float(abs(np.dot(one, other)) / np.sqrt(np.dot(one, one) * np.dot(other, other)))
 
 
@@ -93,7 +93,7 @@ def test_everything_else_is_averaged(name: str) -> None:
     found = mixed(*ORDINARY[name])
     mean = np.mean(ORDINARY[name], axis=0)
     assert len(found) == len(mean)
-    if name in ("two speakers apart", "six"):  # their correlation is below zero for moments
+    if name in ("two speakers apart", "six"):  # their correlation is sometimes below zero
         for voice in (VOICE, OTHER):
             assert abs(np.dot(found, voice) / np.dot(voice, voice)) > 0.8 * abs(
                 np.dot(mean, voice) / np.dot(voice, voice)

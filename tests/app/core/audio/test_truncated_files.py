@@ -1,4 +1,4 @@
-"""A recording that was cut off, anywhere, is refused or called incomplete; a whole one never is."""
+"""A recording that was cut off anywhere is refused or reported as incomplete; a whole one never is."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ LIMITS = DecodeLimits()
 SECONDS = 1.5
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "300000"}
 BARE = {"write_xing": "0", "id3v2_version": "0"}
-# None of these says how long it is.
+# None of these states its length.
 UNANNOUNCED: dict[str, Callable[[], bytes]] = {
     "mp3 without a header": functools.partial(
         mux_speech, "mp3", "libmp3lame", rate=16000, seconds=SECONDS, options=BARE
@@ -51,7 +51,7 @@ def test_a_cut_shows_where_no_length_is_announced(name: str) -> None:
         if isinstance(audio, DecodedAudio) and not audio.unread and whole.seconds - audio.seconds > 0.03
     ]
     assert {error.code for error in outcomes if isinstance(error, ServiceError)} <= {"undecodable_audio"}
-    # By chance a cut may fall between two frames.
+    # A cut may fall between two frames by chance.
     assert len(unnoticed) <= 1
 
 

@@ -1,4 +1,4 @@
-"""Chained Ogg is read whole, whatever its links are; several streams at once and lost pages are told of."""
+"""Chained Ogg is read completely, whatever its links are; multiplexed streams and lost pages are reported."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def ogg(subtype: str, rate: int = 16000, channels: int = 1) -> bytes:
 
 
 def together(*files: bytes) -> bytes:
-    """The files' streams at the same time: first pages in front, the others in turn."""
+    """Multiplex the streams of several files: the first pages come first, the others alternate."""
     queues = [pages(data) for data in files]
     order = [queue.pop(0) for queue in queues]
     while any(queues):

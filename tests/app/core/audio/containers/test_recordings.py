@@ -1,4 +1,4 @@
-"""Several recordings in one file are all read, tags and padding are passed over, and other bytes are told of."""
+"""Several recordings in one file are all read, tags and padding are skipped, and other bytes are reported."""
 
 import functools
 import struct
@@ -93,7 +93,7 @@ def test_a_healthy_file_is_complete_also_twice_and_with_tags_and_padding_around_
     assert (twice.unread, twice.seconds) == ([], pytest.approx(2 * once.seconds, abs=0.15))
     for behind in (bytes(5000), ID3V1, APE_TAG, APE_TAG + ID3V1, b"\r\n"):
         padded = decode(data + behind, LIMITS)
-        # A raw recorder's file says nothing of its end: zeros there are silence.
+        # The file of a live recorder does not state its end, so zeros there are silence.
         most = 0.4 if "pipe" in name else 0.05
         assert (padded.warnings, padded.seconds) == ([], pytest.approx(once.seconds, abs=most))
     for before in (ID3V2, b"\xef\xbb\xbf", b"\r\n", bytes(3000)):
@@ -109,7 +109,7 @@ def test_files_of_different_formats_joined_are_read_in_order(first: str, number:
     if not audio.unread:
         expected = sum(decode(make_file(name), LIMITS).seconds for name in (first, *others))
         assert audio.seconds == pytest.approx(expected, abs=0.3)
-    else:  # a stream of packets in raw samples or frames: told, not read
+    else:  # a packet stream within raw samples or frames is reported, not read
         assert {first, *others} & {"ts", "ts of mp2", "m2ts"}
     assert audio.source_format == next(iter(find_recordings(make_file(first), 60))).container.name  # type: ignore[union-attr]
 

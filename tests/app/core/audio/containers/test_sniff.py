@@ -1,4 +1,4 @@
-"""Formats are told by content; what is no audio is refused with the list of what is."""
+"""Formats are recognized by content; what is no audio is refused with the list of accepted formats."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Damaged FLAC is told of, whether or not its encoder noted an MD5 sum, and healthy FLAC of any kind is not."""
+"""Damaged FLAC is reported, whether or not its encoder stored an MD5 sum, and healthy FLAC of any kind is not."""
 
 import numpy as np
 import pytest
