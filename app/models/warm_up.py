@@ -1,4 +1,7 @@
-"""One recording all the way before the first caller's: what loads late loads now, and what is broken shows."""
+"""The warm-up of a model: one recording takes the whole path before the first request does.
+
+What is loaded at first use is loaded now, and a broken part shows. Knows nothing about HTTP.
+"""
 
 import uuid
 
@@ -16,7 +19,10 @@ MAX_TOKENS = 4
 
 
 async def warm_up(summarizer: Summarizer) -> None:
-    """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
+    """Run faint noise through decoder, detector and engine, whether speech is found in it or not.
+
+    Raises the ServiceError of the part that fails, and `Unavailable` if the engine gives up.
+    """
     with create_unnamed_file(_noise_wav()) as recording:
         audio = await summarizer.decoder.decode(recording, summarizer.limits, ANONYMOUS)
     await summarizer.detect_speech(audio.samples, ANONYMOUS)

@@ -33,6 +33,7 @@ from app.service import Service
 from app.settings import Settings
 from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import ANONYMOUS, Requester
+from tests.app.database.migrated import write_migrated_file
 
 MODEL = ModelInfo("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
 PATH = "/v1/audio/summaries"
@@ -200,6 +201,7 @@ async def serving(
     with tempfile.TemporaryDirectory() as folder:
         sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
         settings = settings_for(**sections)
+        write_migrated_file(settings.jobs.folder)
         app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings), source=source)
         async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
             yield site

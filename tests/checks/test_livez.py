@@ -129,6 +129,7 @@ def measure_livez(folder: Path, minutes: int) -> dict[str, tuple[str, float, int
     return found
 
 
+@pytest.mark.timing
 def test_it_is_answered_soon_while_ten_minutes_are_read(tmp_path: Path) -> None:
     found = measure_livez(tmp_path, 10)
     _, p99, count = found["all"]

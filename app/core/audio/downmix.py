@@ -68,7 +68,7 @@ class Downmixer:
         # outweigh the speech. The rate is about 16 kHz at most: differences at a higher rate show what nobody hears.
         steps = np.diff(hops[:, :: max(1, self._rate // SAMPLE_RATE)], axis=1)
         correlations = np.matmul(steps.transpose(0, 2, 1), steps).astype(np.float64)
-        mean = hops.mean(axis=2, dtype=np.float32)
+        mean: Block = hops.mean(axis=2, dtype=np.float32)
         if self._all_positive and not self._may_cancel(correlations):
             self._update_correlations(correlations)
             return mean.reshape(-1)
@@ -106,11 +106,12 @@ class Downmixer:
     def _mix_inverted(self, hop: Block, before: NDArray[np.float32]) -> Block:
         if (self._signs == before).all():
             weights = self._signs[None]
-            return (hop * weights).mean(axis=1, dtype=np.float32)
-        weights = np.repeat(self._signs[None], len(hop), axis=0)
-        faded = self._fade[: len(hop)]
-        weights[: len(faded)] = before + (self._signs - before) * faded
-        return (hop * weights).mean(axis=1, dtype=np.float32)
+        else:
+            weights = np.repeat(self._signs[None], len(hop), axis=0)
+            faded = self._fade[: len(hop)]
+            weights[: len(faded)] = before + (self._signs - before) * faded
+        mixed: Block = (hop * weights).mean(axis=1, dtype=np.float32)
+        return mixed
 
     def _count_inverted(self, one: NDArray[np.float64], frames: int) -> None:
         mean, kept = float(one.sum()), float(self._signs @ one @ self._signs)

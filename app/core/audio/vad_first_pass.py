@@ -92,7 +92,8 @@ def frame_power(piece: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean square of each `LEVEL_FRAME_S` of a piece, float32, shape (n,). The last frame may be shorter."""
     frame = round(LEVEL_FRAME_S * SAMPLE_RATE)
     frames = np.pad(piece, (0, -len(piece) % frame)).reshape(-1, frame)
-    return np.einsum("ij,ij->i", frames, frames) / np.float32(frame)
+    power: NDArray[np.float32] = np.einsum("ij,ij->i", frames, frames) / np.float32(frame)
+    return power
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:

@@ -88,6 +88,7 @@ async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
     assert [len(audio.samples) for audio in audios] == lengths
 
 
+@pytest.mark.timing
 async def test_cancelling_frees_the_worker() -> None:
     decoder = DecoderPool(1)
     await decoder.start()
@@ -168,6 +169,7 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits neither for recordings that are being decoded nor for earlier ones; and the processes are limited."""
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
@@ -202,6 +204,7 @@ async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyP
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, timeout_s=0.7)
@@ -214,6 +217,7 @@ async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPa
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1)

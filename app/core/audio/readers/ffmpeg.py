@@ -79,7 +79,7 @@ def _decode_track(
     clock = _TimestampJumpCounter() if container.name in ("mpegts", "mpegps") else None
     packets = source.demux(track)
     failures, before = 0, sink.seconds
-    last: Packet | None = None
+    last: Packet[Any] | None = None
     while True:
         try:
             packet = next(packets)
