@@ -37,7 +37,7 @@ def test_a_key_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFi
     assert main(made) == 0
     printed = capsys.readouterr()
     text = printed.out.strip()
-    assert "not kept" in printed.err
+    assert "not stored" in printed.err
     assert "SPEECHSUM_AUTH__REQUIRED=true" in printed.err, "a key is of little use where none is required"
     key = found(folder, text)
     assert key is not None
