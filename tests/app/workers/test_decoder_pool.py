@@ -256,19 +256,20 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
     script.write_text(
         textwrap.dedent("""
             import asyncio, os, signal
-            from app.core.audio import pool
-            from app.workers.decoder_pool import Decoder
+            from app.workers import decoder_pool
+            from app.workers.decoder_pool import DecoderPool
             from app.core.audio.limits import DecodeLimits
-            from app.core.audio.samples import spool
-            from tests import audio_files
+            from app.core.audio.samples import create_unnamed_file
+            from tests.recordings import silence_wav
             from tests.app.workers.slow_decoding import spin_or_work
 
             async def main():
-                decoder = Decoder(2)
+                decoder = DecoderPool(2)
                 await decoder.start()
-                await decoder.decode(spool(audio_files.silence_wav()), DecodeLimits())
-                pool._work = spin_or_work
-                tasks = [asyncio.create_task(decoder.decode(spool(b"spin60"), DecodeLimits())) for _ in range(3)]
+                await decoder.decode(create_unnamed_file(silence_wav()), DecodeLimits())
+                decoder_pool._decode_in_worker = spin_or_work
+                recordings = [create_unnamed_file(b"spin60") for _ in range(3)]
+                tasks = [asyncio.create_task(decoder.decode(one, DecodeLimits())) for one in recordings]
                 while len(decoder.pids) < 3:
                     await asyncio.sleep(0.01)
                 print(*decoder.pids, flush=True)

@@ -14,9 +14,10 @@ import training
 from tests.training.runtime.two_process_launches import short
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
+from training.data import answer_limit
 from training.kd import rollout
 from training.models.checkpoint import add_lora, load_adapter, open_model
-from training.recipes.common import ADAPTER_FILE
+from training.runtime.run_record import ADAPTER_FILE
 
 CONFIGS = Path(training.__file__).parent / "configs" / "accelerate"
 # What a parameter that is gathered was before, in each of the two processes, by the way of sharding.
@@ -67,7 +68,8 @@ def alone(audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: 
     """What one process makes of batches of four."""
     out = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollout, "answer_limit", short)
+        for module in (answer_limit, rollout):
+            patch.setattr(module, "answer_limit", short)
         for command in commands(audio_folder, llama_folder, data, out, 4):
             if out / "again" not in map(Path, command) and command[0] != "copy":
                 assert main(command) == 0
