@@ -152,7 +152,7 @@ def test_weights_go_over_before_the_first_step_and_every_so_many_but_not_after_t
     for state.global_step in range(1, 7):
         follow.on_step_end(None, state, None)
     assert taken == [0, 2, 4]
-    with pytest.raises(ValueError, match="not every 0"):
+    with pytest.raises(ValueError, match="--sync-every is 0"):
         WeightSyncCallback(rollout, None, 0)
 
 

@@ -199,7 +199,7 @@ def test_a_judge_that_always_prefers_the_first_makes_no_pair(
 def test_without_facts_and_without_a_judge_nothing_is_compared(
     audio_folder: Path, told: Record, three_answers: None, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"\{'no facts': 1\}; where facts are not known, --judge compares"):
+    with pytest.raises(ValueError, match=r"\{'no facts': 1\}; records without facts need --judge"):
         run_pairs(audio_folder, [replace(told, facts=[])], tmp_path / "p.jsonl")
 
 

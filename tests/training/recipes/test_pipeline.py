@@ -93,6 +93,18 @@ def test_it_goes_on_where_it_left_off_and_from_what_changed(
     assert "--steps 4" in said
 
 
+def test_what_an_earlier_release_made_still_counts(tmp_path: Path, steps_made: list[str]) -> None:
+    command = ["ladder", "--work", str(tmp_path)]
+    assert main(command) == 0
+    done = (tmp_path / "done.json").read_text()
+    assert "--eval-data" in done
+    old = done.replace("--eval-data", "--held").replace("--feature-cache", "--features")
+    (tmp_path / "done.json").write_text(old)
+    steps_made.clear()
+    assert main(command) == 0
+    assert steps_made == []
+
+
 def test_a_rung_that_breaks_is_not_counted_as_made(
     tmp_path: Path, steps_made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
