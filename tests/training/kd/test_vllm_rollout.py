@@ -196,7 +196,7 @@ def test_an_answer_goes_to_the_end_of_its_turn_with_what_is_known_of_it(
         ({"refuses": {"/collective_rpc": 404}}, "speechsum-train serve"),
         ({"refuses": {"/collective_rpc": 500}}, "collective_rpc answered 500"),
         ({"refuses": {"/v1/chat/completions": 400}}, "answered 400"),
-        ({"forgets": False}, "older weights"),
+        ({"forgets": False}, "could not clear its prefix cache"),
         ({"wrong": {"prompt_token_ids": None}}, "clip-0: .* no prompt_token_ids"),
         ({"wrong": {"prompt_token_ids": [1, 4, 9]}}, r"clip-0: the server read 3 prompt tokens, .* first at 1"),
         (

@@ -160,5 +160,5 @@ def test_a_run_goes_on_beside_half_a_checkpoint(
     shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-4")
     (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
     sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
-    assert f"goes on from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
+    assert f"continuing from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
