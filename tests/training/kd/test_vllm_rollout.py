@@ -146,7 +146,7 @@ def test_the_log_says_when_an_older_student_wrote(
 def test_weights_go_over_before_the_first_step_and_every_so_many_but_not_after_the_last() -> None:
     taken: list[int] = []
     state = SimpleNamespace(global_step=0, max_steps=6)
-    rollout: Any = SimpleNamespace(take=lambda model: taken.append(state.global_step))
+    rollout: Any = SimpleNamespace(sync_weights=lambda model: taken.append(state.global_step))
     follow = WeightSyncCallback(rollout, None, 2)
     follow.on_train_begin()
     for state.global_step in range(1, 7):

@@ -134,7 +134,7 @@ def test_off_policy_steps_read_the_datas_summaries(audio_folder: Path, rows: lis
     both, read = Always(11, 12, 500), []
     teach = both.read
     both.read = lambda records, answers: [read.append(answers), teach(records, answers)][1]  # type: ignore
-    trainer = trainer_of(audio_folder, known, tmp_path, 8, both, more={"off_policy": 0.5})
+    trainer = trainer_of(audio_folder, known, tmp_path, 8, both, more={"off_policy_share": 0.5})
     trainer.train()
     told = [[trainer.collator.text(answer.ids) for answer in answers] for answers in read]
     given = [all(text.startswith("Call") for text in texts) for texts in told]
@@ -142,7 +142,7 @@ def test_off_policy_steps_read_the_datas_summaries(audio_folder: Path, rows: lis
     assert 0 < sum(given) < 8
     assert ["divergence_of_references" in line for line in lines] == given
     assert ["answer_tokens" in line for line in lines] == [not g for g in given], "only what it wrote itself"
-    again = trainer_of(audio_folder, known, tmp_path, 8, more={"off_policy": 0.5})
+    again = trainer_of(audio_folder, known, tmp_path, 8, more={"off_policy_share": 0.5})
     again.train()
     assert [line["loss"] for line in again.state.log_history if "grad_norm" in line] == [line["loss"] for line in lines]
 

@@ -142,4 +142,4 @@ def test_the_command(audio_folder: Path, rows: list[Record], tmp_path: Path) -> 
     assert main([*map(str, command), "--steps", "1", "--batch", "2", "--rank", "2"]) == 0
     assert load_file(tmp_path / "run" / "adapter.safetensors")
     left = read_run_record(tmp_path / "run")
-    assert (left["stage"], left["config"]["steps"], left["log"]["step"]) == ("dpo", 1, 1)
+    assert (left["stage"], left["config"]["max_steps"], left["log"]["step"]) == ("dpo", 1, 1)

@@ -152,7 +152,7 @@ def test_each_record_goes_to_whom_it_can_be_judged_by(anna_record: Record, tmp_p
     class Preferring(Judge):
         """Likes what comes later in the alphabet."""
 
-        def prefer(self, pairs: Any) -> list[float | str]:
+        def compare_pairs(self, pairs: Any) -> list[float | str]:
             return [2.0 if one > other else -2.0 for _, one, other in pairs]
 
     bare = record(2, tmp_path, facts=[], transcript="Anna here.")

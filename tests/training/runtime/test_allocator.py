@@ -10,7 +10,7 @@ from training.runtime import allocator
 
 MEASURE = """
 import json, resource, torch
-from training import allocator
+from training.runtime import allocator
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def held():
@@ -18,14 +18,14 @@ def held():
 def work():
     return [torch.ones(8 << 20) for _ in range(4)]
 if {keeps}:
-    assert allocator.keep()
+    assert allocator.keep_freed_memory()
 for _ in range(4):
     work()
 before = faults()
 for _ in range(5):
     work()
 after, kept = faults(), held()
-allocator.give_back()
+allocator.release_free_memory()
 print(json.dumps([after - before, kept - held()]))
 """
 
