@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from pydantic import BaseModel
 
+from app.core.vllm_http import CONNECTION_LIMITS
+
 if TYPE_CHECKING:
     from openai import OpenAI
 
@@ -25,10 +27,8 @@ def api_key() -> str:
 
 
 def vllm_client(url: str) -> httpx.Client:
-    """A client of a vLLM server, each request over a connection of its own: a server closes what was idle for some
-    seconds, and a request that goes out over such a one at that moment fails.
-    """
-    return httpx.Client(base_url=url, timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
+    """Return a client of a vLLM server that waits `TIMEOUT_S` seconds for an answer."""
+    return httpx.Client(base_url=url, timeout=TIMEOUT_S, limits=CONNECTION_LIMITS)
 
 
 def open_endpoint(spec: str) -> tuple["OpenAI", str]:

@@ -55,7 +55,7 @@ class Post:
 @asynccontextmanager
 async def posting(database: AsyncEngine, receiver: Receiver, **settings: object) -> AsyncIterator[Post]:
     store = JobStore(database, 60, lambda job: json.dumps({"type": job.state, "data": job.result}))
-    given = WebhookSettings.model_validate({"secret": SECRET, "delays": [0.01, 0.02], "seconds": 1} | settings)
+    given = WebhookSettings.model_validate({"secret": SECRET, "delays": [0.01, 0.02], "seconds": 5} | settings)
     secrets = WebhookSecrets(database, service_secrets(given))
     poster = Poster(["127.0.0.1", "localhost"], given.seconds)
     sender = WebhookSender(database, given, secrets, poster, poll_s=0.02)

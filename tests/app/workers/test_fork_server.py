@@ -1,25 +1,25 @@
-"""The fork server that every kind of worker process comes from."""
+"""Every kind of worker process comes from one fork server, which has imported what they need."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA_FIRST = """
 import asyncio
 
 async def main():  # imports here: every worker imports the main module before its memory is bounded
     from app.core.audio.limits import DecodeLimits
-    from app.workers.decoder_pool import Decoder
-    from app.core.audio.samples import spool
+    from app.workers.decoder_pool import DecoderPool
+    from app.core.audio.samples import create_unnamed_file
     from app.summarize.structured.schema_workers import SchemaWorkers
     from tests.recordings import speech_wav
 
-    schemas, decoder = SchemaWorkers(), Decoder(1, memory_bytes=64 << 20)
-    await schemas.check({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
+    schemas, decoder = SchemaWorkers(), DecoderPool(1, memory_bytes=64 << 20)
+    await schemas.check_schema({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
     await decoder.start()
-    print((await decoder.decode(spool(speech_wav()), DecodeLimits())).seconds)
+    print((await decoder.decode(create_unnamed_file(speech_wav()), DecodeLimits())).seconds)
     await decoder.stop()
     await schemas.stop()
 
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 
 def test_a_decoder_has_what_it_needs_although_another_kind_of_worker_came_first(tmp_path: Path) -> None:
-    """Imported after the worker's memory is bounded, numpy's libraries alone take more than this worker may."""
+    """If NumPy were imported after the memory limit is set, its libraries alone would exceed this worker's limit."""
     script = tmp_path / "script.py"
     script.write_text(SCHEMA_FIRST)
     done = subprocess.run(
