@@ -69,7 +69,7 @@ def main() -> int:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(page)
     elif not PAGE.exists() or PAGE.read_text() != page:
-        print(f"{PAGE.name} is not what app/settings.py says: run `make docs-write`.", file=sys.stderr)
+        print(f"{PAGE.name} is not what app/settings/ says: run `make docs-write`.", file=sys.stderr)
         return 1
     return 0
 
