@@ -166,7 +166,7 @@ async def test_while_it_loads_it_says_so(
         await service.wait_until_started()
         said = caplog.text
         await asyncio.sleep(0.05)
-    assert "loading hears@2; this takes" in said
+    assert "Loading hears@2. This takes" in said
     assert said.count("hears@2 is still loading after") >= 2
     assert "hears@2 is ready after" in caplog.text
     assert caplog.text == said, "and no more once it is ready"
