@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests use and that are missing: voices, jq for the examples of the documentation,
+# Installs the Debian packages that the tests use and that are missing: voices, jq for the documentation's examples,
 # LibriVox clips with transcripts, and real Prometheus, PostgreSQL and nginx.
 set -euo pipefail
 packages=(espeak-ng flite jq libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
