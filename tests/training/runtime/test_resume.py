@@ -100,7 +100,7 @@ def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[R
     tensors = load_file(file)
     tensors.pop(next(iter(tensors)))
     save_file(tensors, file)
-    with pytest.raises(ValueError, match="trained something else"):
+    with pytest.raises(ValueError, match="trained other parameters"):
         sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
 
 
