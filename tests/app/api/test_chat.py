@@ -37,7 +37,9 @@ def messages(*parts: dict[str, Any], text: str = "Three bullets, in German.") ->
 
 def client(site: Site, **more: Any) -> openai.AsyncOpenAI:
     given = {"api_key": "none", "max_retries": 0, **more}
-    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
+    made = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
+    site.closed_with_it.append(made)
+    return made
 
 
 async def ask(site: Site, **more: Any) -> Any:

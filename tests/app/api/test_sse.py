@@ -33,7 +33,9 @@ async def events_of(site: Site, audio: bytes | None = None, **fields: str) -> li
 
 
 def openai_client(site: Site) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1", max_retries=0)
+    made = openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1", max_retries=0)
+    site.closed_with_it.append(made)
+    return made
 
 
 async def openai_stream(site: Site, audio: bytes, **fields: str) -> list[Event]:

@@ -40,7 +40,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def recipe(request: Any, audio_folder: Path, llama_folder: Path, rows: list[Record]) -> Recipe:
     recipes: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
-        "distill": lambda out, how: distill.train(audio_folder, rows, out, distillation(how, llama_folder, max_completion_length=8)),
+        "distill": lambda out, how: distill.train(
+            audio_folder, rows, out, distillation(how, llama_folder, max_completion_length=8)
+        ),
         "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
     }
     return recipes[request.param]
