@@ -93,7 +93,7 @@ def test_with_nothing_to_go_on_from_it_begins(
     audio_folder: Path, rows: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sft.train(audio_folder, rows, tmp_path / "new", how(max_steps=1, resume_from_checkpoint=True))
-    assert "starts at the beginning" in capsys.readouterr().out
+    assert "starting at step 0" in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
@@ -160,5 +160,5 @@ def test_a_run_goes_on_beside_half_a_checkpoint(
     shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-4")
     (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
     sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
-    assert f"goes on from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
+    assert f"continuing from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
