@@ -87,7 +87,7 @@ def test_a_value_that_is_no_json_is_refused_like_a_text() -> None:
         ("[" * 100_000, "characters"),
         ("[]", '"type" is "object"'),
         ('{"type": "array"}', '"type" is "object"'),
-        ('{"type": "object", "required": 3}', "is no JSON Schema"),
+        ('{"type": "object", "required": 3}', "is not a JSON Schema"),
         (json.dumps(nested(20)), "deep"),
         (json.dumps({"type": "object", "required": [str(n) for n in range(600)]}), "at most 500"),
     ],
