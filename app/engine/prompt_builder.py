@@ -47,7 +47,8 @@ class TemplatePromptBuilder:
         if self._tokenizer.chat_template is None:  # then the processor has it, in a file of its own
             from transformers import AutoProcessor
 
-            self._template = AutoProcessor.from_pretrained(folder).apply_chat_template
+            processor: Any = AutoProcessor
+            self._template = processor.from_pretrained(folder).apply_chat_template
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text."""

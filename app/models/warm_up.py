@@ -3,13 +3,12 @@
 What is loaded at first use is loaded now, and a broken part shows. Knows nothing about HTTP.
 """
 
-import io
 import uuid
-import wave
 
 import numpy as np
 
 from app.core.audio.samples import create_unnamed_file
+from app.core.audio.wav import encode_wav
 from app.core.errors import Unavailable
 from app.core.prompts import Style, instruction
 from app.engine.base import GenerationFinished, GenerationRequest
@@ -35,11 +34,4 @@ async def warm_up(summarizer: Summarizer) -> None:
 
 def _noise_wav() -> bytes:
     """A second of faint noise as a 16 kHz WAV file."""
-    samples = np.random.default_rng(0).normal(0, 100, 16_000).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(samples.tobytes())
-    return file.getvalue()
+    return encode_wav(np.random.default_rng(0).normal(0, 100, 16_000).astype(np.int16))

@@ -69,6 +69,7 @@ async def test_it_is_the_comments_that_keep_it(tmp_path: Path) -> None:
         await summary_after_silence(tmp_path, 5, "2s", 60)
 
 
+@pytest.mark.timing
 async def test_events_are_not_held_back(tmp_path: Path) -> None:
     engine = ScriptedEngine(("one ", "two ", "three "))
     async with proxied(tmp_path, engine) as (_, client):

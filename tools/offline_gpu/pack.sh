@@ -93,11 +93,11 @@ main() {
   "$python" -c '
 import shutil, sys
 from pathlib import Path
-from model_repo.parts import fetch
-from tools.offline_gpu.cut_whisper_encoder import cut
+from model_repo.parts import fetch_part
+from tools.offline_gpu.cut_whisper_encoder import cut_encoder
 out = Path(sys.argv[1])
-cut(fetch("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.pt")
-shutil.copytree(fetch("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
+cut_encoder(fetch_part("whisper-tiny-en") / "tiny.en.pt", out / "whisper-tiny-en" / "encoder.pt")
+shutil.copytree(fetch_part("smollm2-135m-instruct-q4_1"), out / "smollm2-135m-instruct-q4_1")' "$scratch/model/base"
   mkdir -p "$scratch/model/starts"
   [ -z "${TWIN-}" ] || cp "$TWIN" "$scratch/model/starts/twin.safetensors"
   [ -z "${ALIGN-}" ] || "$python" -m tools.offline_gpu.split_starts align "$ALIGN" "$scratch/model/starts"

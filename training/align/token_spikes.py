@@ -188,13 +188,3 @@ class Aligner(nn.Module):
 def ctc_collapse(path: Sequence[int]) -> list[int]:
     """The classes of a path of frames, repeats and blanks taken out."""
     return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
-
-
-def levenshtein(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Levenshtein distance, of numbers, words or a text's characters."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]

@@ -9,44 +9,17 @@ with one sentence. `INPUTS` lists the options of every command that name somethi
 import argparse
 import json
 import os
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from training.cli import config_file
-
-LARGEST_HEADER = 100_000_000  # bytes; safetensors itself refuses a larger one
+from training.runtime.path_problems import error_text, file_problem, folder_problem
+from training.runtime.safetensors_file import safetensors_problem
 
 
 class MissingInput(ValueError):
     """A path that was given cannot be used. The message names the option, the path and the reason."""
-
-
-def file_problem(path: Path) -> str | None:
-    """What keeps the path from being a file that can be read, or None."""
-    try:
-        if path.is_dir():
-            return "is a folder, and a file is needed"
-        if not path.exists():
-            return "does not exist"
-        with path.open("rb") as file:
-            return None if file.read(1) else "is empty"
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {_error_text(error)}"
-
-
-def folder_problem(path: Path) -> str | None:
-    """What keeps the path from being a folder that can be read, or None."""
-    try:
-        if not path.exists():
-            return "does not exist"
-        if not path.is_dir():
-            return "is a file, and a folder is needed"
-        os.listdir(path)
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {_error_text(error)}"
-    return None
 
 
 def checkpoint_problem(path: Path) -> str | None:
@@ -78,35 +51,13 @@ def run_problem(path: Path) -> str | None:
     return folder_problem(path)
 
 
-def safetensors_problem(path: Path) -> str | None:
-    """What is wrong with a safetensors file, as far as its header and its length tell, or None.
-
-    Format: 8 bytes (little-endian) with the header's length, the header as JSON with each tensor's `data_offsets`, then
-    the data. A file that was cut while it was written is shorter than its offsets say.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            first = file.read(8)
-            length = struct.unpack("<Q", first)[0] if len(first) == 8 else size
-            if length > min(size - 8, LARGEST_HEADER):
-                return "is no whole safetensors file"
-            header = json.loads(file.read(length))
-        ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        return f"is no safetensors file: {_error_text(error)}"
-    if 8 + length + max(ends, default=0) != size:
-        return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
-    return None
-
-
 def _config_problem(file: Path) -> str | None:
     if not file.is_file():
         return "holds no config.json, so it is no checkpoint's folder"
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        return f"has a config.json that cannot be read: {_error_text(error)}"
+        return f"has a config.json that cannot be read: {error_text(error)}"
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         return "has a config.json without a model_type"
     return None
@@ -124,16 +75,13 @@ def _weights_problem(folder: Path) -> str | None:
     return None
 
 
-def _error_text(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-
-
 PathCheck = Callable[[Path], str | None]
 PathChecks = dict[str, PathCheck]
 
 _RECIPE_INPUTS: PathChecks = {
     "--base": checkpoint_problem,
     "--data": file_problem,
+    "--eval-data": file_problem,
     "--held": file_problem,
     "--start": adapter_problem,
 }
@@ -176,7 +124,7 @@ INPUTS: dict[str, PathChecks] = {
     "lineage": {"--root": folder_problem},
 }
 # Options that name something to write; where it exists already it must be of the kind that is written.
-FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--features", "--work", "--folder-only", "--scratch")
+FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--feature-cache", "--features", "--work", "--folder-only", "--scratch")
 FILE_OUTPUTS = {
     "pairs",
     "evaluate",
@@ -240,7 +188,7 @@ def _write_problem(path: Path, file: bool) -> str | None:
         if not os.access(above, os.W_OK):
             return f"cannot be written: permission denied in {above}"
     except (OSError, ValueError) as error:
-        return f"cannot be written: {_error_text(error)}"
+        return f"cannot be written: {error_text(error)}"
     return None
 
 

@@ -5,7 +5,6 @@ formats, the same mix of channels, the same refusals. What the service would onl
 cut, is a reason not to train on it. Knows nothing about models.
 """
 
-import io
 import mmap
 import os
 from collections import OrderedDict
@@ -16,14 +15,15 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from app.core.audio.decode import DecodedAudio, decode
 from app.core.audio.limits import DecodeLimits
+from app.core.audio.wav import encode_wav
 from app.core.errors import ServiceError
 from training.data.record import Record
-from training.data.record_files import UnusableRecord, is_uri, read_error_reason
+from training.data.record_files import UnusableRecord, is_uri
+from training.runtime.path_problems import file_problem, read_error_text
 
 SAMPLING_RATE = 16_000
 # Ends up to here past the file's are a rounded duration; beyond, the record means another file.
@@ -107,9 +107,7 @@ def audio_file_bytes(record: Record) -> bytes:
     """The record's audio as a file of its own: the bytes as they are where it is all of a file, else a WAV file."""
     if record.audio and not is_uri(record.audio) and record.start is None and record.end is None:
         return Path(record.audio).read_bytes()
-    with io.BytesIO() as out:
-        soundfile.write(out, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
-        return out.getvalue()
+    return encode_wav(read_audio(record))
 
 
 def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:
@@ -128,20 +126,9 @@ def map_file(file: Path) -> Iterator[bytes | mmap.mmap]:
             yield found
 
 
-def file_problem(record: Record) -> str | None:
-    """What is wrong with the file that the record names as far as the file system knows, or None."""
-    if not record.audio or is_uri(record.audio):
-        return None
-    file = Path(record.audio)
-    try:
-        if not file.exists():
-            return "there is no such file"
-        if not file.is_file():
-            return "is no file"
-        with file.open("rb") as opened:
-            return None if opened.read(1) else "is empty"
-    except (OSError, ValueError) as error:
-        return read_error_reason(error) if isinstance(error, OSError) else f"is no path: {error}"
+def audio_file_problem(record: Record) -> str | None:
+    """Return why the record's audio file cannot be opened, or None. Neither URIs nor the content are checked."""
+    return file_problem(Path(record.audio)) if record.audio and not is_uri(record.audio) else None
 
 
 class _DecodedCache:
@@ -173,9 +160,9 @@ def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
     """All samples of the file that the record names, and the service's warnings."""
     if not record.audio:
         raise UnusableRecord(f"{record.id}: has no audio", "no audio")
-    if problem := file_problem(record):
-        reason = "audio missing" if problem == "there is no such file" else "audio unreadable"
-        raise UnusableRecord(f"{record.id}: {record.audio} cannot be read: {problem}", reason)
+    if problem := audio_file_problem(record):
+        reason = "audio missing" if problem == "does not exist" else "audio unreadable"
+        raise UnusableRecord(f"{record.id}: {record.audio} {problem}", reason)
     key = None
     try:
         if (record.start is not None or record.end is not None) and not is_uri(record.audio):
@@ -195,7 +182,7 @@ def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
             f"{record.id}: {record.audio} cannot be read: {error.message}", "audio unreadable"
         ) from error
     except OSError as error:
-        raise UnusableRecord(f"{record.id}: {record.audio} {read_error_reason(error)}", "audio unreadable") from error
+        raise UnusableRecord(f"{record.id}: {record.audio} {read_error_text(error)}", "audio unreadable") from error
     if key:
         _decoded_cache.put(key, found)
     return found

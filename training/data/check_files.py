@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from training.data.audio import audio_key, check_audio, file_problem
+from training.data.audio import audio_file_problem, audio_key, check_audio
 from training.data.record import Record
 from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, readable_records
 from training.data.splits import require_disjoint_splits
@@ -44,8 +44,8 @@ def record_problems(
     for record in records:
         found += _text_problems(record, stage)
     first = {audio_key(record): record for record in reversed(records) if record.audio}
-    missing = {key: said for key, record in first.items() if (said := file_problem(record))}
-    found += [f"{first[key].id}: {first[key].audio} cannot be read: {said}" for key, said in missing.items()]
+    missing = {key: said for key, record in first.items() if (said := audio_file_problem(record))}
+    found += [f"{first[key].id}: {first[key].audio} {said}" for key, said in missing.items()]
     if audio:
         with ThreadPoolExecutor(threads) as pool:
             there = [record for key, record in first.items() if key not in missing]

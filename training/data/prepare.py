@@ -38,9 +38,9 @@ from app.core.prompts import Style, instruction
 from training.data.audio import damage_warnings, has_speech, is_blank, map_file
 from training.data.prepare_progress import Progress
 from training.data.record import Record, Split
-from training.data.record_files import read_error_reason
 from training.data.sources import SourceRecording, UnusableRecording, dataset_recordings, folder_recordings
 from training.data.text_files import escape_unprintable, find_control_token, text_problem
+from training.runtime.path_problems import read_error_text
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,7 @@ def _call_with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], A
             except (OSError, ValueError) as error:
                 if isinstance(error, UnusableRecording):
                     raise
-                raise UnusableRecording(
-                    read_error_reason(error) if isinstance(error, OSError) else str(error)
-                ) from error
+                raise UnusableRecording(read_error_text(error) if isinstance(error, OSError) else str(error)) from error
         return use(data)
 
 

@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 
 from training.data.record import BadRecord, Record
 from training.data.text_files import InvalidText, numbered_lines
+from training.runtime.path_problems import read_error_text
 
 MAX_PROBLEMS_SHOWN = 20  # problems that an error names; the rest are counted
 JSON_COLUMNS = ("style", "facts", "turns", "extra")  # kept as JSON in Parquet, whose columns hold one type alone
@@ -61,17 +62,8 @@ def readable_records(*files: Path) -> tuple[list[Record], list[str]]:
                 record.audio = record.audio and resolve_audio(record.audio, file.parent)
                 records.append(record)
         except (OSError, UnusableRecord) as error:
-            problems.append(str(error) if isinstance(error, UnusableRecord) else f"{file}: {read_error_reason(error)}")
+            problems.append(str(error) if isinstance(error, UnusableRecord) else f"{file}: {read_error_text(error)}")
     return records, problems
-
-
-def read_error_reason(error: OSError) -> str:
-    """Why a file could not be read, in words."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, IsADirectoryError):
-        return "is a folder, not a file"
-    return f"cannot be read: {error.strerror or error}"
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.record_files import read_error_reason
 from training.data.text_files import InvalidText, escape_unprintable, numbered_lines, parse_json, read_text
+from training.runtime.path_problems import read_error_text
 
 TABLES = (".csv", ".tsv", ".jsonl")
 LARGEST_CELL = 64 << 20  # characters of one cell of a table
@@ -91,7 +91,7 @@ def _read_recording(file: Path, row: dict[str, Any] | None, text: Path | None, l
         except InvalidText as error:
             raise UnusableRecording(f"the transcript {text.name} {error}") from error
         except OSError as error:
-            raise UnusableRecording(f"the transcript {text.name} {read_error_reason(error)}") from error
+            raise UnusableRecording(f"the transcript {text.name} {read_error_text(error)}") from error
     return SourceRecording(
         [file],
         _text_value(said, "transcript"),
@@ -116,7 +116,7 @@ def _table_rows(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] 
         yield "the table", str(error)
         return
     except OSError as error:
-        yield "the table", read_error_reason(error)
+        yield "the table", read_error_text(error)
         return
     for number, row in enumerate(rows, 1):
         if isinstance(row, str):
@@ -146,7 +146,7 @@ def _csv_rows(table: Path) -> Iterator[dict[str, Any] | str]:
             yield f"cannot be read: {error}"
             continue
         if None in row:
-            yield f"has more cells than the table has columns: {row[None]!r:.60}"  # type: ignore[call-overload]
+            yield f"has more cells than the table has columns: {row[None]!r:.60}"
         else:
             yield row
 

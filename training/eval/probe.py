@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 from training.align.command import clips_in_one_window
-from training.align.token_spikes import BLANK, Aligner, ctc_collapse, levenshtein, spoken_words
+from training.align.token_spikes import BLANK, Aligner, ctc_collapse, spoken_words
+from training.data.check import read_training_records
 from training.data.record import Record
 from training.eval.scores import bootstrap_interval
 from training.models.checkpoint import open_model
 from training.models.split_encoder import SplitEncoder, mel_features
-from training.recipes.common import read_training_records
 from training.runtime.run_record import command_line
 
 ERROR_NAMES = ("word_error", "character_error")
@@ -38,7 +39,7 @@ def error_row(record: Record, said: str, read: str) -> dict[str, Any]:
     said, read = (" ".join(text.lower().split()) for text in (said, read))
     row: dict[str, Any] = {"id": record.id, "recording": record.recording or record.id, "said": said, "read": read}
     for name, parts in zip(ERROR_NAMES, ((said.split(), read.split()), (said, read)), strict=True):
-        row |= {name: levenshtein(*parts), f"{name}_of": len(parts[0])}
+        row |= {name: Levenshtein.distance(*parts), f"{name}_of": len(parts[0])}
     return row
 
 

@@ -29,16 +29,16 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
+from training.data.answer_limit import answer_limit
 from training.data.audio import audio_file_bytes
 from training.data.record import Record
 from training.eval.ablations import ABLATIONS
 from training.eval.transcribe import transcribe
 from training.families import family_by_model_type
-from training.kd.rollout import answer_limit
 from training.kd.vllm_rollout import VllmRollout, make_rollout
 from training.llm.endpoint import TIMEOUT_S, open_endpoint
 from training.models.checkpoint import model_type_of, open_model
-from training.recipes.common import build_collator
+from training.models.collate import build_collator
 
 LOCAL_KINDS = {"hears": True, "reads": False}
 
@@ -171,12 +171,12 @@ def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], m
 
 def model_summaries(model: Any, collator: Any, records: Sequence[Record], means: AnswerSettings) -> list[str]:
     """Greedy answers of a model that is open."""
-    writer = make_rollout(collator, 0, means.rollout if collator.hears else None, means.rollout_folder)
+    writer = make_rollout(collator, 0, means.rollout if collator.takes_audio else None, means.rollout_folder)
     # A server makes batches of its own out of all that is open.
     batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else means.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
-            out.append(collator.text(answer.ids))
+            out.append(collator.decode_answer(answer.ids))
     return out
 
 

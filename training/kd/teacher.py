@@ -17,9 +17,10 @@ import torch
 
 from app.core.prompts import transcript_messages
 from app.core.vllm_http import NEUTRAL_SAMPLING, error_message
+from training.data.answer_limit import answer_limit
 from training.data.record import Record
 from training.kd.divergence import DenseDistribution, Distribution, TopKDistribution, exclude_tokens
-from training.kd.rollout import Answer, TransformersRollout, answer_limit, answer_logits, append_answers
+from training.kd.rollout import Answer, TransformersRollout, answer_logits, append_answers
 from training.llm.endpoint import vllm_client
 from training.models.checkpoint import open_model
 from training.models.collate import TextCollator

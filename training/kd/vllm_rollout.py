@@ -11,7 +11,6 @@ The answer's ids are the sampled ones, never words made into tokens again. Knows
 
 import argparse
 import base64
-import io
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import soundfile
 import torch
 from transformers import TrainerCallback
 
+from app.core.audio.wav import encode_wav
 from app.core.vllm_http import NEUTRAL_SAMPLING, error_message, insert_audio
-from training.data.audio import SAMPLING_RATE, read_audio
+from training.data.audio import read_audio
 from training.data.record import Record
 from training.kd.rollout import (
     Answer,
@@ -183,9 +182,7 @@ class VllmRollout:
 
 def _audio_messages(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The prompt's messages, with the recording as 32-bit float WAV: the very samples that the student hears."""
-    file = io.BytesIO()
-    soundfile.write(file, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
-    return insert_audio(form(record.query), base64.b64encode(file.getvalue()).decode())
+    return insert_audio(form(record.query), base64.b64encode(encode_wav(read_audio(record))).decode())
 
 
 def _prompt_difference(record: Record, ours: list[int], theirs: list[int] | None) -> str:

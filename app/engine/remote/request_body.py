@@ -15,7 +15,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.audio.wav import encode_float_wav
+from app.core.audio.wav import encode_wav
 from app.core.vllm_http import NEUTRAL_SAMPLING, insert_audio
 from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_REPEATS, Messages, SamplingOptions
 
@@ -53,7 +53,7 @@ class CompletionRequest:
             **_sampling_fields(sampling, context_tokens),
         }
         self._before, _, self._after = json.dumps(fields)[1:].encode().partition(marker.encode())
-        self._audio = b"" if audio is None else base64.b64encode(encode_float_wav(audio))
+        self._audio = b"" if audio is None else base64.b64encode(encode_wav(audio))
 
     def body(self, model: str) -> list[bytes]:
         """Return the JSON in parts. model: the name that the model, or the adapter, has at the server."""

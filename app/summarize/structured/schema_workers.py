@@ -73,7 +73,8 @@ class SchemaWorkers:
         another try would fail too.
         """
         try:
-            return await self._run_in_worker(parse_answer, text, schema, own=own)
+            value, fault = await self._run_in_worker(parse_answer, text, schema, own=own)
+            return value, fault
         except (_WorkerFailed, Unavailable) as error:
             return None, f"The answer could not be checked against the schema ({error}): `structured` is null."
 
@@ -81,7 +82,7 @@ class SchemaWorkers:
         """End the processes at once. Calling it twice does no harm."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(pool.join)
 
     async def _run_in_worker(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

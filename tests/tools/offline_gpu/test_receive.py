@@ -29,7 +29,7 @@ def archive(mode: str, **files: bytes) -> bytes:
 def tree(tmp_path: Path) -> Path:
     """A working tree with two packed parts: the voice archive in the first, the model's over both."""
     tree = tmp_path / "tree"
-    for folder in ("app", "model_repo/x", "tools/offline_gpu"):
+    for folder in ("app", "model_repo/x", "tools/offline_gpu", "training"):
         (tree / folder).mkdir(parents=True)
     (tree / "tools/offline_gpu/note.py").write_text("1")
     (tree / "model_repo/x/adapter.safetensors").write_text("large")

@@ -13,7 +13,6 @@ from training.align.token_spikes import (
     ctc_collapse,
     letter_classes,
     letter_token_ids,
-    levenshtein,
     spoken_words,
     token_spikes,
 )
@@ -208,12 +207,3 @@ def test_the_best_class_of_each_frame_ends_with_the_clip(aligner: Aligner) -> No
 def test_collapsing_takes_out_repeats_and_blanks() -> None:
     assert ctc_collapse([0, 3, 3, 0, 3, 5, 5, 2, 0, 0, 4, 4]) == [3, 3, 5, 2, 4]
     assert ctc_collapse([0, 0]) == ctc_collapse([]) == []
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "distance"),
-    [("", "", 0), ("abc", "abc", 0), ("", "ab", 2), ("abc", "ac", 1), ("kitten", "sitting", 3), ("ab", "ba", 2)],
-)
-def test_edit_distance(a: str, b: str, distance: int) -> None:
-    one, other = list(map(ord, a)), list(map(ord, b))
-    assert levenshtein(one, other) == levenshtein(other, one) == distance

@@ -133,7 +133,7 @@ def test_other_rates_and_channels_are_resampled_as_the_service_does(tmp_path: Pa
 def test_what_is_no_audio_says_so(tmp_path: Path) -> None:
     row = record(1, tmp_path)
     assert "has no audio" in refusal(row, "no audio")
-    assert "no such file" in refusal(replace(row, audio=str(tmp_path / "nowhere.wav")), "audio missing")
+    assert "does not exist" in refusal(replace(row, audio=str(tmp_path / "nowhere.wav")), "audio missing")
     (tmp_path / "text.wav").write_text("no audio at all")
     assert "cannot be read" in refusal(replace(row, audio=str(tmp_path / "text.wav")), "audio unreadable")
 

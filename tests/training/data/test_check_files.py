@@ -88,7 +88,7 @@ def test_the_audios_files_are_looked_for(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "a.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
     status, said = check(capsys, tmp_path / "a.jsonl")
     assert status == 1
-    for line in ("gone.wav cannot be read: there is no such file", "folder.wav cannot be read: is no file", "is empty"):
+    for line in ("gone.wav does not exist", "folder.wav is a folder, and a file is needed", "is empty"):
         assert line in said
 
 

@@ -22,7 +22,7 @@ from training.data.record_files import read_records
 @pytest.fixture(autouse=True)
 def _tones_speak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Voice detection hears nobody in the tones of the tests here; `test_prepare_bad_rows` has it as it is."""
-    monkeypatch.setattr("training.data.prepare.speaks", lambda samples: True)
+    monkeypatch.setattr("training.data.prepare.has_speech", lambda samples: True)
 
 
 def rows_of(out: Path) -> list[Any]:

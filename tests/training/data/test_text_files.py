@@ -73,10 +73,10 @@ def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     (tmp_path / "d.parquet").mkdir()
     (tmp_path / "e.parquet").write_bytes(b"")
     for name, said in (
-        ("gone.jsonl", "there is no such file"),
-        (".", "is a folder, not a file"),
-        ("gone.parquet", "there is no such file"),
-        ("d.parquet", "is a folder, not a file"),
+        ("gone.jsonl", "does not exist"),
+        (".", "is a folder, and a file is needed"),
+        ("gone.parquet", "does not exist"),
+        ("d.parquet", "is a folder, and a file is needed"),
         ("e.parquet", "is no Parquet file"),
     ):
         with pytest.raises(UnusableRecord, match=said):

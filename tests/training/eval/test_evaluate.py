@@ -86,10 +86,10 @@ def test_the_command_writes_the_raw_result_and_the_figures(
     rows = [replace(r, audio="clip.wav") for r in spoken(tmp_path, [{"style": "tldr"}] * 2)]
     (tmp_path / "records.jsonl").write_text("".join(r.to_json() + "\n" for r in rows))
 
-    async def answer(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
+    async def answer(url: str, records: list[Record], concurrency: int) -> list[dict[str, Any]]:
         return [{"summary": "Anna.", "model": "tiny@2", "kind": "audio-llm", "audio_seconds": 6.0} for _ in records]
 
-    monkeypatch.setattr(evaluate, "posted", answer)
+    monkeypatch.setattr(evaluate, "post_records", answer)
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     out = tmp_path / "results" / "tiny.json"
@@ -110,10 +110,10 @@ def test_figures_without_a_score_are_not_written(tmp_path: Path, monkeypatch: py
     manifest("tiny", "2").write(tmp_path / "registry" / "tiny" / "2")
     (tmp_path / "records.jsonl").write_text(record(1, tmp_path, noise(0.2), facts=[]).to_json() + "\n")
 
-    async def answer(url: str, records: list[Record], at_once: int) -> list[dict[str, Any]]:
+    async def answer(url: str, records: list[Record], concurrency: int) -> list[dict[str, Any]]:
         return [{"summary": "Anna.", "model": "tiny@2", "kind": "audio-llm", "audio_seconds": 6.0}]
 
-    monkeypatch.setattr(evaluate, "posted", answer)
+    monkeypatch.setattr(evaluate, "post_records", answer)
     where = f"--records {tmp_path}/records.jsonl --out {tmp_path}/x.json --root {tmp_path}/registry"
     with pytest.raises(ValueError, match="no record has facts"):
         main(f"evaluate {where} --write-figures".split())

@@ -52,10 +52,10 @@ class Bert:
     name, longest = "small, layer 2 of 2, weights abc", 9
 
     def __init__(self, folder: Path, layer: int) -> None:
-        self.cut: set[str] = set()
+        self.truncated: set[str] = set()
 
     def f1(self, references: list[str], summaries: list[str]) -> list[float]:
-        self.cut.add("one")
+        self.truncated.add("one")
         return [0.5] * len(references)
 
 
@@ -67,12 +67,12 @@ def test_the_command_writes_one_table_three_ways(
     rows = [record(i, tmp_path, None, "Anna called.", transcript=t, facts=facts) for i, t in enumerate(said_in)]
     data = tmp_path / "records.jsonl"
     data.write_text("".join(row.to_json() + "\n" for row in rows))
-    monkeypatch.setattr(evaluate, "judge_of", lambda spec: Judge(Client(*[GRADE] * 4), "big", 1))
+    monkeypatch.setattr(evaluate, "open_judge", lambda spec: Judge(Client(*[GRADE] * 4), "big", 1))
     out = tmp_path / "out" / "ladder.json"
     monkeypatch.setattr(evaluate, "BertScore", Bert)
     monkeypatch.setattr(
         evaluate,
-        "system_of",
+        "parse_system",
         lambda spec, means: other_system if spec == "said=service:x" else parse_system(spec, means),
     )
     other_system = System("said", "reads", lambda records: ["Anna called on Friday." for _ in records])
@@ -115,7 +115,7 @@ def test_what_was_answered_before_a_system_breaks_is_kept(tmp_path: Path, monkey
     data, out = tmp_path / "records.jsonl", tmp_path / "ladder.json"
     data.write_text(record(1, tmp_path, None, "Anna called.").to_json() + "\n")
     systems = {"own": System("own", "reference", lambda records: ["Anna called."]), "bad": System("bad", "x", broken)}
-    monkeypatch.setattr(evaluate, "system_of", lambda spec, means: systems[spec])
+    monkeypatch.setattr(evaluate, "parse_system", lambda spec, means: systems[spec])
     with pytest.raises(RuntimeError, match="gone"):
         main(["evaluate", "--records", str(data), "--out", str(out), "--system", "own", "--system", "bad"])
     assert [s["system"] for s in json.loads(out.read_text())["systems"]] == ["own"]

@@ -139,7 +139,7 @@ def test_a_cascade_answers_what_was_heard_and_nothing_where_nothing_was(
         whispers.append(whisper)
         return [replace(r, transcript="" if i == 1 else f"Caller {i} wants a pump.") for i, r in enumerate(records)]
 
-    monkeypatch.setattr(systems, "heard", heard)
+    monkeypatch.setattr(systems, "transcribe", heard)
     read = [
         replace(rows[0], transcript="Caller 0 wants a pump."),
         replace(rows[2], transcript="Caller 2 wants a pump."),

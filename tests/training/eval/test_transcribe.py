@@ -7,17 +7,18 @@ from faster_whisper import WhisperModel
 from tests.recordings import speech_wav
 from tests.training.tiny_checkpoints import record
 from training.eval.ablations import silent_records
+from training.eval.transcribe import transcribe
 
 
 async def test_whisper_hears_what_is_said_once_a_recording_and_nothing_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worked: list[int] = []
-    transcribe = WhisperModel.transcribe
+    original = WhisperModel.transcribe
 
     def counting(self: WhisperModel, samples: object, **how: object) -> object:
         worked.append(1)
-        return transcribe(self, samples, **how)
+        return original(self, samples, **how)
 
     monkeypatch.setattr(WhisperModel, "transcribe", counting)
     (tmp_path / "clip.wav").write_bytes(speech_wav())

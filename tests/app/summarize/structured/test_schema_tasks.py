@@ -75,7 +75,7 @@ def test_an_answer_is_read_or_its_fault_said() -> None:
     assert parse_answer('{"a": 1}', ITEM) == ({"a": 1}, None)
     value, fault = parse_answer('{"a": ', ITEM)
     assert value is None
-    assert "breaks off" in (fault or "")
+    assert "broke off" in (fault or "")
     value, fault = parse_answer('{"a": "x"}', ITEM)
     assert value is None
     assert "at a:" in (fault or "")
