@@ -80,10 +80,12 @@ class ScriptedEngine:
         self._started = False
 
     async def start(self) -> None:
+        """Wait for `start_s` seconds."""
         await asyncio.sleep(self.start_s)
         self._started = True
 
     async def stop(self) -> None:
+        """Refuse requests from now on."""
         self._started = False
 
     def die(self) -> None:
@@ -91,23 +93,29 @@ class ScriptedEngine:
         self._dead = True
 
     async def check_health(self) -> None:
+        """Raise `EngineDead` after `die`."""
         if self._dead:
             raise EngineDead("The engine died. Restart the service.", code="engine_dead")
 
     @property
     def running_requests(self) -> int:
+        """Number of requests inside the engine now."""
         return self._running
 
     def count_tokens(self, text: str) -> int:
+        """Return the number of words of a text."""
         return len(text.split())
 
     async def add_adapter(self, adapter: Adapter) -> None:
+        """Add an adapter to `adapters`."""
         self.adapters.append(adapter)
 
     async def remove_adapter(self, adapter: Adapter) -> None:
+        """Remove an adapter from `adapters`."""
         self.adapters.remove(adapter)
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+        """Play the script back: stages, text and `GenerationFinished`, as `app.engine.base.Engine.generate` says."""
         if not self._started:
             raise EngineDead("The engine is not started.", code="engine_dead")
         if request.adapter is not None and request.adapter not in self.adapters:

@@ -25,6 +25,7 @@ from transformers import TrainerCallback
 
 from app.core.audio.wav import encode_wav
 from app.core.vllm_http import NEUTRAL_SAMPLING, error_message, insert_audio
+from training.data.answer_limit import answer_limit_within
 from training.data.audio import read_audio
 from training.data.record import Record
 from training.kd.rollout import (
@@ -32,7 +33,6 @@ from training.kd.rollout import (
     Questions,
     Rollout,
     TransformersRollout,
-    answer_limit_within,
     collate_questions,
     truncate_at_end,
 )
