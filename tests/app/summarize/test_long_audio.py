@@ -70,10 +70,10 @@ async def summary_of(
 ) -> tuple[Summary, ScriptedEngine, list[StageProgress | SummaryDelta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
     events: list[StageProgress | SummaryDelta] = []
-    job = SummaryRequest(
+    summary_request = SummaryRequest(
         "long", create_unnamed_file(str(count).encode()), STYLE, choice_count=choices, temperature=0.5, seed=10
     )
-    return await (await path(engine, **long)).summarize(job, events.append), engine, events
+    return await (await path(engine, **long)).summarize(summary_request, events.append), engine, events
 
 
 async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> None:

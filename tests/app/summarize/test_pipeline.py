@@ -29,13 +29,13 @@ async def summarizer(engine: ScriptedEngine | None = None, decoder: WaveDecoder 
 
 async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
     events: list[StageProgress | SummaryDelta] = []
-    job = SummaryRequest("one", create_unnamed_file(wav()), Style(tone="dry"))
-    summary = await (await summarizer()).summarize(job, events.append)
+    summary_request = SummaryRequest("one", create_unnamed_file(wav()), Style(tone="dry"))
+    summary = await (await summarizer()).summarize(summary_request, events.append)
     stages = [event.stage for event in events if isinstance(event, StageProgress)]
     assert stages == ["decode", "speech", "queue", "engine_prefill", "engine_decode"]
     assert summary.text == "".join(event.text for event in events if isinstance(event, SummaryDelta))
     assert summary.complete
-    assert job.audio.closed, "the recording is let go"
+    assert summary_request.audio.closed, "the recording is let go"
 
 
 class Incomplete(WaveDecoder):
