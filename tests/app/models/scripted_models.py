@@ -21,7 +21,7 @@ PATH = "/v1/admin/models"
 FIRST, SECOND, OTHER = MODEL.id, "test-model@4", "other@1"
 
 
-class Gated(ScriptedEngine):
+class GatedEngine(ScriptedEngine):
     """One that starts, and writes, only while the test lets it."""
 
     def __init__(self, *pieces: str) -> None:
@@ -49,7 +49,7 @@ class Fleet:
     """
 
     def __init__(self, *ids: str) -> None:
-        self.engines = {id_: Gated(f"{id_} ", "wrote ", "this.") for id_ in ids}
+        self.engines = {id_: GatedEngine(f"{id_} ", "wrote ", "this.") for id_ in ids}
         self.broken: dict[str, Exception] = {}
         self.asked: list[tuple[str, list[str]]] = []
 
@@ -72,7 +72,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> AsyncIterator[Site]:
+async def serving_fleet(fleet: Fleet, wait: bool = True, **sections: Any) -> AsyncIterator[Site]:
     """A service of the fleet's first model that an operator may change. wait: until all of its models are loaded."""
     sections["auth"] = {"admin_keys": "root-key", **sections.get("auth", {})}
     engine = next(iter(fleet.engines.values()))
@@ -84,14 +84,14 @@ async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> Asy
         yield site
 
 
-async def admin(site: Site, method: str, path: str = "", **body: Any) -> httpx.Response:
+async def admin_request(site: Site, method: str, path: str = "", **body: Any) -> httpx.Response:
     """What an operator asks."""
     return await site.client.request(method, f"{PATH}{path}", json=body or None, headers=ADMIN)
 
 
-async def loaded(site: Site, **body: Any) -> Any:
+async def load_model(site: Site, **body: Any) -> Any:
     """Load a model and wait until that has ended; the model as it is then."""
-    response = await admin(site, "POST", **body)
+    response = await admin_request(site, "POST", **body)
     assert response.status_code == 202, response.text
     return await until_not(site, response.json()["id"], "loading")
 
@@ -100,10 +100,10 @@ async def until_not(site: Site, id_: str, state: str) -> Any:
     """Wait until a model is in another state; the model as it is then."""
     model = site.service.models.by_id[id_]
     await until(lambda: model.state != state, lambda: model.state, seconds=60)
-    return next(one for one in (await admin(site, "GET")).json()["data"] if one["id"] == id_)
+    return next(one for one in (await admin_request(site, "GET")).json()["data"] if one["id"] == id_)
 
 
-async def wrote(site: Site, **fields: str) -> str:
+async def answering_model(site: Site, **fields: str) -> str:
     """The model that an answer names, which has to be the one that wrote it."""
     answer = await site.post(**fields)
     assert answer.status_code == 200, answer.text
@@ -111,14 +111,14 @@ async def wrote(site: Site, **fields: str) -> str:
     return str(answer.json()["model"])
 
 
-async def job(site: Site, **fields: str) -> str:
+async def queue_job(site: Site, **fields: str) -> str:
     """Queue a recording; the job's id."""
     made = await site.client.post(f"{SUMMARIES}/jobs", files={"file": wav()}, data=fields)
     assert made.status_code == 202, made.text
     return str(made.json()["id"])
 
 
-async def ended(site: Site, id_: str) -> Any:
+async def wait_for_job(site: Site, id_: str) -> Any:
     """The job, once it has ended."""
     for _ in range(500):
         found = (await site.client.get(f"{SUMMARIES}/jobs/{id_}")).json()
@@ -128,12 +128,14 @@ async def ended(site: Site, id_: str) -> Any:
     raise AssertionError(found)
 
 
-async def tally(site: Site, count: int, **how: Any) -> Counter[str]:
+async def count_answers(site: Site, count: int, **how: Any) -> Counter[str]:
     """How many of so many requests each model answered; their ids, and so what is drawn, are always the same."""
-    return Counter([await wrote_under(site, f"tally-{number}", **how) for number in range(count)])
+    return Counter([await answering_model_for_id(site, f"tally-{number}", **how) for number in range(count)])
 
 
-async def wrote_under(site: Site, request_id: str, headers: dict[str, str] | None = None, **fields: str) -> str:
+async def answering_model_for_id(
+    site: Site, request_id: str, headers: dict[str, str] | None = None, **fields: str
+) -> str:
     """The model that answers the request of this id."""
     response = await site.client.post(
         SUMMARIES,

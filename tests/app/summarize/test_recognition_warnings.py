@@ -22,7 +22,7 @@ SURE = Recognition("de", 0.97, -0.25)
 GARBLED = Recognition("en", 0.4, -1.4, ((0.0, 2.0),))
 
 
-async def told(recognition: Recognition, **request: Any) -> dict[str, Any]:
+async def summary_with(recognition: Recognition, **request: Any) -> dict[str, Any]:
     """The answer to two seconds that were recognized so."""
     reason = "not_understood" if recognition is GARBLED else None
     engine = ScriptedEngine([] if reason else ["Anna calls."], recognition=recognition, finish_reason=reason)
@@ -31,7 +31,7 @@ async def told(recognition: Recognition, **request: Any) -> dict[str, Any]:
 
 
 async def test_language_and_certainty_are_told_and_a_sure_recognizer_gives_no_warning() -> None:
-    answer = await told(SURE)
+    answer = await summary_with(SURE)
     audio = answer["audio"]
     assert (audio["language"], audio["language_probability"], audio["recognizer_log_probability"]) == (
         "de",
@@ -63,7 +63,7 @@ async def test_a_model_that_hears_tells_nothing_of_a_recognizer() -> None:
     ],
 )
 async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, said: str) -> None:
-    answer = await told(recognition)
+    answer = await summary_with(recognition)
     assert answer["summary"] == "Anna calls."
     (warning,) = answer["warnings"]
     assert re.search(said, warning), warning
@@ -71,12 +71,12 @@ async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, 
 
 
 async def test_who_asks_for_a_language_is_not_told_that_the_model_does_not_write_another() -> None:
-    assert (await told(replace(SURE, language="pl"), language="en"))["warnings"] == []
+    assert (await summary_with(replace(SURE, language="pl"), language="en"))["warnings"] == []
 
 
 async def test_what_was_not_understood_is_no_summary_and_the_settings_are_named() -> None:
     before = value("speechsum_not_understood_total")
-    answer = await told(GARBLED)
+    answer = await summary_with(GARBLED)
     assert (answer["summary"], answer["finish_reason"], answer["complete"]) == ("", "not_understood", False)
     (warning,) = answer["warnings"]
     assert "could not be understood" in warning

@@ -51,12 +51,12 @@ def _tokenizer() -> str:
 TOKENIZER = _tokenizer()
 
 
-def tokens() -> ChatTokenizer:
+def chat_tokenizer() -> ChatTokenizer:
     """What the front of such servers knows of their checkpoint."""
     return ChatTokenizer(TOKENIZER, CHAT_TEMPLATE)
 
 
-class StandIn:
+class FakeVllmServer:
     """A server that writes `pieces`, one token each; given a function, what it makes of the request's body.
 
     served: the names in `/v1/models`. prefill_s, piece_s: seconds before the first piece and before each. key: what
@@ -99,7 +99,7 @@ class StandIn:
         """As metrics call it."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> "StandIn":
+    def start(self) -> "FakeVllmServer":
         """Listen, on the same port as before."""
         routes = [
             Route("/health", self._health),
