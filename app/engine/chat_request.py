@@ -122,18 +122,18 @@ def refusal_error(reason: str, context_tokens: int) -> ServiceError:
     """
     if "context length" in reason or "max_model_len" in reason or "longer than" in reason:
         return TooLarge(
-            f"recording, instruction and answer together do not fit the model's {context_tokens} tokens: {reason}",
+            f"Recording, instruction and answer together do not fit the model's {context_tokens} tokens: {reason}",
             code="context_exceeded",
             param="file",
         )
-    return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
+    return Unprocessable(f"The engine refused the request: {reason}", code="engine_refused")
 
 
 def unusable_adapter_error(name: str, reason: object) -> Unprocessable:
     """Return the error for an adapter that cannot be served."""
-    return Unprocessable(f"the adapter {name} cannot be served: {reason}", code="adapter_unusable", param="folder")
+    return Unprocessable(f"The adapter {name} cannot be served: {reason}", code="adapter_unusable", param="folder")
 
 
 def not_started_error() -> Unavailable:
     """Return the error for a request to an engine that was not started, or was stopped."""
-    return Unavailable("the engine is not started", code="engine_not_ready")
+    return Unavailable("The engine is not started.", code="engine_not_ready")

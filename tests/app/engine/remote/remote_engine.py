@@ -1,4 +1,4 @@
-"""An engine in front of stand-ins for vLLM servers."""
+"""An engine in front of fake vLLM servers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,11 +27,11 @@ def generation_request(seconds: float = 1.0, name: str = "one", **how: Any) -> G
 
 
 class Front:
-    """The engine, its core, and the servers behind it."""
+    """An engine, its chat model, and the servers behind it."""
 
-    def __init__(self, core: RemoteChatModel, servers: Sequence[FakeVllmServer]) -> None:
-        self.core = core
-        self.engine = AudioLlmEngine(core)
+    def __init__(self, model: RemoteChatModel, servers: Sequence[FakeVllmServer]) -> None:
+        self.model = model
+        self.engine = AudioLlmEngine(model)
         self.behind = servers
 
     async def read(self, generation: GenerationRequest | None = None) -> list[EngineEvent]:
@@ -41,7 +41,7 @@ class Front:
         return "".join(event.text for event in await self.read(generation) if isinstance(event, TextDelta))
 
     def up(self) -> list[bool]:
-        return [server.up for server in self.core.servers]
+        return [server.up for server in self.model.servers]
 
     def gauges(self, name: str) -> list[float]:
         return [value(f"speechsum_remote_{name}", server=server.name) for server in self.behind]
@@ -58,7 +58,7 @@ def remote_model_of(servers: Sequence[FakeVllmServer], **how: Any) -> RemoteChat
 async def started_front(
     *servers: FakeVllmServer, asleep: Sequence[FakeVllmServer] = (), **how: Any
 ) -> AsyncIterator[Front]:
-    """An engine in front of these servers, and of those that nobody has started."""
+    """Start these servers and an engine in front of them, and of the `asleep` ones, which are not started."""
     async with AsyncExitStack() as stack:
         for server in servers:
             stack.callback(server.start().die)
@@ -73,7 +73,7 @@ async def started_front(
 async def expect_error(
     front: Front, generation: GenerationRequest | None = None
 ) -> tuple[ServiceError, list[EngineEvent]]:
-    """The error, and what came before it."""
+    """Return the error of a request, and the events before it."""
     seen: list[EngineEvent] = []
 
     async def listen() -> None:

@@ -113,7 +113,7 @@ async def test_five_minutes_arrive_whole_and_others_go_on_meanwhile() -> None:
 async def test_the_key_is_sent_and_shown_to_nobody() -> None:
     async with started_front(FakeVllmServer(PIECES, key="secret"), api_key=SecretStr("secret")) as front:
         assert await front.text() == "".join(PIECES)
-        assert "secret" not in repr(front.core._settings)
+        assert "secret" not in repr(front.model._settings)
 
 
 # --- leaving

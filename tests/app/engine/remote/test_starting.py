@@ -92,7 +92,7 @@ async def test_one_that_comes_back_with_another_model_is_left_out() -> None:
         await until(lambda: front.up() == [False, True], front.up)
         server.served = [{"id": "other@1"}]
         await asyncio.to_thread(server.start)
-        await until(lambda: front.core.servers[0].unusable)
+        await until(lambda: front.model.servers[0].unusable)
         assert front.up() == [False, True]
 
 
