@@ -149,7 +149,7 @@ async def test_cancelling_reaches_every_server() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await until(lambda: not any(server.running for server in front.behind), seconds=1)
+        await until(lambda: not any(server.running for server in front.behind))
         assert [server.aborted for server in front.behind] == [3, 3]
         assert front.engine.running_requests == 0
 
