@@ -1,4 +1,4 @@
-"""Places are counted, refused when there are none, and given back whatever happens."""
+"""Slots are counted, refused when none is free, and released whatever happens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

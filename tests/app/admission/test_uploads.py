@@ -1,4 +1,4 @@
-"""Uploads that are slow, many or large: bounded in number, rate and bytes, by client and in all."""
+"""The limits on uploads: their number, rate and bytes, per client and in all."""
 
 import asyncio
 from contextlib import ExitStack

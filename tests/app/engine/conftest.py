@@ -1,4 +1,4 @@
-"""The engines that the suite is run over: each of these fixtures gives one that is started."""
+"""Fixtures that each give one kind of engine, started."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

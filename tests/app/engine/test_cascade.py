@@ -1,4 +1,4 @@
-"""A cascade: what its text model is asked, in which language, and what is never put to it."""
+"""A cascade: the prompts of its text model, their language, and what never reaches it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace

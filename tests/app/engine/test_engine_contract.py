@@ -1,5 +1,5 @@
-"""What every engine promises, whatever writes behind it: the scripted one, one behind a stand-in for a server, vLLM in
-this process and behind its own server.
+"""The promises of every engine: the scripted one, one in front of a fake server, vLLM in this process, and vLLM's own
+server.
 """
 
 import asyncio

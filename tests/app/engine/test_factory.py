@@ -1,4 +1,4 @@
-"""From the registry's entries to engines in front of servers, with the checkpoints' own tokenizer and chat template."""
+"""Engines for the registry's entries in front of servers, with the checkpoints' own tokenizer and chat template."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Which adapters are taken as they are, which under other names, and which are refused, with the reason."""
+"""Which adapters are used as they are, which with other tensor names, and which are refused and why."""
 
 import json
 from pathlib import Path

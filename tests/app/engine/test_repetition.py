@@ -1,4 +1,4 @@
-"""Sentences that come again are stopped before anybody sees them; everything else passes through as it came."""
+"""Repeated sentences are stopped before they are passed on; all other text is passed on unchanged."""
 
 import time
 

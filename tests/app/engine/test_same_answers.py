@@ -1,5 +1,6 @@
-"""vLLM in this process and vLLM behind its own server are the same engine: the same prompt, the same tokens, the same
-end. Two engines at once: run it where nothing else wants the cores.
+"""vLLM in this process and vLLM's own server give the same answers: the same prompt, the same tokens, the same end.
+
+Two engines run at once, so that nothing else should need the cores.
 """
 
 from dataclasses import replace

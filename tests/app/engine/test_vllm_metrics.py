@@ -1,4 +1,4 @@
-"""vLLM's families of several engines, which vLLM by itself shows of the last one only."""
+"""The metrics of several vLLM engines, of which vLLM alone exposes only the last one's."""
 
 from collections.abc import Iterator
 

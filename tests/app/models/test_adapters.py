@@ -1,4 +1,4 @@
-"""Adapters by name: a request's `model` picks one, the answer says so, and who is inside keeps it."""
+"""Adapters by name: a request's `model` chooses one, the response names it, and a running request keeps it."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Models loaded and unloaded beside requests: nobody inside notices, and what cannot be loaded changes nothing."""
+"""Models are loaded and unloaded while requests run: no request fails, and a failed load changes nothing."""
 
 import asyncio
 from typing import Any

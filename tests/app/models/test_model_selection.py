@@ -1,4 +1,4 @@
-"""Which model a request gets: by name and version, by weight, by the default; and what it hears if there is none."""
+"""Which model a request gets: by name and version, by weight, or the default; and the error if there is none."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Several models in front of vLLM servers: each is asked at its own, and a version is switched by switching servers."""
+"""Several models on vLLM servers: each uses its own, and a version is replaced by one on other servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

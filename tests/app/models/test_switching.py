@@ -1,4 +1,4 @@
-"""One version in another's place: under load nobody fails, and one that cannot come leaves the old one where it is."""
+"""One version replaces another: no request fails under load, and the old one stays if the new one cannot be loaded."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A recording longer than one pass: nothing of it is lost in silence, and the caller's words are in every prompt."""
+"""A recording longer than one pass: nothing is lost without a warning, and the caller's instruction is in every prompt."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The path itself, without HTTP."""
+"""The path of a request, without HTTP."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a caller of a cascade is told of how the recording was heard, over every way in."""
+"""The warnings about a cascade's transcript, in every kind of response."""
 
 import asyncio
 import base64

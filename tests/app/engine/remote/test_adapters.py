@@ -1,4 +1,4 @@
-"""Adapters that vLLM servers hold: asked for by their name, at the servers that list them."""
+"""Adapters on vLLM servers: requests for one go to the servers that list it."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tokens that the front of servers counts and expects are those of Transformers."""
+"""The tokens that the service counts and expects of its servers are those of Transformers."""
 
 from pathlib import Path
 

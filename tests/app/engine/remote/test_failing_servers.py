@@ -1,4 +1,4 @@
-"""vLLM servers that cannot be reached, break, fall silent, refuse, or come back."""
+"""vLLM servers that cannot be reached, break, stop sending, refuse, or come back."""
 
 import asyncio
 

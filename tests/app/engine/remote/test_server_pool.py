@@ -1,4 +1,4 @@
-"""vLLM servers as an engine: the answer as it comes, leaving it, and which server is asked."""
+"""vLLM servers as an engine: streaming an answer, abandoning it, and the choice of the server."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The whole service in front of stand-ins for vLLM servers: answers, refusals, death and return as callers see them."""
+"""The whole service in front of fake vLLM servers: answers, refusals, and servers that die and return."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Which vLLM servers are taken for the model's, and what a start without them says."""
+"""Which vLLM servers are accepted, and what a start without any of them reports."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which schemas callers may ask for, found out without fetching, compiling or waiting for anything."""
+"""Which schemas callers may send, checked without fetching, compiling or waiting for anything."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The form of an answer by the caller's schema, and by the service's own."""
+"""The output format for the caller's schema, and for the service's own."""
 
 import json
 import time

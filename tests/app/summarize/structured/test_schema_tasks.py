@@ -1,4 +1,4 @@
-"""What the grammar compiler makes of schemas, and how answers are read."""
+"""Which schemas the grammar compiler can enforce, and how answers are parsed."""
 
 import json
 import time
