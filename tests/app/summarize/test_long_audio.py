@@ -1,4 +1,4 @@
-"""A recording longer than one pass: nothing is lost without a warning, and the caller's instruction is in every prompt."""
+"""A recording longer than one pass: nothing is lost without a warning, and each prompt has the caller's instruction."""
 
 import asyncio
 from collections.abc import Callable, Sequence
