@@ -1,14 +1,14 @@
-"""Files of records checked: fields, ids, texts, splits by recording and, with `--audio`, all of the audio.
+"""Check files of records: their fields, ids, texts and splits and, with `--audio`, all of the audio.
 
     speechsum-train data check --records train.jsonl dev.jsonl test.parquet --audio
 
-Prints everything that is wrong and ends with 1. Fields are checked line by line (row by row); ids must be unique and a
-recording must lie in one split alone; every audio file must be there. What a record needs besides depends on what is
-trained on it, which `--stage` names: `sft` (the default) needs a summary, `distill` and `pairs` a transcript, `dpo` two
+Prints everything that is wrong, and then exits with status 1. The ids must be unique, each recording must be in one
+split only, and every audio file must exist. The other requirements depend on the stage that the records are for, which
+`--stage` names: `sft` (the default) needs a summary, `distill` and `pairs` need a transcript, and `dpo` needs two
 different answers. No text may hold a control token of a chat template, such as `<|im_end|>`. `--audio` decodes every
-file as the service does, and reports what the service would refuse or warn about: damaged, cut or blank recordings, and
-such in which nobody speaks. What depends on a model (lengths, placeholders, context) the recipes check when they start,
-before they train (`--bad-data`).
+file as the service does, and reports what the service would refuse or warn about: damaged, cut and blank recordings,
+and recordings in which nobody speaks. What depends on a model (lengths, placeholders, context) is checked by the
+recipes before they train (`training.data.check`).
 """
 
 import argparse
@@ -35,7 +35,11 @@ REQUIRED_FIELDS = {
 def record_problems(
     records: Sequence[Record], audio: bool, threads: int | None = None, stage: str = "sft"
 ) -> list[str]:
-    """All that is wrong with the records, a sentence each."""
+    """Return all that is wrong with the records, a sentence each.
+
+    audio: whether to decode the audio. threads: number of threads that decode, by default as many as Python's
+    `ThreadPoolExecutor` has. stage: a key of `REQUIRED_FIELDS`.
+    """
     found = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
     try:
         require_disjoint_splits(records)
