@@ -25,7 +25,9 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=//)|file:")
 
 
 class UnusableRecord(ValueError):
-    """A record cannot be used. The message names it and says why; `reason` says it in two or three words, to count by."""
+    """A record cannot be used. The message names it and says why; `reason` says it in two or three words, to count
+    by.
+    """
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
         super().__init__(message)

@@ -14,7 +14,9 @@ from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, is_ur
 
 
 def require_disjoint_splits(records: Iterable[Record]) -> None:
-    """Check that each recording is in one split only. Raises UnusableRecord, which names the recordings that are not."""
+    """Check that each recording is in one split only. Raises UnusableRecord, which names the recordings that are
+    not.
+    """
     found: dict[str, dict[str, str]] = defaultdict(dict)  # recording → split → one record's id
     for record in records:
         for name in recording_names(record):

@@ -41,7 +41,9 @@ class InvalidText(ValueError):
 
 
 def detect_encoding(head: bytes) -> str:
-    """Return the encoding of a file that begins with these bytes, by Python's name; UTF-8 if nothing indicates another."""
+    """Return the encoding of a file that begins with these bytes, by Python's name; UTF-8 if nothing indicates
+    another.
+    """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding

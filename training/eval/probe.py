@@ -46,7 +46,9 @@ def error_row(record: Record, said: str, read: str) -> dict[str, Any]:
 
 
 class FrameReader:
-    """Reads the frames of a model. classes: the token ids that frames may stand for, the blank first; None allows all."""
+    """Reads the frames of a model. classes: the token ids that frames may stand for, the blank first; None allows
+    all.
+    """
 
     def __init__(
         self, model: Any, tokenizer: Any, extractor: WhisperFeatureExtractor, classes: list[int] | None
@@ -77,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `legible`: print the error rates, and write them if `--out` is given. Raises ValueError if no clip is left."""
+    """Run `legible`: print the error rates, and write them if `--out` is given. Raises ValueError if no clip is
+    left.
+    """
     records = clips_in_one_window(read_training_records(options))
     if not records:
         raise ValueError("no clip is left to read")

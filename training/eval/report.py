@@ -53,7 +53,9 @@ def table_note(results: Sequence[dict[str, Any]], judge: str | None, bertscore: 
 
 
 def format_cell(figures: dict[str, Any], name: str, form: str) -> str:
-    """Return a score and its interval (`…_95`) as text, or "-" if there is no such score. form: a format specification."""
+    """Return a score and its interval (`…_95`) as text, or "-" if there is no such score. form: a format
+    specification.
+    """
     if name not in figures:
         return "-"
     interval = figures.get(f"{name}_95")

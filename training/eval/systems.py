@@ -173,7 +173,9 @@ def open_checkpoint(folder: Path, hears: bool) -> Any:
 
 
 def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], means: AnswerSettings) -> list[str]:
-    """Return greedy answers of a checkpoint, from this process, or from the vLLM server if there is one and it hears."""
+    """Return greedy answers of a checkpoint, from this process, or from the vLLM server if there is one and it
+    hears.
+    """
     model = open_checkpoint(folder, hears)
     return model_summaries(model, build_collator(folder, model), records, means)
 

@@ -147,7 +147,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `apart`: print the table, and write the values if `--out` is given. Raises ValueError if the tokens differ."""
+    """Run `apart`: print the table, and write the values if `--out` is given. Raises ValueError if the tokens
+    differ.
+    """
     records = read_training_records(options)
     if options.answers:
         wrote = {row["id"]: row["summary"] for row in read_earlier_system(options.answers)["rows"]}

@@ -55,7 +55,9 @@ def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]
 
 
 def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
-    """Write the curves as a PNG file, and return the number of panels. Raises ValueError if there is nothing to draw."""
+    """Write the curves as a PNG file, and return the number of panels. Raises ValueError if there is nothing to
+    draw.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -204,6 +204,8 @@ def _short_error(error: Exception) -> str:
 
 
 def open_judge(spec: str) -> Judge:
-    """Return the judge behind the endpoint `URL#MODEL` (`training.llm.endpoint.open_endpoint`). Raises EndpointError."""
+    """Return the judge behind the endpoint `URL#MODEL` (`training.llm.endpoint.open_endpoint`). Raises
+    EndpointError.
+    """
     client, model = open_endpoint(spec)
     return Judge(client.with_options(timeout=TIMEOUT_S), model)

@@ -1,5 +1,7 @@
 # ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
-"""Word lists for slots that belong to one register: symptoms, drugs, defects, claims, goods … Knows nothing about sentences."""
+"""Word lists for slots that belong to one register: symptoms, drugs, defects, claims, goods … Knows nothing about
+sentences.
+"""
 
 from training.synth.text.phrase_pools import REMEDIES, SYMPTOMS
 
