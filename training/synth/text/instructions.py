@@ -1,6 +1,6 @@
-"""Free instructions ("three bullets", "start with the decision"), each with the summary that follows it.
+"""Free instructions ("three bullets", "start with the decision"), each with a summary that follows it.
 
-Knows nothing about how often which is asked for.
+Knows nothing about how often each kind of request occurs.
 """
 
 from random import Random
@@ -15,12 +15,14 @@ StyledSummary = tuple[Style, str]
 
 
 def make_style(**fields: Any) -> Style:
-    """A style of these fields."""
+    """Return the style with these fields."""
     return Style.model_validate(fields)
 
 
 def instructed_summary(script: Script, rng: Random) -> StyledSummary | None:
-    """One free instruction and the summary that follows it; None if the script has nothing it could be about."""
+    """Return a style with a free instruction, and the summary that follows it; None if the script has nothing for
+    it.
+    """
     made = rng.choice(
         [
             _n_bullets,
