@@ -18,35 +18,41 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow env check lint types format lock models gpu-pack clean help
+.PHONY: serve test test-slow env check lint names imports types docs docs-write format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
 
-# What trains or starts engines, or measures no time: two of its files at a time, so that one computes while the other
-# waits for its processes, and the types beside them. The rest measures time.
-ENGINES = $(addprefix tests/app/engine/,test_vllm.py test_engines.py test_load.py)
-TOGETHER = tests/training tests/model_repo $(ENGINES) tests/app/models tests/app/keys tests/app/database tests/test_end_to_end.py
-
-test: env system lint  ## the whole check: lint, tests, types
-	@$(BIN)/python -m pytest $(TOGETHER:%=--ignore %) --durations 15
-	@$(MAKE) --no-print-directory --jobs 2 types test-together
-
-.PHONY: test-together
-test-together: env
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TOGETHER) -n 2 --dist loadfile --durations 15
+# pytest's own addopts leave out what is slow. Most tests run on two processes; those that measure time run afterwards,
+# with nothing beside them.
+test: env system check  ## the whole check: `make check`, then the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n 2 --dist loadgroup --durations 40
+	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10
 
 test-slow: env system  ## the heavier checks (marker `slow`)
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow --durations 40
 
-check: lint types
+check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 
 lint:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
+names:
+	@$(BIN)/python tools/check_names.py
+
+imports:
+	@$(BIN)/lint-imports --no-logo --no-cache
+
 types:
 	@$(BIN)/mypy
+
+docs: env  ## build the documentation into var/site; every broken link is an error
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-write: env  ## write the page of the settings again
+	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 
 format:  ## put the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -71,7 +77,7 @@ models: env  ## fetch, verify and assemble every checkpoint of the registry
 lock:  ## resolve the requirement locks again
 	@deploy/lock.sh $(UV)
 
-gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (tools/offline_gpu/README.md)
+gpu-pack: env system  ## what a quarter of an hour on a GPU without network needs, in parts that travel (docs/offline-gpu.md)
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests use, if they are missing: voices, LibriVox clips with transcripts, real Prometheus, PostgreSQL and nginx.
+# Installs the Debian packages that the tests use, if they are missing: voices, jq for the documentation's examples, LibriVox clips with transcripts, real Prometheus, PostgreSQL and nginx.
 set -euo pipefail
-packages=(espeak-ng flite libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
+packages=(espeak-ng flite jq libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

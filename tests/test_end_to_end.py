@@ -121,8 +121,11 @@ def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
     assert "".join(d["delta"] for d in deltas if d["object"] == "audio.summary.delta") == answer["summary"]
 
 
-def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served) -> None:
-    audio = [clip.read_bytes() for clip in CLIPS] + [recordings.sound(recordings.speech())]
+@pytest.mark.parametrize("distinct", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served, distinct: int) -> None:
+    clips = [recordings.sound(recordings.speech()), *(clip.read_bytes() for clip in CLIPS)]
+    audio = clips[:distinct]
+    assert len(audio) == distinct
     alone = [served.summarize(data).json()["summary"] for data in audio]
     with ThreadPoolExecutor(8) as pool:
         among = list(pool.map(lambda i: served.summarize(audio[i % len(audio)]).json()["summary"], range(8)))
@@ -213,8 +216,20 @@ def test_a_caller_who_leaves_frees_the_engine(served: Served) -> None:
     assert served.running() == 0
 
 
+@pytest.mark.slow  # another start of the engine
 def test_killed_in_the_middle_of_a_request_it_starts_again_and_answers(served: Served) -> None:
     before = served.summarize(CLIPS[0].read_bytes()).json()["summary"]
+    check_that_nothing_outlives_a_kill(served)
+    served.start()
+    assert served.summarize(CLIPS[0].read_bytes()).json()["summary"] == before
+
+
+def test_killed_in_the_middle_of_a_request_it_leaves_no_process_behind(served: Served) -> None:
+    """The last test of the module: the service is gone after it."""
+    check_that_nothing_outlives_a_kill(served)
+
+
+def check_that_nothing_outlives_a_kill(served: Served) -> None:
     left = served.children()
     assert left, "the engine runs in a process of its own"
     with pytest.raises(httpx.TransportError):
@@ -224,8 +239,6 @@ def test_killed_in_the_middle_of_a_request_it_starts_again_and_answers(served: S
     while any(Path(f"/proc/{pid}").exists() and not _zombie(pid) for pid in left) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert [pid for pid in left if Path(f"/proc/{pid}").exists() and not _zombie(pid)] == []
-    served.start()
-    assert served.summarize(CLIPS[0].read_bytes()).json()["summary"] == before
 
 
 def _kill_at_the_first_event(served: Served, audio: bytes) -> None:

@@ -1,1 +1,1 @@
-"""HTTP only: routes, their typed requests and responses, and how errors and events look on the wire."""
+"""HTTP only: the routes, their typed requests and responses, and the encoding of errors and events."""

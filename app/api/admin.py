@@ -1,4 +1,6 @@
-"""`/v1/admin`: which models are loaded, with which weights and adapters. What that means is in `app.models`."""
+"""`/v1/admin`: the routes by which an operator loads and unloads models and adapters, and sets their weights. How that
+is done is in `app.models`.
+"""
 
 from typing import Annotated, TypeVar
 
@@ -17,6 +19,7 @@ from app.api.admin_protocol import (
     adapter_card,
     loaded_card,
 )
+from app.api.app_state import app_state
 from app.api.auth import require_admin
 from app.api.error_responses import error_responses
 from app.api.json_body import load_json_body
@@ -27,18 +30,17 @@ from app.api.upload import read_json
 from app.core.errors import InvalidRequest
 from app.models.loaded_model import LoadedModel
 from app.models.manager import ModelManager
-from app.service import Service
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 
 T = TypeVar("T", bound=BaseModel)
 ModelId = Annotated[str, InPath(description="`name@version`.")]
-AdapterName = Annotated[str, InPath(description="Its name.")]
+AdapterName = Annotated[str, InPath(description="Name of the adapter.")]
 
 
 @router.get("/v1/admin/models", summary="List the loaded models", responses=error_responses(401, 403))
 async def list_loaded(request: Request) -> LoadedList:
-    """Those that are loaded, are being loaded, failed, or were unloaded."""
+    """The list holds the models that are loaded or being loaded, that failed, and that were unloaded."""
     models = model_manager(request)
     for model in list(models.by_id.values()):
         await model.update_state()
@@ -53,8 +55,9 @@ async def list_loaded(request: Request) -> LoadedList:
     openapi_extra={"requestBody": json_request_body(LoadRequest, {"model": ""})},
 )
 async def load_model(request: Request) -> LoadedCard:
-    """202: it loads in the background. With `replace` it takes the place of another once it is ready: from then on no
-    request gets the old one, which is unloaded when the last one inside has left. If it fails, the old one stays.
+    """The status is 202, and the model is loaded in the background. With `replace`, the model takes the place of
+    another one as soon as it is ready: from then on no request gets the old model, which is unloaded when its last
+    request has ended. If the new model fails to load, the old one stays.
     """
     models = model_manager(request)
     body = await _read_body(request, LoadRequest)
@@ -63,7 +66,7 @@ async def load_model(request: Request) -> LoadedCard:
 
 @router.get("/v1/admin/models/{id}", summary="Look at a loaded model", responses=error_responses(401, 403, 404))
 async def get_loaded(request: Request, id: ModelId) -> LoadedCard:
-    """How it is now."""
+    """The answer is the model in its present state."""
     models = model_manager(request)
     model = models.get(id)
     await model.update_state()
@@ -72,12 +75,12 @@ async def get_loaded(request: Request, id: ModelId) -> LoadedCard:
 
 @router.patch(
     "/v1/admin/models/{id}",
-    summary="Weigh a model",
+    summary="Change a model's weight",
     responses=error_responses(400, 401, 403, 404, 408, 409, 413),
     openapi_extra={"requestBody": json_request_body(WeightRequest, {"weight": 100})},
 )
 async def weigh_model(request: Request, id: ModelId) -> LoadedCard:
-    """Of the requests that come from now on, others get it."""
+    """The new weight holds for all requests that arrive from now on."""
     models = model_manager(request)
     body = await _read_body(request, WeightRequest)
     return _model_card(models, models.set_weight(id, body.weight))
@@ -87,7 +90,7 @@ async def weigh_model(request: Request, id: ModelId) -> LoadedCard:
     "/v1/admin/models/{id}", summary="Unload a model", status_code=202, responses=error_responses(401, 403, 404, 409)
 )
 async def unload_model(request: Request, id: ModelId) -> LoadedCard:
-    """202: no request gets it any more; it is gone when the last one inside, a job too, has left."""
+    """The status is 202. No further request gets the model; it is unloaded when its last request or job has ended."""
     models = model_manager(request)
     return _model_card(models, models.unload(id))
 
@@ -102,7 +105,9 @@ async def unload_model(request: Request, id: ModelId) -> LoadedCard:
     },
 )
 async def load_adapter(request: Request) -> AdapterCard:
-    """201 once requests may name it. Under a name that is loaded, the new one takes the old one's place."""
+    """The status is 201, and requests can name the adapter at once. If an adapter of this name is loaded already, the
+    new one replaces it.
+    """
     body = await _read_body(request, AdapterRequest)
     return adapter_card(await model_manager(request).add_adapter(body.name, body.folder, body.model))
 
@@ -111,7 +116,9 @@ async def load_adapter(request: Request) -> AdapterCard:
     "/v1/admin/adapters/{name}", summary="Unload an adapter", status_code=202, responses=error_responses(401, 403, 404)
 )
 async def unload_adapter(request: Request, name: AdapterName) -> LoadedList:
-    """202, with the models that it was loaded on: no request gets it any more; those inside still end with it."""
+    """The status is 202, and the answer is the models that the adapter was loaded on. No further request gets it;
+    requests that are being worked on end with it.
+    """
     models = model_manager(request)
     return LoadedList(data=[_model_card(models, model) for model in models.remove_adapter(name)])
 
@@ -121,12 +128,13 @@ def _model_card(models: ModelManager, model: LoadedModel) -> LoadedCard:
 
 
 async def _read_body(request: Request, model: type[T]) -> T:
-    """The body, read only once it is known that the caller may. Raises InvalidRequest (400), RequestTimeout (408),
-    TooLarge (413).
+    """Return the request's body, validated. It is read by the route, and not by FastAPI, so that nothing is read for a
+    caller who is not allowed to do this.
+
+    Raises: InvalidRequest (400) if it is invalid, RequestTimeout (408) if it is too slow, TooLarge (413).
     """
-    service: Service = request.app.state.service
-    settings = service.settings
-    # An upload of its own: an operator is not kept out by how many others upload.
+    settings = app_state(request).service.settings
+    # With an `Uploads` of its own, so that the uploads of others cannot keep an operator out.
     with Uploads(settings).new_upload("admin") as upload:
         with await read_json(request, settings, upload, "json_text_bytes") as file:
             body = load_json_body(file, settings.limits)

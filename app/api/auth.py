@@ -1,11 +1,11 @@
-"""Who is calling: API keys where the operator wants them, the name under which a caller's requests are counted, and
-what of its quotas is left.
+"""Authentication by API key, and the quotas of a key in the headers of a response.
 
-A key that is sent has to be a good one, also where none is required: a caller whose key was revoked, or is misspelt,
-would otherwise go on without its quotas and under no name.
+A key that is sent must be valid, even if the service requires none: a caller whose key was revoked or misspelt would
+otherwise continue without the key's quotas and under no name.
 
-Quotas are told as the IETF draft (draft-ietf-httpapi-ratelimit-headers) has it, `RateLimit-Policy` and `RateLimit`, and
-those of requests also in OpenAI's names (`x-ratelimit-…-requests`).
+Quotas are shown in the headers of the IETF draft (draft-ietf-httpapi-ratelimit-headers), `RateLimit-Policy` and
+`RateLimit`, and the quota of requests also in OpenAI's (`x-ratelimit-…-requests`). Knows nothing about how keys are
+kept.
 """
 
 from dataclasses import dataclass
@@ -15,25 +15,29 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.api.app_state import app_state
 from app.api.middleware.request_id import add_response_headers
 from app.core.errors import Forbidden, Unauthorized
-from app.keys.authenticator import REQUESTS_QUOTA, Authenticator, Key
+from app.keys.authenticator import REQUESTS_QUOTA, Key
 from app.keys.quotas import QuotaState
 from app.server.open_connections import client_network
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, where the service is set up with keys.")
+_bearer = HTTPBearer(auto_error=False, description="An API key, if the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
-# What is sent by clients that insist on some key where there is none to send: OpenAI's, in their examples and vLLM's.
+# What clients send that insist on some key when they have none: OpenAI's in its examples, and vLLM's.
 PLACEHOLDER_KEYS = frozenset(("none", "empty"))
-# Schemes by which a proxy before the service lets callers in; what they carry is no API key.
+# Schemes by which a proxy in front of the service authenticates callers; what they carry is no API key.
 PROXY_SCHEMES = frozenset(("basic", "digest", "negotiate", "ntlm"))
 
 
 @dataclass(frozen=True)
 class Caller:
-    """name: under which its requests are counted: its key's owner, else its address. owner: whose a thing is that
-    outlives the request; nobody's (empty) where there is no key, since addresses change hands. key: its key.
+    """Who sends a request.
+
+    name: under which the requests are counted: the key's owner, or without a key the network address. owner: to whom
+    things belong that outlive the request; empty without a key, since an address may pass to somebody else. key: the
+    API key, if one was sent.
     """
 
     name: str
@@ -42,7 +46,11 @@ class Caller:
 
 
 async def authenticate(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str = "") -> Caller:
-    """The caller, who may do what `scope` names. Raises Unauthorized (401), Forbidden (403)."""
+    """Return the caller. scope: what the key must permit.
+
+    Raises: Unauthorized (401) if a required key is missing, or if the key is not valid, Forbidden (403) if it does not
+        have the scope.
+    """
     key = await _find_key(request, credentials)
     return _authorize(request, key, scope)
 
@@ -50,13 +58,14 @@ async def authenticate(request: Request, credentials: HTTPAuthorizationCredentia
 async def authenticate_and_charge(
     request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str
 ) -> Caller:
-    """`authenticate`, and a request is taken from its key's quota; the answer will tell what is left. Raises
-    TooManyRequests (429) too.
+    """Return the caller, and charge one request to its key's quota. The response's headers tell what is left of it.
+
+    Raises: what `authenticate` raises, and TooManyRequests (429) if the quota is used up.
     """
     key = await _find_key(request, credentials)
     caller = _authorize(request, key, scope)
     if key is not None and key.quotas:
-        keys: Authenticator = request.app.state.keys
+        keys = app_state(request).keys
         try:
             await keys.take_quota(key, REQUESTS_QUOTA, 1)
         finally:
@@ -65,13 +74,15 @@ async def authenticate_and_charge(
 
 
 async def require_key(request: Request, credentials: Credentials) -> None:
-    """Dependency of routes that only need to know that the caller may."""
+    """Dependency of routes that only need an authenticated caller. Raises what `authenticate` raises."""
     await authenticate(request, credentials)
 
 
 async def require_admin(request: Request, credentials: Credentials) -> None:
-    """Dependency of routes by which an operator changes what is served; nobody may without a key. Raises Unauthorized
-    (401), Forbidden (403).
+    """Dependency of routes by which an operator changes what is served. They require a key even if the service requires
+    none for other routes.
+
+    Raises: Unauthorized (401) without a valid key, Forbidden (403) if the key does not have the scope `admin`.
     """
     _authorize(request, await _find_key(request, credentials, key_required=True), "admin")
 
@@ -79,7 +90,7 @@ async def require_admin(request: Request, credentials: Credentials) -> None:
 async def _find_key(
     request: Request, credentials: HTTPAuthorizationCredentials | None, key_required: bool = False
 ) -> Key | None:
-    keys: Authenticator = request.app.state.keys
+    keys = app_state(request).keys
     if not _is_key_sent(request, credentials):
         if key_required or keys.keys_required:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer <key>`.", code="missing_api_key")
@@ -87,15 +98,15 @@ async def _find_key(
     found = None if credentials is None else await keys.authenticate(credentials.credentials)
     if found is None:
         raise Unauthorized(
-            "This API key is not known here, or it was revoked or is over. Send a good one as `Authorization: Bearer "
-            "<key>`" + ("." if key_required or keys.keys_required else ", or none: this service requires none."),
+            "This API key is not known, was revoked or has expired. Send a valid one as `Authorization: Bearer <key>`"
+            + ("." if key_required or keys.keys_required else ", or none: this service requires none."),
             code="invalid_api_key",
         )
     return found
 
 
 def _is_key_sent(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:
-    """Whether the request carries what is meant for an API key, in whatever form."""
+    """Return whether the request carries something that is meant as an API key, in any form."""
     scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
     if credentials is not None:
         return credentials.credentials.strip().lower() not in PLACEHOLDER_KEYS

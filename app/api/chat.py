@@ -1,14 +1,16 @@
-"""`POST /v1/chat/completions`: the same path for clients that know OpenAI's API only."""
+"""`POST /v1/chat/completions`: the route for clients that speak OpenAI's API. What a summary is and how it is made is
+in `app.summarize.pipeline`.
+"""
 
 import asyncio
 import time
 import uuid
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO, Literal
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.auth import Credentials
 from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import (
     ChatChoice,
@@ -22,20 +24,21 @@ from app.api.chat_protocol import (
 )
 from app.api.disconnect import run_while_connected
 from app.api.error_responses import error_responses
-from app.api.idempotency import fingerprint, respond_once
+from app.api.idempotency import fingerprint, idempotent_request
 from app.api.json_body import load_json_body
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream_content, json_request_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, token_usage
 from app.api.query_parameters import reject_unknown_query
-from app.api.request_scope import IncomingRequest, RequestScope, check_schema, fetch_recording, open_request_scope
+from app.api.request_scope import AdmittedRequest, RequestScope, check_schema, fetch_recording, open_request_scope
 from app.api.sse import EventStreamResponse, SendEvent
 from app.api.upload import read_json
 from app.core.audio.containers.sniff import sniff_file
 from app.core.audio.samples import translate_disk_full
 from app.engine.base import FinishReason
-from app.summarize.request import StageProgress, Summary, SummaryDelta, SummaryRequest
+from app.models.resolver import ResolvedModel
+from app.summarize.request import OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
 
-# A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit), whose summary is empty.
+# A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit). Its summary is empty.
 _SILENT_WAV_BASE64 = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
 EXAMPLE_REQUEST = {
     "model": "",
@@ -63,119 +66,137 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(reject_unknown_query)])
     },
     openapi_extra={"requestBody": json_request_body(ChatRequest, EXAMPLE_REQUEST), "parameters": [IDEMPOTENCY_KEY]},
 )
-async def create_chat_completion(request: Request, credentials: Credentials) -> Response:
-    """OpenAI's chat completion over one `input_audio` or `audio_url` part; the texts are the instruction. Where the
-    messages hold answers, what follows the last one is a question about the same recording, and they are its context.
+async def create_chat_completion(
+    request: Request, scope: Annotated[RequestScope, Depends(open_request_scope)]
+) -> Response:
+    """The answer is that of OpenAI's chat completions. One message holds the recording, as an `input_audio` or
+    `audio_url` part; the texts are the instruction. If the messages hold earlier answers, the text after the last one
+    is a question about the same recording, and the earlier questions and answers are its context.
     """
-    scope, (chat_request, digest) = await open_request_scope(request, credentials, _read_request)
-
-    async def respond() -> Response:
-        if chat_request.stream:
-            return _completion_stream(
-                scope, include_usage=bool(chat_request.stream_options and chat_request.stream_options.include_usage)
-            )
-        summary = await run_while_connected(request.receive, scope.summarize(lambda _: None))
-        whole = _chat_completion(summary, scope).model_dump(mode="json")
-        return JSONResponse(whole, headers=server_timing(summary.timings))
-
-    with scope.close_on_error():
-        return await respond_once(request, scope.caller.owner, digest, respond, scope.close)
-
-
-async def _read_request(request: Request, incoming: IncomingRequest) -> tuple[SummaryRequest, tuple[ChatRequest, str]]:
-    """The job; what was asked, and the body's fingerprint."""
     started_at = time.perf_counter()
-    service, place = incoming.service, incoming.slot
-    with await read_json(request, service.settings, place) as file:
-        digest = await fingerprint(request, file)
-        # Off the event loop: tens of megabytes of base64 take a while.
+    upload = await _read_upload(request, scope)
+    chat_request = upload.chat_request
+    upload_seconds = time.perf_counter() - started_at
+    admitted = scope.admit(_build_summary_request(upload, started_at, upload_seconds), upload.resolved_model)
+    async with idempotent_request(request, scope.caller.owner, upload.fingerprint) as idempotent:
+        if idempotent.stored_response is not None:
+            scope.close()
+            return idempotent.stored_response
+        if chat_request.stream:
+            include_usage = bool(chat_request.stream_options and chat_request.stream_options.include_usage)
+            keep_alive_s = scope.service.settings.timeouts.keep_alive_seconds
+            response: Response = _chunk_stream(admitted, include_usage, keep_alive_s)
+        else:
+            summary = await run_while_connected(request.receive, admitted.summarize())
+            body = _chat_completion(summary, admitted).model_dump(mode="json")
+            response = JSONResponse(body, headers=server_timing(summary.timings))
+        return await idempotent.keep(response)
+
+
+@dataclass(frozen=True)
+class _ChatUpload:
+    """A chat request that has arrived, its recording in a file, its model, and the fingerprint of its body."""
+
+    chat_request: ChatRequest
+    output_format: OutputFormat
+    audio: BinaryIO
+    resolved_model: ResolvedModel
+    fingerprint: str
+
+
+async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
+    service, slot = scope.service, scope.slot
+    with await read_json(request, service.settings, slot) as file:
+        body_fingerprint = await fingerprint(request, file)
+        # Outside the event loop: tens of megabytes of base64 take a while.
         chat_request = await asyncio.to_thread(
             lambda: parse_chat_request(load_json_body(file, service.settings.limits))
         )
-        max_tokens = chat_request.max_completion_tokens or chat_request.max_tokens
-        form, conversation = chat_request.output_format, chat_request.conversation
-        pick = await incoming.resolve_model(chat_request.model)
-        pick.summarizer.check_max_tokens(max_tokens)
-        await check_schema(request.receive, service, form)
+        output_format = chat_request.output_format
+        resolved_model = await scope.resolve_model(chat_request.model)
+        resolved_model.summarizer.check_max_tokens(chat_request.max_summary_tokens)
+        await check_schema(request, service, output_format)
         if chat_request.recording_url is None:
             with translate_disk_full():
                 audio = await asyncio.to_thread(decode_audio, chat_request.encoded_recording)
-            place.release_bytes()  # the body is given up; the recording alone is held on
-            place.add_bytes(audio.seek(0, 2))
+            slot.release_bytes()  # those of the body; from here on the recording alone is held
+            slot.add_bytes(audio.seek(0, 2))
         else:
-            audio = await fetch_recording(request, service, place, chat_request.recording_url)
-    sniff_file(audio)
-    summary_request = SummaryRequest(
+            audio = await fetch_recording(request, service, slot, chat_request.recording_url)
+    sniff_file(scope.resources.enter_context(audio))
+    return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint)
+
+
+def _build_summary_request(upload: _ChatUpload, started_at: float, upload_seconds: float) -> SummaryRequest:
+    chat_request = upload.chat_request
+    conversation = chat_request.conversation
+    return SummaryRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
-        audio=audio,
+        audio=upload.audio,
         custom_instruction=conversation.question,
         turns=conversation.turns,
-        output_format=form,
+        output_format=upload.output_format,
         choice_count=chat_request.n or 1,
-        max_tokens=max_tokens,
+        max_tokens=chat_request.max_summary_tokens,
         temperature=0.0 if chat_request.temperature is None else chat_request.temperature,
         seed=None if chat_request.seed is None else chat_request.seed % 2**63,
         top_p=chat_request.top_p or 1.0,
         stop=chat_request.stop_sequences,
         started_at=started_at,
-        upload_seconds=time.perf_counter() - started_at,
+        upload_seconds=upload_seconds,
     )
-    return summary_request, (chat_request, digest)
 
 
-def _chat_completion(summary: Summary, scope: RequestScope) -> ChatCompletion:
+def _chat_completion(summary: Summary, admitted: AdmittedRequest) -> ChatCompletion:
     return ChatCompletion(
         id=summary.request.id,
-        created=scope.created,
-        model=scope.resolved_model.id,
+        created=admitted.created,
+        model=admitted.resolved_model.id,
         choices=[
             ChatChoice(
                 index=index,
-                message=ChatMessage(content=one.text),
-                finish_reason=_openai_finish_reason(one.finish_reason, summary.request),
+                message=ChatMessage(content=choice.text),
+                finish_reason=_openai_finish_reason(choice.finish_reason, summary.request),
             )
-            for index, one in enumerate(summary.choices)
+            for index, choice in enumerate(summary.choices)
         ],
         usage=token_usage(summary),
-        speechsum=summary_response(summary, scope.resolved_model.model.info, scope.created),
+        speechsum=summary_response(summary, admitted.resolved_model.model.info, admitted.created),
     )
 
 
-def _completion_stream(scope: RequestScope, include_usage: bool) -> EventStreamResponse:
+def _chunk_stream(admitted: AdmittedRequest, include_usage: bool, keep_alive_s: float) -> EventStreamResponse:
+    summary_request = admitted.summary_request
+
     def chunk(*choices: ChunkChoice) -> ChatChunk:
         return ChatChunk(
-            id=scope.summary_request.id, created=scope.created, model=scope.resolved_model.id, choices=list(choices)
+            id=summary_request.id, created=admitted.created, model=admitted.resolved_model.id, choices=list(choices)
         )
 
-    async def send_chunks(say: SendEvent) -> None:
+    async def produce_chunks(send_event: SendEvent) -> None:
         def emit(event: StageProgress | SummaryDelta) -> None:
             if isinstance(event, SummaryDelta):
-                say(chunk(ChunkChoice(index=event.choice_index, delta=ChunkDelta(content=event.text))))
+                send_event(chunk(ChunkChoice(index=event.choice_index, delta=ChunkDelta(content=event.text))))
 
-        for index in range(scope.summary_request.choice_count):
-            say(chunk(ChunkChoice(index=index, delta=ChunkDelta(role="assistant", content=""))))
-        summary = await scope.summarize(emit)
-        for index in range(scope.summary_request.choice_count):
-            one = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
-            last = chunk(
-                ChunkChoice(
-                    index=index,
-                    delta=ChunkDelta(),
-                    finish_reason=_openai_finish_reason(one.finish_reason, scope.summary_request),
-                )
-            )
-            if index == scope.summary_request.choice_count - 1:
-                last.speechsum = summary_response(summary, scope.resolved_model.model.info, scope.created)
-            say(last)
+        for index in range(summary_request.choice_count):
+            send_event(chunk(ChunkChoice(index=index, delta=ChunkDelta(role="assistant", content=""))))
+        summary = await admitted.summarize(emit)
+        for index in range(summary_request.choice_count):
+            choice = summary.choices[min(index, len(summary.choices) - 1)]  # silence has one empty answer for all
+            finish_reason = _openai_finish_reason(choice.finish_reason, summary_request)
+            last = chunk(ChunkChoice(index=index, delta=ChunkDelta(), finish_reason=finish_reason))
+            if index == summary_request.choice_count - 1:
+                last.speechsum = summary_response(summary, admitted.resolved_model.model.info, admitted.created)
+            send_event(last)
         if include_usage:
-            say(chunk().model_copy(update={"usage": token_usage(summary)}))
+            send_event(chunk().model_copy(update={"usage": token_usage(summary)}))
 
-    return EventStreamResponse(send_chunks, scope.service.settings.timeouts.keep_alive_seconds)
+    return EventStreamResponse(produce_chunks, keep_alive_s)
 
 
 def _openai_finish_reason(reason: FinishReason, summary_request: SummaryRequest) -> Literal["stop", "length"]:
-    """OpenAI's word for how an answer ended. JSON that was stopped because it repeated itself has no end either, and
-    its clients take what ended by "stop" for whole.
+    """Return OpenAI's word for how an answer ended. JSON that was stopped because it repeated itself is incomplete, and
+    clients take JSON that ended by "stop" to be complete.
     """
     cut = reason == "length" or (reason == "repetition" and summary_request.output_format.schema is not None)
     return "length" if cut else "stop"

@@ -1,8 +1,8 @@
-"""A chat's messages as a conversation about one recording: the earlier exchanges, and the question that is asked now.
+"""A chat's messages as a conversation about one recording: the earlier turns, and the question that is asked now.
 
-What stands behind the last answer is the question; what was asked and answered before is its context. An answer is the
-caller's material, as the recording is: it reaches the model as its own earlier turn. Knows nothing about the shape of
-requests.
+The messages after the last answer are the question; everything before it is context. An answer is written by the
+caller, like the recording, and must not pass for an instruction: it reaches the model as an earlier turn of its own.
+Knows nothing about the shape of requests.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ MAX_ANSWER_CHARACTERS = 32_000
 
 
 class PlainMessage(NamedTuple):
-    """One message. answer: whether it is the assistant's. recording: whether it holds the recording."""
+    """One message. from_assistant: whether it is an answer. has_recording: whether it holds the recording."""
 
     text: str
     from_assistant: bool = False
@@ -26,7 +26,9 @@ class PlainMessage(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """turns: the earlier exchanges, in order. question: what is asked now; empty where only the recording was sent."""
+    """A conversation. turns: the earlier questions with their answers, in order. question: what is asked now; empty if
+    only the recording was sent.
+    """
 
     turns: tuple[Turn, ...] = ()
     question: str = ""
@@ -34,7 +36,7 @@ class Conversation:
 
 @dataclass
 class _Question:
-    """What was asked since the last answer."""
+    """What was asked since the last answer. It is false if nothing was."""
 
     texts: list[str] = field(default_factory=list)
     has_recording: bool = False
@@ -48,35 +50,37 @@ class _Question:
 
 
 def parse_conversation(messages: Iterable[PlainMessage]) -> Conversation:
-    """The messages as turns. Raises InvalidRequest (400) if nothing is asked, or if the answers are too long together.
+    """Return the messages as turns and a question. Consecutive instructions and questions are one question, consecutive
+    answers are one answer, and an empty answer is ignored.
 
-    Instructions and questions that follow one another are one question. An answer without words is as good as none.
+    Raises: InvalidRequest (400) if no question follows the last answer, or if the answers are too long together.
     """
     turns: list[Turn] = []
-    asked = _Question()
+    question = _Question()
     last = PlainMessage("")
     for last in messages:
         text = last.text.strip()
         if not last.from_assistant:
-            asked.texts += [text] if text else []
-            asked.has_recording = asked.has_recording or last.has_recording
-        elif text and (asked or not turns):
-            turns.append(Turn(asked.text or prompts.instruction(Style()), text, asked.has_recording))
-            asked = _Question()
+            question.texts += [text] if text else []
+            question.has_recording = question.has_recording or last.has_recording
+        elif text and (question or not turns):
+            turns.append(Turn(question.text or prompts.instruction(Style()), text, question.has_recording))
+            question = _Question()
         elif text:  # several answers in a row
             before = turns.pop()
             turns.append(Turn(before.question, f"{before.answer}\n{text}", before.has_recording))
     if last.from_assistant:
         raise _messages_error("The last message is the assistant's. End with a user message that says what to do next")
-    if turns and not asked:
+    if turns and not question:
         raise _messages_error("The last user message is empty. Say what to do next")
-    answered = sum(len(turn.answer) for turn in turns)
-    if answered > MAX_ANSWER_CHARACTERS:
+    characters = sum(len(turn.answer) for turn in turns)
+    if characters > MAX_ANSWER_CHARACTERS:
         raise _messages_error(
-            f"The assistant messages have {answered} characters together, the most is {MAX_ANSWER_CHARACTERS}"
+            f"The assistant messages have {characters} characters together; at most {MAX_ANSWER_CHARACTERS} are "
+            "accepted"
         )
-    return Conversation(tuple(turns), asked.text)
+    return Conversation(tuple(turns), question.text)
 
 
-def _messages_error(what: str) -> InvalidRequest:
-    return InvalidRequest(f"{what}.", code="invalid_field", param="messages")
+def _messages_error(message: str) -> InvalidRequest:
+    return InvalidRequest(f"{message}.", code="invalid_field", param="messages")

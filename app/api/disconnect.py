@@ -1,4 +1,4 @@
-"""Notices that a client has left, and ends what was being done for it. Knows nothing about summaries."""
+"""Cancels what is being done for a client when the client leaves. Knows nothing about summaries."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,13 +19,17 @@ async def wait_for_disconnect(receive: Receive) -> None:
 
 
 async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, unless the client leaves: then cancel it, wait for its end and raise ClientDisconnect."""
+    """Return the result of the work. If the client leaves, cancel the work, wait for its end and raise
+    ClientDisconnect.
+
+    The request's body must have been read.
+    """
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(wait_for_disconnect(receive))
+    disconnect = asyncio.create_task(wait_for_disconnect(receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
-        await cancel_and_wait(task, gone)
+        await cancel_and_wait(task, disconnect)

@@ -1,7 +1,7 @@
-"""`/docs`: the API's documentation as a page, with nothing that comes from another server.
+"""`/docs`: the API's documentation as a page that loads nothing from other servers.
 
-The page is Swagger UI, whose files are in `app/web/swagger-ui`. Its Content-Security-Policy (W3C CSP 3) lets it load,
-and talk to, this service alone.
+The page is Swagger UI, whose files are in `app/web/swagger-ui`. Its Content-Security-Policy (W3C CSP 3) allows it to
+load files from this service only, and to call this service only.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from app.core.errors import NotFound
 router = APIRouter(include_in_schema=False)
 
 WEB_FOLDER = Path(__file__).parent.parent / "web"
-# By name, so that nothing else in the folder is served.
+# The only files in the folder that are served.
 ASSETS = {
     "docs.js": (WEB_FOLDER / "docs.js", "text/javascript"),
     "swagger-ui-bundle.js": (WEB_FOLDER / "swagger-ui/swagger-ui-bundle.js", "text/javascript"),
@@ -38,7 +38,7 @@ _HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer
 
 @router.get("/docs")
 async def docs() -> FileResponse:
-    """The page."""
+    """Return the page."""
     return FileResponse(
         WEB_FOLDER / "docs.html",
         media_type="text/html",
@@ -48,7 +48,7 @@ async def docs() -> FileResponse:
 
 @router.get("/docs/{name}")
 async def asset(name: str) -> FileResponse:
-    """What the page loads. Raises NotFound (404)."""
+    """Return a file that the page loads. Raises NotFound (404) for any other name."""
     if name not in ASSETS:
         raise NotFound(f"There is no {name[:100]!r} here.", code="not_found")
     path, media_type = ASSETS[name]

@@ -1,4 +1,4 @@
-"""Errors as answers, all in OpenAI's shape: the service's own, the framework's, and what nobody expected."""
+"""Errors as responses in OpenAI's shape: the service's own errors, the framework's, and unexpected ones."""
 
 import math
 from typing import Any
@@ -15,52 +15,55 @@ from app.api.protocol import ErrorResponse
 from app.api.summary_fields import invalid_field_error
 from app.core.errors import InvalidRequest, ServiceError
 
-# What nginx logs for a client that left; nobody receives it.
+# The status that nginx logs if the client has left; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
 
 STATUS_DESCRIPTIONS = {
     400: "The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or "
     "a URL that is not fetched from.",
-    401: "No API key, or none that this service knows.",
-    403: "The API key may not do this.",
-    404: "No such model, adapter or job here.",
-    408: "The upload paused, was too slow, or had stalled while its place was needed. The message names the setting.",
-    409: "Too early: the job has not ended, the model is still being loaded, or a request with this Idempotency-Key is "
-    "still worked on. Or too late: the model is loaded already. Or it is the last of the default's.",
-    413: "The recording, or the JSON, has too many bytes or seconds. The message names the limit and the setting.",
-    415: "Not audio, or not in a format or content type that is accepted.",
-    422: "The recording cannot be used: damaged, no audio track, samples that are not finite, an absurd sampling rate; "
-    "or its URL could not be read. A model or an adapter cannot be served as it is.",
-    429: "This client has too many requests or uploads open or too many jobs waiting, or its key's quota is used up.",
-    500: "A fault of the service; the log has it under the request's `x-request-id`.",
-    503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine died; "
-    "the request took too long; or there is no room on the disk, or the database cannot be used.",
+    401: "There is no API key, or it is not valid.",
+    403: "The API key does not permit this.",
+    404: "There is no such model, adapter or job.",
+    408: "The upload paused, was too slow, or had stalled while another upload needed its place. The message names the "
+    "setting.",
+    409: "The job has not ended, the model is still being loaded or is loaded already, a request with this "
+    "Idempotency-Key is still being worked on, or the model is the last one that answers requests without a model.",
+    413: "The recording or the JSON has too many bytes, or the recording too many seconds. The message names the limit "
+    "and the setting.",
+    415: "The recording is not audio, or its format or content type is not accepted.",
+    422: "The recording cannot be used: it is damaged, has no audio track, samples that are not finite, or an absurd "
+    "sampling rate, or its URL could not be read. Or a model or an adapter cannot be served.",
+    429: "The client has too many requests or uploads in progress or too many jobs waiting, or the quota of its key is "
+    "used up.",
+    500: "The service has failed; its log describes the fault under the request's `x-request-id`.",
+    503: "The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; "
+    "the request took too long; the disk is full; or the database cannot be used.",
 }
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of these failures."""
+    """Return OpenAPI's description of the error responses with these statuses."""
     return {status: {"model": ErrorResponse, "description": STATUS_DESCRIPTIONS[status]} for status in statuses}
 
 
 def internal_error() -> ServiceError:
-    """What a caller hears of a fault: nothing of the inside."""
+    """Return the error that a caller gets for an unexpected exception. It tells nothing about the exception."""
     return ServiceError("The service failed on this request; its log says why.", code="internal_error")
 
 
 def error_response(error: ServiceError) -> JSONResponse:
-    """A ServiceError as an answer."""
+    """Return a ServiceError as a response."""
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_s))
         headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
-    # What OpenAI's clients go by: else they try everything again that is 409, 429 or 5xx.
+    # OpenAI's clients follow this header; without it they repeat every request that got a 409, 429 or 5xx.
     headers["x-should-retry"] = "false" if error.retry_after_s is None else "true"
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 
 def http_error_response(error: HTTPException, request: Request) -> JSONResponse:
-    """The framework's own refusals (404, 405, an unreadable form), with their headers kept."""
+    """Return one of the framework's own errors (404, 405, an unreadable form) as a response, with its headers."""
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     body = {"error": {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}}
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
@@ -70,10 +73,10 @@ def http_error_response(error: HTTPException, request: Request) -> JSONResponse:
 
 
 def _methods_of_path(request: Request) -> list[str]:
-    """What the path can be asked with. The framework names those of one of its routes only."""
+    """Return the methods of all routes with the request's path. The framework names the methods of one route only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
-    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in here for method in _methods_of_route(route)})
+    matches = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matches for method in _methods_of_route(route)})
 
 
 def _methods_of_route(route: Route) -> set[str]:
@@ -82,8 +85,8 @@ def _methods_of_route(route: Route) -> set[str]:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Register the handlers. Unexpected exceptions are answered by `app.api.middleware.request_id`, which knows the
-    request id.
+    """Register the handlers. Unexpected exceptions are handled in `app.api.middleware.request_id`, since the request id
+    belongs in the log.
     """
 
     @app.exception_handler(ServiceError)

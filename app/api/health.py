@@ -1,36 +1,34 @@
-"""For operators: `/livez`, `/readyz`, `/metrics`, and a way from `/` to the documentation."""
+"""Routes for operators: `/livez`, `/readyz`, `/metrics`, and a redirect from `/` to the documentation."""
 
 from fastapi import APIRouter, Request
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import RedirectResponse, Response
 
+from app.api.app_state import app_state
 from app.api.error_responses import error_responses
 from app.api.protocol import Health
-from app.jobs.queue import JobQueue
-from app.service import Service
 
 router = APIRouter(tags=["operations"])
 
 METRICS_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
 
-@router.get("/livez", summary="Is the process of use?", responses=error_responses(503))
+@router.get("/livez", summary="Is the process alive?", responses=error_responses(503))
 async def livez(request: Request) -> Health:
-    """200 while the engine loads and lives; 503 once only a restart helps."""
-    service: Service = request.app.state.service
+    """The status is 200 while the engine is being loaded and while it lives, and 503 once only a restart helps."""
+    service = app_state(request).service
     await service.check_live()
     return Health(model=service.default_model.id)
 
 
-@router.get("/readyz", summary="Would a request be served now?", responses=error_responses(503))
+@router.get("/readyz", summary="Is the service ready?", responses=error_responses(503))
 async def readyz(request: Request) -> Health:
-    """200 only after one real warm-up inference, while the engine lives, and while the database's file is there."""
-    service: Service = request.app.state.service
-    await service.check_ready()
-    jobs: JobQueue = request.app.state.jobs
-    jobs.check_database()
-    return Health(model=service.default_model.id)
+    """The status is 200 after one real warm-up inference, while the engine lives and the database's file exists."""
+    state = app_state(request)
+    await state.service.check_ready()
+    state.jobs.check_database()
+    return Health(model=state.service.default_model.id)
 
 
 @router.get(
@@ -40,7 +38,9 @@ async def readyz(request: Request) -> Health:
     responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in METRICS_MEDIA_TYPES}}},
 )
 async def metrics(request: Request) -> Response:
-    """The service's families (`speechsum_…`), the engine's (`vllm:…`) and the process's, in the format asked for."""
+    """The metrics of the service (`speechsum_…`), the engine (`vllm:…`) and the process, in the format that `Accept`
+    asks for.
+    """
     encoder, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encoder(REGISTRY), headers={"content-type": content_type})
 

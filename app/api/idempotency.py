@@ -1,19 +1,24 @@
-"""The header `Idempotency-Key`: a request that is repeated under it gets the first one's answer
-(`app.jobs.idempotency_store`).
+"""The header `Idempotency-Key`: a request that is repeated under the same key gets the first request's answer.
+
+Reserves keys and stores answers for routes; how they are kept is in `app.jobs.idempotency_store`. Knows nothing about
+what is answered.
 """
 
 import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.app_state import app_state
 from app.api.sse import EventStreamResponse
 from app.core.errors import Conflict, InvalidRequest, ServiceError
 from app.jobs.idempotency_store import IdempotencyStore, Reservation, StoredResponse
@@ -25,11 +30,69 @@ REPLAYED_HEADERS = {"idempotent-replayed": "true"}
 MAX_KEY_CHARACTERS = 255
 
 
-async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseModel | str | None) -> str:
-    """SHA-256 of what is asked, recording and all, as hex; empty where no repeat is to be known."""
+@dataclass(frozen=True)
+class IdempotentRequest:
+    """A request, with or without an Idempotency-Key.
+
+    stored_response: the answer to give instead of working on the request, if an earlier request has stored one.
+    reservation: the key, which this request holds while it is worked on. Without a key, both are None.
+    """
+
+    store: IdempotencyStore
+    stored_response: Response | None = None
+    reservation: Reservation | None = None
+
+    async def keep(self, response: Response) -> Response:
+        """Return the response, and store it under the key, if there is one. A stream is stored when its last event is
+        about to be sent; if it fails or the client leaves, the key is released.
+
+        Raises: Conflict (409) if another request has taken the key over, and so answers for both.
+        """
+        if self.reservation is None:
+            return response
+        if isinstance(response, EventStreamResponse):
+            response.on_complete = partial(self._keep_stream, response, self.reservation)
+        else:
+            await self._store(self.reservation, stored_response(response, bytes(response.body)))
+        return response
+
+    async def release(self) -> None:
+        """Free the key for the next request, because this one has failed."""
+        if self.reservation is None:
+            return
+        try:
+            await self.store.release(self.reservation)
+        except ServiceError:  # of the database; the key becomes free when its lease expires
+            log.exception("An Idempotency-Key could not be released")
+
+    async def _keep_stream(self, response: Response, reservation: Reservation, body: bytes | None) -> None:
+        if body is None:
+            await self.release()
+            return
+        with suppress(Conflict):  # the client has received everything but the end of this answer already
+            await self._store(reservation, stored_response(response, body))
+
+    async def _store(self, reservation: Reservation, stored: StoredResponse) -> None:
+        try:
+            await self.store.store(reservation, stored)
+        except Conflict:
+            raise
+        except ServiceError:  # of the database; the caller gets the answer nevertheless
+            log.exception("An answer could not be stored under its Idempotency-Key")
+
+
+async def fingerprint(request: Request, audio: BinaryIO | None, *contents: BaseModel | str | None) -> str:
+    """Return the SHA-256 of what the request asks for, as hex. It is empty for a request without an Idempotency-Key.
+
+    audio: the recording, if it is a part of the request; it is rewound. contents: everything else that the answer
+    depends on.
+    """
     if IDEMPOTENCY_KEY_HEADER not in request.headers:
         return ""
-    plain = [request.url.path, *(one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in asked)]
+    plain = [
+        request.url.path,
+        *(one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in contents),
+    ]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     if audio is not None:
         audio.seek(0)
@@ -39,90 +102,42 @@ async def fingerprint(request: Request, audio: BinaryIO | None, *asked: BaseMode
     return digest.hexdigest()
 
 
-async def reserve_key(request: Request, owner: str, request_fingerprint: str) -> Reservation | Response | None:
-    """The key, for this request alone; the answer that it has already; or None without the header.
+@asynccontextmanager
+async def idempotent_request(
+    request: Request, owner: str, request_fingerprint: str
+) -> AsyncIterator[IdempotentRequest]:
+    """Reserve the request's key around the work on its answer. If the work fails, the key is released.
 
-    Raises InvalidRequest (400) for a key that is none, Conflict (409), Unprocessable (422).
+    owner: whose key it is; keys of different owners are different keys.
+
+    Raises: InvalidRequest (400) if the key is malformed, Conflict (409) if an equal request is still being worked on,
+        Unprocessable (422) if the key was used for a different request.
     """
+    idempotent = await _reserve_key(request, owner, request_fingerprint)
+    try:
+        yield idempotent
+    except BaseException:
+        await asyncio.shield(idempotent.release())
+        raise
+
+
+def stored_response(response: Response, body: bytes) -> StoredResponse:
+    """Return what is stored of a response. body: everything that it sends."""
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return StoredResponse(response.status_code, headers, body)
+
+
+async def _reserve_key(request: Request, owner: str, request_fingerprint: str) -> IdempotentRequest:
+    store: IdempotencyStore = app_state(request).jobs.answers
     key = request.headers.get(IDEMPOTENCY_KEY_HEADER)
     if key is None:
-        return None
+        return IdempotentRequest(store)
     if not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isascii() and key.isprintable()):
         raise InvalidRequest(
             f"An Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} printable ASCII characters.",
             code="invalid_idempotency_key",
         )
-    answers: IdempotencyStore = request.app.state.jobs.answers
-    found = await answers.reserve(owner, key, request_fingerprint)
-    return (
-        Response(found.body, found.status, found.headers | REPLAYED_HEADERS)
-        if isinstance(found, StoredResponse)
-        else found
-    )
-
-
-@asynccontextmanager
-async def key_reservation(
-    request: Request, owner: str, request_fingerprint: str
-) -> AsyncIterator[Reservation | Response | None]:
-    """`reserve_key`, around the making of an answer: where that fails, the key is free again."""
-    found = await reserve_key(request, owner, request_fingerprint)
-    try:
-        yield found
-    except BaseException:
-        if isinstance(found, Reservation):
-            await asyncio.shield(_release_key(request.app.state.jobs.answers, found))
-        raise
-
-
-def stored_response(response: Response, body: bytes) -> StoredResponse:
-    """What is kept of a response. body: all that it sends."""
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return StoredResponse(response.status_code, headers, body)
-
-
-async def respond_once(
-    request: Request,
-    owner: str,
-    request_fingerprint: str,
-    make_response: Callable[[], Awaitable[Response]],
-    on_replay: Callable[[], None],
-) -> Response:
-    """The answer that `make` makes, kept under the request's key if it has one; or the one that is kept, and `unmade`
-    is called. Failures are not kept. Raises as `reserve_key`.
-    """
-    async with key_reservation(request, owner, request_fingerprint) as found:
-        if isinstance(found, Response):
-            on_replay()
-            return found
-        response = await make_response()
-    if found is None:
-        return response
-    answers: IdempotencyStore = request.app.state.jobs.answers
-
-    async def store_response(body: bytes | None) -> None:
-        if body is None:
-            await _release_key(answers, found)
-            return
-        try:
-            await answers.store(found, stored_response(response, body))
-        except Conflict:
-            if not isinstance(
-                response, EventStreamResponse
-            ):  # of a stream the caller has everything but its end already
-                raise
-        except ServiceError:  # the database; what was made is given all the same
-            log.exception("an answer could not be kept under its Idempotency-Key")
-
-    if isinstance(response, EventStreamResponse):
-        response.on_complete = store_response
-    else:
-        await store_response(bytes(response.body))
-    return response
-
-
-async def _release_key(answers: IdempotencyStore, reservation: Reservation) -> None:
-    try:
-        await answers.release(reservation)
-    except ServiceError:  # the database; the key is free when its lease is over
-        log.exception("an Idempotency-Key could not be freed")
+    found = await store.reserve(owner, key, request_fingerprint)
+    if isinstance(found, StoredResponse):
+        return IdempotentRequest(store, Response(found.body, found.status, found.headers | REPLAYED_HEADERS))
+    return IdempotentRequest(store, reservation=found)

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
+from app.api.app_state import app_state
 from app.api.auth import Caller, Credentials, authenticate, authenticate_and_charge
 from app.api.error_responses import error_responses
-from app.api.idempotency import fingerprint, key_reservation, stored_response
+from app.api.idempotency import fingerprint, idempotent_request, stored_response
 from app.api.job_events import describe_job, find_job, job_event_stream, job_not_found_error
 from app.api.jobs_protocol import JobList, JobResponse, JobState, job_response
 from app.api.openapi import (
@@ -25,15 +26,10 @@ from app.api.openapi import (
 )
 from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
 from app.api.query_parameters import reject_unknown_query
-from app.api.request_scope import background_scope, model_seed
-from app.api.summaries import (
-    build_summary_request,
-    format_response,
-    parse_summary_fields,
-    read_recording_and_fields,
-    uploaded_recording,
-)
-from app.api.summary_fields import parse_fields
+from app.api.request_scope import background_request, model_seed
+from app.api.summaries import format_response
+from app.api.summary_fields import parse_fields, parse_summary_fields
+from app.api.summary_upload import build_summary_request, read_summary_upload
 from app.core.errors import Conflict, InvalidRequest, Unauthorized
 from app.jobs.idempotency_store import StoredResponse
 from app.jobs.queue import JobQueue
@@ -67,31 +63,37 @@ _WEBHOOK_FIELD_SCHEMA = {WEBHOOK_FIELD: {"type": "string", "description": "Told,
 )
 async def create_job(request: Request, credentials: Credentials) -> Response:
     """202 once recording and job are kept: from then on they outlive the service."""
-    service, jobs = _service_and_jobs(request)
+    state = app_state(request)
+    service, jobs = state.service, state.jobs
     caller = await authenticate_and_charge(request, credentials, SCOPE)
     await service.models.check_any_ready()
     root_path = request.scope.get("root_path", "")
-    resolve = partial(service.models.resolve, seed=model_seed(request, caller))
-    with service.admission.job_upload(caller.name) as upload:
-        audio, pairs, (style, options, _) = await read_recording_and_fields(
-            request, service, upload, resolve, route_fields=(WEBHOOK_FIELD,)
-        )
-        with audio:
+    resolve_model = partial(service.models.resolve, seed=model_seed(request, caller))
+    with service.admission.job_upload(caller.name) as slot:
+        upload = await read_summary_upload(request, service, slot, resolve_model, route_fields=(WEBHOOK_FIELD,))
+        with upload.audio as audio:
+            options = upload.fields.options
             if options.stream:
                 message = f"A job is not streamed; its progress is at {PATH}/{{id}}/events."
                 raise InvalidRequest(message, code="invalid_field", param="stream")
-            webhook = await _read_webhook_url(pairs, jobs, caller.owner)
+            webhook = await _read_webhook_url(upload.pairs, jobs, caller.owner)
             size = audio.seek(0, 2)
             request_fingerprint = await fingerprint(
-                request, uploaded_recording(audio, options), style, options, webhook
+                request, upload.uploaded_audio, upload.fields.style, options, webhook
             )
-            async with key_reservation(request, caller.owner, request_fingerprint) as found:
-                if isinstance(found, Response):
-                    return found
-                idempotent_answer = (found, partial(_replayable_response, root_path=root_path)) if found else None
-                fields = [pair for pair in pairs if pair[0] not in DROPPED_FIELDS]
+            async with idempotent_request(request, caller.owner, request_fingerprint) as idempotent:
+                if idempotent.stored_response is not None:
+                    return idempotent.stored_response
+                answer = partial(_replayable_response, root_path=root_path)
+                idempotent_answer = (idempotent.reservation, answer) if idempotent.reservation else None
                 job = await jobs.enqueue(
-                    caller.owner, _counting_name(caller), fields, audio, size, webhook, idempotent_answer
+                    caller.owner,
+                    _counting_name(caller),
+                    [pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS],
+                    audio,
+                    size,
+                    webhook,
+                    idempotent_answer,
                 )
     return _accepted_response(job, root_path)
 
@@ -112,7 +114,7 @@ async def list_jobs(
     """A page of them, without their summaries. Only with an API key: a job that was queued without one is found by its
     id alone, which nobody can guess.
     """
-    _, jobs = _service_and_jobs(request)
+    jobs = app_state(request).jobs
     owner = await _authenticated_owner(request, credentials)
     if not owner:
         raise Unauthorized(
@@ -140,7 +142,7 @@ async def list_jobs(
 )
 async def get_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
     """Its state, its progress, and once it has ended its summary or its error."""
-    _, jobs = _service_and_jobs(request)
+    jobs = app_state(request).jobs
     job = await find_job(jobs, id, await _authenticated_owner(request, credentials))
     return await describe_job(jobs, job)
 
@@ -157,8 +159,8 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
 )
 async def get_result(request: Request, credentials: Credentials, id: str) -> Response:
     """The very answer that `POST /v1/audio/summaries` would have given, its failures too; 409 until it has ended."""
-    service, jobs = _service_and_jobs(request)
-    job = await find_job(jobs, id, await _authenticated_owner(request, credentials))
+    state = app_state(request)
+    job = await find_job(state.jobs, id, await _authenticated_owner(request, credentials))
     if job.state == SUCCEEDED:
         _, options = parse_fields(_field_pairs(job))
         return format_response(SummaryResponse.model_validate(job.result), options)
@@ -167,7 +169,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     raise Conflict(
         f"The job is {job.state}." if job.is_final else f"The job has not ended: it is {job.state}. Ask again later.",
         code="job_cancelled" if job.is_final else "job_not_ended",
-        retry_after_s=None if job.is_final else service.settings.limits.retry_after_seconds,
+        retry_after_s=None if job.is_final else state.service.settings.limits.retry_after_seconds,
     )
 
 
@@ -179,7 +181,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
 )
 async def cancel_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
     """Ends it, queued or worked on; one that has ended is left as it is. The answer is the job as it is then."""
-    _, jobs = _service_and_jobs(request)
+    jobs = app_state(request).jobs
     job = await jobs.cancel(id, await _authenticated_owner(request, credentials))
     if job is None:
         raise job_not_found_error(id)
@@ -197,7 +199,7 @@ async def delete_job(request: Request, credentials: Credentials, id: str) -> Res
     """Ends it if it has not ended, and deletes all that is kept of it: the recording, the summary or the error, the
     webhook's state, the answer under its Idempotency-Key. No webhook tells of it.
     """
-    _, jobs = _service_and_jobs(request)
+    jobs = app_state(request).jobs
     if not await jobs.delete(id, await _authenticated_owner(request, credentials)):
         raise job_not_found_error(id)
     return Response(status_code=204)
@@ -228,25 +230,25 @@ async def watch_job(
     """Server-sent events until it has ended. Whoever comes late, or again, is told how it stands and goes on from
     there. A browser's EventSource that connects again after the end is told by a 204 not to.
     """
-    service, jobs = _service_and_jobs(request)
+    state = app_state(request)
     owner = await _authenticated_owner(request, credentials)
-    keep_alive_s = service.settings.timeouts.keep_alive_seconds
-    return await job_event_stream(jobs, id, owner, request.app.state.stopping, keep_alive_s, last_event_id)
+    keep_alive_s = state.service.settings.timeouts.keep_alive_seconds
+    return await job_event_stream(state.jobs, id, owner, state.stopping, keep_alive_s, last_event_id)
 
 
 async def process_job(
     service: Service, keys: Authenticator, job: Job, audio: BinaryIO, report_progress: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """A job's result: the body of the answer that a request would have had. Its model is the one that it would get now.
-    Raises ServiceError.
+    """Return a job's result: the body of the answer that a request would have had. A job that names no version gets the
+    model that a request would get now. Raises ServiceError if there is no summary.
     """
     fields = parse_summary_fields(_field_pairs(job))
-    resolved_model = await service.models.resolve(fields[1].model, job.owner or job.id)
-    resolved_model.summarizer.check_max_tokens(fields[1].max_tokens)
-    output_format = fields[2]
-    if output_format.schema is not None and output_format.param:
-        # Checked when the job was queued, but perhaps by another version of the service; what is known costs nothing.
-        await service.schema_workers.check_schema(output_format.schema, output_format.param)
+    resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
+    resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
+    schema, param = fields.output_format.schema, fields.output_format.param
+    if schema is not None and param:
+        # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.
+        await service.schema_workers.check_schema(schema, param)
     summary_request = build_summary_request(
         audio,
         fields,
@@ -260,17 +262,13 @@ async def process_job(
         if isinstance(event, StageProgress):
             report_progress({"stage": event.stage, "done": event.done, "of": event.total})
 
-    scope = background_scope(service, resolved_model, keys, summary_request, int(job.created))
-    summary = await scope.summarize(emit)
-    return summary_response(summary, scope.resolved_model.model.info, scope.created).model_dump(mode="json")
+    with background_request(service, resolved_model, keys, summary_request, int(job.created)) as admitted:
+        summary = await admitted.summarize(emit)
+    return summary_response(summary, resolved_model.model.info, admitted.created).model_dump(mode="json")
 
 
 async def _authenticated_owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
     return (await authenticate(request, credentials, SCOPE)).owner
-
-
-def _service_and_jobs(request: Request) -> tuple[Service, JobQueue]:
-    return request.app.state.service, request.app.state.jobs
 
 
 def _field_pairs(job: Job) -> list[tuple[str, str]]:

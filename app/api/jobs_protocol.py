@@ -1,4 +1,4 @@
-"""The typed answers about jobs. Knows nothing about how they are worked on."""
+"""The typed responses about jobs. Knows nothing about how jobs are worked on."""
 
 import json
 from datetime import UTC, datetime
@@ -13,26 +13,29 @@ JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class JobProgress(ResponseModel):
-    """What is being done with it now."""
+    """The stage that a job is in."""
 
-    stage: str = Field(description="As in a stream's progress events: decode, speech, windows, merge …")
-    done: int | None = Field(None, description="Parts of the stage that are done, where it has parts.")
-    of: int | None = Field(None, description="How many parts it has.")
+    stage: str = Field(
+        description="The same stages as in the progress events of a stream: decode, speech, windows, merge …"
+    )
+    done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
+    of: int | None = Field(None, description="Number of the stage's parts.")
 
 
 class WebhookFacts(ResponseModel):
-    """Who is told when it has ended, and what became of that."""
+    """The webhook that is called when the job has ended, and the state of its delivery."""
 
     url: str
     state: Literal["waiting", "pending", "delivered", "dead"] = Field(
-        description="`waiting`: the job has not ended; `pending`: it will be tried, or tried again; `dead`: given up."
+        description="`waiting`: the job has not ended; `pending`: the webhook will be called, or called again; "
+        "`delivered`; `dead`: all attempts have failed."
     )
     attempts: int = 0
-    said: str | None = Field(None, description="What the last try met with.")
+    said: str | None = Field(None, description="Result of the last attempt.")
 
 
 class JobResponse(ResponseModel):
-    """A recording whose summary is made when its turn comes. Times are Unix seconds."""
+    """A queued recording, and its summary once that is made. Times are in seconds since the Unix epoch."""
 
     id: str
     object: Literal["audio.summary.job"] = "audio.summary.job"
@@ -40,17 +43,19 @@ class JobResponse(ResponseModel):
     created: int
     started: int | None = None
     finished: int | None = None
-    expires: int | None = Field(None, description="When it and its result are forgotten; null until it has ended.")
+    expires: int | None = Field(None, description="When the job and its result are deleted; null until it has ended.")
     audio_bytes: int = Field(description="Size of the recording received.")
-    attempts: int = Field(description="Tries so far; more than one where a service died at it.")
+    attempts: int = Field(description="Number of attempts; more than one if a service died while it worked on the job.")
     progress: JobProgress | None = None
-    summary: SummaryResponse | None = Field(None, description="Once it has succeeded; not in lists.")
-    error: ErrorDetail | None = Field(None, description="Once it has failed.")
+    summary: SummaryResponse | None = Field(
+        None, description="The summary, if the job has succeeded; left out of lists."
+    )
+    error: ErrorDetail | None = Field(None, description="The error, if the job has failed.")
     webhook: WebhookFacts | None = None
 
 
 class JobList(ResponseModel):
-    """A page of jobs, newest first; the next page is the one `after` its `last_id`."""
+    """A page of jobs, newest first. The next page is the one `after` the `last_id` of this one."""
 
     object: Literal["list"] = "list"
     data: list[JobResponse]
@@ -60,14 +65,14 @@ class JobList(ResponseModel):
 
 
 def job_response(job: Job, delivery: dict[str, Any] | None = None, *, with_summary: bool = True) -> JobResponse:
-    """A job as its owner reads it. delivery: its own, of `JobStore.deliveries`. whole: with the summary."""
+    """Return a job as its owner reads it. delivery: the job's webhook delivery, as `JobStore.deliveries` gives it."""
     webhook = None
     if job.webhook:
         facts = delivery or {"state": "waiting", "attempt": 0, "said": None}
         webhook = WebhookFacts(url=job.webhook, state=facts["state"], attempts=facts["attempt"], said=facts["said"])
     return JobResponse(
         id=job.id,
-        state=job.state,  # type: ignore[arg-type]
+        state=job.state,
         created=int(job.created),
         started=_whole_seconds(job.started),
         finished=_whole_seconds(job.finished),
@@ -82,7 +87,7 @@ def job_response(job: Job, delivery: dict[str, Any] | None = None, *, with_summa
 
 
 def webhook_body(job: Job) -> str:
-    """What a webhook says of a job that has ended."""
+    """Return the body, in JSON, with which a webhook reports a job that has ended."""
     assert job.state in FINAL_STATES
     event = {
         "type": f"audio.summary.job.{job.state}",

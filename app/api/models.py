@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from app.api.app_state import app_state
 from app.api.auth import require_key
 from app.api.error_responses import error_responses
 from app.api.protocol import ModelCard, ModelList, model_card
@@ -11,7 +12,6 @@ from app.api.query_parameters import reject_unknown_query
 from app.core.errors import ModelNotFound, quote
 from app.models.loaded_model import State
 from app.models.manager import ModelManager
-from app.service import Service
 
 router = APIRouter(tags=["models"], dependencies=[Depends(require_key), Depends(reject_unknown_query)])
 
@@ -77,5 +77,4 @@ async def _refresh_states(models: ModelManager) -> None:
 
 def model_manager(request: Request) -> ModelManager:
     """What is loaded."""
-    service: Service = request.app.state.service
-    return service.models
+    return app_state(request).service.models

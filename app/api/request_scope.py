@@ -1,97 +1,123 @@
-"""How every request for a summary comes in: counted, known, given a place and a model, which it keeps to its end; and
-what it leaves behind it gives back.
+"""The life of one request for a summary: everything that it holds, and the release of it, exactly once.
+
+`open_request_scope` is a FastAPI dependency with `yield`. It counts the request, authenticates the caller and opens an
+upload; the route then reads the request, and `RequestScope.admit` gives it its slot. What the request holds (model,
+slot, file, place in the metrics) is released by whichever of these comes first:
+
+- `AdmittedRequest.summarize`, when the work ends, however it ends. A client that reads its answer slowly then holds no
+  slot. An error inside a stream is counted here, because it never leaves the response.
+- `RequestScope.close`, which a route calls before it answers without work.
+- The end of the dependency, after an error or if the client leaves. FastAPI passes the route's exception to the
+  dependency before it sends the error, and ends the dependency after the response was sent (since version 0.118,
+  https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/). That is too late for the other two
+  cases, since a response is only sent as fast as the client reads it.
 
 Knows nothing about the shape of requests and answers.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from fastapi import Request
-from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
 
 from app.admission.controller import RequestSlot
 from app.admission.uploads import Upload
-from app.api.auth import Caller, authenticate_and_charge
+from app.api.app_state import app_state
+from app.api.auth import Caller, Credentials, authenticate_and_charge
 from app.api.disconnect import run_while_connected
-from app.keys.authenticator import AUDIO_QUOTA, Authenticator, Key
+from app.keys.authenticator import AUDIO_QUOTA, Authenticator
 from app.metrics import RequestMetrics
-from app.models.manager import ResolvedModel
+from app.models.resolver import ResolvedModel
 from app.service import Service
-from app.summarize.request import Emit, OutputFormat, Summary, SummaryRequest
+from app.summarize.request import Emit, OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
 
-T = TypeVar("T")
+
+def _ignore_event(_: StageProgress | SummaryDelta) -> None:
+    """Ignore the event, because the answer is sent as a whole."""
 
 
 @dataclass(frozen=True)
-class RequestScope:
-    """A request that has come in. pick: its model. created: Unix time."""
+class AdmittedRequest:
+    """A request that has its slot and its model, and can be worked on. created: Unix time, in seconds."""
 
-    service: Service
-    resolved_model: ResolvedModel
     summary_request: SummaryRequest
+    resolved_model: ResolvedModel
     created: int
     request_metrics: RequestMetrics
     resources: ExitStack
-    caller: Caller
 
-    async def summarize(self, emit: Emit) -> Summary:
-        """Make the summary, and give back what the request held, however it ends. To be called once."""
+    async def summarize(self, emit: Emit = _ignore_event) -> Summary:
+        """Make the summary, and release what the request holds, however that ends. It can be called once.
+
+        Raises: ServiceError if there is no summary; it is counted as the request's error.
+        """
         with self.resources:
             summary = await self.resolved_model.summarizer.summarize(self.summary_request, emit)
             reason = summary.finish_reason
             self.request_metrics.outcome = reason if reason in ("no_speech", "not_understood") else "ok"
             return summary
 
-    def close(self) -> None:
-        """Give back what the request held, which is answered without work. Harmless after `work`."""
-        self.resources.close()
 
-    @contextmanager
-    def close_on_error(self) -> Iterator[None]:
-        """Around what happens between the entrance and `work`: an error there is counted as the request's own."""
-        try:
-            yield
-        except BaseException as error:
-            self.resources.__exit__(type(error), error, error.__traceback__)
-            raise
-
-
-@dataclass
-class IncomingRequest:
-    """A request that is being read: the place it will have, and its model once it is known which one it asks for."""
+@dataclass(frozen=True)
+class RequestScope:
+    """An authenticated request that is being read. slot: its upload, and after `admit` its place in the queue."""
 
     service: Service
+    keys: Authenticator
+    caller: Caller
     slot: RequestSlot
     model_seed: str
     request_metrics: RequestMetrics
     resources: ExitStack
-    resolved_model: ResolvedModel | None = None
 
     async def resolve_model(self, name: str | None) -> ResolvedModel:
-        """The model for this request, which does not end before it. To be called once. Raises `ModelNotFound` (404),
-        `Unavailable` (503).
+        """Return the model that the request asks for, and keep it loaded until the request ends. It can be called once.
+
+        Raises: ModelNotFound (404) if there is no such model, Unavailable (503) if it is not ready.
         """
-        self.resolved_model = await self.service.models.resolve(name, self.model_seed)
-        _hold_model(self.resolved_model, self.request_metrics, self.resources)
-        return self.resolved_model
+        resolved_model = await self.service.models.resolve(name, self.model_seed)
+        _hold_model(resolved_model, self.request_metrics, self.resources)
+        return resolved_model
+
+    def admit(self, summary_request: SummaryRequest, resolved_model: ResolvedModel) -> AdmittedRequest:
+        """End the upload and take the slot for a request that has arrived. resolved_model: as `resolve_model` gave it.
+
+        Raises: TooManyRequests (429) or Unavailable (503) if the queue filled up during the upload.
+        """
+        # Decoding closes the file, but a request that is never decoded would hold it until its exception is collected.
+        self.resources.callback(summary_request.audio.close)
+        self.slot.acquire()
+        summary_request.adapter = resolved_model.adapter
+        summary_request.caller, summary_request.owner = self.caller.name, self.caller.owner
+        summary_request.on_decoded = self._count_decoded_audio
+        return AdmittedRequest(summary_request, resolved_model, int(time.time()), self.request_metrics, self.resources)
+
+    def close(self) -> None:
+        """Release what the request holds. Calling it again, or after `AdmittedRequest.summarize`, has no effect."""
+        self.resources.close()
+
+    async def _count_decoded_audio(self, seconds: float) -> None:
+        """Release the file's bytes, and count the recording's seconds.
+
+        Raises: Unavailable (503) if the queue is full, TooManyRequests (429) if the key's quota is used up.
+        """
+        self.slot.release_bytes()
+        self.slot.reserve_audio(seconds)
+        await self.keys.take_quota(self.caller.key, AUDIO_QUOTA, seconds)
 
 
-async def open_request_scope(
-    request: Request,
-    credentials: HTTPAuthorizationCredentials | None,
-    read_request: Callable[[Request, IncomingRequest], Awaitable[tuple[SummaryRequest, T]]],
-) -> tuple[RequestScope, T]:
-    """Let a request in whose job `read` reads off the wire, and takes the model for; with it comes what else was asked.
-    Raises ServiceError, ClientDisconnect.
+async def open_request_scope(request: Request, credentials: Credentials) -> AsyncIterator[RequestScope]:
+    """Dependency of the routes that answer with a summary: the request's scope, closed at the latest when it ends.
+
+    Raises: Unauthorized (401), Forbidden (403), TooManyRequests (429) or Unavailable (503) before anything of the
+        request's body is read.
     """
-    service: Service = request.app.state.service
+    state = app_state(request)
+    service = state.service
     with ExitStack() as resources:
         request_metrics = resources.enter_context(
             RequestMetrics(service.default_model.kind, disconnect_error=ClientDisconnect)
@@ -99,86 +125,59 @@ async def open_request_scope(
         caller = await authenticate_and_charge(request, credentials, "summaries")
         await service.models.check_any_ready()
         slot = resources.enter_context(service.admission.request_slot(caller.name))
-        incoming = IncomingRequest(service, slot, model_seed(request, caller), request_metrics, resources)
-        summary_request, details = await read_request(request, incoming)
-        assert incoming.resolved_model is not None, "a request that is read has a model"
-        resources.callback(
-            summary_request.audio.close
-        )  # where it was not decoded; an exception's frames would hold it for long
-        slot.acquire()
-        summary_request.adapter = incoming.resolved_model.adapter
-        summary_request.caller, summary_request.owner = caller.name, caller.owner
-        summary_request.on_decoded = partial(_count_decoded_audio, request.app.state.keys, caller.key, slot)
-        return RequestScope(
-            service,
-            incoming.resolved_model,
-            summary_request,
-            int(time.time()),
-            request_metrics,
-            resources.pop_all(),
-            caller,
-        ), details
+        yield RequestScope(service, state.keys, caller, slot, model_seed(request, caller), request_metrics, resources)
 
 
-async def _count_decoded_audio(keys: Authenticator, key: Key | None, slot: RequestSlot, seconds: float) -> None:
-    """The file is not needed any more, and how long the recording is counts. Raises Unavailable (503), TooManyRequests
-    (429).
-    """
-    slot.release_bytes()
-    slot.reserve_audio(seconds)
-    await keys.take_quota(key, AUDIO_QUOTA, seconds)
-
-
-def model_seed(request: Request, caller: Caller) -> str:
-    """By what a request's model is drawn where several are meant: a key always gets the same one, others get one a
-    request.
-    """
-    return caller.owner or str(request.state.request_id)
-
-
-async def fetch_recording(request: Request, service: Service, upload: Upload, url: str) -> BinaryIO:
-    """The recording at a URL, counted like one that was sent; the request's body must have been read. Raises
-    ServiceError, and ClientDisconnect if the client leaves meanwhile.
-    """
-    return await run_while_connected(request.receive, service.fetcher.fetch(url, upload.add_bytes))
-
-
-async def check_schema(receive: Receive, service: Service, output_format: OutputFormat) -> None:
-    """Refuse a caller's own schema that could not be enforced; the request's body must have been read. Raises
-    InvalidRequest (400), Unavailable (503), and ClientDisconnect if the client leaves meanwhile.
-    """
-    if output_format.schema is not None and output_format.param:
-        await run_while_connected(
-            receive, service.schema_workers.check_schema(output_format.schema, output_format.param)
-        )
-
-
-def background_scope(
+@contextmanager
+def background_request(
     service: Service, resolved_model: ResolvedModel, keys: Authenticator, summary_request: SummaryRequest, created: int
-) -> RequestScope:
-    """Work that nobody waits for: counted as a request is, but it takes no place from those."""
+) -> Iterator[AdmittedRequest]:
+    """Admit work that nobody waits for. It is counted like a request, but takes no slot away from requests."""
 
-    async def count_audio(seconds: float) -> None:
+    async def count_decoded_audio(seconds: float) -> None:
         await keys.take_quota(await keys.find_by_owner(summary_request.owner), AUDIO_QUOTA, seconds)
 
-    summary_request.on_decoded = count_audio
+    summary_request.adapter = resolved_model.adapter
+    summary_request.on_decoded = count_decoded_audio
     with ExitStack() as resources:
         request_metrics = resources.enter_context(
             RequestMetrics(resolved_model.model.info.kind, disconnect_error=ClientDisconnect)
         )
         _hold_model(resolved_model, request_metrics, resources)
-        summary_request.adapter = resolved_model.adapter
-        return RequestScope(
-            service,
-            resolved_model,
-            summary_request,
-            created,
-            request_metrics,
-            resources.pop_all(),
-            Caller(summary_request.owner, summary_request.owner),
+        yield AdmittedRequest(summary_request, resolved_model, created, request_metrics, resources)
+
+
+def model_seed(request: Request, caller: Caller) -> str:
+    """Return the seed by which one of several versions is drawn: a key always gets the same version, while a caller
+    without a key gets a version per request.
+    """
+    return caller.owner or str(request.state.request_id)
+
+
+async def fetch_recording(request: Request, service: Service, upload: Upload, url: str) -> BinaryIO:
+    """Return the recording at a URL, in a file, and count it like an upload. The request's body must have been read.
+
+    Raises: ServiceError if it cannot be fetched, ClientDisconnect if the client leaves meanwhile.
+    """
+    return await run_while_connected(request.receive, service.fetcher.fetch(url, upload.add_bytes))
+
+
+async def check_schema(request: Request, service: Service, output_format: OutputFormat) -> None:
+    """Check that the caller's own JSON Schema, if there is one, can be enforced. The request's body must have been
+    read.
+
+    Raises: InvalidRequest (400) if it cannot, Unavailable (503) if the check takes too long, ClientDisconnect if the
+        client leaves meanwhile.
+    """
+    if output_format.schema is not None and output_format.param:
+        await run_while_connected(
+            request.receive, service.schema_workers.check_schema(output_format.schema, output_format.param)
         )
 
 
 def _hold_model(resolved_model: ResolvedModel, request_metrics: RequestMetrics, resources: ExitStack) -> None:
+    """Count a request in its model, which then stays loaded until the request ends, and name the model in the
+    metrics.
+    """
     resources.enter_context(resolved_model.model.count_request(resolved_model.adapter))
     request_metrics.kind, request_metrics.model = resolved_model.model.info.kind, resolved_model.id

@@ -1,7 +1,7 @@
 """Server-sent events (WHATWG HTML, 9.2) as the OpenAI clients read them: JSON in every data line, `[DONE]` last.
 
-Errors after the opening come as `{"error": {…}}`. While nothing is said, a comment line keeps proxies from closing the
-connection. Knows nothing about summaries.
+Once the response has started, an error is sent as the event `{"error": {…}}`. While there is no event to send, comment
+lines keep proxies from closing the connection. Knows nothing about summaries.
 """
 
 import asyncio
@@ -26,29 +26,34 @@ KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
 
 
 class SendEvent(Protocol):
-    """Sends one event. id_: under which a client that connects again says that it has had it (`Last-Event-ID`)."""
+    """Queues one event for sending. A client that connects again sends the `id_` of the last event that it received, as
+    `Last-Event-ID`.
+    """
 
     def __call__(self, event: BaseModel, id_: str | None = None) -> None: ...
 
 
 def encode_event(data: BaseModel | dict[str, Any], id_: str | None = None) -> bytes:
-    """One event. ASCII only: some parsers end a line at U+2028 or U+0085, which JSON lets through."""
+    """Return one event, encoded. It is ASCII, since some parsers end a line at U+2028 or U+0085, which JSON allows."""
     plain = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
-    named = b"" if id_ is None else b"id: " + id_.encode("ascii") + b"\n"
-    return named + b"data: " + json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n\n"
+    id_line = b"" if id_ is None else b"id: " + id_.encode("ascii") + b"\n"
+    return id_line + b"data: " + json.dumps(plain, separators=(",", ":")).encode("ascii") + b"\n\n"
 
 
 def retry_field(seconds: float) -> bytes:
-    """Tells a client that is cut off after how long to connect again."""
+    """Return the field that tells a client how long to wait before it connects again."""
     return f"retry: {round(seconds * 1000)}\n\n".encode("ascii")
 
 
 class EventStreamResponse(Response):
-    """Runs `work(say)` and sends what it says as it comes. Ends the work when the client leaves.
+    """Runs `produce(send_event)` and sends the events as they come. The work is cancelled when the client leaves.
 
-    then: if set, is called with all that is sent, just before its end goes out, or with None where the work failed
-    or the client left. retry_s: after how long a client that is cut off may connect again; not said if left out.
-    ending: what is sent last.
+    on_complete: if set, called with everything that is sent, just before the end is sent; or with None if the work
+    failed or the client left. final_bytes: what is sent last.
+
+    Args:
+        keep_alive_s: seconds without an event after which a comment is sent.
+        retry_s: seconds after which a client that lost the connection should connect again; not sent if None.
     """
 
     media_type = "text/event-stream"
@@ -63,25 +68,27 @@ class EventStreamResponse(Response):
         self.retry_s = retry_s
         self.final_bytes = DONE_EVENT
         self.on_complete: Callable[[bytes | None], Awaitable[None]] | None = None
-        self._sent: list[bytes] = []
+        self._sent_events: list[bytes] = []
         self._failed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        said: asyncio.Queue[bytes | None] = asyncio.Queue()
-        working = asyncio.create_task(self._run_producer(said, scope))
-        sending = asyncio.create_task(self._send(said, send))
-        gone = asyncio.create_task(wait_for_disconnect(receive))
+        # Unbounded, so that the work never waits for a client that reads slowly.
+        events: asyncio.Queue[bytes | None] = asyncio.Queue()
+        producer = asyncio.create_task(self._run_producer(events, scope))
+        sender = asyncio.create_task(self._send(events, send))
+        disconnect = asyncio.create_task(wait_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sender, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancel_and_wait(working, sending, gone)
+            await cancel_and_wait(producer, sender, disconnect)
             if self.on_complete:
                 await asyncio.shield(self.on_complete(None))
-        # An OSError is how some servers say that the client has left in the middle of a send.
-        if not sending.cancelled() and (error := sending.exception()) and not isinstance(error, OSError):
+        # Some servers raise an OSError from `send` if the client has left.
+        if not sender.cancelled() and (error := sender.exception()) and not isinstance(error, OSError):
             raise error
 
     async def _run_producer(self, events: asyncio.Queue[bytes | None], scope: Scope) -> None:
+        """Put the events into the queue, an error as the last one, and None behind them."""
         try:
             await self.produce(lambda event, id_=None: events.put_nowait(encode_event(event, id_)))
         except ServiceError as error:
@@ -106,10 +113,16 @@ class EventStreamResponse(Response):
             if event is None:
                 break
             if self.on_complete and event is not KEEP_ALIVE_COMMENT:
-                self._sent.append(event)
+                self._sent_events.append(event)
             await send({"type": "http.response.body", "body": event, "more_body": True})
-        if self.on_complete and not self._failed:
-            # Before the end is sent: who has it may ask again at once.
-            then, self.on_complete = self.on_complete, None
-            await asyncio.shield(then(b"".join([*self._sent, DONE_EVENT])))
+        if not self._failed:
+            await self._complete(b"".join([*self._sent_events, DONE_EVENT]))
         await send({"type": "http.response.body", "body": self.final_bytes, "more_body": False})
+
+    async def _complete(self, body: bytes) -> None:
+        """Call `on_complete` before the end of the body is sent, since the client may then repeat the request at
+        once.
+        """
+        if self.on_complete:
+            on_complete, self.on_complete = self.on_complete, None
+            await asyncio.shield(on_complete(body))

@@ -1,6 +1,7 @@
 """The typed fields of a request for a summary, from a form or a query. Knows nothing about how they are served."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -100,6 +101,21 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
     assert isinstance(style, Style)
     assert isinstance(options, SummaryOptions)
     return style, options
+
+
+@dataclass(frozen=True)
+class SummaryFields:
+    """What a request asks of the summary."""
+
+    style: Style
+    options: SummaryOptions
+    output_format: OutputFormat
+
+
+def parse_summary_fields(pairs: Iterable[tuple[str, str]]) -> SummaryFields:
+    """Validate the fields, and the caller's own JSON Schema too. Raises InvalidRequest (400) as `parse_fields` does."""
+    style, options = parse_fields(pairs)
+    return SummaryFields(style, options, options.output_format)
 
 
 def invalid_field_error(errors: Iterable[Any]) -> InvalidRequest:

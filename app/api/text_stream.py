@@ -1,8 +1,8 @@
 """A text that is sent as it is written, in chunks (RFC 9112, 7.1), with nothing between the pieces.
 
-The answer begins with the first piece, so that whatever fails before it is answered with its own status, in JSON. What
-fails later cannot be told in the text: the connection is closed before the last chunk, which every HTTP client reports
-as an incomplete answer. Knows nothing about summaries.
+The response starts with the first piece, so that an error before it is answered with its own status, in JSON. A later
+error cannot be told in the text: the connection is closed before the last chunk, which every HTTP client reports as an
+incomplete answer. Knows nothing about summaries.
 """
 
 import asyncio
@@ -20,24 +20,27 @@ log = logging.getLogger(__name__)
 WriteText = Callable[[str], None]
 
 
-async def _no_events(_: object) -> None:
-    """In place of events."""
+async def _produce_no_events(_: object) -> None:
+    """Stand in for the producer of events, which a text does not have."""
 
 
 class TextStreamResponse(EventStreamResponse):
-    """Runs `work(write)` and sends what it writes as it comes. Ends the work when the client leaves.
+    """Runs `produce_text(write)` and sends the text as it is written. The work is cancelled when the client leaves.
 
-    work: returns the headers that are known at its end. They are sent where it has written nothing, and are kept for a
-    repeat of the request.
+    Args:
+        produce_text: returns the headers that are known when the text is complete. They are sent if the text is empty,
+            and stored if the response is stored for repeats of the request.
+        media_type: of the text, without its charset, which is UTF-8.
+        headers: those that are known from the beginning.
     """
 
     def __init__(
         self, produce_text: Callable[[WriteText], Awaitable[dict[str, str]]], media_type: str, headers: dict[str, str]
     ) -> None:
-        super().__init__(_no_events, keep_alive_s=0)
+        super().__init__(_produce_no_events, keep_alive_s=0)
         self.produce_text = produce_text
         self.headers["content-type"] = f"{media_type}; charset=utf-8"
-        # A browser otherwise holds the first pieces back to guess what they are.
+        # Without it, a browser holds the first pieces back to guess their type.
         self.headers["x-content-type-options"] = "nosniff"
         self.headers.update(headers)
         self._error: ServiceError | None = None
@@ -52,7 +55,7 @@ class TextStreamResponse(EventStreamResponse):
         except ServiceError as error:
             self._error = error
         except Exception:
-            log.exception("A stream failed (request %s)", scope.get("state", {}).get("request_id"))
+            log.exception("A stream failed (request %s)", self._request_id)
             self._error = internal_error()
         events.put_nowait(None)
 
@@ -64,21 +67,19 @@ class TextStreamResponse(EventStreamResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while piece is not None:
             if self.on_complete:
-                self._sent.append(piece)
+                self._sent_events.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await events.get()
         if self._error:
-            log.warning(
-                "A text stream was cut off: %s (request %s)",
-                self._error.message,
-                self._scope.get("state", {}).get("request_id"),
-            )
-            return  # without the end: the server closes the connection
-        if self.on_complete:
-            # Before the end is sent: who has it may ask again at once.
-            then, self.on_complete = self.on_complete, None
-            await asyncio.shield(then(b"".join(self._sent)))
+            log.warning("A text stream was cut off: %s (request %s)", self._error.message, self._request_id)
+            return  # without the end of the body, so that the server closes the connection
+        await self._complete(b"".join(self._sent_events))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @property
+    def _request_id(self) -> str | None:
+        request_id: str | None = self._scope.get("state", {}).get("request_id")
+        return request_id
 
 
 async def _receive_disconnect() -> dict[str, str]:

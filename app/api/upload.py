@@ -1,7 +1,7 @@
-"""Reads a recording off the wire, as a multipart form or as a raw body, into a file without a name, and never takes
-more of it than it may, nor waits for it longer.
+"""Request bodies: a recording, as a multipart form or raw, or JSON, received into a file without a name.
 
-The bound is checked on every piece as it arrives, before the form's parser sees it. Knows nothing about audio.
+The limits on size, rate and time are checked at every chunk as it arrives, before a form's parser sees it. Knows
+nothing about audio.
 """
 
 from collections.abc import AsyncGenerator
@@ -19,7 +19,9 @@ LimitName = Literal["upload_bytes", "json_bytes", "json_text_bytes"]  # of `Limi
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a multipart form. Raises UnsupportedAudio (415) if it is neither that nor a raw recording."""
+    """Return whether the body is a multipart form, and not a raw recording. Raises UnsupportedAudio (415) if it is
+    neither.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return True
@@ -32,49 +34,58 @@ def is_form(request: Request) -> bool:
     )
 
 
-async def read_upload(request: Request, settings: Settings, upload: Upload) -> ReceivedUpload:
-    """Read the body; `upload` counts each piece. Raises ServiceError, ClientDisconnect."""
-    if not is_form(request):
-        with translate_disk_full():
-            return ReceivedUpload(
-                await write_unnamed_file(_bounded_chunks(request, settings, "upload_bytes", upload)), []
-            )
-    pieces = _bounded_chunks(request, settings, "upload_bytes", upload, MAX_FORM_OVERHEAD_BYTES)
+async def read_raw_upload(request: Request, settings: Settings, upload: Upload) -> BinaryIO:
+    """Return a body that is a recording, in a file without a name; `upload` counts what arrives.
+
+    Raises: ServiceError if the upload is too large, too slow or has no room, ClientDisconnect if the client leaves.
+    """
     with translate_disk_full():
-        received = await read_form(request.headers, pieces)
-    by_url = _has_url([*request.query_params.multi_items(), *received.fields])
-    size = 0
-    if received.audio is not None:
-        size = received.audio.seek(0, 2)
-        received.audio.seek(0)
-        if by_url and not size:  # a browser sends the empty file of a form that was filled in with a URL
-            received.audio.close()
-            return ReceivedUpload(None, received.fields)
-    fault: Exception | None = None
-    if received.audio is None and not by_url:
-        fault = InvalidRequest(
-            "The form needs the recording in a field `file`, or its `url`.", code="missing_file", param="file"
-        )
-    elif received.audio is not None and by_url:
-        fault = _two_recordings_error()
-    elif size > settings.limits.upload_bytes:
-        fault = _too_large_error(settings, "upload_bytes")
-    if fault:
-        if received.audio is not None:
-            received.audio.close()
-        raise fault
+        return await write_unnamed_file(_bounded_chunks(request, settings, "upload_bytes", upload))
+
+
+async def read_form_upload(request: Request, settings: Settings, upload: Upload) -> ReceivedUpload:
+    """Return the recording and the fields of a multipart form; `upload` counts what arrives.
+
+    Raises: InvalidRequest (400) unless there is either a recording or a `url`, in the form or in the query; otherwise
+        as `read_raw_upload`.
+    """
+    chunks = _bounded_chunks(request, settings, "upload_bytes", upload, MAX_FORM_OVERHEAD_BYTES)
+    with translate_disk_full():
+        received = await read_form(request.headers, chunks)
+    has_url = _has_url([*request.query_params.multi_items(), *received.fields])
+    audio = received.audio
+    if audio is None:
+        if not has_url:
+            raise InvalidRequest(
+                "The form needs the recording in a field `file`, or its `url`.", code="missing_file", param="file"
+            )
+        return received
+    size = audio.seek(0, 2)
+    audio.seek(0)
+    if has_url and not size:  # a browser sends the empty file of a form that was filled in with a URL
+        audio.close()
+        return ReceivedUpload(None, received.fields)
+    if has_url or size > settings.limits.upload_bytes:
+        audio.close()
+        raise _two_recordings_error() if has_url else _too_large_error(settings, "upload_bytes")
     return received
 
 
 async def require_empty_body(request: Request, settings: Settings, upload: Upload) -> None:
-    """A body that has to be empty. Raises InvalidRequest (400) at its first piece."""
-    async for piece in _bounded_chunks(request, settings, "upload_bytes", upload):
-        if piece:
+    """Read a body that must be empty, because the recording is behind a URL.
+
+    Raises: InvalidRequest (400) at the first byte; otherwise as `read_raw_upload`.
+    """
+    async for chunk in _bounded_chunks(request, settings, "upload_bytes", upload):
+        if chunk:
             raise _two_recordings_error()
 
 
 async def read_json(request: Request, settings: Settings, upload: Upload, limit: LimitName = "json_bytes") -> BinaryIO:
-    """A body of JSON, in a file without a name. Raises as `read_upload`."""
+    """Return a body of JSON, in a file without a name. Raises what `read_raw_upload` raises.
+
+    limit: the setting that bounds its bytes.
+    """
     with translate_disk_full():
         return await write_unnamed_file(_bounded_chunks(request, settings, limit, upload))
 
@@ -82,23 +93,26 @@ async def read_json(request: Request, settings: Settings, upload: Upload, limit:
 async def _bounded_chunks(
     request: Request, settings: Settings, limit: LimitName, upload: Upload, extra_bytes: int = 0
 ) -> AsyncGenerator[bytes, None]:
-    """The body's pieces, of at most as many bytes as the limit says and `beside`, at a rate that is accepted."""
-    most = getattr(settings.limits, limit) + extra_bytes
+    """Yield the body's chunks. Raises TooLarge (413) beyond the limit and `extra_bytes`, RequestTimeout (408) if the
+    upload is too slow.
+    """
+    max_bytes = getattr(settings.limits, limit) + extra_bytes
     announced = request.headers.get("content-length", "").lstrip("0")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):  # Python converts 4300 digits at most
+    # Python refuses to convert more than 4300 digits.
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise _too_large_error(settings, limit)
     stream = request.stream()
-    received = 0
+    received_bytes = 0
     while True:
         async with upload.chunk_timeout():
-            piece = await anext(stream, None)
-        if piece is None:
+            chunk = await anext(stream, None)
+        if chunk is None:
             return
-        received += len(piece)
-        if received > most:
+        received_bytes += len(chunk)
+        if received_bytes > max_bytes:
             raise _too_large_error(settings, limit)
-        upload.add_bytes(len(piece))
-        yield piece
+        upload.add_bytes(len(chunk))
+        yield chunk
 
 
 def _has_url(pairs: list[tuple[str, str]]) -> bool:
@@ -107,7 +121,7 @@ def _has_url(pairs: list[tuple[str, str]]) -> bool:
 
 def _two_recordings_error() -> InvalidRequest:
     return InvalidRequest(
-        "The recording is sent, and there is a `url` to fetch it from. Give one of them.",
+        "The request has both a recording and a `url` to fetch one from. Send only one of them.",
         code="recording_given_twice",
         param="url",
     )
@@ -115,8 +129,8 @@ def _two_recordings_error() -> InvalidRequest:
 
 def _too_large_error(settings: Settings, limit: LimitName) -> TooLarge:
     return TooLarge(
-        f"The request has more than {getattr(settings.limits, limit)} bytes, the most that is accepted. The setting is "
-        f"{setting_name('limits', limit)}.",
+        f"The request has more than {getattr(settings.limits, limit)} bytes, which is the most that is accepted. The "
+        f"setting is {setting_name('limits', limit)}.",
         code="upload_too_large",
         param="file" if limit == "upload_bytes" else None,
     )

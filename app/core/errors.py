@@ -1,4 +1,4 @@
-"""Everything the service refuses or fails with, drawn once:
+"""All errors that the service answers with:
 
     ServiceError                    status  type                     raised by
     ├── InvalidRequest              400     invalid_request_error    api, fetch
@@ -15,16 +15,16 @@
         ├── NotReady                503     server_error             models
         └── EngineDead              503     server_error             models, engine
 
-The names and the JSON they become (`{"error": {message, type, param, code}}`) are OpenAI's, so existing clients read
-them. Every message says what was wrong, which limit it met, and which setting moves the limit. Knows nothing about
-HTTP frameworks.
+Types and JSON (`{"error": {message, type, param, code}}`) are those of OpenAI's API, so that existing clients can read
+them. Every message says what was wrong, which limit was met, and which setting moves the limit. This module knows
+nothing about HTTP frameworks.
 """
 
 import copyreg
 import reprlib
 from typing import Any, ClassVar
 
-# An error echoes only so much of what a caller has sent.
+# An error repeats at most this much of what a caller sent.
 MESSAGE_CHARACTERS = 4000
 PARAM_CHARACTERS = 200
 _short = reprlib.Repr()
@@ -34,12 +34,19 @@ _short.maxlevel = 2
 
 
 def quote(value: object) -> str:
-    """A caller's value as Python writes it, shortened in the middle where it is long."""
+    """Return the `repr` of a caller's value for an error message, shortened in the middle if it is long."""
     return _short.repr(value)
 
 
 class ServiceError(Exception):
-    """An error a caller can read. `code` is a stable string, `param` names the offending field or None."""
+    """An error that is answered to a caller.
+
+    Attributes:
+        message: Full sentences for the caller, at most `MESSAGE_CHARACTERS`.
+        code: A stable identifier for programs.
+        param: The field of the request that is wrong, or None.
+        retry_after_s: Seconds after which the caller may try again, or None.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -56,11 +63,11 @@ class ServiceError(Exception):
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Decoding raises these in another process, and Exception's own pickling forgets keyword-only arguments.
+        # The decoder raises these in another process, and the pickling of Exception loses keyword-only arguments.
         return copyreg.__newobj__, (type(self), self.message), self.__dict__  # type: ignore[attr-defined]
 
     def body(self) -> dict[str, dict[str, str | None]]:
-        """The error in OpenAI's shape."""
+        """Return the JSON body of the answer, in the form of OpenAI's API."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
@@ -85,7 +92,7 @@ class NotFound(ServiceError):
 
 
 class RequestTimeout(ServiceError):
-    """The request, or its head, did not arrive in time."""
+    """The request, or its header, did not arrive in time."""
 
     status, type = 408, "invalid_request_error"
 
@@ -119,33 +126,35 @@ class Unavailable(ServiceError):
 
 
 class NotReady(Unavailable):
-    """The model is still being loaded: nothing has been tried yet."""
+    """The model is still loading."""
 
 
 class EngineDead(Unavailable):
-    """The engine's process is gone; `/livez` fails from here on, so that a supervisor restarts the service."""
+    """The engine's process has died. `/livez` fails from now on, so that a supervisor restarts the service."""
 
 
 def disk_full_error() -> Unavailable:
-    """The refusal where a recording, or its samples, find no room on the disk."""
+    """Return the error for a disk that has no space for a recording or its samples."""
     return Unavailable(
-        "The service has no room on its disk for this recording now. Try again later. The folder is the one that "
-        "TMPDIR names.",
+        "The service has no disk space for this recording now. Try again later. The folder is set by TMPDIR.",
         code="disk_full",
         retry_after_s=30,
     )
 
 
-def _truncate(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _truncate(text: str, max_characters: int) -> str:
+    return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
 def storage_full_error(what: str, settings: str) -> Unavailable:
-    """The refusal where what has to outlive the request finds no room. what: that could not be written. settings: that
-    say where it lies.
+    """Return the error for a store that has no space for what has to outlive the request.
+
+    Args:
+        what: What could not be written, as the end of "no space left to keep …".
+        settings: Names of the settings that say where it is stored.
     """
     return Unavailable(
-        f"The service has no room left to keep {what}. Try again later. Its place is set by {settings}.",
+        f"The service has no space left to keep {what}. Try again later. The place is set by {settings}.",
         code="disk_full",
         retry_after_s=30,
     )

@@ -1,10 +1,10 @@
-"""How the command lines print their options: every option that has a default shows it. Knows nothing about commands."""
+"""Formats the help of the command lines, so that every option shows its default. Knows nothing about commands."""
 
 import argparse
 
 
 class DefaultsHelpFormatter(argparse.HelpFormatter):
-    """An `argparse` formatter that ends each option's help with its default, if it has one.
+    """An `argparse` formatter that adds each option's default to its help, if there is one.
 
     argparse's own `ArgumentDefaultsHelpFormatter` also prints "(default: None)" and "(default: False)", which tell the
     reader nothing.
@@ -21,7 +21,7 @@ class DefaultsHelpFormatter(argparse.HelpFormatter):
 
 
 def show_defaults(parser: argparse.ArgumentParser) -> None:
-    """Have every command of `parser`, and every command of a command, print its options with their defaults."""
+    """Make every command of `parser`, and every command below it, print its options with their defaults."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

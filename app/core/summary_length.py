@@ -1,7 +1,7 @@
-"""How long a summary is to be: the number of words that a caller's own wording asks for.
+"""Parses the length of a summary: the number of words that a caller asks for in words or digits.
 
-A model is told one number ("Use about 60 words."), and that is what a wording comes down to: a range to its middle, an
-upper bound to four fifths of itself, because models overshoot as often as they fall short. Knows nothing about prompts.
+The prompt gives a model one number ("Use about 60 words."). So a range becomes its middle, and an upper bound becomes
+four fifths of itself, because models write too much as often as too little. This module knows nothing about prompts.
 """
 
 import re
@@ -9,27 +9,9 @@ import re
 MIN_WORDS, MAX_WORDS = 5, 1000
 
 _UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBERS = {name: value for value, name in enumerate(_UNITS)} | {
     name: 10 * value for value, name in enumerate(_TENS, 2)
@@ -55,10 +37,10 @@ _ONE = re.compile(
 
 
 def target_word_count(wording: str) -> int | None:
-    """The words to aim at, from 5 to 1000; None if the wording is not understood or a bound is outside these.
+    """Return the number of words to aim at, from 5 to 1000, or None if the wording is not understood or outside that.
 
-    Understood are a number in digits or English words, with or without "words", alone ("60"), "about", "at most" or
-    "at least" it, and a range ("60-80 words", "between fifty and a hundred").
+    A number in digits or English words is understood, with or without "words": alone ("60"), with "about", "at most" or
+    "at least", or as a range ("60-80 words", "between fifty and a hundred").
     """
     text = " ".join(wording.lower().split()).removesuffix(".")
     if found := _ONE.match(text):
@@ -77,7 +59,7 @@ def target_word_count(wording: str) -> int | None:
 
 
 def _parse_number(text: str) -> int | None:
-    """Below a million, in digits or in English words ("a hundred and twenty-five"); None if it is none."""
+    """Return a number below a million, in digits or English words ("a hundred and twenty-five"); else None."""
     if text[0] in "0123456789":
         return int(text.replace(",", ""))
     names = [name for name in re.split("[ -]", text) if name != "and"]

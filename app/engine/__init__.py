@@ -1,3 +1,3 @@
-"""Where summaries are written: one small protocol (`base`) and what implements it. Nothing outside this folder
+"""The engines that write summaries: one small protocol (`base`) and its implementations. Nothing outside this folder
 imports vLLM.
 """

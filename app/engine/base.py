@@ -1,10 +1,11 @@
-"""The protocol every engine implements: samples (or notes) and an instruction in, stages and text out.
+"""The protocol that every engine implements: samples (or notes) and an instruction go in, stages and text come out.
 
-    vllm_audio.VllmAudioEngine   an audio language model in vLLM                           kind "audio-llm"
-    cascade.CascadeEngine        Whisper, then a text model in vLLM                        kind "cascade"
-    scripted.ScriptedEngine      plays back a script; for tests and for load ceilings      kind "scripted"
+    audio_llm.AudioLlmEngine   an audio language model                                 kind "audio-llm"
+    cascade.CascadeEngine      Whisper writes a transcript, a text model summarizes it  kind "cascade"
+    scripted.ScriptedEngine    plays back a script, for tests and load ceilings         kind "scripted"
 
-The first two have their vLLM in this process (`vllm_core.VllmCore`) or behind servers (`remote.RemoteCore`).
+The first two are built around a `chat_request.ChatModel`: vLLM in this process (`vllm_in_process.VllmChatModel`) or
+vLLM servers (`remote.server_pool.RemoteChatModel`).
 
 Knows nothing about HTTP, codecs or styles.
 """
@@ -21,14 +22,18 @@ from app.core.asr.confidence import Recognition
 from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
-# "not_understood": it found some, but was too unsure of all of them.
+# "not_understood": it found words, but all of them with too little confidence.
 FinishReason = Literal["stop", "length", "repetition", "no_speech", "not_understood", "abort"]
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter on a loaded checkpoint. number: of its own for each time one is loaded, from 1. folder: as PEFT
-    saves it; None where the engine has it by its name.
+    """A LoRA adapter on a loaded checkpoint.
+
+    Attributes:
+        name: The name by which requests ask for it.
+        load_id: A number from 1 that is unique to each time that an adapter is loaded.
+        folder: The folder that PEFT saved. None if the engine already has the adapter under its name.
     """
 
     name: str
@@ -38,19 +43,30 @@ class Adapter:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One summary to write.
+    """One answer to generate.
 
-    samples: float32 mono, 16 kHz, finite, in [-1, 1]; at most the model's longest pass (the caller has checked).
-        None where the material is `notes`, the text of `app.core.prompts.notes_text`.
-    instruction: as worded by `app.core.prompts.instruction`.
-    temperature: 0 is greedy. seed: for sampling, None draws one.
-    schema: JSON Schema that the text follows, which the engine enforces. stop: texts before which it ends. top_p: share
-        of the probability that is sampled from. priority: what has a lower one goes first. cache_salt: what was read
-        under another salt is not reused, so that nobody learns from times what others sent. adapter: what it is written
-        with; the engine has loaded it. instruction_in: the instruction for a summary in a language by its BCP 47 tag,
-        where the caller asked for none: a cascade, which knows what is spoken, asks its model to write in that one.
-        spoken: the language of the notes, where it is known. turns: the
-        conversation about the recording before the instruction. system: the system message.
+    Attributes:
+        request_id: Unique among the requests inside the engine.
+        samples: float32 mono samples at 16 kHz, shape (n,), finite, in [-1, 1]. The caller has checked that they are
+            not longer than the model's longest pass. None if the model reads `notes` instead.
+        instruction: The instruction as `app.core.prompts.instruction` words it.
+        max_tokens: Upper bound on the tokens of the answer.
+        temperature: 0 is greedy decoding.
+        seed: Seed for sampling. None draws one.
+        notes: The text of `app.core.prompts.notes_text`, read if `samples` is None.
+        schema: JSON Schema that the engine forces the answer to follow.
+        stop: The answer ends before the first of these texts.
+        top_p: Share of the probability mass that is sampled from.
+        priority: Requests with a lower value are scheduled first.
+        cache_salt: The engine does not reuse a cached prompt that was read under another salt, so that nobody can tell
+            from response times what others have sent.
+        adapter: The LoRA adapter to answer with, which the engine has loaded.
+        instruction_for_language: Returns the instruction for a summary in the language of a BCP 47 tag. It is given
+            where the caller asked for no language: a cascade, which knows the spoken language, then asks its text model
+            to write in that language.
+        spoken_language: BCP 47 tag of the language of the notes, if it is known.
+        turns: The conversation about the recording before the instruction.
+        system: The system message.
     """
 
     request_id: str
@@ -81,15 +97,20 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """A piece of the summary, in order."""
+    """The next piece of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class GenerationFinished:
-    """The end of one summary. Seconds by stage as the engine saw them; `transcript` and `recognition` only from a
-    cascade that was given audio.
+    """The last event of a request.
+
+    Attributes:
+        stage_seconds: Seconds spent in each stage, as the engine measured them.
+        token_ids: The answer's tokens, if the engine knows them.
+        transcript: What a cascade transcribed. None from other engines, and where the request had notes.
+        recognition: How well a cascade's recognizer understood the recording. None in the same cases.
     """
 
     finish_reason: FinishReason
@@ -105,43 +126,43 @@ EngineEvent = StageStarted | TextDelta | GenerationFinished
 
 
 class LoadedCheckpoint(Protocol):
-    """One loaded checkpoint: its life, what it knows of tokens, its adapters."""
+    """One loaded checkpoint: starting and stopping it, its tokenizer, its adapters."""
 
     async def start(self) -> None:
         """Load the checkpoint. Raises `app.core.errors.Unavailable` with the reason if it cannot be served."""
 
     async def stop(self) -> None:
-        """Free what `start` took. Harmless twice."""
+        """Free what `start` acquired. Calling it twice does no harm."""
 
     async def check_health(self) -> None:
-        """Raise `app.core.errors.EngineDead` if the engine can answer nothing any more."""
+        """Raise `app.core.errors.EngineDead` if the engine can no longer answer."""
 
     @property
     def running_requests(self) -> int:
-        """Requests inside the engine now."""
+        """Number of requests inside the engine now."""
 
     @property
     def context_tokens(self) -> int:
-        """Tokens that a prompt and its answer may have together."""
+        """Number of tokens that a prompt and its answer may have together."""
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text, as the model reads it."""
+        """Return the number of tokens of a text, by the model's tokenizer."""
 
     async def add_adapter(self, adapter: Adapter) -> None:
         """Load a LoRA adapter. Raises `app.core.errors.Unprocessable` with the reason if it cannot be served."""
 
     async def remove_adapter(self, adapter: Adapter) -> None:
-        """Forget an adapter that no request is written with any more."""
+        """Unload an adapter that no running request uses."""
 
 
 class Engine(LoadedCheckpoint, Protocol):
-    """A checkpoint that summarizes. `generate` may be entered many times at once; closing its iterator aborts the
-    request.
-    """
+    """A checkpoint that summarizes. Several `generate` iterators may be open at the same time."""
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
-        """Stages and text as they come, `GenerationFinished` last.
+        """Yield stages and text as they come, and `GenerationFinished` last. Closing the iterator aborts the request.
 
-        Raises `app.core.errors.TooLarge` if prompt and answer do not fit the model's context,
-        `app.core.errors.EngineDead` if the engine died, `app.core.errors.Unprocessable` if it refused the input.
+        Raises:
+            TooLarge: The prompt and the answer do not fit the model's context.
+            EngineDead: The engine died.
+            Unprocessable: The engine refused the input.
         """

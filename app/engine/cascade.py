@@ -1,6 +1,7 @@
-"""A cascade: Whisper writes a transcript in this process, a text model in vLLM summarizes it.
+"""The engine of a cascade: Whisper writes a transcript in this process, and a text model in vLLM summarizes it.
 
-It says so itself: its kind is "cascade" in the registry, in `GET /v1/models` and in every answer.
+Callers can tell it from an audio language model: its kind is "cascade" in the registry, in `GET /v1/models` and in
+every response. Knows nothing about HTTP or codecs.
 """
 
 import contextlib
@@ -17,32 +18,41 @@ from app.engine.audio_llm import ChatModelEngine
 from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
 from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
 
-FALLBACK_LANGUAGE = "en"  # what an instruction that names no language is answered in
+FALLBACK_LANGUAGE = "en"  # language of the answer to an instruction that names none
 
 
 class CascadeEngine(ChatModelEngine):
-    """An `Engine` of two models (see `app.engine.base`); the second is in this process or behind servers.
+    """An `Engine` (see `app.engine.base`) of a speech recognizer and a text model.
 
-    limits: how sure the first has to be. languages: BCP 47 tags of those that the second writes. A caller who asks for
-    no language gets the one that is spoken, if it is among them, else English.
+    If the caller asks for no language, the summary is in the spoken language where the text model writes it, and in
+    English otherwise.
     """
 
     def __init__(
         self,
-        core: ChatModel,
+        model: ChatModel,
         transcriber: WhisperTranscriber,
         limits: RecognizerSettings | None = None,
         languages: Sequence[str] = ("en",),
     ) -> None:
-        super().__init__(core)
+        """Create the engine without starting it.
+
+        Args:
+            model: The text model, in this process or behind servers.
+            transcriber: The speech recognizer.
+            limits: How confident the recognizer has to be of a segment.
+            languages: BCP 47 tags of the languages that the text model writes.
+        """
+        super().__init__(model)
         self._transcriber = transcriber
         self._limits = limits or RecognizerSettings()
         self._languages = frozenset(primary_language(tag) for tag in languages)
         self._transcribing = 0
 
     async def start(self) -> None:
-        """Load both models and let the second write a word: the service's warm-up is noise, in which the first finds
-        none.
+        """Load both models and let the text model write one word.
+
+        The service's own warm-up does not reach the text model, because the recognizer finds no word in its noise.
         """
         await self._transcriber.start()
         await super().start()
@@ -57,61 +67,61 @@ class CascadeEngine(ChatModelEngine):
 
     @property
     def running_requests(self) -> int:
-        """Requests inside the engine now, transcribing or writing."""
+        """Number of requests inside the engine now, in either model."""
         return self._transcribing + super().running_requests
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
-        """Transcribe the samples, then summarize the transcript as the instruction says; or the notes, as they are.
+        """Transcribe the samples and summarize the transcript as the instruction says, or summarize the notes.
 
-        A recording of which nothing is understood never reaches the text model, which would make a summary up: it ends
-        with "no_speech" where the recognizer found no word, with "not_understood" where it was too unsure of all.
+        If the recognizer understood nothing, the text model is not asked, because it would invent a summary. The
+        request then ends with "no_speech" if the recognizer found no word, and with "not_understood" if it was not
+        confident enough of any.
         """
-        heard: tuple[float, FilteredTranscript] | None = None
+        transcription: tuple[float, FilteredTranscript] | None = None
         if request.samples is None:
             messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
         else:
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             self._transcribing += 1
             try:
                 yield StageStarted("transcribe")
                 transcript = await self._transcriber.transcribe(request.samples)
             finally:
                 self._transcribing -= 1
-            understood = filter_transcript(transcript, self._limits)
-            heard = time.perf_counter() - began, understood
-            if not understood.text:
-                reason: FinishReason = "not_understood" if understood.recognition.omitted_spans else "no_speech"
-                yield _add_transcription(GenerationFinished(reason, 0, 0), "transcribe", *heard)
+            filtered = filter_transcript(transcript, self._limits)
+            transcription = time.perf_counter() - started_at, filtered
+            if not filtered.text:
+                reason: FinishReason = "not_understood" if filtered.recognition.omitted_spans else "no_speech"
+                yield _add_transcription(GenerationFinished(reason, 0, 0), *transcription)
                 return
-            asked = self._with_spoken_language(request, understood.recognition.language)
+            instruction = self._with_spoken_language(request, filtered.recognition.language).instruction
             messages = conversation_messages(
-                lambda text: transcript_messages(text, understood.text, asked.system), asked.instruction, request.turns
+                lambda text: transcript_messages(text, filtered.text, request.system), instruction, request.turns
             )
         stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield (
-                    _add_transcription(event, "transcribe", *heard)
-                    if heard and isinstance(event, GenerationFinished)
-                    else event
-                )
+                if transcription and isinstance(event, GenerationFinished):
+                    event = _add_transcription(event, *transcription)
+                yield event
 
-    def _with_spoken_language(self, request: GenerationRequest, spoken: str | None) -> GenerationRequest:
-        """The request with the language that is spoken in its instruction, where the caller left it open."""
-        if request.instruction_for_language is None or spoken is None or primary_language(spoken) == FALLBACK_LANGUAGE:
+    def _with_spoken_language(self, request: GenerationRequest, spoken_language: str | None) -> GenerationRequest:
+        """Return the request with the spoken language in its instruction, if the caller asked for no language."""
+        if request.instruction_for_language is None or spoken_language is None:
             return request
-        if primary_language(spoken) not in self._languages:
+        language = primary_language(spoken_language)
+        if language == FALLBACK_LANGUAGE or language not in self._languages:
             return request
-        return replace(request, instruction=request.instruction_for_language(spoken))
+        return replace(request, instruction=request.instruction_for_language(spoken_language))
 
 
 def primary_language(tag: str) -> str:
-    """The language of a BCP 47 tag, without script and region."""
+    """Return the primary language subtag of a BCP 47 tag, without script and region, in lower case."""
     return tag.split("-")[0].lower()
 
 
 def _flatten_contents(messages: Messages) -> Messages:
-    """Messages whose contents are texts and not lists of parts, as the templates of text models expect."""
+    """Return the messages with each list of text parts joined to one text, as templates of text models expect."""
 
     def join_parts(content: Any) -> str:
         return content if isinstance(content, str) else "".join(part["text"] for part in content)
@@ -120,12 +130,12 @@ def _flatten_contents(messages: Messages) -> Messages:
 
 
 def _add_transcription(
-    finished: GenerationFinished, name: str, seconds: float, understood: FilteredTranscript
+    finished: GenerationFinished, seconds: float, transcript: FilteredTranscript
 ) -> GenerationFinished:
-    """`Finished` with a stage before it, and what that stage understood."""
+    """Return the event with the stage "transcribe" before its own stages, and with the transcript."""
     return replace(
         finished,
-        stage_seconds={name: seconds, **finished.stage_seconds},
-        transcript=understood.text,
-        recognition=understood.recognition,
+        stage_seconds={"transcribe": seconds, **finished.stage_seconds},
+        transcript=transcript.text,
+        recognition=transcript.recognition,
     )

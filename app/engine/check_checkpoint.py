@@ -32,17 +32,19 @@ async def first_tokens(folder: Path, *, text_only: bool) -> str:
         Unavailable: vLLM could not load the checkpoint.
         RuntimeError: vLLM wrote no token.
     """
-    core = VllmChatModel(folder, CONTEXT_TOKENS, EngineSettings(max_num_seqs=2), audio=not text_only)
-    await core.start()
+    model = VllmChatModel(folder, CONTEXT_TOKENS, EngineSettings(max_num_seqs=2), audio=not text_only)
+    await model.start()
     try:
-        ask = instruction(Style())
-        messages = transcript_messages(ask, "Hello, call me back.") if text_only else audio_messages(ask)
+        request_text = instruction(Style())
+        messages = (
+            transcript_messages(request_text, "Hello, call me back.") if text_only else audio_messages(request_text)
+        )
         tone = None if text_only else np.sin(np.arange(16_000) * 0.1).astype(np.float32)
         events = [
-            event async for event in core.stream(messages, SamplingOptions(ANSWER_TOKENS), "check-checkpoint", tone)
+            event async for event in model.stream(messages, SamplingOptions(ANSWER_TOKENS), "check-checkpoint", tone)
         ]
     finally:
-        await core.stop()
+        await model.stop()
     last = events[-1] if events else None
     if not isinstance(last, GenerationFinished) or not last.completion_tokens:
         raise RuntimeError(f"vLLM loaded {folder} but wrote no token.")

@@ -7,13 +7,13 @@ A cascade's Whisper always runs in this process.
 from collections.abc import Sequence
 
 from app.core.asr.whisper import WhisperTranscriber
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine
 from app.engine.cascade import CascadeEngine
 from app.engine.chat_request import ChatModel
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.server import ExpectedModel
 from app.engine.remote.server_pool import RemoteChatModel
-from app.engine.vllm_audio import AudioLlmEngine
 from app.engine.vllm_in_process import VllmChatModel
 from app.settings import Settings
 from model_repo.assemble import assemble_checkpoint, companion_files

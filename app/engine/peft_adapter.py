@@ -33,7 +33,7 @@ def adapter_rank(folder: Path) -> int:
     ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
     if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
         raise UnusableAdapter(f"{folder / CONFIG_FILE} names no rank r")
-    return max(ranks)
+    return int(max(ranks))
 
 
 def prepare_adapter(folder: Path, checkpoint: Path, scratch: Path) -> Path:

@@ -44,7 +44,8 @@ class TemplatePromptBuilder:
         if self._tokenizer.chat_template is None:  # a processor's, in a file of its own
             from transformers import AutoProcessor
 
-            self._template = AutoProcessor.from_pretrained(folder).apply_chat_template
+            processor: Any = AutoProcessor
+            self._template = processor.from_pretrained(folder).apply_chat_template
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""

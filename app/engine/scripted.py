@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from app.core.asr.confidence import Recognition
 from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
@@ -17,7 +18,6 @@ from app.engine.base import (
     FinishReason,
     GenerationFinished,
     GenerationRequest,
-    Recognition,
     StageStarted,
     TextDelta,
 )

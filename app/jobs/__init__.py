@@ -1,1 +1,1 @@
-"""Long work: a recording is posted, and its summary is made when its turn comes, whatever happens to the process."""
+"""Jobs: a recording is posted, and its summary is made when its turn comes, even if the process ends in between."""

@@ -1,6 +1,7 @@
-"""Where queued recordings lie until they have been read: a folder, or whatever else fsspec reaches (`s3://bucket/path`).
+"""Stores queued recordings until they are processed: in a folder, or wherever else fsspec reaches (`s3://bucket/path`).
 
-A recording is there whole or not at all: it is written under another name first. Knows nothing about jobs or audio.
+A recording is written under a temporary name first, so that it is either complete or not there. Knows nothing about
+jobs or audio.
 """
 
 import asyncio
@@ -26,37 +27,43 @@ BLOCK_BYTES = 1 << 20
 
 
 class BlobStore:
-    """Files by name under one URL. Raises ValueError for a URL that fsspec cannot open."""
+    """Files by name under one URL.
+
+    Raises:
+        ValueError: if fsspec cannot open the URL.
+    """
 
     def __init__(self, url: str) -> None:
         try:
             self.system, self.root = url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise ValueError(f"{url!r} is nowhere to keep recordings: {error}") from None
+            raise ValueError(f"{url!r} is not a place where recordings can be stored: {error}") from None
         self.is_local = isinstance(self.system, LocalFileSystem)
 
     async def put(self, file: BinaryIO) -> str:
-        """Keep a copy of the file; returns its name. Raises Unavailable where there is no room."""
+        """Store a copy of the file and return its new name. Raises Unavailable (503) if there is no room."""
         name = uuid.uuid4().hex
         await asyncio.to_thread(self._put, file, name)
         return name
 
     async def open(self, name: str) -> BinaryIO:
-        """The recording in a file with a file number. Raises FileNotFoundError."""
+        """Open a recording as a file with a file descriptor. Raises FileNotFoundError if it is not there."""
         return await asyncio.to_thread(self._open, name)
 
     async def delete(self, name: str) -> None:
-        """Delete it; harmless twice."""
+        """Delete a recording. Does nothing if it is not there."""
         await asyncio.to_thread(self._delete, self._path(name))
 
     async def delete_orphans(self, needed: set[str], older_s: float) -> int:
-        """Delete what nobody needs and has lain for so long; returns how many files."""
+        """Delete the recordings that are not in `needed` and older than `older_s` seconds; return how many were
+        deleted.
+        """
         return await asyncio.to_thread(self._delete_orphans, needed, older_s)
 
     def _put(self, file: BinaryIO, name: str) -> None:
         part = self._path(name) + PARTIAL_SUFFIX
         file.seek(0)
-        with _translate_storage_full():
+        with _raise_storage_full():
             self.system.makedirs(self.root, exist_ok=True)
             try:
                 with self.system.open(part, "wb") as target:
@@ -90,22 +97,22 @@ class BlobStore:
     def _delete_orphans(self, needed: set[str], older_s: float) -> int:
         if not self.system.exists(self.root):
             return 0
-        gone = 0
+        deleted = 0
         for path in self.system.ls(self.root, detail=False):
             name = path.rsplit("/", 1)[-1]
             if name in needed or time.time() - _modified_time(self.system, path) < older_s:
                 continue
             self._delete(path)
-            gone += 1
-        return gone
+            deleted += 1
+        return deleted
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
 
 @contextmanager
-def _translate_storage_full() -> Iterator[None]:
-    """Around what writes a recording that is to wait: a place without room is `Unavailable` (code "disk_full")."""
+def _raise_storage_full() -> Iterator[None]:
+    """Raise Unavailable (503, code "disk_full") if the block fails because the storage has no room."""
     try:
         yield
     except OSError as error:
@@ -118,5 +125,5 @@ def _translate_storage_full() -> Iterator[None]:
 def _modified_time(system: Any, path: str) -> float:
     try:
         return float(system.modified(path).timestamp())
-    except FileNotFoundError:  # another service was quicker
+    except FileNotFoundError:  # another service has just deleted it
         return time.time()

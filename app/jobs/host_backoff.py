@@ -1,8 +1,8 @@
-"""How many webhooks go to one host at once, and how long a host that does not answer is left alone.
+"""Limits the webhooks to one host: how many are sent at once, and how long a host that does not answer is left alone.
 
-A host that hangs takes a place for as long as one try may last. It gets a few places at most, and after each failure in
-a row it is left alone for longer, so that the other places stay free for receivers that answer. What is remembered here
-is this process's own and lost with it. Knows nothing about deliveries.
+A host that hangs occupies a place for as long as one attempt may last. Therefore a host gets a few places at most, and
+after each failure in a row it is left alone for longer, so that the other places stay free for receivers that answer.
+The counts belong to this process and are lost with it. Knows nothing about deliveries.
 """
 
 import time
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_BACKOFF_SECONDS = 300
-FAILURE_MEMORY_SECONDS = 3600  # after a pause, a host's failures are forgotten
-MAX_HOSTS = 1000  # whose failures are remembered
+FAILURE_MEMORY_SECONDS = 3600  # a host's failures are forgotten this long after its last pause
+MAX_HOSTS = 1000  # hosts whose failures are remembered
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,12 @@ class _Backoff:
 
 
 class HostBackoff:
-    """delays: how long a host is left alone after so many failures in a row, in seconds. per_host: most tries at once.
-    now: a clock that is never set.
+    """Counts the attempts in flight and the failures of each host.
+
+    Args:
+        delays: seconds that a host is left alone after one failure, two failures in a row, and so on.
+        per_host: most attempts at the same time to one host.
+        now: a monotonic clock, in seconds.
     """
 
     def __init__(self, delays: Sequence[float], per_host: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -34,32 +38,32 @@ class HostBackoff:
         self._pauses: dict[str, _Backoff] = {}
 
     def hosts_to_skip(self) -> list[str]:
-        """Hosts that are not to be tried now. One that failed last is tried once at a time."""
+        """Return the hosts that must not be tried now. A host whose last attempt failed gets one attempt at a time."""
         busy = [
             host
-            for host, tries in self._attempts_in_flight.items()
-            if tries >= (1 if host in self._pauses else self.per_host)
+            for host, count in self._attempts_in_flight.items()
+            if count >= (1 if host in self._pauses else self.per_host)
         ]
         return list({*busy, *self.paused_hosts()})
 
     def paused_hosts(self) -> list[str]:
-        """Hosts that are left alone now because they did not answer."""
+        """Return the hosts that are left alone now because they did not answer."""
         now = self._now()
         return [host for host, pause in self._pauses.items() if pause.until > now]
 
     def next_retry_s(self) -> float | None:
-        """Seconds until the first pause is over; None if there is none."""
+        """Return the seconds until the first pause ends; None if no host is paused."""
         now = self._now()
         return min((pause.until - now for pause in self._pauses.values() if pause.until > now), default=None)
 
     def start_attempt(self, host: str) -> None:
-        """A try begins."""
+        """Count an attempt that begins."""
         self._attempts_in_flight[host] += 1
 
     def end_attempt(self, host: str, *, answered: bool) -> None:
-        """A try has ended. answered: whether the host is up, whatever it said."""
+        """Count an attempt that has ended. `answered` says whether the host is up, whatever it answered."""
         self._attempts_in_flight[host] -= 1
-        self._attempts_in_flight += Counter()  # drops what is 0
+        self._attempts_in_flight += Counter()  # drops the hosts whose count is 0
         if answered:
             self._pauses.pop(host, None)
             return

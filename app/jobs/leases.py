@@ -1,10 +1,10 @@
-"""Leases without clocks that are set: whether the holder of something has died, by how long it has renewed nothing.
+"""Leases that do not depend on wall clocks: a holder that has renewed its lease for too long is considered dead.
 
-What is worked on is held by a lease, a counter in the database that its holder raises again and again. Nobody writes
-down until when a lease lasts: a wall clock can jump, and two hosts' clocks differ. Each service looks at the counters
-instead, and takes for dead whoever raised none for as long as a lease lasts, measured by its own monotonic clock. A
-service that was suspended has looked at nothing meanwhile, so that time does not count either. Knows nothing about
-databases or what is held.
+A lease is a counter in the database that its holder raises again and again. No end time is stored, because a wall clock
+can jump and the clocks of two hosts differ. Instead, each service watches the counters and considers a holder dead if
+its counter has not changed for the length of a lease, measured by the watching service's own monotonic clock. Time in
+which the watching service was suspended does not count, because it saw nothing then. Knows nothing about databases or
+what is held.
 """
 
 import time
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-RENEWALS_PER_LEASE = 3  # a lease is renewed, and looked at, so often before it would end
+RENEWALS_PER_LEASE = 3  # a lease is renewed, and checked, this many times before it would end
 
 LeaseName = TypeVar("LeaseName", bound=Hashable)
 
@@ -24,7 +24,12 @@ class _LeaseState:
 
 
 class LeaseWatch(Generic[LeaseName]):
-    """What one service has seen of leases. lease_s: seconds without a renewal after which a holder is dead."""
+    """What one service has seen of the leases of others.
+
+    Args:
+        lease_s: seconds without a renewal after which a holder is considered dead.
+        now: a monotonic clock, in seconds.
+    """
 
     def __init__(self, lease_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self.lease_s = lease_s
@@ -33,21 +38,25 @@ class LeaseWatch(Generic[LeaseName]):
         self._states: dict[LeaseName, _LeaseState] = {}
 
     def expired_leases(self, leases: Mapping[LeaseName, Hashable]) -> list[LeaseName]:
-        """Which of these have not been renewed for too long. leases: all that are held, each with its counter; to be
-        called with them about `RENEWALS_PER_LEASE` times in the length of a lease.
+        """Return the leases whose holders have not renewed them for too long.
+
+        Must be called about `RENEWALS_PER_LEASE` times in the length of a lease.
+
+        Args:
+            leases: every lease that is held now, with its counter.
         """
         now = self._now()
-        passed = 0.0 if self._last_check is None else now - self._last_check
-        # A long time between two looks is one in which this service itself stood still, and perhaps all others too.
-        passed = min(passed, 2 * self.lease_s / RENEWALS_PER_LEASE)
+        elapsed_s = 0.0 if self._last_check is None else now - self._last_check
+        # If two checks are far apart, this service itself stood still in between, and perhaps all others did too.
+        elapsed_s = min(elapsed_s, 2 * self.lease_s / RENEWALS_PER_LEASE)
         self._last_check = now
-        seen: dict[LeaseName, _LeaseState] = {}
+        states: dict[LeaseName, _LeaseState] = {}
         for lease, counter in leases.items():
-            sight = self._states.get(lease)
-            if sight is None or sight.counter != counter:
-                sight = _LeaseState(counter)
+            state = self._states.get(lease)
+            if state is None or state.counter != counter:
+                state = _LeaseState(counter)
             else:
-                sight.unchanged_s += passed
-            seen[lease] = sight
-        self._states = seen
-        return [lease for lease, sight in seen.items() if sight.unchanged_s >= self.lease_s]
+                state.unchanged_s += elapsed_s
+            states[lease] = state
+        self._states = states
+        return [lease for lease, state in states.items() if state.unchanged_s >= self.lease_s]

@@ -1,6 +1,6 @@
-"""The queue with all that belongs to it, and its life: recordings, runner, webhooks, kept answers.
+"""The queue of jobs with everything that belongs to it: recordings, runner, webhooks and stored responses.
 
-Knows nothing about HTTP, nor what the work is.
+It starts and stops these parts together. Knows nothing about HTTP, or about what a job does.
 """
 
 import asyncio
@@ -22,13 +22,21 @@ from app.jobs.webhooks import WebhookSender
 from app.keys.webhook_secrets import WebhookSecrets, service_secrets
 from app.settings import Settings, setting_name
 
-JOB_ID_BYTES = 16  # random ones of a job's id: where nobody has a key, who knows the id may do all with the job
-ORPHAN_AGE_SECONDS = 3600  # after which a recording without a job is one whose request did not live to queue it
+JOB_ID_BYTES = 16  # random bytes: without API keys, everybody who knows a job's id has access to the job
+ORPHAN_AGE_SECONDS = 3600  # a recording without a job is deleted at this age: its request died before it queued the job
 
 
 class JobQueue:
-    """work, tell, ready: of `Runner` and `JobStore`. tidy: awaited now and then, beside the queue's own tidying. Raises
-    ValueError for settings that cannot be used.
+    """The parts of the queue. The attributes without a value exist once `start` was called.
+
+    Args:
+        process_job: makes a job's result from its recording.
+        webhook_body: writes the body of the webhook for a job that has ended.
+        wait_until_ready: returns when jobs can be processed.
+        delete_expired: is awaited about once a minute, together with the queue's own cleanup.
+
+    Raises:
+        ValueError: if a setting cannot be used.
     """
 
     database: Database
@@ -51,15 +59,15 @@ class JobQueue:
         self.blobs = BlobStore(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.service_secrets = service_secrets(settings.webhooks)
         self.process_job, self.webhook_body, self.wait_until_ready = process_job, webhook_body, wait_until_ready
-        self._resources = AsyncExitStack()  # what `start` opened, to be closed the other way round
+        self._resources = AsyncExitStack()  # what `start` opened, to be closed in reverse order
 
     async def start(self, database: Database) -> None:
-        """Begin to work."""
+        """Open the parts on a database and start to work."""
         jobs = self.settings.jobs
         self.database = database
         self.store = JobStore(self.database, jobs.keep_seconds, self.webhook_body)
-        longest = self.settings.timeouts.request_seconds
-        self.answers = IdempotencyStore(self.database, longest, jobs.lease_seconds, jobs.repeat_seconds)
+        timeout_s = self.settings.timeouts.request_seconds
+        self.answers = IdempotencyStore(self.database, timeout_s, jobs.lease_seconds, jobs.repeat_seconds)
         self.runner = JobRunner(
             jobs,
             self.store,
@@ -79,7 +87,7 @@ class JobQueue:
         self._start_task(self.runner.run())
 
     async def stop(self) -> None:
-        """Queue again what is being worked on. Harmless twice."""
+        """Stop. Jobs in progress are queued again. Safe to call twice."""
         await self._resources.aclose()
 
     async def enqueue(
@@ -92,13 +100,24 @@ class JobQueue:
         webhook: str | None,
         idempotent_answer: tuple[Reservation, Callable[[Job], StoredResponse]] | None = None,
     ) -> Job:
-        """Queue a recording. When this returns, recording and job are on the disk. Raises Unavailable (503) if too many
-        jobs wait, TooManyRequests (429) if too many of them are the caller's.
+        """Queue a recording. When this returns, recording and job are on the disk.
 
-        caller: by whom waiting jobs are counted. kept: a key and the answer under it, which is kept if, and only if,
-        the job is queued.
+        Args:
+            owner: whose job it is; empty if the caller has no API key.
+            caller: who the waiting job is counted for.
+            fields: the fields of the request, as pairs of name and value.
+            audio_bytes: size of the recording.
+            webhook: URL that is told when the job has ended.
+            idempotent_answer: an `Idempotency-Key` and a function that makes its response. The response is stored in
+                the same
+                transaction as the job.
+
+        Raises:
+            Unavailable: (503) if too many jobs wait, or there is no room for the recording.
+            TooManyRequests: (429) if too many of the waiting jobs are the caller's.
+            Conflict: (409) if another request has taken over the `Idempotency-Key`.
         """
-        # Before the recording is copied, and again below, since others may be let in meanwhile.
+        # Checked before the recording is copied, and again below, because others may queue jobs in between.
         self._check_room(*await self.store.count_waiting(caller))
         blob = await self.blobs.put(audio)
         job = Job(
@@ -126,11 +145,12 @@ class JobQueue:
         return job
 
     async def check_webhook(self, url: str, owner: str, param: str) -> None:
-        """Refuse a webhook that could not be sent. Raises InvalidRequest (400)."""
+        """Refuse a webhook that could not be sent: raises InvalidRequest (400), which names `param`."""
         if not await self.secrets.signing_secrets(owner):
             raise InvalidRequest(
-                "This service has no secret to sign your webhooks with. The operator makes one for your key with "
-                f"`speechsum keys rotate-webhook`, or for all with the setting {setting_name('webhooks', 'secret')}.",
+                "This service has no secret to sign your webhooks with. The operator can create one for your key with "
+                "`speechsum keys rotate-webhook`, or set one for all callers with "
+                f"{setting_name('webhooks', 'secret')}.",
                 code="webhooks_disabled",
                 param=param,
             )
@@ -138,14 +158,14 @@ class JobQueue:
             await self.poster.check_url(url)
         except InvalidRequest as error:
             raise InvalidRequest(
-                f"{error.message} The setting that names hosts which are told all the same is "
+                f"{error.message} The operator can allow further hosts with the setting "
                 f"{setting_name('webhooks', 'private_hosts')}.",
                 code="invalid_field",
                 param=param,
             ) from None
 
     async def cancel(self, id_: str, owner: str) -> Job | None:
-        """Cancel a job that has not ended; returns it as it is then, None if the owner has no such job."""
+        """Cancel a job that has not ended, and return it as it is then; None if the owner has no such job."""
         job = await self.store.cancel(id_, owner)
         if job and job.state == CANCELLED:
             self.runner.cancel(id_)
@@ -153,8 +173,10 @@ class JobQueue:
         return job
 
     async def delete(self, id_: str, owner: str) -> bool:
-        """Delete a job, whatever its state, and all that is kept of it: recording, summary, webhook, the answer under
-        its `Idempotency-Key`. False if the owner has no such job.
+        """Delete a job in any state, with its recording, summary, webhook and stored response.
+
+        Returns:
+            False if the owner has no such job.
         """
         job = await self.store.delete(id_, owner)
         if job is None:
@@ -169,20 +191,20 @@ class JobQueue:
         self.database.check_file()
 
     def _check_room(self, waiting: int, own: int) -> None:
-        """Refuse a job where too many wait: in all, or of its caller's own."""
+        """Refuse a job if too many jobs wait, in all or of its caller."""
         jobs = self.settings.jobs
         retry_after_s = self.settings.limits.retry_after_seconds
         if waiting >= jobs.max_waiting:
             raise Unavailable(
-                f"{jobs.max_waiting} jobs wait already. Try again later. The setting is "
+                f"{jobs.max_waiting} jobs are waiting already. Try again later. The setting is "
                 f"{setting_name('jobs', 'max_waiting')}.",
                 code="jobs_full",
                 retry_after_s=retry_after_s,
             )
         if jobs.max_waiting_per_caller and own >= jobs.max_waiting_per_caller:
             raise TooManyRequests(
-                f"{own} jobs of yours wait already, the most that one caller may have waiting. Try again when some of "
-                f"them have ended. The setting is {setting_name('jobs', 'max_waiting_per_caller')}.",
+                f"{own} of your jobs are waiting already, and one caller may have no more. Try again when some of them "
+                f"have ended. The setting is {setting_name('jobs', 'max_waiting_per_caller')}.",
                 code="too_many_jobs",
                 retry_after_s=retry_after_s,
             )

@@ -1,7 +1,7 @@
-"""Works off the queue: so many jobs at once, each renewed while it is worked on, its end written once.
+"""Processes the queue: a number of jobs at the same time, each with a lease that is renewed, and with one recorded end.
 
-What is worked on here is never taken for lost here, whatever the clocks say and however long the process stood still.
-Knows nothing about what the work is.
+A job that is processed here is never considered lost here, whatever the clocks say and however long the process was
+suspended. Knows nothing about what a job does.
 """
 
 import asyncio
@@ -27,9 +27,13 @@ CLEANUP_SECONDS = 60
 
 
 class JobRunner:
-    """work: makes a job's result of its recording, and tells of progress. ready: returns once work can be done. sweep:
-    clears away what is over. beat: renews what else is held here by such leases as the jobs have, and frees what others
-    died over.
+    """The workers of one service.
+
+    Args:
+        process_job: makes a job's result from its recording, and reports progress.
+        wait_until_ready: returns when jobs can be processed.
+        delete_expired: deletes what is no longer kept; called every `CLEANUP_SECONDS`.
+        renew_leases: renews what else this service holds by leases, and frees what dead services held.
     """
 
     def __init__(
@@ -55,18 +59,18 @@ class JobRunner:
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def run(self) -> None:
-        """Until cancelled; what is being worked on is then queued again."""
+        """Process jobs until cancelled. Jobs in progress are then queued again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self.delete_expired, CLEANUP_SECONDS))
-            for at_each_beat in (self._requeue_expired, self.renew_leases):
-                group.create_task(self._repeat(at_each_beat, self.settings.lease_seconds / RENEWALS_PER_LEASE))
+            for lease_duty in (self._requeue_expired, self.renew_leases):
+                group.create_task(self._repeat(lease_duty, self.settings.lease_seconds / RENEWALS_PER_LEASE))
             if self.settings.workers:
                 await self.wait_until_ready()
             for _ in range(self.settings.workers):
                 group.create_task(self._repeat(self._run_next, 0))
 
     def cancel(self, id_: str) -> None:
-        """The job was cancelled: if it is worked on here, that ends now."""
+        """Stop the processing of a cancelled job, if it runs here."""
         if task := self._running.get(id_):
             task.cancel()
 
@@ -75,11 +79,11 @@ class JobRunner:
             try:
                 await once()
             except ServiceError as error:
-                log.error("the queue of jobs waits for what it needs: %s", error)
+                log.error("The queue of jobs has to wait: %s", error)
                 await asyncio.sleep(self.settings.poll_seconds)
             except Exception:
-                # The database may be away for a while; the queue must outlive that.
-                log.exception("the queue of jobs met a fault and goes on")
+                # The database may be unreachable for a while; the queue must survive that.
+                log.exception("The queue of jobs failed and continues.")
                 await asyncio.sleep(self.settings.poll_seconds)
             await asyncio.sleep(pause_s)
 
@@ -93,7 +97,7 @@ class JobRunner:
         if lost := await self.store.requeue_expired(
             expired, attempts, _error_fields(_attempts_exhausted_error(attempts))
         ):
-            log.warning("%d jobs had lost the service that worked on them", lost)
+            log.warning("%d jobs had lost the service that processed them.", lost)
             self.wakeup.set()
 
     async def _run_next(self) -> None:
@@ -111,79 +115,83 @@ class JobRunner:
 
     async def _run_job(self, job: Job) -> None:
         progress: Progress = {}
-        working = asyncio.create_task(self._process(job, progress.update))
-        self._running[job.id] = working
-        beating = asyncio.create_task(self._keep_lease(job, progress, working))
+        work = asyncio.create_task(self._process(job, progress.update))
+        self._running[job.id] = work
+        lease_keeper = asyncio.create_task(self._keep_lease(job, progress, work))
         try:
-            await asyncio.wait({working})
-            await self._record_outcome(job, working, began=bool(progress))
+            await asyncio.wait({work})
+            await self._record_outcome(job, work, began=bool(progress))
         finally:
             del self._running[job.id]
-            await cancel_and_wait(working, beating)
+            await cancel_and_wait(work, lease_keeper)
 
-    async def _process(self, job: Job, tell: Callable[[Progress], None]) -> dict[str, Any]:
+    async def _process(self, job: Job, report: Callable[[Progress], None]) -> dict[str, Any]:
         try:
             audio = await self.blobs.open(job.blob)
         except FileNotFoundError:
-            raise Unprocessable("The recording is no longer where it was kept.", code="recording_lost") from None
+            raise Unprocessable("The stored recording of this job is gone.", code="recording_lost") from None
         with audio:
-            return await self.process_job(job, audio, tell)
+            return await self.process_job(job, audio, report)
 
-    async def _record_outcome(self, job: Job, working: asyncio.Task[dict[str, Any]], *, began: bool) -> None:
-        """Write how it ended, unless it is no longer ours: cancelled by its owner, or another's after its lease.
+    async def _record_outcome(self, job: Job, work: asyncio.Task[dict[str, Any]], *, began: bool) -> None:
+        """Record how the job ended, unless it no longer belongs to this worker: cancelled by its owner, or claimed by
+        another.
 
-        began: whether there was any work, or the job met an engine that was dead already.
+        began: whether the job made any progress. If not, it met an engine that was dead already.
         """
-        if working.cancelled():
+        if work.cancelled():
             return
-        error = working.exception()
+        error = work.exception()
         if isinstance(error, EngineDead) and began and job.attempt >= self.settings.attempts:
             error = _attempts_exhausted_error(self.settings.attempts)  # the engine may have died of this job, each time
         if isinstance(error, EngineDead):
             await self.store.release(job, counts=began)
-            await asyncio.sleep(self.settings.poll_seconds)  # until whoever watches the service restarts it
+            await asyncio.sleep(self.settings.poll_seconds)  # the supervisor of the service is about to restart it
             return
-        waits = isinstance(error, NotReady)
-        again = isinstance(error, Unavailable) and job.attempt < self.settings.attempts
-        if isinstance(error, ServiceError) and error.retry_after_s is not None and (waits or again):
-            await self.store.release(job, counts=not waits)
+        not_ready = isinstance(error, NotReady)
+        may_retry = isinstance(error, Unavailable) and job.attempt < self.settings.attempts
+        if isinstance(error, ServiceError) and error.retry_after_s is not None and (not_ready or may_retry):
+            await self.store.release(job, counts=not not_ready)
             await asyncio.sleep(min(error.retry_after_s, self.settings.lease_seconds))
             return
         if error is None:
-            ended = await self._finish(job, SUCCEEDED, result=working.result())
+            ended = await self._finish(job, SUCCEEDED, result=work.result())
         else:
             if not isinstance(error, ServiceError):
-                log.error("job %s failed", job.id, exc_info=error)
-                error = ServiceError("The service failed on this job; its log says why.", code="internal_error")
+                log.error("The job %s failed.", job.id, exc_info=error)
+                error = ServiceError("The service failed on this job. Its log says why.", code="internal_error")
             ended = await self._finish(job, FAILED, error=_error_fields(error))
         if ended:
             await self.blobs.delete(job.blob)
 
     async def _finish(self, job: Job, state: str, **how: dict[str, Any]) -> bool:
-        """`JobStore.end`, again and again while the database is full or away: the work is not done twice for that."""
+        """Call `JobStore.finish` until the database takes it: no job is processed twice because the database was full
+        or away.
+        """
         while True:
             try:
                 return await self.store.finish(job, state, **how)
             except Unavailable as error:
-                log.error("the end of job %s cannot be written yet: %s", job.id, error)
+                log.error("The end of the job %s cannot be stored yet: %s", job.id, error)
                 await asyncio.sleep(self.settings.poll_seconds)
 
-    async def _keep_lease(self, job: Job, progress: Progress, working: asyncio.Task[Any]) -> None:
-        """Renew the lease and write progress as it comes; end the work if the job is no longer ours."""
-        told: Progress = {}
-        renewed = time.monotonic()
+    async def _keep_lease(self, job: Job, progress: Progress, work: asyncio.Task[Any]) -> None:
+        """Renew the lease and store the progress; cancel the work if the job no longer belongs to this worker."""
+        stored_progress: Progress = {}
+        renewed_at = time.monotonic()
+        renewal_s = self.settings.lease_seconds / RENEWALS_PER_LEASE
         while True:
-            await asyncio.sleep(min(self.settings.poll_seconds, self.settings.lease_seconds / RENEWALS_PER_LEASE))
-            if progress == told and time.monotonic() - renewed < self.settings.lease_seconds / RENEWALS_PER_LEASE:
+            await asyncio.sleep(min(self.settings.poll_seconds, renewal_s))
+            if progress == stored_progress and time.monotonic() - renewed_at < renewal_s:
                 continue
-            told = dict(progress)
+            stored_progress = dict(progress)
             try:
-                if not await self.store.renew(job, **told):
-                    working.cancel()
+                if not await self.store.renew(job, **stored_progress):
+                    work.cancel()
                     return
-                renewed = time.monotonic()
+                renewed_at = time.monotonic()
             except Exception:
-                log.exception("the lease of job %s could not be renewed", job.id)
+                log.exception("The lease of the job %s could not be renewed.", job.id)
 
 
 def _error_fields(error: ServiceError) -> dict[str, Any]:
@@ -192,7 +200,7 @@ def _error_fields(error: ServiceError) -> dict[str, Any]:
 
 def _attempts_exhausted_error(attempts: int) -> ServiceError:
     return ServiceError(
-        f"The service or its engine ended {attempts} times while it worked on this recording, and does not try again. "
+        f"The service or its engine died {attempts} times while it processed this recording, and does not try again. "
         f"The setting is {setting_name('jobs', 'attempts')}.",
         code="job_given_up",
     )

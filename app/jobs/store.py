@@ -1,11 +1,11 @@
-"""The queue of jobs, as rows: what is queued, who works on what and until when, how it ended.
+"""The queue of jobs as database rows: what is queued, which worker holds which job, and how each job ended.
 
-A worker holds a job by its fence, a number that grows with every claim (a fencing token): each write of a worker names
-the fence that it was given, and writes nothing once somebody else has claimed the job since. While it works it raises
-the row's count of renewals; a job whose count stands still is queued again (`app.jobs.leases`). A worker that was only
-suspended, and whose job nobody has claimed meanwhile, goes on with it. A job ends once, in the same transaction as the
-webhook that tells of it is queued. Of several services on one PostgreSQL each claims rows that no other is claiming
-(`FOR UPDATE SKIP LOCKED`); SQLite has one writer at a time. Knows nothing about audio, summaries or HTTP.
+A worker holds a job by its fence, a number that grows with every claim (a fencing token). Each write of a worker names
+the fence that it got, and writes nothing if somebody has claimed the job since. While a worker processes a job, it
+raises the row's count of renewals; a job whose count stands still is queued again (`app.jobs.leases`). A worker that
+was only suspended continues if nobody has claimed the job in between. A job ends once, in the same transaction that
+queues its webhook. Several services on one PostgreSQL claim different rows (`FOR UPDATE SKIP LOCKED`); SQLite has one
+writer at a time. Knows nothing about audio, summaries or HTTP.
 """
 
 import time
@@ -25,15 +25,21 @@ QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded"
 UNLEASED = {"state": QUEUED, "leased_by": None, "stage": None, "done": None, "of": None}
 FINAL_STATES = (SUCCEEDED, FAILED, CANCELLED)
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
-MAX_HOST_CHARACTERS = 300  # of a webhook's host that are kept
-_NUL = "\0"  # PostgreSQL takes no text with it, not even to compare with
+MAX_HOST_CHARACTERS = 300  # length of the column
+_NUL = "\0"  # PostgreSQL refuses texts that contain it, even in comparisons
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row. Times in Unix seconds; fields: pairs of name and value as they were sent; error: `status` and `body`.
+    """A row of the table. Times are Unix seconds.
 
-    owner: whose it is. caller: by whom waiting jobs are counted, also where nobody has a key.
+    Attributes:
+        owner: whose job it is; empty if the caller has no API key.
+        caller: who waiting jobs are counted for, with or without API keys.
+        fields: pairs of name and value, as the request sent them.
+        blob: the name of the recording in the blob store.
+        stage, done, of: the progress, "`done` of `of`" in a stage.
+        error: `status` and `body` of the error of a failed job.
     """
 
     id: str
@@ -60,7 +66,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will happen to it any more."""
+        """Whether the job has ended: succeeded, failed or cancelled."""
         return self.state in FINAL_STATES
 
 
@@ -69,27 +75,34 @@ WebhookBody = Callable[[Job], str]  # a webhook's body for a job that has ended
 
 
 class JobStore:
-    """Jobs in a database. keep_s: how long an ended job is kept. tell: words the webhook of an ended job."""
+    """Jobs in a database.
+
+    Args:
+        retention_s: seconds that an ended job is kept.
+        webhook_body: writes the body of the webhook for a job that has ended.
+    """
 
     def __init__(self, database: AsyncEngine, retention_s: float, webhook_body: WebhookBody) -> None:
         self.database = database
         self.retention_s = retention_s
         self.webhook_body = webhook_body
-        self.on_finished: Callable[[], None] = lambda: None  # called when one has, and there may be a webhook to send
+        self.on_finished: Callable[[], None] = lambda: None  # called when a job has ended; its webhook may be sent now
 
     async def add(self, job: Job, connection: AsyncConnection) -> None:
         """Queue a job, in the caller's transaction."""
         await connection.execute(insert(JOBS).values(**vars(job)))
 
     async def get(self, id_: str, owner: str) -> Job | None:
-        """The owner's job."""
+        """Return the owner's job; None if the owner has no such job."""
         if _NUL in id_:
             return None
         async with read_connection(self.database) as connection:
             return await _fetch_job(connection, and_(JOBS.c.id == id_, JOBS.c.owner == owner))
 
     async def page(self, owner: str, state: str | None, after: Job | None, count: int) -> list[Job]:
-        """The owner's jobs, newest first, those older than `after`."""
+        """Return up to `count` of the owner's jobs, newest first: those in a state, if one is given, and older than
+        `after`.
+        """
         query = select(JOBS).where(JOBS.c.owner == owner)
         if state:
             query = query.where(JOBS.c.state == state)
@@ -100,25 +113,25 @@ class JobStore:
             return [Job(**row) for row in (await connection.execute(query)).mappings()]
 
     async def count_waiting(self, caller: str) -> tuple[int, int]:
-        """How many jobs are queued, and how many of them are the caller's."""
+        """Return how many jobs are queued, and how many of them are the caller's."""
         async with read_connection(self.database) as connection:
             return await self.count_waiting_in(connection, caller)
 
     async def count_waiting_in(self, connection: AsyncConnection, caller: str) -> tuple[int, int]:
-        """`waiting`, as a transaction sees it."""
-        its_own = func.coalesce(func.sum(case((JOBS.c.caller == caller, 1), else_=0)), 0)
-        query = select(func.count(), its_own).select_from(JOBS).where(JOBS.c.state == QUEUED)
+        """Return the counts of `count_waiting`, as a transaction sees them."""
+        of_caller = func.coalesce(func.sum(case((JOBS.c.caller == caller, 1), else_=0)), 0)
+        query = select(func.count(), of_caller).select_from(JOBS).where(JOBS.c.state == QUEUED)
         count, own = (await connection.execute(query)).one()
         return int(count), int(own)
 
     async def claim(self, worker: str) -> Job | None:
-        """The next queued job, now the worker's; None if there is none.
+        """Claim the next queued job for a worker; None if no job is queued.
 
-        It is the oldest one of those callers of whose jobs the fewest are worked on, so that nobody's long queue holds
-        up all others.
+        The next job is the oldest one of those callers who have the fewest jobs in progress, so that the long queue of
+        one caller does not hold up all others.
         """
         running = JOBS.alias()
-        at_work = (
+        running_of_caller = (
             select(func.count())
             .select_from(running)
             .where(running.c.state == RUNNING, running.c.caller == JOBS.c.caller)
@@ -127,7 +140,7 @@ class JobStore:
         row = await claim_row(
             self.database,
             JOBS,
-            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(at_work, JOBS.c.created, JOBS.c.id),
+            select(JOBS.c.id).where(JOBS.c.state == QUEUED).order_by(running_of_caller, JOBS.c.created, JOBS.c.id),
             state=RUNNING,
             started=func.coalesce(JOBS.c.started, time.time()),
             attempt=JOBS.c.attempt + 1,
@@ -137,20 +150,25 @@ class JobStore:
         return None if row is None else Job(**row)
 
     async def renew(self, job: Job, **progress: Any) -> bool:
-        """Hold the job for longer and note its progress (stage, done, of); False if it is no longer the worker's.
+        """Renew the worker's lease and store the job's progress (stage, done, of).
 
-        Where it was queued again because its worker seemed to be dead, and nobody has claimed it yet, it is held anew.
+        A job that was queued again because its worker seemed dead, and that nobody has claimed yet, is held again.
+
+        Returns:
+            False if the job no longer belongs to the worker.
         """
-        held = {"state": RUNNING, "leased_by": job.leased_by, "renewals": JOBS.c.renewals + 1}
+        lease = {"state": RUNNING, "leased_by": job.leased_by, "renewals": JOBS.c.renewals + 1}
         async with self.database.begin() as connection:
-            change = update(JOBS).where(_holds_lease(job)).values(**held, **progress)
+            change = update(JOBS).where(_holds_lease(job)).values(**lease, **progress)
             return (await connection.execute(change)).rowcount == 1
 
     async def finish(
         self, job: Job, state: str, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> bool:
-        """Write how the job ended, and queue the webhook; False, and nothing is written, if it is no longer the
-        worker's.
+        """Record how the job ended and queue its webhook.
+
+        Returns:
+            False, and nothing is written, if the job no longer belongs to the worker.
         """
         async with self.database.begin() as connection:
             ended = await self._finish(connection, _holds_lease(job), state, result=result, error=error)
@@ -158,13 +176,13 @@ class JobStore:
         return ended == 1
 
     async def cancel(self, id_: str, owner: str) -> Job | None:
-        """Cancel what has not ended, queued or running; returns the job as it is then, None if there is no such job."""
+        """Cancel a queued or running job, and return it as it is then; None if the owner has no such job."""
         if _NUL in id_:
             return None
-        mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
+        this_job = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
-            await self._finish(connection, and_(mine, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
-            job = await _fetch_job(connection, mine)
+            await self._finish(connection, and_(this_job, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
+            job = await _fetch_job(connection, this_job)
         self.on_finished()
         return job
 
@@ -184,43 +202,52 @@ class JobStore:
         return Job(**row)
 
     async def release(self, job: Job, *, counts: bool) -> None:
-        """Queue a job again that its worker cannot finish. counts: as a try; it does not if the service stops."""
-        again = {**UNLEASED, "attempt": JOBS.c.attempt - int(not counts), "fence": JOBS.c.fence + 1}
+        """Queue a job again that its worker cannot finish. counts: whether this was an attempt; it is not if the
+        service stops.
+        """
+        values = {**UNLEASED, "attempt": JOBS.c.attempt - int(not counts), "fence": JOBS.c.fence + 1}
         async with self.database.begin() as connection:
-            await connection.execute(update(JOBS).where(_holds_lease(job)).values(**again))
+            await connection.execute(update(JOBS).where(_holds_lease(job)).values(**values))
 
     async def active_leases(self) -> dict[str, Lease]:
-        """Every job that is worked on, by its id, with what changes while its worker lives."""
+        """Return the lease of every running job, by the job's id. It changes while the job's worker lives."""
         query = select(JOBS.c.id, JOBS.c.fence, JOBS.c.renewals).where(JOBS.c.state == RUNNING)
         async with read_connection(self.database) as connection:
             return {id_: (fence, renewals) for id_, fence, renewals in await connection.execute(query)}
 
     async def requeue_expired(self, expired: Mapping[str, Lease], attempts: int, error: dict[str, Any]) -> int:
-        """Queue these again, whose workers are gone, at most `attempts` times: then a job has failed, with the error.
-        One whose lease has changed since is left alone. Returns how many had lost their worker.
+        """Queue again the jobs whose workers are dead; after `attempts` attempts a job has failed, with the error.
+
+        A job whose lease has changed since is left alone.
+
+        Returns:
+            how many jobs had lost their worker.
         """
         lost = 0
         async with self.database.begin() as connection:
             for id_, (fence, renewals) in expired.items():
                 unchanged = and_(JOBS.c.fence == fence, JOBS.c.renewals == renewals)
-                gone = and_(JOBS.c.id == id_, JOBS.c.state == RUNNING, unchanged)
-                spent = and_(gone, JOBS.c.attempt >= attempts)
-                lost += await self._finish(connection, spent, FAILED, error=error)
-                lost += (await connection.execute(update(JOBS).where(gone).values(**UNLEASED))).rowcount
+                abandoned = and_(JOBS.c.id == id_, JOBS.c.state == RUNNING, unchanged)
+                exhausted = and_(abandoned, JOBS.c.attempt >= attempts)
+                lost += await self._finish(connection, exhausted, FAILED, error=error)
+                lost += (await connection.execute(update(JOBS).where(abandoned).values(**UNLEASED))).rowcount
         self.on_finished()
         return lost
 
     async def delete_expired(self) -> int:
-        """Delete the ended jobs whose time has come and whose webhook is settled; returns how many."""
-        open_ = select(DELIVERIES.c.job).where(DELIVERIES.c.state == PENDING)
-        over = and_(JOBS.c.state.in_(FINAL_STATES), JOBS.c.expires < time.time(), JOBS.c.id.not_in(open_))
+        """Delete the ended jobs whose time is over and whose webhook is delivered or given up; return how many."""
+        undelivered = select(DELIVERIES.c.job).where(DELIVERIES.c.state == PENDING)
+        expired = and_(JOBS.c.state.in_(FINAL_STATES), JOBS.c.expires < time.time(), JOBS.c.id.not_in(undelivered))
         async with self.database.begin() as connection:
-            ids = (await connection.execute(delete(JOBS).where(over).returning(JOBS.c.id))).scalars().all()
+            ids = (await connection.execute(delete(JOBS).where(expired).returning(JOBS.c.id))).scalars().all()
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job.in_(ids)))
             return len(ids)
 
     async def deliveries(self, jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
-        """What became of these jobs' webhooks (state, attempt, said), by the job's id; none before it has ended."""
+        """Return the state, the attempts and the last message of these jobs' webhooks, by the job's id.
+
+        A job that has not ended has none yet.
+        """
         ids = [job.id for job in jobs if job.webhook]
         if not ids:
             return {}
@@ -230,7 +257,7 @@ class JobStore:
             return {row["job"]: dict(row) for row in (await connection.execute(query)).mappings()}
 
     async def needed_blobs(self) -> set[str]:
-        """The recordings that jobs still need."""
+        """Return the names of the recordings that jobs still need."""
         async with read_connection(self.database) as connection:
             query = select(JOBS.c.blob).where(JOBS.c.state.in_((QUEUED, RUNNING)))
             return set((await connection.execute(query)).scalars())
@@ -260,7 +287,7 @@ class JobStore:
 
 
 def _holds_lease(job: Job) -> Any:
-    """Whether nobody has claimed the job, given it back or ended it since this worker claimed it."""
+    """Return the condition that nobody has claimed, released or ended the job since this worker claimed it."""
     return and_(JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state.in_((RUNNING, QUEUED)))
 
 

@@ -1,6 +1,7 @@
-"""Work may have come: told by who brings it, looked for by who does it, since other services bring some too.
+"""An event that says that work may have come.
 
-Knows nothing about what the work is.
+Whoever brings work sets it. Whoever does the work waits for it, and looks now and then on its own, because other
+services bring work too. Knows nothing about what the work is.
 """
 
 import asyncio
@@ -8,10 +9,10 @@ from contextlib import suppress
 
 
 class Wakeup(asyncio.Event):
-    """`set` when there may be work; `clear` before one looks for it."""
+    """`set` it when there may be work; `clear` it before looking for work."""
 
     async def wait_with_timeout(self, seconds: float) -> None:
-        """Return when it is set, or after so many seconds."""
+        """Return when the event is set, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait()

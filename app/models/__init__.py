@@ -1,1 +1,1 @@
-"""The models a service has loaded: their lives, and which of them a request gets."""
+"""The models that a service has loaded: loading and unloading them, and which of them a request gets."""

@@ -1,6 +1,4 @@
-"""Where a model to load is found: by its name in the registry, or in a folder. Knows nothing about what is loaded
-already.
-"""
+"""Finds a model to load: by its name in the registry, or in a folder. Knows nothing about which models are loaded."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +18,13 @@ from model_repo.manifest import Manifest
 
 @dataclass(frozen=True)
 class LoadableModel:
-    """A model that can be loaded. build: makes its engine; may fetch and assemble a checkpoint for minutes. where: what
-    is waited for, for the log. adapters: names and folders of those to load with it.
+    """A model that can be loaded.
+
+    Attributes:
+        info: The facts about the model.
+        build_engine: Makes its engine. It may take minutes, while a checkpoint is fetched and assembled.
+        location: The servers or the folder that the log names while the model is being loaded.
+        adapters: Name and folder of each adapter to load with it.
     """
 
     info: ModelInfo
@@ -30,20 +33,29 @@ class LoadableModel:
     adapters: tuple[tuple[str, Path | None], ...] = ()
 
 
-# A model by `name`, `name@version` or the path of a folder, at these servers or where the settings say. Raises
-# `registry.UnknownModel`, `registry.RegistryError`, ValueError.
+# Returns the model for a `name`, a `name@version` or the path of a folder, at the given servers or, without any, where
+# the settings say. Raises `registry.UnknownModel`, `registry.RegistryError` or ValueError.
 ModelSource = Callable[[str, Sequence[str]], LoadableModel]
 
 
-def find_model(settings: Settings, asked: str, urls: Sequence[str] = ()) -> LoadableModel:
-    """A `ModelSource`; the best model of the registry where none is asked for. What has a slash in it is a folder."""
-    if "/" in asked:
-        return _find_in_folder(settings, Path(asked), urls)
-    if asked == SCRIPTED_MODEL.name:
+def find_model(settings: Settings, name: str, urls: Sequence[str] = ()) -> LoadableModel:
+    """Return the model for a name. This is a `ModelSource` once `settings` is bound.
+
+    A name with a slash in it is a folder. An empty name means the best model of the registry.
+
+    Raises:
+        UnknownModel: The registry has no such model.
+        RegistryError: The registry's entry cannot be served.
+        ValueError: The folder holds no checkpoint that can be served, or servers are given for a model that runs in
+            this process.
+    """
+    if "/" in name:
+        return _find_in_folder(settings, Path(name), urls)
+    if name == SCRIPTED_MODEL.name:
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
         return LoadableModel(SCRIPTED_MODEL, partial(ScriptedEngine, keep_requests=False))
-    manifest = choose_manifest(settings, asked)
+    manifest = choose_manifest(settings, name)
     registry.check_manifest(manifest, PROMPT_FORMAT)
     servers = list(urls) or settings.remote.model_urls(manifest.name, manifest.version)
     return LoadableModel(
@@ -57,14 +69,16 @@ def _find_in_folder(settings: Settings, folder: Path, urls: Sequence[str]) -> Lo
         raise ValueError(
             f"{folder} is served in this process, not at servers: leave {setting_name('remote', 'urls')} empty"
         )
-    served = ModelInfo.from_folder(checkpoint)
-    return LoadableModel(served, partial(build_folder_engine, checkpoint, served.id, settings), str(folder))
+    info = ModelInfo.from_folder(checkpoint)
+    return LoadableModel(info, partial(build_folder_engine, checkpoint, info.id, settings), str(folder))
 
 
-def choose_manifest(settings: Settings, asked: str) -> Manifest:
-    """The registry's entry, or the best one, with figures that can be compared to the others'. Raises `UnknownModel`,
+def choose_manifest(settings: Settings, name: str) -> Manifest:
+    """Return the registry's entry for a name, or its best entry for an empty name.
+
+    The entry's figures are those that can be compared with the other entries'. Raises `UnknownModel` or
     `RegistryError`.
     """
-    found = registry.resolve_model(settings.model_repo, asked) if asked else registry.best_model(settings.model_repo)
-    listed = registry.comparable_manifests(registry.list_models(settings.model_repo))
-    return next((one for one in listed if one.id == found.id), found)
+    chosen = registry.resolve_model(settings.model_repo, name) if name else registry.best_model(settings.model_repo)
+    comparable = registry.comparable_manifests(registry.list_models(settings.model_repo))
+    return next((one for one in comparable if one.id == chosen.id), chosen)

@@ -1,12 +1,14 @@
-"""One recording all the way before the first caller's: what loads late loads now, and what is broken shows."""
+"""The warm-up of a model: one recording takes the whole path before the first request does.
 
-import io
+What is loaded at first use is loaded now, and a broken part shows. Knows nothing about HTTP.
+"""
+
 import uuid
-import wave
 
 import numpy as np
 
 from app.core.audio.samples import create_unnamed_file
+from app.core.audio.wav import encode_wav
 from app.core.errors import Unavailable
 from app.core.prompts import Style, instruction
 from app.engine.base import GenerationFinished, GenerationRequest
@@ -17,7 +19,10 @@ MAX_TOKENS = 4
 
 
 async def warm_up(summarizer: Summarizer) -> None:
-    """Faint noise through decoder, detector and engine, speech or not. Raises ServiceError, `Unavailable` at best."""
+    """Run faint noise through decoder, detector and engine, whether speech is found in it or not.
+
+    Raises the ServiceError of the part that fails, and `Unavailable` if the engine gives up.
+    """
     with create_unnamed_file(_noise_wav()) as recording:
         audio = await summarizer.decoder.decode(recording, summarizer.limits, ANONYMOUS)
     await summarizer.detect_speech(audio.samples, ANONYMOUS)
@@ -29,11 +34,4 @@ async def warm_up(summarizer: Summarizer) -> None:
 
 def _noise_wav() -> bytes:
     """A second of faint noise as a 16 kHz WAV file."""
-    samples = np.random.default_rng(0).normal(0, 100, 16_000).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(samples.tobytes())
-    return file.getvalue()
+    return encode_wav(np.random.default_rng(0).normal(0, 100, 16_000).astype(np.int16))

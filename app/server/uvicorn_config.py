@@ -1,7 +1,7 @@
-"""How the application is served over HTTP: uvicorn with the settings' bounds, and nobody's forwarded address believed
-unless a setting names the proxy.
+"""Configures uvicorn, which serves the application over HTTP.
 
-Knows nothing about routes.
+uvicorn gets the limits of the settings, and believes no forwarded address unless a setting names the proxy. Knows
+nothing about routes.
 """
 
 import logging
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.open_connections import OpenConnections
@@ -18,14 +18,18 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FILES_BESIDE_CONNECTIONS = 1024  # open files beside connections: recordings, samples, the database, the engine
+FILES_BESIDE_CONNECTIONS = 1024  # files open besides connections: recordings, samples, the database, the engine
 
 
-def uvicorn_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Config:
-    """uvicorn's configuration for the application. more: over what the settings say."""
+def uvicorn_config(app: ASGIApp, settings: Settings, **more: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration for the application.
+
+    Args:
+        more: arguments of `uvicorn.Config` that override those of the settings.
+    """
     server = settings.server
     protocol = partial(BoundedHttpProtocol, server_settings=server, open_connections=OpenConnections(server))
-    given: dict[str, Any] = {
+    from_settings: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
         "log_level": settings.log_level,
@@ -39,23 +43,26 @@ def uvicorn_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Con
         forwarded_allow_ips=server.trusted_proxies,
         timeout_keep_alive=server.idle_seconds,
         server_header=False,
-        **{**given, **more},
+        **{**from_settings, **more},
     )
 
 
 def raise_file_limit(settings: Settings) -> None:
-    """Let the process open as many files as the settings allow connections, as far as the system permits."""
+    """Let the process open as many files as the settings allow connections, as far as the system permits.
+
+    Logs a warning if the system's hard limit is too low.
+    """
     needed = settings.server.connections + FILES_BESIDE_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
-    within = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
-    if within < needed:
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit < needed:
         log.warning(
             "The process may open %d files, and %d connections may need %d. Raise the limit (ulimit -n), or lower "
             "SPEECHSUM_SERVER__CONNECTIONS.",
-            within,
+            limit,
             settings.server.connections,
             needed,
         )

@@ -1,4 +1,7 @@
-"""One answer out of the engine: a slot, the events, the whole text. Knows nothing about codecs or HTTP."""
+"""Generates one answer with the engine: it waits for a free place, passes the events on and joins the text.
+
+Knows nothing about codecs or HTTP.
+"""
 
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -15,7 +18,7 @@ from app.summarize.request import WindowResult
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """An answer's text, how it ended, and the seconds it waited for its slot."""
+    """An answer's text, its last event, and the seconds that it waited for a place in the engine."""
 
     text: str
     finished: GenerationFinished
@@ -24,8 +27,14 @@ class GeneratedText:
 
 @dataclass(frozen=True)
 class GeneratedSummary:
-    """What reading a recording gave. last: the answer that is its summary. heard: the windows read, in order.
-    prompt_tokens, completion_tokens: of all answers that it took.
+    """One summary as the model generated it.
+
+    Attributes:
+        final: The answer that is the summary.
+        window_results: The windows that were read, in order.
+        prompt_tokens: Prompt tokens of all answers that the summary took.
+        completion_tokens: Tokens of all these answers.
+        warnings: Sentences for the caller.
     """
 
     final: GeneratedText
@@ -36,7 +45,7 @@ class GeneratedSummary:
 
 
 class TextGenerator:
-    """The engine, at most `slots` answers in it at once; the rest wait, by their priority."""
+    """An engine with at most `max_concurrent` requests in it. The others wait in the order of their priority."""
 
     def __init__(self, engine: Engine, max_concurrent: int) -> None:
         self.engine = engine
@@ -45,11 +54,15 @@ class TextGenerator:
     async def generate(
         self, generation_request: GenerationRequest, on_event: Callable[[EngineEvent], None] = lambda _: None
     ) -> GeneratedText:
-        """One answer; `tell` gets stages and text as they come. Cancelling aborts it. Raises ServiceError."""
-        began = time.perf_counter()
+        """Generate one answer. Cancelling the coroutine aborts it.
+
+        on_event: called with stages and text as they come. Raises ServiceError, and `Unavailable` if the engine gives
+        the request up.
+        """
+        started_at = time.perf_counter()
         with metrics.QUEUE_WAITING.track_inprogress():
             await self.limiter.acquire(generation_request.priority)
-        waited = time.perf_counter() - began
+        queue_seconds = time.perf_counter() - started_at
         finished: GenerationFinished | None = None
         pieces: list[str] = []
         try:
@@ -66,4 +79,4 @@ class TextGenerator:
             self.limiter.release()
         if finished is None or finished.finish_reason == "abort":
             raise Unavailable("The engine gave this request up. Try again.", code="engine_aborted", retry_after_s=1)
-        return GeneratedText("".join(pieces), finished, waited)
+        return GeneratedText("".join(pieces), finished, queue_seconds)

@@ -1,9 +1,9 @@
-"""A recording longer than one pass: its windows are noted down side by side, and the same model makes a summary of the
-notes, or several of the same notes.
+"""Summarizes a recording longer than one pass: the model takes notes on its windows, several at once, and then writes
+the summary, or several choices of it, from the notes.
 
-Where the notes do not fit one prompt they are condensed in groups, level by level, until they do. The caller's
-instruction is in every prompt whole: the room for notes is what it leaves. Knows nothing about how windows are cut, nor
-how an engine works.
+Notes that do not fit one prompt are condensed in groups, level by level, until they do. The caller's instruction is in
+every prompt in full, and the notes get the room that it leaves. Knows nothing about how windows are cut, nor how an
+engine works.
 """
 
 import asyncio
@@ -23,10 +23,9 @@ from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenera
 from app.summarize.recognition_warnings import spoken_language
 from app.summarize.request import Emit, StageProgress, WindowResult
 
-# Beside the notes, a prompt holds the chat template's marks.
-_TEMPLATE_TOKENS = 64
-_TEMPLATE_TOKENS_PER_TURN = 8  # for each question and each answer of the conversation before
-# Three notes must fit one prompt: then a level leaves at most half as many (and one more), and there is an end to it.
+_TEMPLATE_TOKENS = 64  # room in a prompt for the chat template's control tokens
+_TEMPLATE_TOKENS_PER_TURN = 8  # the same for each question and each answer of the conversation
+# Three notes must fit one prompt. Then each level leaves at most half as many notes, plus one, and the condensing ends.
 _MIN_NOTES_PER_PROMPT = 3
 _MIN_NOTE_TOKENS = 32
 
@@ -36,17 +35,14 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class Note:
-    """What was noted down from a second on."""
+    """The notes on the part of a recording that starts at a second."""
 
     start: float
     text: str
 
 
 class LongAudioSummarizer:
-    """Reads one recording in windows. asked: the requests as for one pass, without their samples; they differ in name
-    and seed, and the notes are the first one's. noting: the instruction by which windows are noted down. noting_in: the
-    same for notes in a language, where the caller asked for none.
-    """
+    """Summarizes one recording in windows."""
 
     def __init__(
         self,
@@ -56,6 +52,20 @@ class LongAudioSummarizer:
         generation_requests: Sequence[GenerationRequest],
         note_instruction_for_language: Callable[[str], str] | None = None,
     ) -> None:
+        """Prepare the reading of one recording.
+
+        Args:
+            settings: The settings for long recordings.
+            generator: Generates the answers.
+            note_instruction: The instruction for the notes on a window.
+            generation_requests: One request per choice, as for one pass but without samples. They differ in their ids
+                and seeds; the notes are made with the first one's.
+            note_instruction_for_language: Returns the instruction for notes in the language of a BCP 47 tag, if the
+                caller asked for no language.
+
+        Raises:
+            TooLarge: The instruction and the answer leave no room for notes (413).
+        """
         self.settings = settings
         self.generator = generator
         self.generation_requests = generation_requests
@@ -73,52 +83,56 @@ class LongAudioSummarizer:
     async def summarize(
         self, samples: Samples, windows: Sequence[Window], emit: Emit, on_event: Callable[[int, EngineEvent], None]
     ) -> list[GeneratedSummary]:
-        """The summaries; `tell` gets the events of their last answers, each with its summary's number. The tokens of
-        the notes are counted with the first. Raises `TooLarge`, and what the engine raises.
+        """Return one summary per choice. The tokens of the notes are counted with the first choice.
+
+        emit: called with the progress. on_event: called with the events of the final answers, each with the number of
+        its choice. Raises the ServiceError that the engine raises.
         """
         longest = max(window.seconds for window in windows)
-        at_once = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
-        written = await self._run_concurrently("windows", windows, partial(self._note_window, samples), emit, at_once)
-        for index, (window, one) in enumerate(zip(windows, written, strict=True), 1):
+        limit = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
+        answers = await self._run_concurrently("windows", windows, partial(self._note_window, samples), emit, limit)
+        for index, (window, one) in enumerate(zip(windows, answers, strict=True), 1):
             self._add_warning(
                 f"Of window {index} ({prompts.clock_time(window.start)} to {prompts.clock_time(window.end)})", one
             )
-        notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, written, strict=True)]
-        heard = [
+        notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, answers, strict=True)]
+        window_results = [
             WindowResult(window, note.text, one.finished.recognition)
-            for window, note, one in zip(windows, notes, written, strict=True)
+            for window, note, one in zip(windows, notes, answers, strict=True)
         ]
-        known = [(one.window.seconds, one.recognition) for one in heard if one.recognition is not None]
-        self.spoken_language = spoken_language(known) if known else None
-        merged = await self._condense_to_fit([note for note in notes if note.text], emit)
-        if merged:
+        recognitions = [(one.window.seconds, one.recognition) for one in window_results if one.recognition is not None]
+        self.spoken_language = spoken_language(recognitions) if recognitions else None
+        notes = await self._condense_to_fit([note for note in notes if note.text], emit)
+        if notes:
             emit(StageProgress("merge", 0, 1))
-            last = await run_all(
-                self.generator.generate(self._with_notes(merged, one), partial(on_event, number))
+            finals = await run_all(
+                self.generator.generate(self._with_notes(notes, one), partial(on_event, number))
                 for number, one in enumerate(self.generation_requests)
             )
-        else:  # asked about no notes at all, a model would make something up
-            last = [GeneratedText("", GenerationFinished(_finish_reason_without_notes(written), 0, 0), 0.0)] * len(
-                self.generation_requests
-            )
+        else:  # without any notes, the model would invent something
+            finished = GenerationFinished(_finish_reason_without_notes(answers), 0, 0)
+            finals = [GeneratedText("", finished, 0.0)] * len(self.generation_requests)
         return [
             GeneratedSummary(
-                one, heard, *_token_counts([*self.note_texts, one] if number == 0 else [one]), tuple(self.warnings)
+                one,
+                window_results,
+                *_token_counts([*self.note_texts, one] if number == 0 else [one]),
+                tuple(self.warnings),
             )
-            for number, one in enumerate(last)
+            for number, one in enumerate(finals)
         ]
 
     async def _condense_to_fit(self, notes: list[Note], emit: Emit) -> list[Note]:
-        """Notes that fit one prompt: these, or what they were condensed to."""
+        """Return notes that fit one prompt: the given ones, or what they were condensed to."""
         level = 0
         while len(groups := self._group_notes(notes)) > 1:
             level += 1
-            at_once = self.settings.windows_at_once
-            written = await self._run_concurrently("merge", groups, partial(self._condense_group, level), emit, at_once)
-            for group, one in zip(groups, written, strict=True):
-                begun = f"{prompts.clock_time(group[0].start)} to {prompts.clock_time(group[-1].start)}"
-                self._add_warning(f"When the notes on the windows begun from {begun} were condensed,", one)
-            notes = [Note(group[0].start, one.text.strip()) for group, one in zip(groups, written, strict=True)]
+            limit = self.settings.windows_at_once
+            answers = await self._run_concurrently("merge", groups, partial(self._condense_group, level), emit, limit)
+            for group, one in zip(groups, answers, strict=True):
+                starts = f"{prompts.clock_time(group[0].start)} to {prompts.clock_time(group[-1].start)}"
+                self._add_warning(f"When the notes on the windows that start from {starts} were condensed,", one)
+            notes = [Note(group[0].start, one.text.strip()) for group, one in zip(groups, answers, strict=True)]
             notes = [note for note in notes if note.text]
         return notes
 
@@ -134,7 +148,7 @@ class LongAudioSummarizer:
         return await self._write_note(self._with_notes(group, replace(self.first_request, request_id=name)))
 
     async def _write_note(self, generation_request: GenerationRequest) -> GeneratedText:
-        """Material noted down: in words, whatever form the summary is to have."""
+        """Write notes on a window, or on other notes. They are plain text, whatever the summary's form is."""
         as_note = replace(
             generation_request,
             instruction=self.note_instruction,
@@ -145,33 +159,36 @@ class LongAudioSummarizer:
             turns=(),
             system=prompts.SYSTEM_PROMPT,
         )
-        written = await self.generator.generate(as_note)
-        self.note_texts.append(written)
-        return written
+        answer = await self.generator.generate(as_note)
+        self.note_texts.append(answer)
+        return answer
 
-    def _add_warning(self, where: str, written: GeneratedText) -> None:
-        if why := _note_problem(written.finished, written.text):
-            self.warnings.append(f"{where} {why}.")
+    def _add_warning(self, where: str, note: GeneratedText) -> None:
+        if problem := _note_problem(note.finished, note.text):
+            self.warnings.append(f"{where} {problem}.")
 
     def _with_notes(self, notes: Sequence[Note], generation_request: GenerationRequest) -> GenerationRequest:
         text = prompts.notes_text([(note.start, note.text) for note in notes])
         return replace(generation_request, samples=None, notes=text, spoken_language=self.spoken_language)
 
     def _group_notes(self, notes: Sequence[Note]) -> list[list[Note]]:
-        """Neighbours that fit one prompt together."""
+        """Return the notes in groups of neighbours that fit one prompt together."""
         groups: list[list[Note]] = [[]]
-        used = 0
+        group_tokens = 0
         for note in notes:
             size = self.generator.engine.count_tokens(prompts.notes_text([(note.start, note.text)])) + 1
-            if groups[-1] and used + size > self.notes_budget:
+            if groups[-1] and group_tokens + size > self.notes_budget:
                 groups.append([])
-                used = 0
+                group_tokens = 0
             groups[-1].append(note)
-            used += size
+            group_tokens += size
         return groups
 
     def _compute_notes_budget(self) -> int:
-        """Tokens for notes in a prompt. Raises `TooLarge` (413) if instruction and answer leave too few."""
+        """Return the number of tokens for notes in a prompt.
+
+        Raises `TooLarge` (413) if the instruction and the answer leave too few.
+        """
         engine = self.generator.engine
         longest = max(self.first_request.instruction, self.note_instruction, key=engine.count_tokens)
         earlier = [text for turn in self.first_request.turns for text in (turn.question, turn.answer)]
@@ -189,47 +206,48 @@ class LongAudioSummarizer:
             raise TooLarge(
                 f"The recording is longer than one pass, and its notes have no room beside this instruction and an "
                 f"answer of {self.first_request.max_tokens} tokens in the model's {engine.context_tokens}: ask for "
-                "less with "
-                "max_tokens, or in fewer words.",
+                "less with max_tokens, or in fewer words.",
                 code="context_exceeded",
                 param="instructions",
             )
         return room
 
     async def _run_concurrently(
-        self, stage: str, items: Sequence[T], work: Callable[[int, T], Awaitable[U]], emit: Emit, at_once: int
+        self, stage: str, items: Sequence[T], work: Callable[[int, T], Awaitable[U]], emit: Emit, limit: int
     ) -> list[U]:
-        """Each thing's outcome, so many at once; the first that fails ends all."""
-        gate, done = asyncio.Semaphore(at_once), 0
+        """Return the result of `work` for each item, at most `limit` at once. The first exception cancels the rest."""
+        semaphore, done = asyncio.Semaphore(limit), 0
 
-        async def run_one(index: int, thing: T) -> U:
+        async def run_one(index: int, item: T) -> U:
             nonlocal done
-            async with gate:
-                outcome = await work(index, thing)
+            async with semaphore:
+                result = await work(index, item)
             done += 1
             emit(StageProgress(stage, done, len(items)))
-            return outcome
+            return result
 
         emit(StageProgress(stage, 0, len(items)))
         return await run_all(run_one(index, item) for index, item in enumerate(items))
 
 
-def _token_counts(written: Sequence[GeneratedText]) -> tuple[int, int]:
-    """Of all prompts, and of all answers."""
-    ended = [one.finished for one in written]
-    return sum(one.prompt_tokens for one in ended), sum(one.completion_tokens for one in ended)
+def _token_counts(answers: Sequence[GeneratedText]) -> tuple[int, int]:
+    """Return the number of tokens of all prompts, and of all answers."""
+    return (
+        sum(one.finished.prompt_tokens for one in answers),
+        sum(one.finished.completion_tokens for one in answers),
+    )
 
 
-def _finish_reason_without_notes(written: Sequence[GeneratedText]) -> FinishReason:
-    """How the answer ended where no window gave a note: the model wrote nothing, or nothing was there to be read."""
-    reasons = {one.finished.finish_reason for one in written}
+def _finish_reason_without_notes(answers: Sequence[GeneratedText]) -> FinishReason:
+    """Return the finish reason if no window gave a note: nothing was understood, or the model wrote nothing."""
+    reasons = {one.finished.finish_reason for one in answers}
     if reasons <= {"no_speech"}:
         return "no_speech"
     return "not_understood" if reasons <= {"no_speech", "not_understood"} else "stop"
 
 
 def _note_problem(finished: GenerationFinished, text: str) -> str | None:
-    """What is wrong with a note, in words that go on from "Of window 3"; None if nothing is."""
+    """Return what is wrong with a note, as the end of a sentence that begins "Of window 3"; None if nothing is."""
     if finished.finish_reason == "no_speech":
         return "no word was understood"
     if finished.finish_reason == "not_understood":

@@ -1,56 +1,52 @@
-"""The one path of a request: recording → samples → speech? → windows → engine → summary.
+"""The path of a request: recording → samples → speech detection → windows → engine → summary.
 
-`Summarizer.summarize` is a coroutine that tells of its progress by calling `emit` and returns the whole `Summary`. A
-recording that fits the model's longest pass is read in one; a longer one in windows (`app.summarize.long_audio`).
-Cancelling it cancels the decoding job and aborts the engine's requests. Knows nothing about HTTP or codecs, nor how an
-engine works.
+`Summarizer.summarize` is a coroutine that reports its progress by calling `emit` and returns the whole `Summary`. A
+recording that fits the model's longest pass is read in one pass; a longer one is read in windows
+(`app.summarize.long_audio`). Cancelling the coroutine cancels the decoding and aborts the engine's requests. Knows
+nothing about HTTP or codecs, nor how an engine works.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Event
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from app import metrics
 from app.concurrency import run_all
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples
-from app.core.audio.vad import Span, count_encoder_windows, speech_seconds
-from app.core.audio.vad_second_pass import SpeechDetection, uncertain_speech_warnings
-from app.core.audio.windows import Window, covers, split_into_windows
+from app.core.audio.vad import Span
+from app.core.audio.vad_second_pass import SpeechDetection
+from app.core.audio.windows import Window, split_into_windows
 from app.core.errors import InvalidRequest, Unavailable
-from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT, Style, language_name
+from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT
 from app.engine.base import Engine, EngineEvent, GenerationRequest, StageStarted, TextDelta
 from app.engine.model_info import ModelInfo
 from app.settings import Settings, setting_name
-from app.summarize.citations import cite
 from app.summarize.generation import GeneratedSummary, TextGenerator
 from app.summarize.long_audio import LongAudioSummarizer
-from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
-from app.summarize.request import Choice, Emit, StageProgress, Summary, SummaryDelta, SummaryRequest, WindowResult
+from app.summarize.request import Emit, StageProgress, Summary, SummaryDelta, SummaryRequest, WindowResult
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
+from app.summarize.summary_builder import SummaryBuilder
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 
 
 class AudioDecoder(Protocol):
-    """What the path needs of `app.workers.decoder_pool.DecoderPool`."""
+    """The part of `app.workers.decoder_pool.DecoderPool` that the path uses."""
 
     async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester) -> DecodedAudio:
-        """A file in, samples out. Raises ServiceError."""
+        """Decode a recording. Raises ServiceError if it cannot be decoded or exceeds the limits."""
 
 
 class Summarizer:
-    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are written at once; the rest wait.
-
-    find: finds speech in place of the detector, in a recording as a whole; the event is set when nobody waits any more.
-    """
+    """Makes summaries with one model. At most `ENGINE__MAX_NUM_SEQS` answers are generated at once; the rest wait."""
 
     def __init__(
         self,
@@ -62,33 +58,48 @@ class Summarizer:
         detector: SpeechDetector | None = None,
         schema_workers: SchemaWorkers | None = None,
     ) -> None:
-        """schemas: what reads answers that follow a schema; its owner stops it."""
+        """Create the path of one model's requests.
+
+        Args:
+            settings: The service's settings.
+            model: The facts about the model.
+            engine: The model's engine, started.
+            decoder: Decodes recordings.
+            find_speech: Finds speech instead of the detector, in a whole recording. Its event is set when nobody waits
+                for the result any more.
+            detector: The speech detector. None makes one of its own.
+            schema_workers: Read answers that follow a schema. Whoever passes them stops them.
+        """
         self.settings = settings
         self.model = model
         self.engine = engine
         self.decoder = decoder
         self.find_speech = find_speech
-        self.schema_workers = schema_workers or SchemaWorkers(settings.limits.schema_seconds)
         self.detector = detector or SpeechDetector()
         self.generator = TextGenerator(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
+        schema_workers = schema_workers or SchemaWorkers(settings.limits.schema_seconds)
+        self.summary_builder = SummaryBuilder(model, settings.recognizer, schema_workers)
 
     def check_max_tokens(self, max_tokens: int | None) -> None:
-        """Refuse what can be refused without the recording. Raises InvalidRequest (400)."""
-        most = self.settings.limits.max_tokens
-        if max_tokens is not None and max_tokens > most:
+        """Raise InvalidRequest (400) if a request asks for more tokens than the settings allow."""
+        limit = self.settings.limits.max_tokens
+        if max_tokens is not None and max_tokens > limit:
             raise InvalidRequest(
-                f"max_tokens is {max_tokens}, the most is {most} ({setting_name('limits', 'max_tokens')}).",
+                f"max_tokens is {max_tokens}, and the limit is {limit} ({setting_name('limits', 'max_tokens')}).",
                 code="invalid_field",
                 param="max_tokens",
             )
 
     async def summarize(self, request: SummaryRequest, emit: Emit) -> Summary:
-        """Take one recording all the way. Raises ServiceError; "deadline_exceeded" if it takes too long."""
+        """Summarize one recording. `emit` is called with each stage and each piece of text.
+
+        Raises ServiceError; its code is "deadline_exceeded" if the request takes too long.
+        """
         request = request if self.model.trained else request.for_untrained_model()
-        longest = request.timeout_s or self.settings.timeouts.request_seconds
+        limit = request.timeout_s or self.settings.timeouts.request_seconds
         try:
-            async with asyncio.timeout(longest - (time.perf_counter() - request.started_at)) as deadline:
+            async with asyncio.timeout(limit - (time.perf_counter() - request.started_at)) as deadline:
                 return await self._summarize(request, emit)
         except TimeoutError:
             if not deadline.expired():
@@ -97,7 +108,7 @@ class Summarizer:
                 setting_name("jobs", "seconds") if request.timeout_s else setting_name("timeouts", "request_seconds")
             )
             raise Unavailable(
-                f"The request took longer than {longest:g} seconds and was given up. The setting is {setting}.",
+                f"The request took longer than {limit:g} seconds and was given up. The setting is {setting}.",
                 code="deadline_exceeded",
             ) from None
 
@@ -119,11 +130,21 @@ class Summarizer:
         emit(StageProgress("speech"))
         with _measure_stage(timings, "speech"):
             detection = await self.detect_speech(audio.samples, _requester(request))
-            speech = detection.spans
+        generation_request = self._build_generation_request(request)
+        generated: list[GeneratedSummary] = []
+        if detection.spans:
+            generation_requests = _requests_for_choices(generation_request, request.choice_count)
+            generated = await self._generate_summaries(
+                generation_requests, audio.samples, request, detection.spans, timings, emit
+            )
+        return await self.summary_builder.build(request, generation_request, audio, detection, generated, timings)
+
+    def _build_generation_request(self, request: SummaryRequest) -> GenerationRequest:
+        """Return what the engine is asked, still without the samples."""
         schema, system = request.output_format.schema, SYSTEM_PROMPT
         if schema is not None and not self.model.trained:
             schema, system = with_spaces(schema), SYSTEM_FOR_DATA
-        generation_request = GenerationRequest(
+        return GenerationRequest(
             request_id=request.id,
             samples=None,
             instruction=request.instruction,
@@ -143,21 +164,9 @@ class Summarizer:
             else None,
             system=system,
         )
-        reads: list[GeneratedSummary] = []
-        if speech:
-            generation_requests = [generation_request] + [
-                replace(
-                    generation_request,
-                    request_id=f"{request.id}-{n}",
-                    seed=None if request.seed is None else request.seed + n,
-                )
-                for n in range(1, request.choice_count)
-            ]
-            reads = await self._generate_summaries(generation_requests, audio.samples, request, speech, timings, emit)
-        return await self._build_summary(request, generation_request, audio, detection, reads, timings)
 
     async def detect_speech(self, samples: Samples, requester: Requester) -> SpeechDetection:
-        """Where somebody speaks in a recording, and what is to be said of that."""
+        """Return where somebody speaks in a recording, and the warnings about it."""
         if self.find_speech is None:
             return await self.detector.detect(samples, requester)
         cancelled = Event()
@@ -171,159 +180,73 @@ class Summarizer:
         generation_requests: list[GenerationRequest],
         samples: Samples,
         request: SummaryRequest,
-        speech: list[Span],
+        speech: Sequence[Span],
         timings: dict[str, float],
         emit: Emit,
     ) -> list[GeneratedSummary]:
-        """In one pass if the recording, or all speech in it, fits; else in windows, whose notes are made once."""
-        begun: set[int] = set()
+        """Return one answer per choice.
+
+        The recording is read in one pass if it, or all speech in it, fits one. Otherwise it is read in windows, whose
+        notes are made once for all choices.
+        """
+        started_choices: set[int] = set()
 
         def on_event(choice: int, event: EngineEvent) -> None:
             match event:
                 case StageStarted(stage):
                     emit(StageProgress(f"engine_{stage}"))
                 case TextDelta(text):
-                    if choice not in begun:
+                    if choice not in started_choices:
                         metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(
                             time.perf_counter() - request.started_at
                         )
-                    begun.add(choice)
+                    started_choices.add(choice)
                     emit(SummaryDelta(text, choice))
 
-        longest = self.settings.long.pass_seconds or self.model.max_pass_seconds
-        longest = min(longest, self.model.max_seconds)
-        parts = [Window(0.0, len(samples) / self.model.sampling_rate)]
-        if parts[0].seconds > longest:
-            longest = min(self.settings.long.window_seconds or self.model.note_seconds or longest, longest)
-            parts = await asyncio.to_thread(split_into_windows, speech, longest, samples)
-        if len(parts) == 1:
+        windows = await self._split_into_passes(samples, speech)
+        if len(windows) == 1:
             emit(StageProgress("queue"))
-            whole = await asyncio.to_thread(parts[0].extract, samples)
-            written = await run_all(
-                self.generator.generate(replace(one, samples=whole), partial(on_event, number))
+            pass_samples = await asyncio.to_thread(windows[0].extract, samples)
+            answers = await run_all(
+                self.generator.generate(replace(one, samples=pass_samples), partial(on_event, number))
                 for number, one in enumerate(generation_requests)
             )
-            heard = [WindowResult(parts[0], recognition=written[0].finished.recognition)]
-            reads = [
-                GeneratedSummary(one, heard, one.finished.prompt_tokens, one.finished.completion_tokens)
-                for one in written
+            window_results = [WindowResult(windows[0], recognition=answers[0].finished.recognition)]
+            generated = [
+                GeneratedSummary(one, window_results, one.finished.prompt_tokens, one.finished.completion_tokens)
+                for one in answers
             ]
         else:
-            noting_in = (
+            note_instruction_for_language = (
                 (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None
             )
-            reader = LongAudioSummarizer(
-                self.settings.long, self.generator, request.note_instruction, generation_requests, noting_in
+            long_audio_summarizer = LongAudioSummarizer(
+                self.settings.long,
+                self.generator,
+                request.note_instruction,
+                generation_requests,
+                note_instruction_for_language,
             )
             with _measure_stage(timings, "long"):
-                reads = await reader.summarize(samples, parts, emit, on_event)
-        # The first one's times are told: several at once take theirs from each other.
-        first = reads[0].final
+                generated = await long_audio_summarizer.summarize(samples, windows, emit, on_event)
+        # The times are those of the first choice, because choices that run at once slow each other down.
+        first = generated[0].final
         timings["queue"] = first.queue_seconds
         timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
-        return reads
+        return generated
 
-    async def _build_summary(
-        self,
-        request: SummaryRequest,
-        generation_request: GenerationRequest,
-        audio: DecodedAudio,
-        detection: SpeechDetection,
-        reads: list[GeneratedSummary],
-        timings: dict[str, float],
-    ) -> Summary:
-        warnings = [*audio.warnings, *detection.warnings]
-        choices = [await self._build_choice(request, generation_request, read, warnings) for read in reads]
-        choices = choices or [Choice("", "no_speech", [])]
-        if choices[0].finish_reason == "no_speech":
-            metrics.NO_SPEECH.inc()
-        if choices[0].finish_reason == "not_understood":
-            metrics.NOT_UNDERSTOOD.inc()
-        heard = reads[0].window_results if reads else []
-        windows = [one.window for one in heard]
-        found = overall_recognition(heard)
-        if found and choices[0].finish_reason != "no_speech":
-            understood = choices[0].finish_reason != "not_understood"
-            limits = self.settings.recognizer
-            warnings += recognition_warnings(found, self.model, request.style.language, limits, understood=understood)
-        missed = [one for one in detection.uncertain if not covers(windows, [one])]
-        warnings += uncertain_speech_warnings(missed)
-        timings["total"] = time.perf_counter() - request.started_at
-        timings["overhead"] = _overhead_seconds(timings)
-        summary = Summary(
-            request=request,
-            choices=choices,
-            audio=audio,
-            speech_seconds=speech_seconds(detection.spans),
-            window_results=heard,
-            complete=not missed
-            and not audio.unread
-            and (
-                choices[0].finish_reason == "no_speech"
-                or (covers(windows, detection.spans) and not (found and found.omitted_spans))
-            ),
-            encoder_windows=sum(count_encoder_windows(one.window.seconds, self.model.window_seconds) for one in heard),
-            prompt_tokens=reads[0].prompt_tokens if reads else 0,
-            completion_tokens=sum(read.completion_tokens for read in reads),
-            timings=timings,
-            warnings=list(dict.fromkeys(warnings)),
-        )
-        self._record_metrics(summary, sum(read.prompt_tokens for read in reads))
-        return summary
-
-    async def _build_choice(
-        self,
-        request: SummaryRequest,
-        generation_request: GenerationRequest,
-        read: GeneratedSummary,
-        warnings: list[str],
-    ) -> Choice:
-        """The words of one reading; what is to be said of them goes to the warnings."""
-        text, reason = read.final.text, read.final.finished.finish_reason
-        warnings += [*read.warnings, *self._summary_warnings(request.style, generation_request, read)]
-        notes = [one.note for one in read.window_results if one.note is not None]
-        value: Any = None
-        if generation_request.schema and text:
-            value, fault = await self.schema_workers.parse_answer(
-                text, generation_request.schema, own=not request.output_format.param
-            )
-            warnings += [fault] if fault else []
-        return Choice(text, reason, cite(text, notes) if notes else [], value)
-
-    def _record_metrics(self, summary: Summary, prompt_tokens: int) -> None:
-        kind, timings = self.model.kind, summary.timings
-        metrics.PROMPT_TOKENS.labels(kind).inc(prompt_tokens)
-        metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
-        for stage, seconds in timings.items():
-            if stage not in ("total", "overhead"):
-                metrics.STAGE_SECONDS.labels(stage).observe(seconds)
-        metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
-
-    def _summary_warnings(
-        self, style: Style, generation_request: GenerationRequest, read: GeneratedSummary
-    ) -> Iterator[str]:
-        reason = read.final.finished.finish_reason
-        if reason == "length":
-            yield (
-                f"The summary was stopped at {generation_request.max_tokens} tokens and may end in the middle of a "
-                "sentence; "
-                "ask for more with max_tokens."
-            )
-        if reason == "repetition":
-            cut_off = "" if generation_request.schema else " A sentence that came again was cut off."
-            yield f"The model began to repeat itself and was stopped.{cut_off}"
-        if reason == "no_speech":
-            yield "Someone may be speaking, but no word was understood."
-        elif not read.final.text.strip() and reason != "not_understood":
-            yield "The model wrote nothing about this recording."
-        if style.language and not self.model.supports_language(style.language):
-            trained = ", ".join(language_name(tag) for tag in self.model.languages)
-            asked = language_name(style.language)
-            yield f"{self.model.id} was not trained to write {asked}; it was trained on {trained}."
+    async def _split_into_passes(self, samples: Samples, speech: Sequence[Span]) -> list[Window]:
+        """Return the windows in which the recording is read: one for all of it if it fits one pass."""
+        pass_seconds = min(self.settings.long.pass_seconds or self.model.max_pass_seconds, self.model.max_seconds)
+        whole = Window(0.0, len(samples) / self.model.sampling_rate)
+        if whole.seconds <= pass_seconds:
+            return [whole]
+        window_seconds = self.settings.long.window_seconds or self.model.note_seconds or pass_seconds
+        return await asyncio.to_thread(split_into_windows, speech, min(window_seconds, pass_seconds), samples)
 
 
 def decode_limits(settings: Settings) -> DecodeLimits:
-    """What a recording may be: the settings' bounds, and their names."""
+    """Return the limits on a recording, with the names of the settings that move them."""
     limits = settings.limits
     names = {
         "max_bytes": "upload_bytes",
@@ -348,20 +271,22 @@ def decode_limits(settings: Settings) -> DecodeLimits:
     )
 
 
+def _requests_for_choices(first: GenerationRequest, choice_count: int) -> list[GenerationRequest]:
+    """Return one generation request per choice; they differ in their ids and seeds."""
+    return [first] + [
+        replace(
+            first, request_id=f"{first.request_id}-{number}", seed=None if first.seed is None else first.seed + number
+        )
+        for number in range(1, choice_count)
+    ]
+
+
 def _requester(request: SummaryRequest) -> Requester:
     return Requester(request.caller or request.owner, background=request.priority > 0)
 
 
-def _overhead_seconds(timings: dict[str, float]) -> float:
-    """What the service itself took: the whole, less its stages. The stages of the engine are part of `long`."""
-    parts = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
-    if "long" not in timings:
-        parts |= {stage for stage in timings if stage.startswith("engine_")}
-    return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in parts))
-
-
 @contextmanager
 def _measure_stage(timings: dict[str, float], stage: str) -> Iterator[None]:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     yield
-    timings[stage] = time.perf_counter() - began
+    timings[stage] = time.perf_counter() - started_at

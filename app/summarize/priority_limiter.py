@@ -1,6 +1,6 @@
-"""A bounded number of places, given to who waits with the lowest priority first, and among these to who came first.
+"""A semaphore that serves waiters by priority: the lowest value first, and equal values in the order of their arrival.
 
-For one event loop; takes no locks. Knows nothing about what the places are for.
+For one event loop; takes no locks. Knows nothing about what it limits.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from itertools import count
 
 
 class PriorityLimiter:
-    """`number` places."""
+    """A semaphore for at most `limit` holders. `available` is the number of free places."""
 
     def __init__(self, limit: int) -> None:
         self.available = limit
@@ -17,7 +17,7 @@ class PriorityLimiter:
         self._order = count()
 
     async def acquire(self, priority: int = 0) -> None:
-        """Take a place, when one is free and it is this caller's turn."""
+        """Wait until a place is free and it is this caller's turn, then take the place."""
         if self.available and not self._waiting:
             self.available -= 1
             return
@@ -26,12 +26,12 @@ class PriorityLimiter:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it had been given the place already
+            if turn.done() and not turn.cancelled():  # it has been given a place already
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give the place to whose turn it is."""
+        """Give the place back: to the next waiter, or to the free places if nobody waits."""
         while self._waiting:
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():

@@ -1,5 +1,6 @@
-"""What a caller is told of how a cascade's recognizer heard the recording: its language, what was left out, and how
-sure it was. Knows nothing about how a recording is recognized.
+"""Warnings about a cascade's transcript: its language, what was left out, and how confident the recognizer was.
+
+Knows nothing about how speech is recognized.
 """
 
 from collections import Counter
@@ -16,10 +17,14 @@ from app.summarize.request import WindowResult
 
 @dataclass(frozen=True)
 class OverallRecognition:
-    """How a whole recording was recognized, over all windows that were read.
+    """How well a whole recording was recognized, over all windows that were read.
 
-    language: a BCP 47 tag; language_probability, log_probability: means over the windows, weighted by their length.
-    left_out: spans in seconds of the recording that were not understood and are not in the summary.
+    Attributes:
+        language: BCP 47 tag of the language that most is spoken in.
+        language_probability: Mean over the windows in that language, weighted by their length.
+        log_probability: Mean log-probability of a token over all windows, weighted by their length. None if no window
+            has one.
+        omitted_spans: Start and end in seconds of what was not understood and is not in the summary.
     """
 
     language: str
@@ -29,7 +34,7 @@ class OverallRecognition:
 
 
 def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecognition | None:
-    """What the windows' recognitions come to; None where nothing recognizes speech, as in a model that hears."""
+    """Return the recognition of all windows together, or None if the engine is no cascade."""
     known = [(one.window, one.recognition) for one in window_results if one.recognition is not None]
     if not known:
         return None
@@ -47,24 +52,35 @@ def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecogn
 
 
 def spoken_language(recognitions: Sequence[tuple[float, Recognition]]) -> str:
-    """The language that most is spoken in. known: seconds of each window, and its recognition; at least one."""
+    """Return the language that most is spoken in, as a BCP 47 tag.
+
+    recognitions: the length in seconds of each window and its recognition; at least one.
+    """
     seconds: Counter[str] = Counter()
     for length, one in recognitions:
-        # A window of which nothing was understood says little about the language, but more than nothing.
+        # A window in which nothing was understood still counts a little.
         understood = length - sum(end - start for start, end in one.omitted_spans)
         seconds[one.language] += max(understood, 0.01) * one.language_probability  # type: ignore[assignment]
     return seconds.most_common(1)[0][0]
 
 
 def recognition_warnings(
-    found: OverallRecognition,
+    recognition: OverallRecognition,
     model: ModelInfo,
     requested_language: str | None,
     limits: RecognizerSettings,
     *,
     understood: bool,
 ) -> Iterator[str]:
-    """Sentences for the answer's warnings. asked: the language asked for. understood: whether there is a summary."""
+    """Yield warnings for the caller.
+
+    Args:
+        recognition: The recognition of the whole recording.
+        model: The model.
+        requested_language: BCP 47 tag of the language that the caller asked for, or None.
+        limits: Below which confidence a warning is due.
+        understood: Whether enough was understood for a summary.
+    """
     if not understood:
         yield (
             "The speech in this recording could not be understood, so there is no summary: the recognizer was too "
@@ -72,23 +88,25 @@ def recognition_warnings(
             f"{setting_name('recognizer', 'compression_ratio')}."
         )
         return
-    if found.omitted_spans:
-        spans = ", ".join(f"{clock_time(start)} to {clock_time(end + 0.999)}" for start, end in found.omitted_spans)
+    if recognition.omitted_spans:
+        spans = ", ".join(
+            f"{clock_time(start)} to {clock_time(end + 0.999)}" for start, end in recognition.omitted_spans
+        )
         yield f"Not understood, and left out of the summary: {spans}."
-    if found.log_probability is not None and found.log_probability < limits.sure_log_probability:
+    if recognition.log_probability is not None and recognition.log_probability < limits.sure_log_probability:
         yield (
             "The recognizer was unsure of much that was said (mean log-probability "
-            f"{found.log_probability:.2f}): names and figures may be wrong."
+            f"{recognition.log_probability:.2f}): names and figures may be wrong."
         )
-    if found.language_probability < limits.sure_language_probability:
+    if recognition.language_probability < limits.sure_language_probability:
         yield (
-            f"The language was taken for {language_name(found.language)} with little certainty "
-            f"({found.language_probability:.0%})."
+            f"The language was taken for {language_name(recognition.language)} with little certainty "
+            f"({recognition.language_probability:.0%})."
         )
-    if requested_language is None and not model.supports_language(found.language):
+    if requested_language is None and not model.supports_language(recognition.language):
         yield (
-            f"{model.id} does not write {language_name(found.language)}, which is spoken; the summary is in English "
-            "unless the instruction says otherwise."
+            f"{model.id} does not write {language_name(recognition.language)}, which is spoken; the summary is in "
+            "English unless the instruction says otherwise."
         )
 
 

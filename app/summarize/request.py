@@ -1,4 +1,4 @@
-"""What goes into the path of a request and what comes out: a job, the events on its way, the summary.
+"""The types at both ends of a request's path: the request, the events on the way, and the summary.
 
 Knows nothing about how a summary is made.
 """
@@ -19,10 +19,15 @@ from app.summarize.citations import Citation
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """In which form the summary is written. wording: what the instruction says of it. schema: JSON Schema it follows.
-    max_tokens: room that it needs at least. param: the request's field that a caller's own schema came in; empty where
-    the schema is the service's. wording_untrained: what is said to a model that was not trained on the service's
-    prompts; the same if left out.
+    """The form of the summary: Markdown, plain text, or JSON.
+
+    Attributes:
+        prompt_suffix: The sentence about the form at the end of the instruction.
+        schema: JSON Schema that the summary follows.
+        max_tokens: Number of tokens that this form needs at least.
+        param: The field of the request that a caller's own schema came in. Empty if the schema is the service's.
+        wording_untrained: Replaces `prompt_suffix` for a model that was not trained on the service's prompts, if it is
+            not empty.
     """
 
     prompt_suffix: str = ""
@@ -33,21 +38,35 @@ class OutputFormat:
 
 
 async def _ignore_decoded(_: float) -> None:
-    """Nothing is to be done once a recording is decoded."""
+    """Do nothing after a recording is decoded."""
 
 
 @dataclass
 class SummaryRequest:
-    """One summary to make.
+    """One recording to summarize.
 
-    audio: the recording as received, in a file; closed as soon as it is decoded. own: an instruction in the caller's
-    own words, instead of one for the style. turns: the conversation about the recording before it. choices: summaries
-    to write of it. max_tokens: None is what style and form ask for. began: `time.perf_counter()` at the request's first
-    byte. received_s: seconds that the recording took to arrive. longest_s: it may take from its beginning, None is the
-    settings' bound for requests. priority: what has a lower one goes first. caller: who waits for it, by key or
-    address. owner: whose it is, by key; nobody's where there are none. adapter: of the model, that it is written with.
-    decoded: awaited with the recording's seconds once the file is no longer needed; may refuse it by raising
-    ServiceError.
+    Attributes:
+        id: The request's id, as the response names it.
+        audio: The recording as it was received, in a file. It is closed as soon as it is decoded.
+        style: The style of the summary.
+        custom_instruction: An instruction in the caller's own words, instead of the one for the style.
+        turns: The conversation about the recording before this request.
+        output_format: The form of the summary.
+        choice_count: Number of summaries to write.
+        max_tokens: Upper bound on the tokens of a summary. None means as many as the style and the form ask for.
+        temperature: 0 is greedy decoding.
+        seed: Seed for sampling. None draws one.
+        top_p: Share of the probability mass that is sampled from.
+        stop: The summary ends before the first of these texts.
+        started_at: `time.perf_counter()` at the first byte of the request.
+        upload_seconds: Seconds that the recording took to arrive.
+        timeout_s: Seconds that the request may take from its start. None means the settings' limit.
+        priority: Requests with a lower value are served first.
+        caller: Who waits for the request, by API key or address. Callers take turns in the decoder.
+        owner: Who owns the request, by API key. Empty if the service has no keys.
+        adapter: The model's adapter that the summary is written with.
+        on_decoded: Awaited with the recording's length in seconds once the file is no longer needed. It may refuse the
+            recording by raising ServiceError.
     """
 
     id: str
@@ -73,22 +92,22 @@ class SummaryRequest:
 
     @property
     def instruction(self) -> str:
-        """What the model is told."""
+        """The instruction for the model."""
         return " ".join(
             filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
         )
 
     @property
     def leaves_language_open(self) -> bool:
-        """Whether the caller has left the summary's language open; words of their own may name one."""
+        """Whether the caller asked for no language. An instruction in the caller's own words may name one."""
         return self.style.language is None and not self.custom_instruction
 
     def with_language(self, tag: str) -> "SummaryRequest":
-        """The same job with a language asked for. tag: BCP 47."""
+        """Return the same request with the language of a BCP 47 tag asked for."""
         return replace(self, style=self.style.model_copy(update={"language": tag}))
 
     def for_untrained_model(self) -> "SummaryRequest":
-        """The same job for a model that was not trained on the service's prompts."""
+        """Return the same request for a model that was not trained on the service's prompts."""
         return replace(
             self,
             output_format=replace(
@@ -99,8 +118,9 @@ class SummaryRequest:
 
     @property
     def note_instruction(self) -> str:
-        """What it is told of a part of a long recording: to note down what all questions are about, not only the last
-        one, which may be no more than "Shorter, please.".
+        """The instruction for the notes on a part of a long recording.
+
+        It names all questions of the conversation, because the last one may be no more than "Shorter, please.".
         """
         return prompts.note_instruction(
             self.style, "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
@@ -109,8 +129,10 @@ class SummaryRequest:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """The request entered a stage: decode, speech, queue, engine_transcribe, engine_prefill or engine_decode; where
-    the recording is longer than one pass, windows and merge, with so many of their parts done.
+    """The request entered a stage, or made progress in it.
+
+    The stages are decode, speech, queue, engine_transcribe, engine_prefill and engine_decode. A recording longer than
+    one pass also has windows and merge, of whose `total` parts `done` are finished.
     """
 
     stage: str
@@ -120,7 +142,7 @@ class StageProgress:
 
 @dataclass(frozen=True)
 class SummaryDelta:
-    """A piece of the summary, in order. choice: of which, from 0."""
+    """The next piece of a summary's text. choice_index: which summary it belongs to, from 0."""
 
     text: str
     choice_index: int = 0
@@ -131,8 +153,12 @@ Emit = Callable[[StageProgress | SummaryDelta], None]
 
 @dataclass(frozen=True)
 class WindowResult:
-    """A window that was read, and what was noted down of it; no note where the recording was read in one pass.
-    recognition: how a cascade's recognizer heard it.
+    """A window of the recording that was read.
+
+    Attributes:
+        window: The window.
+        note: The notes on it. None if the recording was read in one pass.
+        recognition: How well a cascade's recognizer understood it. None from other engines.
     """
 
     window: Window
@@ -142,8 +168,13 @@ class WindowResult:
 
 @dataclass(frozen=True)
 class Choice:
-    """One summary's words. citations: of a recording read in several windows. structured: the text's value, where it
-    was to follow a schema and does.
+    """One summary of the recording.
+
+    Attributes:
+        text: Its text.
+        finish_reason: Why the model stopped.
+        citations: The windows that its sentences come from, if the recording was read in several.
+        structured: The parsed JSON, if the text had to follow a schema and does.
     """
 
     text: str
@@ -154,9 +185,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Summary:
-    """A finished summary and what it rests on. Times in seconds by stage, as they passed on the wall.
+    """The result of a request.
 
-    heard: the windows read, in order, with the notes that all choices are made of.
+    Attributes:
+        request: The request.
+        choices: The summaries, at least one.
+        audio: The decoded recording.
+        speech_seconds: Seconds of speech in it.
+        window_results: The windows that were read, in order, with the notes that all choices are made from.
+        complete: Whether all speech in the recording was read.
+        encoder_windows: Number of windows that the model's audio encoder read.
+        prompt_tokens: Tokens of the first choice's prompts.
+        completion_tokens: Tokens of all answers that the choices took.
+        timings: Wall-clock seconds by stage, with "total" and "overhead".
+        warnings: Sentences for the caller, without repeats.
     """
 
     request: SummaryRequest
@@ -173,21 +215,21 @@ class Summary:
 
     @property
     def text(self) -> str:
-        """The first choice's."""
+        """The text of the first choice."""
         return self.choices[0].text
 
     @property
     def finish_reason(self) -> FinishReason:
-        """The first choice's."""
+        """Why the model stopped writing the first choice."""
         return self.choices[0].finish_reason
 
     @property
     def rtfx(self) -> float:
-        """Seconds of audio a second of work: without the time in which it arrived or waited."""
-        worked = self.timings["total"] - self.timings["receive"] - self.timings.get("queue", 0.0)
-        return self.audio.seconds / max(worked, 1e-6)
+        """Real-time factor: audio seconds per second of work. Upload and queueing do not count."""
+        work_seconds = self.timings["total"] - self.timings["receive"] - self.timings.get("queue", 0.0)
+        return self.audio.seconds / max(work_seconds, 1e-6)
 
     @property
     def summarized_seconds(self) -> float:
-        """How much of the recording was read."""
+        """Seconds of the recording that were read."""
         return sum(one.window.seconds for one in self.window_results)

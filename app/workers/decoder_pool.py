@@ -1,9 +1,9 @@
-"""Decoding off the event loop, in processes that a crafted file may take down without taking anything else along.
+"""Decodes recordings in worker processes, off the event loop, so that a crafted file can end a worker but nothing else.
 
-So many recordings are decoded at once. Which ones is decided anew several times a second
-(`app.workers.fair_scheduler`): a long one is paused for a short one, and goes on afterwards. Each worker has a ceiling
-on its memory and is replaced after a number of files; a file that takes too long, or a request that goes away, ends the
-worker that is at it. Knows nothing about HTTP or engines.
+A fixed number of recordings is decoded at once. The scheduler (`app.workers.fair_scheduler`) decides several times a
+second which ones: a long recording is paused for a short one and continues afterwards. Each worker has a memory limit
+and is replaced after a number of files. A worker is also ended when its file takes too long or when its request is
+cancelled. This module knows nothing about HTTP or engines.
 """
 
 import asyncio
@@ -24,20 +24,28 @@ from app.workers.worker_process import WorkerDied, WorkerProcess
 
 log = logging.getLogger(__name__)
 
-TIME_SLICE_S = 0.05  # a recording that is being decoded is not paused before
-MIN_UNPAUSED_S = 0.5  # nor before, where no more may be paused; most recordings are decoded by then
+TIME_SLICE_S = 0.05  # the shortest time that a recording is decoded before it can be paused
+# The shortest time where no more recordings may be paused, so that it would have to start again. Most recordings are
+# decoded by then.
+MIN_UNPAUSED_S = 0.5
 
 
 @dataclass(eq=False)
 class _DecodeTask:
-    """One recording on its way. ran_s: seconds that its worker was at it. running_since: None while it is paused, waits
-    or its worker starts. keeps: it holds one of the places of those that may be paused. sent_back: it had to give its
-    worker up, and begins again once there is such a place.
+    """One recording that is being decoded or waits for its turn.
+
+    Attributes:
+        running_since: When its time was last counted; None while it is paused, waits, or its worker starts.
+        slice_began: When it was last started or resumed.
+        run_s: Seconds of decoding so far, without the pauses.
+        holds_pause_slot: It takes one of the `max_paused` places.
+        must_restart: It had to give up its worker, and starts again once there is a place among those that may be
+            paused.
     """
 
     ticket: SharedFilesTicket
     limits: DecodeLimits
-    claim: SchedulerEntry
+    entry: SchedulerEntry
     outcome: asyncio.Future[DecodedAudio]
     worker: WorkerProcess | None = None
     starting: bool = False
@@ -51,13 +59,16 @@ class _DecodeTask:
 class DecoderPool:
     """Decodes recordings, `workers` of them at once.
 
-    paused: recordings that may be paused half-way at most, each with its process. Where there are more, the rest have
-        to begin again, once; so there are never more processes than workers and paused ones, and some idle ones. 0
-        pauses none.
-    timeout_s: time that decoding one file may take, pauses not counted; timeout_setting is what moves it.
-    files_per_worker: after so many a worker is replaced, so that what a codec leaks stays small.
-    memory_bytes: address space a worker may take beyond what it starts with; the file itself, which is mapped, is
-        part of it, and the samples, which go into a file, are not.
+    Args:
+        workers: Number of recordings that are decoded at once.
+        max_paused: Number of recordings that may be paused half-way, each with its process. If more have to wait, the
+            others start again, once each. So there are never more processes than `workers`, `max_paused` and a few
+            idle ones. 0 pauses none.
+        timeout_s: Seconds that the decoding of one file may take; pauses do not count.
+        timeout_setting: Name of the setting that moves `timeout_s`, for the error's message.
+        files_per_worker: Number of files after which a worker is replaced, so that a codec's leaks stay small.
+        memory_bytes: Address space that a worker may take beyond what it starts with. The file, which is mapped,
+            counts; the samples, which go into a file, do not.
     """
 
     def __init__(
@@ -81,196 +92,212 @@ class DecoderPool:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that there are, idle ones too."""
-        workers = [*self._worker_pool.idle, *(one.worker for one in self._tasks if one.worker)]
+        """The process IDs of all workers, idle ones included."""
+        workers = [*self._worker_pool.idle, *(task.worker for task in self._tasks if task.worker)]
         return [worker.pid for worker in workers if worker.pid]
 
     async def start(self) -> None:
-        """Start the workers and wait until they answer. Harmless twice. Raises `Unavailable` if one does not."""
+        """Start the workers and wait until they answer. Calling it again does nothing.
+
+        Raises:
+            Unavailable: If a worker does not start (code "decoder_unavailable").
+        """
         try:
             await self._worker_pool.start()
         except (OSError, WorkerDied) as error:
-            raise Unavailable(f"The audio decoder does not start: {error}.", code="decoder_unavailable") from error
+            raise Unavailable(f"The audio decoder did not start: {error}.", code="decoder_unavailable") from error
 
     async def stop(self) -> None:
-        """End the workers, whatever they are at. Harmless twice."""
-        for one in list(self._tasks):
-            self._end_task(one, _restarting_error())
+        """End all workers, whatever they are doing. Calling it again does nothing."""
+        for task in list(self._tasks):
+            self._end_task(task, _restarting_error())
         await self._worker_pool.stop()
 
     async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
-        """As `app.core.audio.decode.decode`, out of a file and into one, of `StoredSamples`. Cancelling ends the work.
+        """Decode a recording as `app.core.audio.decode.decode` does; cancelling the call ends the work.
 
-        Raises also `Unprocessable` with code "decode_timeout" or, where the worker died of it, "undecodable_audio", and
-        `Unavailable` if the workers cannot be reached.
+        Args:
+            recording: A file with a descriptor. It is read from its beginning.
+            limits: What the recording may be.
+            requester: Who waits for the result, for the order in which recordings are decoded.
+
+        Returns:
+            The recording, whose samples lie in a file (`StoredSamples`) that the caller closes.
+
+        Raises:
+            ServiceError: As `decode` raises it; also `Unprocessable` with code "decode_timeout", `Unprocessable` with
+                code "undecodable_audio" if the worker died, and `Unavailable` if the workers cannot be reached.
         """
-        job = SharedFiles(recording)
+        files = SharedFiles(recording)
         try:
             outcome: asyncio.Future[DecodedAudio] = asyncio.get_running_loop().create_future()
             size = os.fstat(recording.fileno()).st_size
-            one = _DecodeTask(job.ticket, limits, self._scheduler.add(requester, size), outcome)
-            self._tasks.append(one)
+            task = _DecodeTask(files.ticket, limits, self._scheduler.add(requester, size), outcome)
+            self._tasks.append(task)
             try:
                 self._schedule()
-                return replace(await outcome, samples=job.take_samples())
+                return replace(await outcome, samples=files.take_samples())
             finally:
-                self._end_task(one)
+                self._end_task(task)
         except BaseException:
-            job.close()
+            files.close()
             raise
 
     def _schedule(self) -> None:
-        """Let those run whose turn it is, and pause the others."""
+        """Start or resume the recordings whose turn it is, and pause the others."""
         now = time.monotonic()
-        for one in list(self._tasks):
-            self._charge_run_time(one, now)
-            if one.run_s > self._timeout_s:
+        for task in list(self._tasks):
+            self._charge_run_time(task, now)
+            if task.run_s > self._timeout_s:
                 message = f"Decoding took longer than {self._timeout_s:g} s ({self._timeout_setting})."
-                self._remove_task(one, Unprocessable(message, code="decode_timeout", param="file"))
+                self._remove_task(task, Unprocessable(message, code="decode_timeout", param="file"))
         chosen = self._select_running(now)
-        for one in self._tasks:
-            if one.running_since is not None and one not in chosen:
-                self._pause(one)
-        for one in chosen:
-            if one.worker is None and not one.starting:
-                one.holds_pause_slot = one.holds_pause_slot or one.must_restart
-                one.starting = True
-                self._worker_pool.run_in_background(self._start_task(one))
-            elif one.worker is not None and one.running_since is None:
-                self._resume(one)
+        for task in self._tasks:
+            if task.running_since is not None and task not in chosen:
+                self._pause(task)
+        for task in chosen:
+            if task.worker is None and not task.starting:
+                task.holds_pause_slot = task.holds_pause_slot or task.must_restart
+                task.starting = True
+                self._worker_pool.run_in_background(self._start_task(task))
+            elif task.worker is not None and task.running_since is None:
+                self._resume(task)
         if self._tick is not None:
             self._tick.cancel()
         self._tick = asyncio.get_running_loop().call_later(TIME_SLICE_S, self._schedule) if self._tasks else None
 
     def _select_running(self, now: float) -> list[_DecodeTask]:
-        """Which recordings are to be decoded now: first those that cannot or should not be paused yet."""
-        held = [one for one in self._tasks if one.starting or self._must_keep_running(one, now)]
-        waiting = {one.claim: one for one in self._tasks if one not in held}
-        places = self._free_pause_slots()
+        """Return the recordings to decode now: first those that cannot be paused yet, then the others in fair order."""
+        held = [task for task in self._tasks if task.starting or self._must_keep_running(task, now)]
+        waiting = {task.entry: task for task in self._tasks if task not in held}
+        free_slots = self._free_pause_slots()
         chosen = held
-        for claim in self._scheduler.sorted_entries(waiting):
+        for entry in self._scheduler.sorted_entries(waiting):
             if len(chosen) >= self._worker_count:
                 break
-            one = waiting[claim]
-            if one.worker is None and one.must_restart and not one.holds_pause_slot:
-                if places <= 0:
+            task = waiting[entry]
+            if task.worker is None and task.must_restart and not task.holds_pause_slot:
+                if free_slots <= 0:
                     continue
-                places -= 1
-            chosen.append(one)
+                free_slots -= 1
+            chosen.append(task)
         return chosen
 
-    def _must_keep_running(self, one: _DecodeTask, now: float) -> bool:
-        if one.running_since is None:
+    def _must_keep_running(self, task: _DecodeTask, now: float) -> bool:
+        if task.running_since is None:
             return False
-        may_be_paused = one.holds_pause_slot or self._free_pause_slots() > 0
-        too_short = not self._max_paused or one.run_s < MIN_UNPAUSED_S
-        return now - one.slice_began < TIME_SLICE_S or (not may_be_paused and too_short)
+        may_be_paused = task.holds_pause_slot or self._free_pause_slots() > 0
+        too_short = not self._max_paused or task.run_s < MIN_UNPAUSED_S
+        return now - task.slice_began < TIME_SLICE_S or (not may_be_paused and too_short)
 
     def _free_pause_slots(self) -> int:
-        return self._max_paused - sum(one.holds_pause_slot for one in self._tasks)
+        return self._max_paused - sum(task.holds_pause_slot for task in self._tasks)
 
-    def _charge_run_time(self, one: _DecodeTask, now: float) -> None:
-        if one.running_since is None:
+    def _charge_run_time(self, task: _DecodeTask, now: float) -> None:
+        if task.running_since is None:
             return
-        spent, one.running_since = now - one.running_since, now
-        one.run_s += spent
-        self._scheduler.charge(one.claim, spent)
+        spent, task.running_since = now - task.running_since, now
+        task.run_s += spent
+        self._scheduler.charge(task.entry, spent)
 
-    def _pause(self, one: _DecodeTask) -> None:
-        assert one.worker is not None
-        if one.holds_pause_slot or self._free_pause_slots() > 0:
-            one.holds_pause_slot = True
-            one.running_since = None
-            one.worker.pause()
+    def _pause(self, task: _DecodeTask) -> None:
+        assert task.worker is not None
+        if task.holds_pause_slot or self._free_pause_slots() > 0:
+            task.holds_pause_slot = True
+            task.running_since = None
+            task.worker.pause()
             return
-        self._dismiss_worker(one)
-        one.run_s = 0.0
-        one.must_restart = True
+        self._dismiss_worker(task)
+        task.run_s = 0.0
+        task.must_restart = True
 
-    def _resume(self, one: _DecodeTask) -> None:
-        assert one.worker is not None
-        one.running_since = one.slice_began = time.monotonic()
-        one.worker.resume()
+    def _resume(self, task: _DecodeTask) -> None:
+        assert task.worker is not None
+        task.running_since = task.slice_began = time.monotonic()
+        task.worker.resume()
 
-    async def _start_task(self, one: _DecodeTask) -> None:
-        """Give it a worker, and the worker its task."""
+    async def _start_task(self, task: _DecodeTask) -> None:
+        """Get a worker for the recording, and give it the work."""
         try:
             worker = await self._worker_pool.acquire()
         except (OSError, WorkerDied) as error:
-            log.warning("a decoding worker does not start: %s", error)
-            one.starting = False
-            self._end_task(one, _restarting_error())
+            log.warning("a decoding worker did not start: %s", error)
+            task.starting = False
+            self._end_task(task, _restarting_error())
             return
-        one.starting = False
-        if one.outcome.done():  # meanwhile it was given up
+        task.starting = False
+        if task.outcome.done():  # the request was cancelled meanwhile
             self._worker_pool.release(worker)
             return
-        one.worker = worker
-        asyncio.get_running_loop().add_reader(worker.fileno(), self._on_worker_readable, one, worker)
-        worker.start_task(_decode_in_worker, one.ticket, one.limits)
-        self._resume(one)
+        task.worker = worker
+        asyncio.get_running_loop().add_reader(worker.fileno(), self._on_worker_readable, task, worker)
+        worker.start_task(_decode_in_worker, task.ticket, task.limits)
+        self._resume(task)
 
-    def _on_worker_readable(self, one: _DecodeTask, worker: WorkerProcess) -> None:
-        """The worker has an outcome, or is gone."""
+    def _on_worker_readable(self, task: _DecodeTask, worker: WorkerProcess) -> None:
+        """Take the worker's outcome, or note that the worker died."""
         asyncio.get_running_loop().remove_reader(worker.fileno())
         try:
-            audio, error, where = worker.receive_outcome()
+            audio, error, trace = worker.receive_outcome()
         except WorkerDied:
-            one.worker = None
+            task.worker = None
             self._worker_pool.run_in_background(self._report_death(worker))
-            self._end_task(one, _gave_up_error())
+            self._end_task(task, _gave_up_error())
             return
-        one.worker = None
-        worker.resume()  # it may have been told to pause when it was done already
+        task.worker = None
+        worker.resume()  # it may have been told to pause after it had finished
         self._worker_pool.release(worker)
         if error is not None and not isinstance(error, ServiceError):
-            # The parsers below are fed by strangers: what they raise is about the file, but an operator should see it.
-            log.error("decoding failed in an unforeseen way\n%s", where)
+            # The parsers read files from strangers: an unexpected exception is about the file, but is logged for the
+            # operator.
+            log.error("decoding raised an unexpected exception\n%s", trace)
             error = _gave_up_error()
         if error is not None:
-            self._end_task(one, error)
+            self._end_task(task, error)
         else:
-            if not one.outcome.done():
-                one.outcome.set_result(audio)
-            self._end_task(one)
+            if not task.outcome.done():
+                task.outcome.set_result(audio)
+            self._end_task(task)
 
-    def _end_task(self, one: _DecodeTask, error: BaseException | None = None) -> None:
-        """Nothing more is done for it, and others may go on. Harmless twice."""
-        if one in self._tasks:
-            self._remove_task(one, error)
+    def _end_task(self, task: _DecodeTask, error: BaseException | None = None) -> None:
+        """End the work for a recording and let others continue. Calling it again does nothing."""
+        if task in self._tasks:
+            self._remove_task(task, error)
             self._schedule()
 
-    def _remove_task(self, one: _DecodeTask, error: BaseException | None) -> None:
-        self._charge_run_time(one, time.monotonic())
-        self._tasks.remove(one)
-        self._scheduler.remove(one.claim)
-        self._dismiss_worker(one)
-        if not one.outcome.done():
+    def _remove_task(self, task: _DecodeTask, error: BaseException | None) -> None:
+        self._charge_run_time(task, time.monotonic())
+        self._tasks.remove(task)
+        self._scheduler.remove(task.entry)
+        self._dismiss_worker(task)
+        if not task.outcome.done():
             if error is None:
-                one.outcome.cancel()
+                task.outcome.cancel()
             else:
-                one.outcome.set_exception(error)
+                task.outcome.set_exception(error)
 
-    def _dismiss_worker(self, one: _DecodeTask) -> None:
-        """End the worker that is at it, if one is."""
-        worker, one.worker, one.running_since = one.worker, None, None
+    def _dismiss_worker(self, task: _DecodeTask) -> None:
+        """End the recording's worker, if it has one."""
+        worker, task.worker, task.running_since = task.worker, None, None
         if worker is not None:
             asyncio.get_running_loop().remove_reader(worker.fileno())
             self._worker_pool.dismiss(worker)
 
     async def _report_death(self, worker: WorkerProcess) -> None:
-        log.warning("a decoding worker died of a file: exit code %s", await self._worker_pool.join_worker(worker))
+        code = await self._worker_pool.join_worker(worker)
+        log.warning("a decoding worker died while it decoded a file: exit code %s", code)
 
 
 def _restarting_error() -> Unavailable:
-    return Unavailable("The audio decoder is restarting; try again.", code="decoder_unavailable", retry_after_s=1)
+    return Unavailable("The audio decoder is restarting. Try again.", code="decoder_unavailable", retry_after_s=1)
 
 
 def _gave_up_error() -> Unprocessable:
-    message = "The decoder gave up on this file: it is damaged, or made to exhaust what reads it."
+    message = "The decoder failed on this file: the file is damaged, or was made to exhaust the decoder."
     return Unprocessable(message, code="undecodable_audio", param="file")
 
 
 def _decode_in_worker(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
+    """Run in the worker: decode the shared recording into the shared samples file."""
     with translate_disk_full(), open_samples_file(ticket) as file, map_recording(ticket) as recording:
         return decode(recording, limits.for_file_size(len(recording)), file)

@@ -1,13 +1,14 @@
-"""In which order requests get the processor: fair between callers, and shortest first within each caller.
+"""Decides in which order requests get the processor: fairly between callers, and shortest first within each caller.
 
-How long a piece of work takes is not known before it is done, and a header that announces it may lie. So what counts is
-the time that was spent already. Among callers, the one that was given the least goes first (start-time fair queueing).
-Among the requests of one caller, the one that took the least so far goes first (least attained service, in levels that
-double, so that two long ones do not take turns all the time), and among these the smaller one.
+Nobody knows how long a piece of work takes before it is done, and a file's header may lie about it. So the order
+depends on the time that was already spent. Among callers, the one that got the least time goes first (start-time fair
+queueing). Among the requests of one caller, the one that got the least time goes first (least attained service), in
+levels that double, so that two long requests do not alternate all the time. Within a level the smaller one goes first.
 
-Work that nobody waits for goes behind all other work, but is not starved: after `MAX_BACKGROUND_WAIT_S` it gets a turn.
+Background work, which nobody waits for, goes behind all other work, but it is not starved: after
+`MAX_BACKGROUND_WAIT_S` it gets a turn.
 
-Knows nothing about what the work is. For one event loop; takes no locks.
+This module knows nothing about what the work is. It takes no locks: use it from one event loop.
 """
 
 import math
@@ -16,14 +17,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-FIRST_LEVEL_QUANTUM_S = 0.05
+FIRST_LEVEL_QUANTUM_S = 0.05  # requests that got less time than this are in the first level
 MAX_BACKGROUND_WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Requester:
-    """Who wants a piece of work. name: of the caller (its key's owner or its address); empty where there is none.
-    background: nobody waits for it.
+    """Who asks for a piece of work.
+
+    Attributes:
+        name: The caller: its API key's owner or its address. Empty if there is none.
+        background: Nobody waits for the result.
     """
 
     name: str = ""
@@ -35,7 +39,15 @@ ANONYMOUS = Requester()
 
 @dataclass(eq=False)
 class SchedulerEntry:
-    """One request's claim on a share. size: of what it brings, in any unit. spent_s: seconds that were spent on it."""
+    """One request in the scheduler.
+
+    Attributes:
+        requester: Who asks.
+        size: Size of the input, in any unit.
+        order: Position by arrival.
+        waiting_since: When it was added or last charged, by the scheduler's clock in seconds.
+        spent_s: Seconds of work that were done for it.
+    """
 
     requester: Requester
     size: int
@@ -45,7 +57,11 @@ class SchedulerEntry:
 
 
 class FairScheduler:
-    """What all requests that are alive were given so far. clock: tells the time in seconds, and never goes back."""
+    """Keeps the time that each active request and each caller got so far, and sorts requests by it.
+
+    Args:
+        clock: Returns a monotonic time in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -54,33 +70,33 @@ class FairScheduler:
         self._active_by_requester: dict[Requester, int] = {}
 
     def add(self, requester: Requester, size: int = 0) -> SchedulerEntry:
-        """A new request. A caller that had none gets no credit for the time in which it asked for nothing."""
+        """Add a request. A caller that had no active request gets no credit for the time before."""
         if not self._active_by_requester.get(requester):
             self._spent_by_requester[requester] = min(self._spent_by_requester.values(), default=0.0)
         self._active_by_requester[requester] = self._active_by_requester.get(requester, 0) + 1
         return SchedulerEntry(requester, size, next(self._order), self._clock())
 
-    def remove(self, claim: SchedulerEntry) -> None:
-        """The request has ended. To be called once."""
-        self._active_by_requester[claim.requester] -= 1
-        if not self._active_by_requester[claim.requester]:
-            del self._active_by_requester[claim.requester], self._spent_by_requester[claim.requester]
+    def remove(self, entry: SchedulerEntry) -> None:
+        """Remove a request that has ended. Call it once for each request."""
+        self._active_by_requester[entry.requester] -= 1
+        if not self._active_by_requester[entry.requester]:
+            del self._active_by_requester[entry.requester], self._spent_by_requester[entry.requester]
 
-    def charge(self, claim: SchedulerEntry, seconds: float) -> None:
-        """So many seconds of work were done for it."""
-        claim.spent_s += seconds
-        claim.waiting_since = self._clock()
-        self._spent_by_requester[claim.requester] += seconds
+    def charge(self, entry: SchedulerEntry, seconds: float) -> None:
+        """Count seconds of work that were done for the request."""
+        entry.spent_s += seconds
+        entry.waiting_since = self._clock()
+        self._spent_by_requester[entry.requester] += seconds
 
-    def sort_key(self, claim: SchedulerEntry) -> tuple[bool, float, int, int, int]:
-        """A key to sort by: what has the lowest goes first."""
-        waited = self._clock() - claim.waiting_since
-        behind = claim.requester.background and waited < MAX_BACKGROUND_WAIT_S
-        return behind, self._spent_by_requester[claim.requester], _level(claim.spent_s), claim.size, claim.order
+    def sort_key(self, entry: SchedulerEntry) -> tuple[bool, float, int, int, int]:
+        """Return the key to sort by: the request with the lowest key goes first."""
+        waited = self._clock() - entry.waiting_since
+        behind = entry.requester.background and waited < MAX_BACKGROUND_WAIT_S
+        return behind, self._spent_by_requester[entry.requester], _level(entry.spent_s), entry.size, entry.order
 
-    def sorted_entries(self, claims: Iterable[SchedulerEntry]) -> list[SchedulerEntry]:
-        """These, the first to be served first."""
-        return sorted(claims, key=self.sort_key)
+    def sorted_entries(self, entries: Iterable[SchedulerEntry]) -> list[SchedulerEntry]:
+        """Return the requests in the order in which they are to be served."""
+        return sorted(entries, key=self.sort_key)
 
 
 def _level(spent_s: float) -> int:

@@ -1,8 +1,8 @@
-"""Where worker processes come from: one fork server for all of them.
+"""The fork server that all worker processes come from.
 
-multiprocessing has a single fork server in a process, and what that one imports ahead is settled when it starts. So
-every kind of worker is named here: if each named its own modules, those of the kind that starts second would be
-imported anew in every worker, some of it under the worker's memory limit. Knows nothing about the work.
+multiprocessing has one fork server per process, and the modules that it preloads are fixed when it starts. So this
+module lists those of every kind of worker. If each kind listed its own, those of the kind that starts second would be
+imported again in every worker, partly under the worker's memory limit. This module knows nothing about the work.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ PRELOADED_MODULES = [
 
 
 def worker_context() -> ForkServerContext:
-    """Return the context that starts workers: in milliseconds and, unlike fork, from a process without an engine."""
+    """Return the context that starts workers, in milliseconds and, unlike fork, from a process without an engine."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED_MODULES)
     return context

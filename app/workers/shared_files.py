@@ -1,8 +1,7 @@
-"""Carries a recording to a decoding worker and its samples back, in files without names.
+"""Passes a recording to a decoding worker and its samples back, in files without names.
 
-Only where they are travels through the pool's pipe: all workers share it, so a worker that died in the middle of a long
-message would leave it unusable for the others. A worker opens the service's own files (Linux: /proc); what it reads it
-maps, so that a file of hours costs no memory of its own.
+Only a ticket, which says where the files are, travels through the worker's pipe. The worker opens the service's own
+files through /proc (Linux), and maps the recording, so that a file of hours takes no memory of its own.
 """
 
 import mmap
@@ -15,34 +14,34 @@ from app.core.audio.samples import StoredSamples, create_unnamed_file
 
 
 class SharedFilesClosed(Exception):
-    """The service has dropped this job in the meantime."""
+    """The service closed these files before the worker opened them."""
 
 
-FileIdentity = tuple[int, int, int]  # descriptor, and the device and inode that it should be
-SharedFilesTicket = tuple[int, FileIdentity, FileIdentity]  # process, the recording's place, the samples'
+FileIdentity = tuple[int, int, int]  # descriptor, and the device and inode that it should refer to
+SharedFilesTicket = tuple[int, FileIdentity, FileIdentity]  # process ID, the recording, the samples
 
 
 class SharedFiles:
-    """One job's files, held by the service: the recording to read (the caller's) and room for the samples."""
+    """The two files of one decoding, held by the service: the caller's recording, and a new file for the samples."""
 
     def __init__(self, recording: BinaryIO) -> None:
         self._samples = create_unnamed_file()
         self.ticket: SharedFilesTicket = (os.getpid(), _file_identity(recording), _file_identity(self._samples))
 
     def take_samples(self) -> StoredSamples:
-        """The samples that the worker has left, which now belong to the caller."""
+        """Return the samples that the worker wrote. The caller closes them."""
         return StoredSamples(self._samples)
 
     def close(self) -> None:
-        """Give up the room for the samples."""
+        """Close the samples file."""
         self._samples.close()
 
 
 @contextmanager
 def map_recording(ticket: SharedFilesTicket) -> Iterator[bytes | mmap.mmap]:
-    """In the worker: the recording, until the block ends. Raises `SharedFilesClosed`."""
-    process, place, _ = ticket
-    descriptor = _open_shared_file(process, place, os.O_RDONLY)
+    """Map the recording, in the worker, until the block ends. Raises `SharedFilesClosed` if the service closed it."""
+    process_id, identity, _ = ticket
+    descriptor = _open_shared_file(process_id, identity, os.O_RDONLY)
     try:
         if not os.fstat(descriptor).st_size:
             yield b""
@@ -53,29 +52,29 @@ def map_recording(ticket: SharedFilesTicket) -> Iterator[bytes | mmap.mmap]:
     try:
         yield mapped
     finally:
-        mapped.close()  # else an error's frames hold it, and its bytes on the disk, until the garbage is collected
+        mapped.close()  # an error's frames would hold it, and its bytes on the disk, until garbage collection
 
 
 def open_samples_file(ticket: SharedFilesTicket) -> BinaryIO:
-    """In the worker: the file to put the samples into. Raises `SharedFilesClosed`."""
-    process, _, place = ticket
-    return os.fdopen(_open_shared_file(process, place, os.O_RDWR), "r+b", buffering=1 << 20)
+    """Open the samples file for writing, in the worker. Raises `SharedFilesClosed` if the service closed it."""
+    process_id, _, identity = ticket
+    return os.fdopen(_open_shared_file(process_id, identity, os.O_RDWR), "r+b", buffering=1 << 20)
 
 
 def _file_identity(file: BinaryIO) -> FileIdentity:
-    found = os.fstat(file.fileno())
-    return file.fileno(), found.st_dev, found.st_ino
+    status = os.fstat(file.fileno())
+    return file.fileno(), status.st_dev, status.st_ino
 
 
-def _open_shared_file(process: int, place: FileIdentity, flags: int) -> int:
-    """Open another process's file. Its descriptor may have been given to another job since, hence the inode."""
-    descriptor, device, inode = place
+def _open_shared_file(process_id: int, identity: FileIdentity, flags: int) -> int:
+    """Open another process's file. The inode is compared, because the descriptor may be another file's by now."""
+    descriptor, device, inode = identity
     try:
-        opened = os.open(f"/proc/{process}/fd/{descriptor}", flags)
+        opened = os.open(f"/proc/{process_id}/fd/{descriptor}", flags)
     except OSError as error:
         raise SharedFilesClosed from error
-    found = os.fstat(opened)
-    if (found.st_dev, found.st_ino) != (device, inode):
+    status = os.fstat(opened)
+    if (status.st_dev, status.st_ino) != (device, inode):
         os.close(opened)
         raise SharedFilesClosed
     return opened

@@ -1,8 +1,8 @@
-"""Listens to the recordings of all requests, in threads of its own, piece by piece, fairly
-(`app.workers.fair_scheduler`).
+"""Finds speech in the recordings of all requests, piece by piece, in its own threads and in fair order.
 
-A recording of hours, or of nothing, does not hold up another one: after each piece (a minute, a quarter of a second of
-work) it is decided anew whose turn it is. Knows nothing about codecs, HTTP or engines.
+The scheduler (`app.workers.fair_scheduler`) decides after each piece whose turn it is. A piece is a minute of audio and
+takes about a quarter of a second, so a recording of hours does not hold up another one. This module knows nothing about
+codecs, HTTP or engines.
 """
 
 import asyncio
@@ -27,8 +27,10 @@ _MAX_THREADS = 4
 
 
 class SpeechDetector:
-    """Finds speech, in so many threads; as many as there are cores, up to four, if nothing is said. For one event loop
-    at a time.
+    """Finds speech in recordings, for one event loop at a time.
+
+    Args:
+        threads: Number of threads. 0 takes as many as there are cores, at most four.
     """
 
     def __init__(self, threads: int = 0) -> None:
@@ -39,82 +41,82 @@ class SpeechDetector:
         self._waiters: dict[SchedulerEntry, list[asyncio.Future[None]]] = {}
 
     async def detect(self, samples: Samples, requester: Requester = ANONYMOUS) -> SpeechDetection:
-        """What is heard in mono 16 kHz `samples`. Cancelling ends the work with the pieces that are being looked at."""
-        claim = self._scheduler.add(requester, len(samples))
+        """Return the speech in mono 16 kHz `samples`. If cancelled, the work ends after the pieces that are running."""
+        entry = self._scheduler.add(requester, len(samples))
         try:
-            looks = await self._run_all(
-                claim, (partial(detect_piece, samples, start) for start in piece_starts(samples))
+            first_pass = await self._run_all(
+                entry, (partial(detect_piece, samples, start) for start in piece_starts(samples))
             )
-            left_out = undetected_sounds(looks, len(samples) / SAMPLE_RATE)
-            again = await self._run_all(claim, (partial(detect_amplified, samples, one) for one in left_out))
-            return combine_passes(looks, again)
+            undetected = undetected_sounds(first_pass, len(samples) / SAMPLE_RATE)
+            second_pass = await self._run_all(entry, (partial(detect_amplified, samples, one) for one in undetected))
+            return combine_passes(first_pass, second_pass)
         finally:
-            self._scheduler.remove(claim)
+            self._scheduler.remove(entry)
 
     def close(self) -> None:
-        """End the threads. Harmless twice."""
+        """End the threads. Calling it again does nothing."""
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_all(self, claim: SchedulerEntry, work: Iterable[Callable[[], T]]) -> list[T]:
-        """The outcomes in order, of work that is done side by side while there are threads to spare."""
-        todo, outcomes = enumerate(work), dict[int, T]()
+    async def _run_all(self, entry: SchedulerEntry, work: Iterable[Callable[[], T]]) -> list[T]:
+        """Run all pieces of work, several at once where threads are free, and return their results in order."""
+        pieces, outcomes = enumerate(work), dict[int, T]()
 
         async def one_by_one() -> None:
-            for number, piece in todo:
-                outcomes[number] = await self._run_in_thread(claim, piece)
+            for number, piece in pieces:
+                outcomes[number] = await self._run_in_thread(entry, piece)
 
         await run_all(one_by_one() for _ in range(self.threads))
         return [outcomes[number] for number in sorted(outcomes)]
 
-    async def _run_in_thread(self, claim: SchedulerEntry, work: Callable[[], T]) -> T:
-        await self._acquire_thread(claim)
+    async def _run_in_thread(self, entry: SchedulerEntry, work: Callable[[], T]) -> T:
+        await self._acquire_thread(entry)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="speech")
-        loop, began = asyncio.get_running_loop(), time.monotonic()
+        loop, started_at = asyncio.get_running_loop(), time.monotonic()
         running: Future[T] = self._executor.submit(work)
 
         def on_done(_: Future[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the event loop is gone
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
                 loop.call_soon_threadsafe(self._release_thread)
 
-        running.add_done_callback(on_done)  # not when the request goes away: the thread is busy until then
+        running.add_done_callback(on_done)  # not on cancellation: the thread is busy until the work is done
         try:
             return await asyncio.wrap_future(running)
         finally:
-            self._scheduler.charge(claim, time.monotonic() - began)
+            self._scheduler.charge(entry, time.monotonic() - started_at)
 
-    async def _acquire_thread(self, claim: SchedulerEntry) -> None:
-        """Take a thread, when one is free and it is this request's turn."""
+    async def _acquire_thread(self, entry: SchedulerEntry) -> None:
+        """Take a thread as soon as one is free and it is this request's turn."""
         if self._free_threads and not self._waiters:
             self._free_threads -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(claim, []).append(turn)
+        self._waiters.setdefault(entry, []).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it had been given the thread already
+            if turn.done() and not turn.cancelled():  # it had already got the thread
                 self._release_thread()
             else:
-                self._remove_waiter(claim, turn)
+                self._remove_waiter(entry, turn)
             raise
 
     def _release_thread(self) -> None:
-        """Give a thread to whose turn it is."""
+        """Give a thread back, and pass it to the request whose turn it is."""
         self._free_threads += 1
         while self._free_threads and self._waiters:
-            claim = min(self._waiters, key=self._scheduler.sort_key)
-            turn = self._waiters[claim][0]
-            self._remove_waiter(claim, turn)
+            entry = min(self._waiters, key=self._scheduler.sort_key)
+            turn = self._waiters[entry][0]
+            self._remove_waiter(entry, turn)
             if not turn.done():
                 self._free_threads -= 1
                 turn.set_result(None)
 
-    def _remove_waiter(self, claim: SchedulerEntry, turn: "asyncio.Future[None]") -> None:
-        turns = self._waiters.get(claim, [])
+    def _remove_waiter(self, entry: SchedulerEntry, turn: "asyncio.Future[None]") -> None:
+        turns = self._waiters.get(entry, [])
         if turn in turns:
             turns.remove(turn)
             if not turns:
-                del self._waiters[claim]
+                del self._waiters[entry]

@@ -1,6 +1,6 @@
-"""The worker processes that have nothing to do, and the start and the end of all: off the event loop, since both block.
+"""Starts and ends worker processes off the event loop, since both block, and keeps those that are idle.
 
-Knows nothing about what they work on.
+This module knows nothing about what the workers do.
 """
 
 import asyncio
@@ -15,8 +15,15 @@ START_TIMEOUT_S = 60.0
 
 
 class WorkerPool:
-    """idle: workers that wait for work, at most `kept`. pieces_per_worker: after so many a worker is not used again.
-    memory_bytes: as for `Worker`. For one event loop at a time.
+    """A pool of worker processes, for one event loop at a time.
+
+    Args:
+        max_idle: Number of idle workers that are kept.
+        tasks_per_worker: Number of tasks after which a worker is replaced.
+        memory_bytes: Address space that a worker may take beyond what it starts with.
+
+    Attributes:
+        idle: Workers that wait for work, at most `max_idle`.
     """
 
     def __init__(self, max_idle: int, tasks_per_worker: int, memory_bytes: int) -> None:
@@ -29,13 +36,13 @@ class WorkerPool:
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
-        """Have as many as are kept. Raises OSError, `WorkerDied`."""
+        """Start workers until `max_idle` are idle. Raises OSError or `WorkerDied` if one does not start."""
         while len(self.idle) < self._max_idle:
             self.idle.append(await self._start_worker())
 
     async def stop(self) -> None:
-        """End those that are idle, and wait for all that `run` and `dismiss` began. Harmless twice."""
-        while self.idle or self._tasks:  # one that is being started becomes idle
+        """End the idle workers, and wait for everything that runs in the background. Calling it again does nothing."""
+        while self.idle or self._tasks:  # a worker that is being started becomes idle later
             while self.idle:
                 self.dismiss(self.idle.pop())
             await asyncio.wait(self._tasks)
@@ -44,7 +51,7 @@ class WorkerPool:
             self._threads = None
 
     async def acquire(self) -> WorkerProcess:
-        """An idle worker, or a new one. Raises OSError, `WorkerDied`."""
+        """Return an idle worker, or start a new one. Raises OSError or `WorkerDied` if it does not start."""
         while self.idle:
             worker = self.idle.pop()
             if worker.is_alive:
@@ -53,23 +60,23 @@ class WorkerPool:
         return await self._start_worker()
 
     def release(self, worker: WorkerProcess) -> None:
-        """The worker has nothing to do."""
+        """Give a worker back that has finished its task."""
         if worker.tasks_started >= self._tasks_per_worker or len(self.idle) >= self._max_idle:
             self.dismiss(worker)
         else:
             self.idle.append(worker)
 
     def dismiss(self, worker: WorkerProcess) -> None:
-        """End a worker at once, whatever it is at."""
+        """End a worker at once, whatever it is doing."""
         worker.kill()
         self.run_in_background(self.join_worker(worker))
 
     async def join_worker(self, worker: WorkerProcess) -> int | None:
-        """End a worker, or bury one that died; its exit code."""
+        """Wait until a worker that was killed, or that died, is gone, and return its exit code."""
         return await asyncio.get_running_loop().run_in_executor(self._executor(), worker.join)
 
     def run_in_background(self, work: Coroutine[Any, Any, object]) -> None:
-        """Have something done that `stop` waits for."""
+        """Start a task that `stop` will wait for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

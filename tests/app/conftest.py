@@ -8,7 +8,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database.connection import database_url, open_database
-from tests.app.database.postgres import postgres_url
+from tests.app.database.migrated import migrated_postgres_url, write_migrated_file
 from tests.app.running_service import Site, serving
 
 
@@ -29,7 +29,8 @@ async def shared() -> AsyncIterator[Site]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     """An empty database with all tables: SQLite, and PostgreSQL where one is installed."""
-    given = "" if request.param == "sqlite" else postgres_url()
+    write_migrated_file(tmp_path)
+    given = "" if request.param == "sqlite" else migrated_postgres_url()
     opened = await open_database(database_url(given, tmp_path))
     yield opened
     await opened.dispose()

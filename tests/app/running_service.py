@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples
+from app.core.audio.wav import encode_wav
 from app.core.errors import Unprocessable
 from app.engine.base import Engine
 from app.engine.model_info import ModelInfo
@@ -32,6 +33,7 @@ from app.service import Service
 from app.settings import Settings
 from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import ANONYMOUS, Requester
+from tests.app.database.migrated import write_migrated_file
 
 MODEL = ModelInfo("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
 PATH = "/v1/audio/summaries"
@@ -40,14 +42,7 @@ PATH = "/v1/audio/summaries"
 def wav(seconds: float = 2.0, amplitude: float = 0.3) -> bytes:
     """A tone as a 16 kHz WAV file; amplitude 0 is silence."""
     time = np.arange(round(seconds * 16_000)) / 16_000
-    samples = (np.sin(2 * np.pi * 220 * time) * amplitude * 32_767).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(samples.tobytes())
-    return file.getvalue()
+    return encode_wav((np.sin(2 * np.pi * 220 * time) * amplitude * 32_767).astype(np.int16))
 
 
 class WaveDecoder:
@@ -206,6 +201,7 @@ async def serving(
     with tempfile.TemporaryDirectory() as folder:
         sections["jobs"] = {"folder": folder, "poll_seconds": 0.05, **sections.get("jobs", {})}
         settings = settings_for(**sections)
+        write_migrated_file(settings.jobs.folder)
         app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings), source=source)
         async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
             yield site

@@ -126,6 +126,7 @@ def measure(folder: Path, minutes: int) -> dict[str, tuple[str, float, int]]:
     return found
 
 
+@pytest.mark.timing
 def test_it_is_answered_soon_while_ten_minutes_are_read(tmp_path: Path) -> None:
     found = measure(tmp_path, 10)
     _, most, count = found["all"]

@@ -23,7 +23,7 @@ async def proxied(
     folder: Path, engine: ScriptedEngine, read_timeout: str | None = "910s", keep_alive: float = 10, **limits: int
 ) -> AsyncIterator[tuple[Site, httpx.AsyncClient]]:
     """A service, and a client that reaches it through nginx."""
-    server = {"trusted_proxies": ["127.0.0.1"]}  # as deploy/README.md says
+    server = {"trusted_proxies": ["127.0.0.1"]}  # as docs/deploy.md says
     async with serving(engine, timeouts={"keep_alive_seconds": keep_alive}, limits=limits, server=server) as site:
         with in_front_of(site.port, folder, read_timeout) as port:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
@@ -69,6 +69,7 @@ async def test_it_is_the_comments_that_keep_it(tmp_path: Path) -> None:
         await summary_after_silence(tmp_path, 5, "2s", 60)
 
 
+@pytest.mark.timing
 async def test_events_are_not_held_back(tmp_path: Path) -> None:
     engine = ScriptedEngine(("one ", "two ", "three "))
     async with proxied(tmp_path, engine) as (_, client):

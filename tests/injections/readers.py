@@ -17,10 +17,10 @@ import numpy as np
 
 from app.core.asr.whisper import Transcript, TranscriptSegment, WhisperTranscriber
 from app.core.prompts import NOTES_CLOSE, NOTES_OPEN, TRANSCRIPT_CLOSE, TRANSCRIPT_OPEN, Style, instruction, notes_text
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine, GenerationRequest, TextDelta
 from app.engine.cascade import CascadeEngine
 from app.engine.chat_request import ChatModel
-from app.engine.vllm_audio import AudioLlmEngine
 from app.engine.vllm_in_process import VllmChatModel
 from app.settings import Settings
 from model_repo import registry

@@ -20,7 +20,7 @@ from training.models.checkpoint import checkpoint_parameter_name
 @pytest.fixture(scope="module", autouse=True)
 def _opened_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architectures, "GgufText", lambda _: smollm())  # seconds each time
+        patch.setattr(architectures, "GgufModel", lambda _: smollm())  # seconds each time
         yield
 
 

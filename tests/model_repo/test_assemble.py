@@ -148,7 +148,7 @@ def test_parts_used_beside_are_fetched_but_not_built_with(
         fetched.append((name, from_hub))
         return Path("somewhere") / name
 
-    monkeypatch.setattr(assemble, "fetch", fetch)
+    monkeypatch.setattr(assemble, "fetch_part", fetch)
     parts = {name: part_digest(name) for name in ("smollm2-135m-instruct-q4_1", "whisper-tiny-en-ct2")}
     assemble_checkpoint(manifest(parts=parts, beside=["whisper-tiny-en-ct2"]), cache=tmp_path, from_hub=True)
     assert sorted(fetched) == [("smollm2-135m-instruct-q4_1", True), ("whisper-tiny-en-ct2", True)]

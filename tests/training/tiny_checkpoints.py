@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from transformers import AudioFlamingo3Config, AudioFlamingo3ForConditionalGeneration, LlamaConfig, LlamaForCausalLM
 
+from app.core.audio.wav import encode_wav
 from app.core.prompts import Style, instruction
 from model_repo.architectures import BaseCheckpoint, audioflamingo3_files, llama_files
 from model_repo.assemble import write_checkpoint
@@ -78,7 +78,7 @@ def record(number: int, folder: Path, samples: Any = None, summary: str = "Anna 
     audio = None
     if samples is not None:
         audio = str(folder / f"{number}.wav")
-        soundfile.write(audio, samples, RATE, subtype="FLOAT")
+        Path(audio).write_bytes(encode_wav(samples))
     known: dict[str, Any] = {
         "id": f"clip-{number}",
         "register": "voicemail",

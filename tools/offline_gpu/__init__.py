@@ -9,5 +9,6 @@
     table.py             what the run came to, as JSON and as a short table
     guard/               for rehearsals: hides every package that the machine would not have
 
-README.md holds the calls in their order. Nothing here is part of the usual pipeline (`speechsum-train`), which it runs.
+docs/offline-gpu.md holds the calls in their order. Nothing here is part of the usual pipeline (`speechsum-train`),
+which it runs.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The run itself, on the GPU machine, stage by stage, each within its seconds; README.md has the calls.
+# The run itself, on the GPU machine, stage by stage, each within its seconds; docs/offline-gpu.md has the calls.
 #
 #   STAGES="base texts twin align" tools/offline_gpu/run.sh         stages in order; those joined by + at the same time
 #   SMALL=1 tools/offline_gpu/run.sh                                  the rehearsal: a dozen clips, a few steps, on a CPU

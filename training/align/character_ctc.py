@@ -43,7 +43,7 @@ class CharacterHead(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.layers(frames).log_softmax(-1)  # type: ignore[no-any-return]
+        return self.layers(frames).log_softmax(-1)
 
 
 def train_head(

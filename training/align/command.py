@@ -36,6 +36,7 @@ from training.models.checkpoint import LORA_SCALE, adapter_tensors, load_adapter
 from training.models.precision import add_precision_argument, autocast
 from training.models.split_encoder import Clip, SplitEncoder, encode_clips, pad_frames
 from training.runtime import process_clock, run_record
+from training.runtime.option_names import add_option
 
 WINDOW_SECONDS = 30
 
@@ -145,19 +146,20 @@ def train_tokens(
     """Train for `--minutes`; returns the log. `save()` is called at every log line and at the end."""
     device = aligner.embeddings.device
     draw = random.Random(options.seed)
-    optimizer = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=0.01)
     log: list[dict[str, float]] = []
     began, step, recent = time.monotonic(), 0, 0.0
     while (share := (time.monotonic() - began) / (60 * options.minutes)) < 1:
         order = sorted(clips, key=lambda a: (a.clip.record.duration_s or 0) * draw.uniform(0.8, 1.25))
-        groups = [order[i : i + options.batch] for i in range(0, len(order), options.batch)]
+        groups = [order[i : i + options.batch_size] for i in range(0, len(order), options.batch_size)]
         draw.shuffle(groups)
         for group in groups:
             share = (time.monotonic() - began) / (60 * options.minutes)
             if share >= 1:
                 break
             step += 1
-            rate = options.rate * min(1.0, step / options.warmup) * max(0.02, 0.5 * (1 + math.cos(math.pi * share)))
+            rise = min(1.0, step / options.warmup_steps)
+            rate = options.learning_rate * rise * max(0.02, 0.5 * (1 + math.cos(math.pi * share)))
             for setting in optimizer.param_groups:
                 setting["lr"] = rate
             hidden, lengths = pad_frames([a.clip.lower_features() for a in group], device)
@@ -168,16 +170,16 @@ def train_tokens(
             optimizer.step()
             optimizer.zero_grad()
             recent = float(loss.detach()) if step == 1 else 0.95 * recent + 0.05 * float(loss.detach())
-            if step % options.log_every == 0:
+            if step % options.logging_steps == 0:
                 minutes = round((time.monotonic() - began) / 60, 2)
                 log.append({"step": step, "minutes": minutes, "loss": round(recent, 4)})
                 if held:
-                    log[-1] |= alignment_errors(aligner, held[: options.held_clips], options.batch)
+                    log[-1] |= alignment_errors(aligner, held[: options.eval_clips], options.batch_size)
                 print(json.dumps(log[-1]), flush=True)
                 save()
     log.append({"step": step, "minutes": options.minutes, "loss": round(recent, 4)})
     if held:
-        log[-1] |= alignment_errors(aligner, held, options.batch)
+        log[-1] |= alignment_errors(aligner, held, options.batch_size)
     print(json.dumps(log[-1]), flush=True)
     save()
     return log
@@ -190,7 +192,7 @@ def run(options: argparse.Namespace) -> int:
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     extractor = WhisperFeatureExtractor.from_pretrained(options.base)
     records = clips_in_one_window(read_records(*options.data))
-    held = clips_in_one_window(read_records(*options.held)) if options.held else []
+    held = clips_in_one_window(read_records(*options.eval_data)) if options.eval_data else []
     if not records:
         raise ValueError("no clip is left to align")
     run_record.write_run_record(options)
@@ -200,8 +202,12 @@ def run(options: argparse.Namespace) -> int:
     model = open_model(options.base).to(device)
     embeddings = model.get_input_embeddings().weight.detach()[classes].clone()
     encoder = SplitEncoder(model, options.layers)
-    folder = None if options.in_memory else options.features or options.out / "features"
-    how = {"batch": max(8, options.batch), "numbers": options.precision, "workers": options.workers}
+    folder = None if options.in_memory else options.feature_cache or options.out / "features"
+    how = {
+        "batch": max(8, options.batch_size),
+        "precision_choice": options.precision,
+        "workers": options.dataloader_num_workers,
+    }
     clips = encode_clips(encoder, [*records, *held], extractor, folder, **how)
     print("encoded", flush=True)
     head = CharacterHead(clips[0].top_features().shape[1]).to(device)
@@ -212,15 +218,15 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("no clip fits its text: nothing is left to train on")
     held_aligned = align_clips(head, clips[len(records) :], texts[len(records) :], tokenizer, classes, single)
     peft_model = get_peft_model(
-        model, encoder_lora(encoder.first_trained_layer, len(encoder.tower.layers), options.rank)
+        model, encoder_lora(encoder.first_trained_layer, len(encoder.tower.layers), options.lora_rank)
     )
     for name, parameter in peft_model.named_parameters():
         if "multi_modal_projector" in name:
             parameter.requires_grad_(True)
     if options.start:
         print(f"started from {options.start}: {load_adapter(peft_model, options.start)} tensors", flush=True)
-    if options.within:
-        options.minutes = max(0.01, options.within - process_clock.seconds_since_process_start() / 60)
+    if options.max_minutes:
+        options.minutes = max(0.01, options.max_minutes - process_clock.seconds_since_process_start() / 60)
     aligner = Aligner(SplitEncoder(peft_model, options.layers), embeddings, options.sharpness).to(device)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
     file = options.out / "adapter.safetensors"
@@ -237,45 +243,41 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The recipe's options."""
-    parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint to start from")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files of spoken records")
-    parser.add_argument("--held", type=Path, nargs="*", default=[], help="JSONL files to measure the errors on")
-    parser.add_argument(
-        "--held-clips", type=int, default=32, help="of these, how many at each log line (all at the end)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the adapter and the log")
-    parser.add_argument("--features", type=Path, help="folder to keep what the lower layers give in [OUT/features]")
-    parser.add_argument(
-        "--in-memory", action="store_true", help="keep it in the device's memory, a megabyte for a clip of 13 s"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes that make mel frames, so that a GPU need not wait for audio"
-    )
-    parser.add_argument("--layers", type=int, default=2, help="how many of the encoder's last layers learn")
-    parser.add_argument("--character-minutes", type=float, default=3, help="how long the character head trains")
-    parser.add_argument("--minutes", type=float, default=30, help="how long the tokens train")
-    parser.add_argument(
-        "--within", type=float, default=0.0, help="minutes the command may take, instead of --minutes; 0 is no limit"
-    )
-    parser.add_argument("--batch", type=int, default=4, help="clips a step")
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--warmup", type=int, default=50, help="steps to the peak")
-    parser.add_argument("--rank", type=int, default=64, help="rank of the encoder's LoRA pairs")
-    parser.add_argument("--classes", type=int, default=4000, help="tokens in the vocabulary, the blank among them")
-    parser.add_argument(
-        "--spell-below",
-        type=int,
-        default=0,
-        help="words said less often than so in the data are learned letter by letter, as those are that are not in it; "
-        "0 is none",
-    )
-    parser.add_argument(
-        "--blanks", type=float, default=2.0, help="silent frames trained on, for each that says a token"
-    )
-    parser.add_argument("--sharpness", type=float, default=4.0, help="factor on the scores")
-    parser.add_argument("--pull", type=float, default=0.5, help="weight of the squared distance to the right embedding")
-    parser.add_argument("--start", type=Path, help="an earlier run's adapter to go on from")
-    parser.add_argument("--log-every", type=int, default=100, help="steps between two log lines")
+    """Add the recipe's options."""
+
+    def add(*names: str, **settings: Any) -> None:
+        add_option(parser, *names, **settings)
+
+    add("--base", type=Path, required=True, help="Assembled audio checkpoint to start from.")
+    add("--data", type=Path, nargs="+", required=True, help="JSONL files of spoken records.")
+    add("--eval-data", "--held", type=Path, nargs="*", default=[], help="JSONL files of records to measure errors on.")
+    what = "Clips of these that are measured at each line of the log. All of them are measured at the end."
+    add("--eval-clips", "--held-clips", type=int, default=32, help=what)
+    add("--out", type=Path, required=True, help="Folder for the adapter and the log.")
+    what = "Folder for the output of the encoder's lower layers [OUT/features]."
+    add("--feature-cache", "--features", type=Path, help=what)
+    what = "Keep that output in the memory of the device instead: a megabyte for a clip of 13 s."
+    add("--in-memory", action="store_true", help=what)
+    what = "Processes that compute mel frames, so that a GPU need not wait for audio."
+    add("--dataloader-num-workers", "--workers", type=int, default=0, help=what)
+    add("--layers", type=int, default=2, help="How many of the encoder's last layers learn.")
+    add("--character-minutes", type=float, default=3, help="Minutes to train the character head for.")
+    add("--minutes", type=float, default=30, help="Minutes to train the tokens for.")
+    what = "Minutes the whole command may take, from its start. They replace --minutes; 0 sets no limit."
+    add("--max-minutes", "--within", type=float, default=0.0, help=what)
+    add("--batch-size", "--batch", type=int, default=4, help="Clips in a step.")
+    add("--learning-rate", "--rate", type=float, default=1e-3, help="Peak learning rate.")
+    add("--warmup-steps", "--warmup", type=int, default=50, help="Steps in which the learning rate rises to its peak.")
+    add("--lora-rank", "--rank", type=int, default=64, help="Rank of the LoRA matrices on the encoder.")
+    add("--classes", type=int, default=4000, help="Tokens of the vocabulary that is learned, with the blank.")
+    what = "Words that occur less often than this in the data are learned letter by letter, and so are words that are "
+    what += "not in the data. 0 spells no word."
+    add("--spell-below", type=int, default=0, help=what)
+    what = "Silent frames that are trained on, for each frame that says a token."
+    add("--blanks", type=float, default=2.0, help=what)
+    add("--sharpness", type=float, default=4.0, help="Factor on the scores before the softmax.")
+    add("--pull", type=float, default=0.5, help="Weight of the squared distance to the right token's embedding.")
+    add("--start", type=Path, help="Adapter of an earlier run to continue from.")
+    add("--logging-steps", "--log-every", type=int, default=100, help="Steps between two lines of the log.")
     add_precision_argument(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="Seed of the order of the clips and of new weights.")

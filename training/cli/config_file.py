@@ -1,7 +1,8 @@
-"""Options from a YAML file: `--config FILE` gives a command its defaults, what the command line says goes over them.
+"""Options from a YAML file: `--config FILE` gives a command its defaults, and the command line overrides them.
 
-Keys are the options' names, with `_` or `-`; lists are lists. A key that is no option of the command is an error, as is
-a value that the option would not take. Knows nothing about what the options mean.
+Keys are the names of the options, with `_` or `-`; lists are lists. A key that is no option of the command is an error,
+and so is a value that the option would not take. The old name of an option works and prints a warning. Knows nothing
+about what the options mean.
 """
 
 import argparse
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from training.runtime.option_names import DeprecatedOption, warn_deprecated_option
 
 
 class ConfigError(ValueError):
@@ -32,16 +35,35 @@ def apply_config_file(parser: argparse.ArgumentParser, arguments: Sequence[str])
     file = finder.parse_known_args(arguments)[0].config
     if file is None:
         return
-    options = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
+    options, old_names = _options_by_key(parser)
+    given: dict[argparse.Action, str] = {}
     for key, value in read_config_file(file).items():
-        option = options.get(key.replace("-", "_"))
+        name = key.replace("-", "_")
+        option = options.get(name) or old_names.get(name)
         if option is None:
             raise ConfigError(f"{file}: {key!r} is no option of this command; it has {', '.join(sorted(options))}")
+        if option in given:
+            raise ConfigError(f"{file}: {key!r} and {given[option]!r} are two names of the same option")
+        given[option] = key
+        if name not in options:
+            warn_deprecated_option(f"{file}: {key}", option.dest)
         try:
             option.default = convert_value(option, value)
         except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
             raise ConfigError(f"{file}: {key}: {error}") from error
         option.required = False
+
+
+def _options_by_key(parser: argparse.ArgumentParser) -> tuple[dict[str, argparse.Action], dict[str, argparse.Action]]:
+    """Return the parser's options by their keys in a file, and by the old names that are deprecated as keys."""
+    options: dict[str, argparse.Action] = {}
+    old_names: dict[str, argparse.Action] = {}
+    for action in parser._actions:
+        if isinstance(action, DeprecatedOption):
+            old_names |= {one.lstrip("-").replace("-", "_"): action.successor for one in action.option_strings}
+        elif action.dest not in ("help", "config"):
+            options[action.dest] = action
+    return options, old_names
 
 
 def read_config_file(file: Path) -> dict[str, Any]:

@@ -10,15 +10,13 @@ options of the commands.
 import argparse
 import json
 import os
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from training.cli import config_file
 from training.runtime.path_problems import error_text, file_problem, folder_problem
-
-LARGEST_HEADER = 100_000_000  # bytes; safetensors itself refuses a larger one
+from training.runtime.safetensors_file import safetensors_problem
 
 
 class MissingInput(ValueError):
@@ -56,28 +54,6 @@ def run_problem(path: Path) -> str | None:
     return folder_problem(path)
 
 
-def safetensors_problem(path: Path) -> str | None:
-    """What is wrong with a safetensors file, as far as its header and its length tell, or None.
-
-    Format: 8 bytes (little-endian) with the header's length, the header as JSON with each tensor's `data_offsets`, then
-    the data. A file that was cut while it was written is shorter than its offsets say.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            first = file.read(8)
-            length = struct.unpack("<Q", first)[0] if len(first) == 8 else size
-            if length > min(size - 8, LARGEST_HEADER):
-                return "is no whole safetensors file"
-            header = json.loads(file.read(length))
-        ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        return f"is no safetensors file: {error_text(error)}"
-    if 8 + length + max(ends, default=0) != size:
-        return f"is no whole safetensors file: it has {size:,} of {8 + length + max(ends, default=0):,} bytes"
-    return None
-
-
 def _config_problem(file: Path) -> str | None:
     if not file.is_file():
         return "holds no config.json, so it is not the folder of a checkpoint"
@@ -108,6 +84,7 @@ PathChecks = dict[str, PathCheck]
 _RECIPE_INPUTS: PathChecks = {
     "--base": checkpoint_problem,
     "--data": file_problem,
+    "--eval-data": file_problem,
     "--held": file_problem,
     "--start": adapter_problem,
 }
@@ -150,7 +127,7 @@ INPUTS: dict[str, PathChecks] = {
     "lineage": {"--root": folder_problem},
 }
 # Options that name something to write. If the path exists it must be a folder, or for FILE_OUTPUTS a file.
-FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--features", "--work", "--folder-only", "--scratch")
+FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--feature-cache", "--features", "--work", "--folder-only", "--scratch")
 FILE_OUTPUTS = {
     "pairs",
     "evaluate",

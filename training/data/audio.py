@@ -5,7 +5,6 @@ the same formats, the same mix of channels, the same refusals. A recording that 
 as a file that was cut, is not trained on. Knows nothing about models.
 """
 
-import io
 import mmap
 import os
 from collections import OrderedDict
@@ -16,11 +15,11 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from app.core.audio.decode import DecodedAudio, decode
 from app.core.audio.limits import DecodeLimits
+from app.core.audio.wav import encode_wav
 from app.core.errors import ServiceError
 from training.data.record import Record
 from training.data.record_files import UnusableRecord, is_uri
@@ -113,9 +112,7 @@ def audio_file_bytes(record: Record) -> bytes:
     """
     if record.audio and not is_uri(record.audio) and record.start is None and record.end is None:
         return Path(record.audio).read_bytes()
-    with io.BytesIO() as out:
-        soundfile.write(out, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
-        return out.getvalue()
+    return encode_wav(read_audio(record))
 
 
 def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:

@@ -17,19 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from training.data.answer_limit import answer_limit
 from training.data.audio import BlankAudio, audio_key, check_audio
 from training.data.record import Record
-from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord
-from training.data.splits import require_disjoint_splits
+from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, read_records, readable_records
 from training.data.text_files import find_control_token
-from training.kd.rollout import answer_limit
-from training.models.collate import Collator
 from training.runtime.distributed import print_once
-
-if TYPE_CHECKING:
-    from training.recipes.common import TrainConfig
 
 SHORT_AUDIO_SECONDS = 1.0  # audio below this may be too short for an encoder
 STOP, DROP = "stop", "drop"
@@ -37,6 +32,30 @@ STOP, DROP = "stop", "drop"
 
 class UnusableData(UnusableRecord):
     """Some records cannot be used. The message names the first few with their reasons, and counts the rest."""
+
+
+class RecordEncoder(Protocol):
+    """What the checks need of a collator (`training.models.collate`): how it encodes a record, and its limits."""
+
+    takes_audio: bool
+    max_tokens: int
+
+    @property
+    def max_audio_seconds(self) -> float:
+        """The longest audio of a question, in seconds."""
+
+    @property
+    def control_tokens(self) -> list[str]:
+        """The control tokens of the tokenizer, which no text may hold."""
+
+    def question_token_count(self, record: Record) -> int:
+        """Return the tokens of the question without those that stand for audio. Raises UnusableRecord."""
+
+    def encode_question(self, record: Record) -> tuple[list[int], Any]:
+        """Return the token ids of the question, and the model's other inputs. Raises UnusableRecord."""
+
+    def encode_answer(self, record: Record) -> list[int]:
+        """Return the token ids of the summary and of the end of turn. Raises UnusableRecord."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ class CheckedRecords:
 
 def check_records(
     records: Sequence[Record],
-    collators: Sequence[Collator],
+    collators: Sequence[RecordEncoder],
     bad_data: str = STOP,
     *,
     answers: Sequence[str] = ("summary",),
@@ -97,7 +116,7 @@ def check_records(
         workers = threads or os.cpu_count()
         lengths = _map_by_audio(kept, lambda record: _audio_length(record, longest_s, require_speech), workers)
         drop((n, length) for n, length in lengths.items() if isinstance(length, UnusableRecord))
-        kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}  # type: ignore[arg-type]
+        kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}
     for reader in collators:
         drop(list(_oversized_records(reader, kept, answers)))
     tokens = sorted({token for reader in collators for token in reader.control_tokens})
@@ -120,27 +139,24 @@ def check_records(
     return CheckedRecords(list(kept.values()), counts)
 
 
-def check_training_data(
-    config: "TrainConfig",
-    records: Sequence[Record],
-    collators: Sequence[Collator],
-    *,
-    eval_answers: Sequence[str] | None = None,
-    **needed: Any,
-) -> tuple[list[Record], "TrainConfig", dict[str, Any]]:
-    """A recipe's records and its loop, whose held records are checked too, and what its log's first line says of the
-    data. needed: as in `check_records`. held_answers: what held records need of `answers`, if not the same. Raises
-    `BadExample` too if a recording lies in two splits.
+def read_training_records(options: argparse.Namespace) -> list[Record]:
+    """Return the records of the files `options.data`, without those of more than `options.max_words` spoken words (0
+    keeps all). With `options.bad_data` "drop", lines that hold no record are printed and left out.
+
+    Raises UnusableRecord for a line that holds no record, or if no record can be read.
     """
-    require_disjoint_splits([*records, *config.held])
-    needed = {"require_speech": config.check_speech} | needed
-    found = check_records(records, collators, config.bad_data, **needed)
-    if not config.held:
-        return found.records, config, {"data": found.log_entry()}
-    if eval_answers is not None:
-        needed["answers"] = eval_answers
-    held = check_records(config.held, collators, config.bad_data, **needed)
-    return found.records, replace(config, held=held.records), {"data": found.log_entry(), "held": held.log_entry()}
+    if getattr(options, "bad_data", STOP) == DROP:
+        read, problems = readable_records(*options.data)
+        if problems:
+            print_once("left out:\n" + "\n".join(problems[:MAX_PROBLEMS_SHOWN]))
+            print_once(f"{len(problems)} problems in {len(options.data)} files")
+        if not read:
+            raise UnusableRecord(f"no record can be read in {', '.join(map(str, options.data))}", "not a record")
+    else:
+        read = read_records(*options.data)
+    records = [r for r in read if not options.max_words or r.words <= options.max_words]
+    print_once(f"{len(records)} records")
+    return records
 
 
 def _report(count: int, problems: Counter[str], seconds: float) -> None:
@@ -199,7 +215,7 @@ def _map_by_audio(records: dict[int, Record], look: Callable[[Record], Any], thr
 
 
 def _oversized_records(
-    reader: Collator, records: dict[int, Record], answers: Sequence[str]
+    reader: RecordEncoder, records: dict[int, Record], answers: Sequence[str]
 ) -> Iterable[tuple[int, UnusableRecord]]:
     """Yield the records whose question or answer the collator refuses, or which are too long together.
 

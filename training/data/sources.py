@@ -148,7 +148,7 @@ def _csv_rows(table: Path) -> Iterator[dict[str, Any] | str]:
             yield f"cannot be read: {error}"
             continue
         if None in row:
-            yield f"has more cells than the table has columns: {row[None]!r:.60}"  # type: ignore[call-overload]
+            yield f"has more cells than the table has columns: {row[None]!r:.60}"
         else:
             yield row
 

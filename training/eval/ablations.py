@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import soundfile
 
-from training.data.audio import SAMPLING_RATE, read_audio
+from app.core.audio.wav import encode_wav
+from training.data.audio import read_audio
 from training.data.record import Record
 from training.models.collate import shuffle_audio
 
@@ -33,7 +33,7 @@ def _silence_file(record: Record, folder: Path) -> Path:
     length = len(read_audio(record))
     file = folder / f"{length}.wav"
     if not file.exists():
-        soundfile.write(file, np.zeros(length, np.float32), SAMPLING_RATE, subtype="PCM_16")
+        file.write_bytes(encode_wav(np.zeros(length, np.int16)))
     return file
 
 

@@ -24,11 +24,11 @@ from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 from training.align.command import clips_in_one_window
 from training.align.token_spikes import BLANK, Aligner, ctc_collapse, spoken_words
+from training.data.check import read_training_records
 from training.data.record import Record
 from training.eval.scores import bootstrap_interval
 from training.models.checkpoint import open_model
 from training.models.split_encoder import SplitEncoder, mel_features
-from training.recipes.common import read_training_records
 from training.runtime.run_record import command_line
 
 ERROR_NAMES = ("word_error", "character_error")

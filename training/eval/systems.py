@@ -29,16 +29,16 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
+from training.data.answer_limit import answer_limit
 from training.data.audio import audio_file_bytes
 from training.data.record import Record
 from training.eval.ablations import ABLATIONS
 from training.eval.transcribe import transcribe
 from training.families import family_by_model_type
-from training.kd.rollout import answer_limit
 from training.kd.vllm_rollout import VllmRollout, make_rollout
 from training.llm.endpoint import TIMEOUT_S, open_endpoint
 from training.models.checkpoint import model_type_of, open_model
-from training.recipes.common import build_collator
+from training.models.collate import build_collator
 
 LOCAL_KINDS = {"hears": True, "reads": False}
 

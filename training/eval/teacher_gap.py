@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from training.data.check import read_training_records
 from training.data.record import Record
 from training.eval.report import format_cell
 from training.eval.systems import read_earlier_system
@@ -36,8 +37,9 @@ from training.kd.divergence import DenseDistribution, divergence, exclude_tokens
 from training.kd.rollout import Answer, ReferenceRollout, answer_logits, append_answers, collate_questions
 from training.kd.shared_tokens import shared_tokens, token_difference
 from training.kd.teacher import LocalTeacher, open_teacher
-from training.models.collate import Collator, TextCollator
-from training.recipes.common import TrainConfig, build_collator, read_training_records
+from training.models.collate import Collator, TextCollator, build_collator
+from training.models.student import open_student
+from training.runtime.option_names import add_option
 from training.runtime.run_record import command_line
 
 SUPPORTED_TOKENS, INVENTED_TOKENS, OTHER_TOKENS = (
@@ -137,11 +139,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `apart`."""
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make the base the student")
-    parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
+    add_option(parser, "--lora-rank", "--rank", type=int, default=16, help="rank of their LoRA pairs")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model with the same tokens")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument("--answers", metavar="RESULT#SYSTEM", help="whose answers, instead of the data's summaries")
-    parser.add_argument("--batch", type=int, default=8, help="records at once")
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="records at once")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
 
@@ -155,9 +157,7 @@ def run(options: argparse.Namespace) -> int:
         wrote = {row["id"]: row["summary"] for row in read_earlier_system(options.answers)["rows"]}
         records = [replace(r, summary=wrote[r.id]) for r in records if wrote.get(r.id, "").strip()]
         print(f"{len(records)} of them answered by {options.answers}")
-    model = TrainConfig(steps=0, batch=options.batch, rate=0, rank=options.rank, start=options.start).open_student(
-        options.base
-    )
+    model = open_student(options.base, lora_rank=options.lora_rank, start_adapters=options.start)
     collator = build_collator(options.base, model.eval())
     reader = Family().set_end_token(AutoTokenizer.from_pretrained(options.teacher))
     if difference := token_difference(collator.tokenizer, reader):
@@ -166,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
         model.to("cuda")
     shared = shared_tokens(collator.tokenizer, reader)
     teacher = LocalTeacher(open_teacher(options.teacher), TextCollator(reader), shared.size, shared.excluded_ids)
-    found = measure_gap(model, collator, teacher, records, options.batch)
+    found = measure_gap(model, collator, teacher, records, options.batch_size)
     print(gap_table(found))
     if options.out:
         result = {"command": command_line(), "records": len(records), "kinds": found}

@@ -62,6 +62,7 @@ def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     found = panels(runs)
     if not found:
@@ -81,7 +82,7 @@ def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
     for axis in list(axes.flat)[len(found) :]:
         axis.set_visible(False)
     drawn = [run for run in runs if any(run in lines for lines in found.values())]
-    handles = [pyplot.Line2D([], [], color=colours[run]) for run in drawn]
+    handles = [Line2D([], [], color=colours[run]) for run in drawn]
     figure.legend(handles, [shorten_name(run) for run in drawn], loc="outside lower center", fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)

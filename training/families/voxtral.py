@@ -5,21 +5,20 @@ Two sets of files: Transformers reads Hugging Face's, vLLM reads Mistral's (`par
 """
 
 import base64
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import sinusoids
 
+from app.core.audio.wav import encode_wav
 from app.core.prompts import SYSTEM_PROMPT
-from training.families.base import SAMPLING_RATE, Family
+from training.families.base import Family
 
 CONSOLIDATED_FILE = "consolidated.safetensors"
 ENCODER_PREFIX = "mm_whisper_embeddings.whisper_encoder"
@@ -76,9 +75,7 @@ class Voxtral(Family):
     def encode_question(
         self, processor: Any, query: str, samples: NDArray[np.float32]
     ) -> tuple[list[int], dict[str, torch.Tensor]]:
-        file = io.BytesIO()
-        soundfile.write(file, samples, SAMPLING_RATE, format="WAV", subtype="FLOAT")
-        audio = {"type": "audio", "base64": base64.b64encode(file.getvalue()).decode()}
+        audio = {"type": "audio", "base64": base64.b64encode(encode_wav(samples)).decode()}
         messages = [
             message | {"content": [audio if part["type"] == "audio" else part for part in message["content"]]}
             for message in self.messages(query)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from app.core.prompts import Style
+from training.data.answer_limit import answer_limit, answer_limit_within
 from training.data.record import Record
 from training.kd.unmodified_sampling import unmodified_sampling
 from training.kd.weight_sync import MergedCopy
@@ -19,6 +19,7 @@ from training.models.collate import Collator
 from training.models.precision import to_model_device
 from training.models.trl_patches import logits_at
 from training.runtime import distributed
+from training.runtime.option_names import add_option
 
 Questions = dict[str, torch.Tensor]  # of `Collator.questions`
 
@@ -41,22 +42,10 @@ class Rollout(Protocol):
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]: ...
 
 
-def answer_limit(record: Record) -> int:
-    """Tokens the record's style allows: the service's own limit, and its default where a query is all there is."""
-    return Style(**(record.style or {})).max_tokens
-
-
-def answer_limit_within(record: Record, max_answer_tokens: int) -> int:
-    """Tokens the answer may take: what its style allows, but no more than `most`; 0 leaves it to the style."""
-    limit = answer_limit(record)
-    return min(limit, max_answer_tokens or limit)
-
-
 def add_answer_tokens_argument(parser: argparse.ArgumentParser) -> None:
-    """The option of the commands that sample to learn: one answer that goes on and on holds up the whole batch."""
-    parser.add_argument(
-        "--answer-tokens", type=int, default=0, help="most tokens of a sampled answer; 0 is what its style allows"
-    )
+    """Add the option that limits a sampled answer: one answer that does not end holds up the whole batch."""
+    what = "Most tokens of a sampled answer. 0 leaves it to the style of the record."
+    add_option(parser, "--max-completion-length", "--answer-tokens", type=int, default=0, help=what)
 
 
 def collate_questions(collator: Collator, records: Sequence[Record]) -> Questions:

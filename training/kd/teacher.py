@@ -16,10 +16,11 @@ import httpx
 import torch
 
 from app.core.prompts import transcript_messages
+from app.core.vllm_http import NEUTRAL_SAMPLING, error_message
+from training.data.answer_limit import answer_limit
 from training.data.record import Record
 from training.kd.divergence import DenseDistribution, Distribution, TopKDistribution, exclude_tokens
-from training.kd.rollout import Answer, TransformersRollout, answer_limit, answer_logits, append_answers
-from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
+from training.kd.rollout import Answer, TransformersRollout, answer_logits, append_answers
 from training.llm.endpoint import vllm_client
 from training.models.checkpoint import open_model
 from training.models.collate import TextCollator
@@ -192,5 +193,5 @@ def _post(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, A
     except httpx.HTTPError as error:
         raise TeacherError(f"{client.base_url}: the teacher does not answer: {error!r}") from error
     if response.status_code != 200:
-        raise TeacherError(f"the teacher answered {response.status_code}: {response.text[:500]}")
+        raise TeacherError(f"the teacher answered {response.status_code}: {error_message(response.content)}")
     return dict(response.json())

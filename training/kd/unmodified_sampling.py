@@ -2,7 +2,8 @@
 
 A checkpoint brings a `generation_config.json` with what its authors found to read well: a repetition penalty, `min_p`,
 `top_k`, several tokens that end an answer. Whoever samples to learn, or to compare, must draw from the distribution
-that is trained, so nothing of it may apply: here not in Transformers' `generate`, there not in a vLLM server.
+that is trained, so nothing of it may apply: here not in Transformers' `generate`. A vLLM server gets
+`app.core.vllm_http.NEUTRAL_SAMPLING` with every request.
 """
 
 from collections.abc import Iterator
@@ -10,16 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from transformers import GenerationConfig
-
-# What a vLLM server is sent with every question: the names are its own, the values change nothing.
-NEUTRAL_SAMPLING: dict[str, Any] = {
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "repetition_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
 
 
 @contextmanager

@@ -11,7 +11,6 @@ The answer's ids are the sampled ones, never words made into tokens again. Knows
 
 import argparse
 import base64
-import io
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,22 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import soundfile
 import torch
 from transformers import TrainerCallback
 
-from training.data.audio import SAMPLING_RATE, read_audio
+from app.core.audio.wav import encode_wav
+from app.core.vllm_http import NEUTRAL_SAMPLING, error_message, insert_audio
+from training.data.answer_limit import answer_limit_within
+from training.data.audio import read_audio
 from training.data.record import Record
 from training.kd.rollout import (
     Answer,
     Questions,
     Rollout,
     TransformersRollout,
-    answer_limit_within,
     collate_questions,
     truncate_at_end,
 )
-from training.kd.unmodified_sampling import NEUTRAL_SAMPLING
 from training.kd.weight_sync import MergedCopy, copy_companions, write_weights
 from training.llm.endpoint import vllm_client
 from training.models.collate import AudioCollator, Collator
@@ -177,21 +176,13 @@ class VllmRollout:
         if response.status_code == 404:
             raise RolloutError(f"{where} is not there: was the server started by `speechsum-train serve`?")
         if response.status_code != 200:
-            raise RolloutError(f"{where} answered {response.status_code}: {response.text[:500]}")
+            raise RolloutError(f"{where} answered {response.status_code}: {error_message(response.content)}")
         return response.json() if response.content else {}
 
 
 def _audio_messages(record: Record, form: Callable[[str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The prompt's messages, with the recording as 32-bit float WAV: the very samples that the student hears."""
-    file = io.BytesIO()
-    soundfile.write(file, read_audio(record), SAMPLING_RATE, format="WAV", subtype="FLOAT")
-    data = base64.b64encode(file.getvalue()).decode()
-    audio = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
-
-    def content(given: Any) -> Any:
-        return given if isinstance(given, str) else [audio if part["type"] == "audio" else part for part in given]
-
-    return [message | {"content": content(message["content"])} for message in form(record.query)]
+    return insert_audio(form(record.query), base64.b64encode(encode_wav(read_audio(record))).decode())
 
 
 def _prompt_difference(record: Record, ours: list[int], theirs: list[int] | None) -> str:

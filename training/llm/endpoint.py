@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from pydantic import BaseModel
 
+from app.core.vllm_http import CONNECTION_LIMITS
+
 if TYPE_CHECKING:
     from openai import OpenAI
 
@@ -26,12 +28,8 @@ def api_key() -> str:
 
 
 def vllm_client(url: str) -> httpx.Client:
-    """Return a client of a vLLM server that opens a connection for each request.
-
-    The server closes connections that were idle for some seconds; a request that is sent over such a connection at that
-    moment fails.
-    """
-    return httpx.Client(base_url=url, timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
+    """Return a client of a vLLM server that waits `TIMEOUT_S` seconds for an answer."""
+    return httpx.Client(base_url=url, timeout=TIMEOUT_S, limits=CONNECTION_LIMITS)
 
 
 def open_endpoint(spec: str) -> tuple["OpenAI", str]:

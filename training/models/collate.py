@@ -17,9 +17,10 @@ from app.core.prompts import transcript_messages
 from training.data.audio import audio_key, read_audio
 from training.data.record import Record
 from training.data.record_files import UnusableRecord
-from training.families import Family
+from training.families import Family, family_by_model_type
 from training.families.audioflamingo3 import AudioFlamingo3
 from training.families.base import InvalidQuestion
+from training.models.checkpoint import model_type_of
 from training.models.recovery_labels import recovery_labels
 
 IGNORE_INDEX = -100
@@ -176,7 +177,7 @@ class AudioCollator(Collator):
         return len(self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"])
 
     @property
-    def tokenizer(self) -> Any:  # type: ignore[override]
+    def tokenizer(self) -> Any:
         """The processor's."""
         return self.processor.tokenizer
 
@@ -203,6 +204,18 @@ class AudioCollator(Collator):
 
     def join_inputs(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         return self.family.join_inputs(others)
+
+
+def build_collator(base: Path, model: Any) -> Collator:
+    """Return the collator for a model and its checkpoint folder: an `AudioCollator` for a model that hears, or else a
+    `TextCollator`. Its `max_tokens` is the number of positions that the model has.
+    """
+    family = family_by_model_type(model_type_of(model))
+    positions = model.config.get_text_config().max_position_embeddings
+    if not family.takes_audio:
+        return TextCollator(family.tokenizer(base), positions)
+    processor = family.processor(base)
+    return AudioCollator(processor, family.placeholder_id(processor), positions, family, base)
 
 
 def pad_batch(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:

@@ -4,6 +4,8 @@ Knows nothing about losses or data files.
 """
 
 import math
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ from transformers import Trainer, TrainerCallback
 
 from training.data.record import Record
 from training.models.checkpoint import adapter_tensors, save_adapter
-from training.models.collate import AudioCollator, shuffle_audio
+from training.models.collate import AudioCollator, Collator, shuffle_audio
 from training.models.precision import to_model_device
 from training.models.trl_patches import answer_loss
+from training.recipes.config import TrainConfig
 from training.runtime import allocator, distributed, process_clock
 from training.runtime.distributed import print_once
+from training.runtime.run_record import ADAPTER_FILE
 
 
 class AudioGainCallback(TrainerCallback):
@@ -103,3 +107,26 @@ def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> fl
         total += float(wrong - own)
     model.train(was_training)
     return total / len(records)
+
+
+def build_callbacks(
+    config: TrainConfig, model: Any, collator: Collator, records: Sequence[Record], out: Path
+) -> list[TrainerCallback]:
+    """Return the callbacks of a run: they save the adapter, and do what the configuration asks for beside that.
+
+    The audio gain is measured on up to 16 records with a summary, from `config.eval_dataset` or else from `records`,
+    and only if the collator is one for models that hear.
+    """
+    found: list[TrainerCallback] = [SaveAdapterCallback(model, out / ADAPTER_FILE, config.save_steps)]
+    if config.keep_freed_memory:
+        found.append(ReleaseMemoryCallback())
+    if config.max_minutes:
+        found.append(TimeLimitCallback(60 * config.max_minutes))
+    if config.audio_gain_steps and isinstance(collator, AudioCollator):
+        usable = [r for r in config.eval_dataset or records if r.summary.strip() and not r.written]
+        sample = random.Random(config.seed).sample(usable, min(16, len(usable)))
+        if len(sample) < 2:
+            print_once("the audio gain is not measured: it takes two records with a summary")
+        else:
+            found.append(AudioGainCallback(model, collator, sample, config.audio_gain_steps))
+    return found

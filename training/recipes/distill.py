@@ -51,7 +51,6 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
-from training.data.check import check_training_data
 from training.data.record import Record
 from training.data.record_files import write_records
 from training.facts.coverage import repetition_rate
@@ -62,14 +61,13 @@ from training.kd.rollout import (
     Answer,
     ReferenceRollout,
     Rollout,
-    add_answer_tokens_argument,
     answer_logits,
     append_answers,
     collate_questions,
     concatenate_questions,
     truncate_at_loop,
 )
-from training.kd.shared_tokens import forbidden_ids, shared_tokens, token_difference
+from training.kd.shared_tokens import SharedTokens, forbidden_ids, shared_tokens, token_difference
 from training.kd.teacher import (
     LocalTeacher,
     LocalTeacherWriter,
@@ -81,17 +79,20 @@ from training.kd.teacher import (
 )
 from training.kd.vllm_rollout import VllmRollout, WeightSyncCallback, make_rollout, off_policy_gap
 from training.models import precision
-from training.models.collate import Collator, TextCollator
+from training.models.collate import Collator, TextCollator, build_collator
 from training.recipes import common, sft
+from training.recipes.callbacks import build_callbacks
 from training.recipes.common import (
-    ResumableTrainerMixin,
-    TrainConfig,
-    build_collator,
+    check_training_data,
     keep_row_order,
-    length_grouped_dataset,
+    open_configured_student,
     records_and_config,
+    records_in_training_order,
     train_and_save,
+    training_collator,
 )
+from training.recipes.config import DistillConfig, add_config_arguments
+from training.recipes.resumable_trainer import ResumableTrainerMixin
 from training.runtime import distributed
 from training.runtime.distributed import print_once
 
@@ -121,7 +122,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         excluded_ids: tuple[int, ...] = (),
         **more: Any,
     ) -> None:
-        super().__init__(model, args, data_collator=partial(_collate_rows, collator), **more)
+        super().__init__(model, args, data_collator=partial(question_batch, collator), **more)
         self.excluded_ids = excluded_ids
         self.collator, self.rollout, self.teacher = collator, rollout, teacher
         self.vocabulary, self.beta = vocabulary, beta
@@ -162,7 +163,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
         if self.steps_per_rollout == 1:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[no-any-return]
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
         if not self._pending_batches:
             several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
             self._pending_batches = self._add_answers(several, num_batches)
@@ -217,129 +218,118 @@ def countable_tokens(away: torch.Tensor, answers: Sequence[Answer], excluded_ids
     return ~torch.isin(said, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
 
 
-def question_batch(collator: Collator, records: list[Record]) -> dict[str, Any]:
-    """A batch: the records and their questions. Made where batches are (`--workers`), since audio takes its time."""
-    return {"records": records, "questions": collate_questions(collator, records)}
+def question_batch(collator: Collator, records: Sequence[Record]) -> dict[str, Any]:
+    """Return a batch: `records`, a list, and `questions`, their encoded prompts (`collate_questions`).
 
-
-def _collate_rows(collator: Collator, rows: Sequence[Any]) -> dict[str, Any]:
-    return question_batch(collator, [Record.from_json(row["record"]) for row in rows])
-
-
-def train(
-    base: Path,
-    teacher: Path,
-    records: list[Record],
-    out: Path,
-    config: TrainConfig,
-    *,
-    teacher_url: str | None = None,
-    top_k: int = 20,
-    beta: float = 0.0,
-    temperature: float = 1.0,
-    rollout: str | None = None,
-    rollout_folder: Path | None = None,
-    sync_every: int = 1,
-    off_policy_share: float = 0.0,
-    loop_tokens: int = 0,
-    answer_tokens: int = 0,
-    steps_per_rollout: int = 1,
-    rollout_copy: bool = False,
-) -> Path:
-    """Distil and write the adapter; returns its file. Raises ValueError for a beta or a teacher that cannot be used.
-
-    teacher: a text model's folder. url: of a vLLM server that serves it; only its tokenizer is then opened here.
-    rollout: address of the vLLM server in which the student samples. sync_every: steps between two times that it gets
-    the student's weights. off_policy_share, loop_tokens, steps_per_rollout: see `DistillTrainer`. answer_tokens,
-    rollout_copy: see `Generated`.
+    It is the data loader's collator, because decoding audio takes time: `--dataloader-num-workers` processes do it.
     """
-    if steps_per_rollout < 1:
-        raise ValueError(f"--steps-per-rollout is {steps_per_rollout}; every step needs answers")
-    if not 0 <= off_policy_share <= 1:
-        raise ValueError(f"--off-policy-share is {off_policy_share}; it goes from 0 (the student writes all) to 1")
-    reader = Family().set_end_token(AutoTokenizer.from_pretrained(teacher))
+    return {"records": list(records), "questions": collate_questions(collator, records)}
+
+
+def train(base: Path, records: list[Record], out: Path, config: DistillConfig) -> Path:
+    """Distill the teacher into the base checkpoint, write the adapter into the folder `out`, and return its file.
+
+    Raises ValueError for a teacher or a configuration that cannot be used, and UnusableRecord for such data.
+    """
+    reader = Family().set_end_token(AutoTokenizer.from_pretrained(config.teacher))
     reads = TextCollator(reader)
-    half = precision.uses_bfloat16(config.precision)
-    dtype = torch.bfloat16 if half and torch.cuda.is_available() else torch.float32
     if difference := token_difference(family_of_folder(base).tokenizer(base), reader):
-        print_once(f"sequence-level: {difference}")
-        records, config, _ = check_training_data(config, records, [reads], answers=(), audio=True)
-        writer = (
-            ServedTeacherWriter.connect(teacher_url)
-            if teacher_url
-            else LocalTeacherWriter(open_teacher(teacher, dtype), reads)
-        )
-        taught = teacher_summaries(writer, records, config.batch)
-        if distributed.is_main_process():
-            write_records(out / "told.jsonl", taught)
-        said = {"level": "sequence", "why": difference, "teacher": teacher_url or str(teacher)}
-        return sft.train(base, taught, out, config, said)
-    model = config.open_student(base)
+        return _train_on_teacher_texts(base, records, out, config, reads, difference)
+    model = open_configured_student(base, config)
     plain = build_collator(base, model)
-    records, config, data = check_training_data(
-        config, records, [plain, reads], answers=("summary",) if off_policy_share else ()
-    )
-    collator = config.training_collator(model, plain, records)
+    answers = ("summary",) if config.off_policy_share else ()
+    records, config, data = check_training_data(config, records, [plain, reads], answers=answers)
+    collator = training_collator(config, model, plain, records)
     shared = shared_tokens(collator.tokenizer, reader)
     if shared.excluded_ids:
-        print_once(
-            f"{len(shared.excluded_ids)} special tokens differ and do not count: ids {list(shared.excluded_ids)}"
-        )
-    # Before the arguments: once they say that parameters are sharded, so would the teacher's be.
-    teaches: Teacher
-    if teacher_url:
-        teaches = VllmTeacher.connect(teacher_url, reads, shared.size, top_k, shared.excluded_ids)
-    else:
-        teaches = LocalTeacher(open_teacher(teacher, dtype), reads, shared.size, shared.excluded_ids)
+        ids = list(shared.excluded_ids)
+        print_once(f"{len(ids)} special tokens differ between student and teacher and do not count: ids {ids}")
+    # Opened before TrainingArguments are made: once they say that parameters are sharded, so would be the teacher's.
+    teacher = _open_configured_teacher(config, reads, shared)
     if config.gradient_checkpointing:
-        model.enable_input_require_grads()  # as TRL does for the other two
-    if rollout and distributed.world_size() > 1:
+        model.enable_input_require_grads()  # TRL's trainers do the same for the other recipes
+    if config.rollout and distributed.world_size() > 1:
         raise ValueError(
-            "--rollout gives a server the weights of one process; several sample for themselves, without it"
+            "--rollout sends a server the weights of one process; without it, each of several processes samples itself"
         )
-    where = rollout, rollout_folder, half
-    forbidden = forbidden_ids(collator.placeholder_ids, shared)
-    writes = make_rollout(
+    rollout = make_rollout(
         collator,
-        temperature,
-        *where,
+        config.temperature,
+        config.rollout,
+        config.rollout_folder,
+        precision.uses_bfloat16(config.precision),
         all_processes=True,
-        max_answer_tokens=answer_tokens,
-        use_merged_copy=rollout_copy,
-        forbidden_ids=forbidden,
+        max_answer_tokens=config.max_completion_length,
+        use_merged_copy=config.rollout_copy,
+        forbidden_ids=forbidden_ids(collator.placeholder_ids, shared),
     )
-    following = [WeightSyncCallback(writes, model, sync_every)] if isinstance(writes, VllmRollout) else []
+    sync = [WeightSyncCallback(rollout, model, config.sync_every)] if isinstance(rollout, VllmRollout) else []
     trainer = DistillTrainer(
         model,
         TrainingArguments(**config.training_arguments(out)),
-        train_dataset=length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed),
-        callbacks=[*config.build_callbacks(model, collator, records, out), *following],
+        train_dataset=records_in_training_order(records, config),
+        callbacks=[*build_callbacks(config, model, collator, records, out), *sync],
         collator=collator,
-        rollout=writes,
-        teacher=teaches,
+        rollout=rollout,
+        teacher=teacher,
         vocabulary=shared.size,
         excluded_ids=shared.excluded_ids,
-        beta=beta,
-        off_policy_share=off_policy_share,
-        loop_tokens=loop_tokens,
-        steps_per_rollout=steps_per_rollout,
+        beta=config.beta,
+        off_policy_share=config.off_policy_share,
+        loop_tokens=config.loop_tokens,
+        steps_per_rollout=config.steps_per_rollout,
     )
-    head: dict[str, Any] = {
-        "level": "tokens",
-        "teacher": teacher_url or str(teacher),
-        "beta": beta,
-        "temperature": temperature,
-    }
-    head |= {"off_policy_share": off_policy_share, "loop_tokens": loop_tokens, "answer_tokens": answer_tokens}
-    if steps_per_rollout > 1:
-        head |= {"steps_per_rollout": steps_per_rollout}
-    if shared.excluded_ids:
-        head |= {"excluded_tokens": list(shared.excluded_ids)}
-    if rollout:
-        head |= {"rollout": rollout, "sync_every": sync_every}
     keep_row_order(trainer)
-    torch.manual_seed(config.seed + distributed.rank())  # processes draw differently
-    return train_and_save(trainer, model, out, config, head | data)
+    torch.manual_seed(config.seed + distributed.rank())  # each process draws other answers
+    return train_and_save(trainer, model, out, config, _log_header(config, shared) | data)
+
+
+def _train_on_teacher_texts(
+    base: Path, records: list[Record], out: Path, config: DistillConfig, reads: TextCollator, difference: str
+) -> Path:
+    """Train by `sft` on the teacher's own summaries, because the token ids of student and teacher differ."""
+    print_once(f"sequence-level: {difference}")
+    records, config, _ = check_training_data(config, records, [reads], answers=(), audio=True)
+    writer: TeacherWriter
+    if config.teacher_url:
+        writer = ServedTeacherWriter.connect(config.teacher_url)
+    else:
+        writer = LocalTeacherWriter(open_teacher(config.teacher, _teacher_dtype(config)), reads)
+    with_summaries = teacher_summaries(writer, records, config.per_device_train_batch_size)
+    if distributed.is_main_process():
+        write_records(out / "told.jsonl", with_summaries)
+    header = {"level": "sequence", "why": difference, "teacher": config.teacher_url or str(config.teacher)}
+    return sft.train(base, with_summaries, out, config, header)
+
+
+def _open_configured_teacher(config: DistillConfig, reads: TextCollator, shared: SharedTokens) -> Teacher:
+    if config.teacher_url:
+        return VllmTeacher.connect(config.teacher_url, reads, shared.size, config.top_k, shared.excluded_ids)
+    return LocalTeacher(open_teacher(config.teacher, _teacher_dtype(config)), reads, shared.size, shared.excluded_ids)
+
+
+def _teacher_dtype(config: DistillConfig) -> torch.dtype:
+    on_gpu = precision.uses_bfloat16(config.precision) and torch.cuda.is_available()
+    return torch.bfloat16 if on_gpu else torch.float32
+
+
+def _log_header(config: DistillConfig, shared: SharedTokens) -> dict[str, Any]:
+    header: dict[str, Any] = {
+        "level": "tokens",
+        "teacher": config.teacher_url or str(config.teacher),
+        "beta": config.beta,
+        "temperature": config.temperature,
+        "off_policy_share": config.off_policy_share,
+        "loop_tokens": config.loop_tokens,
+        "answer_tokens": config.max_completion_length,
+    }
+    if config.steps_per_rollout > 1:
+        header |= {"steps_per_rollout": config.steps_per_rollout}
+    if shared.excluded_ids:
+        header |= {"excluded_tokens": list(shared.excluded_ids)}
+    if config.rollout:
+        header |= {"rollout": config.rollout, "sync_every": config.sync_every}
+    return header
 
 
 def teacher_summaries(writer: TeacherWriter, records: list[Record], batch: int) -> list[Record]:
@@ -359,37 +349,16 @@ def teacher_summaries(writer: TeacherWriter, records: list[Record], batch: int) 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The recipe's options."""
-    parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint to start from")
-    parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model, such as the text twin")
-    parser.add_argument("--teacher-url", help="vLLM server of that model; without it the model is loaded here")
-    parser.add_argument("--top-k", type=int, default=20, help="tokens a position to ask the server for")
-    common.add_arguments(parser, steps=300, learning_rate=1e-4, log_every=1)
-    parser.add_argument("--beta", type=float, default=0.0, help="0 is forward KL, 1 reverse KL")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the student's sampling; 0 is greedy")
-    parser.add_argument(
-        "--off-policy-share", type=float, default=0.0, help="share of the steps that read the data's summaries instead"
-    )
-    parser.add_argument(
-        "--loop-tokens", type=int, default=0, help="an answer counts until it says so many tokens again; 0 counts all"
-    )
-    add_answer_tokens_argument(parser)
-    parser.add_argument(
-        "--steps-per-rollout",
-        type=int,
-        default=1,
-        help="steps whose recordings are answered at once: quicker, for answers that are up to so many steps old",
-    )
+    """Add the recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="Assembled audio checkpoint to start from.")
+    common.add_arguments(parser, max_steps=300, learning_rate=1e-4, logging_steps=1)
+    add_config_arguments(parser, DistillConfig)
     vllm_rollout.add_arguments(parser)
     vllm_rollout.add_rollout_copy_argument(parser)
-    parser.add_argument("--sync-every", type=int, default=1, help="steps between two gifts of weights to that server")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `distill` command."""
-    records, how = records_and_config(options)
-    sampling = ("temperature", "rollout", "rollout_folder", "rollout_copy", "steps_per_rollout", "sync_every")
-    names = ("top_k", "beta", "off_policy_share", "loop_tokens", "answer_tokens", *sampling)
-    settings = {name: getattr(options, name) for name in names} | {"url": options.teacher_url}
-    print_once(str(train(options.base, options.teacher, records, options.out, how, **settings)))
+    """Run the `distill` command."""
+    records, config = records_and_config(options, DistillConfig)
+    print_once(str(train(options.base, records, options.out, config)))
     return 0

@@ -22,20 +22,23 @@ import torch
 from datasets import load_from_disk
 from trl import DPOConfig, DPOTrainer
 
-from training.data.check import check_training_data
 from training.data.record import Record
-from training.models.collate import IGNORE_INDEX, AudioCollator, Collator
+from training.models.collate import IGNORE_INDEX, AudioCollator, Collator, build_collator
 from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
+from training.recipes.callbacks import build_callbacks
 from training.recipes.common import (
-    ResumableTrainerMixin,
-    TrainConfig,
-    build_collator,
+    check_training_data,
+    json_dataset,
     keep_row_order,
-    length_grouped_dataset,
+    open_configured_student,
     records_and_config,
+    records_in_training_order,
     train_and_save,
+    training_collator,
 )
+from training.recipes.config import TrainConfig
+from training.recipes.resumable_trainer import ResumableTrainerMixin
 from training.runtime import distributed
 
 
@@ -74,20 +77,26 @@ class PreferenceTrainer(ResumableTrainerMixin, DPOTrainer):
 def train(
     base: Path, records: list[Record], out: Path, config: TrainConfig, *, beta: float = 0.1, sft_weight: float = 0.0
 ) -> Path:
-    """Train and write the adapter; returns its file. Raises `BadExample` for a record without a pair.
+    """Train on the records' pairs, write the adapter into the folder `out`, and return the adapter's file.
 
-    sft_weight: of the chosen answers' cross-entropy, added to the loss.
+    Args:
+        beta: strength of the pull towards the reference (arXiv 2305.18290, eq. 7).
+        sft_weight: weight of the chosen answers' cross-entropy, which is added to the loss (arXiv 2404.19733).
+
+    Raises UnusableRecord for a record without a pair and for other data that cannot be used.
     """
-    model = config.open_student(base)
+    model = open_configured_student(base, config)
     plain = build_collator(base, model)
     records, config, data = check_training_data(
         config, records, [plain], answers=("chosen", "rejected"), eval_answers=()
     )
-    collator = config.training_collator(model, plain, records)
-    # Trained whole under FSDP, the reference has to be a model of its own, which TRL would take from the base alone.
-    reference = config.open_student(base).requires_grad_(False) if config.full and distributed.uses_fsdp() else None
-    if reference is not None:
-        config.training_collator(reference, plain, records)  # so that it, too, takes what `--features` keeps
+    collator = training_collator(config, model, plain, records)
+    # When all weights are trained under FSDP, the reference has to be a model of its own. TRL would open the base for
+    # it, without the adapters that this run begins from.
+    reference = None
+    if config.full_finetuning and distributed.uses_fsdp():
+        reference = open_configured_student(base, config).requires_grad_(False)
+        training_collator(config, reference, plain, records)  # so that the reference reads cached features, too
     losses: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
     args = DPOConfig(
         **config.training_arguments(out), **losses, beta=beta, max_length=None, precompute_ref_log_probs=True
@@ -96,12 +105,10 @@ def train(
         model=model,
         ref_model=reference,
         args=args,
-        train_dataset=share_dataset(
-            length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed), out / "rows", args
-        ),
+        train_dataset=share_dataset(json_dataset(records_in_training_order(records, config)), out / "rows", args),
         data_collator=PreferenceCollator(collator),
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
-        callbacks=config.build_callbacks(model, collator, records, out),
+        callbacks=build_callbacks(config, model, collator, records, out),
     )
     skip_backbone_logits(model)
     score_answers_only(model)
@@ -126,7 +133,7 @@ def share_dataset(rows: Any, folder: Path, args: DPOConfig) -> Any:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
-    common.add_arguments(parser, steps=200, learning_rate=2e-5, log_every=1)
+    common.add_arguments(parser, max_steps=200, learning_rate=2e-5, logging_steps=1)
     parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
     parser.add_argument(
         "--sft-weight",
@@ -138,7 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `dpo` command."""
-    records, how = records_and_config(options)
+    records, how = records_and_config(options, TrainConfig)
     distributed.print_once(
         str(train(options.base, records, options.out, how, beta=options.beta, sft_weight=options.sft_weight))
     )

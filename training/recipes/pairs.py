@@ -39,6 +39,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from training.data import check
+from training.data.answer_files import AnswerGroup, RecordAnswers, read_answers, write_answers
 from training.data.record import Record
 from training.data.record_files import MAX_PROBLEMS_SHOWN, write_records
 from training.eval.rouge import rouge_agreement
@@ -48,21 +49,15 @@ from training.kd.vllm_rollout import make_rollout
 from training.llm.judge import open_judge
 from training.llm.verdict_cache import VerdictCache
 from training.models import precision
-from training.models.collate import Collator
-from training.recipes.common import (
-    TrainConfig,
-    add_encoder_rank_argument,
-    add_workers_argument,
-    build_collator,
-    read_training_records,
-)
+from training.models.collate import Collator, build_collator
+from training.models.student import open_student
 from training.recipes.pair_rules import BALANCE, NO_FACTS, PairSelector, ScoredAnswer, balance_pair_lengths, goodness
+from training.runtime.option_names import add_option
 from training.runtime.run_record import REPORT_SUFFIX
 
 REQUIRED_FIELDS = ("query", "transcript")
 VERDICTS_SUFFIX = ".verdicts.jsonl"
-RecordAnswers = list[tuple[str, bool]]  # the answers to one record: what each says, and whether it ended its turn
-AnswerGroup = tuple[list[Record], list[RecordAnswers]]
+PRECISION = "auto"  # the number format that samples, of `training.models.precision`
 
 
 def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) -> tuple[list[Record], dict[str, Any]]:
@@ -135,20 +130,11 @@ def sample_answers(
         for group, questions in zip(groups, asked, strict=True):
             tries = [writer.sample(model, group, questions) for _ in range(samples)]
             found = [
-                [(collator.decode_answer(a.ids), a.ended) for a in several] for several in zip(*tries, strict=True)
+                [(collator.decode_answer(a.ids), a.is_complete) for a in several]
+                for several in zip(*tries, strict=True)
             ]
-            for record, several in zip(group, found, strict=True):
-                answers = [{"text": text, "ended": ended} for text, ended in several]
-                kept.write(json.dumps({"id": record.id, "answers": answers}, ensure_ascii=False) + "\n")
-            kept.flush()
+            write_answers(kept, group, found)
             yield group, found
-
-
-def read_answers(file: Path) -> dict[str, list[tuple[str, bool]]]:
-    """By record id what `sample_answers` kept: what each answer says, and whether it ended its turn."""
-    with file.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
-    return {row["id"]: [(str(a["text"]), bool(a["ended"])) for a in row["answers"]] for row in rows}
 
 
 def answer_groups(file: Path, records: list[Record], batch: int) -> Iterator[AnswerGroup]:
@@ -165,9 +151,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--base", type=Path, help="assembled checkpoint")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the one to improve")
-    parser.add_argument("--rank", type=int, default=16, help="rank of their LoRA pairs")
-    add_encoder_rank_argument(parser)
-    parser.add_argument("--full", action="store_true", help="they were trained whole (`--full`)")
+    add_option(parser, "--lora-rank", "--rank", type=int, default=16, help="Rank of their LoRA matrices.")
+    parser.add_argument(
+        "--encoder-rank", type=int, default=0, help="Rank of their LoRA matrices on the audio encoder. 0 is none."
+    )
+    what = "They hold whole tensors, of a run with --full-finetuning."
+    add_option(parser, "--full-finetuning", "--full", action="store_true", help=what)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument(
         "--out", type=Path, required=True, help="JSONL or Parquet file of the pairs; the report goes beside it"
@@ -175,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--answers", type=Path, help="choose among these, kept beside earlier pairs; nothing is sampled"
     )
-    parser.add_argument("--samples", type=int, default=4, help="answers a record")
+    add_option(parser, "--num-generations", "--samples", type=int, default=4, help="Answers to sample for each record.")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling")
     add_answer_tokens_argument(parser)
     parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that compares answers")
@@ -200,8 +189,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out pairs until chosen is on the whole as long as rejected",
     )
-    parser.add_argument("--batch", type=int, default=8, help="records at once")
-    add_workers_argument(parser)
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records answered at once.")
+    what = "Processes that prepare batches, so that a GPU need not wait for audio."
+    add_option(parser, "--dataloader-num-workers", "--workers", type=int, default=0, help=what)
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     vllm_rollout.add_arguments(parser)
     vllm_rollout.add_rollout_copy_argument(parser)
@@ -227,7 +217,7 @@ def run(options: argparse.Namespace) -> int:
         options.balance_lengths,
         options.agreement_margin,
     )
-    records = read_training_records(options)
+    records = check.read_training_records(options)
     found, report = (
         pairs_of_given_answers(options, records, choice)
         if options.answers
@@ -253,7 +243,7 @@ def pairs_of_given_answers(
     checked = check.check_records(
         records, [], options.bad_data, answers=(), audio=False, required_fields=REQUIRED_FIELDS
     )
-    groups = answer_groups(options.answers, checked.records, options.batch)
+    groups = answer_groups(options.answers, checked.records, options.batch_size)
     found, report = make_pairs(groups, len(checked.records), choice)
     return found, report | {"answers": str(options.answers), "data": checked.log_entry()}
 
@@ -264,17 +254,14 @@ def pairs_of_sampled_answers(
     """Pairs of answers that the checkpoint gives now."""
     if options.base is None:
         raise ValueError("--base says whose answers to compare; --answers those that were given before")
-    how = TrainConfig(
-        steps=0,
-        batch=options.batch,
-        rate=0,
-        rank=options.rank,
+    model = open_student(
+        options.base,
+        lora_rank=options.lora_rank,
         encoder_rank=options.encoder_rank,
-        start=options.start,
+        full_finetuning=options.full_finetuning,
+        start_adapters=options.start,
         seed=options.seed,
-        full=options.full,
     )
-    model = how.open_student(options.base)
     if torch.cuda.is_available():
         model.to("cuda")
     collator = build_collator(options.base, model)
@@ -286,19 +273,31 @@ def pairs_of_sampled_answers(
         required_fields=REQUIRED_FIELDS,
         require_speech=options.check_speech,
     )
-    where = options.rollout, options.rollout_folder, precision.uses_bfloat16(how.precision)
+    where = options.rollout, options.rollout_folder, precision.uses_bfloat16(PRECISION)
     writer = make_rollout(
         collator,
         options.temperature,
         *where,
-        max_answer_tokens=options.answer_tokens,
+        max_answer_tokens=options.max_completion_length,
         use_merged_copy=options.rollout_copy,
     )
     file = options.out.with_suffix(".answers.jsonl")
     groups = sample_answers(
-        model, writer, collator, checked.records, options.samples, options.batch, file, options.workers
+        model,
+        writer,
+        collator,
+        checked.records,
+        options.num_generations,
+        options.batch_size,
+        file,
+        options.dataloader_num_workers,
     )
-    with precision.autocast(how.precision, model.device):
+    with precision.autocast(PRECISION, model.device):
         found, report = make_pairs(groups, len(checked.records), choice)
-    told = ("samples", "temperature", "answer_tokens", "seed")
-    return found, report | {name: getattr(options, name) for name in told} | {"data": checked.log_entry()}
+    sampling = {
+        "samples": options.num_generations,
+        "temperature": options.temperature,
+        "answer_tokens": options.max_completion_length,
+        "seed": options.seed,
+    }
+    return found, report | sampling | {"data": checked.log_entry()}

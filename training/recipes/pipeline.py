@@ -2,7 +2,7 @@
 stage has seen.
 
     speechsum-train ladder --work var/ladder
-    speechsum-train ladder --work var/ladder --configs training/configs/tiny --clips 3000 --set sft.steps=600
+    speechsum-train ladder --work var/ladder --configs training/configs/tiny --clips 3000 --set sft.max_steps=600
 
 Each rung is one command, run in a process of its own and printed; its options come from the YAML file of its name in
 `--configs`, then from `--set RUNG.OPTION=VALUE`. Started again, it goes on: a rung whose command is the one that made
@@ -20,8 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.runtime.option_names import add_option
+
 TEXT_RECORDS, TRAIN_RECORDS, EVAL_RECORDS = "speech/texts.jsonl", "speech/records.jsonl", "held/records.jsonl"
 ABLATIONS = {"silent": "given silence", "shuffled": "given another recording"}
+OLD_OPTIONS = {"--held": "--eval-data", "--features": "--feature-cache"}  # which earlier releases wrote in `done.json`
 PYTHON_PLACEHOLDER = "python"  # stands for this interpreter in what is printed and remembered
 
 
@@ -71,12 +74,12 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     def start(name: str) -> list[str]:
         return ["--start", work_path(name, "adapter.safetensors")]
 
-    held = ["--held", work_path(EVAL_RECORDS)]
+    held = ["--eval-data", work_path(EVAL_RECORDS)]
     yield speech("speech", "train", options.clips, options.seed, options.engines)
-    yield speech("held", "test", options.held, options.seed + 1, options.held_engines)
+    yield speech("held", "test", options.eval_clips, options.seed + 1, options.eval_engines)
     yield export("base", "audioflamingo3")
     yield export("text", "llama")
-    yield train_step("align", "align", "base", TRAIN_RECORDS, *held, "--features", work_path("features"))
+    yield train_step("align", "align", "base", TRAIN_RECORDS, *held, "--feature-cache", work_path("features"))
     yield export("aligned", "audioflamingo3", "align")
     yield train_step("twin", "sft", "text", TEXT_RECORDS)
     yield train_step("sft", "sft", "aligned", TRAIN_RECORDS, *held, *start("twin"))
@@ -107,7 +110,7 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
 
 
 def parse_overrides(given: list[str]) -> dict[str, list[str]]:
-    """`sft.steps=300` → {"sft": ["--steps", "300"]}. Raises ValueError for anything else."""
+    """`sft.max_steps=300` → {"sft": ["--max-steps", "300"]}. Raises ValueError for anything else."""
     out: dict[str, list[str]] = {}
     for text in given:
         path, equals, value = text.partition("=")
@@ -126,7 +129,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     done: dict[str, str] = json.loads(done_file.read_text()) if done_file.exists() else {}
     fresh = True
     for number, rung in enumerate(all_rungs, 1):
-        fresh = fresh and done.get(rung.name) == rung.command_line
+        fresh = fresh and _with_new_names(done.get(rung.name, "")) == rung.command_line
         if fresh:
             print(f"[{number}/{len(all_rungs)}] {rung.name}: is there", flush=True)
             continue
@@ -144,6 +147,11 @@ def run_pipeline(options: argparse.Namespace) -> int:
     return 0
 
 
+def _with_new_names(command_line: str) -> str:
+    """Return the command line of an earlier release in the words of this one, so that what it made still counts."""
+    return shlex.join(OLD_OPTIONS.get(word, word) for word in shlex.split(command_line))
+
+
 def run_step(rung: PipelineStep) -> None:
     """Run one rung in a process of its own."""
     subprocess.run([sys.executable, *rung.command[1:]], check=True)
@@ -156,10 +164,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configs", type=Path, default=tiny, help="folder of YAML files, one a rung [configs/tiny]")
     parser.add_argument("--set", action="append", default=[], help="RUNG.OPTION=VALUE, over the YAML; once for each")
     parser.add_argument("--clips", type=int, default=3000, help="recordings to train on")
-    parser.add_argument("--held", type=int, default=20, help="recordings to compare on")
+    add_option(parser, "--eval-clips", "--held", type=int, default=20, help="Recordings to compare the systems on.")
     parser.add_argument("--max-words", type=int, default=60, help="longest text spoken")
     parser.add_argument("--engines", default="flite:0.7,espeak:0.3", help="voices to train on")
-    parser.add_argument("--held-engines", default="flite:0.5,espeak:0.5", help="voices to compare on, held out")
+    what = "Voices of these recordings; the training data has none of them."
+    add_option(parser, "--eval-engines", "--held-engines", default="flite:0.5,espeak:0.5", help=what)
     parser.add_argument("--jobs", type=int, default=2, help="processes that speak")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dry-run", action="store_true", help="print what would run")

@@ -29,37 +29,46 @@ from typing import Any
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.data.check import check_training_data
+from training.data.answer_files import read_answers
 from training.data.record import Record
-from training.models.collate import AudioCollator, Collator
+from training.models.collate import AudioCollator, Collator, build_collator
 from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
+from training.recipes.callbacks import build_callbacks
 from training.recipes.common import (
-    ResumableTrainerMixin,
-    TrainConfig,
-    build_collator,
+    check_training_data,
+    json_dataset,
     keep_row_order,
-    length_grouped_dataset,
+    open_configured_student,
     records_and_config,
+    records_in_training_order,
     train_and_save,
+    training_collator,
 )
-from training.recipes.pairs import read_answers
+from training.recipes.config import TrainConfig
+from training.recipes.resumable_trainer import ResumableTrainerMixin
 from training.runtime import distributed
 
 
 class SummaryTrainer(ResumableTrainerMixin, SFTTrainer):
-    """TRL's trainer as it is, but for what its checkpoints hold."""
+    """TRL's trainer, with checkpoints that hold all that is trained."""
 
 
 def train(
     base: Path, records: list[Record], out: Path, config: TrainConfig, log_header: dict[str, Any] | None = None
 ) -> Path:
-    """Train and write the adapter; returns its file. head: the log's first line, if it needs one."""
-    model = config.open_student(base)
+    """Train the base checkpoint on the records, write the adapter into the folder `out`, and return the adapter's file.
+
+    log_header: what the first line of the log holds beside what is said of the data.
+
+    Raises UnusableRecord for data that cannot be used, and ValueError for a configuration that cannot.
+    """
+    model = open_configured_student(base, config)
     plain = build_collator(base, model)
     records, config, data = check_training_data(config, records, [plain])
-    collator = config.training_collator(model, plain, records)
-    trainer = make_trainer(model, collator, records, out, config, config.build_callbacks(model, collator, records, out))
+    collator = training_collator(config, model, plain, records)
+    callbacks = build_callbacks(config, model, collator, records, out)
+    trainer = make_trainer(model, collator, records, out, config, callbacks)
     return train_and_save(trainer, model, out, config, (log_header or {}) | data)
 
 
@@ -71,7 +80,7 @@ def make_trainer(
     config: TrainConfig,
     callbacks: list[TrainerCallback],
 ) -> SummaryTrainer:
-    """TRL's trainer over the records, as this recipe sets it up."""
+    """Return TRL's trainer for the records, as this recipe uses it."""
     trainer = SummaryTrainer(
         model=model,
         args=SFTConfig(
@@ -79,7 +88,7 @@ def make_trainer(
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
         ),
-        train_dataset=length_grouped_dataset(records, config.batch * distributed.world_size(), config.seed),
+        train_dataset=json_dataset(records_in_training_order(records, config)),
         data_collator=collator,
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
@@ -91,19 +100,21 @@ def make_trainer(
 
 
 def add_recovery_records(records: list[Record], file: Path) -> list[Record]:
-    """The records, and each once more for each answer that the file has to it. Raises ValueError if it has none."""
+    """Return the records, and after them each record once more for each answer to it in the file, with the answer as
+    its `written`. Raises ValueError if the file has no answer to any of the records.
+    """
     answers = read_answers(file)
     found = [replace(r, written=text) for r in records for text, _ in answers.get(r.id, []) if text]
     if not found:
         raise ValueError(f"{file} has no answer to any of the {len(records)} records")
-    distributed.print_once(f"{len(found)} answers to go on after")
+    distributed.print_once(f"{len(found)} answers to continue from")
     return [*records, *found]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
-    common.add_arguments(parser, steps=500, learning_rate=5e-4)
+    common.add_arguments(parser, max_steps=500, learning_rate=5e-4)
     parser.add_argument(
         "--answers",
         type=Path,
@@ -113,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `sft` command."""
-    records, how = records_and_config(options)
+    records, how = records_and_config(options, TrainConfig)
     if options.answers:
         records = add_recovery_records(records, options.answers)
     distributed.print_once(str(train(options.base, records, options.out, how)))

@@ -11,9 +11,9 @@ import re
 import zipfile
 from pathlib import Path
 
-from training.cli.input_paths import safetensors_problem
 from training.runtime import distributed
 from training.runtime.distributed import print_once
+from training.runtime.safetensors_file import safetensors_problem
 
 TRAINED_FILE, STATE_FILE = "trained.safetensors", "trainer_state.json"
 REQUIRED_FILES = (STATE_FILE, TRAINED_FILE)

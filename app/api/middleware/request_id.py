@@ -1,5 +1,5 @@
-"""Around every request: an `x-request-id` and other headers on whatever is answered, and an answer to exceptions
-nobody expected.
+"""Around every request: an `x-request-id` and other headers on whatever is answered, and an answer to exceptions nobody
+expected.
 
 Plain ASGI, so that streams pass through untouched. Knows nothing about summaries.
 """

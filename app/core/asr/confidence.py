@@ -1,10 +1,9 @@
-"""How sure a cascade's recognizer has to be: what of a transcript is read, and what is left out because Whisper itself
-was unsure of it.
+"""Filters a cascade's transcript by confidence: leaves out the segments of which Whisper was unsure.
 
-A text model that is given what Whisper made of noise summarizes it all the same. Whisper says how sure it was, window
-by window: the mean log-probability of its tokens, the probability that there is no speech, and how far its text can be
-compressed (text that goes round in circles can be compressed very far). The measured values behind the limits are in
-`results/recognizer.json`. Knows nothing about prompts or engines.
+A text model also summarizes what Whisper made of noise. Whisper tells how sure it was of each window: the mean
+log-probability of its tokens, the probability that there is no speech, and the compression ratio of its text, which is
+high for text that repeats itself. The measured values behind the limits are in `results/recognizer.json`. This module
+knows nothing about prompts or engines.
 """
 
 import re
@@ -13,32 +12,33 @@ from dataclasses import dataclass
 from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import Transcript, TranscriptSegment
 
-# Stretches that are left out and lie closer together than this are told as one, in seconds.
+# Omitted spans that are closer together than this are reported as one, in seconds.
 _MAX_JOINED_GAP_S = 1.0
-# A stretch as short as a breath counts as long as one, in seconds, so that its weight is not nothing.
+# The shortest weight of a segment in the mean, in seconds, so that no segment weighs nothing.
 _MIN_WEIGHT_S = 0.1
-# Where Whisper is unsure even of the language, it has to be surer of the words.
+# The limit where Whisper is unsure of the language too: it has to be surer of the words.
 _UNCERTAIN_LANGUAGE_MIN_LOG_PROBABILITY = -0.7
-# Whisper writes "Thank you." under music, and says itself that there is hardly any speech.
+# Whisper writes "Thank you." for music, with a high probability that there is no speech.
 _MAX_NO_SPEECH = 0.6
-# A recorded message that is played over and over goes round in circles too. It is read where Whisper is sure of it in
-# every respect; what Whisper makes of a crowd or of noise fails at least one of these.
-_LOOP_MIN_LOG_PROBABILITY, _LOOP_MIN_LANGUAGE_PROBABILITY, _LOOP_MAX_NO_SPEECH, _LOOP_MAX_COMPRESSION_RATIO = (
-    -0.45,
-    0.8,
-    0.5,
-    10.0,
-)
+# A message that is played in a loop also repeats itself. It is kept if Whisper is sure of it in every respect; what
+# Whisper makes of a crowd or of noise fails at least one of these limits.
+_LOOP_MIN_LOG_PROBABILITY = -0.45
+_LOOP_MIN_LANGUAGE_PROBABILITY = 0.8
+_LOOP_MAX_NO_SPEECH = 0.5
+_LOOP_MAX_COMPRESSION_RATIO = 10.0
 _WORD = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """How a cascade's recognizer heard one recording or window.
+    """How well a cascade's recognizer understood one recording or window.
 
-    language: a BCP 47 tag, with its probability. log_probability: mean over the tokens of what is read (natural
-    logarithm), weighted by time; of all there is where nothing is read, None where there is nothing. left_out: spans
-    that were not understood, in seconds from the recording's or window's beginning.
+    Attributes:
+        language: A BCP 47 tag.
+        language_probability: Probability of that language.
+        log_probability: Mean log-probability (natural logarithm) of the tokens of the segments that were kept, weighted
+            by time; that of all segments if none was kept; None if there are none.
+        omitted_spans: (start, end) of what was not understood, in seconds from the start of the recording or window.
     """
 
     language: str
@@ -49,53 +49,51 @@ class Recognition:
 
 @dataclass(frozen=True)
 class FilteredTranscript:
-    """What a transcript is good for. text: what is read, empty where nothing was understood. certainty: see
-    `Recognition`.
-    """
+    """The part of a transcript that was understood. `text` is empty if nothing was."""
 
     text: str
     recognition: Recognition
 
 
 def filter_transcript(transcript: Transcript, limits: RecognizerSettings) -> FilteredTranscript:
-    """Take out of a transcript the stretches of which Whisper was too unsure."""
-    said = [one for one in transcript.segments if _WORD.search(one.text)]
-    clear = [one for one in said if _is_confident(one, transcript.language_probability, limits)]
-    unclear = [one for one in said if not _is_confident(one, transcript.language_probability, limits)]
-    certainty = Recognition(
+    """Return a transcript without the segments of which Whisper was too unsure."""
+    spoken = [one for one in transcript.segments if _WORD.search(one.text)]
+    clear = [one for one in spoken if _is_confident(one, transcript.language_probability, limits)]
+    unclear = [one for one in spoken if not _is_confident(one, transcript.language_probability, limits)]
+    recognition = Recognition(
         language=transcript.language,
         language_probability=transcript.language_probability,
-        log_probability=_mean_log_probability(clear or said),
+        log_probability=_mean_log_probability(clear or spoken),
         omitted_spans=_join_spans([(one.start, one.end) for one in unclear]),
     )
-    return FilteredTranscript(" ".join(one.text for one in clear), certainty)
+    return FilteredTranscript(" ".join(one.text for one in clear), recognition)
 
 
-def _is_confident(one: TranscriptSegment, language: float, limits: RecognizerSettings) -> bool:
-    """Whether a stretch is read. language: probability of the language that it is written down in."""
+def _is_confident(segment: TranscriptSegment, language_probability: float, limits: RecognizerSettings) -> bool:
+    """Return whether a segment is kept. language_probability: that of the transcript's language."""
     floor = limits.log_probability
-    if language < limits.sure_language_probability:
+    if language_probability < limits.sure_language_probability:
         floor = max(floor, min(_UNCERTAIN_LANGUAGE_MIN_LOG_PROBABILITY, limits.sure_log_probability))
-    if one.log_probability < floor:
+    if segment.log_probability < floor:
         return False
-    if one.no_speech_probability > _MAX_NO_SPEECH and one.log_probability < limits.sure_log_probability:
+    if segment.no_speech_probability > _MAX_NO_SPEECH and segment.log_probability < limits.sure_log_probability:
         return False
-    if one.compression_ratio <= limits.compression_ratio:
+    if segment.compression_ratio <= limits.compression_ratio:
         return True
     return (
-        one.log_probability >= _LOOP_MIN_LOG_PROBABILITY
-        and language >= _LOOP_MIN_LANGUAGE_PROBABILITY
-        and one.no_speech_probability < _LOOP_MAX_NO_SPEECH
-        and one.compression_ratio <= _LOOP_MAX_COMPRESSION_RATIO
+        segment.log_probability >= _LOOP_MIN_LOG_PROBABILITY
+        and language_probability >= _LOOP_MIN_LANGUAGE_PROBABILITY
+        and segment.no_speech_probability < _LOOP_MAX_NO_SPEECH
+        and segment.compression_ratio <= _LOOP_MAX_COMPRESSION_RATIO
     )
 
 
-def _mean_log_probability(stretches: list[TranscriptSegment]) -> float | None:
-    """The mean over the stretches, each with the weight of its length; None where there are none."""
-    weights = [max(one.end - one.start, _MIN_WEIGHT_S) for one in stretches]
+def _mean_log_probability(segments: list[TranscriptSegment]) -> float | None:
+    """Return the mean over the segments, weighted by their length, or None if there are none."""
+    weights = [max(one.end - one.start, _MIN_WEIGHT_S) for one in segments]
     if not weights:
         return None
-    total = sum(one.log_probability * weight for one, weight in zip(stretches, weights, strict=True))
+    total = sum(one.log_probability * weight for one, weight in zip(segments, weights, strict=True))
     return total / sum(weights)
 
 

@@ -1,9 +1,8 @@
-"""Whisper for the cascade: samples in; text, language and how sure Whisper was out, through faster-whisper
-(CTranslate2, int8 on CPU).
+"""Transcribes recordings with Whisper, through faster-whisper (CTranslate2, int8 on CPU).
 
-Runs in one worker thread, one recording at a time, so that it does not fight the language model for the cores; a
-recording whose caller has left is dropped before its next window. Knows nothing about prompts or vLLM, nor how sure is
-sure enough (`app.core.asr.confidence`).
+It runs in one thread, one recording at a time, so that it does not compete with the language model for the cores. If
+the call is cancelled, the work ends before the next window. This module knows nothing about prompts or vLLM, nor how
+sure Whisper has to be (`app.core.asr.confidence`).
 """
 
 import asyncio
@@ -18,20 +17,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Windows of 30 s in which the language is looked for until one is sure of it: a recording may begin with music.
+# Number of windows of 30 s in which the language is detected, until Whisper is sure of it in one: a recording may begin
+# with music.
 LANGUAGE_WINDOWS = 3
 LANGUAGE_THRESHOLD = 0.5
-MAX_PROBABILITY_RATIO = (
-    4  # an expected language may be so many times less probable than another where Whisper is unsure
-)
+# Where Whisper is unsure, an expected language may be less probable than another one by this factor.
+MAX_PROBABILITY_RATIO = 4
 
 
 @dataclass(frozen=True)
 class TranscriptSegment:
-    """A stretch of speech as Whisper wrote it down. Times in seconds from the recording's beginning.
+    """A segment of speech as Whisper transcribed it.
 
-    log_probability: mean over the tokens of Whisper's window (natural logarithm). compression_ratio: of the window's
-    text, see `compression_ratio`. no_speech: probability that the window holds none.
+    Attributes:
+        start: In seconds from the start of the recording.
+        end: In seconds from the start of the recording.
+        text: The words.
+        log_probability: Mean log-probability (natural logarithm) of the tokens of Whisper's window.
+        compression_ratio: That of the window's text, see `compression_ratio`.
+        no_speech_probability: Probability that the window holds no speech.
     """
 
     start: float
@@ -44,7 +48,7 @@ class TranscriptSegment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """All stretches in order, and the language as a BCP 47 tag with its probability."""
+    """All segments in order, and the language as a BCP 47 tag with its probability."""
 
     segments: tuple[TranscriptSegment, ...] = ()
     language: str = "en"
@@ -52,13 +56,18 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """Everything as running text."""
+        """The text of all segments, joined by spaces."""
         return " ".join(one.text for one in self.segments if one.text)
 
 
 class WhisperTranscriber:
-    """One Whisper model in CTranslate2's format. languages: those that are expected, as BCP 47 tags; where a
-    multilingual model is unsure of the language, the most probable of these is taken.
+    """One Whisper model in CTranslate2's format.
+
+    Args:
+        folder: The model's folder.
+        threads: CPU threads; 0 leaves the number to CTranslate2.
+        languages: The expected languages as BCP 47 tags. A multilingual model that is unsure of the language takes the
+            most probable of these.
     """
 
     def __init__(self, folder: Path, threads: int = 0, languages: Sequence[str] = ()) -> None:
@@ -78,26 +87,28 @@ class WhisperTranscriber:
         self._model = WhisperModel(str(self._folder), device="cpu", compute_type="int8", cpu_threads=self._threads)
 
     async def stop(self) -> None:
-        """Free the model. Harmless twice."""
+        """Free the model. Calling it again does nothing."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._model = None
 
     async def transcribe(self, samples: NDArray[np.float32]) -> Transcript:
-        """What is said in float32 mono samples at 16 kHz. A multilingual model tells the language by itself. Cancelling
-        stops the work at the next window.
-        """
-        left = threading.Event()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._transcribe, samples, left)
-        finally:
-            left.set()
+        """Transcribe float32 mono samples at 16 kHz, shape (n,). A multilingual model detects the language.
 
-    def _transcribe(self, samples: NDArray[np.float32], left: threading.Event) -> Transcript:
-        if left.is_set():
+        If the call is cancelled, the work ends at the next window.
+        """
+        cancelled = threading.Event()
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self._transcribe, samples, cancelled)
+        finally:
+            cancelled.set()
+
+    def _transcribe(self, samples: NDArray[np.float32], cancelled: threading.Event) -> Transcript:
+        if cancelled.is_set():
             return Transcript()
-        # Greedy without fallback temperatures, so that the same recording always gives the same text; without the text
-        # of the window before as context, because that is how small models come to repeat themselves. No window is
-        # left out here, however unsure Whisper is of it: that would be silent.
+        # Greedy decoding without fallback temperatures, so that the same recording always gives the same text. The
+        # previous window's text is not used as context, because it makes small models repeat themselves. No window is
+        # left out here, however unsure Whisper is of it: the caller would not learn of it.
         options: dict[str, Any] = {
             "beam_size": 1,
             "temperature": 0.0,
@@ -107,7 +118,7 @@ class WhisperTranscriber:
             "language_detection_segments": LANGUAGE_WINDOWS,
             "language_detection_threshold": LANGUAGE_THRESHOLD,
         }
-        # The language is told at once, the text only as the segments are asked for.
+        # The language is detected at once; the text only comes as the segments are read.
         segments, info = self._model.transcribe(samples, language=None, **options)
         language, probability = str(info.language), float(info.language_probability)
         if (expected := self._expected_language(info)) and expected[0] != language:
@@ -115,14 +126,16 @@ class WhisperTranscriber:
             segments, info = self._model.transcribe(samples, language=language, **options)
         found: list[Any] = []
         for segment in segments:
-            if left.is_set():
+            if cancelled.is_set():
                 return Transcript()
             found.append(segment)
         return Transcript(_transcript_segments(found), _bcp47_tag(language), probability)
 
     def _expected_language(self, info: Any) -> tuple[str, float] | None:
-        """The most probable language of those expected and its probability, where Whisper is unsure which one it is and
-        this one is nearly as probable as its first: a Spanish menu is taken for Latin else.
+        """Return the most probable of the expected languages and its probability, or None if Whisper's choice stands.
+
+        Whisper's choice is replaced if Whisper is unsure and the expected language is nearly as probable. Without this,
+        a menu read in Spanish is taken for Latin.
         """
         if info.language_probability >= LANGUAGE_THRESHOLD or not info.all_language_probs:
             return None
@@ -134,7 +147,7 @@ class WhisperTranscriber:
 
 
 def _transcript_segments(segments: Sequence[Any]) -> tuple[TranscriptSegment, ...]:
-    """faster-whisper's segments; those of one window of Whisper's share its figures."""
+    """Convert faster-whisper's segments; those of one window share its figures."""
     texts: dict[int, str] = {}
     for one in segments:
         texts[one.seek] = texts.get(one.seek, "") + one.text
@@ -153,11 +166,11 @@ def _transcript_segments(segments: Sequence[Any]) -> tuple[TranscriptSegment, ..
 
 
 def compression_ratio(text: str) -> float:
-    """Letters of a text for each byte that zlib leaves of them; 0 for an empty text.
+    """Return the number of letters of a text for each byte of its zlib compression; 0 for an empty text.
 
-    Whisper's own ratio is that of UTF-8's bytes, which are three for a letter of Thai and always begin alike: plain
-    text in it is taken for a loop. Here each letter is one byte, whatever its script (two where a text has more than
-    256 different ones, of which one that repeats itself has none).
+    Whisper's own ratio counts UTF-8 bytes. A letter of Thai has three, which begin alike, so that ordinary Thai is
+    taken for repetition. Here each letter counts as one byte, whatever its script (two if the text has more than 256
+    different letters, which text that repeats itself does not have).
     """
     if not text:
         return 0.0
@@ -168,5 +181,5 @@ def compression_ratio(text: str) -> float:
 
 
 def _bcp47_tag(code: str) -> str:
-    """Whisper's code of a language as a BCP 47 tag: they differ in Javanese."""
+    """Return Whisper's language code as a BCP 47 tag. They only differ for Javanese."""
     return {"jw": "jv"}.get(code, code)

@@ -1,1 +1,1 @@
-"""Bytes in, 16 kHz mono samples out; speech or no speech; windows. The only place that touches a codec."""
+"""Audio: decoding to 16 kHz mono samples, speech detection and windows. No other package touches a codec."""

@@ -1,4 +1,4 @@
-"""What libsndfile and FFmpeg read from, and what a reader tells about a file beside its samples."""
+"""The input of libsndfile and FFmpeg: ranges of a file's bytes; and what a reader reports beside the samples."""
 
 import io
 from bisect import bisect_right
@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.errors import Unprocessable
 
-# Fewer bytes than these that belong to nothing are not worth a word: no codec puts a word of speech into them.
+# Fewer unknown bytes than this are not reported: no codec can store a spoken word in them.
 MIN_REPORTED_BYTES = 256
 ByteRange = tuple[int, int]
 ByteSource = ByteRange | bytes
@@ -19,9 +19,12 @@ ByteSource = ByteRange | bytes
 class ReadReport:
     """What a reader found out about one recording.
 
-    promised: seconds the file's headers announce, None where they announce nothing reliable.
-    damaged: seconds that were announced and reached the sink as silence or not at all, beyond what `promised` shows.
-    warnings: sentences for the caller. unread: those about audio that is lost, or is there and was not read.
+    Attributes:
+        declared_seconds: Length that the file's headers announce, or None if they announce nothing reliable.
+        damaged_seconds: Audio that was announced and reached the sink as silence or not at all, beyond what
+            `declared_seconds` shows.
+        warnings: Sentences for the caller.
+        unread: Sentences about audio that is lost, or is in the file and was not read.
     """
 
     declared_seconds: float | None = None
@@ -31,9 +34,10 @@ class ReadReport:
 
 
 class ByteRanges:
-    """One recording's bytes within a file that holds others too: pieces of it, one behind the other, not copied.
+    """One recording's bytes within a file that may hold others: pieces that are read as one, without a copy.
 
-    A piece is a range of the file, or bytes of its own, such as a head that the file lacks.
+    A piece is a range (start, end) of the file, or bytes that are not in the file, such as a header that it lacks.
+    Without pieces it is the whole file.
     """
 
     def __init__(self, data: bytes | mmap, *pieces: ByteSource) -> None:
@@ -56,24 +60,24 @@ class ByteRanges:
         return bytes(taken)
 
     def byte_at(self, position: int) -> int:
-        """The byte at `position`; 0 behind the end."""
+        """Return the byte at `position`, or 0 after the end."""
         found = self[position : position + 1]
         return found[0] if found else 0
 
     def find(self, wanted: bytes, start: int, end: int) -> int:
-        """As `bytes.find`; `end` is at most some 64 KiB behind `start`."""
+        """Find bytes as `bytes.find` does. The range is copied, so it should be small."""
         found = self[start:end].find(wanted)
         return found if found < 0 else start + found
 
     def readinto(self, position: int, buffer: Any) -> int:
-        """Fill `buffer` from `position` on; the number of bytes that were there."""
+        """Fill `buffer` with the bytes from `position` on, and return how many there were."""
         filled = 0
         number = bisect_right(self._starts, position) - 1
         while filled < len(buffer) and number < len(self._pieces):
             data, start, end = self._pieces[number]
             first = start + position + filled - self._starts[number]
             count = min(end - first, len(buffer) - filled)
-            # No view of it stays behind: what is mapped could not be closed then.
+            # No view of the map is kept, since the map could not be closed then.
             with memoryview(data) as whole, whole[first : first + count] as found:
                 buffer[filled : filled + count] = found
             filled += count
@@ -82,8 +86,10 @@ class ByteRanges:
 
 
 class ByteRangesFile(io.RawIOBase):
-    """A recording as a file, without a copy of it. It may be told to seek before its start, as libsndfile does in
-    damaged files: an exception there is one that libsndfile's callback can only print.
+    """A recording as a readable file, without a copy of its bytes.
+
+    A seek before its start goes to the start: libsndfile does that in damaged files, and an exception in its callback
+    could only be printed.
     """
 
     def __init__(self, data: ByteRanges) -> None:
@@ -110,7 +116,7 @@ class ByteRangesFile(io.RawIOBase):
 
 
 def undecodable_error(label: str, reason: str = "") -> Unprocessable:
-    """The refusal of a file of format `label` that no decoder takes."""
+    """Return the error for a file that looks like format `label` and cannot be decoded."""
     detail = f" ({reason.strip(' .')})" if reason.strip(" .") else ""
     message = f"The file looks like {label} but cannot be decoded{detail}; it is damaged, truncated or incomplete."
     return Unprocessable(message, code="undecodable_audio", param="file")

@@ -1,8 +1,9 @@
-"""A recording's bytes → 16 kHz mono float32. One pure function, run in a worker process by `app.workers.decoder_pool`.
+"""Decodes the bytes of a file to 16 kHz mono float32 samples. `app.workers.decoder_pool` runs it in worker processes.
 
-A file may hold several recordings, one behind the other; they are read in order. libsndfile reads what it reads whole,
-FFmpeg the rest; both feed one sink, which checks the limits block by block. What each recording promised and what was
-found are compared at its end. Knows nothing about HTTP, processes or engines.
+A file may hold several recordings, one after another; they are read in order. libsndfile reads the formats that it
+reads completely, FFmpeg reads the rest. Both write into one sink, which checks the limits block by block. At the end of
+each recording, the length that its headers announce is compared with what was found. This module knows nothing about
+HTTP, processes or engines.
 """
 
 from dataclasses import dataclass, field
@@ -23,22 +24,24 @@ from app.core.errors import Unprocessable
 
 __all__ = ["SAMPLE_RATE", "DecodeLimits", "DecodedAudio", "decode"]
 
-# Differences up to here are a codec's padding, or a chunk's.
+# A file may announce this much more than it holds: a codec's padding, or a chunk's.
 _MAX_PADDING_S = 0.1
 _MAX_CHUNK_PADDING_S = 0.06
 
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """One decoded recording.
+    """One decoded file.
 
-    samples: n of float32, 16 kHz mono, finite, in [-1, 1]. seconds: n / 16000.
-    source_format: a key of `app.core.audio.containers.formats.FORMATS`. source_rate (Hz), source_channels: as stored,
-    of the first
-        recording if the file holds several.
-    warnings: everything that is not as the caller sent it, in sentences.
-    unread: those of the warnings that say what is missing, or is in the file and was not read. The recording is not
-        complete if there are any.
+    Attributes:
+        samples: float32, shape (n,), 16 kHz mono, finite, in [-1, 1].
+        source_format: A key of `app.core.audio.containers.formats.FORMATS`, of the first recording of the file.
+        source_rate: Sampling rate of the first recording as stored, in Hz.
+        source_channels: Channels of the first recording as stored.
+        seconds: n / 16000.
+        warnings: Sentences about everything that differs from what the caller sent.
+        unread: The warnings about audio that is missing, or is in the file and was not read. If there are any, the
+            recording is not complete.
     """
 
     samples: Samples
@@ -50,7 +53,7 @@ class DecodedAudio:
     unread: list[str] = field(default_factory=list)
 
     def close(self) -> None:
-        """Give the samples back, where they lie in a file. Harmless twice."""
+        """Close the file of the samples, if they lie in one. Calling it again does nothing."""
         if isinstance(self.samples, StoredSamples):
             self.samples.close()
 
@@ -58,20 +61,28 @@ class DecodedAudio:
 def decode(data: bytes | mmap, limits: DecodeLimits, file: BinaryIO | None = None) -> DecodedAudio:
     """Decode a whole file.
 
-    The samples are an array, unless they are wanted in a `file` (open for reading and writing): then none are returned.
+    Args:
+        data: The file's bytes.
+        limits: What the recording may be.
+        file: Where the samples are written (open for reading and writing). The result then has none. Without it, the
+            result has them as an array.
 
-    Raises `InvalidRequest` (nothing there), `UnsupportedAudio` (no audio format), `TooLarge` (over a limit) or
-    `Unprocessable`: codes "undecodable_audio", "unsupported_sample_rate", "too_many_channels", "non_finite_samples",
-    "no_audio_track", "empty_audio", "too_many_parts".
+    Raises:
+        InvalidRequest: If the file is empty.
+        UnsupportedAudio: If it is in no audio format that is read here.
+        TooLarge: If a limit is exceeded (codes "upload_too_large", "audio_too_long", "too_many_samples",
+            "too_many_parts").
+        Unprocessable: Codes "undecodable_audio", "unsupported_sample_rate", "too_many_channels", "non_finite_samples",
+            "no_audio_track", "empty_audio".
     """
     limits.check_bytes(len(data))
-    reading = _FileDecoder(limits, file)
+    decoder = _FileDecoder(limits, file)
     for found in find_recordings(data, limits.max_seconds):
         if isinstance(found, UnknownBytes):
-            reading.note_unknown(found)
+            decoder.note_unknown(found)
         else:
-            reading.read(found)
-    return reading.finish()
+            decoder.read(found)
+    return decoder.finish()
 
 
 class _FileDecoder:
@@ -88,7 +99,7 @@ class _FileDecoder:
         self._unread: list[str] = []
 
     def note_unknown(self, gap: UnknownBytes) -> None:
-        """Say that there are bytes which nobody reads."""
+        """Add a warning about bytes that are not read."""
         count = gap.end - gap.start
         self._unread.append(
             f"{count:,} bytes at byte {gap.start:,} of the file belong to no recording that could be recognized. "
@@ -96,7 +107,7 @@ class _FileDecoder:
         )
 
     def read(self, part: EmbeddedRecording) -> None:
-        """Decode one recording. Raises `ServiceError` where the file is to be refused: for all that its first lacks."""
+        """Decode one recording. Raises `ServiceError` if the file is refused: for any fault of its first recording."""
         self._recording_count += 1
         self._limits.check_parts(self._recording_count)
         try:
@@ -104,16 +115,16 @@ class _FileDecoder:
         except Unprocessable as error:
             if self._container is None:
                 raise
-            label, place = part.container.label, part.start
+            label, position = part.container.label, part.start
             self._unread.append(
-                f"A further recording in the file ({label}, byte {place:,}) was not read: {error.message}"
+                f"A further recording in the file ({label}, byte {position:,}) was not read: {error.message}"
             )
         except MemoryError as error:
             reason = "decoding it takes more memory than a decoder may use"
             raise undecodable_error(part.container.label, reason) from error
 
     def finish(self) -> DecodedAudio:
-        """The recording. Raises `Unprocessable` if there is none."""
+        """Return the decoded file. Raises `Unprocessable` if it held no audio."""
         sink, container = self._sink, self._container
         sink.finish()
         if not sink.sample_count or container is None:
@@ -135,16 +146,16 @@ class _FileDecoder:
     def _read_recording(self, part: EmbeddedRecording) -> None:
         if part.refusal is not None:
             raise undecodable_error(part.container.label, part.refusal)
-        lacks = missing_share(part.data, part.container.name)
+        missing_chunk_share = missing_share(part.data, part.container.name)
         before = self._sink.seconds
         reading = self._decode(part)
         seconds = self._sink.seconds - before
         if not seconds:
-            if reading.declared_seconds or lacks:
+            if reading.declared_seconds or missing_chunk_share:
                 raise undecodable_error(part.container.label, "none of the audio it announces is there")
             self._empty_error = _empty_audio_error()
             return
-        missing = _missing_audio_warnings(reading, lacks, seconds, self._limits)
+        missing = _missing_audio_warnings(reading, missing_chunk_share, seconds, self._limits)
         self._warnings += [*part.warnings, *reading.warnings]
         self._unread += [*part.unread, *reading.unread, *missing]
         self._container = self._container or part.container
@@ -168,16 +179,24 @@ def _empty_audio_error() -> Unprocessable:
     return Unprocessable("The file holds no audio: its length is zero.", code="empty_audio", param="file")
 
 
-def _missing_audio_warnings(reading: ReadReport, lacks: float, seconds: float, limits: DecodeLimits) -> list[str]:
-    """Sentences about seconds announced and not found; raises `Unprocessable` where they are too many.
+def _missing_audio_warnings(
+    reading: ReadReport, missing_chunk_share: float, seconds: float, limits: DecodeLimits
+) -> list[str]:
+    """Return warnings about audio that was announced and not found. Raises `Unprocessable` if it is too much.
 
-    lacks: share of the audio chunk that the recording does not hold. seconds: decoded of it.
+    Args:
+        reading: What the reader found out.
+        missing_chunk_share: Share of the audio chunk that the file does not hold, 0 to 1.
+        seconds: Seconds that were decoded.
+        limits: Limit on the missing seconds.
     """
-    stated, chunk = reading.declared_seconds or 0.0, seconds / (1 - lacks) if lacks < 1 else 0.0
-    promised = max(stated, chunk)
-    missing = promised - seconds if stated - seconds > _MAX_PADDING_S or chunk - seconds > _MAX_CHUNK_PADDING_S else 0.0
-    # A damaged packet either is missing at the end or was filled with silence: counted once, whichever shows more.
+    by_header = reading.declared_seconds or 0.0
+    by_chunk = seconds / (1 - missing_chunk_share) if missing_chunk_share < 1 else 0.0
+    announced = max(by_header, by_chunk)
+    is_short = by_header - seconds > _MAX_PADDING_S or by_chunk - seconds > _MAX_CHUNK_PADDING_S
+    missing = announced - seconds if is_short else 0.0
+    # A damaged packet is missing at the end or was replaced by silence. It counts once, by the larger of the two.
     limits.check_missing(max(missing, reading.damaged_seconds), seconds)
     if not missing:
         return []
-    return [f"The file promises {promised:,.2f} s and holds {seconds:,.2f} s: {missing:,.2f} s are missing."]
+    return [f"The file announces {announced:,.2f} s and holds {seconds:,.2f} s: {missing:,.2f} s are missing."]

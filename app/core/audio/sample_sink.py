@@ -1,7 +1,7 @@
-"""Where decoded blocks go: checked, mixed to one channel, resampled to 16 kHz, kept. Knows nothing about containers.
+"""Collects decoded blocks: checks the limits, mixes to one channel, resamples to 16 kHz and stores the samples.
 
-Memory is that of one block where the samples go into a file, and else that of the 16 kHz result (64 kB a second) too,
-whatever the source's rate and channels.
+It needs memory for one block, and without a file also for the 16 kHz result (64 kB a second), whatever the rate and the
+channels of the source. This module knows nothing about containers.
 """
 
 from typing import BinaryIO
@@ -16,15 +16,24 @@ from app.core.audio.samples import BYTES_PER_SAMPLE
 from app.core.errors import Unprocessable
 
 Block = NDArray[np.float32]
-_SCALE_BLOCK_SAMPLES = 1 << 20  # samples scaled at once
-_MIN_WARNING_S = 0.2  # from here on a caller is told that channels were inverted
+_SCALE_BLOCK_SAMPLES = 1 << 20  # samples that are scaled at once
+_MIN_WARNING_S = 0.2  # shorter inversions of channels are not reported
 
 
 class SampleSink:
-    """Collects one recording, in a file (open for reading and writing) if one is given.
+    """Collects the samples of one file.
 
-    seconds: of the source so far. rate, channels: of the source as first met (they may change within a file).
-    peak: largest magnitude so far, in the source and in the result. count: samples of the result so far.
+    Args:
+        limits: The limits that are checked.
+        file: Where the samples are written (open for reading and writing). Without it they are kept in memory.
+
+    Attributes:
+        limits: The limits that are checked.
+        sample_count: Samples of the result so far.
+        seconds: Length of the source so far.
+        rate: First sampling rate of the source, in Hz. It may change within a file.
+        channels: First number of channels of the source. It may change within a file.
+        peak_amplitude: Largest magnitude so far, in the source and in the result.
     """
 
     def __init__(self, limits: DecodeLimits, file: BinaryIO | None = None) -> None:
@@ -41,14 +50,14 @@ class SampleSink:
         self._inverted_seconds = 0.0
         self._resampler: soxr.ResampleStream | None = None
         self._file = file
-        # Grows in place; a list of arrays would need everything twice at the end.
+        # It grows in place; a list of arrays would need twice the memory at the end.
         self._buffer = bytearray()
-        if file is not None:  # of a reader before this one, which did not get to the end
+        if file is not None:  # it may hold the samples of another reader, which failed
             file.seek(0)
             file.truncate()
 
     def write(self, block: Block, rate: int) -> None:
-        """Take a block (frames, channels) at `rate` Hz; raises `TooLarge` or `Unprocessable` past a bound."""
+        """Add a block, shape (frames, channels), at `rate` Hz. Raises `TooLarge` or `Unprocessable` over a limit."""
         frames, channels = block.shape
         self._set_format(rate, channels)
         self._source_samples += frames * channels
@@ -61,7 +70,7 @@ class SampleSink:
         self._resample(self._mixer.mix(block))
 
     def write_silence(self, seconds: float) -> None:
-        """Take `seconds` of silence, at the rate of the block before it."""
+        """Add seconds of silence, at the rate of the block before. Raises `TooLarge` over a limit."""
         self._add_seconds(seconds)
         self._resample(self._mixer.flush())
         frames = round(seconds * self._current_rate)
@@ -71,15 +80,15 @@ class SampleSink:
             frames -= count
 
     def finish(self) -> None:
-        """No more blocks come. The recording is as loud as the source: its peak may be above 1."""
+        """Store the rest, after the last block. The samples are not scaled: the peak may be above 1."""
         self._flush()
 
     def samples(self) -> Block:
-        """The recording, where there is no file: float32 (n,), 16 kHz, finite."""
+        """Return the samples, if there is no file: float32, shape (n,), 16 kHz, finite."""
         return np.frombuffer(self._buffer, dtype=np.float32)
 
     def scale(self, factor: float) -> None:
-        """Make all of the recording louder or softer."""
+        """Multiply all samples by a factor."""
         if self._file is None:
             samples = self.samples()
             samples *= np.float32(factor)
@@ -95,7 +104,7 @@ class SampleSink:
 
     @property
     def warnings(self) -> list[str]:
-        """What the mix did to the recording, in sentences."""
+        """Sentences about what the mix changed."""
         inverted = self._inverted_seconds + self._mixer.inverted_seconds
         if inverted < _MIN_WARNING_S:
             return []

@@ -1,7 +1,8 @@
-"""Hours of samples without hours of memory: they lie in a file that has no name, and what is sliced is read.
+"""Samples in files without names, so that hours of audio take no memory: a slice is read when it is needed.
 
-An array is `Samples` too, so that what needs a stretch of a recording takes either. The file is gone with its last
-holder, also after a SIGKILL; it lies where `tempfile` puts its files (`TMPDIR`). Knows nothing about codecs.
+An array also fits the protocol `Samples`, so that code which reads parts of a recording takes either. A file without a
+name is gone when its last descriptor is closed, also after SIGKILL. It lies in the folder of `tempfile` (`TMPDIR`).
+This module knows nothing about codecs.
 """
 
 import asyncio
@@ -18,12 +19,11 @@ from numpy.typing import NDArray
 from app.core.errors import disk_full_error
 
 BYTES_PER_SAMPLE = 4  # a float32
-# Of a recording in memory; what is more is written to the disk.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20  # bytes of an upload that are kept in memory before they are written
 
 
 class Samples(Protocol):
-    """float32 mono at 16 kHz, as long as the recording."""
+    """The samples of a recording: float32 mono at 16 kHz."""
 
     def __len__(self) -> int: ...
 
@@ -31,7 +31,7 @@ class Samples(Protocol):
 
 
 class StoredSamples:
-    """`Samples` in a file. A slice is read anew each time; steps are not for slices of it."""
+    """`Samples` in a file. Each slice is read from the file; slices with a step raise ValueError."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -43,24 +43,24 @@ class StoredSamples:
     def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
         start, stop, step = part.indices(self._count)
         if step != 1:
-            raise ValueError("samples in a file are read one after another")
+            raise ValueError("samples in a file cannot be sliced with a step")
         taken = np.empty(max(0, stop - start), np.float32)
         view, position = taken.data.cast("B"), 0
         while position < len(view):
             read = os.preadv(self._file.fileno(), [view[position:]], start * BYTES_PER_SAMPLE + position)
             if not read:
-                raise EOFError("the samples are shorter than their file was")
+                raise EOFError("the file of the samples became shorter")
             position += read
         return taken
 
     def close(self) -> None:
-        """Give the file back. Harmless twice."""
+        """Close the file. Calling it again does nothing."""
         self._file.close()
 
 
 @contextmanager
 def translate_disk_full() -> Iterator[None]:
-    """Around what writes such files: a disk without room is `Unavailable` (code "disk_full")."""
+    """Raise `Unavailable` (code "disk_full") instead of an OSError for a disk without space."""
     try:
         yield
     except OSError as error:
@@ -70,15 +70,15 @@ def translate_disk_full() -> Iterator[None]:
 
 
 def create_unnamed_file(data: bytes = b"") -> BinaryIO:
-    """A file without a name that holds `data`."""
-    file: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+    """Return a new file without a name that holds `data`; its position is at the end."""
+    file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     file.write(data)
     file.flush()
     return file
 
 
 async def write_unnamed_file(pieces: AsyncGenerator[bytes, None]) -> BinaryIO:
-    """A file without a name that holds all the pieces, written off the event loop a block at a time."""
+    """Return a new file without a name that holds all pieces, written in blocks off the event loop."""
     file, waiting = create_unnamed_file(), bytearray()
     try:
         async with aclosing(pieces):

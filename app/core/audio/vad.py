@@ -1,8 +1,8 @@
-"""Where somebody speaks, and how many windows of the encoder a recording fills.
+"""Voice activity detection: where somebody speaks in a recording.
 
-A recording is looked at in pieces (`app.core.audio.vad_first_pass`), and what they leave out, where it holds sound,
-once more (`app.core.audio.vad_second_pass`). The service does both through `app.workers.speech_detector`. Knows nothing
-about codecs, HTTP or engines.
+The first pass (`app.core.audio.vad_first_pass`) takes the recording piece by piece. The second pass
+(`app.core.audio.vad_second_pass`) amplifies the sounds that the first pass did not take for speech. The service runs
+both through `app.workers.speech_detector`. This module knows nothing about codecs, HTTP or engines.
 """
 
 import math
@@ -14,23 +14,24 @@ from app.core.audio.vad_second_pass import combine_passes, detect_amplified, und
 
 __all__ = ["WINDOW_S", "Span", "count_encoder_windows", "find_speech", "speech_seconds"]
 
-WINDOW_S = 30.0
+WINDOW_S = 30.0  # of Whisper's encoder
 
 
 def find_speech(samples: Samples) -> list[Span]:
-    """Spans of speech (start, end) in seconds, in order and apart, of mono 16 kHz `samples`: all of it in the calling
-    thread. Memory does not grow with the length.
+    """Return the spans of speech in mono 16 kHz samples: (start, end) in seconds, in order, not overlapping.
+
+    It works in the calling thread, and its memory does not grow with the length.
     """
-    looks = [detect_piece(samples, start) for start in piece_starts(samples)]
-    again = [detect_amplified(samples, one) for one in undetected_sounds(looks, len(samples) / SAMPLE_RATE)]
-    return combine_passes(looks, again).spans
+    first_pass = [detect_piece(samples, start) for start in piece_starts(samples)]
+    second_pass = [detect_amplified(samples, one) for one in undetected_sounds(first_pass, len(samples) / SAMPLE_RATE)]
+    return combine_passes(first_pass, second_pass).spans
 
 
 def speech_seconds(spans: list[Span]) -> float:
-    """Seconds of speech in what was found."""
+    """Return the total length of the spans."""
     return sum(end - start for start, end in spans)
 
 
 def count_encoder_windows(seconds: float, window_s: float = WINDOW_S) -> int:
-    """Encoder windows that so many seconds fill, the last one perhaps in part."""
+    """Return the number of encoder windows of `window_s` seconds that a recording fills, rounded up."""
     return math.ceil(round(seconds * SAMPLE_RATE) / (window_s * SAMPLE_RATE))

@@ -1,12 +1,12 @@
-"""The first look: where somebody speaks, in one piece of a recording after another.
+"""The first pass of speech detection, one piece of a recording at a time.
 
-Silero VAD (v6, MIT) as bundled with faster-whisper, in ONNX; it needs neither torch nor an engine. It hears speech down
-to peaks of about -55 dBFS, and none in silence, noise, hum or tones. It does not hear through a strong offset or a
-rumble below 40 Hz, so those are taken out before it listens. What is fainter than what it hears is looked at again,
-amplified (`app.core.audio.vad_second_pass`).
+It uses Silero VAD (v6, MIT) as bundled with faster-whisper, in ONNX, and needs neither torch nor an engine. The model
+finds speech down to peaks of about -55 dBFS, and none in silence, noise, hum or tones. A strong offset or rumble below
+40 Hz hides speech from it, so both are removed first. Fainter sounds are amplified in the second pass
+(`app.core.audio.vad_second_pass`).
 
-The looks are small pieces of work, so that whoever runs them decides in which order (`app.workers.speech_detector`).
-Knows nothing about codecs, HTTP or engines.
+The pieces are small units of work, so that the caller can choose their order (`app.workers.speech_detector`). This
+module knows nothing about codecs, HTTP or engines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from app.core.audio.limits import SAMPLE_RATE
 from app.core.audio.samples import Samples
 
-LEVEL_FRAME_S = 0.05  # of the levels
-MIN_PAUSE_S = 0.5
-# What is fainter (-80 dBFS) is three steps of 16 bits, and no speech can be told in it.
+LEVEL_FRAME_S = 0.05  # length of the frames whose power is measured
+MIN_PAUSE_S = 0.5  # a shorter silence does not separate two spans of speech
+# Fainter sound (-80 dBFS) has three steps of 16 bits, and no speech can be recognized in it.
 SILENCE_PEAK = 1e-4
 _MIN_SPEECH_MS = 250
 _PAD_MS = 200
-# The detector takes all it is given at once, about 1 MB of working memory per second of audio.
+# The model processes a whole piece at once, with about 1 MB of memory for each second.
 PIECE_S = 60
-# A moving average over 20 ms has a zero at 50 Hz; what is left of the signal without it is what lies above 40 Hz.
+# A moving average over 20 ms has a zero at 50 Hz. The signal minus this average is what lies above 40 Hz.
 _RUMBLE_SAMPLES = SAMPLE_RATE // 50
-# Share of the power below that; speech alone has less than a tenth.
+# Rumble is removed if it has at least this share of the power. Speech alone has less than a tenth.
 _MIN_RUMBLE_SHARE = 0.5
 
 Span = tuple[float, float]
@@ -37,8 +37,11 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class PieceDetection:
-    """What was found in a stretch of a recording. spans: of speech, in seconds of the recording, in order and apart.
-    levels: mean square of each `LEVEL_FRAME_S`, float32 (n,), rumble left out.
+    """What was found in one piece of a recording.
+
+    Attributes:
+        spans: Spans of speech in seconds of the recording, in order, not overlapping.
+        frame_power: Mean square of each `LEVEL_FRAME_S` without rumble, float32, shape (n,).
     """
 
     spans: list[Span]
@@ -46,22 +49,23 @@ class PieceDetection:
 
 
 def piece_starts(samples: Samples) -> Iterator[int]:
-    """Where the pieces begin that are looked at one by one: positions in samples."""
+    """Return where the pieces start, as positions in samples."""
     return iter(range(0, len(samples), PIECE_S * SAMPLE_RATE))
 
 
 def detect_piece(samples: Samples, start: int, stop: int | None = None) -> PieceDetection:
-    """Find speech between two positions, at most a piece apart. Takes about 2 ms a second of audio, mostly without the
-    interpreter lock, and nearly none where there is silence.
+    """Find speech between two positions, which are at most a piece apart.
+
+    It takes about 2 ms for each second of audio, mostly without the interpreter lock, and nearly nothing for silence.
     """
     piece = remove_rumble(samples[start : start + PIECE_S * SAMPLE_RATE if stop is None else stop])
-    heard = [] if np.abs(piece).max(initial=0.0) < SILENCE_PEAK else speech_spans(piece)
+    spans = [] if np.abs(piece).max(initial=0.0) < SILENCE_PEAK else speech_spans(piece)
     offset = start / SAMPLE_RATE
-    return PieceDetection([(offset + begun, offset + ended) for begun, ended in heard], frame_power(piece))
+    return PieceDetection([(offset + begin, offset + end) for begin, end in spans], frame_power(piece))
 
 
 def speech_spans(piece: NDArray[np.float32], threshold: float = 0.5) -> list[Span]:
-    """Spans of speech in a piece, in seconds from its start. threshold: the least probability of speech."""
+    """Return the spans of speech in a piece, in seconds from its start. threshold: least probability of speech."""
     options = VadOptions(
         threshold=threshold,
         min_speech_duration_ms=_MIN_SPEECH_MS,
@@ -73,7 +77,7 @@ def speech_spans(piece: NDArray[np.float32], threshold: float = 0.5) -> list[Spa
 
 
 def remove_rumble(piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A piece without its offset and what is below 40 Hz, where most of its power is there; else as it is."""
+    """Return a piece without offset and frequencies below 40 Hz if they have most of its power, else unchanged."""
     whole = len(piece) // _RUMBLE_SAMPLES * _RUMBLE_SAMPLES
     means = piece[:whole].reshape(-1, _RUMBLE_SAMPLES).mean(axis=1, dtype=np.float64)
     power = float(np.dot(piece, piece)) / max(len(piece), 1)
@@ -85,14 +89,15 @@ def remove_rumble(piece: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def frame_power(piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean square of each `LEVEL_FRAME_S` of a piece, float32 (n,); what is left at its end has one too."""
+    """Return the mean square of each `LEVEL_FRAME_S` of a piece, float32, shape (n,). The last frame may be shorter."""
     frame = round(LEVEL_FRAME_S * SAMPLE_RATE)
     frames = np.pad(piece, (0, -len(piece) % frame)).reshape(-1, frame)
-    return np.einsum("ij,ij->i", frames, frames) / np.float32(frame)
+    power: NDArray[np.float32] = np.einsum("ij,ij->i", frames, frames) / np.float32(frame)
+    return power
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order and apart. Two are one where they overlap, or where the silence between them ends no utterance."""
+    """Return spans in order. Spans that overlap, or are less than `MIN_PAUSE_S` apart, are merged."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start - merged[-1][1] < MIN_PAUSE_S:
@@ -103,7 +108,7 @@ def merge_spans(spans: Iterable[Span]) -> list[Span]:
 
 
 def _moving_mean(piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of the 20 ms around each sample; at the edges, those that there are go on."""
+    """Return the mean of the 20 ms around each sample. At the edges the first and last sample are repeated."""
     width = _RUMBLE_SAMPLES
     summed = np.cumsum(np.pad(piece, (width // 2 + 1, width - width // 2 - 1), mode="edge"), dtype=np.float64)
     return ((summed[width:] - summed[:-width]) / width).astype(np.float32)

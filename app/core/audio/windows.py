@@ -1,7 +1,7 @@
-"""Where a recording that is longer than one pass is cut: in its pauses, so that no word is.
+"""Splits a recording that is too long for one request to the model into windows, at pauses, so that no word is cut.
 
-`split_into_windows` covers all speech with windows of at most a given length and leaves out the silence between them;
-times are the recording's own. Knows nothing about models.
+`split_into_windows` covers all speech with windows of at most a given length, and leaves out the silence between them.
+Times are seconds of the recording. This module knows nothing about models.
 """
 
 from bisect import bisect_right
@@ -15,37 +15,37 @@ from app.core.audio.limits import SAMPLE_RATE
 from app.core.audio.samples import Samples
 from app.core.audio.vad_first_pass import Span
 
-# Where nobody pauses for as long as a window, it is cut at the quietest moment of its last seconds.
+# If there is no pause within a window, it is cut at the quietest moment of its last seconds.
 _SEARCH_S = 5.0
 _FRAME_S = 0.05
-# What peaks below -40 dBFS is amplified for the model, to -20 dBFS: models have heard little that is so faint.
+# A window that peaks below -40 dBFS is amplified to -20 dBFS: models were trained on little that is so faint.
 _MAX_FAINT_PEAK = 0.01
 _TARGET_PEAK = 0.1
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the recording, in seconds."""
+    """A part of the recording, in seconds."""
 
     start: float
     end: float
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length of the window in seconds."""
         return self.end - self.start
 
     def extract(self, samples: Samples) -> NDArray[np.float32]:
-        """Its samples, as a model is to hear them: amplified where all of them are faint."""
+        """Return its samples for a model, float32, shape (n,): amplified if all of them are faint."""
         found = samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
         peak = float(np.abs(found).max(initial=0.0))
         return found * np.float32(_TARGET_PEAK / peak) if 0 < peak < _MAX_FAINT_PEAK else found
 
 
 def split_into_windows(spans: Sequence[Span], longest_s: float, samples: Samples) -> list[Window]:
-    """Windows over all `spans` of speech (of `find_speech`), in order and apart, none longer than `longest_s`.
+    """Return windows that cover all spans of speech, in order, not overlapping, none longer than `longest_s` seconds.
 
-    They are of like length, as far as the pauses allow: a last window of two seconds would be understood by nobody.
+    The windows have similar lengths, as far as the pauses allow: nobody would understand a last window of two seconds.
     """
     windows: list[Window] = []
     left = list(spans)
@@ -69,11 +69,12 @@ def split_into_windows(spans: Sequence[Span], longest_s: float, samples: Samples
 
 
 def covers(windows: Sequence[Window], spans: Sequence[Span]) -> bool:
-    """Whether every second of the spans lies in a window. Both in order and apart."""
+    """Return whether the windows cover all spans. Both are in order and do not overlap."""
     ends = [window.end for window in windows]
     for start, end in spans:
         reached = start
-        # From the first window that ends behind it: thousands of spans in hundreds of windows, on the event loop.
+        # Start at the first window that ends after the span starts: there may be thousands of spans and hundreds of
+        # windows, and this runs on the event loop.
         for window in windows[bisect_right(ends, start) :]:
             if reached >= end - 1e-6 or window.start > reached + 1e-6:
                 break
@@ -84,7 +85,7 @@ def covers(windows: Sequence[Window], spans: Sequence[Span]) -> bool:
 
 
 def _quietest_moment(samples: Samples, start: float, end: float) -> float:
-    """The middle of the quietest 50 ms between two times, in seconds."""
+    """Return the middle of the quietest 50 ms between two times, in seconds."""
     frame = round(_FRAME_S * SAMPLE_RATE)
     piece = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
     frames = piece[: len(piece) // frame * frame].reshape(-1, frame)

@@ -1,29 +1,28 @@
-"""What a vLLM server says: its stream of server-sent events → text, tokens and the end; its errors → `app.core.errors`.
+"""Reads the answers of a vLLM server: its server-sent events become `StreamChunk`s, its errors `app.core.errors`.
 
-The dialect is that of vLLM 0.32's `chat_completion_stream_generator`: a chunk with the role when the first token is
-there, chunks of text, one with the reason of the end, one with the usage, `[DONE]`; an error in the middle comes as an
+The format is that of vLLM 0.32's `chat_completion_stream_generator`: a chunk with the role once the first token is
+there, chunks of text, one with the finish reason, one with the usage, and `[DONE]`. An error in the middle comes as an
 event of its own. Knows nothing about which server it is, nor about prompts.
 """
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from app.core.errors import ServiceError, TooLarge, Unavailable
+from app.core.vllm_http import MAX_ERROR_CHARACTERS, error_message
 from app.engine.chat_request import refusal_error
 from app.settings import setting_name
 
-DEFAULT_RETRY_AFTER_S = 5.0  # where a server that has no room does not say when to come back
-MAX_REASON_CHARACTERS = 2000  # characters of a server's error that are passed on
+DEFAULT_RETRY_AFTER_S = 5.0  # if a server that has no room does not say when to try again
 
 
 @dataclass(frozen=True)
 class StreamChunk:
-    """One event. prompt_tokens, completion_tokens: the usage, where the event brings it."""
+    """One event of an answer. prompt_tokens, completion_tokens: the usage, if the event has it."""
 
     text: str = ""
     token_ids: tuple[int, ...] = ()
@@ -32,9 +31,11 @@ class StreamChunk:
     completion_tokens: int | None = None
 
 
-async def read_chunks(response: httpx.Response, context: int) -> AsyncGenerator[StreamChunk, None]:
-    """The events of an answer, until it is done. Raises ServiceError for an error among them, and "engine_lost" if the
-    stream ends before it is done; httpx's own errors pass.
+async def read_chunks(response: httpx.Response, context_tokens: int) -> AsyncGenerator[StreamChunk, None]:
+    """Yield the events of an answer until `[DONE]`.
+
+    Raises ServiceError for an error event, and "engine_lost" if the stream ends too early. httpx's own errors are not
+    caught. context_tokens: the model's context, for the error message.
     """
     async for line in _lines(response):
         if not line.startswith(b"data:"):
@@ -42,30 +43,30 @@ async def read_chunks(response: httpx.Response, context: int) -> AsyncGenerator[
         data = line.removeprefix(b"data:").strip()
         if data == b"[DONE]":
             return
-        yield _parse_event(data, context)
+        yield _parse_event(data, context_tokens)
     raise connection_error()
 
 
-def _parse_event(data: bytes, context: int) -> StreamChunk:
+def _parse_event(data: bytes, context_tokens: int) -> StreamChunk:
     try:
-        said = json.loads(data)
-        if "error" not in said:
-            return _parse_chunk(said)
+        event = json.loads(data)
+        if "error" not in event:
+            return _parse_chunk(event)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise Unavailable(
-            f"The engine's server said what it should not: {data[:200]!r}", code="engine_error"
+            f"The engine's server sent an event that cannot be read: {data[:200]!r}", code="engine_error"
         ) from error
-    raise stream_error(said["error"], context)
+    raise stream_error(event["error"], context_tokens)
 
 
-def _parse_chunk(said: dict[str, Any]) -> StreamChunk:
-    usage = said.get("usage") or {}
+def _parse_chunk(event: dict[str, Any]) -> StreamChunk:
+    usage = event.get("usage") or {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if prompt is None and said.get("prompt_token_ids") is not None:
-        prompt = len(said["prompt_token_ids"])
-    if not said["choices"]:
+    if prompt is None and event.get("prompt_token_ids") is not None:
+        prompt = len(event["prompt_token_ids"])
+    if not event["choices"]:
         return StreamChunk(prompt_tokens=prompt, completion_tokens=completion)
-    choice = said["choices"][0]
+    choice = event["choices"][0]
     return StreamChunk(
         text=choice["delta"].get("content") or "",
         token_ids=tuple(choice.get("token_ids") or ()),
@@ -76,22 +77,22 @@ def _parse_chunk(said: dict[str, Any]) -> StreamChunk:
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Lines ended by LF. Not `aiter_lines`, which also ends one at U+2028 or U+0085: both may stand in a summary."""
+    """Yield lines that end with LF. `aiter_lines` also splits at U+2028 and U+0085, which may be part of a summary."""
     rest = b""
     async for piece in response.aiter_bytes():
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
             yield line
 
 
-def status_error(status: int, body: bytes, retry_after: str | None, context: int) -> ServiceError:
-    """The error for an answer that is none. retry_after: that header."""
-    reason = _error_message(body)
+def status_error(status: int, body: bytes, retry_after: str | None, context_tokens: int) -> ServiceError:
+    """Return the error for a response whose status is not 200. retry_after: the header of that name."""
+    reason = error_message(body)
     if status in (400, 422):
-        return refusal_error(reason, context)
+        return refusal_error(reason, context_tokens)
     if status == 413:
         return TooLarge(
-            f"The engine's server takes no request as large as this recording makes it: {reason}",
+            f"The engine's server refused the request because this recording makes it too large: {reason}",
             code="engine_refused",
             param="file",
         )
@@ -103,24 +104,24 @@ def status_error(status: int, body: bytes, retry_after: str | None, context: int
         )
     if status in (401, 403):
         return Unavailable(
-            f"The engine's server does not take the key in {setting_name('remote', 'api_key')}.",
+            f"The engine's server does not accept the key in {setting_name('remote', 'api_key')}.",
             code="engine_error",
         )
     return Unavailable(f"The engine's server failed with status {status}: {reason}", code="engine_error")
 
 
-def stream_error(error: Any, context: int) -> ServiceError:
-    """The error for an `error` event. vLLM puts a status into its `code`."""
+def stream_error(error: Any, context_tokens: int) -> ServiceError:
+    """Return the error for the value of an `error` event. vLLM puts a status into its `code`."""
     if not isinstance(error, dict):
         error = {"message": error}
-    reason = str(error.get("message"))[:MAX_REASON_CHARACTERS]
+    reason = str(error.get("message"))[:MAX_ERROR_CHARACTERS]
     if error.get("code") in (400, 422):
-        return refusal_error(reason, context)
+        return refusal_error(reason, context_tokens)
     return Unavailable(f"The engine failed in the middle of the answer: {reason}", code="engine_error", retry_after_s=1)
 
 
 def connection_error(error: Exception | None = None) -> ServiceError:
-    """The error for a connection that broke, or was silent for too long, after the request had begun."""
+    """Return the error for a connection that broke, or was silent for too long, after the request was sent."""
     if isinstance(error, httpx.TimeoutException):
         return Unavailable(
             "The engine's server has been silent for too long and was given up. The setting is "
@@ -133,13 +134,6 @@ def connection_error(error: Exception | None = None) -> ServiceError:
         code="engine_lost",
         retry_after_s=1,
     )
-
-
-def _error_message(body: bytes) -> str:
-    text = body.decode("utf-8", "replace").strip()
-    with suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["error"]["message"])
-    return text[:MAX_REASON_CHARACTERS] or "it does not say why"
 
 
 def _retry_after_seconds(header: str | None) -> float:

@@ -1,7 +1,7 @@
-"""A checkpoint's tokenizer and chat template without the checkpoint: for the front of servers that hold the weights.
+"""A checkpoint's tokenizer and chat template without its weights, for a service whose weights are on vLLM servers.
 
-Counts a text's tokens, knows the control tokens, and tells which tokens chat messages are, so that a server's reading
-of them can be compared. Needs neither Transformers nor vLLM. Knows nothing about audio or HTTP.
+It counts the tokens of a text, lists the control tokens, and renders chat messages to token ids, with which a server's
+own rendering is compared. Needs neither Transformers nor vLLM. Knows nothing about audio or HTTP.
 """
 
 from typing import Any
@@ -13,20 +13,23 @@ from app.engine.chat_request import Messages, sort_longest_first
 
 
 class ChatTokenizer:
-    """tokenizer: text of a `tokenizer.json`. template: text of a `chat_template.jinja`."""
+    """The tokenizer of a checkpoint.
+
+    tokenizer: the text of its `tokenizer.json`. template: the text of its `chat_template.jinja`.
+    """
 
     def __init__(self, tokenizer: str, template: str) -> None:
         self._tokenizer: Any = Tokenizer.from_str(tokenizer)
-        # as Transformers' apply_chat_template opens it
+        # These are the options with which Transformers' apply_chat_template renders.
         self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
         added = self._tokenizer.get_added_tokens_decoder().values()
         self.control_tokens = sort_longest_first({token.content for token in added})
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+        """Return the number of tokens of a text."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def token_ids(self, messages: Messages) -> list[int]:
-        """Tokens of the prompt that text messages are, ready for the answer."""
+        """Return the token ids of the prompt for text messages, up to where the answer begins."""
         prompt = self._template.render(messages=messages, add_generation_prompt=True)
         return list(self._tokenizer.encode(prompt, add_special_tokens=False).ids)

@@ -1,10 +1,10 @@
-"""What a vLLM server is sent for one answer: the body of `POST /v1/chat/completions`.
+"""The body of `POST /v1/chat/completions` for one answer of a vLLM server.
 
-Everything is said explicitly, so that neither the server's defaults nor the checkpoint's `generation_config.json` write
-otherwise than the engine in this process would; the names are those of vLLM 0.32's `ChatCompletionRequest`. A recording
-goes as 32-bit float WAV in base64: the very samples, and a third more bytes than they have. A priority is not sent: a
-server refuses it unless it was started with `--scheduling-policy priority`, and who comes first is settled before
-that, where the service hands out its places (`app.summarize.priority_limiter`). Knows nothing about connections.
+All sampling fields are stated, so that a server answers as the engine in this process would, whatever its defaults and
+the checkpoint's `generation_config.json` are. The names are those of vLLM 0.32's `ChatCompletionRequest`. A recording
+is sent as a 32-bit float WAV file in base64, which keeps the samples exactly and needs a third more bytes than they
+have. No priority is sent: a server refuses it unless it was started with `--scheduling-policy priority`, and the
+service orders its requests before it sends them (`app.summarize.priority_limiter`). Knows nothing about connections.
 """
 
 import base64
@@ -15,15 +15,15 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.audio.wav import encode_float_wav
+from app.core.audio.wav import encode_wav
+from app.core.vllm_http import NEUTRAL_SAMPLING, insert_audio
 from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_REPEATS, Messages, SamplingOptions
 
 
 class CompletionRequest:
-    """One request, for any server. Making it of a long recording takes a tenth of a second: make it in a thread.
+    """One request, for any server. `adapter` is the name of its adapter, or None.
 
-    adapter: its adapter's name, if it is written with one. messages: without control tokens. context: the model's, in
-    tokens. audio: for the messages' placeholder.
+    Encoding a long recording takes a tenth of a second, so that it should be created in a thread.
     """
 
     def __init__(
@@ -31,45 +31,42 @@ class CompletionRequest:
         messages: Messages,
         sampling: SamplingOptions,
         request_id: str,
-        context: int,
+        context_tokens: int,
         audio: NDArray[np.float32] | None = None,
     ) -> None:
+        """Encode the request.
+
+        Args:
+            messages: The chat messages, without control tokens in their texts.
+            sampling: How the answer is sampled.
+            request_id: The id that the server logs.
+            context_tokens: The model's context.
+            audio: Mono samples at 16 kHz, shape (n,), for the messages' placeholder.
+        """
         self.adapter = sampling.adapter.name if sampling.adapter else None
-        place = uuid4().hex  # where the recording goes: encoding 25 MB of base64 as JSON would stop all others
-        said = {
-            "messages": _insert_audio(messages, place),
+        # The recording replaces a marker in the JSON text, because the JSON encoder would hold the interpreter's lock
+        # while it encodes 25 MB of base64, and all other requests would wait.
+        marker = uuid4().hex
+        fields = {
+            "messages": insert_audio(messages, marker),
             "request_id": request_id,
-            **_sampling_fields(sampling, context),
+            **_sampling_fields(sampling, context_tokens),
         }
-        self._before, _, self._after = json.dumps(said)[1:].encode().partition(place.encode())
-        self._audio = b"" if audio is None else base64.b64encode(encode_float_wav(audio))
+        self._before, _, self._after = json.dumps(fields)[1:].encode().partition(marker.encode())
+        self._audio = b"" if audio is None else base64.b64encode(encode_wav(audio))
 
     def body(self, model: str) -> list[bytes]:
-        """The JSON in parts, for the name that the model has at a server."""
+        """Return the JSON in parts. model: the name that the model, or the adapter, has at the server."""
         return [b'{"model": ' + json.dumps(model).encode() + b", ", self._before, self._audio, self._after]
 
 
-def _insert_audio(messages: Messages, data: str) -> Messages:
-    """The messages with the recording at its placeholder."""
-    part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
-
-    def content(given: Any) -> Any:
-        return given if isinstance(given, str) else [part if one["type"] == "audio" else one for one in given]
-
-    return [message | {"content": content(message["content"])} for message in messages]
-
-
-def _sampling_fields(sampling: SamplingOptions, context: int) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        # A server refuses to be asked for more tokens than the context holds; within it, it writes what fits.
-        "max_completion_tokens": min(sampling.max_tokens, context),
+def _sampling_fields(sampling: SamplingOptions, context_tokens: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        **NEUTRAL_SAMPLING,
+        # A server refuses a request for more tokens than the whole context. Below that, it generates what fits.
+        "max_completion_tokens": min(sampling.max_tokens, context_tokens),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "top_k": 0,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
         "repetition_detection": {
             "max_pattern_size": MAX_PATTERN_TOKENS,
             "min_pattern_size": MIN_PATTERN_TOKENS,
@@ -80,12 +77,12 @@ def _sampling_fields(sampling: SamplingOptions, context: int) -> dict[str, Any]:
         "return_token_ids": True,
     }
     if sampling.seed is not None:
-        said["seed"] = sampling.seed
+        fields["seed"] = sampling.seed
     if sampling.cache_salt:
-        said["cache_salt"] = sampling.cache_salt
+        fields["cache_salt"] = sampling.cache_salt
     if sampling.stop:
-        said["stop"] = list(sampling.stop)
+        fields["stop"] = list(sampling.stop)
     if sampling.schema:
-        # The backend and its whitespace are the server's: `--structured-outputs-config`, see the README.
-        said["structured_outputs"] = {"json": sampling.schema}
-    return said
+        # The backend and its whitespace are options of the server: `--structured-outputs-config`, see docs/models.md.
+        fields["structured_outputs"] = {"json": sampling.schema}
+    return fields

@@ -1,7 +1,7 @@
-"""One vLLM server: whether it is up and serves the model, how much audio it has been given, and one way to ask it.
+"""One vLLM server: its health, the audio that it still has to answer, and the sending of a request.
 
-Up is who answers `/health`, lists the model in `/v1/models` and reads a prompt as the tokens that this service's own
-tokenizer and chat template make of it. Knows nothing about other servers, nor about how an answer is read.
+A server is up if it answers `/health`, lists the model in `/v1/models`, and tokenizes a prompt into the same tokens as
+this service's tokenizer and chat template. Knows nothing about other servers, nor about how an answer is read.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from app import metrics
 from app.core.prompts import Style, instruction, notes_messages
+from app.core.vllm_http import CONNECTION_LIMITS
 from app.engine.remote.answer_stream import connection_error, status_error
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.request_body import CompletionRequest
@@ -23,14 +24,16 @@ from app.settings import RemoteSettings, setting_name
 
 log = logging.getLogger(__name__)
 
-WRITE_BYTES = 1 << 18  # bytes of a request written at once
-MAX_ERROR_BYTES = 1 << 16  # bytes read of an answer that is an error
-MAX_MISSED_CHECKS = 2  # health checks in a row without an answer in time; one alone may be a server with its hands full
+WRITE_BYTES = 1 << 18  # bytes of a request that are written at once
+MAX_ERROR_BYTES = 1 << 16  # bytes of an error response that are read
+# After so many health checks in a row without an answer in time, a server is down. A single one may mean that the
+# server is busy.
+MAX_MISSED_CHECKS = 2
 
 
 @dataclass(frozen=True)
 class ExpectedModel:
-    """What a server must serve: version `version` of the model `name`, with room for so many tokens."""
+    """The model that a server must serve, and the number of context tokens that it must have room for."""
 
     name: str
     version: str
@@ -38,20 +41,20 @@ class ExpectedModel:
 
     @property
     def id(self) -> str:
-        """`name@version`."""
+        """The model's `name@version`."""
         return f"{self.name}@{self.version}"
 
 
 class ServerUnreachable(Exception):
-    """No connection came about: nothing of the request has been read, and another server may be asked."""
+    """No connection could be made: the server has read nothing of the request, and another server may be asked."""
 
 
 class _Unusable(Exception):
-    """It answers, and cannot be asked; the message says why."""
+    """The server answers, but must get no requests. The message says why."""
 
 
 class _Unhealthy(_Unusable):
-    """It says so itself; that passes."""
+    """The server says that it is not healthy, which may pass."""
 
 
 class _ModelCard(BaseModel):
@@ -69,56 +72,59 @@ class _TokenizeResponse(BaseModel):
 
 
 class RemoteServer:
-    """A server at a base address such as `http://gpu-1:8001`. For one event loop.
+    """A server at a base URL such as `http://gpu-1:8001`. For one event loop; takes no locks.
 
-    up: whether it is asked. why: what was wrong with it when it was last looked at. unusable: whether waiting will
-    not help, because it serves something else. queued_seconds: audio it was given and has not answered yet. running:
-    requests.
+    Attributes:
+        name: The URL without its scheme, for logs and metrics.
+        up: Whether requests are sent to it.
+        fault: What was wrong with it at its last health check.
+        unusable: Whether waiting will not help, because it serves something else.
+        served_names: The names of the models and adapters that it serves.
+        queued_seconds: Seconds of audio that it was sent and has not answered yet.
+        running_requests: Number of requests that it has not answered yet.
     """
 
-    def __init__(self, url: str, wanted: ExpectedModel, tokens: ChatTokenizer, settings: RemoteSettings) -> None:
+    def __init__(self, url: str, expected: ExpectedModel, tokenizer: ChatTokenizer, settings: RemoteSettings) -> None:
         self.name = url.removeprefix("http://").removeprefix("https://")
         self.up = False
-        self.fault = "not looked at yet"
+        self.fault = "it was not checked yet"
         self.unusable = False
         self.served_names: set[str] = set()
         self.queued_seconds = 0.0
         self.running_requests = 0
         self._url = url
-        self._expected = wanted
-        self._tokens = tokens
+        self._expected = expected
+        self._tokenizer = tokenizer
         self._settings = settings
-        self._model_name = ""  # its name for the model
-        self._last_activity = 0.0  # when it last said anything
-        self._missed_checks = 0  # health checks in a row
+        self._model_name = ""  # the server's name for the model
+        self._last_activity = 0.0  # monotonic time of the last byte from the server
+        self._missed_checks = 0  # health checks in a row without an answer in time
         self._client: httpx.AsyncClient | None = None
         self._health_task: asyncio.Task[None] | None = None
         self._check_now = asyncio.Event()
 
     def open(self) -> None:
-        """Make it ready to be looked at and asked."""
+        """Create the HTTP client. It must be called before all other methods."""
         key = self._settings.api_key
-        # A connection of its own for each request: one that lay waiting may be closed by the server just as the next
-        # request goes out on it, and whether that was read nobody knows.
         self._client = httpx.AsyncClient(
             base_url=self._url,
             headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
             timeout=httpx.Timeout(self._settings.idle_seconds, connect=self._settings.connect_seconds, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            limits=CONNECTION_LIMITS,
         )
         self._update_gauges()
 
     def start_health_checks(self) -> None:
-        """Look at it again and again from now on."""
+        """Check the server's health at regular intervals from now on."""
         self._health_task = asyncio.create_task(self._run_health_checks())
 
     async def close(self) -> None:
-        """End all of it. Harmless twice."""
-        watching, self._health_task = self._health_task, None
+        """Stop the health checks and close all connections. Calling it twice does no harm."""
+        task, self._health_task = self._health_task, None
         client, self._client = self._client, None
-        if watching is not None:
-            watching.cancel()
-            await asyncio.wait({watching})
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         if client is not None:
             await client.aclose()
         self.up = False
@@ -127,16 +133,21 @@ class RemoteServer:
                 gauge.remove(self.name, self._expected.id)
 
     @asynccontextmanager
-    async def open_answer(self, question: CompletionRequest, seconds: float) -> AsyncIterator[httpx.Response]:
-        """The server's answer to a question about so many seconds of audio, begun; leaving the block early closes the
-        connection, and vLLM aborts the request. Raises `ServerUnreachable`, or ServiceError: what the server said, and
-        "engine_lost", "engine_silent" if nothing more comes from it, also inside the block.
+    async def open_answer(self, completion: CompletionRequest, seconds: float) -> AsyncIterator[httpx.Response]:
+        """Send a request about so many seconds of audio, and give its response once the head has arrived.
+
+        Leaving the block early closes the connection, and vLLM then aborts the request.
+
+        Raises:
+            ServerUnreachable: No connection could be made.
+            ServiceError: The server's error; or "engine_lost" or "engine_silent" if the connection breaks or nothing
+                more comes, also inside the block.
         """
-        assert self._client is not None, "it is not open"
+        assert self._client is not None, "the server is not open"
         self._add_load(seconds, 1)
         try:
             try:
-                response = await self._client.send(self._build_request(self._client, question), stream=True)
+                response = await self._client.send(self._build_request(self._client, completion), stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 self._mark_down(f"no connection: {error or type(error).__name__}")
                 raise ServerUnreachable from error
@@ -156,19 +167,21 @@ class RemoteServer:
             self._add_load(-seconds, -1)
 
     def note_activity(self) -> None:
-        """It said something just now: it is alive, however late it answers when asked for its health."""
+        """Note that bytes have come from the server: it is alive, even if it answers its health check late."""
         self._last_activity = time.monotonic()
 
     async def update_health(self) -> None:
-        """Find out whether it is up."""
-        began = time.monotonic()
+        """Check the server's health once, and set `up`, `fault` and `unusable`."""
+        started_at = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.health_timeout_seconds):
                 await self._check_server()
         except (TimeoutError, httpx.TimeoutException):
-            self._missed_checks = 0 if self._last_activity >= began else self._missed_checks + 1
+            self._missed_checks = 0 if self._last_activity >= started_at else self._missed_checks + 1
             if not self.up or self._missed_checks >= MAX_MISSED_CHECKS:
-                self._mark_down(f"it gave no sign of health within {self._settings.health_timeout_seconds:g} s")
+                self._mark_down(
+                    f"it did not answer its health check within {self._settings.health_timeout_seconds:g} s"
+                )
         except _Unhealthy as error:
             self._mark_down(str(error))
         except _Unusable as error:
@@ -182,7 +195,7 @@ class RemoteServer:
             self._set_status(True, "", False)
 
     async def refresh_adapters(self) -> None:
-        """Find out which adapters it has now; one that does not answer is left to its next check."""
+        """Ask the server which adapters it has now. If it does not answer, its next health check notices that."""
         if self._client is not None and self.up:
             with suppress(_Unusable, httpx.HTTPError, ValueError):
                 await self._find_model_name(self._client)
@@ -196,80 +209,83 @@ class RemoteServer:
             try:
                 await self.update_health()
             except Exception:
-                log.exception("looking at %s failed", self.name)
+                log.exception("The health check of %s failed.", self.name)
 
     async def _check_server(self) -> None:
-        assert self._client is not None, "it is not open"
+        assert self._client is not None, "the server is not open"
         health = await self._client.get("/health")
         if health.status_code != 200:
             raise _Unhealthy(f"/health answered with status {health.status_code}")
-        if not self.up:  # it may be another than before: vLLM takes longer to start than two looks lie apart
+        # A server that was down may have been started again with another model. One that was up cannot have been:
+        # vLLM takes longer to start than the time between two health checks.
+        if not self.up:
             self._model_name = await self._find_model_name(self._client)
             await self._compare_prompt(self._client)
 
     async def _find_model_name(self, client: httpx.AsyncClient) -> str:
-        """Its name for the model. Raises `_Unusable` if it has none."""
-        answer = await client.get("/v1/models")
-        if answer.status_code in (401, 403):
-            raise _Unusable(f"it does not take the key in {setting_name('remote', 'api_key')}")
-        if answer.status_code != 200:
-            raise _Unhealthy(f"/v1/models answered with status {answer.status_code}")
-        cards = _ModelList.model_validate_json(answer.content).data
+        """Return the server's name for the model. Raises `_Unusable` if it does not serve it."""
+        response = await client.get("/v1/models")
+        if response.status_code in (401, 403):
+            raise _Unusable(f"it does not accept the key in {setting_name('remote', 'api_key')}")
+        if response.status_code != 200:
+            raise _Unhealthy(f"/v1/models answered with status {response.status_code}")
+        cards = _ModelList.model_validate_json(response.content).data
         self.served_names = {card.id for card in cards}
         card = next((card for card in cards if self._is_expected(card)), None)
         if card is None:
             raise _Unusable(
                 f"it serves {', '.join(card.id for card in cards) or 'nothing'}, not {self._expected.id}: start it "
-                "with "
-                f"--served-model-name {self._expected.id}"
+                f"with --served-model-name {self._expected.id}"
             )
         if card.max_model_len is not None and card.max_model_len < self._expected.context_tokens:
             raise _Unusable(
-                f"it has room for {card.max_model_len} tokens, {self._expected.id} is served with "
+                f"it has room for {card.max_model_len} tokens, and {self._expected.id} needs "
                 f"{self._expected.context_tokens}: start it with --max-model-len {self._expected.context_tokens}"
             )
         return card.id
 
     def _is_expected(self, card: _ModelCard) -> bool:
-        """By its name, or by the folder it was loaded from, as `model_repo.assemble` names it."""
+        """Compare the model's name, and the folder that it was loaded from as `model_repo.assemble` names it."""
         folder = [self._expected.name, self._expected.version]
         return card.id == self._expected.id or any(
             (path or "").rstrip("/").split("/")[-2:] == folder for path in (card.id, card.root)
         )
 
     async def _compare_prompt(self, client: httpx.AsyncClient) -> None:
-        """Raise `_Unusable` if it makes other tokens of a prompt than this service's tokenizer and chat template."""
+        """Raise `_Unusable` if the server tokenizes a prompt otherwise than this service."""
         messages = notes_messages(instruction(Style()), "[0:00:00]\n- Anna, 19 °C.\n- Zürich 🚆")
-        answer = await client.post("/tokenize", json={"model": self._model_name, "messages": messages})
-        if answer.status_code == 404:
-            log.warning("%s has no /tokenize: whether it words prompts as trained is not known", self.name)
+        response = await client.post("/tokenize", json={"model": self._model_name, "messages": messages})
+        if response.status_code == 404:
+            log.warning("%s has no /tokenize, so its prompts cannot be compared with those of the training.", self.name)
             return
-        if answer.status_code != 200:
-            raise _Unhealthy(f"/tokenize answered with status {answer.status_code}")
-        if _TokenizeResponse.model_validate_json(answer.content).tokens != self._tokens.token_ids(messages):
-            raise _Unusable("it makes other tokens of a prompt: are its tokenizer and chat template the checkpoint's?")
+        if response.status_code != 200:
+            raise _Unhealthy(f"/tokenize answered with status {response.status_code}")
+        if _TokenizeResponse.model_validate_json(response.content).tokens != self._tokenizer.token_ids(messages):
+            raise _Unusable(
+                "it makes other tokens of a prompt than this service: are its tokenizer and chat template the "
+                "checkpoint's?"
+            )
 
-    def _build_request(self, client: httpx.AsyncClient, question: CompletionRequest) -> httpx.Request:
-        parts = question.body(question.adapter or self._model_name)
+    def _build_request(self, client: httpx.AsyncClient, completion: CompletionRequest) -> httpx.Request:
+        parts = completion.body(completion.adapter or self._model_name)
         headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, parts)))}
         return client.build_request("POST", "/v1/chat/completions", content=_split_body(parts), headers=headers)
 
-    def _mark_down(self, why: str, unusable: bool = False) -> None:
-        self._set_status(False, why, unusable)
+    def _mark_down(self, fault: str, unusable: bool = False) -> None:
+        self._set_status(False, fault, unusable)
 
-    def _set_status(self, up: bool, why: str, unusable: bool) -> None:
+    def _set_status(self, up: bool, fault: str, unusable: bool) -> None:
         if up and not self.up:
-            log.info("%s is up and serves %s", self.name, self._expected.id)
-        elif not up and (self.up or why != self.fault):
-            log.warning("%s is not asked: %s", self.name, why)
-        self.up, self.fault, self.unusable = up, why, unusable
+            log.info("%s is up and serves %s.", self.name, self._expected.id)
+        elif not up and (self.up or fault != self.fault):
+            log.warning("%s gets no requests: %s", self.name, fault)
+        self.up, self.fault, self.unusable = up, fault, unusable
         self._update_gauges()
 
     def _add_load(self, seconds: float, requests: int) -> None:
         self.running_requests += requests
-        self.queued_seconds = (
-            self.queued_seconds + seconds if self.running_requests else 0.0
-        )  # no rest of floating point
+        # Without requests it is exactly 0: sums of floats would leave a remainder.
+        self.queued_seconds = self.queued_seconds + seconds if self.running_requests else 0.0
         self._update_gauges()
 
     def _update_gauges(self) -> None:
@@ -279,18 +295,18 @@ class RemoteServer:
 
 
 async def _split_body(parts: list[bytes]) -> AsyncIterator[bytes]:
-    """In pieces: written as one, a long recording would be moved about in memory as often as it has packets."""
+    """Yield the body in pieces. Written at once, a long recording would be copied in memory for each packet."""
     for part in parts:
         view = memoryview(part)
-        for at in range(0, len(part), WRITE_BYTES):
-            yield bytes(view[at : at + WRITE_BYTES])
+        for start in range(0, len(part), WRITE_BYTES):
+            yield bytes(view[start : start + WRITE_BYTES])
 
 
 async def _read_error_body(response: httpx.Response) -> bytes:
-    """The answer, as far as an error is read."""
-    read = b""
+    """Return the first `MAX_ERROR_BYTES` bytes of an error response."""
+    body = b""
     async for piece in response.aiter_bytes():
-        read += piece
-        if len(read) >= MAX_ERROR_BYTES:
+        body += piece
+        if len(body) >= MAX_ERROR_BYTES:
             break
-    return read[:MAX_ERROR_BYTES]
+    return body[:MAX_ERROR_BYTES]

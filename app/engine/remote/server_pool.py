@@ -1,8 +1,8 @@
-"""vLLM servers over HTTP in place of vLLM in this process: which of them is asked, and the answer as it comes.
+"""A chat model on vLLM servers instead of in this process: it chooses the server and streams the answer.
 
-The server with the fewest audio seconds on its hands is asked first, among equals the one with the fewest requests.
-Another is asked only where no connection came about; once a server has a request, its failure is the request's, since
-nobody knows how far it came. Knows nothing about audio formats or how a request is written.
+A request goes to the server with the fewest seconds of audio still to answer, and among equals to the one with the
+fewest requests. Another server is tried only if no connection could be made. Once a server has the request, its failure
+is the request's failure, because nobody knows how far it got. Knows nothing about audio formats or request bodies.
 """
 
 import asyncio
@@ -32,23 +32,31 @@ from app.engine.remote.request_body import CompletionRequest
 from app.engine.remote.server import ExpectedModel, RemoteServer, ServerUnreachable
 from app.settings import RemoteSettings, setting_name
 
-START_POLL_SECONDS = 1.0  # between two looks at the servers while none is up yet
+START_POLL_SECONDS = 1.0  # seconds between two health checks while no server is up yet
 
 
 class RemoteChatModel:
-    """A `Core` (see `app.engine.chat_request`) of one or several servers of the same checkpoint."""
+    """A `ChatModel` (see `app.engine.chat_request`) on one or several servers of the same checkpoint."""
 
-    def __init__(self, wanted: ExpectedModel, tokens: ChatTokenizer, settings: RemoteSettings) -> None:
-        self.servers = [RemoteServer(url, wanted, tokens, settings) for url in settings.urls]
-        self._expected = wanted
-        self._tokens = tokens
+    def __init__(self, expected: ExpectedModel, tokenizer: ChatTokenizer, settings: RemoteSettings) -> None:
+        """Create the model without connecting.
+
+        Args:
+            expected: The model that each server must serve.
+            tokenizer: The model's tokenizer and chat template.
+            settings: The servers' URLs, the API key and the time-outs.
+        """
+        self.servers = [RemoteServer(url, expected, tokenizer, settings) for url in settings.urls]
+        self._expected = expected
+        self._tokenizer = tokenizer
         self._settings = settings
         self._started = False
         self._running = 0
 
     async def start(self) -> None:
-        """Wait for the first server. Raises `Unavailable` with what is wrong with each if none comes, or if all serve
-        something else.
+        """Wait until the first server is up.
+
+        Raises `Unavailable` with the fault of each server if none is up in time, or if all serve something else.
         """
         for server in self.servers:
             server.open()
@@ -58,7 +66,7 @@ class RemoteChatModel:
         except TimeoutError:
             await self.stop()
             raise Unavailable(
-                f"no vLLM server was there within {self._settings.start_seconds:g} s (the setting is "
+                f"no vLLM server was up within {self._settings.start_seconds:g} s (the setting is "
                 f"{setting_name('remote', 'start_seconds')}): {self._server_faults()}",
                 code="engine_failed",
             ) from None
@@ -82,12 +90,12 @@ class RemoteChatModel:
             await asyncio.sleep(min(START_POLL_SECONDS, self._settings.health_seconds))
 
     async def stop(self) -> None:
-        """Leave the servers. Harmless twice."""
+        """Close all connections. The servers keep running. Calling it twice does no harm."""
         self._started = False
         await asyncio.gather(*(server.close() for server in self.servers))
 
     async def check_health(self) -> None:
-        """Raise `EngineDead` if no server is up."""
+        """Raise `EngineDead` if no server is up, and `Unavailable` if the model was not started."""
         if not self._started:
             raise not_started_error()
         if not any(server.up for server in self.servers):
@@ -95,92 +103,100 @@ class RemoteChatModel:
 
     @property
     def running_requests(self) -> int:
-        """Answers being written now, over all servers."""
+        """Number of answers that are being generated now, on all servers."""
         return self._running
 
     @property
     def context_tokens(self) -> int:
-        """Tokens that a prompt and its answer may have together."""
+        """Number of tokens that a prompt and its answer may have together."""
         return self._expected.context_tokens
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
-        return self._tokens.count_tokens(text)
+        """Return the number of tokens of a text."""
+        return self._tokenizer.count_tokens(text)
 
     async def add_adapter(self, adapter: Adapter) -> None:
-        """Know an adapter that servers have loaded under its name (vLLM's `--lora-modules`). Raises `Unprocessable` if
-        none lists it.
+        """Accept an adapter that servers have loaded under its name (vLLM's `--lora-modules`).
+
+        Raises `Unprocessable` if no server lists it.
         """
         await asyncio.gather(*(server.refresh_adapters() for server in self.servers))
         if not any(server.up and adapter.name in server.served_names for server in self.servers):
             raise unusable_adapter_error(adapter.name, "no vLLM server that is up lists it (vLLM's --lora-modules)")
 
     async def remove_adapter(self, adapter: Adapter) -> None:
-        """Servers keep theirs."""
+        """Do nothing: the servers keep their adapters."""
 
     async def stream(
         self, messages: Messages, sampling: SamplingOptions, request_id: str, audio: NDArray[np.float32] | None = None
     ) -> AsyncGenerator[EngineEvent, None]:
-        """Write one answer: see `app.engine.chat_request.ChatModel`. "prefill" holds the way to the server too.
+        """Generate one answer, as `app.engine.chat_request.ChatModel.stream` says.
 
-        Raises what a server's error means (`app.engine.remote.answer_stream`), `EngineDead` if no server is up.
+        The stage "prefill" includes the time until the request is at the server. Raises the ServiceError that stands
+        for a server's error (`app.engine.remote.answer_stream`), and `EngineDead` if no server is up.
         """
         if not self._started:
             raise not_started_error()
-        began = time.perf_counter()
-        first: float | None = None
-        prompt_tokens, written, reason = 0, None, None
+        started_at = time.perf_counter()
+        first_token_at: float | None = None
+        prompt_tokens, completion_tokens, reason = 0, None, None
         tokens: list[int] = []
-        watch = repetition_detector(sampling)
+        detector = repetition_detector(sampling)
         self._running += 1
         try:
             yield StageStarted("prefill")
-            clean = strip_control_tokens(messages, self._tokens.control_tokens)
-            question = await asyncio.to_thread(
-                CompletionRequest, clean, sampling, request_id, self._expected.context_tokens, audio
+            clean_messages = strip_control_tokens(messages, self._tokenizer.control_tokens)
+            completion = await asyncio.to_thread(
+                CompletionRequest, clean_messages, sampling, request_id, self._expected.context_tokens, audio
             )
             async with contextlib.AsyncExitStack() as stack:
                 server, response = await self._send_to_server(
-                    stack, question, 0.0 if audio is None else len(audio) / SAMPLE_RATE
+                    stack, completion, 0.0 if audio is None else len(audio) / SAMPLE_RATE
                 )
                 events = await stack.enter_async_context(
                     contextlib.aclosing(read_chunks(response, self._expected.context_tokens))
                 )
                 async for chunk in events:
                     server.note_activity()
-                    if first is None:
-                        first = time.perf_counter()
+                    if first_token_at is None:
+                        first_token_at = time.perf_counter()
                         yield StageStarted("decode")
                     tokens.extend(chunk.token_ids)
                     reason = chunk.finish_reason or reason
                     prompt_tokens = chunk.prompt_tokens or prompt_tokens
-                    written = chunk.completion_tokens if chunk.completion_tokens is not None else written
-                    if text := watch.feed(chunk.text) if watch else chunk.text:
+                    if chunk.completion_tokens is not None:
+                        completion_tokens = chunk.completion_tokens
+                    if text := detector.feed(chunk.text) if detector else chunk.text:
                         yield TextDelta(text)
-                    if watch and watch.repeated:  # leaving the block closes the connection, which aborts the request
+                    # Leaving the block closes the connection, which aborts the request.
+                    if detector and detector.repeated:
                         break
-            if watch and (rest := watch.flush()):
+            if detector and (rest := detector.flush()):
                 yield TextDelta(rest)
-            if watch and watch.repeated:
+            if detector and detector.repeated:
                 reason = "repetition"
         finally:
             self._running -= 1
-        ended = time.perf_counter()
-        seconds = {"prefill": (first or ended) - began, "decode": ended - (first or ended)}
-        count = len(tokens) if written is None else written
+        ended_at = time.perf_counter()
+        first_token_at = first_token_at or ended_at
+        seconds = {"prefill": first_token_at - started_at, "decode": ended_at - first_token_at}
+        count = len(tokens) if completion_tokens is None else completion_tokens
         yield GenerationFinished(finish_reason(reason), prompt_tokens, count, seconds, tuple(tokens))
 
     async def _send_to_server(
-        self, stack: contextlib.AsyncExitStack, question: CompletionRequest, seconds: float
+        self, stack: contextlib.AsyncExitStack, completion: CompletionRequest, seconds: float
     ) -> tuple[RemoteServer, httpx.Response]:
-        """The answer of the first server that takes the question, open until the stack ends."""
+        """Return the first server that takes the request, and its response, which is open until the stack is closed.
+
+        seconds: the length of the request's audio.
+        """
         tried: set[RemoteServer] = set()
-        while waiting := [server for server in self.servers if server not in tried and _can_answer(server, question)]:
-            server = min(waiting, key=lambda one: (one.queued_seconds, one.running_requests))
+        while untried := [one for one in self.servers if one not in tried and _can_answer(one, completion)]:
+            server = min(untried, key=lambda one: (one.queued_seconds, one.running_requests))
             tried.add(server)
             with contextlib.suppress(ServerUnreachable):
-                return server, await stack.enter_async_context(server.open_answer(question, seconds))
-        if question.adapter and any(server.up for server in self.servers):
+                return server, await stack.enter_async_context(server.open_answer(completion, seconds))
+        if completion.adapter and any(server.up for server in self.servers):
             raise Unavailable(
                 "None of the vLLM servers that are up has this adapter now.", code="engine_busy", retry_after_s=1
             )
@@ -193,5 +209,5 @@ class RemoteChatModel:
         return "; ".join(f"{server.name}: {server.fault}" for server in self.servers)
 
 
-def _can_answer(server: RemoteServer, question: CompletionRequest) -> bool:
-    return server.up and question.adapter in (None, *server.served_names)
+def _can_answer(server: RemoteServer, completion: CompletionRequest) -> bool:
+    return server.up and completion.adapter in (None, *server.served_names)

@@ -36,7 +36,7 @@ def limit_process_memory(memory_bytes: int) -> None:
 def enforcement_error(schema: dict[str, Any]) -> str | None:
     """Why the engine could not enforce a schema, in words that go on from "the schema"; None if it can.
 
-    The compiler is llguidance, which vLLM's guidance backend uses, with the options of `app.engine.vllm_in_process`.
+    The compiler is llguidance, which vLLM's guidance backend uses, with the options of `app.engine.vllm_options`.
     """
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 

@@ -67,7 +67,8 @@ class SchemaWorkers:
         exception: the answer's text is there all the same, and to try again would not end better.
         """
         try:
-            return await self._run_in_worker(parse_answer, text, schema, own=own)
+            value, fault = await self._run_in_worker(parse_answer, text, schema, own=own)
+            return value, fault
         except (_WorkerFailed, Unavailable) as error:
             return None, f"The answer could not be checked against the schema ({error}): `structured` is null."
 
@@ -75,7 +76,7 @@ class SchemaWorkers:
         """End the processes, whatever they are at. Harmless twice."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(pool.join)
 
     async def _run_in_worker(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -290,6 +290,7 @@ async def test_a_body_too_large_is_refused_with_its_setting() -> None:
         assert refused.value.status_code == 413
 
 
+@pytest.mark.timing
 async def test_it_is_tried_again_when_told_so_and_as_late_as_told() -> None:
     async with serving(ScriptedEngine(start_s=0.7), ready=False, limits={"retry_after_seconds": 0.3}) as site:
         began = time.monotonic()

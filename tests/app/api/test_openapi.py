@@ -8,7 +8,7 @@ import openapi_spec_validator
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.api.chat_protocol import NEUTRAL_VALUES
+from app.api.chat_parameters import NEUTRAL_VALUES
 from app.api.protocol import SummaryResponse
 from app.api.summary_fields import KNOWN_FIELDS
 from app.core.errors import Forbidden, HeadersTooLarge, ServiceError

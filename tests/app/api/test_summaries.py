@@ -59,6 +59,7 @@ async def test_the_decoder_is_told_who_waits(site: Site) -> None:
     assert site.decoder.requesters[1].background
 
 
+@pytest.mark.timing
 async def test_a_short_recording_comes_through_while_long_ones_are_decoded_and_listened_to() -> None:
     """Issue 21: eight FLAC files of an hour of silence made a recording of two seconds wait for minutes."""
     hour = sound(np.zeros(8000 * 3480, np.int16), 8000, "FLAC")

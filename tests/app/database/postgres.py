@@ -11,15 +11,25 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 USER = "postgres"
 
 
 def postgres_url() -> str:
     """The URL of a new, empty database. Skips, and says so, where Debian's package is not installed."""
+    return _create_database("")
+
+
+def copy_of_database(url: str) -> str:
+    """The URL of a new database with the tables and rows of one of `postgres_url`, which nobody may be connected to."""
+    return _create_database(f"TEMPLATE {make_url(url).database}")
+
+
+def _create_database(options: str) -> str:
     name = f"test_{uuid.uuid4().hex}"
     folder = _server()
-    _as_user([_program("psql"), "-h", str(folder), "-q", "-c", f"CREATE DATABASE {name}"])
+    _as_user([_program("psql"), "-h", str(folder), "-q", "-c", f"CREATE DATABASE {name} {options}"])
     return f"postgresql://{USER}@/{name}?host={folder}"
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine
 from app.engine.factory import build_engine, build_remote_model
 from app.engine.remote.server_pool import RemoteChatModel
 from app.engine.scripted import ScriptedEngine
-from app.engine.vllm_audio import AudioLlmEngine
-from app.engine.vllm_in_process import STRUCTURED_OUTPUTS
+from app.engine.vllm_options import STRUCTURED_OUTPUTS
 from app.settings import RemoteSettings, Settings
 from model_repo import registry
 from model_repo.assemble import assemble_checkpoint

@@ -1,6 +1,7 @@
 """A cascade: what its text model is asked, in which language, and what is never put to it."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,20 @@ def said(text: str, log_probability: float = -0.3, start: float = 0.0) -> Transc
     return TranscriptSegment(start, start + 4, text, log_probability, 1.2, 0.05)
 
 
-async def answered(hearing: Hearing, style: Style, **request: Any) -> tuple[list[EngineEvent], list[Any]]:
+async def answered(hearing: Hearing, style: Style, **changes: Any) -> tuple[list[EngineEvent], list[Any]]:
     core = Core()
     engine = CascadeEngine(core, hearing, languages=("en", "de", "es"))  # type: ignore[arg-type]
-    job = SummaryRequest("x", None, style)  # type: ignore[arg-type]
-    given = {
-        "samples": SAMPLES,
-        "instruction": job.instruction,
-        "instruction_in": (lambda tag: job.with_language(tag).instruction) if job.leaves_language_open else None,
-    }
-    events = [event async for event in engine.generate(GenerationRequest("x", max_tokens=8, **(given | request)))]
+    summary_request = SummaryRequest("x", None, style)  # type: ignore[arg-type]
+    generation_request = GenerationRequest(
+        "x",
+        SAMPLES,
+        summary_request.instruction,
+        max_tokens=8,
+        instruction_for_language=(lambda tag: summary_request.with_language(tag).instruction)
+        if summary_request.leaves_language_open
+        else None,
+    )
+    events = [event async for event in engine.generate(replace(generation_request, **changes))]
     return events, core.asked
 
 
@@ -81,7 +86,9 @@ async def test_another_language_is_asked_for_only_where_the_caller_asks(language
 
 
 async def test_notes_are_merged_in_the_language_of_their_recording_and_as_plain_texts() -> None:
-    _, ((system, user),) = await answered(Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken="es")
+    _, ((system, user),) = await answered(
+        Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken_language="es"
+    )
     assert isinstance(system["content"], str), "templates of text models take no parts"
     assert user["content"].endswith("Write in Spanish.")
 

@@ -12,10 +12,10 @@ import pytest
 
 from app.core.errors import TooLarge, Unavailable
 from app.core.prompts import Style, instruction, notes_text
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine, EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.remote.server_pool import RemoteChatModel
 from app.engine.scripted import ScriptedEngine
-from app.engine.vllm_audio import AudioLlmEngine
 from app.engine.vllm_in_process import VllmChatModel
 from app.settings import EngineSettings, RemoteSettings
 from tests.app.engine.remote.fake_vllm_server import CONTEXT, WANTED, tokens

@@ -112,10 +112,10 @@ async def test_a_server_of_another_version_fails_the_start_by_name(server: Stand
 
 
 def test_in_front_of_servers_no_checkpoint_is_assembled(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ensure(*_: object, **__: object) -> Path:
+    def assemble_checkpoint(*_: object, **__: object) -> Path:
         raise AssertionError("the weights are not needed here")
 
-    monkeypatch.setattr("app.engine.factory.ensure", ensure)
+    monkeypatch.setattr("app.engine.factory.assemble_checkpoint", assemble_checkpoint)
     build_engine(entry("speechsum-tiny"), settings(server))
 
 

@@ -124,7 +124,7 @@ def test_a_long_answer_is_watched_in_little_time() -> None:
 
 
 def test_a_sentence_without_an_end_takes_no_more_time_for_each_letter() -> None:
-    watch, began = RepetitionDetector(), time.perf_counter()
+    watch, began = RepetitionDetector(), time.process_time()
     for n in range(4000):
         watch.feed(f"word{n} ")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.core.prompts import STRUCTURED_INSTRUCTION, Style, SummaryStyle, instruction, notes_text
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import GenerationRequest
-from app.engine.vllm_audio import AudioLlmEngine
 from app.summarize.structured.output_format import MEETING_SCHEMA
 from tests.app.engine.test_vllm import finished, recording
 

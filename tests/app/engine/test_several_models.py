@@ -16,8 +16,8 @@ from prometheus_client import generate_latest
 
 from app.core.errors import Unprocessable
 from app.core.prompts import Style, audio_messages, instruction
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Adapter, GenerationFinished, GenerationRequest
-from app.engine.vllm_audio import AudioLlmEngine
 from app.engine.vllm_in_process import VllmChatModel
 from app.settings import AdapterSettings, EngineSettings
 

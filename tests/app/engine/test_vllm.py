@@ -26,9 +26,9 @@ from app.core.prompts import (
     notes_text,
     schema_instruction,
 )
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import GenerationFinished, GenerationRequest, TextDelta
 from app.engine.remote.chat_tokenizer import ChatTokenizer
-from app.engine.vllm_audio import AudioLlmEngine
 from app.summarize.structured.output_format import MEETING_SCHEMA
 from app.summarize.structured.schema_tasks import parse_answer
 
@@ -198,7 +198,7 @@ async def test_a_sentence_that_comes_again_ends_the_request_in_the_engine(
     in_process: AudioLlmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core: Any = in_process._model
-    tokenizer = core._ready_chat._tokenizer
+    tokenizer = core._started_prompt_builder._tokenizer
     ids = tokenizer.encode("- Anna calls the printer.\n- The train is late.\n- Anna calls the printer.\n" * 9)
     produced = 0
     ended = asyncio.Event()

@@ -112,6 +112,7 @@ async def test_the_next_address_is_tried_and_only_those() -> None:
         assert internet.asked == [(PUBLIC_6, 80), (PUBLIC, 80)]
 
 
+@pytest.mark.timing
 async def test_all_addresses_share_the_time() -> None:
     class Silent(Internet):
         async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: object) -> object:  # noqa: ASYNC109

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.model_info import ModelInfo
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.server import ExpectedModel
 from app.engine.remote.server_pool import RemoteChatModel
-from app.engine.vllm_audio import AudioLlmEngine
 from app.models.model_source import LoadableModel
 from app.settings import RemoteSettings, Settings
 from tests.app.engine.remote.fake_vllm_server import CONTEXT, StandIn, tokens

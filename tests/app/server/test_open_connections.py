@@ -14,7 +14,7 @@ class Line:
         self.idle = idle
         self.open = True
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         self.open = False
 
 

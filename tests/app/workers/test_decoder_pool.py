@@ -88,6 +88,7 @@ async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
     assert [len(audio.samples) for audio in audios] == lengths
 
 
+@pytest.mark.timing
 async def test_cancelling_frees_the_worker() -> None:
     decoder = DecoderPool(1)
     await decoder.start()
@@ -168,6 +169,7 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for those that are being decoded, nor for those that came before it; and there is an end to the processes."""
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
@@ -202,6 +204,7 @@ async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyP
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, timeout_s=0.7)
@@ -214,6 +217,7 @@ async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPa
     await decoder.stop()
 
 
+@pytest.mark.timing
 async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1)
@@ -252,19 +256,20 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
     script.write_text(
         textwrap.dedent("""
             import asyncio, os, signal
-            from app.core.audio import pool
-            from app.workers.decoder_pool import Decoder
+            from app.workers import decoder_pool
+            from app.workers.decoder_pool import DecoderPool
             from app.core.audio.limits import DecodeLimits
-            from app.core.audio.samples import spool
-            from tests import audio_files
+            from app.core.audio.samples import create_unnamed_file
+            from tests.recordings import silence_wav
             from tests.app.workers.slow_decoding import spin_or_work
 
             async def main():
-                decoder = Decoder(2)
+                decoder = DecoderPool(2)
                 await decoder.start()
-                await decoder.decode(spool(audio_files.silence_wav()), DecodeLimits())
-                pool._work = spin_or_work
-                tasks = [asyncio.create_task(decoder.decode(spool(b"spin60"), DecodeLimits())) for _ in range(3)]
+                await decoder.decode(create_unnamed_file(silence_wav()), DecodeLimits())
+                decoder_pool._decode_in_worker = spin_or_work
+                recordings = [create_unnamed_file(b"spin60") for _ in range(3)]
+                tasks = [asyncio.create_task(decoder.decode(one, DecodeLimits())) for one in recordings]
                 while len(decoder.pids) < 3:
                     await asyncio.sleep(0.01)
                 print(*decoder.pids, flush=True)

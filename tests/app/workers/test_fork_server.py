@@ -5,21 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA_FIRST = """
 import asyncio
 
 async def main():  # imports here: every worker imports the main module before its memory is bounded
     from app.core.audio.limits import DecodeLimits
-    from app.workers.decoder_pool import Decoder
-    from app.core.audio.samples import spool
+    from app.workers.decoder_pool import DecoderPool
+    from app.core.audio.samples import create_unnamed_file
     from app.summarize.structured.schema_workers import SchemaWorkers
     from tests.recordings import speech_wav
 
-    schemas, decoder = SchemaWorkers(), Decoder(1, memory_bytes=64 << 20)
-    await schemas.check({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
+    schemas, decoder = SchemaWorkers(), DecoderPool(1, memory_bytes=64 << 20)
+    await schemas.check_schema({"type": "object", "properties": {"a": {"type": "string"}}}, "json_schema")
     await decoder.start()
-    print((await decoder.decode(spool(speech_wav()), DecodeLimits())).seconds)
+    print((await decoder.decode(create_unnamed_file(speech_wav()), DecodeLimits())).seconds)
     await decoder.stop()
     await schemas.stop()
 

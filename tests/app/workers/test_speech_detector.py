@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from app.core.audio.vad import find_speech
 from app.core.audio.vad_first_pass import PieceDetection
-from app.workers import speech_detector as module
+from app.workers import speech_detector
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 from tests.recordings import speech
 
-NOTHING = PieceDetection([], np.zeros(0, np.float32))
+NO_SPEECH = PieceDetection([], np.zeros(0, np.float32))
 
 
 class Tape:
@@ -50,16 +50,16 @@ async def test_hears_what_the_function_finds(detector: SpeechDetector) -> None:
 async def test_a_short_recording_waits_for_one_piece_of_a_long_one_at_most(
     monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector, requester: Requester
 ) -> None:
-    looked: list[Tape] = []
+    detected: list[Tape] = []
     gate, reached = threading.Semaphore(0), threading.Semaphore(0)
 
-    def look(tape: Tape, start: int) -> PieceDetection:
+    def detect_piece(tape: Tape, start: int) -> PieceDetection:
         reached.release()
         gate.acquire(timeout=5)
-        looked.append(tape)
-        return NOTHING
+        detected.append(tape)
+        return NO_SPEECH
 
-    monkeypatch.setattr(module, "look", look)
+    monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
     long, short = Tape(240), Tape(1)
     listening = [asyncio.create_task(detector.detect(long, Requester("long"))) for _ in range(3)]
     for _ in range(10):
@@ -67,12 +67,12 @@ async def test_a_short_recording_waits_for_one_piece_of_a_long_one_at_most(
         gate.release()
     task = asyncio.create_task(detector.detect(short, requester))
     await asyncio.sleep(0)
-    before = len(looked)
+    before = len(detected)
     gate.release(1000)
     await task
-    assert looked[before:].index(short) <= 2
+    assert detected[before:].index(short) <= 2
     await asyncio.gather(*listening)
-    assert len(looked) == 3 * 240 + 1
+    assert len(detected) == 3 * 240 + 1
 
 
 async def test_listening_needs_no_thread_that_uploads_are_waiting_for(detector: SpeechDetector) -> None:
@@ -85,16 +85,16 @@ async def test_listening_needs_no_thread_that_uploads_are_waiting_for(detector: 
 
 
 async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector) -> None:
-    looked: list[Tape] = []
+    detected: list[Tape] = []
     gate, reached = threading.Event(), threading.Event()
 
-    def look(tape: Tape, start: int) -> PieceDetection:
-        looked.append(tape)
+    def detect_piece(tape: Tape, start: int) -> PieceDetection:
+        detected.append(tape)
         reached.set()
         gate.wait(5)
-        return NOTHING
+        return NO_SPEECH
 
-    monkeypatch.setattr(module, "look", look)
+    monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
     left, waiting, short = Tape(240), Tape(240), Tape(1)
     tasks = [asyncio.create_task(detector.detect(one)) for one in (left, waiting)]
     await asyncio.to_thread(reached.wait, 5)
@@ -103,19 +103,19 @@ async def test_who_leaves_takes_no_more_turns(monkeypatch: pytest.MonkeyPatch, d
     await asyncio.wait(tasks)
     listening = asyncio.create_task(detector.detect(short))
     await asyncio.sleep(0.01)
-    assert len(looked) == 1, "its only thread is still busy"
+    assert len(detected) == 1, "its only thread is still busy"
     gate.set()
     await asyncio.wait_for(listening, 5)
-    assert looked[1:] == [short]
+    assert detected[1:] == [short]
 
 
 async def test_what_fails_is_raised_and_the_thread_is_given_back(
     monkeypatch: pytest.MonkeyPatch, detector: SpeechDetector
 ) -> None:
-    def look(tape: Tape, start: int) -> PieceDetection:
+    def detect_piece(tape: Tape, start: int) -> PieceDetection:
         raise EOFError("gone")
 
-    monkeypatch.setattr(module, "look", look)
+    monkeypatch.setattr(speech_detector, "detect_piece", detect_piece)
     with pytest.raises(EOFError):
         await detector.detect(Tape(3))
     monkeypatch.undo()

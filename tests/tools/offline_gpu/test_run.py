@@ -75,6 +75,7 @@ def test_speech_is_made_once_at_a_time(tmp_path: Path) -> None:
         log = (tmp_path / "work/logs/speech.log").read_text()
     finally:
         holder.terminate()
+        holder.wait()
     assert (status, calls) == (0, []), output
     assert "already" in log
 

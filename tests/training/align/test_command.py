@@ -135,7 +135,7 @@ def test_errors_are_a_token_said(
         return [paths[int(count)] for count in counts]
 
     paths = {37: [0] * 37, 62: [0] * 62}
-    monkeypatch.setattr(aligner, "best", best)
+    monkeypatch.setattr(aligner, "best_classes", best)
     assert counted(alignment_errors(aligner, aligned, 2)) == {"token_error": 1.0, "spikes_right": 0.0}
     for one, path in zip(aligned, paths.values(), strict=True):
         for frame, token in one.spikes:

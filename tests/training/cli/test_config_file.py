@@ -10,6 +10,7 @@ import pytest
 import training
 from training import __main__ as command_line
 from training.cli.config_file import ConfigError, apply_config_file
+from training.runtime.option_names import add_option
 
 FOLDER = Path(training.__file__).parent / "configs"
 CONFIGS = sorted(
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--data", type=Path, nargs="+", required=True)
     found.add_argument("--held", type=Path, nargs="*", default=[])
     found.add_argument("--steps", type=int, default=5)
-    found.add_argument("--learning-rate", type=float, default=0.1)
+    add_option(found, "--learning-rate", "--rate", type=float, default=0.1)
     found.add_argument("--shape", choices=("round", "square"))
     found.add_argument("--quick", action="store_true")
     found.add_argument("--system", action="append", default=[])
@@ -52,6 +53,20 @@ def test_values_are_defaults_and_the_command_line_goes_over_them(
         "quick": True,
         "system": ["a"],
     }
+
+
+def test_the_old_name_of_an_option_is_a_key_too_and_warns(
+    parser: argparse.ArgumentParser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parsed(parser, tmp_path / "c.yaml", "data: [a]\nrate: 0.5\n")["learning_rate"] == 0.5
+    said = capsys.readouterr().err
+    assert said.endswith("rate is deprecated and will be removed in the next release; use learning_rate instead\n")
+    assert "c.yaml: rate" in said
+
+
+def test_one_option_under_two_names_is_an_error(parser: argparse.ArgumentParser, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'learning_rate' and 'rate' are two names of the same option"):
+        parsed(parser, tmp_path / "c.yaml", "data: [a]\nrate: 0.5\nlearning_rate: 1\n")
 
 
 def test_without_a_file_nothing_changes(parser: argparse.ArgumentParser) -> None:

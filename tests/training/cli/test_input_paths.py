@@ -128,6 +128,7 @@ def test_every_path_that_a_command_takes_is_looked_at() -> None:
             assert paths <= {*INPUTS.get(name, {}), *FOLDER_OUTPUTS, *other}, name
 
 
+@pytest.mark.timing
 def test_a_wrong_base_takes_no_time() -> None:
     began = time.monotonic()
     command = [sys.executable, "-m", "training", "sft", "--base", "/nonexistent", "--data", "x", "--out", "y"]

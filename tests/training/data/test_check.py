@@ -18,8 +18,8 @@ from training.data.record import Record
 from training.data.record_files import UnusableRecord, write_records
 from training.models.collate import AudioCollator, Collator, TextCollator
 from training.recipes import dpo
-from training.recipes.callbacks import AudioGainCallback
-from training.recipes.common import TrainConfig
+from training.recipes.callbacks import AudioGainCallback, build_callbacks
+from training.recipes.config import TrainConfig
 
 Spoil = Callable[[Record, Path], Record]
 
@@ -118,7 +118,7 @@ def test_training_goes_on_without_bad_data_and_the_log_says_how_much(
 
 def test_dpo_drops_what_holds_no_pair(audio_folder: Path, spoiled: list[Record], tmp_path: Path) -> None:
     alike = replace(spoiled[0], id="alike", rejected=spoiled[0].chosen)
-    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=2, bad_data="drop")
+    how = TrainConfig(max_steps=1, per_device_train_batch_size=2, learning_rate=1e-3, lora_rank=2, bad_data="drop")
     file = dpo.train(audio_folder, [*spoiled, alike], tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
     dropped = {reason: 1 for reason in BAD if reason != "empty answer"} | {"no pair": 2}
@@ -227,11 +227,11 @@ def test_a_recording_held_out_is_not_trained_on(good: list[Record], audio_folder
 def test_where_no_summary_is_known_no_gain_is_measured(
     good: list[Record], hears: AudioCollator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    how = TrainConfig(steps=1, batch=1, rate=1e-3, rank=2, gain_every=1)
+    how = TrainConfig(max_steps=1, per_device_train_batch_size=1, learning_rate=1e-3, lora_rank=2, audio_gain_steps=1)
     model: Any = None
-    assert len(how.build_callbacks(model, hears, good, tmp_path)) == 2
-    assert len(how.build_callbacks(model, hears, [replace(row, summary="") for row in good], tmp_path)) == 1
-    assert "no audio gain will be measured" in capsys.readouterr().out
-    gain = how.build_callbacks(model, hears, [*good, *(replace(row, written="Bob.") for row in good)], tmp_path)[-1]
+    assert len(build_callbacks(how, model, hears, good, tmp_path)) == 2
+    assert len(build_callbacks(how, model, hears, [replace(row, summary="") for row in good], tmp_path)) == 1
+    assert "the audio gain is not measured" in capsys.readouterr().out
+    gain = build_callbacks(how, model, hears, [*good, *(replace(row, written="Bob.") for row in good)], tmp_path)[-1]
     assert isinstance(gain, AudioGainCallback)
     assert [row.written for row in gain.records] == [None, None]

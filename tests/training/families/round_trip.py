@@ -32,7 +32,7 @@ from training.families import family_of_folder
 from training.kd.vllm_rollout import _audio_messages
 from training.kd.weight_sync import copy_companions, write_weights
 from training.models.checkpoint import open_model
-from training.recipes.common import build_collator
+from training.models.collate import build_collator
 
 TOKENS = 16
 SECONDS = {"qwen2_audio": (2.0, 7.03)}  # takes no more than a window

@@ -8,7 +8,8 @@ from tests.training.families.tiny_families import qwen2_audio
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record_files import UnusableRecord
 from training.models.checkpoint import open_model
-from training.recipes.common import TrainConfig, build_collator
+from training.models.collate import build_collator
+from training.recipes.config import TrainConfig
 from training.recipes.sft import train
 
 
@@ -40,7 +41,17 @@ def test_a_step_of_two_batches_is_a_step_of_one_twice_as_large(folder: Path, tmp
     for batch in (1, 2):
         out = tmp_path / str(batch)
         train(
-            folder, rows, out, TrainConfig(steps=1, batch=batch, accumulate=2 // batch, rate=1e-3, rank=2, log_every=1)
+            folder,
+            rows,
+            out,
+            TrainConfig(
+                max_steps=1,
+                per_device_train_batch_size=batch,
+                gradient_accumulation_steps=2 // batch,
+                learning_rate=1e-3,
+                lora_rank=2,
+                logging_steps=1,
+            ),
         )
         logs.append(next(line for line in json.loads((out / "log.json").read_text()) if "loss" in line))
     assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-3)

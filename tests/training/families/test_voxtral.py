@@ -11,8 +11,8 @@ from training.families import family_by_model_type
 from training.families.voxtral import SINUSOIDS_NAME, mistral_name, mistral_order
 from training.kd.vllm_rollout import make_rollout
 from training.models.checkpoint import open_model
+from training.models.collate import build_collator
 from training.models.export import export_copy
-from training.recipes.common import build_collator
 
 
 @pytest.fixture(scope="module")

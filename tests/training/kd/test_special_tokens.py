@@ -26,7 +26,7 @@ from training.kd.teacher import LocalTeacher, VllmTeacher
 from training.models.checkpoint import open_model
 from training.models.collate import TextCollator
 from training.recipes import distill
-from training.recipes.common import TrainConfig
+from training.recipes.config import DistillConfig
 
 QWEN2_5 = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|box_start|>", "<tool_call>"]
 TEMPLATE = """\
@@ -142,10 +142,22 @@ def test_a_served_teachers_share_goes_to_the_others(teacher: Path, rows: list[Re
     assert found.log_probabilities.exp().tolist()[0] == pytest.approx([0.5, 1 / 6])
 
 
+def config(steps: int, batch: int, teacher: Path, **more: Any) -> DistillConfig:
+    return DistillConfig(
+        max_steps=steps,
+        per_device_train_batch_size=batch,
+        learning_rate=1e-2,
+        lora_rank=2,
+        logging_steps=1,
+        teacher=teacher,
+        **more,
+    )
+
+
 def test_they_are_distilled_token_by_token(student: Path, teacher: Path, rows: list[Record], tmp_path: Path) -> None:
     """What a real pair lost: one differing special token made it sequence-level."""
-    how = TrainConfig(steps=2, batch=2, rate=1e-2, rank=2, log_every=1)
-    file = distill.train(student, teacher, rows, tmp_path / "run", how, answer_tokens=6)
+    how = config(2, 2, teacher, max_completion_length=6)
+    file = distill.train(student, rows, tmp_path / "run", how)
     head, *lines = json.loads((file.parent / "log.json").read_text())
     assert (head["level"], head["excluded_tokens"]) == ("tokens", [259, 260, 261])
     losses = [line["divergence"] for line in lines if "divergence" in line]
@@ -167,20 +179,20 @@ def test_the_teacher_is_not_opened_where_a_server_has_it(
         raise AssertionError("the teacher was opened here")
 
     for module in (distill, teaching):
-        monkeypatch.setattr(module, "opened", never)
+        monkeypatch.setattr(module, "open_teacher", never)
     monkeypatch.setattr(
         VllmTeacher, "_ask", lambda self, question, answer: [{1: math.log(0.6), 2: math.log(0.3)}] * len(answer)
     )
     with standing_in(lambda asked: "A pump failed.") as server:
         url = server.url.removesuffix("/v1")
-        how = TrainConfig(steps=1, batch=2, rate=1e-2, rank=2, log_every=1)
         tokens_alone = tmp_path / "tokenizer"
         tokens_alone.mkdir()
         for file in teacher.glob("*token*"):
             (tokens_alone / file.name).write_bytes(file.read_bytes())
         for file in teacher.glob("*.jinja"):
             (tokens_alone / file.name).write_bytes(file.read_bytes())
-        made = distill.train(student, tokens_alone, rows, tmp_path / "tokens", how, teacher_url=url, answer_tokens=4)
+        how = config(1, 2, tokens_alone, teacher_url=url, max_completion_length=4)
+        made = distill.train(student, rows, tmp_path / "tokens", how)
         assert json.loads((made.parent / "log.json").read_text())[0]["level"] == "tokens"
         assert server.asked == [], "no text was asked for"
 
@@ -191,15 +203,13 @@ def test_where_words_differ_the_texts_come_from_the_server(
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("the teacher was opened here")
 
-    monkeypatch.setattr(distill, "opened", never)
+    monkeypatch.setattr(distill, "open_teacher", never)
     letters = teacher_folder(tmp_path / "letters", ["<|im_end|>", "<|endoftext|>"])
     replies = iter(["A pump failed.", "  "])
     with standing_in(lambda asked: next(replies)) as server:
-        how = TrainConfig(steps=1, batch=1, rate=1e-2, rank=2, log_every=1)
         url = server.url.removesuffix("/v1")
-        file = distill.train(
-            student, letters, [*rows, replace(rows[0], id="x")][:2], tmp_path / "run", how, teacher_url=url
-        )
+        how = config(1, 1, letters, teacher_url=url)
+        file = distill.train(student, [*rows, replace(rows[0], id="x")][:2], tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
     assert (head["level"], head["teacher"]) == ("sequence", url)
     assert [row.summary for row in read_records(file.parent / "told.jsonl")] == ["A pump failed."]

@@ -11,7 +11,7 @@ from training.kd.rollout import TransformersRollout, collate_questions, concaten
 from training.kd.vllm_rollout import make_rollout
 from training.kd.weight_sync import MergedCopy
 from training.models.checkpoint import add_lora, open_model
-from training.recipes.common import build_collator
+from training.models.collate import build_collator
 
 
 def moved(model: Any, seed: int) -> Any:

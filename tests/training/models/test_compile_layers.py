@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from tests.training.tiny_checkpoints import noise, record
 from training.models.checkpoint import add_lora, open_model
 from training.models.collate import AudioCollator
 from training.models.compile_layers import compile_layers
-from training.recipes.common import TrainConfig
+from training.models.student import open_student
 
 
 def student(folder: Path) -> Any:
@@ -66,4 +65,4 @@ def test_no_compiler_is_said_before_anything_is_trained(audio_folder: Path, monk
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        replace(TrainConfig(steps=1, batch=1, rate=1e-3, rank=4), compile=True).open_student(audio_folder)
+        open_student(audio_folder, lora_rank=4, torch_compile=True)

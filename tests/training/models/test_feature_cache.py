@@ -13,11 +13,11 @@ from training.data.record import Record
 from training.data.record_files import UnusableRecord, write_records
 from training.kd.rollout import TransformersRollout
 from training.models.checkpoint import add_lora, open_model
-from training.models.collate import AudioCollator
+from training.models.collate import AudioCollator, build_collator
 from training.models.feature_cache import FeatureCollator, cache_features, encoded_frames
 from training.recipes import dpo, sft
 from training.recipes.callbacks import audio_gain
-from training.recipes.common import TrainConfig, build_collator
+from training.recipes.config import TrainConfig
 
 SHORT = {"style": "headline"}
 
@@ -73,7 +73,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of the records that are encoded from here on."""
     made: list[str] = []
     question = AudioCollator.encode_question
-    monkeypatch.setattr(AudioCollator, "question", lambda self, r: [made.append(r.id), question(self, r)][1])
+    monkeypatch.setattr(AudioCollator, "encode_question", lambda self, r: [made.append(r.id), question(self, r)][1])
     return made
 
 
@@ -157,9 +157,9 @@ def test_a_recipe_learns_the_same_from_them(
     recipe: Any, audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [replace(row, chosen="Anna called.", rejected="Nobody.") for row in rows[:2]]
-    plain = TrainConfig(steps=3, batch=2, rate=1e-2, rank=4, log_every=1)
+    plain = TrainConfig(max_steps=3, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=4, logging_steps=1)
     recipe.train(audio_folder, told, tmp_path / "plain", plain)
-    recipe.train(audio_folder, told, tmp_path / "kept", replace(plain, features=tmp_path / "features"))
+    recipe.train(audio_folder, told, tmp_path / "kept", replace(plain, feature_cache=tmp_path / "features"))
     expected, found = losses(tmp_path / "plain" / "log.json"), losses(tmp_path / "kept" / "log.json")
     assert len(expected) == 3
     assert found == pytest.approx(expected, rel=5e-3)

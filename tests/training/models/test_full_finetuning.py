@@ -13,9 +13,16 @@ from training.models import export
 from training.models.checkpoint import LORA_SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
 from training.models.full_finetuning import load_full_adapter, unfreeze_weights
 from training.recipes import dpo, sft
-from training.recipes.common import TrainConfig
+from training.recipes.config import TrainConfig
 
-HOW: dict[str, Any] = {"steps": 2, "batch": 2, "rate": 1e-3, "rank": 4, "save_every": 9, "log_every": 1}
+HOW: dict[str, Any] = {
+    "max_steps": 2,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1e-3,
+    "lora_rank": 4,
+    "save_steps": 9,
+    "logging_steps": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def lora(folder: Path, file: Path) -> Any:
 
 
 def test_everything_learns_but_the_encoder(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
-    adapter = load_file(sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full=True)))
+    adapter = load_file(sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full_finetuning=True)))
     base = load_file(audio_folder / "model.safetensors")
     assert set(adapter) == {name for name in base if not name.startswith("audio_tower.")}
     moved = {name for name, value in adapter.items() if (value != base[name]).any()}
@@ -73,14 +80,14 @@ def test_small_steps_are_not_lost(llama_folder: Path, tmp_path: Path) -> None:
 def test_what_was_trained_whole_is_exported_and_is_where_the_next_run_starts(
     audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full=True))
+    file = sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full_finetuning=True))
     weights = merge_adapter(load_file(audio_folder / "model.safetensors"), export.overlay_adapters([file]), LORA_SCALE)
     started = unfreeze_weights(open_model(audio_folder))
     assert load_full_adapter(started, file) == len(load_file(file))
     again = adapter_tensors(started)
     for name, value in again.items():
         np.testing.assert_array_equal(weights[name], value)
-    still = TrainConfig(**HOW | {"rate": 0.0}, full=True, start=[file])
+    still = TrainConfig(**HOW | {"learning_rate": 0.0}, full_finetuning=True, start_adapters=[file])
     kept = load_file(dpo.train(audio_folder, rows, tmp_path / "dpo", still))
     for name, value in again.items():
         np.testing.assert_array_equal(kept[name], value)
@@ -92,7 +99,7 @@ def test_dpo_of_a_whole_model_starts_from_its_own_reference(
     import json
 
     out = tmp_path / "run"
-    dpo.train(llama_folder, rows, out, TrainConfig(**HOW | {"steps": 3}, full=True))
+    dpo.train(llama_folder, rows, out, TrainConfig(**HOW | {"max_steps": 3}, full_finetuning=True))
     margins = [
         line["rewards/margins"] for line in json.loads((out / "log.json").read_text()) if "rewards/margins" in line
     ]

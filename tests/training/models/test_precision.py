@@ -6,9 +6,10 @@ import torch
 
 from tests.training.tiny_checkpoints import noise, record, write_audio, write_llama
 from training.models.checkpoint import add_lora, open_model
+from training.models.collate import build_collator
 from training.models.precision import autocast, cast_frozen_layers, uses_bfloat16
 from training.recipes.callbacks import audio_gain
-from training.recipes.common import TrainConfig, build_collator
+from training.recipes.config import TrainConfig
 from training.recipes.sft import train
 
 
@@ -48,7 +49,14 @@ def test_sft_in_bfloat16_computes_in_it_and_trains_in_float32(tmp_path: Path, mo
 
     monkeypatch.setattr("training.recipes.callbacks.audio_gain", look)
     for precision, computed in {"bfloat16": torch.bfloat16, "float32": torch.float32}.items():
-        how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=2, gain_every=1, precision=precision)
+        how = TrainConfig(
+            max_steps=1,
+            per_device_train_batch_size=2,
+            learning_rate=1e-3,
+            lora_rank=2,
+            audio_gain_steps=1,
+            precision=precision,
+        )
         train(base, records, tmp_path / precision, how)
         assert seen["trained"] == {torch.float32}
         assert seen["logits"] == computed

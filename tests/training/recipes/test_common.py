@@ -13,11 +13,11 @@ from safetensors.numpy import load_file
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 
-from tests.training.runtime.test_resume import losses
+from tests.training.runtime.test_resume import distillation, losses
 from tests.training.tiny_checkpoints import noise, record
-from training.data.record import Record
 from training.recipes import callbacks, distill, dpo, sft
-from training.recipes.common import TrainConfig, length_grouped_dataset
+from training.recipes.common import length_grouped_records, open_configured_student
+from training.recipes.config import TrainConfig
 
 Recipe = Callable[[Path, TrainConfig], Path]
 
@@ -30,7 +30,9 @@ def recipe(request: Any, audio_folder: Path, llama_folder: Path, tmp_path: Path)
     rows = [record(i, tmp_path, noise(0.5, i), good[i], style=short, **pairs[i]) for i in range(2)]
     recipes: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
-        "distill": lambda out, how: distill.train(audio_folder, llama_folder, rows, out, how, temperature=0),
+        "distill": lambda out, how: distill.train(
+            audio_folder, rows, out, distillation(how, llama_folder, temperature=0)
+        ),
         "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
     }
     return recipes[request.param]
@@ -48,7 +50,14 @@ def test_gradient_checkpointing_costs_time_and_changes_nothing(
             return forward(module, *given)
 
         monkeypatch.setattr(Qwen2MLP, "forward", counted)
-        settings = {"steps": 2, "batch": 2, "rate": 1e-2, "rank": 2, "log_every": 1, "report_to": ["none"]}
+        settings = {
+            "max_steps": 2,
+            "per_device_train_batch_size": 2,
+            "learning_rate": 1e-2,
+            "lora_rank": 2,
+            "logging_steps": 1,
+            "report_to": ["none"],
+        }
         file = recipe(tmp_path / str(again), TrainConfig(**settings, gradient_checkpointing=again))
         logged.append(losses(file))
         learned.append(load_file(file))
@@ -63,8 +72,16 @@ def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
 ) -> None:
     """A step looks at the clock twice, three seconds apart; imports and checks took thirty of the sixty seconds."""
     moments = itertools.count(30.0, 3.0)
-    monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda: next(moments)))
-    how = TrainConfig(steps=50, batch=2, rate=1e-2, rank=2, log_every=1, report_to=["none"], within=1)
+    monkeypatch.setattr(callbacks, "process_clock", SimpleNamespace(seconds_since_process_start=lambda: next(moments)))
+    how = TrainConfig(
+        max_steps=50,
+        per_device_train_batch_size=2,
+        learning_rate=1e-2,
+        lora_rank=2,
+        logging_steps=1,
+        report_to=["none"],
+        max_minutes=1,
+    )
     lines = [
         line for line in json.loads((recipe(tmp_path / "run", how).parent / "log.json").read_text()) if "loss" in line
     ]
@@ -78,7 +95,9 @@ def test_the_rate_rises_quickly_and_falls_to_nothing_with_the_time(monkeypatch: 
     rates = []
     limit, group = callbacks.TimeLimitCallback(100), {"lr": 0.0}
     for moment in (20, 20, 22, 24, 60, 99.9):
-        monkeypatch.setattr(callbacks, "clock", SimpleNamespace(since_start=lambda moment=moment: moment))
+        monkeypatch.setattr(
+            callbacks, "process_clock", SimpleNamespace(seconds_since_process_start=lambda moment=moment: moment)
+        )
         if not rates and not limit.started_at:
             limit.on_train_begin(None, None, None)
             continue
@@ -94,12 +113,11 @@ def test_processes_share_batches_of_like_length_and_leave_no_record_out(
 ) -> None:
     """As accelerate deals them out: whole batches in turn, and what the last round lacks from the first again."""
     batch = 2
-    rows = length_grouped_dataset(
+    found = length_grouped_records(
         [record(i, tmp_path, duration_s=float(1 + i)) for i in range(records)], batch * processes, seed=1
     )
-    found = [Record.from_json(row["record"]) for row in rows]
     dealt = [
-        list(BatchSamplerShard(BatchSampler(SequentialSampler(rows), batch, False), processes, number))
+        list(BatchSamplerShard(BatchSampler(SequentialSampler(found), batch, False), processes, number))
         for number in range(processes)
     ]
     rounds = list(zip(*dealt, strict=True))
@@ -115,8 +133,12 @@ def test_processes_share_batches_of_like_length_and_leave_no_record_out(
 
 @pytest.mark.parametrize(
     ("how", "why"),
-    [({"full": True, "encoder_rank": 2}, "--full trains no LoRA"), ({"freeze_encoder": True}, "--encoder-rank says")],
+    [
+        ({"full_finetuning": True, "encoder_rank": 2}, "--full-finetuning trains no LoRA"),
+        ({"freeze_encoder": True}, "--encoder-rank has to give"),
+    ],
 )
 def test_an_encoder_is_trained_by_pairs_alone(audio_folder: Path, how: dict[str, Any], why: str) -> None:
+    config = TrainConfig(max_steps=1, per_device_train_batch_size=1, learning_rate=1e-3, lora_rank=2, **how)
     with pytest.raises(ValueError, match=why):
-        TrainConfig(steps=1, batch=1, rate=1e-3, rank=2, **how).open_student(audio_folder)
+        open_configured_student(audio_folder, config)

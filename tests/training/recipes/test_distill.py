@@ -17,9 +17,10 @@ from training.kd.rollout import Answer, TransformersRollout, answer_logits, appe
 from training.kd.teacher import LocalTeacherWriter
 from training.kd.vllm_rollout import make_rollout
 from training.models.checkpoint import add_lora, load_adapter, open_model
-from training.models.collate import TextCollator
+from training.models.collate import TextCollator, build_collator
 from training.recipes import distill
-from training.recipes.common import TrainConfig, build_collator, keep_row_order, length_grouped_dataset
+from training.recipes.common import keep_row_order, length_grouped_records, open_configured_student
+from training.recipes.config import DistillConfig, TrainConfig
 from training.recipes.distill import DistillTrainer, teacher_summaries
 
 SHORT = {"style": "headline"}
@@ -51,14 +52,16 @@ class Always:
 def trainer_of(
     folder: Path, rows: list[Record], out: Path, steps: int, both: Any = None, more: Any = None, **how: Any
 ) -> Any:
-    settings = TrainConfig(steps=steps, batch=2, rate=1e-2, rank=4, log_every=1, **how)
-    model = settings.open_student(folder)
+    settings = TrainConfig(
+        max_steps=steps, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=4, logging_steps=1, **how
+    )
+    model = open_configured_student(folder, settings)
     collator = build_collator(folder, model)
     both = both or Always(11, 12, 500)
     trainer = DistillTrainer(
         model,
         TrainingArguments(**settings.training_arguments(out)),
-        train_dataset=length_grouped_dataset(rows, 2, 0),
+        train_dataset=length_grouped_records(rows, 2, 0),
         collator=collator,
         rollout=both,
         teacher=both,
@@ -82,7 +85,7 @@ def test_the_student_comes_to_say_what_the_teacher_would_have_said(
     assert lines[0]["answer_tokens"] == 2.5
     assert lines[0]["clipped"] == 0.5
     answers = [Answer([11, 11], True)]
-    given = append_answers(trainer.collator.questions(rows[:1]), answers, 0)
+    given = append_answers(trainer.collator.collate_questions(rows[:1]), answers, 0)
     with torch.no_grad():
         assert answer_logits(trainer.model.eval(), given, answers)[:, :500].argmax(-1).tolist() == [12, 12]
 
@@ -107,8 +110,10 @@ def test_a_batchs_questions_are_made_once(
     trainer = trainer_of(audio_folder, rows, tmp_path, 1)
     trainer.rollout = TransformersRollout(trainer.collator, 0, trainer.collator.placeholder_ids)
     made: list[str] = []
-    question = type(trainer.collator).question
-    monkeypatch.setattr(type(trainer.collator), "question", lambda self, r: [made.append(r.id), question(self, r)][1])
+    question = type(trainer.collator).encode_question
+    monkeypatch.setattr(
+        type(trainer.collator), "encode_question", lambda self, r: [made.append(r.id), question(self, r)][1]
+    )
     trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows))
     assert made == [row.id for row in rows]
 
@@ -175,7 +180,12 @@ def test_shared_rollouts_leave_out_steps_off_policy(audio_folder: Path, rows: li
     lines = []
     for share in (1, 4):
         trainer = trainer_of(
-            audio_folder, known, tmp_path, 8, more={"off_policy": 0.5, "steps_per_rollout": share}, workers=0
+            audio_folder,
+            known,
+            tmp_path,
+            8,
+            more={"off_policy_share": 0.5, "steps_per_rollout": share},
+            dataloader_num_workers=0,
         )
         trainer.train()
         lines.append([line for line in trainer.state.log_history if "grad_norm" in line])
@@ -199,7 +209,7 @@ def test_a_copy_samples_while_the_student_computes_in_bfloat16(
     )
     trainer.rollout = make_rollout(trainer.collator, 1.0, None, None, True, max_answer_tokens=4, use_merged_copy=True)
     trainer.train()
-    copy = trainer.rollout.copy.model
+    copy = trainer.rollout.merged_copy.model
     assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
     assert type(copy) is type(open_model(audio_folder))
     lines = [line for line in trainer.state.log_history if "divergence" in line]
@@ -207,9 +217,14 @@ def test_a_copy_samples_while_the_student_computes_in_bfloat16(
     assert all(1 <= line["answer_tokens"] <= 4 for line in lines)
 
 
-def test_no_step_goes_without_answers(audio_folder: Path, tmp_path: Path) -> None:
+def config(teacher: Path, **changes: Any) -> DistillConfig:
+    settings = {"max_steps": 1, "per_device_train_batch_size": 4, "learning_rate": 1e-3, "lora_rank": 4}
+    return DistillConfig(**settings | {"teacher": teacher} | changes)
+
+
+def test_no_step_goes_without_answers(audio_folder: Path) -> None:
     with pytest.raises(ValueError, match="--steps-per-rollout is 0"):
-        distill.train(audio_folder, audio_folder, [], tmp_path, TrainConfig(1, 1, 1e-3, 4), steps_per_rollout=0)
+        config(audio_folder, steps_per_rollout=0)
 
 
 def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
@@ -229,10 +244,9 @@ def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
-def test_a_share_is_a_share(audio_folder: Path, rows: list[Record], tmp_path: Path, share: float) -> None:
-    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=4)
+def test_a_share_is_a_share(audio_folder: Path, share: float) -> None:
     with pytest.raises(ValueError, match="off-policy-share"):
-        distill.train(audio_folder, audio_folder, rows, tmp_path, how, off_policy_share=share)
+        config(audio_folder, off_policy_share=share)
 
 
 def written(file: Path, rows: list[Record]) -> Path:
@@ -261,15 +275,14 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
 def test_other_tokens_make_it_sequence_level_and_the_log_says_so(
     audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distill, "same_tokens", lambda ours, theirs: "id 3 differs")
+    monkeypatch.setattr(distill, "token_difference", lambda ours, theirs: "id 3 differs")
 
     def short(self: Any, model: Any, records: Any) -> list[Answer]:
         made = self.collator.tokenizer("A pump failed.")["input_ids"]
         return [Answer([*made, self.collator.tokenizer.eos_token_id], i > 0) for i, _ in enumerate(records)]
 
     monkeypatch.setattr(TransformersRollout, "sample", short)
-    how = TrainConfig(steps=1, batch=4, rate=1e-3, rank=4)
-    file = distill.train(audio_folder, llama_folder, rows, tmp_path / "run", how)
+    file = distill.train(audio_folder, rows, tmp_path / "run", config(llama_folder))
     head = json.loads((file.parent / "log.json").read_text())[0]
     data = {"records": len(rows) - 1, "dropped": {}}
     assert head == {"level": "sequence", "why": "id 3 differs", "teacher": str(llama_folder), "data": data}

@@ -16,7 +16,7 @@ from training.data.record_files import UnusableRecord
 from training.models.checkpoint import add_lora, load_adapter, open_model
 from training.models.collate import IGNORE_INDEX, AudioCollator
 from training.recipes import dpo
-from training.recipes.common import TrainConfig
+from training.recipes.config import TrainConfig
 from training.recipes.dpo import PreferenceCollator
 from training.runtime.run_record import read_run_record
 
@@ -72,7 +72,9 @@ def gap(model: Any, hears: AudioCollator, row: Record) -> float:
 def test_the_chosen_comes_to_be_preferred_over_what_the_reference_preferred(
     audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
-    how = TrainConfig(steps=12, batch=2, rate=2e-3, rank=4, save_every=100, log_every=1)
+    how = TrainConfig(
+        max_steps=12, per_device_train_batch_size=2, learning_rate=2e-3, lora_rank=4, save_steps=100, logging_steps=1
+    )
     file = dpo.train(audio_folder, rows, tmp_path / "run", how, beta=0.1)
     adapter = load_file(file)
     assert len(adapter) == 4 + 28, "the reference's copies of the adapter are not in it"
@@ -106,7 +108,7 @@ def test_what_is_chosen_can_be_kept_likely(
 
 
 def test_records_without_a_pair_are_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
-    how = TrainConfig(steps=1, batch=1, rate=1e-3, rank=4)
+    how = TrainConfig(max_steps=1, per_device_train_batch_size=1, learning_rate=1e-3, lora_rank=4)
     for broken in (
         replace(rows[0], chosen=None),
         replace(rows[0], rejected=""),
@@ -119,7 +121,14 @@ def test_records_without_a_pair_are_refused(audio_folder: Path, rows: list[Recor
 def test_held_records_need_no_pair(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     """The audio gain is measured by their summaries, as in the other stages."""
     held = [record(20 + i, tmp_path, noise(1 + 0.2 * i, 30 + i), "Anna called.", split="test") for i in range(2)]
-    how = TrainConfig(steps=1, batch=2, rate=1e-3, rank=4, held=held, gain_every=1)
+    how = TrainConfig(
+        max_steps=1,
+        per_device_train_batch_size=2,
+        learning_rate=1e-3,
+        lora_rank=4,
+        eval_dataset=held,
+        audio_gain_steps=1,
+    )
     dpo.train(audio_folder, rows, tmp_path / "run", how)
     head, *lines = json.loads((tmp_path / "run" / "log.json").read_text())
     assert head["held"] == {"records": 2, "dropped": {}}

@@ -105,7 +105,7 @@ def test_answers_that_are_kept_can_be_chosen_among_anew(
         for name in ("one", "two")
     ]
     monkeypatch.delattr(TransformersRollout, "sample")
-    monkeypatch.setattr("training.recipes.pairs.Loop", None)  # no model is opened
+    monkeypatch.setattr("training.recipes.pairs.open_student", None)  # no model is opened
     data, out = ["--data", str(tmp_path / "records.jsonl")], tmp_path / "again.jsonl"
     command = ["pairs", "--answers", str(kept), *data, "--out", str(out)]
     assert main(command) == 0

@@ -44,14 +44,16 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
             return 0
 
     monkeypatch.setattr(command_line, "importlib", SimpleNamespace(import_module=Stub))
-    monkeypatch.setattr(command_line.input_paths, "check", lambda command, arguments: None)  # of what is yet to be made
+    monkeypatch.setattr(
+        command_line.input_paths, "check_paths", lambda command, arguments: None
+    )  # of what is yet to be made
     found = [r for r in pipeline_steps(options(tmp_path, "--set", "sft.steps=7", "--set", "dpo.beta=0.3"))]
     for rung in found:
         assert rung.command[:3] == ["python", "-m", "training"]
         assert main(rung.command[3:]) == 0, rung.command_line
     by_out = {getattr(given, "out", None): given for _, given in seen}
-    assert by_out[tmp_path / "sft"].steps == 7
-    assert by_out[tmp_path / "sft"].batch == 4, "out of its YAML file"
+    assert by_out[tmp_path / "sft"].max_steps == 7
+    assert by_out[tmp_path / "sft"].per_device_train_batch_size == 4, "out of its YAML file"
     assert by_out[tmp_path / "sft"].data == [tmp_path / "speech" / "records.jsonl"], "over its YAML file"
     assert by_out[tmp_path / "dpo"].beta == 0.3
     assert by_out[tmp_path / "distill"].teacher == tmp_path / "reader"
@@ -62,7 +64,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path, monkeypatch
 def test_what_a_rung_needs_was_made_before_it(tmp_path: Path) -> None:
     there: set[str] = set()
     for rung in pipeline_steps(options(tmp_path)):
-        outs = {"--out", "--folder-only", "--features"}
+        outs = {"--out", "--folder-only", "--feature-cache"}
         for flag, argument in zip(["", *rung.command], rung.command, strict=False):
             for path in [a for a in argument.split(":") if a.startswith(str(tmp_path))]:
                 name = Path(path).relative_to(tmp_path).parts[0].removesuffix(".jsonl")

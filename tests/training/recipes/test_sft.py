@@ -16,10 +16,12 @@ from training.__main__ import main
 from training.data.record import Record
 from training.models.checkpoint import add_lora, load_adapter, open_model
 from training.models.collate import AudioCollator
-from training.recipes import callbacks, common, sft
+from training.recipes import callbacks, sft
 from training.recipes.callbacks import audio_gain
-from training.recipes.common import TrainConfig, length_grouped_dataset
+from training.recipes.common import json_dataset, length_grouped_records
+from training.recipes.config import TrainConfig
 from training.recipes.sft import make_trainer
+from training.runtime.run_record import ADAPTER_FILE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def trainer(audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path) -> Any:
     """SFT's own trainer over a small model."""
     model = add_lora(open_model(audio_folder), 4)
-    return make_trainer(model, hears, rows, tmp_path, TrainConfig(steps=1, batch=2, rate=1e-3, rank=4), [])
+    return make_trainer(
+        model,
+        hears,
+        rows,
+        tmp_path,
+        TrainConfig(max_steps=1, per_device_train_batch_size=2, learning_rate=1e-3, lora_rank=4),
+        [],
+    )
 
 
 def hearing_another(row: Record, seed: int = 99) -> Record:
@@ -108,7 +117,9 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
     audio_folder: Path, rows: list[Record], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    how = TrainConfig(steps=3, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
+    how = TrainConfig(
+        max_steps=3, per_device_train_batch_size=2, learning_rate=1e-3, lora_rank=4, audio_gain_steps=2, save_steps=1
+    )
     file = sft.train(audio_folder, rows, out, how)
     adapter = load_file(file)
     assert any(value.any() for name, value in adapter.items() if name.endswith("lora_B.weight")), "something moved"
@@ -117,7 +128,9 @@ def test_three_steps_write_an_adapter_that_loads_and_a_log(
     assert [row["step"] for row in log if "audio_gain" in row] == [2]
     assert math.isfinite(log[-1]["train_loss"])
     # A second run begins where the first ended.
-    again = sft.train(audio_folder, rows, tmp_path / "again", replace(how, start=[file], steps=1, rate=0.0))
+    again = sft.train(
+        audio_folder, rows, tmp_path / "again", replace(how, start_adapters=[file], max_steps=1, learning_rate=0.0)
+    )
     for name, value in load_file(again).items():
         assert (value == adapter[name]).all(), name
 
@@ -132,9 +145,17 @@ def test_processes_that_make_batches_change_nothing_and_the_gain_is_measured_on_
         return 0.0
 
     monkeypatch.setattr(callbacks, "audio_gain", gain)
-    how = TrainConfig(steps=2, batch=1, rate=1e-3, rank=4, gain_every=2, held=rows[2:])
+    how = TrainConfig(
+        max_steps=2,
+        per_device_train_batch_size=1,
+        learning_rate=1e-3,
+        lora_rank=4,
+        audio_gain_steps=2,
+        eval_dataset=rows[2:],
+    )
     alone, beside = (
-        load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), replace(how, workers=n))) for n in (0, 1)
+        load_file(sft.train(audio_folder, rows[:2], tmp_path / str(n), replace(how, dataloader_num_workers=n)))
+        for n in (0, 1)
     )
     for name, value in alone.items():
         assert (value == beside[name]).all(), name
@@ -150,9 +171,19 @@ def test_a_run_that_is_cut_short_leaves_what_it_had_learned(
     monkeypatch.setattr(callbacks, "audio_gain", cut)
     with pytest.raises(KeyboardInterrupt):
         sft.train(
-            audio_folder, rows, tmp_path, TrainConfig(steps=5, batch=2, rate=1e-3, rank=4, gain_every=2, save_every=1)
+            audio_folder,
+            rows,
+            tmp_path,
+            TrainConfig(
+                max_steps=5,
+                per_device_train_batch_size=2,
+                learning_rate=1e-3,
+                lora_rank=4,
+                audio_gain_steps=2,
+                save_steps=1,
+            ),
         )
-    assert len(load_file(tmp_path / common.ADAPTER_FILE)) == 4 + 28
+    assert len(load_file(tmp_path / ADAPTER_FILE)) == 4 + 28
 
 
 def test_the_text_twin_trains_from_the_command_line(
@@ -178,12 +209,13 @@ def test_answers_are_learned_from_as_well(
     gave = [{"text": text, "ended": True} for text in ("Anna rang.", "Call back.", "")]
     answers.write_text(json.dumps({"id": rows[0].id, "answers": gave}) + "\n")
     taught: list[list[Record]] = []
+    in_order = sft.records_in_training_order
     monkeypatch.setattr(
-        sft, "by_length", lambda records, *how: (taught.append(records), length_grouped_dataset(records, *how))[1]
+        sft, "records_in_training_order", lambda records, how: taught.append(records) or in_order(records, how)
     )
     command = f"sft --base {llama_folder} --data {data} --answers {answers} --out {tmp_path / 'run'} --steps 1 --rank 2"
     assert main(command.split()) == 0
-    assert "2 answers to go on after" in capsys.readouterr().out
+    assert "2 answers to continue from" in capsys.readouterr().out
     assert [(r.id, r.written) for r in taught[0]] == [
         *((r.id, None) for r in rows),
         (rows[0].id, "Anna rang."),
@@ -208,12 +240,12 @@ def test_a_minimal_record_of_ones_own_trains(kind: str, audio_folder: Path, llam
 
 def test_batches_hold_records_of_like_length_and_none_is_left_out(tmp_path: Path) -> None:
     records = [record(i, tmp_path, duration_s=float(1 + i)) for i in range(43)]
-    dataset = length_grouped_dataset(records, 4, seed=1)
-    found = [Record.from_json(row["record"]) for row in dataset]
+    found = length_grouped_records(records, 4, seed=1)
     assert sorted(r.id for r in found) == sorted(r.id for r in records)
     seconds = [float(r.duration_s or 0) for r in found]
     batches = [seconds[i : i + 4] for i in range(0, 40, 4)]
     assert all(max(batch) <= 1.25 * min(batch) + 4 for batch in batches)
     assert batches != sorted(batches), "the batches come in random order"
-    assert [row["record"] for row in length_grouped_dataset(records, 4, seed=1)] == [row["record"] for row in dataset]
-    assert len(length_grouped_dataset(records[:3], 4, seed=1)) == 3
+    assert length_grouped_records(records, 4, seed=1) == found
+    assert len(length_grouped_records(records[:3], 4, seed=1)) == 3
+    assert [Record.from_json(row["record"]) for row in json_dataset(found)] == found

@@ -14,12 +14,19 @@ import training
 from tests.training.runtime.two_process_launches import short
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
+from training.data import answer_limit
 from training.kd import rollout
 from training.models.checkpoint import add_lora, load_adapter, open_model
-from training.recipes.common import ADAPTER_FILE
+from training.runtime.run_record import ADAPTER_FILE
 
 CONFIGS = Path(training.__file__).parent / "configs" / "accelerate"
-SHARDING = ("fsdp2", "zero2", "zero3")
+# What a parameter that is gathered was before, in each of the two processes, by the way of sharding.
+HELD = {"fsdp2": ["part"], "zero2": ["whole optimizer's part"], "zero3": ["part", "whole parameter"]}
+# Each takes a minute: one of them in every run (beside data parallel, further down), all in `make test-slow`.
+QUICK = "fsdp2"
+every_sharding = pytest.mark.parametrize(
+    "together", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HELD], indirect=True
+)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
@@ -61,7 +68,8 @@ def alone(audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: 
     """What one process makes of batches of four."""
     out = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollout, "answer_limit", short)
+        for module in (answer_limit, rollout):
+            patch.setattr(module, "answer_limit", short)
         for command in commands(audio_folder, llama_folder, data, out, 4):
             if out / "again" not in map(Path, command) and command[0] != "copy":
                 assert main(command) == 0
@@ -69,15 +77,20 @@ def alone(audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: 
 
 
 @pytest.fixture(scope="module")
-def together(audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes make of two a batch each, sharded in every way that ships."""
-    out = tmp_path_factory.mktemp("together")
-    plan = {str(CONFIGS / f"{n}.yaml"): commands(audio_folder, llama_folder, data, out / n, 2) for n in SHARDING}
+def together(
+    request: pytest.FixtureRequest,
+    audio_folder: Path,
+    llama_folder: Path,
+    data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """What two processes make of two a batch each, sharded in one of the ways that ship."""
+    name, out = request.param, tmp_path_factory.mktemp(request.param)
+    plan = {str(CONFIGS / f"{name}.yaml"): commands(audio_folder, llama_folder, data, out, 2)}
     (out / "plan.json").write_text(json.dumps(plan))
     command = [sys.executable, "-m", "tests.training.runtime.two_process_launches", str(out / "plan.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    (out / "said.txt").write_text(done.stdout)
     return out
 
 
@@ -87,7 +100,7 @@ def lines(folder: Path, figure: str) -> dict[int, float]:
     return {line["step"]: float(line[figure]) for line in log if figure in line}
 
 
-@pytest.mark.parametrize("name", SHARDING)
+@every_sharding
 @pytest.mark.parametrize(
     ("stage", "figure"),
     [
@@ -100,20 +113,20 @@ def lines(folder: Path, figure: str) -> dict[int, float]:
         ("prefers", "loss"),
     ],
 )
-def test_two_processes_see_what_one_sees(name: str, stage: str, figure: str, alone: Path, together: Path) -> None:
-    expected, found = lines(alone / stage, figure), lines(together / name / stage, figure)
+def test_two_processes_see_what_one_sees(stage: str, figure: str, alone: Path, together: Path) -> None:
+    expected, found = lines(alone / stage, figure), lines(together / stage, figure)
     assert expected.keys() == found.keys()
     assert len(expected) >= {"prefers": 2}.get(stage, 1 if figure == "audio_gain" else 3)
     for step, value in expected.items():
         assert found[step] == pytest.approx(value, rel=1e-3, abs=2e-4), step
 
 
-@pytest.mark.parametrize("name", SHARDING)
+@every_sharding
 @pytest.mark.parametrize("stage", ["sft", "distill", "dpo", "whole"])
 def test_the_adapter_is_gathered_whole_and_is_the_one_that_one_process_learns(
-    name: str, stage: str, alone: Path, together: Path
+    stage: str, alone: Path, together: Path
 ) -> None:
-    expected, found = (load_file(folder / stage / ADAPTER_FILE) for folder in (alone, together / name))
+    expected, found = (load_file(folder / stage / ADAPTER_FILE) for folder in (alone, together))
     assert expected.keys() == found.keys()
     for tensor, value in expected.items():
         assert found[tensor].dtype == value.dtype
@@ -122,18 +135,18 @@ def test_the_adapter_is_gathered_whole_and_is_the_one_that_one_process_learns(
         assert close.mean() > 0.98, tensor
 
 
-@pytest.mark.parametrize("name", SHARDING)
-def test_a_run_of_two_processes_goes_on_as_it_would_have_gone(name: str, together: Path) -> None:
-    expected, found = (lines(together / name / stage, "loss") for stage in ("sft", "again"))
+@every_sharding
+def test_a_run_of_two_processes_goes_on_as_it_would_have_gone(together: Path) -> None:
+    expected, found = (lines(together / stage, "loss") for stage in ("sft", "again"))
     assert found.keys() == expected.keys() == {1, 2, 3}
     assert found[3] == pytest.approx(expected[3], rel=1e-4)
 
 
+@every_sharding
 def test_what_is_sharded_is_sharded(together: Path) -> None:
     for rank in range(2):
-        held = json.loads((together / f"held-{rank}.json").read_text())
-        assert held.pop("zero3")[0] == "part", "the smallest ones it leaves whole"
-        assert held == {"fsdp2": ["part"], "zero2": ["whole optimizer's part"]}
+        ((name, held),) = json.loads((together / f"held-{rank}.json").read_text()).items()
+        assert held == HELD[name]
 
 
 def test_the_command_in_a_configurations_first_line(

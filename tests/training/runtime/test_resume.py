@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from safetensors.numpy import load_file, save_file
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
 from training.recipes import callbacks, distill, dpo, sft
-from training.recipes.common import TRAINED_FILE, TrainConfig
-from training.runtime.resume import newest_whole_checkpoint
+from training.recipes.config import DistillConfig, TrainConfig
+from training.runtime.resume import TRAINED_FILE, newest_whole_checkpoint
+
+
+def distillation(how: TrainConfig, teacher: Path, **more: Any) -> DistillConfig:
+    """The configuration with a teacher."""
+    given = {field.name: getattr(how, field.name) for field in fields(how)}
+    return DistillConfig(**given, teacher=teacher, **more)
+
 
 Recipe = Callable[[Path, TrainConfig], Path]
 
@@ -32,7 +40,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def recipe(request: Any, audio_folder: Path, llama_folder: Path, rows: list[Record]) -> Recipe:
     recipes: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
-        "distill": lambda out, how: distill.train(audio_folder, llama_folder, rows, out, how),
+        "distill": lambda out, how: distill.train(audio_folder, rows, out, distillation(how, llama_folder)),
         "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
     }
     return recipes[request.param]
@@ -44,7 +52,14 @@ def losses(file: Path) -> dict[int, float]:
 
 
 def how(**changed: Any) -> TrainConfig:
-    known: dict[str, Any] = {"steps": 5, "batch": 2, "rate": 1e-2, "rank": 4, "save_every": 2, "log_every": 1}
+    known: dict[str, Any] = {
+        "max_steps": 5,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-2,
+        "lora_rank": 4,
+        "save_steps": 2,
+        "logging_steps": 1,
+    }
     return TrainConfig(**known | changed)
 
 
@@ -60,9 +75,9 @@ def test_it_takes_the_steps_it_would_have_taken(
     with monkeypatch.context() as patch:
         patch.setattr(callbacks, "audio_gain", killed)
         with pytest.raises(KeyboardInterrupt):
-            recipe(cut, how(gain_every=3))
+            recipe(cut, how(audio_gain_steps=3))
     assert [folder.name for folder in cut.glob("checkpoint-*")] == ["checkpoint-2"]
-    again = recipe(cut, how(resume=True))
+    again = recipe(cut, how(resume_from_checkpoint=True))
     expected, found = losses(whole), losses(again)
     assert expected.keys() == found.keys() == {1, 2, 3, 4, 5}
     assert [found[step] for step in (3, 4, 5)] == pytest.approx([expected[step] for step in (3, 4, 5)], rel=1e-4)
@@ -75,18 +90,18 @@ def test_it_takes_the_steps_it_would_have_taken(
 def test_with_nothing_to_go_on_from_it_begins(
     audio_folder: Path, rows: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sft.train(audio_folder, rows, tmp_path / "new", how(steps=1, resume=True))
+    sft.train(audio_folder, rows, tmp_path / "new", how(max_steps=1, resume_from_checkpoint=True))
     assert "starts at the beginning" in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
-    sft.train(audio_folder, rows, tmp_path, how(steps=2))
+    sft.train(audio_folder, rows, tmp_path, how(max_steps=2))
     file = tmp_path / "checkpoint-2" / TRAINED_FILE
     tensors = load_file(file)
     tensors.pop(next(iter(tensors)))
     save_file(tensors, file)
     with pytest.raises(ValueError, match="trained something else"):
-        sft.train(audio_folder, rows, tmp_path, how(steps=3, resume=True))
+        sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
 
 
 def checkpoint(out: Path, number: int) -> Path:
@@ -139,9 +154,9 @@ def test_without_a_whole_checkpoint_there_is_none(tmp_path: Path) -> None:
 def test_a_run_goes_on_beside_half_a_checkpoint(
     audio_folder: Path, rows: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sft.train(audio_folder, rows, tmp_path, how(steps=2))
+    sft.train(audio_folder, rows, tmp_path, how(max_steps=2))
     shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-4")
     (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
-    sft.train(audio_folder, rows, tmp_path, how(steps=3, resume=True))
+    sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
     assert f"goes on from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]

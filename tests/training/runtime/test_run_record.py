@@ -14,6 +14,7 @@ from training.__main__ import MODULES
 from training.cli import config_file
 from training.data.record_files import write_records
 from training.recipes import common
+from training.recipes.config import TrainConfig
 from training.runtime import run_record
 from training.runtime.run_record import (
     NotARunFolder,
@@ -99,10 +100,10 @@ def test_answers_that_are_learned_from_are_data(files: Path) -> None:
 
 
 def test_recipes_leave_it_when_they_begin_and_not_before(files: Path) -> None:
-    records, how = common.records_and_config(parsed("sft", *arguments(files)))
+    records, how = common.records_and_config(parsed("sft", *arguments(files)), TrainConfig)
     assert [r.id for r in records] == ["clip-1"]
     assert not (files / "run").exists(), "an earlier run's record must not be written over by one that never began"
-    how.begin()
+    how.on_train_begin()
     assert json.loads((files / "run" / "run.json").read_text())["stage"] == "sft"
 
 

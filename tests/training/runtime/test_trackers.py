@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.recipes import sft
-from training.recipes.common import TrainConfig
+from training.recipes.config import TrainConfig
 from training.runtime import trackers
 
 
@@ -51,7 +51,14 @@ def curves(out: Path) -> set[str]:
 
 def test_loss_and_audio_gain_are_curves(audio_folder: Path, tmp_path: Path) -> None:
     rows = [record(i, tmp_path, noise(0.5, i)) for i in range(2)]
-    settings = {"steps": 2, "batch": 2, "rate": 1e-3, "rank": 2, "gain_every": 1, "log_every": 1}
+    settings = {
+        "max_steps": 2,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-3,
+        "lora_rank": 2,
+        "audio_gain_steps": 1,
+        "logging_steps": 1,
+    }
     sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**settings))
     assert {"train/loss", "train/audio_gain"} <= curves(tmp_path / "run")
     sft.train(audio_folder, rows, tmp_path / "none", TrainConfig(**settings, report_to=["none"]))

@@ -25,6 +25,7 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from accelerate.utils import DistributedType
 
 from training.__main__ import main
+from training.data import answer_limit
 from training.data.record import Record
 from training.kd import rollout
 from training.models import checkpoint
@@ -93,7 +94,8 @@ def one_process(name: str, commands: list[list[str]], held: Path) -> None:
         seen.add("part" if local.numel() < full.numel() else f"whole {optimizer}")
         return full
 
-    checkpoint.full_parameter, rollout.answer_limit = look, short  # type: ignore[attr-defined]
+    checkpoint.full_parameter = look  # type: ignore[attr-defined]
+    answer_limit.answer_limit = rollout.answer_limit = short  # type: ignore[attr-defined]
     # Every checkpoint is kept, so that a run can go on from one before its last.
     importlib.import_module("transformers.trainer").rotate_checkpoints = lambda **_: None  # type: ignore[attr-defined]
     for command in commands:

@@ -1,4 +1,4 @@
-"""How far files reach that are made of nested or listed elements: MP4, Matroska, ASF, FLV, AVI and WavPack.
+"""Finds the extent of files that consist of nested or listed elements: MP4, Matroska, ASF, FLV, AVI and WavPack.
 
 Sources: ISO/IEC 14496-12 (MP4), RFC 8794 and 9559 (EBML, Matroska), Microsoft ASF 1.20.3, Adobe FLV 10.1, OpenDML 1.02
 (AVI), WavPack 4 and 5 block format.
@@ -13,7 +13,7 @@ _MP4_TOP_LEVEL_BOXES = re.compile(
     rb"ftyp|moov|mdat|free|skip|wide|uuid|meta|moof|mfra|sidx|ssix|styp|pnot|prft|emsg|PICT|pdin|bloc|imda|junk"
 )
 _EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
-# Elements of a segment, of a cluster, and those that may stand anywhere (Void, CRC-32).
+# Elements of a segment and of a cluster, with those that may be anywhere (Void, CRC-32).
 _SEGMENT_ELEMENTS = frozenset(
     (0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469, 0xEC, 0xBF)
 )
@@ -21,13 +21,13 @@ _CLUSTER_ELEMENTS = frozenset((0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC,
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-# What the third group of an object's GUID is in all of ASF's own objects.
+# The third group of the GUID of ASF's own objects.
 _ASF_GUID_VERSIONS = (b"\xcf\x11", b"\xd1\x11", b"\xd3\x11")
 _FLV_TAGS = (8, 9, 15, 18)
 
 
 def mp4_extent(data: Data, start: int) -> Extent:
-    """MP4, MOV and 3GP: boxes, until one does not fit there or a second file begins."""
+    """Return the extent of MP4, MOV and 3GP: boxes, up to an unknown box or a second file."""
     position, length, seen = start, len(data), set[bytes]()
     while position + 8 <= length:
         size, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
@@ -52,7 +52,7 @@ def mp4_extent(data: Data, start: int) -> Extent:
 
 
 def matroska_extent(data: Data, start: int) -> Extent:
-    """WebM and Matroska: an EBML header and one segment, whose size a live recorder leaves unknown."""
+    """Return the extent of WebM and Matroska: an EBML header and one segment, whose size may be unknown (live)."""
     header = _ebml_element(data, start)
     if header is None or header[0] != _EBML or header[2] is None:
         return Extent(find_end(data, start + 4))
@@ -74,19 +74,19 @@ def matroska_extent(data: Data, start: int) -> Extent:
 
 
 def _is_partial(rest: bytes) -> bool:
-    """Whether the last few bytes of a file are the beginning of something: neither zeros nor a line's end."""
+    """Return whether the last few bytes of a file may start an element: they are neither zeros nor line ends."""
     return bool(rest.strip(b"\0\r\n\t "))
 
 
 def _segment_extent(data: Data, position: int) -> Extent:
-    """The elements of a segment of unknown size, whose clusters may be of unknown size too."""
+    """Return the extent of a segment of unknown size, whose clusters may have unknown sizes too."""
     length, in_cluster = len(data), False
     while position < length:
         found = _ebml_element(data, position)
         if found is None:
-            # An element's head that is not whole: a beginning of one, or no element at all.
-            cut = length - position < 12 and _is_partial(data[position:])
-            return Extent(length if cut else position, truncated=cut)
+            # The header of an element that was cut off, or no element at all.
+            truncated = length - position < 12 and _is_partial(data[position:])
+            return Extent(length if truncated else position, truncated=truncated)
         name, body, size = found
         if name not in _SEGMENT_ELEMENTS and not (in_cluster and name in _CLUSTER_ELEMENTS):
             return Extent(position)
@@ -106,7 +106,7 @@ def _segment_extent(data: Data, position: int) -> Extent:
 
 
 def _ebml_element(data: Data, position: int) -> tuple[int, int, int | None] | None:
-    """(ID, where its body starts, the body's size or None for unknown) of the EBML element at `position`, or None."""
+    """Return (ID, position of the body, its size or None if unknown) of the EBML element at `position`, or None."""
     head = data[position : position + 12]
     if len(head) < 2 or not head[0]:
         return None
@@ -117,13 +117,14 @@ def _ebml_element(data: Data, position: int) -> tuple[int, int, int | None] | No
     if len(head) < id_bytes + size_bytes:
         return None
     raw = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big")
-    most = (1 << 7 * size_bytes) - 1
-    size = raw & most
-    return int.from_bytes(head[:id_bytes], "big"), position + id_bytes + size_bytes, None if size == most else size
+    unknown_size = (1 << 7 * size_bytes) - 1
+    size = raw & unknown_size
+    element_id, body = int.from_bytes(head[:id_bytes], "big"), position + id_bytes + size_bytes
+    return element_id, body, None if size == unknown_size else size
 
 
 def asf_extent(data: Data, start: int) -> Extent:
-    """ASF (WMA): a header object, a data object, and indexes."""
+    """Return the extent of ASF (WMA): a header object, a data object, and indexes."""
     position, length, live = start, len(data), False
     packet_bytes = 0
     while position + 24 <= length:
@@ -150,7 +151,7 @@ def asf_extent(data: Data, start: int) -> Extent:
 
 
 def _asf_packets_extent(data: Data, start: int, size: int) -> Extent:
-    """The packets of a live recording, which does not say how many there are. All start with the same byte."""
+    """Return the extent of the packets of a live recording, whose number is unknown. Their first bytes are equal."""
     position, length = start, len(data)
     if not size:
         return Extent(find_end(data, start))
@@ -165,7 +166,7 @@ def _asf_packets_extent(data: Data, start: int, size: int) -> Extent:
 
 
 def flv_extent(data: Data, start: int) -> Extent:
-    """FLV: a header, then tags, each followed by its size."""
+    """Return the extent of FLV: a header, then tags, each followed by its size."""
     position, length = start + int.from_bytes(data[start + 5 : start + 9], "big") + 4, len(data)
     while position < length:
         head = data[position : position + 11]
@@ -182,7 +183,7 @@ def flv_extent(data: Data, start: int) -> Extent:
 
 
 def avi_extent(data: Data, start: int) -> Extent:
-    """AVI: a RIFF form, and the further ones of a long file (OpenDML)."""
+    """Return the extent of AVI: a RIFF form, and the further forms of a long file (OpenDML)."""
     position, length = start, len(data)
     while position + 12 <= length and data[position : position + 4] == b"RIFF":
         if position > start and data[position + 8 : position + 12] != b"AVIX":
@@ -198,7 +199,7 @@ def avi_extent(data: Data, start: int) -> Extent:
 
 
 def wavpack_extent(data: Data, start: int) -> Extent:
-    """WavPack: blocks; one with index 0 behind others begins another recording."""
+    """Return the extent of WavPack: blocks. A block with index 0 after others starts another recording."""
     position, length, blocks = start, len(data), 0
     while position + 32 <= length and match_format(data, position) == "wavpack":
         head = data[position : position + 32]

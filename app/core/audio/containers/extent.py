@@ -1,8 +1,7 @@
-"""How far a recording reaches within its file, told by the structure of its container.
+"""The extent of a recording: how far it reaches within its file, by the structure of its container.
 
-What lies behind it is a tag, padding, a further recording or bytes that nobody reads:
-`app.core.audio.containers.recordings` tells which. A
-decoder alone does not show this: it stops where its container ends, and takes a file that breaks off for a shorter one.
+What follows it is a tag, padding, another recording or unknown bytes (see `app.core.audio.containers.recordings`). A
+decoder does not report this: it stops where the container ends, and reads a truncated file as a shorter one.
 """
 
 from dataclasses import dataclass
@@ -14,18 +13,21 @@ from app.core.audio.containers.frames import find_stream
 from app.core.audio.containers.padding import strip_tags
 
 Data = bytes | mmap
-_MAX_CANDIDATES = 1 << 17  # a fraction of a second
+_MAX_CANDIDATES = 1 << 17  # they are tried in a fraction of a second
 
 
 @dataclass(frozen=True)
 class Extent:
-    """end: position behind the recording.
+    """How far a recording reaches.
 
-    cut: the bytes prove that the recording goes on behind them (half a frame, half a packet).
-    lost: bytes within it that belong to nothing. unread: sentences about audio in it that is not read.
-    pieces: the bytes to decode, where they are not all from its start to its end.
-    container: the format that the pieces make a file of, where it is another one.
-    further: pieces of more audio that its head describes too (a second `data` chunk).
+    Attributes:
+        end: Position after the recording.
+        truncated: The recording was cut off: it ends within a frame or packet.
+        lost_bytes: Bytes within the recording that belong to nothing.
+        unread: Sentences about audio in the recording that is not read.
+        pieces: The bytes to decode, if they are not all bytes from start to end.
+        container: The format of the pieces, if it differs from that of the file.
+        further_recordings: Pieces of more audio with the same header (a second `data` chunk).
     """
 
     end: int
@@ -38,9 +40,12 @@ class Extent:
 
 
 def find_end(data: Data, searched_from: int, *, trailing_zeros: bool = True) -> int:
-    """Where a recording ends whose container does not say: at the next one, or at the end of the file without its tags.
+    """Return the end of a recording whose container does not state it: the next recording, or the end without tags.
 
-    trailing_zeros: zeros at the end may be audio and are kept.
+    Args:
+        data: The file.
+        searched_from: Position from which the next recording is searched for.
+        trailing_zeros: Zeros at the end may be audio and are kept.
     """
     found = find_format(data, searched_from)
     end = found[1] if found is not None else strip_tags(data, searched_from, len(data), zeros=not trailing_zeros)

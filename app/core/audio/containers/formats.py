@@ -1,7 +1,7 @@
-"""The containers that this service reads, and the bytes each of them starts with.
+"""The containers that this service reads, and the bytes that each of them starts with.
 
-Each format says who reads it. FFmpeg's demuxer is always forced to the one named here: left to probe, it would also
-follow playlists and references to other files, which an upload must not reach. Knows nothing about decoding.
+FFmpeg's demuxer is always set to the one that is named here. If FFmpeg probed the file, it would also follow playlists
+and references to other files, which an upload must not reach. This module knows nothing about decoding.
 """
 
 import re
@@ -13,9 +13,13 @@ from mmap import mmap
 class ContainerFormat:
     """One accepted container.
 
-    also: what else it is called, or holds, for the list a caller sees.
-    libsndfile: read by libsndfile first, by FFmpeg only where libsndfile refuses.
-    timed: its packets carry real timestamps, so a gap between two of them is silence that was not stored.
+    Attributes:
+        name: Its key in `FORMATS`.
+        label: Its name for callers.
+        demuxer: FFmpeg's name of its demuxer.
+        read_by_libsndfile: libsndfile reads it, and FFmpeg only what libsndfile refuses.
+        has_timestamps: Its packets have true timestamps, so that a gap between them is silence that was not stored.
+        aliases: Other names and codecs, for the list of accepted formats.
     """
 
     name: str
@@ -35,11 +39,11 @@ FORMATS = {
         ContainerFormat("au", "AU", "au", read_by_libsndfile=True),
         ContainerFormat("caf", "CAF", "caf", read_by_libsndfile=True),
         ContainerFormat("sphere", "SPHERE", "nistsphere", read_by_libsndfile=True, aliases="NIST"),
-        # libsndfile plays a damaged frame as silence and does not check the MD5 sum; FFmpeg checks each frame's CRC.
+        # libsndfile reads a damaged frame as silence and does not check the MD5 sum; FFmpeg checks each frame's CRC.
         ContainerFormat("flac", "FLAC", "flac"),
         ContainerFormat("ogg", "Ogg", "ogg", read_by_libsndfile=True, aliases="Opus, Vorbis, FLAC, Speex"),
-        # libsndfile 1.2 ends an MP3 where its header says: a variable-rate file without a Xing header and two files
-        # joined end to end lose their tails without a word. FFmpeg reads every frame.
+        # libsndfile 1.2 ends an MP3 where its header says. It silently loses the end of a file with a variable bit rate
+        # and no Xing header, and of files that are joined. FFmpeg reads every frame.
         ContainerFormat("mp3", "MP3", "mp3"),
         ContainerFormat("mp4", "MP4", "mov", has_timestamps=True, aliases="M4A, MOV, 3GP"),
         ContainerFormat("webm", "WebM", "matroska", has_timestamps=True, aliases="Matroska"),
@@ -60,7 +64,7 @@ ACCEPTED_FORMATS = ", ".join(
     f"{entry.label} ({entry.aliases})" if entry.aliases else entry.label for entry in FORMATS.values()
 )
 
-# Long enough that they do not turn up by chance within a recording.
+# Signatures that are long enough not to occur by chance within a recording.
 _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("wav", rb"(?:RIF[FX]|RF64|BW64).{4}WAVE"),
     ("avi", rb"RIFF.{4}AVI "),
@@ -80,7 +84,7 @@ _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("mp4", rb"\x00\x00[\x00-\x03][\x08-\xff]ftyp[ -~]{4}"),
 )
 _MAGIC_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _MAGIC}
-# The rarest letters of each pattern, and how far they are from its start: found faster than the patterns themselves.
+# The rarest bytes of each signature and their offset from its start; they are found faster than the patterns.
 _ANCHORS: tuple[tuple[bytes, int], ...] = (
     *(
         (magic, 0)
@@ -93,7 +97,7 @@ _ANCHORS: tuple[tuple[bytes, int], ...] = (
 )
 _FIRST_SEARCH_BYTES, _MAX_SEARCH_BYTES = 1 << 12, 1 << 20
 _MAX_MAGIC_BYTES = 32
-# Enough at the very beginning of a file, where the whole pattern may be damaged or missing.
+# Shorter signatures for the beginning of a file, where the whole pattern may be damaged or missing.
 _SHORT_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
@@ -105,17 +109,17 @@ _SHORT_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"NIST_1A\n", "sphere"),
 )
 _MP4_BOXES = (b"ftyp", b"moov", b"wide", b"mdat", b"skip", b"free", b"pnot", b"styp")
-_TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, bytes in front of its sync byte
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, bytes before its sync byte
 _MIN_TS_PACKETS = 5
 
 
 def match_format(data: bytes | mmap, position: int) -> str | None:
-    """Name of the container that starts at `position`, told by bytes that do not stand there by chance, or None."""
+    """Return the name of the container whose signature is at `position`, or None."""
     return next((name for name, pattern in _MAGIC_PATTERNS.items() if pattern.match(data, position)), None)
 
 
 def match_short_format(data: bytes | mmap, position: int) -> str | None:
-    """As `match_format`, by fewer bytes: for the beginning of a file, where nothing but a recording is expected."""
+    """Return the container as `match_format` does, by a shorter signature: only for the beginning of a file."""
     head = data[position : position + 16]
     found = next((name for magic, name in _SHORT_MAGIC if head.startswith(magic)), None)
     if found is None and head[4:8] in _MP4_BOXES and (int.from_bytes(head[:4], "big") >= 8 or head[:4] == b"\0\0\0\1"):
@@ -124,37 +128,37 @@ def match_short_format(data: bytes | mmap, position: int) -> str | None:
 
 
 def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple[str, int] | None:
-    """The first container that starts between two positions, as (name, position), or None."""
+    """Return (name, position) of the first container that starts between two positions, or None."""
     last = len(data) if end is None else min(end, len(data))
     size = _FIRST_SEARCH_BYTES
     while start < last:
-        behind = min(start + size, last)
-        block = data[start : min(behind + _MAX_MAGIC_BYTES, last)]
+        stop = min(start + size, last)
+        block = data[start : min(stop + _MAX_MAGIC_BYTES, last)]
         found: tuple[int, str] | None = None
-        for letters, ahead in _ANCHORS:
-            found = _find_first_format(block, letters, ahead, len(block) if found is None else found[0]) or found
+        for anchor, offset in _ANCHORS:
+            found = _find_first_format(block, anchor, offset, len(block) if found is None else found[0]) or found
         if found is not None:
             return found[1], start + found[0]
-        # Files of many short recordings are searched often, but never far.
-        start, size = behind, min(2 * size, _MAX_SEARCH_BYTES)
+        # The search starts small: a file of many short recordings is searched often, but never far.
+        start, size = stop, min(2 * size, _MAX_SEARCH_BYTES)
     return None
 
 
-def _find_first_format(block: bytes, letters: bytes, ahead: int, end: int) -> tuple[int, str] | None:
-    """The first format in front of `end` whose pattern has `letters`, `ahead` bytes behind its start."""
-    position = block.find(letters, ahead, end + ahead)
+def _find_first_format(block: bytes, anchor: bytes, offset: int, end: int) -> tuple[int, str] | None:
+    """Return (position, name) of the first format before `end` with `anchor` at `offset` from its start, or None."""
+    position = block.find(anchor, offset, end + offset)
     while position >= 0:
-        name = match_format(block, position - ahead)
+        name = match_format(block, position - offset)
         if name is not None:
-            return position - ahead, name
-        position = block.find(letters, position + 1, end + ahead)
+            return position - offset, name
+        position = block.find(anchor, position + 1, end + offset)
     return None
 
 
 def find_transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:
-    """Where MPEG-TS packets start within `within` bytes of `start`: (position, bytes of a packet), or None.
+    """Return (position, bytes of a packet) of the first MPEG-TS packets within `within` bytes of `start`, or None.
 
-    Five packets in a row are wanted (ISO/IEC 13818-1, 2.4.3.2; 192 bytes are those of Blu-ray, 204 those of DVB).
+    Five packets in a row are required (ISO/IEC 13818-1, 2.4.3.2; packets of 192 bytes are Blu-ray's, of 204 DVB's).
     """
     block = data[start : start + within + 4]
     for offset in range(max(0, min(within, len(block) - 4))):

@@ -1,7 +1,7 @@
-"""The frames of audio streams that have no container: MPEG audio, ADTS and LOAS AAC, AC-3, E-AC-3 and AMR.
+"""Finds the frames of audio streams without a container: MPEG audio, ADTS and LOAS AAC, AC-3, E-AC-3 and AMR.
 
-Such a stream has no header for the whole, and the start of a frame is only two to four bytes. A position counts as the
-start of a stream when several frames of one kind follow one another there. Knows nothing about decoding.
+Such a stream has no header of its own, and a frame starts with only two to four known bytes. A position counts as the
+start of a stream if several frames of one kind follow one another there. This module knows nothing about decoding.
 
 Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), ISO/IEC 13818-7 (ADTS), ISO/IEC 14496-3 (LOAS), ETSI TS 102 366
 (AC-3 and E-AC-3), RFC 4867 (AMR).
@@ -26,9 +26,9 @@ _AMR_BYTES = {
     "amr": (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1),
     "amr-wb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
 }
-HEADER_BYTES = 7  # are enough to tell a frame's length
+HEADER_BYTES = 7  # enough to read a frame's length
 _MIN_FRAMES = 3  # at a position where a stream is expected
-_MIN_FRAMES_IN_SEARCH = 8  # at a position that a search came upon
+_MIN_FRAMES_IN_SEARCH = 8  # at a position that a search found
 _MAX_FAULTS = 1000
 MAX_CANDIDATES = 4096
 _TAGS = (b"ID3", b"TAG", b"APE", b"LYR")
@@ -37,7 +37,12 @@ _SYNC = re.compile(rb"\xff[\xe2-\xff]|\x56[\xe0-\xff]|\x0b\x77")
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """size: bytes of the whole frame. kind: what all frames of one stream have in common."""
+    """The header of a frame.
+
+    Attributes:
+        frame_bytes: Size of the whole frame.
+        kind: The values that all frames of one stream share.
+    """
 
     frame_bytes: int
     kind: tuple[object, ...]
@@ -47,7 +52,7 @@ FrameHeaderParser = Callable[[bytes], FrameHeader | None]
 
 
 def parse_mpeg_header(header: bytes) -> FrameHeader | None:
-    """The frame of MPEG audio layer II or III that starts with `header`, or None. Free format is not recognized."""
+    """Return the frame of MPEG audio layer II or III that starts with `header`, or None. Free format is not known."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -61,7 +66,7 @@ def parse_mpeg_header(header: bytes) -> FrameHeader | None:
 
 
 def parse_adts_header(header: bytes) -> FrameHeader | None:
-    """The ADTS frame that starts with `header`, or None."""
+    """Return the ADTS frame that starts with `header`, or None."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
@@ -69,7 +74,7 @@ def parse_adts_header(header: bytes) -> FrameHeader | None:
 
 
 def parse_loas_header(header: bytes) -> FrameHeader | None:
-    """The LOAS frame (AudioSyncStream) that starts with `header`, or None."""
+    """Return the LOAS frame (AudioSyncStream) that starts with `header`, or None."""
     if len(header) < 4 or header[0] != 0x56 or header[1] & 0xE0 != 0xE0:
         return None
     size = (header[1] & 0x1F) << 8 | header[2]
@@ -77,7 +82,7 @@ def parse_loas_header(header: bytes) -> FrameHeader | None:
 
 
 def parse_ac3_header(header: bytes) -> FrameHeader | None:
-    """The AC-3 frame that starts with `header`, or None."""
+    """Return the AC-3 frame that starts with `header`, or None."""
     if len(header) < 6 or header[:2] != b"\x0b\x77" or header[5] >> 3 > 10:
         return None
     rate_index, size_index = header[4] >> 6, header[4] & 63
@@ -89,7 +94,7 @@ def parse_ac3_header(header: bytes) -> FrameHeader | None:
 
 
 def parse_eac3_header(header: bytes) -> FrameHeader | None:
-    """The E-AC-3 frame that starts with `header`, or None."""
+    """Return the E-AC-3 frame that starts with `header`, or None."""
     if len(header) < 6 or header[:2] != b"\x0b\x77" or not 11 <= header[5] >> 3 <= 16 or header[2] >> 6 == 3:
         return None
     size = 2 * (((header[2] & 7) << 8 | header[3]) + 1)
@@ -97,18 +102,19 @@ def parse_eac3_header(header: bytes) -> FrameHeader | None:
 
 
 def parse_amr_header(header: bytes, kind: str = "amr") -> FrameHeader | None:
-    """The frame of AMR ("amr") or AMR-WB ("amr-wb") that starts with `header`, or None."""
-    if not header.strip(b"\0") or header[0] & 0x83:  # zeros are padding, though they could be the worst of frames
+    """Return the frame of AMR ("amr") or AMR-WB ("amr-wb") that starts with `header`, or None."""
+    # Zeros are padding, although they are also valid frames of the lowest rate.
+    if not header.strip(b"\0") or header[0] & 0x83:
         return None
     return FrameHeader(_AMR_BYTES[kind][header[0] >> 3 & 15], (kind,))
 
 
 def parse_amr_wb_header(header: bytes) -> FrameHeader | None:
-    """The AMR-WB frame that starts with `header`, or None."""
+    """Return the AMR-WB frame that starts with `header`, or None."""
     return parse_amr_header(header, "amr-wb")
 
 
-# By the names of the formats in `app.core.audio.containers.sniff`. The order matters where two of them fit.
+# By the names of the formats in `app.core.audio.containers.formats`. The first one that fits is taken.
 HEADER_PARSERS: dict[str, FrameHeaderParser] = {
     "mp3": parse_mpeg_header,
     "aac": parse_adts_header,
@@ -119,9 +125,9 @@ HEADER_PARSERS: dict[str, FrameHeaderParser] = {
 
 
 def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) -> str | None:
-    """Name of the stream whose frames follow one another from `start`, or None.
+    """Return the name of the stream whose frames follow one another from `start`, or None.
 
-    At least `fewest` frames of one kind are wanted, or frames up to the end of the data: a clip may be that short.
+    At least `min_frames` frames of one kind are required, or frames up to the end of the data, for very short clips.
     """
     header = data[start : start + HEADER_BYTES]
     for name, reader in HEADER_PARSERS.items():
@@ -133,9 +139,13 @@ def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) 
 def find_stream(
     data: bytes | mmap, start: int, end: int, max_candidates: int = MAX_CANDIDATES
 ) -> tuple[str, int] | None:
-    """The first stream of frames that starts between two positions, which is not expected there: (name, start).
+    """Return (name, position) of the first stream of frames between two positions, or None.
 
-    candidates: places that look like the start of a frame and are tried, which bounds the time.
+    Args:
+        data: The file.
+        start: The first position.
+        end: The end of the range.
+        max_candidates: Positions with the first bytes of a frame that are tried, which limits the time.
     """
     position = start
     for _ in range(max_candidates):
@@ -150,11 +160,11 @@ def find_stream(
     return None
 
 
-def _is_chain(data: bytes | mmap, start: int, reader: FrameHeaderParser, fewest: int) -> bool:
+def _is_chain(data: bytes | mmap, start: int, reader: FrameHeaderParser, min_frames: int) -> bool:
     kind: tuple[object, ...] | None = None
-    for count in range(fewest):
+    for count in range(min_frames):
         if start >= len(data):
-            if fewest == _MIN_FRAMES:  # one whole frame, or two of which the last may be cut
+            if min_frames == _MIN_FRAMES:  # one whole frame, or two, the last of which may be cut off
                 return count > 1 or start == len(data)
             return count >= _MIN_FRAMES
         frame = reader(data[start : start + HEADER_BYTES])
@@ -167,10 +177,13 @@ def _is_chain(data: bytes | mmap, start: int, reader: FrameHeaderParser, fewest:
 
 @dataclass(frozen=True)
 class FrameWalk:
-    """What a walk over a stream's frames found.
+    """What a walk over the frames of a stream found.
 
-    end: position behind the last frame. cut: the data end within a frame. lost: bytes between frames that are neither
-    frames nor tags. spans: where frames stand without anything between them.
+    Attributes:
+        end: Position after the last frame.
+        truncated: The data end within a frame.
+        lost_bytes: Bytes between frames that are neither frames nor tags.
+        spans: (start, end) of the frames that follow one another without a gap.
     """
 
     end: int
@@ -187,16 +200,21 @@ def walk_frames(
     resume: Callable[[int], int | None],
     max_frames: int,
 ) -> FrameWalk:
-    """Walk over the frames of a span of the data, which starts with one.
+    """Walk over the frames of a span of the data.
 
-    skip_tags: position behind the tags at a position. resume: position at which frames go on behind a fault, or None.
-    most_frames: where the walk stops, because decoding will not get so far either.
+    Args:
+        data: The file.
+        span: (start, end); a frame starts at its start.
+        reader: Parses a frame's header.
+        skip_tags: Returns the position after the tags at a position.
+        resume: Returns the position of the next frame after damaged bytes, or None.
+        max_frames: The walk stops here, because decoding stops there too.
     """
     start, size = span
     position = end = first = start
     spans: list[tuple[int, int]] = []
     lost = faults = frames = 0
-    cut = False
+    truncated = False
     while position < size and frames < max_frames:
         header = data[position : position + HEADER_BYTES]
         behind = skip_tags(position) if header[:3] in _TAGS else position
@@ -207,18 +225,18 @@ def walk_frames(
             frames += 1
             continue
         if frame is not None:
-            cut, end = True, size
+            truncated, end = True, size
             break
         if end > first:
             spans.append((first, end))
         if behind == position:
             found = resume(position) if faults < _MAX_FAULTS else None
             if found is None:
-                # What is shorter than a header may be the beginning of one.
+                # Fewer bytes than a header may be the start of a frame that was cut off.
                 rest = data[position : min(size, position + HEADER_BYTES)]
-                cut = len(rest) < HEADER_BYTES and rest[:2] == data[start : start + len(rest[:2])]
+                truncated = len(rest) < HEADER_BYTES and rest[:2] == data[start : start + len(rest[:2])]
                 first = end
-                end = size if cut else end
+                end = size if truncated else end
                 break
             lost += found - position
             faults += 1
@@ -228,4 +246,4 @@ def walk_frames(
         end = size if frames >= max_frames else end
     if end > first:
         spans.append((first, end))
-    return FrameWalk(end, cut, lost, tuple(spans))
+    return FrameWalk(end, truncated, lost, tuple(spans))

@@ -1,6 +1,6 @@
-"""The chunks of WAV, RF64, Wave64, AIFF and CAF files: where the audio lies, and how much of it is missing.
+"""Reads the chunks of WAV, RF64, Wave64, AIFF and CAF files: where the audio is, and how much of it is missing.
 
-The decoders read one audio chunk, and take a file that breaks off for a shorter one.
+The decoders read only one audio chunk, and read a truncated file as a shorter one.
 
 Sources: RIFF (Microsoft/IBM 1991), EBU Tech 3306 (RF64), Sony Wave64, Apple Core Audio Format 1.0, AIFF-C.
 """
@@ -17,7 +17,7 @@ from app.core.audio.containers.sphere import find_sphere_audio
 
 ByteOrder = Literal["little", "big"]
 
-# Writers that cannot seek back leave sizes of this order (ffmpeg 0xFFFFFFFF, sox 0x7FFFF000, CAF -1): no promise.
+# Writers that cannot seek back leave sizes of this order (ffmpeg 0xFFFFFFFF, sox 0x7FFFF000, CAF -1): unknown.
 _UNKNOWN_SIZE_32 = 0x7FFF_0000
 _UNKNOWN_SIZE_64 = 1 << 62
 _MAX_FORMAT_BYTES = 1 << 16
@@ -26,12 +26,16 @@ _METADATA_CHUNKS = re.compile(
     rb"LIST|id3 |ID3 |bext|iXML|axml|_PMX|cue |smpl|inst|fact|PEAK|JUNK|junk|PAD |FLLR|afsp|NAME|AUTH|\(c\) |ANNO|COMT"
     rb"|APPL|MARK|INST|free|info|strg|peak|ovvw|uuid|edct|midi|umid|kuki|pakt|chan|levl|summ"
 )
+_FILE_SIGNATURES = (
+    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"caff", b"riff"),
+    *(b"OggS", b"fLaC", b".snd", b"wvpk", b"NIST"),
+)
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a container writes its chunks. form: bytes before the first one. align: of a chunk's start."""
+    """How a container writes its chunks: bytes before the first chunk, of a name, of a size, and the alignment."""
 
     header_bytes: int
     name_bytes: int
@@ -53,7 +57,15 @@ _LAYOUTS = {
 
 @dataclass(frozen=True)
 class _Chunk:
-    """start: of its header. body: of what it holds. size: of its body, as stated. known: whether that is a promise."""
+    """One chunk.
+
+    Attributes:
+        name: Its four letters.
+        start: Position of its header.
+        body: Position of its content.
+        size: Stated size of its content.
+        size_is_known: Whether the stated size is meant.
+    """
 
     name: bytes
     start: int
@@ -67,7 +79,7 @@ class _Chunk:
 
 
 def chunk_extent(data: Data, start: int, container: str) -> Extent:
-    """How far a WAV, RF64, Wave64, AIFF or CAF file reaches that begins at `start`."""
+    """Return the extent of the WAV, RF64, Wave64, AIFF or CAF file at `start`."""
     audio: list[_Chunk] = []
     end = start + _LAYOUTS[container].header_bytes
     for chunk in _chunks(data, start, container):
@@ -77,7 +89,7 @@ def chunk_extent(data: Data, start: int, container: str) -> Extent:
                 end = find_end(data, chunk.body)
                 break
             if chunk.end > len(data):
-                # The audio breaks off, at another recording's beginning or at the end of the file.
+                # The audio is cut off, where another recording starts or at the end of the file.
                 following = find_format(data, chunk.body)
                 end = following[1] if following else len(data)
                 break
@@ -99,7 +111,7 @@ def chunk_extent(data: Data, start: int, container: str) -> Extent:
 
 
 def _rewrite_as_wav(data: Data, start: int, container: str, audio: _Chunk, end: int) -> Extent:
-    """Wave64 and RF64 files written to a pipe, whose sizes were never noted: no decoder reads them as they are."""
+    """Give Wave64 or RF64 that was written to a pipe a WAV header, because no decoder reads its unknown sizes."""
     for chunk in _chunks(data, start, container):
         if chunk.name == b"fmt " and chunk.size < _MAX_FORMAT_BYTES:
             form = data[chunk.body : chunk.end]
@@ -110,17 +122,17 @@ def _rewrite_as_wav(data: Data, start: int, container: str, audio: _Chunk, end: 
 
 
 def missing_share(data: ByteRanges, container: str) -> float:
-    """Share of the audio chunk that `data` promises and does not hold, 0.0 to 1.0; 0.0 where nothing is promised."""
+    """Return the share of the audio chunk that is stated and missing, 0.0 to 1.0; 0.0 if no size is stated."""
     found = _audio_chunk(data, container)
     if found is None:
         return 0.0
-    start, promised = found
+    start, stated = found
     held = max(0, len(data) - start)
-    return (promised - held) / promised if promised > held else 0.0
+    return (stated - held) / stated if stated > held else 0.0
 
 
 def _audio_chunk(data: ByteRanges, container: str) -> tuple[int, int] | None:
-    """Where the audio starts and how many bytes it has, or None."""
+    """Return (position, stated bytes) of the audio, or None."""
     if container == "au":
         size = int.from_bytes(data[8:12], "big")
         return (int.from_bytes(data[4:8], "big"), size) if len(data) >= 12 and size < _UNKNOWN_SIZE_32 else None
@@ -141,9 +153,8 @@ def _audio_chunk(data: ByteRanges, container: str) -> tuple[int, int] | None:
 
 def _asf_file_range(data: ByteRanges) -> tuple[int, int] | None:
     properties = data.find(_ASF_FILE_PROPERTIES, 0, 1 << 16)
-    if (
-        properties < 0 or len(data) < properties + 92 or data.byte_at(properties + 88) & 1
-    ):  # broadcast: no size is meant
+    is_broadcast = properties >= 0 and data.byte_at(properties + 88) & 1  # its size is not meant
+    if properties < 0 or len(data) < properties + 92 or is_broadcast:
         return None
     return 0, int.from_bytes(data[properties + 40 : properties + 48], "little")
 
@@ -153,7 +164,7 @@ def _byte_order(form: bytes, container: str) -> ByteOrder:
 
 
 def _chunks(data: Data | ByteRanges, start: int, container: str) -> Iterator[_Chunk]:
-    """Each chunk of the file that begins at `start`, as long as what stands there may be one."""
+    """Yield the chunks of the file at `start`, up to the first bytes that are no chunk."""
     layout, length = _LAYOUTS[container], len(data)
     order = _byte_order(data[start : start + 4], container)
     long_sizes = container in ("w64", "caf")
@@ -162,7 +173,7 @@ def _chunks(data: Data | ByteRanges, start: int, container: str) -> Iterator[_Ch
     while position + layout.chunk_header_bytes <= length:
         name = data[position : position + 4]
         if not _is_name(data, position, name):
-            # An odd chunk whose writer left out the byte behind it.
+            # The chunk before has an odd size, and its writer left out the pad byte.
             odd = data[position - 1 : position + 3]
             if layout.align != 2 or not _is_name(data, position - 1, odd) or position == start + layout.header_bytes:
                 return
@@ -170,39 +181,26 @@ def _chunks(data: Data | ByteRanges, start: int, container: str) -> Iterator[_Ch
         body = position + layout.chunk_header_bytes
         size = int.from_bytes(data[position + layout.name_bytes : body], order)
         if container == "w64":
-            size = max(0, size - 24)  # counts its own header
+            size = max(0, size - 24)  # the size includes the chunk's header
         known = size < (_UNKNOWN_SIZE_64 if long_sizes else _UNKNOWN_SIZE_32)
         if name == b"ds64":
             long_size = int.from_bytes(data[body + 8 : body + 16], "little")
         elif name in _AUDIO_CHUNKS:
             if long_size is not None and size >= _UNKNOWN_SIZE_32:
                 size, known = long_size, long_size < _UNKNOWN_SIZE_64
-            # A size of 0 with something behind it is that of a writer that never came back to note it.
+            # A size of 0 with data after it was left by a writer that could not seek back.
             known = known and (size > 0 or _is_chunk_list(data, body, layout.chunk_header_bytes))
         yield _Chunk(name, position, body, size, known)
         position = body + size + -(body + size - start) % layout.align
 
 
-def _is_chunk_list(data: Data | ByteRanges, position: int, head: int) -> bool:
-    return position + head > len(data) or _is_name(data, position, data[position : position + 4])
+def _is_chunk_list(data: Data | ByteRanges, position: int, header_bytes: int) -> bool:
+    return position + header_bytes > len(data) or _is_name(data, position, data[position : position + 4])
 
 
 def _is_name(data: Data | ByteRanges, position: int, name: bytes) -> bool:
     if len(name) < 4 or not all(0x20 <= letter < 0x7F for letter in name) or name[:1] == b" ":
         return False
-    if name in (
-        b"RIFF",
-        b"RIFX",
-        b"RF64",
-        b"BW64",
-        b"FORM",
-        b"caff",
-        b"riff",
-        b"OggS",
-        b"fLaC",
-        b".snd",
-        b"wvpk",
-        b"NIST",
-    ):
+    if name in _FILE_SIGNATURES:
         return False
     return isinstance(data, ByteRanges) or match_format(data, position) is None

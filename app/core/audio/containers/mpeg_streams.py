@@ -1,4 +1,4 @@
-"""How far MPEG transport and program streams reach, and whether their last packet is whole (ISO/IEC 13818-1)."""
+"""Finds the extent of MPEG transport and program streams, and whether their last packet is whole (ISO/IEC 13818-1)."""
 
 import numpy as np
 
@@ -11,21 +11,21 @@ _SYNC = 0x47
 _SEARCH_BYTES = 1 << 16
 _PACKETS_AT_ONCE = 1 << 16
 _MAX_FAULTS = 1000
-_TAIL_PACKETS = 16_384  # searched for the last packet of each elementary stream
+_TAIL_PACKETS = 16_384  # that are searched for the last packet of each elementary stream
 _AUDIO_STREAMS = (0xBD, *range(0xC0, 0xE0))
-_MIN_CLOCK_STEP_S = 0.1  # less is disorder
+_MIN_CLOCK_STEP_S = 0.1  # a smaller step back is only disorder
 _PROGRAM_END_CODE, _PACK_START_CODE = 0xB9, 0xBA
 
 
 def transport_extent(data: Data, start: int) -> Extent:
-    """MPEG-TS: packets with a sync byte each. Bytes between two runs of packets are lost."""
+    """Return the extent of MPEG-TS: packets with a sync byte each. Bytes between two runs of packets are lost."""
     found = find_transport_packets(data, start)
     size = found[1] if found else 188
     ahead = 4 if size == 192 else 0
     position, length, lost, faults = start, len(data), 0, 0
     while True:
         whole = min((length - position) // size, _PACKETS_AT_ONCE)
-        # A slice with a step holds one byte a packet.
+        # This slice has one byte of each packet.
         syncs = data[position + ahead : position + whole * size : size]
         good = len(syncs) - len(syncs.lstrip(b"\x47"))
         position += good * size
@@ -49,9 +49,9 @@ def transport_extent(data: Data, start: int) -> Extent:
 
 
 def _find_program_change(data: Data, start: int, end: int, size: int, ahead: int) -> int | None:
-    """Where tables begin that describe other streams than the first ones do: another file's, joined to this one.
+    """Return the position of tables that differ from the first ones, as in another file that was joined, or None.
 
-    FFmpeg keeps to the codecs it met first. The tables are compared as they stand in their packets (2.4.4).
+    FFmpeg keeps the codecs that it met first. The tables are compared byte by byte (2.4.4).
     """
     tables: dict[int, bytes] = {}
     programs: int | None = None
@@ -77,18 +77,17 @@ def _find_program_change(data: Data, start: int, end: int, size: int, ahead: int
 
 
 def _program_map_pid(association: bytes) -> int | None:
-    """The PID of the first program's map by a program association table, or None."""
+    """Return the PID of the first program's map in a program association table, or None."""
     section = association[1 + association[0] :] if association else b""
-    for entry in range(
-        8, min(len(section), 3 + (section[1] & 15) * 256 + section[2]) - 7 if len(section) > 8 else 0, 4
-    ):
+    end = min(len(section), 3 + (section[1] & 15) * 256 + section[2]) - 7 if len(section) > 8 else 0
+    for entry in range(8, end, 4):
         if section[entry : entry + 2] != b"\0\0":
             return (section[entry + 2] & 0x1F) << 8 | section[entry + 3]
     return None
 
 
 def _has_unfinished_packet(data: Data, start: int, end: int, size: int, ahead: int) -> bool:
-    """Whether the last PES packet of an audio stream is shorter than its header says."""
+    """Return whether the last PES packet of an audio stream is shorter than its header states."""
     missing: dict[int, int] = {}
     for position in range(max(start, end - _TAIL_PACKETS * size), end - size + 1, size):
         packet = data[position + ahead : position + ahead + 188]
@@ -108,7 +107,7 @@ def _has_unfinished_packet(data: Data, start: int, end: int, size: int, ahead: i
 
 
 def program_extent(data: Data, start: int) -> Extent:
-    """MPEG-PS: packs and PES packets, each with a start code. A clock that goes back begins another recording."""
+    """Return the extent of MPEG-PS: packs and PES packets. A clock that goes back starts another recording."""
     position, length, lost, faults = start, len(data), 0, 0
     clock = -1.0
     while position < length:
@@ -136,7 +135,7 @@ def program_extent(data: Data, start: int) -> Extent:
 
 
 def _clock_seconds(pack: bytes) -> float:
-    """The system clock reference of a pack header (MPEG-2: 2.5.3.3, MPEG-1: ISO/IEC 11172-1, 2.4.3.2), in seconds."""
+    """Return the clock of a pack header in seconds (MPEG-2: 2.5.3.3; MPEG-1: ISO/IEC 11172-1, 2.4.3.2)."""
     bits = int.from_bytes(pack[4:9], "big")
     if pack[4] >> 6 == 1:
         base = (bits >> 35 & 7) << 30 | (bits >> 19 & 0x7FFF) << 15 | (bits >> 3 & 0x7FFF)

@@ -1,8 +1,8 @@
-"""A walk over an Ogg file's pages (RFC 3533), for what the decoders do not tell: is it whole, is it one stream.
+"""Walks over the pages of an Ogg file (RFC 3533) for what decoders do not report: whether it is whole and one stream.
 
 A file may hold several streams, one after another (links of a chain) or at the same time (multiplexed). libsndfile
-plays the first stream of the first link, FFmpeg keeps to the codec and the rate of the first link, and both take a file
-that breaks off for a shorter one. Here each link becomes a recording of its own.
+reads the first stream of the first link, FFmpeg keeps the codec and the rate of the first link, and both read a
+truncated file as a shorter one. Here each link becomes a recording of its own.
 """
 
 import zlib
@@ -27,9 +27,14 @@ _CODECS = (
 
 @dataclass
 class OggStream:
-    """One stream of a link. codec: of its audio, None for anything else. sequence: number of its last page.
+    """One stream of a link.
 
-    started: pages with audio were met. gaps: pages that are missing between those. ended: its last page says so.
+    Attributes:
+        codec: Codec of its audio, or None if it is no audio.
+        sequence: Number of its last page.
+        has_audio_pages: It has pages with audio.
+        missing_pages: Pages that are missing between those with audio.
+        has_end_page: Its last page is marked as the end.
     """
 
     codec: str | None
@@ -41,7 +46,13 @@ class OggStream:
 
 @dataclass
 class OggLink:
-    """The streams that play together from one position to another. broken: its bytes are not all whole pages."""
+    """The streams that play together.
+
+    Attributes:
+        end: Position after the last page.
+        is_damaged: Not all bytes are whole pages with a valid checksum.
+        streams: The streams by serial number.
+    """
 
     end: int
     is_damaged: bool = False
@@ -49,11 +60,12 @@ class OggLink:
 
     @property
     def audio_streams(self) -> list[OggStream]:
+        """The streams that hold audio, in the order of their first pages."""
         return [stream for stream in self.streams.values() if stream.codec is not None]
 
 
 def read_ogg_link(data: bytes | mmap, start: int) -> OggLink:
-    """Walk over the pages of the link that starts at `start`."""
+    """Read the pages of the link that starts at `start`."""
     position, link, in_body = start, OggLink(start), False
     while position < len(data):
         if data[position : position + 4] != b"OggS":
@@ -69,11 +81,11 @@ def read_ogg_link(data: bytes | mmap, start: int) -> OggLink:
             link.is_damaged, link.end = True, len(data)
             break
         page = data[position:end]
-        # First pages of streams that play together stand side by side; one after a body page starts the next link.
+        # The first pages of streams that play together come first; a first page after other pages starts the next link.
         if page[5] & _FIRST_PAGE_FLAG and in_body:
             break
         in_body = not page[5] & _FIRST_PAGE_FLAG
-        # Decoders leave out a page whose checksum is wrong, without a word.
+        # Decoders silently skip a page with a wrong checksum.
         link.is_damaged = link.is_damaged or not _has_valid_checksum(page)
         _record_page(link, page)
         position = link.end = end
@@ -81,7 +93,7 @@ def read_ogg_link(data: bytes | mmap, start: int) -> OggLink:
 
 
 def _find_next_page(data: bytes | mmap, position: int) -> int | None:
-    """Where the pages of this link go on behind bytes that are no page; None where it ends in front of them."""
+    """Return where the pages of this link continue after bytes that are no page, or None if the link ends there."""
     behind = skip_padding(data, position)
     if match_format(data, behind) is not None:
         return None  # tags and padding, then another recording
@@ -100,7 +112,7 @@ def _record_page(link: OggLink, page: bytes) -> None:
         codec = next((name for magic, name in _CODECS if content.startswith(magic)), None)
         link.streams[serial] = OggStream(codec, sequence, has_end_page=bool(page[5] & _LAST_PAGE_FLAG))
         return
-    # A live stream sends its headers and then the page that is due, whose number is a higher one.
+    # A live stream sends its headers and then the current page, whose number is higher.
     if stream.has_audio_pages and sequence > stream.sequence + 1:
         stream.missing_pages += sequence - stream.sequence - 1
     has_audio = page[6:14] not in (bytes(8), b"\xff" * 8)
@@ -109,7 +121,7 @@ def _record_page(link: OggLink, page: bytes) -> None:
 
 
 def _has_valid_checksum(page: bytes) -> bool:
-    """Whether a page's checksum holds. Ogg's CRC-32 (RFC 3533, 6) is zlib's with mirrored bytes."""
+    """Return whether a page's checksum is right. Ogg's CRC-32 (RFC 3533, 6) is zlib's with mirrored bytes."""
     noted = int.from_bytes(page[22:26], "little")
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(_BIT_REVERSED)
     found = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF

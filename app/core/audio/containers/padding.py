@@ -1,4 +1,4 @@
-"""What may stand before, between and behind recordings without being one: tags, zeros, line ends, byte order marks.
+"""Skips what may come before, between and after recordings: tags, zeros, line ends and byte order marks.
 
 Sources: id3.org (ID3v1, ID3v2.4), the APEv2 and Lyrics3 v2 specifications.
 """
@@ -7,13 +7,13 @@ import re
 from mmap import mmap
 
 _SEARCH_BYTES = 1 << 16
-_MIN_ZEROS = 16  # at the end of a frame there may be some by chance
+_MIN_ZEROS = 16  # fewer may be the end of a frame
 _LYRICS_END = re.compile(rb"LYRICS200|LYRICSEND")
 _PADDING = re.compile(rb"\x00+|\xff{16,}|[\r\n\t ]+|\xef\xbb\xbf")
 
 
 def skip_padding(data: bytes | mmap, position: int) -> int:
-    """Position behind all padding and tags that stand at `position`."""
+    """Return the position after all padding and tags at `position`."""
     while True:
         behind = skip_tag(data, position)
         if behind == position:
@@ -27,7 +27,14 @@ def skip_padding(data: bytes | mmap, position: int) -> int:
 
 
 def strip_tags(data: bytes | mmap, start: int, end: int, *, zeros: bool) -> int:
-    """Where a recording that starts at `start` ends if the tags in front of `end`, and `zeros`, are not part of it."""
+    """Return the end of a recording without the tags that end at `end`.
+
+    Args:
+        data: The file.
+        start: Where the recording starts.
+        end: Where the recording and its tags end.
+        zeros: Zeros at the end are also removed.
+    """
     while True:
         found = end
         if data[max(start, end - 128) : end][:3] == b"TAG" and end - start >= 128:
@@ -45,7 +52,7 @@ def strip_tags(data: bytes | mmap, start: int, end: int, *, zeros: bool) -> int:
 
 
 def skip_tag(data: bytes | mmap, position: int) -> int:
-    """Position behind the one tag that stands at `position`, which may be behind the data's end; else `position`."""
+    """Return the position after the tag at `position`, which may be after the data's end; without a tag, `position`."""
     head = data[position : position + 32]
     if head[:3] == b"ID3":
         size = id3v2_bytes(head)
@@ -64,14 +71,14 @@ def skip_tag(data: bytes | mmap, position: int) -> int:
 
 
 def id3v2_bytes(head: bytes) -> int:
-    """Size of the ID3v2 tag that starts with `head`, footer included; 0 if it is none."""
+    """Return the size of the ID3v2 tag that starts with `head`, with its footer, or 0 if there is none."""
     if len(head) < 10 or head[:3] != b"ID3" or head[3] >= 0xFF or head[4] >= 0xFF or max(head[6:10]) > 0x7F:
         return 0
     return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
 
 
 def _skip_ape_without_header(data: bytes | mmap, position: int) -> int:
-    """Position behind an APE tag that has no header: its items, which have no magic, stand in front of its footer."""
+    """Return the position after an APE tag without a header. Its items, which have no signature, precede the footer."""
     found = data.find(b"APETAGEX", position, position + _SEARCH_BYTES)
     footer = data[found : found + 32] if found >= 0 else b""
     if len(footer) == 32 and found + 32 - int.from_bytes(footer[12:16], "little") == position:

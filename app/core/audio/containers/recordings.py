@@ -1,7 +1,7 @@
-"""The recordings in one file: usually one, but files are joined end to end, and carry tags and padding.
+"""Finds the recordings in one file: usually one, but files can be joined end to end and carry tags and padding.
 
-All bytes of the file are accounted for: they belong to a recording, to a tag or padding, or to nothing that is known,
-and then the caller is told. Knows nothing about decoding.
+Every byte of the file belongs to a recording, to a tag or padding, or to nothing known; of the last, the caller is
+told. This module knows nothing about decoding.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +26,8 @@ from app.core.audio.containers.padding import skip_padding, skip_tag
 from app.core.audio.containers.sniff import find_recording, locate_recording
 from app.core.audio.containers.sphere import find_sphere_audio
 
-_RESYNC_BYTES = 1 << 16  # searched for the next frame of a stream behind bytes that are none
-_MIN_FRAME_S = 0.005  # of all kinds of frames (E-AC-3 with one block at 48 kHz)
+_RESYNC_BYTES = 1 << 16  # that are searched for the next frame after bytes that are no frame
+_MIN_FRAME_S = 0.005  # the shortest frame of all kinds (E-AC-3 with one block at 48 kHz)
 _TRUNCATED_WARNING = "The recording may have been cut off: the file ends in the middle of {unit} ({label})."
 _UNIT_NAMES = {
     "mpegts": "a packet",
@@ -43,8 +43,14 @@ _UNIT_NAMES = {
 class EmbeddedRecording:
     """One recording of a file.
 
-    stretch: its bytes. unread: sentences about audio that is missing from it, or in it and not read.
-    warnings: other sentences. refusal: why it must not be decoded, if it must not. codec: where the walk told it.
+    Attributes:
+        container: Its format.
+        start: Its first byte in the file.
+        data: Its bytes.
+        unread: Sentences about audio that is missing, or is in the recording and is not read.
+        warnings: Other sentences for the caller.
+        refusal: Why the recording must not be decoded, or None.
+        codec: The codec, if its name was found (Ogg).
     """
 
     container: ContainerFormat
@@ -58,16 +64,21 @@ class EmbeddedRecording:
 
 @dataclass(frozen=True)
 class UnknownBytes:
-    """Bytes in front of or behind a recording that are neither a recording nor a tag nor padding."""
+    """Bytes after a recording that are neither a recording nor a tag nor padding."""
 
     start: int
     end: int
 
 
 def find_recordings(data: Data, max_seconds: float) -> Iterator[EmbeddedRecording | UnknownBytes]:
-    """The recordings in `data`, in order, and noteworthy bytes that belong to none.
+    """Yield the recordings in `data` in order, and larger ranges of bytes between them that belong to none.
 
-    max_seconds: bounds the search in streams of frames; decoding stops there too. Raises as `locate`.
+    Args:
+        data: The file.
+        max_seconds: Limits the walk over the frames of a stream, since decoding stops there too.
+
+    Raises:
+        ServiceError: As `locate_recording` raises it.
     """
     found: tuple[str, int] | None = locate_recording(data)
     while found is not None:
@@ -129,14 +140,14 @@ def _ogg_extent(data: Data, start: int) -> tuple[Extent, _OggFindings]:
         unread.append(f"{lost:,} pages are missing within the Ogg stream.")
     if audio and not all(stream.has_end_page for stream in audio):
         warnings.append("The Ogg stream has no end mark: the recording may have been cut off.")
-    refusal = "it breaks off or is damaged within a page" if link.is_damaged else None
+    refusal = "it ends within a page, or a page is damaged" if link.is_damaged else None
     return Extent(link.end, unread=tuple(unread)), _OggFindings(warnings, refusal, audio[0].codec if audio else None)
 
 
 def _stream_extent(
     data: Data, first: int, start: int, name: str, reader: frames.FrameHeaderParser, max_seconds: float
 ) -> Extent:
-    """How far frames of one kind follow one another from `start`. first: where their head starts, if they have one."""
+    """Return how far frames of one kind follow one another from `start`. first: where their header starts."""
 
     def resume(position: int) -> int | None:
         end = min(len(data), position + _RESYNC_BYTES)
@@ -145,7 +156,7 @@ def _stream_extent(
         return found[1] if found is not None and found[0] == name else None
 
     most_frames = int(min(max_seconds, 1e9) / _MIN_FRAME_S) + 100
-    # A frame of AMR starts with a byte that may also be a tag's.
+    # The first byte of an AMR frame may also be that of a tag.
     size = find_end(data, start, trailing_zeros=False) if name == "amr" else len(data)
     walk = frames.walk_frames(
         data, (start, size), reader, lambda position: skip_tag(data, position), resume, most_frames
@@ -170,7 +181,7 @@ def _sphere_extent(data: Data, start: int) -> Extent:
 
 
 def _stated_extent(data: Data, searched_from: int, end: int) -> Extent:
-    """The extent of a file that says where it ends, but may break off at another one's beginning."""
+    """Return the extent of a file that states its end, but may be cut off where another file starts."""
     if end <= len(data):
         return Extent(end)
     following = find_format(data, searched_from)

@@ -1,7 +1,7 @@
-"""Where in a file a recording starts and in which container: told by its bytes, never by its name or a Content-Type.
+"""Finds where a recording starts in a file and in which container, by its bytes, not by a file name or Content-Type.
 
-Tags, a byte order mark, line ends and zeros may stand in front of a recording; a stream without a container may start
-in the middle of a frame. Knows nothing about decoding.
+Tags, a byte order mark, line ends and zeros may come before a recording. A stream without a container may start in the
+middle of a frame. This module knows nothing about decoding.
 """
 
 import re
@@ -32,11 +32,11 @@ __all__ = [
     "sniff_file",
 ]
 
-HEAD_BYTES = 65_536  # are enough to tell
-_MAX_LEADING_ZEROS = 16 << 20  # in front of a recording
-_SEARCH_BYTES = 1 << 20  # behind a recording, for a stream without a container
-# What may hold frames of MPEG audio without being a recording, by its first bytes: archives, programs, pictures,
-# documents, fonts, other media. Streams are not searched for in there.
+HEAD_BYTES = 65_536  # enough to recognize a format
+_MAX_LEADING_ZEROS = 16 << 20  # before a recording
+_SEARCH_BYTES = 1 << 20  # after a recording, for a stream without a container
+# First bytes of files that may hold frames of MPEG audio without being a recording: archives, programs, pictures,
+# documents, fonts, other media. They are not searched for streams.
 _NON_AUDIO_MAGIC = re.compile(
     rb"PK[\x01-\x08]|%PDF|%!PS|\x89PNG|GIF8|\xff\xd8\xff|BM.{4}\x00{4}|II\*\x00|MM\x00\*|\x00\x00\x01\x00[^\x00]\x00|8BPS"
     rb"|\x1f\x8b|\x1f\x9d|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|\x04\x22\x4d\x18|MSCF|!<arch>|\xed\xab\xee\xdb|xar!"
@@ -49,7 +49,7 @@ _TAR_MAGIC_SLICE = slice(257, 262)
 
 
 def sniff_file(file: BinaryIO) -> str:
-    """`sniff` of a recording in a file, which is at its beginning afterwards."""
+    """Return the container of the recording in a file, as `sniff` does. The file is at its beginning afterwards."""
     file.seek(0)
     head, passed = file.read(HEAD_BYTES), 0
     while len(head) >= HEAD_BYTES and not head.strip(b"\0") and passed < _MAX_LEADING_ZEROS:
@@ -60,25 +60,27 @@ def sniff_file(file: BinaryIO) -> str:
 
 
 def sniff(data: bytes | mmap) -> str:
-    """Name of the container (a key of `FORMATS`) that `data` starts with; the first `HEAD_BYTES` are enough.
+    """Return the name of the container (a key of `FORMATS`) that `data` starts with; `HEAD_BYTES` are enough.
 
-    Raises as `locate_recording` does.
+    Raises:
+        ServiceError: As `locate_recording` raises it.
     """
     return locate_recording(data)[0]
 
 
 def locate_recording(data: bytes | mmap) -> tuple[str, int]:
-    """The recording that `data` starts with: name of its container (a key of `FORMATS`), and where it starts.
+    """Return (name of the container, position of its first byte) of the recording that `data` starts with.
 
-    Raises `InvalidRequest` (code "empty_audio") if there is nothing, `UnsupportedAudio` (code "unsupported_audio") if
-    it is none of them.
+    Raises:
+        InvalidRequest: If `data` is empty (code "empty_audio").
+        UnsupportedAudio: If `data` has none of the `FORMATS` (code "unsupported_audio").
     """
     if not data:
         raise InvalidRequest("The audio is empty: no bytes were received.", code="empty_audio", param="file")
     found = _first_recording(data)
     if found is None:
         raise UnsupportedAudio(
-            "This is not audio in a format this service reads (judged by content, not by name). Accepted: "
+            "This is not audio in a format that this service reads (judged by content, not by name). Accepted: "
             f"{ACCEPTED_FORMATS}.",
             code="unsupported_audio",
             param="file",
@@ -87,8 +89,9 @@ def locate_recording(data: bytes | mmap) -> tuple[str, int]:
 
 
 def find_recording(data: bytes | mmap, position: int) -> tuple[str, int] | None:
-    """The next recording at or behind `position`, which is behind another one: as `locate_recording`, or None if none
-    follows.
+    """Return the next recording at or after `position`, which is the end of another one, or None if there is none.
+
+    The result is that of `locate_recording`.
     """
     found = _recording_at(data, position) or _recording_at(data, skip_padding(data, position))
     if found is not None:
@@ -107,7 +110,7 @@ def _first_recording(data: bytes | mmap) -> tuple[str, int] | None:
         return None
     start = skip_padding(data, 0)
     if start >= len(data) and id3v2_bytes(head):
-        return "mp3", 0  # the tag is longer than what we were given; what it tags is an MP3 in all but odd cases
+        return "mp3", 0  # the tag is longer than the data; what it tags is an MP3 in nearly all cases
     found = _recording_at(data, start)
     if found is None and start:
         name = match_short_format(data, start)
@@ -118,7 +121,7 @@ def _first_recording(data: bytes | mmap) -> tuple[str, int] | None:
 
 
 def _recording_at(data: bytes | mmap, position: int) -> tuple[str, int] | None:
-    """The recording that starts at `position`, or behind the zeros in front of it that belong to its first box."""
+    """Return the recording that starts at `position`, or a few zeros before it that belong to its first box."""
     for start in range(position, max(-1, position - 4), -1):
         if start < position and data[start : start + 1] != b"\0":
             break
@@ -133,7 +136,7 @@ def _recording_at(data: bytes | mmap, position: int) -> tuple[str, int] | None:
 
 
 def _find_partial_stream(data: bytes | mmap, start: int) -> tuple[str, int] | None:
-    """A stream without a container that was cut out of a longer one, so that it starts in the middle of a frame."""
+    """Return a stream without a container that was cut out of a longer one and starts in the middle of a frame."""
     end = min(len(data), start + HEAD_BYTES)
     packets = find_transport_packets(data, start, within=min(204, max(1, end - start)))
     if packets is not None:

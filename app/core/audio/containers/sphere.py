@@ -1,4 +1,4 @@
-"""The head of a NIST SPHERE file: lines of text that say how many samples follow.
+"""Reads the header of a NIST SPHERE file: lines of text that state how many samples follow.
 
 Source: NIST Speech File Manipulation Software, SPHERE 2.6 (file format). Compressed files (shorten) state no size.
 """
@@ -11,7 +11,7 @@ _COUNT_FIELDS = (b"sample_count", b"channel_count", b"sample_n_bytes")
 
 
 def find_sphere_audio(data: bytes | mmap | ByteRanges, start: int) -> tuple[int, int] | None:
-    """Where the audio of the file at `start` begins, and how many bytes it has; None if that is not stated."""
+    """Return (position, bytes) of the audio in the file at `start`, or None if the header does not state them."""
     size = data[start + 8 : start + 15].strip()
     if not size.isdigit():
         return None

@@ -1,4 +1,4 @@
-"""Reads everything libsndfile does not through FFmpeg (PyAV), packet by packet, into a sink."""
+"""Reads the formats that libsndfile does not read through FFmpeg (PyAV), packet by packet, into a sink."""
 
 import re
 from typing import Any
@@ -19,21 +19,25 @@ from app.core.audio.readers.flac_integrity import FlacIntegrityCheck, bytes_afte
 from app.core.audio.sample_sink import SampleSink
 from app.core.errors import Unprocessable
 
-# Gaps shorter than this are rounding in the container's clock (Matroska counts milliseconds).
+# Shorter gaps are rounding errors of the container's clock (Matroska counts milliseconds).
 _MIN_GAP_S = 0.1
-# An MP3's length is announced only by these headers; anything else FFmpeg says of it is a guess from the bit rate.
-_MAX_JUMP_S = 3600.0
-_MIN_REPORTED_FLAC_BYTES = 16  # they may be the beginning of a frame
-# Matroska's Duration, a float of 4 or 8 bytes; it stands in the Info element, near the beginning.
+_MAX_JUMP_S = 3600.0  # a longer jump of the clock is another stream, or another clock
+_MIN_REPORTED_FLAC_BYTES = 16  # as many may be the start of a frame
+# Matroska's Duration, a float of 4 or 8 bytes. It is in the Info element, near the beginning.
 _EBML_DURATION, _EBML_SEARCH_BYTES = re.compile(rb"\x44\x89[\x84\x88]"), 1 << 16
-_MAX_MP3_FRAME_BYTES = 2048  # of an MP3, and more
+_MAX_MP3_FRAME_BYTES = 2048  # more than any frame has
+# Only these headers state the length of an MP3; any other length from FFmpeg is a guess from the bit rate.
 _MP3_LENGTH_HEADERS = (b"Xing", b"Info", b"VBRI")
 
 
 def read(data: ByteRanges, container: ContainerFormat, sink: SampleSink) -> ReadReport:
-    """Decode the first audio track of `data` into `sink`. Raises `Unprocessable` and what the sink raises."""
+    """Decode the first audio track of a recording into a sink.
+
+    Raises:
+        Unprocessable: If the recording cannot be decoded or has no audio track; and what the sink raises.
+    """
     try:
-        # Nothing but this file is opened: the demuxer is forced and no protocol is allowed.
+        # No other file is opened: the demuxer is set and no protocol is allowed.
         source = av.open(
             ByteRangesFile(data),
             mode="r",
@@ -67,22 +71,22 @@ def _decode_track(
     track.codec_context.thread_count = 1
     flac = None
     if track.codec_context.name == "flac":
-        # Else a frame whose checksum is wrong is played as it is.
+        # Without this, a frame with a wrong checksum is decoded as it is.
         track.codec_context.options = {"err_detect": "crccheck+explode"}
-        if container.name in ("flac", "ogg"):  # others copy a stream's head to a part of it
+        if container.name in ("flac", "ogg"):  # in others, a part of a stream may have the header of the whole
             flac = FlacIntegrityCheck(track.codec_context.extradata or b"")
     filler = _GapFiller(sink) if container.has_timestamps else None
     clock = _TimestampJumpCounter() if container.name in ("mpegts", "mpegps") else None
     packets = source.demux(track)
     failures, before = 0, sink.seconds
-    last: Packet | None = None
+    last: Packet[Any] | None = None
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             break
-        except (FFmpegError, IndexError) as error:  # IndexError: PyAV, of a file that adds tracks on the way
-            # The container breaks off here. What it promised decides later whether the rest is missed.
+        except (FFmpegError, IndexError) as error:  # PyAV raises IndexError if tracks are added later
+            # The container ends here. Whether audio is missing is decided later, by the length that was announced.
             reason = getattr(error, "strerror", None) or str(error)
             if sink.seconds == before:
                 raise undecodable_error(container.label, reason) from error
@@ -139,13 +143,13 @@ def _flac_faults(flac: FlacIntegrityCheck, last_packet: bytes) -> list[str]:
     is_tag = skip_padding(last_packet[len(last_packet) - behind :], 0) >= behind
     if behind >= _MIN_REPORTED_FLAC_BYTES and not is_tag:
         faults.append(
-            f"{behind:,} bytes behind the last whole FLAC frame were not read: the file may have been cut off."
+            f"{behind:,} bytes after the last whole FLAC frame were not read: the file may have been cut off."
         )
     return faults
 
 
 class _GapFiller:
-    """Puts silence where timestamps leave a gap (discontinuous transmission, lost packets), so that time stays true."""
+    """Fills gaps between timestamps (discontinuous transmission, lost packets) with silence."""
 
     def __init__(self, sink: SampleSink) -> None:
         self.filled_seconds = 0.0
@@ -166,8 +170,9 @@ class _GapFiller:
 
 
 class _TimestampJumpCounter:
-    """Adds up what a transport stream lost on its way: its clock then jumps forward. Where it goes back or jumps by
-    more than an hour, another stream was joined to it, or another clock took over.
+    """Adds up what a transport stream lost in transmission: there its clock jumps forward.
+
+    If the clock goes back or jumps by more than an hour, another stream was joined, or another clock is used.
     """
 
     def __init__(self) -> None:
@@ -185,7 +190,7 @@ class _TimestampJumpCounter:
 
 
 def _frame_start_seconds(frame: AudioFrame) -> float | None:
-    """When the frame starts, where that is known."""
+    """Return the start of the frame in seconds, or None if it is unknown."""
     return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
 
 
@@ -210,7 +215,7 @@ def _declared_seconds(
 
 
 def _clock_seconds(text: str) -> float | None:
-    """Seconds of Matroska's DURATION tag, "00:01:02.500000000"."""
+    """Return the seconds of Matroska's DURATION tag, such as "00:01:02.500000000", or None."""
     try:
         hours, minutes, seconds = text.strip("\0 ").split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -219,9 +224,10 @@ def _clock_seconds(text: str) -> float | None:
 
 
 def _interleave(frame: AudioFrame) -> NDArray[Any]:
-    """A frame's samples as they are, shape (frames, channels).
+    """Return the samples of a frame in their own type, shape (frames, channels).
 
-    Raises `Unprocessable` for the one sample format that NumPy is not given (64-bit integers, which nobody records).
+    Raises:
+        Unprocessable: For 64-bit integers, which PyAV cannot convert and nobody records.
     """
     try:
         raw: NDArray[Any] = frame.to_ndarray()
@@ -232,7 +238,7 @@ def _interleave(frame: AudioFrame) -> NDArray[Any]:
 
 
 def _scale_to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples as float32, integers scaled to [-1, 1]."""
+    """Return samples as float32; integers are scaled to [-1, 1]."""
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128.0) / 128.0
     if np.issubdtype(samples.dtype, np.integer):

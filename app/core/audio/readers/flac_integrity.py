@@ -1,7 +1,7 @@
-"""Checks decoded FLAC for what decoders do not tell (RFC 9639): lost frames, a wrong MD5 sum, bytes behind the end.
+"""Checks decoded FLAC for what decoders do not report (RFC 9639): lost frames, a wrong MD5 sum, bytes after the end.
 
-Decoders leave out a frame that is damaged, and take the others for the whole. The MD5 sum that the encoder noted shows
-that the samples are those which were encoded; a sum of zeros means that it noted none, as when it writes to a pipe.
+Decoders skip a damaged frame and read the others as the whole. The MD5 sum in the header shows whether the samples are
+those that were encoded. A sum of zeros means that the encoder stored none, as when it writes to a pipe.
 """
 
 import hashlib
@@ -15,9 +15,14 @@ _MIN_GAP_S = 0.001
 
 
 class FlacIntegrityCheck:
-    """Follows the decoding of one stream. streaminfo: the body of its STREAMINFO block (8.2).
+    """Checks one stream while it is decoded.
 
-    lost: seconds between frames that are missing, by the frames' own numbers. gaps: how many such places.
+    Args:
+        streaminfo: The body of its STREAMINFO block (RFC 9639, 8.2).
+
+    Attributes:
+        lost_seconds: Seconds that are missing between frames, by the numbers of the frames.
+        gap_count: Number of such gaps.
     """
 
     def __init__(self, streaminfo: bytes) -> None:
@@ -31,9 +36,12 @@ class FlacIntegrityCheck:
         self._start: float | None = None
 
     def add_frame(self, samples: NDArray[Any], rate: int, time: float | None) -> None:
-        """Add a decoded frame of int16 or int32, shape (n, channels), whose samples fill the type from its top bit.
+        """Add a decoded frame.
 
-        rate: in Hz. time: seconds at which the frame starts by its number, where that is known.
+        Args:
+            samples: int16 or int32, shape (n, channels). Samples with fewer bits fill the upper bits of the type.
+            rate: Sampling rate in Hz.
+            time: Start of the frame in seconds, by its number, or None if it is unknown.
         """
         if time is not None:
             if self._start is None:
@@ -52,21 +60,21 @@ class FlacIntegrityCheck:
         self._md5.update(np.ascontiguousarray(octets).data)
 
     def matches_md5(self) -> bool:
-        """Whether the samples have the MD5 sum that the encoder noted, if it noted one."""
+        """Return whether the samples have the MD5 sum in the header. True if the header has none."""
         return not any(self._stored_md5) or self._md5.digest() == self._stored_md5
 
 
 def bytes_after_frame(packet: bytes) -> int:
-    """How many bytes of a packet stand behind the one FLAC frame that it starts with, found by the frame's checksum.
+    """Return the number of bytes after the FLAC frame that a packet starts with, found by the frame's checksum.
 
-    The CRC-16 over a whole frame (RFC 9639, 9.3), which ends with that checksum, is zero.
+    A frame ends with its CRC-16, and the CRC-16 over the whole frame is zero (RFC 9639, 9.3).
     """
-    crc, behind = 0, 0
+    crc, after = 0, 0
     for number, octet in enumerate(packet, start=1):
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ octet]
-        if not crc and number > _MIN_FRAME_BYTES and not behind:
-            behind = number
-    return len(packet) - behind if crc and behind else 0
+        if not crc and number > _MIN_FRAME_BYTES and not after:
+            after = number
+    return len(packet) - after if crc and after else 0
 
 
 def _crc16_table() -> tuple[int, ...]:

@@ -10,13 +10,15 @@ _UNKNOWN_FRAME_COUNT = 1 << 62
 
 
 class LibsndfileUnsupported(Exception):
-    """libsndfile does not read this file, or not all of it."""
+    """libsndfile cannot read this file, or not all of it."""
 
 
 def read(data: ByteRanges, sink: SampleSink) -> ReadReport:
-    """Decode all of `data` into `sink`.
+    """Decode a recording into a sink.
 
-    Raises `LibsndfileUnsupported` (the sink is then spoilt) and what the sink raises.
+    Raises:
+        LibsndfileUnsupported: If libsndfile cannot read it. The sink may then hold a part of it.
+        ServiceError: As the sink raises it.
     """
     before = sink.seconds
     try:
@@ -24,13 +26,13 @@ def read(data: ByteRanges, sink: SampleSink) -> ReadReport:
             _check_declared(source, sink)
             while len(block := source.read(_BLOCK_SAMPLES // source.channels, dtype="float32", always_2d=True)):
                 sink.write(block, source.samplerate)
-            promised = _declared_seconds(source)
+            declared_seconds = _declared_seconds(source)
     except soundfile.SoundFileError as error:
         raise LibsndfileUnsupported(str(error)) from error
     if sink.seconds == before and len(data) > 4096:
-        # A WAV whose writer never came back to note its size: FFmpeg reads to the end of the file.
-        raise LibsndfileUnsupported("no frames in a file of some size")
-    return ReadReport(declared_seconds=promised)
+        # A WAV file whose writer never stored its size: FFmpeg reads it to the end of the file.
+        raise LibsndfileUnsupported("the file is not empty, but no frames were found")
+    return ReadReport(declared_seconds=declared_seconds)
 
 
 def _check_declared(source: soundfile.SoundFile, sink: SampleSink) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from app.api.middleware.drain_body import DrainRequestBody
 from tests.app.running_service import PATH, Site, serving
 
@@ -35,6 +37,7 @@ async def test_a_refusal_is_read_by_who_is_still_sending() -> None:
         assert b"upload_too_large" in answer
 
 
+@pytest.mark.timing
 async def test_the_answer_does_not_wait_for_the_body() -> None:
     async with serving(limits={"upload_bytes": 1000}) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
@@ -46,6 +49,7 @@ async def test_the_answer_does_not_wait_for_the_body() -> None:
         writer.close()
 
 
+@pytest.mark.timing
 async def test_it_does_not_linger_for_ever() -> None:
     sent, waits = [], asyncio.Event()
 

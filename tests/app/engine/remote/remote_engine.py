@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from app.core.errors import ServiceError
+from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import EngineEvent, GenerationRequest, TextDelta
 from app.engine.remote.server_pool import RemoteChatModel
-from app.engine.vllm_audio import AudioLlmEngine
 from app.settings import RemoteSettings
 from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
 from tests.app.running_service import value

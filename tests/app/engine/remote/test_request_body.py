@@ -98,7 +98,7 @@ def test_vllms_server_makes_of_it_what_the_engine_in_this_process_is_given(sampl
     """Whatever the checkpoint's own generation_config.json would rather have."""
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
-    from app.engine.vllm_in_process import vllm_sampling_params
+    from app.engine.vllm_options import vllm_sampling_params
 
     said = body(CompletionRequest(audio_messages("Do."), sampling, "id", 8192, SAMPLES))
     request = ChatCompletionRequest.model_validate(said)

@@ -90,6 +90,7 @@ async def test_an_answer_that_the_server_gave_up_is_an_abort() -> None:
         assert end.finish_reason == "abort"
 
 
+@pytest.mark.timing
 async def test_five_minutes_arrive_whole_and_others_go_on_meanwhile() -> None:
     async with fronting(StandIn(PIECES)) as front:
         longest = 0.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.engine.vllm_audio import AudioLlmEngine
+from app.engine.audio_llm import AudioLlmEngine
 from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn
 from tests.app.engine.remote.remote_engine import FOREVER, PIECES, core_of
 from tests.app.running_service import PATH, Site, code, serving, until, value, wav

@@ -59,7 +59,7 @@ async def test_without_any_server_the_start_fails_and_says_what_is_wrong_with_ea
         ({"served": []}, "serves nothing, not stand-in@1"),
         ({"served": [{"id": WANTED.id, "max_model_len": 2048}]}, "room for 2048 tokens.*--max-model-len 8192"),
         ({"template": CHAT_TEMPLATE.replace("assistant", "model")}, "other tokens of a prompt"),
-        ({"key": "wanted"}, "does not take the key in SPEECHSUM_REMOTE__API_KEY"),
+        ({"key": "wanted"}, "does not accept the key in SPEECHSUM_REMOTE__API_KEY"),
         ({"served": "nonsense"}, "does not answer as vLLM does"),
     ],
     ids=["another model", "no model", "too little room", "another template", "a key", "no vLLM"],
@@ -79,7 +79,7 @@ async def test_one_that_serves_something_else_is_left_out_and_named(caplog: pyte
         assert front.up() == [False, True]
         await front.read()
         assert wrong.asked == []
-        assert f"{wrong.name} is not asked: it serves other@1" in caplog.text
+        assert f"{wrong.name} gets no requests: it serves other@1" in caplog.text
         said = caplog.text.count("it serves other@1")
         await asyncio.sleep(HEALTH_S * 4)
         assert caplog.text.count("it serves other@1") == said, "once is enough"

@@ -171,7 +171,7 @@ def test_a_further_recording_that_cannot_be_decoded_does_not_cost_the_first() ->
 
 def test_limits_hold_over_all_recordings_of_a_file() -> None:
     tiny = sound(np.zeros(160, np.float32), subtype="PCM_16")
-    start = time.perf_counter()
+    start = time.process_time()
     for data, limits, code in (
         (tiny * 5000, LIMITS, "too_many_parts"),
         (tiny * 500, DecodeLimits(max_seconds=2), "audio_too_long"),
@@ -182,5 +182,5 @@ def test_limits_hold_over_all_recordings_of_a_file() -> None:
             decode(data, limits)
         assert (caught.value.status, caught.value.code) == (413, code)
     assert sum(1 for _ in find_recordings(made("amr") * 1000, 1e9)) == 1000
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert decode(tiny * 900, LIMITS).seconds == pytest.approx(9)

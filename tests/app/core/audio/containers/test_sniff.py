@@ -164,7 +164,7 @@ def test_ordinary_files_are_refused() -> None:
 
 
 def test_bytes_made_to_look_like_frames_take_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for pattern in (
         b"\xff\xfb\x90\x64",
         b"\xff\xf1\x50\x80\x01\x20\xfc",
@@ -174,4 +174,4 @@ def test_bytes_made_to_look_like_frames_take_no_time() -> None:
     ):
         with contextlib.suppress(UnsupportedAudio):
             sniff_file(io.BytesIO(b"x" + pattern * (HEAD_BYTES // len(pattern))))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

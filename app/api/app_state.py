@@ -1,0 +1,28 @@
+"""The parts of the running application that routes use, with their types.
+
+Starlette's `app.state` is untyped; every route reads it through `app_state`. Knows nothing about what the parts do.
+"""
+
+from typing import Protocol
+
+from starlette.requests import Request
+
+from app.jobs.queue import JobQueue
+from app.keys.authenticator import Authenticator
+from app.server.shutdown import StopEvent
+from app.service import Service
+
+
+class AppState(Protocol):
+    """What `app.main.create_app` puts into `app.state`. `stopping` is set as soon as the service is told to stop."""
+
+    service: Service
+    jobs: JobQueue
+    keys: Authenticator
+    stopping: StopEvent
+
+
+def app_state(request: Request) -> AppState:
+    """Return the state of the application that received the request."""
+    state: AppState = request.app.state
+    return state

@@ -1,0 +1,150 @@
+"""The last step of a request's path: from what the model wrote to the `Summary` with its warnings, citations and times.
+
+Knows nothing about how the audio was decoded or how an engine works.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from app import metrics
+from app.core.asr.settings import RecognizerSettings
+from app.core.audio.decode import DecodedAudio
+from app.core.audio.vad import count_encoder_windows, speech_seconds
+from app.core.audio.vad_second_pass import SpeechDetection, uncertain_speech_warnings
+from app.core.audio.windows import covers
+from app.core.prompts import Style, language_name
+from app.engine.base import GenerationRequest
+from app.engine.model_info import ModelInfo
+from app.summarize.citations import cite
+from app.summarize.generation import GeneratedSummary
+from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
+from app.summarize.request import Choice, Summary, SummaryRequest
+from app.summarize.structured.schema_workers import SchemaWorkers
+
+
+class SummaryBuilder:
+    """Builds the summaries of one model.
+
+    limits: below which confidence the caller is warned of a cascade's transcript. schema_workers: read the answers that
+    follow a schema.
+    """
+
+    def __init__(self, model: ModelInfo, limits: RecognizerSettings, schema_workers: SchemaWorkers) -> None:
+        self.model = model
+        self.limits = limits
+        self.schema_workers = schema_workers
+
+    async def build(
+        self,
+        request: SummaryRequest,
+        generation_request: GenerationRequest,
+        audio: DecodedAudio,
+        detection: SpeechDetection,
+        generated: Sequence[GeneratedSummary],
+        timings: dict[str, float],
+    ) -> Summary:
+        """Return the finished summary and count it in the metrics.
+
+        Args:
+            request: The request.
+            generation_request: What the engine was asked for the first choice, without its samples.
+            audio: The decoded recording.
+            detection: Where speech was found in it.
+            generated: One answer per choice; empty if the recording has no speech.
+            timings: Seconds by stage until now; "total" and "overhead" are added.
+        """
+        warnings = [*audio.warnings, *detection.warnings]
+        choices = [await self._build_choice(request, generation_request, one, warnings) for one in generated]
+        choices = choices or [Choice("", "no_speech", [])]
+        reason = choices[0].finish_reason
+        if reason == "no_speech":
+            metrics.NO_SPEECH.inc()
+        if reason == "not_understood":
+            metrics.NOT_UNDERSTOOD.inc()
+        window_results = generated[0].window_results if generated else []
+        windows = [one.window for one in window_results]
+        recognition = overall_recognition(window_results)
+        if recognition and reason != "no_speech":
+            warnings += recognition_warnings(
+                recognition, self.model, request.style.language, self.limits, understood=reason != "not_understood"
+            )
+        unread_spans = [span for span in detection.uncertain if not covers(windows, [span])]
+        warnings += uncertain_speech_warnings(unread_spans)
+        all_speech_read = reason == "no_speech" or (
+            covers(windows, detection.spans) and not (recognition and recognition.omitted_spans)
+        )
+        timings["total"] = time.perf_counter() - request.started_at
+        timings["overhead"] = _overhead_seconds(timings)
+        summary = Summary(
+            request=request,
+            choices=choices,
+            audio=audio,
+            speech_seconds=speech_seconds(detection.spans),
+            window_results=window_results,
+            complete=not unread_spans and not audio.unread and all_speech_read,
+            encoder_windows=sum(count_encoder_windows(one.seconds, self.model.window_seconds) for one in windows),
+            prompt_tokens=generated[0].prompt_tokens if generated else 0,
+            completion_tokens=sum(one.completion_tokens for one in generated),
+            timings=timings,
+            warnings=list(dict.fromkeys(warnings)),
+        )
+        self._record_metrics(summary, sum(one.prompt_tokens for one in generated))
+        return summary
+
+    async def _build_choice(
+        self,
+        request: SummaryRequest,
+        generation_request: GenerationRequest,
+        generated: GeneratedSummary,
+        warnings: list[str],
+    ) -> Choice:
+        """Return one answer as a choice, and append its warnings to `warnings`."""
+        text, reason = generated.final.text, generated.final.finished.finish_reason
+        warnings += [*generated.warnings, *self._choice_warnings(request.style, generation_request, generated)]
+        notes = [one.note for one in generated.window_results if one.note is not None]
+        value: Any = None
+        if generation_request.schema and text:
+            value, fault = await self.schema_workers.parse_answer(
+                text, generation_request.schema, own=not request.output_format.param
+            )
+            warnings += [fault] if fault else []
+        return Choice(text, reason, cite(text, notes) if notes else [], value)
+
+    def _choice_warnings(
+        self, style: Style, generation_request: GenerationRequest, generated: GeneratedSummary
+    ) -> Iterator[str]:
+        reason = generated.final.finished.finish_reason
+        if reason == "length":
+            yield (
+                f"The summary was stopped at {generation_request.max_tokens} tokens and may end in the middle of a "
+                "sentence; ask for more with max_tokens."
+            )
+        if reason == "repetition":
+            cut_off = "" if generation_request.schema else " A sentence that came again was cut off."
+            yield f"The model began to repeat itself and was stopped.{cut_off}"
+        if reason == "no_speech":
+            yield "Someone may be speaking, but no word was understood."
+        elif not generated.final.text.strip() and reason != "not_understood":
+            yield "The model wrote nothing about this recording."
+        if style.language and not self.model.supports_language(style.language):
+            trained = ", ".join(language_name(tag) for tag in self.model.languages)
+            requested = language_name(style.language)
+            yield f"{self.model.id} was not trained to write {requested}; it was trained on {trained}."
+
+    def _record_metrics(self, summary: Summary, prompt_tokens: int) -> None:
+        kind, timings = self.model.kind, summary.timings
+        metrics.PROMPT_TOKENS.labels(kind).inc(prompt_tokens)
+        metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
+        for stage, seconds in timings.items():
+            if stage not in ("total", "overhead"):
+                metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+        metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
+
+
+def _overhead_seconds(timings: dict[str, float]) -> float:
+    """Return the seconds that belong to no stage. The engine's stages are part of the stage `long`."""
+    stages = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
+    if "long" not in timings:
+        stages |= {stage for stage in timings if stage.startswith("engine_")}
+    return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in stages))
