@@ -43,10 +43,12 @@ class Fact:
     core: bool = False
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fact as values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Fact":
+        """Return the fact of values that `to_json` returned. Raises KeyError if one is missing."""
         return cls(
             cast(FactKind, data["kind"]), data["text"], list(data.get("accept", [])), bool(data.get("core", False))
         )
