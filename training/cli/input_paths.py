@@ -58,10 +58,10 @@ def _config_problem(file: Path) -> str | None:
     if not file.is_file():
         return "holds no config.json, so it is not the folder of a checkpoint"
     try:
-        found = json.loads(file.read_bytes())
+        config = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         return f"has a config.json that cannot be read: {error_text(error)}"
-    if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         return "has a config.json without a model_type"
     return None
 
@@ -216,10 +216,10 @@ def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, 
         given[positional] = [one for one in rest if not one.startswith("-")]
     for file in given.get("--config", [])[-1:]:
         try:
-            said = config_file.read_config_file(Path(file))
+            config = config_file.read_config_file(Path(file))
         except config_file.ConfigError:
             continue  # the command's own parser will report it
-        for name, value in said.items():
+        for name, value in config.items():
             values = value if isinstance(value, list) else [value]
             given.setdefault(f"--{name.replace('_', '-')}", [one for one in values if isinstance(one, str)])
     return given

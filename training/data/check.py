@@ -111,30 +111,30 @@ def check_records(
 
     for name in required_fields:
         drop([(number, _missing_field(record, name)) for number, record in kept.items()])
-    if audio or (audio is None and any(reader.takes_audio for reader in collators)):
-        longest_s = min((reader.max_audio_seconds for reader in collators), default=float("inf"))
+    if audio or (audio is None and any(collator.takes_audio for collator in collators)):
+        longest_s = min((collator.max_audio_seconds for collator in collators), default=float("inf"))
         workers = threads or os.cpu_count()
         lengths = _map_by_audio(kept, lambda record: _audio_length(record, longest_s, require_speech), workers)
         drop((n, length) for n, length in lengths.items() if isinstance(length, UnusableRecord))
         kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}
-    for reader in collators:
-        drop(list(_oversized_records(reader, kept, answers)))
-    tokens = sorted({token for reader in collators for token in reader.control_tokens})
+    for collator in collators:
+        drop(list(_oversized_records(collator, kept, answers)))
+    tokens = sorted({token for collator in collators for token in collator.control_tokens})
     fields = [*dict.fromkeys(["query", "transcript", *answers, *(["written"] if "summary" in answers else [])])]
     drop([(number, _control_token_fault(record, fields, tokens)) for number, record in kept.items()])
     counts = Counter(problem.reason for problem in problems.values())
     _report(len(records), counts, time.monotonic() - began)
-    named = [str(problems[number]) for number in sorted(problems)]
+    sentences = [str(problems[number]) for number in sorted(problems)]
     listed = "\n".join(
         [
-            *named[:MAX_PROBLEMS_SHOWN],
-            *([f"and {len(named) - MAX_PROBLEMS_SHOWN} more"] if len(named) > MAX_PROBLEMS_SHOWN else []),
+            *sentences[:MAX_PROBLEMS_SHOWN],
+            *([f"and {len(sentences) - MAX_PROBLEMS_SHOWN} more"] if len(sentences) > MAX_PROBLEMS_SHOWN else []),
         ]
     )
-    if named and (bad_data == STOP or not kept):
+    if sentences and (bad_data == STOP or not kept):
         way = "none is left" if bad_data == DROP else "`--bad-data drop` leaves them out"
-        raise UnusableData(f"{len(named)} of {len(records)} records cannot be used ({way}):\n{listed}", "bad data")
-    if named:
+        raise UnusableData(f"{len(sentences)} of {len(records)} records cannot be used ({way}):\n{listed}", "bad data")
+    if sentences:
         print_once(f"left out:\n{listed}")
     return CheckedRecords(list(kept.values()), counts)
 
@@ -160,8 +160,8 @@ def read_training_records(options: argparse.Namespace) -> list[Record]:
 
 
 def _report(count: int, problems: Counter[str], seconds: float) -> None:
-    said = ", ".join(f"{n} {reason}" for reason, n in problems.most_common()) or "none is bad"
-    print_once(f"{count} records checked in {seconds:.1f} s: {said}")
+    reasons = ", ".join(f"{n} {reason}" for reason, n in problems.most_common()) or "none is bad"
+    print_once(f"{count} records checked in {seconds:.1f} s: {reasons}")
 
 
 def _missing_field(record: Record, name: str) -> UnusableRecord | None:
@@ -188,8 +188,8 @@ def _audio_length(record: Record, longest_s: float, speech: bool) -> float | Unu
     except UnusableRecord as error:
         return error
     if seconds > longest_s:
-        said = f"{record.id}: {seconds:.1f} s of audio, the model takes {longest_s:g} s"
-        return UnusableRecord(f"{said}; `start` and `end` name a part of a file", "too long")
+        message = f"{record.id}: {seconds:.1f} s of audio, the model takes {longest_s:g} s"
+        return UnusableRecord(f"{message}; `start` and `end` name a part of a file", "too long")
     return blank or seconds
 
 
@@ -201,21 +201,21 @@ def _map_by_audio(records: dict[int, Record], look: Callable[[Record], Any], thr
     for record in records.values():
         first.setdefault(audio_key(record), record)
     with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(first, pool.map(look, first.values()), strict=True))
+        results = dict(zip(first, pool.map(look, first.values()), strict=True))
 
     def result_for(record: Record) -> Any:
-        seen, of = found[audio_key(record)], first[audio_key(record)].id
+        result, decoded_id = results[audio_key(record)], first[audio_key(record)].id
         return (
-            UnusableRecord(record.id + str(seen).removeprefix(of), seen.reason)
-            if isinstance(seen, UnusableRecord)
-            else seen
+            UnusableRecord(record.id + str(result).removeprefix(decoded_id), result.reason)
+            if isinstance(result, UnusableRecord)
+            else result
         )
 
     return {number: result_for(record) for number, record in records.items()}
 
 
 def _oversized_records(
-    reader: RecordEncoder, records: dict[int, Record], answers: Sequence[str]
+    collator: RecordEncoder, records: dict[int, Record], answers: Sequence[str]
 ) -> Iterable[tuple[int, UnusableRecord]]:
     """Yield the records whose question or answer the collator refuses, or which are too long together.
 
@@ -227,17 +227,19 @@ def _oversized_records(
     for number in sorted(records, key=lambda n: -(records[n].duration_s or 0)):
         record = records[number]
         try:
-            needed = max([len(reader.encode_answer(each)) for each in _answer_variants(record, answers)], default=room)
-            asked = reader.question_token_count(record)  # without the audio's
+            needed = max(
+                [len(collator.encode_answer(each)) for each in _answer_variants(record, answers)], default=room
+            )
+            asked = collator.question_token_count(record)  # without the audio's
             if (
                 most is None
-                or asked + most + needed > reader.max_tokens
+                or asked + most + needed > collator.max_tokens
                 or (record.duration_s or 0) < SHORT_AUDIO_SECONDS
             ):
-                whole = len(reader.encode_question(record)[0])
+                whole = len(collator.encode_question(record)[0])
                 most = whole - asked if most is None else most
-                if whole + needed > reader.max_tokens:
-                    raise _too_many_tokens(record, whole, needed, bool(answers), reader.max_tokens)
+                if whole + needed > collator.max_tokens:
+                    raise _too_many_tokens(record, whole, needed, bool(answers), collator.max_tokens)
         except UnusableRecord as error:
             yield number, error
 
@@ -248,8 +250,8 @@ def _answer_variants(record: Record, answers: Sequence[str]) -> list[Record]:
     """
     texts = [str(getattr(record, name) or "").strip() for name in answers]
     if len(texts) > 1 and (len(set(texts)) < len(texts) or "" in texts):
-        said = f"{record.id}: no two answers to choose between ({' and '.join(answers)} are empty or the same)"
-        raise UnusableRecord(f"{said}; `speechsum-train pairs` makes them", "no pair")
+        message = f"{record.id}: no two answers to choose between ({' and '.join(answers)} are empty or the same)"
+        raise UnusableRecord(f"{message}; `speechsum-train pairs` makes them", "no pair")
     if "summary" in answers and record.written:
         texts.append(record.written)
     return [replace(record, summary=text) for text in texts]

@@ -40,21 +40,21 @@ def record_problems(
     audio: whether to decode the audio. threads: number of threads that decode, by default as many as Python's
     `ThreadPoolExecutor` has. stage: a key of `REQUIRED_FIELDS`.
     """
-    found = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
+    problems = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
     try:
         require_disjoint_splits(records)
     except UnusableRecord as error:
-        found.append(str(error))
+        problems.append(str(error))
     for record in records:
-        found += _text_problems(record, stage)
+        problems += _text_problems(record, stage)
     first = {audio_key(record): record for record in reversed(records) if record.audio}
     missing = {key: said for key, record in first.items() if (said := audio_file_problem(record))}
-    found += [f"{first[key].id}: {first[key].audio} {said}" for key, said in missing.items()]
+    problems += [f"{first[key].id}: {first[key].audio} {said}" for key, said in missing.items()]
     if audio:
         with ThreadPoolExecutor(threads) as pool:
             there = [record for key, record in first.items() if key not in missing]
-            found += [said for said in pool.map(_audio_problem, there) if said]
-    return found
+            problems += [said for said in pool.map(_audio_problem, there) if said]
+    return problems
 
 
 def _text_problems(record: Record, stage: str) -> Iterator[str]:
@@ -89,15 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is wrong; 1 if anything is."""
-    records, found = readable_records(*options.records)
-    if not records and not found:
-        found = ["there is no record at all"]
-    found += record_problems(records, options.audio, stage=options.stage)
-    if found:
-        print("\n".join(found[:MAX_PROBLEMS_SHOWN]))
+    records, problems = readable_records(*options.records)
+    if not records and not problems:
+        problems = ["there is no record at all"]
+    problems += record_problems(records, options.audio, stage=options.stage)
+    if problems:
+        print("\n".join(problems[:MAX_PROBLEMS_SHOWN]))
         print(
-            f"{len(records)} records, {len(found)} problems"
-            + (", the first shown" if len(found) > MAX_PROBLEMS_SHOWN else "")
+            f"{len(records)} records, {len(problems)} problems"
+            + (", the first shown" if len(problems) > MAX_PROBLEMS_SHOWN else "")
         )
         return 1
     per_split = Counter(record.split for record in records)

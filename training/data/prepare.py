@@ -147,9 +147,9 @@ def _decode_parts(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -
             decoded = decode(part, limits)
         except ServiceError as error:
             raise UnusableRecording(error.message) from error
-        said = damage_warnings(decoded.warnings)
-        if said and not keep_warned:
-            raise UnusableRecording(" ".join(said))
+        warnings = damage_warnings(decoded.warnings)
+        if warnings and not keep_warned:
+            raise UnusableRecording(" ".join(warnings))
         pieces.append(decoded.samples[:])
     samples = np.concatenate(pieces)
     if len(samples) > max_seconds * SAMPLE_RATE:

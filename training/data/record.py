@@ -135,10 +135,10 @@ def _field_problem(error: dict[str, Any]) -> str:
         return f"{name}: is missing; expected {DESCRIPTIONS[name]}"
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden") and not rest:
         near = difflib.get_close_matches(name, [f.name for f in fields(Record)], 1)
-        meant = f"did you mean {near[0]}?" if near else "what records do not know goes into `extra`"
-        return f"{name}: is no field of a record; {meant}"
-    said = error["msg"].removeprefix("Input ")
-    return f"{where}: {_short_repr(error['input'])}: {said}; expected {DESCRIPTIONS.get(name, 'another value')}"
+        hint = f"did you mean {near[0]}?" if near else "what records do not know goes into `extra`"
+        return f"{name}: is no field of a record; {hint}"
+    message = error["msg"].removeprefix("Input ")
+    return f"{where}: {_short_repr(error['input'])}: {message}; expected {DESCRIPTIONS.get(name, 'another value')}"
 
 
 def _short_repr(value: Any) -> str:

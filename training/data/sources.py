@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ def folder_recordings(folder: Path, layout: Any) -> Source:
         else:
             files.append(file)
     for file in files:
-        said = rows.pop(file) if file in rows else None
+        table_row = rows.pop(file) if file in rows else None
         text = texts.get(file.with_suffix(""))  # of all recordings of this name, whatever their suffix
-        name = str((said or {}).get(layout.name or "") or "").strip() or _recording_name(file, folder)
-        yield escape_unprintable(name), lambda file=file, row=said, text=text: _read_recording(file, row, text, layout)  # type: ignore[misc]
+        name = str((table_row or {}).get(layout.name or "") or "").strip() or _recording_name(file, folder)
+        yield escape_unprintable(name), partial(_read_recording, file, table_row, text, layout)
     recordings = {file.with_suffix("") for file in files}
     for stem, text in texts.items():
         if stem not in recordings:
@@ -86,17 +87,17 @@ def _unusable_reader(why: str) -> Callable[[], SourceRecording]:
 
 
 def _read_recording(file: Path, row: dict[str, Any] | None, text: Path | None, layout: Any) -> SourceRecording:
-    said = (row or {}).get(layout.text)
-    if not said and text:
+    transcript = (row or {}).get(layout.text)
+    if not transcript and text:
         try:
-            said = read_text(text)
+            transcript = read_text(text)
         except InvalidText as error:
             raise UnusableRecording(f"the transcript {text.name} {error}") from error
         except OSError as error:
             raise UnusableRecording(f"the transcript {text.name} {read_error_text(error)}") from error
     return SourceRecording(
         [file],
-        _text_value(said, "transcript"),
+        _text_value(transcript, "transcript"),
         _text_value((row or {}).get(layout.summary or ""), "summary"),
         _text_value((row or {}).get(layout.language_column or ""), "language") or None,
     )
@@ -202,25 +203,25 @@ def dataset_recordings(options: argparse.Namespace, layout: Any) -> Source:
                     why = f"the rows of {key} cannot be ordered by {layout.order!r}: some have no value there"
                     yield escape_unprintable(key), _unusable_reader(why)
                     continue
-            yield escape_unprintable(key), lambda numbers=numbers: _join_rows(rows, numbers, layout, base)  # type: ignore[misc]
+            yield escape_unprintable(key), partial(_join_rows, rows, numbers, layout, base)
         return
     names = list(rows[layout.name]) if layout.name else None
     for number in range(len(rows)):
         given = str(names[number]).strip() if names and names[number] is not None else ""
         name = escape_unprintable(given) or f"{options.split}-{number:06d}"
-        yield name, lambda number=number: _join_rows(rows, [number], layout, base)  # type: ignore[misc]
+        yield name, partial(_join_rows, rows, [number], layout, base)
 
 
 def _join_rows(rows: Any, numbers: list[int], layout: Any, base: Path) -> SourceRecording:
     """Return the rows as one recording. Raises UnusableRecording."""
     try:
-        found = [rows[number] for number in numbers]
+        group = [rows[number] for number in numbers]
     except Exception as error:  # Arrow and the codecs of `datasets` raise errors of many types
         raise UnusableRecording(f"row {numbers[0]} cannot be read: {type(error).__name__}: {error}"[:300]) from error
-    first = found[0]
+    first = group[0]
     return SourceRecording(
-        [_audio_part(row[layout.audio], base) for row in found],
-        " ".join(_text_value(row[layout.text], "transcript") for row in found),
+        [_audio_part(row[layout.audio], base) for row in group],
+        " ".join(_text_value(row[layout.text], "transcript") for row in group),
         _text_value(first[layout.summary], "summary") if layout.summary else "",
         _text_value(first[layout.language_column], "language") or None if layout.language_column else None,
     )

@@ -111,12 +111,12 @@ def parse_json(text: str) -> Any:
         raise InvalidText(f"holds {name}, which JSON has no number for")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        value = dict(pairs)
+        if len(value) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise InvalidText(f"has the key {twice!r} more than once")
-        return found
+        return value
 
     try:
         return json.loads(text, parse_constant=constant, object_pairs_hook=unique)

@@ -87,8 +87,8 @@ class BertScore:
         self.truncated |= {texts[i] for i in range(len(texts)) if owner.count(i) > 1}
         marks, mask = given["special_tokens_mask"][first].bool(), given["attention_mask"][first].bool()
         inputs = {k: v[first].to(self.model.device) for k, v in given.items() if k in ("input_ids", "attention_mask")}
-        found = self.model(**inputs, output_hidden_states=True).hidden_states[self.layer].float().cpu()
-        return [(v[m], ~s[m]) for v, m, s in zip(found, mask, marks, strict=True)]
+        hidden = self.model(**inputs, output_hidden_states=True).hidden_states[self.layer].float().cpu()
+        return [(v[m], ~s[m]) for v, m, s in zip(hidden, mask, marks, strict=True)]
 
 
 def greedy_match_f1(

@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run `compare`: print the differences."""
     first, second = (read_earlier_system(where)["rows"] for where in options.systems)
-    found = paired_differences(first, second)
+    differences = paired_differences(first, second)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(differences, indent=1))
         return 0
-    print(f"{options.systems[1]} less {options.systems[0]}, {found['summaries']} summaries:")
+    print(f"{options.systems[1]} less {options.systems[0]}, {differences['summaries']} summaries:")
     for name, heading, form in report.COLUMNS:
-        if name in found:
-            print(f"{heading:22} {report.format_cell(found, name, '+' + form)}")
+        if name in differences:
+            print(f"{heading:22} {report.format_cell(differences, name, '+' + form)}")
     return 0

@@ -56,19 +56,19 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
     first = runs[concurrencies[0]]
     rows = score_rows(records, [answer["summary"] for answer in first])
     audio_seconds = sum(a["audio_seconds"] for a in first)
-    found: dict[str, dict[str, float]] = {}
+    run_times: dict[str, dict[str, float]] = {}
     for n, answers in runs.items():
-        found[str(n)] = {"wall_s": round(wall[n], 2), "rtfx": round(audio_seconds / wall[n], 2)}
+        run_times[str(n)] = {"wall_s": round(wall[n], 2), "rtfx": round(audio_seconds / wall[n], 2)}
         if 1 in runs:
             same = [a["summary"] == b["summary"] for a, b in zip(runs[1], answers, strict=True)]
-            found[str(n)]["same_as_alone"] = sum(same)
+            run_times[str(n)]["same_as_alone"] = sum(same)
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
         "set": evaluation_set_name(records),
         "figures": aggregate(natural_rows(records, rows) or rows),
         "by": breakdown(records, rows),
-        "runs": found,
+        "runs": run_times,
         "rows": [
             row
             | {"finish_reason": answer.get("finish_reason"), "seconds": record.duration_s, "voice": voice_kind(record)}
@@ -89,8 +89,8 @@ def evaluate_system(
         rows = [{name: value for name, value in row.items() if name not in ROUGE} for row in rows]
     elif bert:
         having = [place for place, record in enumerate(records) if record.summary.strip()]
-        found = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
-        for place, value in zip(having, found, strict=True):
+        scores = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
+        for place, value in zip(having, scores, strict=True):
             rows[place]["bertscore"] = round(value, 4)
     figures = aggregate(rows) | mean_figures(rows, ["bertscore"])
     if judge:

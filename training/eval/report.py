@@ -41,8 +41,8 @@ def markdown_table(results: Sequence[dict[str, Any]], judge: str | None, bertsco
 def table_note(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None) -> str:
     """Return the line under the table: the number of recordings, and how the scores were measured."""
     recordings, summaries = (max(r["figures"].get(name, 0) for r in results) for name in ("recordings", "summaries"))
-    asked = f", {summaries} summaries" if summaries > recordings else ""
-    parts = [f"{recordings} recordings{asked}; intervals are 95 %, bootstrap over recordings."]
+    summaries_text = f", {summaries} summaries" if summaries > recordings else ""
+    parts = [f"{recordings} recordings{summaries_text}; intervals are 95 %, bootstrap over recordings."]
     if any("rougeL" in r["figures"] for r in results):
         parts.append("ROUGE: F-measure against the data's own summaries, stemmed.")
     if bertscore:

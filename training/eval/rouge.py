@@ -20,8 +20,8 @@ def rouge(record: Record, summary: str) -> dict[str, float]:
     """Return `rouge1`, `rouge2` and `rougeL` (0 to 1) of the summary; nothing if the record has no summary itself."""
     if not record.summary.strip():
         return {}
-    found = _scorer(_is_english(record.language)).score(record.summary, summary)
-    return {name: round(found[name].fmeasure, 4) for name in ROUGE_NAMES}
+    scores = _scorer(_is_english(record.language)).score(record.summary, summary)
+    return {name: round(scores[name].fmeasure, 4) for name in ROUGE_NAMES}
 
 
 def rouge_agreement(answers: Sequence[str], language: str = "en") -> list[float]:
@@ -30,11 +30,11 @@ def rouge_agreement(answers: Sequence[str], language: str = "en") -> list[float]
     mutual = {
         (a, b): scorer.score(answers[a], answers[b])["rouge1"].fmeasure for a, b in combinations(range(len(answers)), 2)
     }
-    found = [0.0] * len(answers)
+    means = [0.0] * len(answers)
     for pair, value in mutual.items():
         for place in pair:
-            found[place] += value / (len(answers) - 1)
-    return found
+            means[place] += value / (len(answers) - 1)
+    return means
 
 
 class WordTokenizer:

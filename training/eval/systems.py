@@ -69,11 +69,11 @@ class AnswerSettings:
     rollout_folder: Path | None = None
 
 
-def parse_system(spec: str, means: AnswerSettings | None = None) -> System:
+def parse_system(spec: str, settings: AnswerSettings | None = None) -> System:
     """Return the system for `NAME=KIND:WHERE`, or for `KIND:WHERE`, which is its name too. Raises UnknownSystem if the
     kind is unknown or the place is missing.
     """
-    means = means or AnswerSettings()
+    settings = settings or AnswerSettings()
     name, named, what = spec.partition("=")
     if not named:
         name, what = spec, spec
@@ -88,20 +88,22 @@ def parse_system(spec: str, means: AnswerSettings | None = None) -> System:
     if kind == "kept":
         return earlier_system(name, where)
     if kind == "service":
-        return System(name, kind, lambda records: service_summaries(where, records, means.batch))
+        return System(name, kind, lambda records: service_summaries(where, records, settings.batch))
     if kind in LOCAL_KINDS:
-        return System(name, kind, lambda records: checkpoint_summaries(Path(where), LOCAL_KINDS[kind], records, means))
+        return System(
+            name, kind, lambda records: checkpoint_summaries(Path(where), LOCAL_KINDS[kind], records, settings)
+        )
     if kind == "endpoint":
-        return System(name, kind, lambda records: endpoint_summaries(where, records, means.batch))
+        return System(name, kind, lambda records: endpoint_summaries(where, records, settings.batch))
     if kind == "cascade":
         whisper, _, folder = where.rpartition("#")
         return System(
             name,
             kind,
-            lambda records: cascade_summaries(Path(whisper) if whisper else None, Path(folder), records, means),
+            lambda records: cascade_summaries(Path(whisper) if whisper else None, Path(folder), records, settings),
         )
     if kind in ABLATIONS:
-        return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, means))
+        return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, settings))
     known = ("service", *LOCAL_KINDS, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
     raise UnknownSystem(f"{spec!r}: {kind!r} is not one of {', '.join(known)}")
 
@@ -113,26 +115,26 @@ def read_earlier_system(where: str) -> dict[str, Any]:
     file, _, system = where.partition("#")
     try:
         result = json.loads(Path(file).read_text())
-        found: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
+        system_result: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
     except (OSError, ValueError, KeyError) as error:
         raise UnknownSystem(f"{file} is not a result of `evaluate --system`: {error!r}") from None
-    if found is None:
+    if system_result is None:
         raise UnknownSystem(f"{file} has no system {system!r}; it has {[one['system'] for one in result['systems']]}")
-    return found
+    return system_result
 
 
 def earlier_system(name: str, where: str) -> System:
     """Return the system of an earlier result, which gives the answers of that result. Raises UnknownSystem."""
-    found = read_earlier_system(where)
+    result = read_earlier_system(where)
     file, _, system = where.partition("#")
-    answers = {row["id"]: row["summary"] for row in found["rows"]}
+    answers = {row["id"]: row["summary"] for row in result["rows"]}
 
     def summaries(records: Sequence[Record]) -> list[str]:
         if missing := [record.id for record in records if record.id not in answers]:
             raise UnknownSystem(f"{file} has no answer of {system!r} to {', '.join(missing[:3])}")
         return [answers[record.id] for record in records]
 
-    return System(name, found["kind"], summaries)
+    return System(name, result["kind"], summaries)
 
 
 async def post_records(url: str, records: Sequence[Record], concurrency: int) -> list[dict[str, Any]]:
@@ -172,19 +174,19 @@ def open_checkpoint(folder: Path, hears: bool) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], means: AnswerSettings) -> list[str]:
+def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
     """Return greedy answers of a checkpoint, from this process, or from the vLLM server if there is one and it
     hears.
     """
     model = open_checkpoint(folder, hears)
-    return model_summaries(model, build_collator(folder, model), records, means)
+    return model_summaries(model, build_collator(folder, model), records, settings)
 
 
-def model_summaries(model: Any, collator: Any, records: Sequence[Record], means: AnswerSettings) -> list[str]:
+def model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
     """Return greedy answers of a loaded model."""
-    writer = make_rollout(collator, 0, means.rollout if collator.takes_audio else None, means.rollout_folder)
+    writer = make_rollout(collator, 0, settings.rollout if collator.takes_audio else None, settings.rollout_folder)
     # A server makes its own batches from all open requests.
-    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else means.batch, []
+    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else settings.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.decode_answer(answer.ids))
@@ -192,21 +194,21 @@ def model_summaries(model: Any, collator: Any, records: Sequence[Record], means:
 
 
 def cascade_summaries(
-    whisper: Path | None, folder: Path, records: Sequence[Record], means: AnswerSettings
+    whisper: Path | None, folder: Path, records: Sequence[Record], settings: AnswerSettings
 ) -> list[str]:
     """Return greedy answers of a text model to Whisper's transcripts; "" for an empty transcript, as in the service."""
     model = open_checkpoint(folder, hears=False)
-    told = asyncio.run(transcribe(records, whisper))
+    transcribed = asyncio.run(transcribe(records, whisper))
     answers = iter(
-        model_summaries(model, build_collator(folder, model), [row for row in told if row.transcript], means)
+        model_summaries(model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings)
     )
-    return [next(answers) if row.transcript else "" for row in told]
+    return [next(answers) if row.transcript else "" for row in transcribed]
 
 
-def ablation_summaries(folder: Path, how: str, records: Sequence[Record], means: AnswerSettings) -> list[str]:
+def ablation_summaries(folder: Path, how: str, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
     """Return greedy answers of a checkpoint that gets wrong audio. how: a key of `ABLATIONS`."""
     with ABLATIONS[how](records) as changed:
-        return checkpoint_summaries(folder, True, changed, means)
+        return checkpoint_summaries(folder, True, changed, settings)
 
 
 def endpoint_summaries(where: str, records: Sequence[Record], concurrency: int) -> list[str]:

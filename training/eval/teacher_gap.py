@@ -89,14 +89,14 @@ def measure_gap(
     for first in range(0, len(records), batch):
         group = records[first : first + batch]
         answers: list[Answer] = writer.sample(model, group)
-        given = append_answers(collate_questions(collator, group), answers, collator.tokenizer.pad_token_id)
-        logits = exclude_tokens(answer_logits(model, given, answers)[:, : teacher.vocabulary], teacher.excluded_ids)
+        inputs = append_answers(collate_questions(collator, group), answers, collator.tokenizer.pad_token_id)
+        logits = exclude_tokens(answer_logits(model, inputs, answers)[:, : teacher.vocabulary], teacher.excluded_ids)
         student = logits.log_softmax(-1)
         reads = teacher.read(group, answers)
         assert isinstance(reads, DenseDistribution)
         wanted = reads.log_probabilities.to(student.device)
         ids = torch.tensor([token for answer in answers for token in answer.ids], device=student.device)
-        found = torch.stack(
+        values = torch.stack(
             [
                 *(side.gather(-1, ids[:, None])[:, 0] for side in (student, wanted)),
                 *((side.argmax(-1) == ids).float() for side in (student, wanted)),
@@ -107,7 +107,7 @@ def measure_gap(
             -1,
         ).cpu()
         for kind, row in zip(
-            (k for record in group for k in _answer_token_kinds(collator, record)), found, strict=True
+            (k for record in group for k in _answer_token_kinds(collator, record)), values, strict=True
         ):
             rows[kind].append(row)
     return {
@@ -121,8 +121,8 @@ def measure_gap(
 
 
 def _answer_token_kinds(collator: Collator, record: Record) -> list[str]:
-    said = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
-    return [*token_kinds(record, said["offset_mapping"]), OTHER_TOKENS]  # the end of turn
+    encoding = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
+    return [*token_kinds(record, encoding["offset_mapping"]), OTHER_TOKENS]  # the end of turn
 
 
 def gap_table(found: dict[str, dict[str, float]]) -> str:
@@ -166,9 +166,9 @@ def run(options: argparse.Namespace) -> int:
         model.to("cuda")
     shared = shared_tokens(collator.tokenizer, reader)
     teacher = LocalTeacher(open_teacher(options.teacher), TextCollator(reader), shared.size, shared.excluded_ids)
-    found = measure_gap(model, collator, teacher, records, options.batch_size)
-    print(gap_table(found))
+    gap = measure_gap(model, collator, teacher, records, options.batch_size)
+    print(gap_table(gap))
     if options.out:
-        result = {"command": command_line(), "records": len(records), "kinds": found}
+        result = {"command": command_line(), "records": len(records), "kinds": gap}
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -33,12 +33,12 @@ def read_logs(file: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the log lines of each run by its name. A run that is alone in its file is named after the folder. Raises
     ValueError if the file holds no log.
     """
-    found = json.loads(file.read_text())
-    if isinstance(found, list):
-        found = {file.parent.name if file.name == "log.json" else file.stem: found}
-    if not isinstance(found, dict) or not all(isinstance(lines, list) for lines in found.values()):
+    logs = json.loads(file.read_text())
+    if isinstance(logs, list):
+        logs = {file.parent.name if file.name == "log.json" else file.stem: logs}
+    if not isinstance(logs, dict) or not all(isinstance(lines, list) for lines in logs.values()):
         raise ValueError(f"{file} holds no log")
-    return found
+    return logs
 
 
 def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]]:
@@ -64,30 +64,30 @@ def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
     from matplotlib import pyplot
     from matplotlib.lines import Line2D
 
-    found = panels(runs)
-    if not found:
+    curves = panels(runs)
+    if not curves:
         raise ValueError("there is no curve to draw: no value was logged twice")
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(5 * columns, 3.4 * rows), squeeze=False, layout="constrained"
     )
     colours = {name: f"C{i}" for i, name in enumerate(runs)}
-    for axis, (name, lines) in zip(axes.flat, found.items(), strict=False):
+    for axis, (name, lines) in zip(axes.flat, curves.items(), strict=False):
         for run, points in lines.items():
             axis.plot(*zip(*points, strict=True), color=colours[run], label=run, linewidth=1.4)
         axis.set_title(TITLES[name], fontsize=10)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(found) :]:
+    for axis in list(axes.flat)[len(curves) :]:
         axis.set_visible(False)
-    drawn = [run for run in runs if any(run in lines for lines in found.values())]
+    drawn = [run for run in runs if any(run in lines for lines in curves.values())]
     handles = [Line2D([], [], color=colours[run]) for run in drawn]
     figure.legend(handles, [shorten_name(run) for run in drawn], loc="outside lower center", fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     pyplot.close(figure)
-    return len(found)
+    return len(curves)
 
 
 def shorten_name(name: str, most: int = 90) -> str:
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _unused_name(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
-    number, found = 1, name
-    while found in taken:
-        number, found = number + 1, f"{name} {number + 1}"
-    return found
+    number, unused = 1, name
+    while unused in taken:
+        number, unused = number + 1, f"{name} {number + 1}"
+    return unused

@@ -109,12 +109,12 @@ class LlmClient:
         if answer.usage:
             self.usage.prompt_tokens += answer.usage.prompt_tokens
             self.usage.completion_tokens += answer.usage.completion_tokens
-        said = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
-        self._answers[key] = said
+        result = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
+        self._answers[key] = result
         with self.cache_file.open("a", encoding="utf-8") as file:
-            row = {"key": key, "answer": said.text, "ended": said.is_complete}
+            row = {"key": key, "answer": result.text, "ended": result.is_complete}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return said
+        return result
 
     async def _wait_for_rate(self) -> None:
         """Wait until `per_minute` allows another question."""

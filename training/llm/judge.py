@@ -164,20 +164,20 @@ class Judge:
                 return shape.model_validate_json(known)
             except ValidationError:
                 pass  # the kept answer cannot be used: ask again
-        said = ""
+        answer = ""
         for attempt in range(ATTEMPTS):
-            said = self._ask(
+            answer = self._ask(
                 record, messages, shape, RETRY_TEMPERATURE if attempt else 0
             )  # greedily it would say the same again
             try:
-                found = shape.model_validate_json(said)
+                verdict = shape.model_validate_json(answer)
             except ValidationError:
                 continue
             with self._lock:
                 self.answer_count += 1
-            self.verdicts.put(key, said)
-            return found
-        raise JudgeError(f"{record.id}: {self.model} gave no verdict in {ATTEMPTS} attempts, last {said[:200]!r}")
+            self.verdicts.put(key, answer)
+            return verdict
+        raise JudgeError(f"{record.id}: {self.model} gave no verdict in {ATTEMPTS} attempts, last {answer[:200]!r}")
 
     def _ask(self, record: Record, messages: list[dict[str, str]], shape: type[BaseModel], temperature: float) -> str:
         """Return the text of the judge's answer. Raises JudgeError if it does not answer with a chat completion."""
@@ -195,8 +195,8 @@ class Judge:
         except OpenAIError as error:
             raise JudgeError(f"{record.id}: {self.model} did not answer: {_short_error(error)}") from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:  # the body is not a chat completion
-            said = f"{record.id}: {self.model} gave something other than a chat completion: {_short_error(error)}"
-            raise JudgeError(said) from error
+            message = f"{record.id}: {self.model} gave something other than a chat completion: {_short_error(error)}"
+            raise JudgeError(message) from error
 
 
 def _short_error(error: Exception) -> str:

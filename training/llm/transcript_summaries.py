@@ -82,8 +82,8 @@ class TranscriptSummarizer:
 
     async def summarize_all(self, records: Sequence[Record]) -> list[Record]:
         """Return new records with a query and a summary, several for each recording, in the order of the records."""
-        found = await asyncio.gather(*(self.summarize_one(record) for record in records))
-        return [record for several in found for record in several]
+        groups = await asyncio.gather(*(self.summarize_one(record) for record in records))
+        return [record for several in groups for record in several]
 
     async def summarize_one(self, record: Record) -> list[Record]:
         """Return the new records of one recording; what is dropped is counted."""
@@ -95,15 +95,15 @@ class TranscriptSummarizer:
         except RequestRefused as error:
             self.count_refusal(record, error)
             return []
-        found = await asyncio.gather(*(self.summarize_style(record, style, i) for i, style in enumerate(styles)))
-        return [one for one in found if one]
+        summaries = await asyncio.gather(*(self.summarize_style(record, style, i) for i, style in enumerate(styles)))
+        return [one for one in summaries if one]
 
     async def wished_styles(self, record: Record) -> list[Style]:
         """Return the different wishes that the service's style fields can express. Raises RequestRefused."""
-        ask = WISHES_PROMPT.format(n=self.wishes, styles=", ".join(SummaryStyle))
-        said = await self.llm.ask(_messages(ask, record), 150 * self.wishes, Wishes)
+        prompt = WISHES_PROMPT.format(n=self.wishes, styles=", ".join(SummaryStyle))
+        answer = await self.llm.ask(_messages(prompt, record), 150 * self.wishes, Wishes)
         try:
-            wishes = Wishes.model_validate_json(said.text).wishes
+            wishes = Wishes.model_validate_json(answer.text).wishes
         except ValidationError:
             self.dropped_counts["no wishes"] += 1
             return []
@@ -114,10 +114,10 @@ class TranscriptSummarizer:
             except ValidationError:
                 self.dropped_counts["malformed"] += 1
                 continue
-            if (asked := instruction(style)) in out:
+            if (query := instruction(style)) in out:
                 self.dropped_counts["asked for twice"] += 1
             else:
-                out[asked] = style
+                out[query] = style
         return list(out.values())
 
     def count_refusal(self, record: Record, error: RequestRefused) -> None:
@@ -136,9 +136,9 @@ class TranscriptSummarizer:
 
     async def _summarize_style(self, record: Record, style: Style, number: int) -> Record | None:
         query = instruction(style)
-        said = await self.llm.ask(_messages(IMPORTANCE_PROMPT, record, query), 60, Importance)
+        answer = await self.llm.ask(_messages(IMPORTANCE_PROMPT, record, query), 60, Importance)
         try:
-            if Importance.model_validate_json(said.text).importance < self.importance:
+            if Importance.model_validate_json(answer.text).importance < self.importance:
                 self.dropped_counts["unimportant"] += 1
                 return None
         except ValidationError:
@@ -152,7 +152,7 @@ class TranscriptSummarizer:
         if not summary:
             self.dropped_counts["empty"] += 1
             return None
-        made = replace(
+        new_record = replace(
             record,
             id=f"{record.id}-{number}",
             style=style.model_dump(mode="json", exclude_none=True),
@@ -160,8 +160,8 @@ class TranscriptSummarizer:
             summary=summary,
         )
         try:
-            said = await self.llm.ask(grading_messages(made, summary), 200, Verdict)
-            verdict = Verdict.model_validate_json(said.text)
+            answer = await self.llm.ask(grading_messages(new_record, summary), 200, Verdict)
+            verdict = Verdict.model_validate_json(answer.text)
         except ValidationError:
             self.dropped_counts["not checked"] += 1
             return None
@@ -170,7 +170,7 @@ class TranscriptSummarizer:
         elif verdict.adherence < self.adherence:
             self.dropped_counts["beside the wish"] += 1
         else:
-            return made
+            return new_record
         return None
 
 

@@ -34,8 +34,8 @@ class VerdictCache:
     @staticmethod
     def key(model: str, messages: Any, shape: str) -> str:
         """Return the key of a question. shape: the name of the schema that the answer follows."""
-        asked = json.dumps([model, messages, shape], sort_keys=True)
-        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        question = json.dumps([model, messages, shape], sort_keys=True)
+        return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()
 
     def get(self, key: str) -> str | None:
         """Return the answer to a question, or None if there is none."""

@@ -36,14 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-failed", type=float, default=0.01, help="share of records that may fail before the command fails"
     )
-    given = parser.parse_args(arguments)
-    settings = SpeechSettings(given.engines, given.seed, given.augment, given.format, given.kbps)
-    outcome = speak_records(given.records, given.out, settings, jobs=given.jobs)
+    options = parser.parse_args(arguments)
+    settings = SpeechSettings(options.engines, options.seed, options.augment, options.format, options.kbps)
+    outcome = speak_records(options.records, options.out, settings, jobs=options.jobs)
     print(json.dumps(asdict(outcome)))
     total = outcome.spoken + outcome.resumed + outcome.failed
     if outcome.failed:
-        print(f"{outcome.failed} of {total} records FAILED: {given.out / 'failures.jsonl'}", file=sys.stderr)
-    return int(outcome.failed > given.max_failed * total)
+        print(f"{outcome.failed} of {total} records FAILED: {options.out / 'failures.jsonl'}", file=sys.stderr)
+    return int(outcome.failed > options.max_failed * total)
 
 
 if __name__ == "__main__":

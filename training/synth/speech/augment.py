@@ -155,8 +155,8 @@ def codec(samples: Samples, kind: str) -> Samples:
     subtype = {"MP3": "MPEG_LAYER_III", "OGG": "OPUS"}[kind]
     sf.write(buffer, samples, RATE, format=kind, subtype=subtype, compression_level=0.95)
     buffer.seek(0)
-    heard = sf.read(buffer, dtype="float32")[0]
-    return np.pad(heard, (0, max(0, len(samples) - len(heard))))[: len(samples)]
+    decoded = sf.read(buffer, dtype="float32")[0]
+    return np.pad(decoded, (0, max(0, len(samples) - len(decoded))))[: len(samples)]
 
 
 def _rms(samples: NDArray[np.floating]) -> float:

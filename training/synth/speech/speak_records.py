@@ -183,8 +183,8 @@ def _babble(rows: list[dict[str, Any]], settings: SpeechSettings) -> dict[str, l
         rng = np.random.default_rng([settings.seed, 77])
         # espeak-ng has many voices in each split, and is fast enough not to matter
         pool = voices("espeak", split)
-        said = (str(text) for row in rows if row["split"] == split for _, text in row["turns"][:1])
-        texts = [text[:300] for text in said if any(letter.isalpha() for letter in text)][:_BABBLE_CLIPS]
+        first_turns = (str(text) for row in rows if row["split"] == split for _, text in row["turns"][:1])
+        texts = [text[:300] for text in first_turns if any(letter.isalpha() for letter in text)][:_BABBLE_CLIPS]
         bank[split] = [speak([(0, text)], [pool[int(rng.integers(len(pool)))]], rng) for text in texts]
     return bank
 

@@ -95,14 +95,14 @@ class _Talk:
         for i, part in enumerate(text.split("//")):
             if i:
                 self.next_speaker()
-            said = self._add_fillers(tidy_text(part))
-            if not said:
+            spoken = self._add_fillers(tidy_text(part))
+            if not spoken:
                 continue
-            self.words += len(said.split())
+            self.words += len(spoken.split())
             if self.turns and self.turns[-1][0] == self.speaker:
-                self.turns[-1][1].append(said)
+                self.turns[-1][1].append(spoken)
             else:
-                self.turns.append((self.speaker, [said]))
+                self.turns.append((self.speaker, [spoken]))
 
     def _add_fillers(self, text: str) -> str:
         state = self.state

@@ -239,23 +239,23 @@ class RecordingState:
                 return render(self.rng.choice(POOLS[name[1:]]), self.rng, value)
             if used is not None:
                 used.add(name)
-            found = local.get(name) or self.scene.get(name)
-            if found is None:
-                found = (
+            text = local.get(name) or self.scene.get(name)
+            if text is None:
+                text = (
                     self._similar_amount(local[slot_kind(name)])
                     if name in ("money2", "big2") and slot_kind(name) in local
                     else dates.later_time(self.rng, local[_BEFORE[name]])
                     if local.get(_BEFORE.get(name, ""))
                     else self.draw(slot_kind(name), local)
                 )
-                local[name] = found
+                local[name] = text
             kind = slot_kind(name)
             if not corrected and kind in slot_values.CORRECTABLE and self.happens(self.correct_rate):
                 corrected = True
                 wrong = self._draw(kind, {})
-                if wrong not in found and found not in wrong and len(wrong.split()) <= 3:
-                    return f"{wrong}{self.rng.choice(_BRIDGES)}{found}"
-            return found
+                if wrong not in text and text not in wrong and len(wrong.split()) <= 3:
+                    return f"{wrong}{self.rng.choice(_BRIDGES)}{text}"
+            return text
 
         return render(template, self.rng, value)
 

@@ -73,17 +73,17 @@ class SummaryWriter:
         """
         opening = self.gist() if gist else None
         core = [p for p in points if p.core]
-        told = {id(p): self.point_sentence(p) for p in core}
-        total = sum(word_count(t) for t in told.values()) + word_count(opening or "")
+        point_texts = {id(p): self.point_sentence(p) for p in core}
+        total = sum(word_count(t) for t in point_texts.values()) + word_count(opening or "")
         for p in (p for p in points if not p.core):
             text = self.point_sentence(p)
             if limit is None or total + word_count(text) <= limit:
-                told[id(p)] = text
+                point_texts[id(p)] = text
                 total += word_count(text)
         sentences = [opening] if opening else []
         for p in points:
-            if id(p) in told and told[id(p)] not in sentences:
-                sentences.append(told[id(p)])
+            if id(p) in point_texts and point_texts[id(p)] not in sentences:
+                sentences.append(point_texts[id(p)])
         return sentences
 
     def paragraph(self, points: list[Point], limit: int | None, *, gist: bool = True) -> str:
@@ -182,8 +182,8 @@ class SummaryWriter:
             chosen = order[:count]
             for lead in ([opening] if opening else []), []:
                 for pick in (max, min):
-                    told = [pick(p.tells, key=word_count) for p in points if any(p is c for c in chosen)]
-                    text = " ".join(sentence(s) for s in dict.fromkeys([*lead, *told]))
+                    texts = [pick(p.tells, key=word_count) for p in points if any(p is c for c in chosen)]
+                    text = " ".join(sentence(s) for s in dict.fromkeys([*lead, *texts]))
                     if abs(word_count(text) - words) <= 0.28 * words and (
                         best is None or abs(word_count(text) - words) < abs(word_count(best) - words)
                     ):
