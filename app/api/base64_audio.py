@@ -1,7 +1,7 @@
-"""Recordings in base64 as clients write them: bare or as a `data:` URL, in lines, in either alphabet of RFC 4648, with
-padding or without it. Whatever else is not base64 is refused.
+"""Recordings in base64 as clients write them: plain or as a `data:` URL, with or without line breaks and padding, in
+either alphabet of RFC 4648. Everything else is refused.
 
-A recording is decoded a block at a time, from one file into another one. Knows nothing about audio.
+A recording is decoded a block at a time, from one file into another. Knows nothing about audio.
 """
 
 import binascii
@@ -19,18 +19,20 @@ WHITESPACE = b" \t\r\n"
 PRINTABLE = bytes(range(0x20, 0x100))
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-MAX_DATA_URL_HEAD_BYTES = 1024  # a data: URL's, up to its comma
+MAX_DATA_URL_HEAD_BYTES = 1024  # of a `data:` URL, up to its comma
 _PERCENT_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-# A JSON escape or a percent escape that a block's end may have cut: the longest has six characters.
+# A JSON escape or a percent escape that may continue in the next block. The longest has six characters.
 _CUT_ESCAPE = re.compile(rb"(?:\\u?[0-9A-Fa-f]{0,3}|%[0-9A-Fa-f]?)\Z")
 
 
 def decode_audio(encoded: str | LongString) -> BinaryIO:
-    """The recording, in a file without a name. Raises InvalidRequest (400) if it is not base64, OSError."""
-    pieces = (encoded.encode("utf-8", "replace"),) if isinstance(encoded, str) else _unescape(encoded.chunks())
+    """Return the recording, in a file without a name. Raises InvalidRequest (400) if it is not base64, and OSError if
+    the file cannot be written.
+    """
+    chunks = (encoded.encode("utf-8", "replace"),) if isinstance(encoded, str) else _unescape(encoded.chunks())
     file = create_unnamed_file()
     try:
-        for block in _decode_blocks(_strip_data_url_head(pieces)):
+        for block in _decode_blocks(_strip_data_url_head(chunks)):
             file.write(block)
         file.flush()
     except BaseException:
@@ -40,32 +42,32 @@ def decode_audio(encoded: str | LongString) -> BinaryIO:
 
 
 def _unescape(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces of a JSON string without JSON's escapes: PHP writes `\\/`, .NET `\\u002B`."""
+    """Yield the chunks of a JSON string with JSON's escapes resolved: PHP writes `\\/`, .NET `\\u002B`."""
     rest = b""
-    for piece in chunks:
-        piece = rest + piece
+    for chunk in chunks:
+        chunk = rest + chunk
         rest = b""
-        if piece.translate(None, PRINTABLE):
-            raise _base64_error("a string in JSON holds no control characters; write a line break as \\n")
-        if b"\\" in piece:
-            if cut := _CUT_ESCAPE.search(piece[-6:]):
+        if chunk.translate(None, PRINTABLE):
+            raise _base64_error("a string in JSON cannot contain control characters; write a line break as \\n")
+        if b"\\" in chunk:
+            if cut := _CUT_ESCAPE.search(chunk[-6:]):
                 rest = cut[0]
-                piece = piece[: -len(rest)]
+                chunk = chunk[: -len(rest)]
             try:
-                piece = json.loads(b'"' + piece + b'"').encode("utf-8", "replace")
+                chunk = json.loads(b'"' + chunk + b'"').encode("utf-8", "replace")
             except ValueError:
-                raise _base64_error("it holds an escape that is not JSON's") from None
-        yield piece
+                raise _base64_error("it contains an escape that JSON does not have") from None
+        yield chunk
     if rest:
-        raise _base64_error("it holds an escape that is not JSON's")
+        raise _base64_error("it contains an escape that JSON does not have")
 
 
 def _strip_data_url_head(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Without the head of a `data:` URL (RFC 2397), and its percent escapes."""
+    """Yield the chunks without the head of a `data:` URL (RFC 2397), and with its percent escapes resolved."""
     chunks = iter(chunks)
     first = b""
-    for piece in chunks:
-        first += piece
+    for chunk in chunks:
+        first += chunk
         if len(first) > MAX_DATA_URL_HEAD_BYTES:
             break
     first = first.lstrip(WHITESPACE)
@@ -75,50 +77,50 @@ def _strip_data_url_head(chunks: Iterable[bytes]) -> Iterator[bytes]:
         return
     head, comma, first = first.partition(b",")
     if not comma or len(head) > MAX_DATA_URL_HEAD_BYTES or not head.lower().replace(b" ", b"").endswith(b";base64"):
-        raise _base64_error("the data: URL does not say ;base64 before its comma")
+        raise _base64_error("the data: URL does not have ;base64 before its comma")
     rest = b""
-    for piece in chain((first,), chunks):
-        piece = rest + piece
+    for chunk in chain((first,), chunks):
+        chunk = rest + chunk
         rest = b""
-        if b"%" in piece:
-            if cut := _CUT_ESCAPE.search(piece[-2:]):
+        if b"%" in chunk:
+            if cut := _CUT_ESCAPE.search(chunk[-2:]):
                 rest = cut[0]
-                piece = piece[: -len(rest)]
-            piece = _PERCENT_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), piece)
-        yield piece
+                chunk = chunk[: -len(rest)]
+            chunk = _PERCENT_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), chunk)
+        yield chunk
     yield rest
 
 
 def _decode_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     rest, padding, position = b"", 0, 0
-    special: set[int] = set()  # of the four characters in which the alphabets differ
-    for piece in chunks:
-        piece = piece.translate(None, WHITESPACE)
-        if not piece:
+    special: set[int] = set()  # those of the four characters in which the alphabets differ that have occurred
+    for chunk in chunks:
+        chunk = chunk.translate(None, WHITESPACE)
+        if not chunk:
             continue
-        letters = piece.rstrip(b"=")
+        letters = chunk.rstrip(b"=")
         if padding and letters:
-            raise _base64_error(f"more follows behind the padding, at character {position}")
+            raise _base64_error(f"text follows after the padding, at character {position}")
         foreign = letters.translate(None, ALPHABET)
         if foreign:
-            if wrong := foreign.translate(None, b"+/-_"):
-                at = position + letters.index(wrong[:1])
-                raise _base64_error(f"character {at} is {quote(chr(wrong[0]))}")
+            if invalid := foreign.translate(None, b"+/-_"):
+                index = position + letters.index(invalid[:1])
+                raise _base64_error(f"character {index} is {quote(chr(invalid[0]))}")
             special |= set(foreign)
             if special & set(b"+/") and special & set(b"-_"):
                 raise _base64_error("it mixes the standard and the URL-safe alphabet")
-        padding += len(piece) - len(letters)
-        position += len(piece)
+        padding += len(chunk) - len(letters)
+        position += len(chunk)
         whole = rest + letters.translate(URL_SAFE_TO_STANDARD)
         rest = whole[len(whole) - len(whole) % 4 :]
         yield binascii.a2b_base64(whole[: len(whole) - len(rest)])
     if padding and (padding != -len(rest) % 4 or len(rest) == 1):
-        raise _base64_error(f"it ends with {padding} padding characters where {-len(rest) % 4} belong")
+        raise _base64_error(f"it ends with {padding} padding characters instead of {-len(rest) % 4}")
     if len(rest) == 1:
-        raise _base64_error("it has one character too many, or lost some at its end")
+        raise _base64_error("it has one character too many, or its end is missing")
     if rest:
         yield binascii.a2b_base64(rest + b"=" * (4 - len(rest)))
 
 
-def _base64_error(why: str) -> InvalidRequest:
-    return InvalidRequest(f"The recording is not in base64: {why}.", code="invalid_field", param="messages")
+def _base64_error(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The recording is not in base64: {reason}.", code="invalid_field", param="messages")

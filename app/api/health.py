@@ -47,4 +47,5 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> RedirectResponse:
+    """Redirect to the documentation."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")

@@ -1,4 +1,4 @@
-"""`/v1/audio/summaries/jobs`: long work, queued; the routes. How it is queued and worked on is in `app.jobs`."""
+"""`/v1/audio/summaries/jobs`: the routes of queued work. How jobs are queued and worked on is in `app.jobs`."""
 
 import hashlib
 import time
@@ -44,10 +44,15 @@ router = APIRouter(tags=["jobs"])
 SCOPE = "jobs"
 PATH = "/v1/audio/summaries/jobs"
 WEBHOOK_FIELD = "webhook_url"
-DROPPED_FIELDS = (WEBHOOK_FIELD, "url")  # fields that the work has no use for; a URL may be signed
-BACKGROUND_PRIORITY = 1  # the priority of a job; a request that somebody waits for has 0
+DROPPED_FIELDS = (WEBHOOK_FIELD, "url")  # not stored with the job, which does not need them; a URL may be signed
+BACKGROUND_PRIORITY = 1  # of a job, which waits for requests that somebody waits for; they have 0
 REJECT_UNKNOWN_QUERY = [Depends(reject_unknown_query)]
-_WEBHOOK_FIELD_SCHEMA = {WEBHOOK_FIELD: {"type": "string", "description": "Told, signed, when the job has ended."}}
+_WEBHOOK_FIELD_SCHEMA = {
+    WEBHOOK_FIELD: {
+        "type": "string",
+        "description": "URL to which a signed webhook is sent when the job has ended.",
+    }
+}
 
 
 @router.post(
@@ -62,7 +67,7 @@ _WEBHOOK_FIELD_SCHEMA = {WEBHOOK_FIELD: {"type": "string", "description": "Told,
     },
 )
 async def create_job(request: Request, credentials: Credentials) -> Response:
-    """202 once recording and job are kept: from then on they outlive the service."""
+    """The status is 202 once the recording and the job are stored, so that they survive a restart of the service."""
     state = app_state(request)
     service, jobs = state.service, state.jobs
     caller = await authenticate_and_charge(request, credentials, SCOPE)
@@ -107,29 +112,29 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
 async def list_jobs(
     request: Request,
     credentials: Credentials,
-    limit: Annotated[int, Query(ge=1, le=100, description="Jobs a page.")] = 20,
-    after: Annotated[str | None, Query(description="The last job of the page before.")] = None,
-    state: Annotated[JobState | None, Query(description="Only these.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Number of jobs in a page.")] = 20,
+    after: Annotated[str | None, Query(description="Id of the last job of the page before.")] = None,
+    state: Annotated[JobState | None, Query(description="List only jobs in this state.")] = None,
 ) -> JobList:
-    """A page of them, without their summaries. Only with an API key: a job that was queued without one is found by its
-    id alone, which nobody can guess.
+    """The answer is a page of jobs, without their summaries. It requires an API key: a job that was queued without one
+    is found only by its id, which nobody can guess.
     """
     jobs = app_state(request).jobs
     owner = await _authenticated_owner(request, credentials)
     if not owner:
         raise Unauthorized(
             "Only jobs that were queued with an API key can be listed, and only with that key. A job that was queued "
-            "without one is found by its id, which is told to its caller alone.",
+            "without a key is found only by its id, which only its caller knows.",
             code="missing_api_key",
         )
     last = await find_job(jobs, after, owner) if after else None
-    found = await jobs.store.page(owner, state, last, limit + 1)
+    found = await jobs.store.page(owner, state, last, limit + 1)  # one more, to know whether there is a next page
     deliveries = await jobs.store.deliveries(found)
-    responses_shown = [job_response(job, deliveries.get(job.id), with_summary=False) for job in found[:limit]]
+    page = [job_response(job, deliveries.get(job.id), with_summary=False) for job in found[:limit]]
     return JobList(
-        data=responses_shown,
-        first_id=responses_shown[0].id if responses_shown else None,
-        last_id=responses_shown[-1].id if responses_shown else None,
+        data=page,
+        first_id=page[0].id if page else None,
+        last_id=page[-1].id if page else None,
         has_more=len(found) > limit,
     )
 
@@ -141,7 +146,7 @@ async def list_jobs(
     dependencies=REJECT_UNKNOWN_QUERY,
 )
 async def get_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
-    """Its state, its progress, and once it has ended its summary or its error."""
+    """The answer is the job: its state, its progress, and once it has ended its summary or its error."""
     jobs = app_state(request).jobs
     job = await find_job(jobs, id, await _authenticated_owner(request, credentials))
     return await describe_job(jobs, job)
@@ -149,7 +154,7 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
 
 @router.get(
     PATH + "/{id}/result",
-    summary="A job's summary",
+    summary="Get the summary of a job",
     response_model=SummaryResponse,
     responses={
         200: {"content": text_summary_content()},
@@ -158,7 +163,9 @@ async def get_job(request: Request, credentials: Credentials, id: str) -> JobRes
     dependencies=REJECT_UNKNOWN_QUERY,
 )
 async def get_result(request: Request, credentials: Credentials, id: str) -> Response:
-    """The very answer that `POST /v1/audio/summaries` would have given, its failures too; 409 until it has ended."""
+    """The answer is the one that `POST /v1/audio/summaries` would have given, whether a summary or an error. Until the
+    job has ended, the status is 409.
+    """
     state = app_state(request)
     job = await find_job(state.jobs, id, await _authenticated_owner(request, credentials))
     if job.state == SUCCEEDED:
@@ -167,7 +174,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     if job.state == FAILED and job.error:
         return JSONResponse(job.error["body"], status_code=job.error["status"], headers={"x-should-retry": "false"})
     raise Conflict(
-        f"The job is {job.state}." if job.is_final else f"The job has not ended: it is {job.state}. Ask again later.",
+        f"The job is {job.state}." if job.is_final else f"The job has not ended: it is {job.state}. Try again later.",
         code="job_cancelled" if job.is_final else "job_not_ended",
         retry_after_s=None if job.is_final else state.service.settings.limits.retry_after_seconds,
     )
@@ -180,7 +187,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     dependencies=REJECT_UNKNOWN_QUERY,
 )
 async def cancel_job(request: Request, credentials: Credentials, id: str) -> JobResponse:
-    """Ends it, queued or worked on; one that has ended is left as it is. The answer is the job as it is then."""
+    """A queued or running job is cancelled; a job that has ended stays as it is. The answer is the job afterwards."""
     jobs = app_state(request).jobs
     job = await jobs.cancel(id, await _authenticated_owner(request, credentials))
     if job is None:
@@ -196,8 +203,8 @@ async def cancel_job(request: Request, credentials: Credentials, id: str) -> Job
     dependencies=REJECT_UNKNOWN_QUERY,
 )
 async def delete_job(request: Request, credentials: Credentials, id: str) -> Response:
-    """Ends it if it has not ended, and deletes all that is kept of it: the recording, the summary or the error, the
-    webhook's state, the answer under its Idempotency-Key. No webhook tells of it.
+    """The job is cancelled if it has not ended, and everything that is stored about it is deleted: the recording, the
+    summary or the error, the state of the webhook, and the answer under its Idempotency-Key. No webhook is sent.
     """
     jobs = app_state(request).jobs
     if not await jobs.delete(id, await _authenticated_owner(request, credentials)):
@@ -211,10 +218,12 @@ async def delete_job(request: Request, credentials: Credentials, id: str) -> Res
     response_class=Response,
     responses={
         200: {
-            "description": "The job at every change, whole once it has ended; then `[DONE]`.",
+            "description": "The job at every change, with its summary once it has ended; then `[DONE]`.",
             "content": event_stream_content("The job, or an error.", JobResponse, ErrorResponse),
         },
-        204: {"description": "The `Last-Event-ID` is that of the last event: nothing will follow, do not ask again."},
+        204: {
+            "description": "The `Last-Event-ID` is that of the last event. Do not connect again: nothing will follow."
+        },
         **error_responses(400, 401, 403, 404, 503),
     },
     dependencies=REJECT_UNKNOWN_QUERY,
@@ -224,11 +233,11 @@ async def watch_job(
     credentials: Credentials,
     id: str,
     last_event_id: Annotated[
-        str, Header(description="The id of the last event that was received, as browsers send it.")
+        str, Header(description="Id of the last event that was received, as browsers send it.")
     ] = "",
 ) -> Response:
-    """Server-sent events until it has ended. Whoever comes late, or again, is told how it stands and goes on from
-    there. A browser's EventSource that connects again after the end is told by a 204 not to.
+    """The answer is server-sent events until the job has ended. A client that connects late, or again, first gets the
+    job's present state. The status 204 tells a browser's EventSource not to connect again after the end.
     """
     state = app_state(request)
     owner = await _authenticated_owner(request, credentials)
@@ -288,8 +297,9 @@ async def _read_webhook_url(pairs: list[tuple[str, str]], jobs: JobQueue, owner:
 
 
 def _counting_name(caller: Caller) -> str:
-    """By whom a caller's waiting jobs are counted: its key, else its address, of which a digest is kept for so long. An
-    IPv6 host has a whole network of 64 bits to call from.
+    """Return the name under which a caller's waiting jobs are counted: the key's owner, or without a key a digest of
+    the network address, since jobs are stored for long. All addresses of an IPv6 network of 64 bits count as one,
+    because one host can use all of them.
     """
     if caller.owner:
         return caller.owner
@@ -297,7 +307,7 @@ def _counting_name(caller: Caller) -> str:
     try:
         if isinstance(address := ip_network(name).network_address, IPv6Address) and address.ipv4_mapped is None:
             name = str(ip_network((address, 64), strict=False))
-    except ValueError:  # no address, as of a Unix socket
+    except ValueError:  # it is no address, for example if the caller is connected through a Unix socket
         pass
     return f"address-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 

@@ -1,8 +1,9 @@
-"""A body of JSON as it is taken in: bounded in size, values and nesting before it is parsed, and without the recording
-that it may hold in base64.
+"""JSON bodies: bounded in size, number of values and nesting before they are parsed, and without the recording that
+they may hold in base64.
 
-The recording is one long string among short ones. It stays in the body's file: what is parsed has a word in its place.
-Every check takes time and memory in proportion to the body. Knows nothing about what the JSON means.
+The recording is one long string among short ones. It stays in the file of the body, and the JSON that is parsed has a
+placeholder in its place. Every check takes time and memory in proportion to the body. Knows nothing about what the JSON
+means.
 """
 
 import json
@@ -15,47 +16,53 @@ from typing import Any, BinaryIO
 from app.core.errors import InvalidRequest, TooLarge
 from app.settings import LimitSettings, setting_name
 
-BLOCK_BYTES = 262_144  # read at once
-LONG_STRING_BYTES = 65_536  # a string of more is not parsed
-MAX_LONG_STRINGS = 64  # such strings
-MAX_DEPTH = 64  # of objects and lists in each other
+BLOCK_BYTES = 262_144  # that are read at once
+LONG_STRING_BYTES = 65_536  # a longer string is replaced by a placeholder
+MAX_LONG_STRINGS = 64  # in one body
+MAX_DEPTH = 64  # of nested objects and lists
 _NUMBER = re.compile(rb"[-+.0-9eE]{65,}")
 _BRACKETS = re.compile(rb"[][{}]")
 
 
 @dataclass(frozen=True)
 class LongString:
-    """A string between its quotes, as JSON writes it: in `file` from `start` up to `end`."""
+    """The text between the quotes of a string, with JSON's escapes. It lies in `file` from `start` up to `end`, in
+    bytes.
+    """
 
     file: BinaryIO
     start: int
     end: int
 
     def chunks(self) -> Iterator[bytes]:
-        """What lies between the quotes, a block at a time."""
+        """Yield the text, a block at a time."""
         position = self.start
         while position < self.end:
             self.file.seek(position)
-            piece = self.file.read(min(BLOCK_BYTES, self.end - position))
-            if not piece:
+            chunk = self.file.read(min(BLOCK_BYTES, self.end - position))
+            if not chunk:
                 return
-            position += len(piece)
-            yield piece
+            position += len(chunk)
+            yield chunk
 
 
 @dataclass
 class JsonBody:
-    """text: the JSON, in which each long string is a word. long: these strings by their words."""
+    """A body. text: the JSON, with a placeholder for each long string. long_strings: these strings by their
+    placeholders.
+    """
 
     text: bytes
     long_strings: dict[str, LongString] = field(default_factory=dict)
 
     def long_string(self, value: Any) -> LongString | None:
-        """The long string that a parsed string stands for."""
+        """Return the long string that a parsed value stands for; None if it is no placeholder."""
         return self.long_strings.get(value) if isinstance(value, str) else None
 
     def path_of(self, placeholders: Collection[str]) -> str:
-        """Where one of the words stands in the JSON, as field names and positions; `the body` if as a field's name."""
+        """Return where the first of the placeholders is in the JSON, as field names and positions joined with dots. It
+        is "the body" if the placeholder is the name of a field.
+        """
 
         def search(node: Any, path: str) -> str | None:
             if isinstance(node, str):
@@ -68,30 +75,32 @@ class JsonBody:
 
 
 def load_json_body(file: BinaryIO, limits: LimitSettings) -> JsonBody:
-    """The body in `file`. Raises InvalidRequest (400) for too many values, too deep nesting and numbers too long, and
-    TooLarge (413) for too much text beside long strings.
+    """Return the body in `file`, which must stay open while the long strings are used.
+
+    Raises: InvalidRequest (400) if it has too many values, is nested too deep or has a number that is too long,
+        TooLarge (413) if it has too much text beside the long strings.
     """
-    scan = _BodyScanner(file, limits)
+    scanner = _BodyScanner(file, limits)
     file.seek(0)
     while block := file.read(BLOCK_BYTES):
-        scan.add(block)
-    _check_nesting(bytes(scan.without_strings))
-    return JsonBody(bytes(scan.text), scan.long_strings)
+        scanner.add(block)
+    _check_nesting_and_numbers(bytes(scanner.without_strings))
+    return JsonBody(bytes(scanner.text), scanner.long_strings)
 
 
 class _BodyScanner:
-    """What has been read of a body. text: see `JsonBody`. bare: the same without its strings."""
+    """Reads a body in blocks. text, long_strings: see `JsonBody`. without_strings: the text without its strings."""
 
     def __init__(self, file: BinaryIO, limits: LimitSettings) -> None:
         self.file, self.limits = file, limits
         self.text, self.without_strings = bytearray(), bytearray()
         self.long_strings: dict[str, LongString] = {}
-        self._placeholder = secrets.token_hex(16)  # nobody can send it
+        self._placeholder = secrets.token_hex(16)  # a client cannot guess it, and so cannot send a placeholder
         self._value_count = self._string_count = 0
-        self._offset = 0  # of the block in the file
-        self._string_start: int | None = None  # where the present string begins in the file, behind its quote
-        self._string_text_start = 0  # where it begins in the text
-        self._escaped = False  # the block before ended with a backslash of it
+        self._offset = 0  # of the current block in the file
+        self._string_start: int | None = None  # of the current string in the file, behind its quote; None outside
+        self._string_text_start = 0  # of the current string in the text
+        self._escaped = False  # whether the block before ended with a backslash that escapes the next character
 
     def add(self, block: bytes) -> None:
         position = 0
@@ -114,11 +123,10 @@ class _BodyScanner:
         if quote >= 0:
             self._string_count += 1
             self._string_start, self._string_text_start = self._offset + stop, len(self.text)
-        if (
-            max(self._value_count, self._string_count // 2) > self.limits.json_values
-        ):  # a field of an object has two strings
+        # A field of an object has two strings, its name and perhaps its value.
+        if max(self._value_count, self._string_count // 2) > self.limits.json_values:
             raise InvalidRequest(
-                f"The JSON has more than {self.limits.json_values} values, which is the most. The setting is "
+                f"The JSON has more than {self.limits.json_values} values, the most that is accepted. The setting is "
                 f"{setting_name('limits', 'json_values')}.",
                 code="json_too_complex",
             )
@@ -148,8 +156,11 @@ class _BodyScanner:
 
 
 def _end_of_string(block: bytes, position: int, escaped: bool, is_long: bool) -> tuple[int, bool]:
-    """Where the string ends, -1 if not in this block; and whether the block ends with a backslash of the string. Raises
-    InvalidRequest (400) for quotation marks in a long string: each takes a step, and no recording has one.
+    """Return where the string ends, -1 if not in this block; and whether the block ends with a backslash that escapes
+    the next character.
+
+    Raises: InvalidRequest (400) if a long string has an escaped quotation mark. A recording has none, and every one
+        takes a step here.
     """
     if escaped:
         position += 1
@@ -163,21 +174,22 @@ def _end_of_string(block: bytes, position: int, escaped: bool, is_long: bool) ->
             return quote, False
         if is_long:
             raise InvalidRequest(
-                f"A string has more than {LONG_STRING_BYTES} bytes, which only a recording may have.",
+                f"A string has more than {LONG_STRING_BYTES} bytes; only a recording may be so long.",
                 code="invalid_field",
             )
         position = quote + 1
 
 
-def _check_nesting(bare: bytes) -> None:
+def _check_nesting_and_numbers(without_strings: bytes) -> None:
     depth = 0
-    for bracket in _BRACKETS.findall(bare):
+    for bracket in _BRACKETS.findall(without_strings):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             raise InvalidRequest(
-                f"The JSON is nested more than {MAX_DEPTH} levels deep, which is the most.", code="json_too_complex"
+                f"The JSON is nested more than {MAX_DEPTH} levels deep, the most that is accepted.",
+                code="json_too_complex",
             )
-    if _NUMBER.search(bare):
+    if _NUMBER.search(without_strings):
         raise InvalidRequest("A number in the JSON has more than 64 characters.", code="json_too_complex")
 
 

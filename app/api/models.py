@@ -1,4 +1,6 @@
-"""`GET /v1/models` in OpenAI's list shape: what a request can name as its `model`; with `?all=true` the registry."""
+"""`GET /v1/models` in the shape of OpenAI's list: the models and adapters that a request can name as its `model`. With
+`?all=true`, all models of the registry. Knows nothing about how models are loaded.
+"""
 
 from typing import Annotated
 
@@ -17,14 +19,14 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_key), Depends(
 
 AllModels = Annotated[
     bool,
-    Query(description="Also what is in the registry or was loaded here, and cannot be asked for now; see `state`."),
+    Query(description="Also show models that cannot be asked for now, because they are not loaded; see `state`."),
 ]
 
 
 @router.get("/v1/models", summary="List the models", responses=error_responses(400, 401))
 async def list_models(request: Request, all: AllModels = False) -> ModelList:
-    """The models and adapters that a request can name now. With `all=true` every model of the registry, and every one
-    that was loaded; `state` says which are served.
+    """The list holds the models and adapters that a request can name now. With `all=true` it holds every model of the
+    registry and every model that was loaded; `state` says which of them are served.
     """
     models = model_manager(request)
     await _refresh_states(models)
@@ -35,7 +37,7 @@ async def list_models(request: Request, all: AllModels = False) -> ModelList:
         else [known for known in models.known_models if any(one.id == known.id for one in ready)]
     )
     cards = [model_card(known, models.by_id.get(known.id)) for known in shown]
-    # An adapter is one name, on however many models it is loaded.
+    # An adapter that is loaded on several models is one entry.
     carriers = {name: model for model in reversed(ready) for name in model.adapters}
     cards += [model_card(carriers[name].info, carriers[name], name) for name in sorted(carriers)]
     return ModelList(data=cards)
@@ -43,8 +45,9 @@ async def list_models(request: Request, all: AllModels = False) -> ModelList:
 
 @router.get("/v1/models/{model}", summary="Look up a model", responses=error_responses(400, 401, 404))
 async def get_model(request: Request, model: str, all: AllModels = False) -> ModelCard:
-    """One that a request can name now: a model by `name@version`, or by `name` (the version with the most weight), or
-    an adapter. With `all=true` also one that is not loaded, by `name` its newest version.
+    """The answer is a model or an adapter that a request can name now. A `name` without a version stands for the
+    version with the largest weight. With `all=true` models that are not loaded are found too, by `name` the newest
+    version.
     """
     models = model_manager(request)
     await _refresh_states(models)
@@ -58,23 +61,27 @@ async def get_model(request: Request, model: str, all: AllModels = False) -> Mod
         return model_card(carriers[0].info, carriers[0], model)
     if found and all:
         return model_card(found[-1], models.by_id.get(found[-1].id))
-    there = ", ".join([one.id for one in ready] + sorted({name for one in ready for name in one.adapters})) or "none"
+    available = (
+        ", ".join([one.id for one in ready] + sorted({name for one in ready for name in one.adapters})) or "none"
+    )
     if found:
         raise ModelNotFound(
-            f"{found[-1].id} cannot be asked for now; these can: {there}. ?all=true shows it nevertheless.",
+            f"{found[-1].id} is not loaded. The models that are: {available}. ?all=true shows the others too.",
             code="model_not_loaded",
             param="model",
         )
     known_ids = ", ".join(known.id for known in models.known_models)
-    raise ModelNotFound(f"No model {quote(model)}. There are {known_ids}.", code="model_not_found", param="model")
+    raise ModelNotFound(
+        f"There is no model {quote(model)}. The known models are {known_ids}.", code="model_not_found", param="model"
+    )
 
 
 async def _refresh_states(models: ModelManager) -> None:
-    """Let each model find out whether it still answers, so that `state` is true."""
+    """Update the state of every model, which may have failed or recovered."""
     for model in list(models.by_id.values()):
         await model.update_state()
 
 
 def model_manager(request: Request) -> ModelManager:
-    """What is loaded."""
+    """Return the manager of the loaded models."""
     return app_state(request).service.models

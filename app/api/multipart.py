@@ -1,6 +1,6 @@
-"""Multipart forms (RFC 7578): the recording into a file without a name, the fields as text.
+"""Multipart forms (RFC 7578): the recording is written to a file without a name, and the fields are text.
 
-A part named `file` is the recording, with or without a file name: some clients send none, or only `filename*`. Knows
+The part named `file` is the recording, with or without a file name: some clients send none, or only `filename*`. Knows
 nothing about what the fields mean.
 """
 
@@ -18,26 +18,28 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.core.audio.samples import BLOCK_BYTES
 from app.core.errors import InvalidRequest, quote
 
-# Room for a form's fields and boundaries beside the recording.
+# The most bytes of a form's fields and boundaries, beside the recording.
 MAX_FORM_OVERHEAD_BYTES = 65_536
 MAX_FIELD_BYTES = 16_384
 MAX_FIELDS = 64
-# Encodings that a browser or a library sends a form in. Python knows others under the name of a charset that are none.
+# Encodings in which a browser or a library sends a form. Python also lists codecs as charsets that are none.
 _CHARSETS = re.compile(r"(utf|iso8859|cp\d|koi8|mac|big5|gb|euc|shift|hz|ascii|iso2022|johab|latin|tis)[-_a-z0-9]*")
 
 
 @dataclass(frozen=True)
 class ReceivedUpload:
-    """A recording and the form fields that came with it, in order. audio: None where a `url` came instead."""
+    """A recording and the form's fields, in order. audio: a file, which the holder closes; None if there is no
+    recording.
+    """
 
     audio: BinaryIO | None
     fields: list[tuple[str, str]]
 
 
 class _RecordingFormParser(MultiPartParser):
-    """starlette's parser, for which the part `file` is a file."""
+    """Starlette's parser, but the part `file` is always a file."""
 
-    spool_max_size = BLOCK_BYTES  # the rest goes to a file without a name
+    spool_max_size = BLOCK_BYTES  # a larger recording is written to a file without a name
 
     def on_headers_finished(self) -> None:
         _, options = parse_options_header(self._current_part.content_disposition)
@@ -54,7 +56,11 @@ class _RecordingFormParser(MultiPartParser):
 
 
 async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> ReceivedUpload:
-    """The form in the body. Raises InvalidRequest (400), and whatever `pieces` raises."""
+    """Return the form in a body. headers: of the request. chunks: the body.
+
+    Raises: InvalidRequest (400) if it is not a valid form, or if the recording is in another field than `file`; and
+        whatever `chunks` raises.
+    """
     _check_charset(headers)
     parser = _RecordingFormParser(headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     try:
@@ -68,7 +74,7 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
             fields.append((name, value))
         elif name == "file":
             audio = value.file
-            audio.fileno()  # however small: a decoder is told which file
+            audio.fileno()  # writes even a small recording to a real file, which is passed to a decoder
             audio.flush()
         else:
             value.file.close()
@@ -79,7 +85,9 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
 
 
 def _check_charset(headers: Headers) -> None:
-    """Refuse a charset that is not one, such as Python's `punycode`, which fails in ways of its own."""
+    """Raise InvalidRequest (400) for a charset that is none, such as Python's codec `punycode`, which raises errors of
+    its own.
+    """
     _, options = parse_options_header(headers.get("content-type", ""))
     name = options.get(b"charset", b"utf-8").decode("latin-1")
     try:

@@ -1,8 +1,10 @@
-"""What OpenAPI cannot read off the routes: bodies that are form or recording, answers in JSON or in events.
+"""The parts of the OpenAPI document that FastAPI cannot derive from the routes: bodies that are a form or a recording,
+and responses in JSON or in events.
 
-Derived from the same typed models the routes validate with, so that the two cannot drift apart. Everything that has a
-name is described once, under `component_schemas`, and referred to: `app.api.openapi_document` puts it there. The
-document is OpenAPI 3.1, which client generators read; what 3.2 calls `itemSchema` is therefore under `x-itemSchema`.
+They are derived from the typed models by which the routes validate, so that both always agree. Everything with a name
+is described once, in `component_schemas`, and referred to; `app.api.openapi_document` adds it to the document. The
+document is OpenAPI 3.1, because client generators read that version; `itemSchema` of OpenAPI 3.2 is therefore called
+`x-itemSchema`.
 """
 
 from typing import Any, Literal
@@ -16,30 +18,34 @@ from app.core.prompts import Style
 
 SCHEMA_REF_PREFIX = "#/components/schemas/"
 ITEM_SCHEMA = "x-itemSchema"
-_RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any format that is accepted."}
+_RECORDING = {"type": "string", "format": "binary", "description": "The recording, in any accepted format."}
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "A string drawn anew for each request, such as a UUID: a repeat of the request under it gets the "
-    "first answer.",
+    "description": "A new string for each request, such as a UUID. A request that is repeated with the same key gets "
+    "the answer of the first one.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
-# Filled while the routes are declared.
+# These are filled while the routes are declared.
 _models: dict[str, tuple[type[BaseModel], Literal["validation", "serialization"]]] = {}
 _forms: dict[str, dict[str, Any]] = {}
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the route's function in camel case, `createSummary`: what generators call their functions."""
-    first, *more = route.name.split("_")
-    return first + "".join(word.title() for word in more)
+    """Return the name of the route's function in camel case, such as `createSummary`. Client generators use it as the
+    name of a function.
+    """
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
 
 
 def query_parameters(extra_fields: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The fields as query parameters, as a raw body, or none, uses them. more: other fields of the route."""
+    """Return the fields as query parameters, for requests without a form. extra_fields: schemas of the route's own
+    fields, by name.
+    """
     return [
         {"name": name, "in": "query", "required": False, "description": field.get("description", ""), "schema": field}
         for name, field in (_summary_field_schemas() | (extra_fields or {})).items()
@@ -47,16 +53,16 @@ def query_parameters(extra_fields: dict[str, Any] | None = None) -> list[dict[st
 
 
 def upload_request_body(extra_fields: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A form with the recording in `file` or its address in `url`, the recording itself, or nothing but a `url`.
+    """Return the description of a body that is a form, the recording itself, or empty if the query has a `url`.
 
-    more: other fields of the route.
+    extra_fields: schemas of the route's own fields, by name.
     """
     name = "SummaryJobForm" if extra_fields else "SummaryForm"
     _forms[name] = {
         "type": "object",
         "title": name,
-        "description": "The recording in `file`, or its address in `url`: one of the two.",
-        # Not `oneOf`, of which generators make a union of types.
+        "description": "The form holds either the recording in `file` or its URL in `url`.",
+        # Not `oneOf`, which generators turn into a union of types.
         "if": {"not": {"required": ["url"]}},
         "then": {"required": ["file"]},
         "not": {"required": ["file", "url"]},
@@ -65,9 +71,9 @@ def upload_request_body(extra_fields: dict[str, Any] | None = None) -> dict[str,
     }
     return {
         "required": False,
-        "description": "A form with the recording in `file` or its address in `url`, or the recording itself and the "
-        "fields in the query: as `application/octet-stream`, or as any `audio/*` or `video/*`. Left out where the "
-        "query has a `url`.",
+        "description": "A form with the recording in `file` or its URL in `url`; or the recording itself, as "
+        "`application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query "
+        "has a `url`.",
         "content": {
             "multipart/form-data": {"schema": {"$ref": SCHEMA_REF_PREFIX + name}},
             "application/octet-stream": {"schema": _RECORDING},
@@ -76,7 +82,9 @@ def upload_request_body(extra_fields: dict[str, Any] | None = None) -> dict[str,
 
 
 def json_request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """A body in JSON that the route reads itself. example: one that is accepted, without optional fields."""
+    """Return the description of a JSON body that the route reads itself. example: a valid body with required fields
+    only.
+    """
     return {
         "required": True,
         "content": {"application/json": {"schema": request_schema_ref(model), "example": example}},
@@ -84,15 +92,17 @@ def json_request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[s
 
 
 def text_summary_content() -> dict[str, Any]:
-    """The answer with `response_format` text or markdown: the summary alone."""
+    """Return the description of the responses with the `response_format` text and markdown."""
     return {
-        "text/plain": {"schema": {"type": "string", "description": "The summary, with `response_format=text`."}},
-        "text/markdown": {"schema": {"type": "string", "description": "The summary, `response_format=markdown`."}},
+        "text/plain": {"schema": {"type": "string", "description": "The summary alone, with `response_format=text`."}},
+        "text/markdown": {
+            "schema": {"type": "string", "description": "The summary alone, with `response_format=markdown`."}
+        },
     }
 
 
 def event_stream_content(description: str, *events: type[BaseModel]) -> dict[str, Any]:
-    """An answer in events, of which each `data:` line holds one of `events` as JSON."""
+    """Return the description of a stream of events, in which each `data:` line holds one of `events` as JSON."""
     one = {
         "contentMediaType": "application/json",
         "contentSchema": {"anyOf": [response_schema_ref(event) for event in events]},
@@ -104,26 +114,28 @@ def event_stream_content(description: str, *events: type[BaseModel]) -> dict[str
 
 
 def request_schema_ref(model: type[BaseModel]) -> dict[str, str]:
-    """A reference to what a request's body must be."""
+    """Return a reference to the schema of a request's body."""
     _models[model.__name__] = model, "validation"
     return {"$ref": SCHEMA_REF_PREFIX + model.__name__}
 
 
 def response_schema_ref(model: type[BaseModel]) -> dict[str, str]:
-    """A reference to what an answer is."""
+    """Return a reference to the schema of a response."""
     _models[model.__name__] = model, "serialization"
     return {"$ref": SCHEMA_REF_PREFIX + model.__name__}
 
 
 def form_field_schema(field: dict[str, Any]) -> dict[str, Any]:
-    """A field of a form or a query, which cannot be null. Without its default, which pages would fill in and send."""
+    """Return the schema of a field as a form or a query has it: it cannot be null, and it has no default, because web
+    pages would fill the default in and send it.
+    """
     kinds = [kind for kind in field.get("anyOf", []) if kind.get("type") != "null"]
     (kind,) = kinds or ({},)
     return kind | {key: value for key, value in field.items() if key not in ("anyOf", "default", "title")}
 
 
 def component_schemas() -> dict[str, Any]:
-    """The schemas of all that was referred to, and of what these refer to, by name."""
+    """Return all schemas that were referred to, and those to which these refer, by name."""
     found: dict[str, Any] = {}
     for mode in ("serialization", "validation"):
         wanted = [(model, its_mode) for model, its_mode in _models.values() if its_mode == mode]
@@ -142,7 +154,7 @@ def _summary_field_schemas() -> dict[str, Any]:
 
 
 def _describe_field(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Pydantic leaves a field's description out where the type that it refers to has the same one."""
+    """Return the schema with a description. Pydantic omits it if the type that the field refers to has the same one."""
     if "$ref" not in field or "description" in field:
         return field
     return field | {"description": definitions[field["$ref"].removeprefix(SCHEMA_REF_PREFIX)]["description"]}

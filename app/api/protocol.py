@@ -1,4 +1,4 @@
-"""The typed answers of the HTTP interface. Knows nothing about how they come about."""
+"""The typed responses of the HTTP interface. Knows nothing about how their contents are made."""
 
 from typing import Any, Literal
 
@@ -13,60 +13,62 @@ from app.summarize.request import Summary
 
 
 class ResponseModel(BaseModel):
-    """A part of an answer. Every field of it is always sent, those with a default too, and OpenAPI says so."""
+    """A response, or a part of one. All fields are always sent, even those with a default, and OpenAPI says so."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 class StyleEcho(Style, ResponseModel):
-    """The style as understood, and the instruction it was worded as."""
+    """The style that was used, and the instruction in words."""
 
-    instruction: str = Field(description="What the model was told.")
+    instruction: str = Field(description="The instruction that the model got.")
 
 
 class AudioFacts(ResponseModel):
-    """What was heard. Times in seconds."""
+    """Facts about the recording. Times are in seconds."""
 
     seconds: float = Field(description="Length of the recording received.")
-    summarized_seconds: float = Field(description="How much of it the model heard; 0 where there was no speech.")
+    summarized_seconds: float = Field(description="How much of it the model read; 0 if there was no speech.")
     speech_seconds: float = Field(description="How much of it is speech.")
-    encoder_windows: int = Field(description="Windows of the model's encoder that it filled.")
+    encoder_windows: int = Field(description="Number of windows of the model's audio encoder.")
     complete: bool = Field(description="Whether every second of speech was read.")
-    format: str = Field(description="Container, told by content.")
-    sample_rate: int = Field(description="Of the recording received, in Hz.")
-    channels: int = Field(description="Of the recording received.")
+    format: str = Field(description="Container format, detected from the content.")
+    sample_rate: int = Field(description="Sampling rate of the recording received, in Hz.")
+    channels: int = Field(description="Number of channels of the recording received.")
     language: str | None = Field(
-        None, description="BCP 47 tag of the language spoken, as a cascade's recognizer told it; null where none did."
+        None, description="BCP 47 tag of the spoken language, as detected by the recognizer of a cascade; else null."
     )
-    language_probability: float | None = Field(None, description="How probable that language is.")
+    language_probability: float | None = Field(None, description="Probability of that language, from 0 to 1.")
     recognizer_log_probability: float | None = Field(
         None,
-        description="Mean log-probability of the recognizer's tokens: near 0 where it was sure, -1 where it guessed.",
+        description="Mean log-probability of the recognizer's tokens: near 0 if it was sure, about -1 if it guessed.",
     )
 
 
 class WindowFacts(ResponseModel):
-    """A stretch of the recording that was read in one pass. Times in seconds from its beginning."""
+    """A part of the recording that was read in one pass. Times are in seconds from the recording's beginning."""
 
-    index: int = Field(description="From 1; what citations name.")
+    index: int = Field(description="Number of the window, from 1. Citations name it.")
     start: float
     end: float
-    note: str | None = Field(description="What was noted down of it; null where the whole was read in one pass.")
+    note: str | None = Field(
+        description="The model's notes about this window; null if the whole recording was read in one pass."
+    )
 
 
 class CitedSentence(ResponseModel):
-    """A sentence or bullet of the summary, `summary[start:end]` in Unicode code points, and where it comes from."""
+    """A sentence or bullet of the summary with its source. It is `summary[start:end]`, in Unicode code points."""
 
     start: int
     end: int
     text: str
     windows: list[int] = Field(
-        description="Windows whose notes it shares most words with; empty where it shares too few with any."
+        description="The windows whose notes share the most words with it; empty if no notes share enough of them."
     )
 
 
 class Usage(ResponseModel):
-    """Tokens read (audio tokens included) and written."""
+    """Numbers of tokens that the model has read, audio tokens included, and written."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -79,54 +81,59 @@ class SummaryResponse(ResponseModel):
     id: str
     object: Literal["audio.summary", "audio.summary.done"] = "audio.summary"
     created: int = Field(description="Unix time.")
-    model: str = Field(description="`name@version` of the model that wrote it, or the name of its adapter.")
-    kind: str = Field(description="`audio-llm` heard the recording itself; `cascade` read a transcript of it.")
-    summary: str = Field(description="Empty where there was no speech.")
+    model: str = Field(description="`name@version` of the model that wrote the summary, or the name of the adapter.")
+    kind: str = Field(
+        description="An `audio-llm` has heard the recording itself; a `cascade` has read a transcript of it."
+    )
+    summary: str = Field(description="The summary; empty if there was no speech.")
     finish_reason: FinishReason = Field(
-        description="`stop`: it said all it wanted; `length`: it met `max_tokens`; `repetition`: it began to repeat "
-        "itself and was stopped; `no_speech`: there was nothing to summarize; `not_understood`: someone speaks, but "
-        "the recognizer was too unsure of every word, and nothing was made up."
+        description="`stop`: the summary is complete; `length`: it reached `max_tokens`; `repetition`: the model "
+        "began to repeat itself and was stopped; `no_speech`: there was nothing to summarize; `not_understood`: "
+        "somebody speaks, but the recognizer was too unsure of every word, and nothing was made up."
     )
     audio_seconds: float = Field(description="Length of the recording received, in seconds.")
     complete: bool = Field(description="Whether every second of speech was read.")
     structured: Any = Field(
-        description="With `response_format=json` the summary as data, by the schema. If the answer breaks off, it is "
-        "closed where it did as far as the schema allows that, else null; `warnings` then say which."
+        description="With `response_format=json`, the summary as data that follows the schema. If the answer breaks "
+        "off, it is closed at that point if the schema allows that, and else null; `warnings` then say which."
     )
     windows: list[WindowFacts] = Field(
-        description="The passes it was read in: one, or where it is longer than the model's longest pass several, cut "
-        "in pauses, whose notes were merged."
+        description="The passes in which the recording was read: one, or for a recording that is longer than the "
+        "model's longest pass several, which were cut in pauses and whose notes were merged."
     )
-    citations: list[CitedSentence] = Field(description="Where each sentence comes from, if there are several windows.")
+    citations: list[CitedSentence] = Field(description="The source of each sentence, if there are several windows.")
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
     timings: dict[str, float] = Field(
-        description="Seconds by stage: receive, decode, speech (voice activity), queue, engine_prefill, engine_decode "
-        "(for a recording read in windows `long` for all of these, and they are the last answer's), overhead (the "
-        "service's own), total. Also in the header `Server-Timing`."
+        description="Seconds by stage: receive, decode, speech (voice activity detection), queue, engine_prefill, "
+        "engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is "
+        "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. Also "
+        "sent in the header `Server-Timing`."
     )
-    rtfx: float = Field(description="Seconds of audio a second of work, without the time it arrived or waited.")
-    warnings: list[str] = Field(description="What a reader of this summary should know.")
+    rtfx: float = Field(
+        description="Seconds of audio per second of work, without the time of the upload and in the queue."
+    )
+    warnings: list[str] = Field(description="What a reader of the summary should know about it.")
 
 
 class ProgressEvent(ResponseModel):
-    """A stage was entered."""
+    """A stage has begun, or a part of it is done."""
 
     id: str
     object: Literal["audio.summary.progress"] = "audio.summary.progress"
     created: int
     model: str
     stage: str = Field(
-        description="received, decode, speech, queue, then the engine's: engine_prefill, engine_decode …; for a "
-        "recording longer than one pass windows and merge before these."
+        description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
+        "engine_decode …; for a recording longer than one pass, windows and merge before these."
     )
-    done: int | None = Field(None, description="Parts of the stage that are done, where it has parts.")
-    of: int | None = Field(None, description="How many parts it has.")
+    done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
+    of: int | None = Field(None, description="Number of the stage's parts.")
 
 
 class DeltaEvent(ResponseModel):
-    """A piece of the summary; all pieces in order are `summary`."""
+    """A piece of the summary. All pieces in order are the summary."""
 
     id: str
     object: Literal["audio.summary.delta"] = "audio.summary.delta"
@@ -136,7 +143,7 @@ class DeltaEvent(ResponseModel):
 
 
 class ErrorDetail(ResponseModel):
-    """What went wrong. `code` is stable, `param` the field at fault."""
+    """An error. `code` is stable; `param` is the field that caused the error."""
 
     message: str
     type: str
@@ -145,44 +152,49 @@ class ErrorDetail(ResponseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """Every failure, in OpenAI's shape."""
+    """An error response, in OpenAI's shape."""
 
     error: ErrorDetail
 
 
 class AudioCard(ResponseModel):
-    """What recordings a model takes."""
+    """The recordings that a model accepts. Times are in seconds, the sampling rate is in Hz."""
 
     sampling_rate: int
     window_seconds: float
     max_seconds: float
-    note_seconds: float = Field(description="Windows in which longer recordings are noted down; 0 is `max_seconds`.")
+    note_seconds: float = Field(
+        description="Length of the windows in which longer recordings are read for notes; 0 is `max_seconds`."
+    )
     trained_seconds: float = Field(
-        description="Length of the recordings it was trained on; longer ones are read in windows of it. 0 if not known."
+        description="Length of the recordings that the model was trained on; longer ones are read in windows of this "
+        "length. 0 if not known."
     )
 
 
 class ModelCard(ResponseModel):
-    """One model, or an adapter on one."""
+    """A model, or an adapter that is loaded on one."""
 
-    id: str = Field(description="What a request's `model` names: `name@version`, or the name of an adapter.")
+    id: str = Field(description="The `model` of a request that asks for it: `name@version`, or the name of an adapter.")
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "speechsum"
     name: str
     version: str
     kind: str
-    loaded: bool = Field(description="Whether this service serves it now.")
-    state: State | None = Field(description="Where it is in its life here; null if it was never loaded.")
-    adapters: list[str] = Field(description="LoRA adapters that are loaded on it; a request's `model` may name one.")
+    loaded: bool = Field(description="Whether the service serves it now.")
+    state: State | None = Field(description="State of the model in this service; null if it was never loaded.")
+    adapters: list[str] = Field(
+        description="LoRA adapters that are loaded on it; the `model` of a request can name one."
+    )
     adapter_of: str | None = Field(
         None, description="`name@version` of the model that this adapter is loaded on; null for a model."
     )
     description: str
     license: str | None
     architecture: str | None
-    stage: str | None = Field(description="Training stage that made it.")
-    parent: str | None = Field(description="What it was trained from.")
+    stage: str | None = Field(description="Training stage that made the model.")
+    parent: str | None = Field(description="The model that it was trained from.")
     prompt_format: int | None
     languages: list[str]
     audio: AudioCard
@@ -190,34 +202,42 @@ class ModelCard(ResponseModel):
 
 
 class ModelList(ResponseModel):
-    """Models and adapters."""
+    """A list of models and adapters."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
 class Health(ResponseModel):
-    """The service answers."""
+    """The service is alive, or ready."""
 
     status: Literal["ok"] = "ok"
     model: str
 
 
 def model_card(model: ModelInfo, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
-    """A model as `GET /v1/models` shows it, or one of its adapters by name."""
+    """Return a model as `GET /v1/models` shows it. loaded: the same model in this service, if it was ever loaded.
+    adapter: the name of one of its adapters, which is shown instead of the model.
+    """
     values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
     audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
     state = loaded.state if loaded else None
     adapters = sorted(loaded.adapters) if loaded else []
-    here: dict[str, Any] = {"loaded": state is State.READY, "state": state, "adapters": adapters}
+    serving: dict[str, Any] = {"loaded": state is State.READY, "state": state, "adapters": adapters}
     if adapter is not None:
-        # The figures are the model's own; nothing was measured with the adapter.
-        here |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}
-    return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **here})
+        # The figures were measured without the adapter.
+        serving |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}
+    return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **serving})
 
 
 def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: bool = False) -> SummaryResponse:
-    """A finished summary as the caller reads it. `done`: as the last event of a stream."""
+    """Return a finished summary as the caller reads it.
+
+    Args:
+        model: the model that wrote it.
+        created: Unix time, in seconds.
+        done: whether this is the last event of a stream.
+    """
     audio = summary.audio
     return SummaryResponse(
         id=summary.request.id,
@@ -268,25 +288,25 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
 
 
 def _recognition_facts(summary: Summary) -> dict[str, Any]:
-    """What `AudioFacts` says of the recognizer."""
-    found = overall_recognition(summary.window_results)
-    if found is None:
+    """Return the fields of `AudioFacts` that come from the recognizer; none if there was no recognizer."""
+    recognition = overall_recognition(summary.window_results)
+    if recognition is None:
         return {}
-    sure = found.log_probability
+    log_probability = recognition.log_probability
     return {
-        "language": found.language,
-        "language_probability": round(found.language_probability, 3),
-        "recognizer_log_probability": None if sure is None else round(sure, 3),
+        "language": recognition.language,
+        "language_probability": round(recognition.language_probability, 3),
+        "recognizer_log_probability": None if log_probability is None else round(log_probability, 3),
     }
 
 
 def token_usage(summary: Summary) -> Usage:
-    """Its tokens."""
-    read, wrote = summary.prompt_tokens, summary.completion_tokens
-    return Usage(prompt_tokens=read, completion_tokens=wrote, total_tokens=read + wrote)
+    """Return the numbers of tokens that a summary took."""
+    prompt, completion = summary.prompt_tokens, summary.completion_tokens
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
 def server_timing(timings: dict[str, float]) -> dict[str, str]:
-    """The header by which browsers show the stages (W3C Server Timing), in milliseconds. timings: in seconds."""
+    """Return the header in which browsers show the stages (W3C Server Timing), in milliseconds. timings: in seconds."""
     stages = [f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in timings.items()]
     return {"server-timing": ", ".join(stages)}

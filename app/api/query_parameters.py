@@ -1,5 +1,5 @@
-"""Query parameters that a route does not know are refused, not ignored: a misspelt filter would answer another
-question.
+"""Query parameters that a route does not have are refused and not ignored, since a misspelt filter would change the
+answer without notice.
 
 Knows nothing about which routes there are.
 """
@@ -11,17 +11,17 @@ from app.core.errors import InvalidRequest, quote
 
 
 async def reject_unknown_query(request: Request) -> None:
-    """Dependency of a route: each parameter of the query is one of the route's own, and is there once. Raises
-    InvalidRequest (400).
+    """Dependency of routes. Raises InvalidRequest (400) if the query has a parameter that the route does not have, or
+    has one twice.
     """
     route: APIRoute = request.scope["route"]
     known = [parameter.alias for parameter in route.dependant.query_params]
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
-            shown = f"Known are: {', '.join(known)}." if known else "This route takes none."
+            shown = f"The known parameters are: {', '.join(known)}." if known else "This route has none."
             raise InvalidRequest(f"Unknown query parameter {quote(name)}. {shown}", code="unknown_field", param=name)
         if name in seen:
-            twice = f"The query parameter {quote(name)} is given twice."
-            raise InvalidRequest(twice, code="duplicate_field", param=name)
+            message = f"The query parameter {quote(name)} is given twice."
+            raise InvalidRequest(message, code="duplicate_field", param=name)
         seen.add(name)

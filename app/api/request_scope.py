@@ -176,8 +176,6 @@ async def check_schema(request: Request, service: Service, output_format: Output
 
 
 def _hold_model(resolved_model: ResolvedModel, request_metrics: RequestMetrics, resources: ExitStack) -> None:
-    """Count a request in its model, which then stays loaded until the request ends, and name the model in the
-    metrics.
-    """
+    """Count a request in its model, which stays loaded until the request ends, and name the model in the metrics."""
     resources.enter_context(resolved_model.model.count_request(resolved_model.adapter))
     request_metrics.kind, request_metrics.model = resolved_model.model.info.kind, resolved_model.id

@@ -120,9 +120,7 @@ class EventStreamResponse(Response):
         await send({"type": "http.response.body", "body": self.final_bytes, "more_body": False})
 
     async def _complete(self, body: bytes) -> None:
-        """Call `on_complete` before the end of the body is sent, since the client may then repeat the request at
-        once.
-        """
+        """Call `on_complete` before the end of the body is sent, after which the client may repeat the request."""
         if self.on_complete:
             on_complete, self.on_complete = self.on_complete, None
             await asyncio.shield(on_complete(body))

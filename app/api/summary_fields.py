@@ -1,4 +1,4 @@
-"""The typed fields of a request for a summary, from a form or a query. Knows nothing about how they are served."""
+"""The typed fields of a request for a summary, from a form or a query. Knows nothing about how summaries are made."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,53 +12,60 @@ from app.core.prompts import Style
 from app.summarize.request import OutputFormat
 from app.summarize.structured import output_format
 
-# What an error tells of a request with many faults.
+# How much an error tells about a request with many faults.
 MAX_FAULTS = 5
 MAX_FAULT_CHARACTERS = 300
 
 
 class SummaryOptions(BaseModel):
-    """The fields of `POST /v1/audio/summaries` beside the recording itself and its style."""
+    """The fields of `POST /v1/audio/summaries` beside the recording and the style."""
 
     url: str | None = Field(
         None,
-        description="Where to fetch the recording from, instead of sending it; for services that are set up to fetch. "
-        "A signed URL is better sent in a form than in the query, which ends in access logs.",
+        description="URL to fetch the recording from, instead of sending it, if the service is set up to fetch. Send a "
+        "signed URL in a form and not in the query, which is written to access logs.",
     )
     model: str | None = Field(
-        None, max_length=200, description="`name`, `name@version` or the name of an adapter; the default if left out."
+        None,
+        max_length=200,
+        description="`name`, `name@version` or the name of an adapter; the default model if left out.",
     )
     stream: bool = Field(
         False,
-        description="Answer as the summary is written: with server-sent events, or with `response_format` text or "
-        "markdown with the text itself. A text that breaks off, without the end that HTTP gives it, has failed; how it "
-        "ended otherwise, and its warnings, only the events tell.",
+        description="Send the summary as it is written: as server-sent events, or with the `response_format` text or "
+        "markdown as the text itself. A text whose HTTP body breaks off has failed. Only the events tell how a summary "
+        "ended otherwise, and its warnings.",
     )
-    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy; higher varies more.")
+    temperature: float = Field(
+        0.0, ge=0, le=2, allow_inf_nan=False, description="0 is greedy decoding; higher values vary more."
+    )
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes a sampled summary repeatable.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens to write; what the style needs if left out.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Largest number of tokens to write; what the style needs if left out."
+    )
     response_format: Literal["verbose_json", "json", "text", "markdown"] | None = Field(
         None,
-        description="`verbose_json` (the default): the summary in words and all about it; `json`: the same, and the "
-        "summary is data in `structured`; `text`, `markdown`: the summary alone, what is to be known of it in headers.",
+        description="`verbose_json` (the default): the summary as text, with all facts about it; `json`: the same, "
+        "with the summary as data in `structured`; `text`, `markdown`: the summary alone, with facts about it in "
+        "headers.",
     )
     json_schema: str | None = Field(
         None,
-        description="For `json`, your own JSON Schema (draft 2020-12) of an object; left out, it is title, summary, "
-        "key points, decisions, action items and open questions.",
+        description="With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has "
+        "title, summary, key points, decisions, action items and open questions.",
     )
 
     @model_validator(mode="after")
     def _require_json_for_schema(self) -> Self:
         if self.json_schema and self.response_format not in (None, "json"):
-            raise ValueError(f"json_schema is for response_format json, not {self.response_format}")
+            raise ValueError(f"json_schema requires response_format json, not {self.response_format}")
         if self.json_schema:
             self.response_format = "json"
         return self
 
     @property
     def output_format(self) -> OutputFormat:
-        """What the format means for the writing. Raises InvalidRequest (400) for a schema that is none."""
+        """The response format as the summarizer takes it. Raises InvalidRequest (400) if `json_schema` is invalid."""
         if self.json_schema:
             return output_format.schema_output_format(self.json_schema, param="json_schema")
         if self.response_format == "json":
@@ -75,15 +82,18 @@ KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
 
 
 def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
-    """Validate form fields or query parameters; blank ones count as left out.
+    """Return form fields or query parameters, validated. Blank values count as left out.
 
-    Raises InvalidRequest (400) that names the field at fault: nothing the caller asked for is ignored.
+    Raises: InvalidRequest (400), which names the field, for an unknown field, a repeated one and an invalid value;
+        nothing that the caller asks for is ignored.
     """
     values: dict[str, str] = {}
     for name, value in pairs:
         if name not in KNOWN_FIELDS:
             known = ", ".join(KNOWN_FIELDS)
-            raise InvalidRequest(f"Unknown field {quote(name)}. Known are: {known}.", code="unknown_field", param=name)
+            raise InvalidRequest(
+                f"Unknown field {quote(name)}. The known fields are: {known}.", code="unknown_field", param=name
+            )
         if name in values:
             raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
         values[name] = value
@@ -119,15 +129,15 @@ def parse_summary_fields(pairs: Iterable[tuple[str, str]]) -> SummaryFields:
 
 
 def invalid_field_error(errors: Iterable[Any]) -> InvalidRequest:
-    """Pydantic's errors as one InvalidRequest: `param` is the first field at fault. The message names the first few
-    faults, each in a few words, and how many more there are.
+    """Return Pydantic's errors as one error. Its `param` is the first invalid field; its message describes the first
+    few faults shortly and tells how many more there are.
     """
     errors = list(errors)
     faults = [(_shorten(".".join(map(str, error["loc"]))), _shorten(error["msg"])) for error in errors[:MAX_FAULTS]]
     texts = [(f"{name}: " if name else "") + text.removeprefix("Value error, ") for name, text in faults]
     if len(errors) > MAX_FAULTS:
         texts.append(f"and {len(errors) - MAX_FAULTS} more faults")
-    # What is wrong with the whole, such as a body that is no JSON, is no field's fault.
+    # A fault of the whole, such as a body that is not JSON, has no field.
     param = faults[0][0] or None if faults else None
     return InvalidRequest(f"{'; '.join(texts)}.", code="invalid_field", param=param)
 

@@ -35,6 +35,7 @@ from training.kd import vllm_rollout
 from training.llm.judge import Judge, Verdict, open_judge
 from training.llm.verdict_cache import VerdictCache
 from training.models.export import add_figures
+from training.runtime.option_names import add_option
 from training.runtime.run_record import command_line
 
 AUDIO_KINDS = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
@@ -164,7 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="the encoder's layer for BERTScore; 0 is at three quarters of its depth",
     )
-    parser.add_argument("--batch", type=int, default=8, help="records that a system answers at the same time")
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records that a system answers at once.")
     vllm_rollout.add_arguments(parser)
     check.add_bad_data_arguments(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the scores into the model's manifest")
@@ -173,7 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `evaluate`. Raises ValueError for an unknown system, and if `--write-figures` has no score to write."""
-    settings = AnswerSettings(options.batch, options.rollout, options.rollout_folder)
+    settings = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder)
     # All of them, so that an unknown system ends the run before the first one works.
     systems = [parse_system(spec, settings) for spec in options.system]
     read = read_records(*options.records)[: options.limit or None]

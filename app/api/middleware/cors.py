@@ -1,6 +1,6 @@
-"""Web pages of other origins that may call the service (Fetch Standard, CORS): those that a setting names.
+"""Cross-origin requests (Fetch Standard, CORS): the service can be called from web pages of the origins in a setting.
 
-No cookies are used here, so credentials are not allowed; an API key travels in a header.
+The service uses no cookies, so credentials are not allowed; an API key is sent in a header.
 """
 
 from fastapi import FastAPI
@@ -13,7 +13,7 @@ from app.core.errors import InvalidRequest
 from app.settings import setting_name
 
 ALLOWED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# What a page's script may read of an answer beside its body.
+# The headers of a response that a page's script may read.
 EXPOSED_HEADERS = (
     "idempotent-replayed",
     "location",
@@ -37,25 +37,26 @@ EXPOSED_HEADERS = (
 
 
 class CorsErrorMiddleware(CORSMiddleware):
-    """starlette's, with refusals in the service's own shape."""
+    """Starlette's middleware, with errors in the service's own shape."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        if answer.status_code < 400:
-            return answer
-        refusal = error_response(
+        """Return the response to a preflight request (Fetch Standard, 3.3.2)."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        response = error_response(
             InvalidRequest(
                 "This origin, method or header is not allowed for web pages. The setting is "
                 f"{setting_name('server', 'cors_origins')}.",
                 code="cors_refused",
             )
         )
-        refusal.headers["vary"] = "Origin"
-        return refusal
+        response.headers["vary"] = "Origin"
+        return response
 
 
 def allow_origins(app: FastAPI, origins: list[str]) -> None:
-    """Let the pages of these origins call the application; `*` is any. Without origins, nothing changes."""
+    """Allow pages of these origins to call the application; `*` is any origin. Without origins, nothing changes."""
     if origins:
         app.add_middleware(
             CorsErrorMiddleware,

@@ -1,7 +1,8 @@
-"""Keeps a connection open while a refused body is still coming, so that the refusal is read.
+"""Keeps a connection open while the body of a refused request is still arriving, so that the client reads the error.
 
-Closing a socket that has unread bytes resets it, and a reset throws away what the other end has not read yet: nginx
-then answers 502 where the service had said 413. nginx calls the cure `lingering_close`. Plain ASGI.
+Closing a socket that has unread bytes resets the connection, and the client then loses what it has not read yet: nginx
+in front of the service answers 502 instead of the service's 413. nginx calls the same measure `lingering_close`
+(https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_close). Plain ASGI. Knows nothing about the routes.
 """
 
 import asyncio
@@ -10,11 +11,15 @@ import contextlib
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_DRAIN_SECONDS = 5.0  # the longest; who reads an answer before the end of their upload leaves, which ends it sooner
+# Usually it is shorter, because a client that has read the error closes the connection.
+MAX_DRAIN_SECONDS = 5.0
 
 
 class DrainRequestBody:
-    """Sends an answer at once, and reads and drops what is left of the request's body before calling it complete."""
+    """Sends a response at once, but reads and drops the rest of the request's body before it ends the response.
+
+    seconds: how long to read on at most; `MAX_DRAIN_SECONDS` if None.
+    """
 
     def __init__(self, app: ASGIApp, seconds: float | None = None) -> None:
         self.app = app

@@ -1,7 +1,8 @@
-"""Methods that mean one of the routes' own: HEAD is a GET without the body (RFC 9110, 9.3.2), and `curl -T` sends a
-recording with PUT, under the file's name where the address ends with a slash.
+"""HTTP methods that stand for a method of a route: HEAD is GET without the body (RFC 9110, 9.3.2), and PUT of a
+recording is POST.
 
-Plain ASGI. Knows nothing about what the routes do.
+`curl -T` sends a file with PUT, and appends the file's name to a URL that ends with a slash. Plain ASGI. Knows nothing
+about what the routes do.
 """
 
 import re
@@ -9,14 +10,14 @@ import re
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Where a recording can be sent with PUT; a file's name may follow.
+# The paths to which a recording can be sent with PUT; a file's name may follow.
 _UPLOAD_PATHS = re.compile(r"(/v1/audio/summaries/jobs|/v1/audio/summaries)(/[^/]*)?")
 
 
 def alias_methods(path: str, methods: set[str]) -> set[str]:
-    """The methods that a route's path can be asked with, beyond its own."""
-    more = {"HEAD"} if "GET" in methods else set()
-    return more | ({"PUT"} if "POST" in methods and _UPLOAD_PATHS.fullmatch(path) else set())
+    """Return the methods that stand for one of a route's own methods. path: the path of the route."""
+    aliases = {"HEAD"} if "GET" in methods else set()
+    return aliases | ({"PUT"} if "POST" in methods and _UPLOAD_PATHS.fullmatch(path) else set())
 
 
 class MethodAliases:
@@ -48,7 +49,7 @@ class MethodAliases:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         async def receive_until_ended() -> Message:
-            # What would go on sending, such as a stream of events, is told that nobody listens.
+            # A response that would go on, such as a stream of events, is told that the client has left.
             return {"type": "http.disconnect"} if ended else await receive()
 
         await self.app(scope, receive_until_ended, send_head)

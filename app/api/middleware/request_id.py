@@ -1,7 +1,6 @@
-"""Around every request: an `x-request-id` and other headers on whatever is answered, and an answer to exceptions nobody
-expected.
+"""Gives every request an id and every response the header `x-request-id`, and answers unexpected exceptions.
 
-Plain ASGI, so that streams pass through untouched. Knows nothing about summaries.
+Plain ASGI, so that streams pass through unchanged. Knows nothing about summaries.
 """
 
 import logging
@@ -16,18 +15,18 @@ from app.api.error_responses import error_response, internal_error
 log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "x-request-id"
-EXTRA_HEADERS_KEY = "more_headers"  # in the request's state: what its answer will carry
-# What is taken over from a caller ends in logs: short, and nothing that breaks a line.
+EXTRA_HEADERS_KEY = "more_headers"  # in the request's state: headers that its response will have
+# A client's id is written to logs: it must be short, and cannot contain a line break.
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 def add_response_headers(scope: Scope, headers: dict[str, str]) -> None:
-    """Have the request's answer, whichever it will be, carry these too."""
+    """Add headers to the request's response, even if it will be an error. scope: the request's."""
     scope["state"].setdefault(EXTRA_HEADERS_KEY, {}).update(headers)
 
 
 class RequestIdMiddleware:
-    """Takes the request's `x-request-id` if it is sane, else draws one; `request.state.request_id` holds it."""
+    """Puts the request's `x-request-id` into `request.state.request_id`, or a new id if it is missing or malformed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

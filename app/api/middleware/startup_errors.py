@@ -1,13 +1,13 @@
-"""A start that fails for a reason its operator can mend says so in one sentence, not in a traceback.
+"""Reports a failed start in one sentence, and not in a traceback, if the operator can correct the cause.
 
-Plain ASGI, around the lifespan alone. Knows nothing about what can fail.
+Plain ASGI, around the lifespan only. Knows nothing about what can fail.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class StartupErrorMiddleware:
-    """Where the start fails with a ValueError, the server is told its sentence."""
+    """If the start fails with a ValueError, passes the error's message alone to the server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -21,7 +21,7 @@ class StartupErrorMiddleware:
         async def hold_failure(message: Message) -> None:
             nonlocal failure
             if message["type"] == "lifespan.startup.failed":
-                failure = message  # with a traceback; the exception itself comes right after
+                failure = message  # it has a traceback; the exception itself follows
                 return
             await send(message)
 

@@ -23,7 +23,7 @@ NAMES: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def fetching(
+async def run_fetching_site(
     *, fetch: dict[str, Any] | None = None, names: Names | None = None, **more: Any
 ) -> AsyncIterator[tuple[Site, Origin, Way]]:
     """A service that fetches, the origin it fetches from, and the way between. more: what the origin answers, and the
@@ -43,24 +43,24 @@ def chat(url: str, **more: Any) -> dict[str, Any]:
     return {"model": "test-model", "messages": [{"role": "user", "content": content}], **more}
 
 
-async def by_form(site: Site, url: str, **fields: str) -> httpx.Response:
+async def post_form(site: Site, url: str, **fields: str) -> httpx.Response:
     return await site.client.post(PATH, files={"url": (None, url), **{name: (None, v) for name, v in fields.items()}})
 
 
-async def by_query(site: Site, url: str, **fields: str) -> httpx.Response:
+async def post_query(site: Site, url: str, **fields: str) -> httpx.Response:
     return await site.client.post(PATH, params={"url": url, **fields})
 
 
-async def by_chat(site: Site, url: str, **_: str) -> httpx.Response:
+async def post_chat(site: Site, url: str, **_: str) -> httpx.Response:
     return await site.client.post(CHAT, json=chat(url))
 
 
-WAYS = [by_form, by_query, by_chat]
+WAYS = [post_form, post_query, post_chat]
 
 
 async def test_a_form_with_a_url_is_a_recording() -> None:
-    async with fetching() as (site, _, to):
-        response = await by_form(site, URL, style="bullets")
+    async with run_fetching_site() as (site, _, to):
+        response = await post_form(site, URL, style="bullets")
         assert response.status_code == 200
         answer = response.json()
         assert (answer["summary"], answer["audio_seconds"], answer["style"]["style"]) == (TEXT, 3, "bullets")
@@ -69,27 +69,27 @@ async def test_a_form_with_a_url_is_a_recording() -> None:
 
 
 async def test_a_query_with_a_url_needs_no_body() -> None:
-    async with fetching() as (site, _, __):
-        answer = (await by_query(site, URL, style="tldr")).json()
+    async with run_fetching_site() as (site, _, __):
+        answer = (await post_query(site, URL, style="tldr")).json()
         assert (answer["summary"], answer["audio_seconds"], answer["style"]["style"]) == (TEXT, 3, "tldr")
 
 
 async def test_a_form_takes_the_url_out_of_the_query_too() -> None:
-    async with fetching() as (site, _, __):
+    async with run_fetching_site() as (site, _, __):
         response = await site.client.post(PATH, files={"style": (None, "tldr")}, params={"url": URL})
         assert (response.json()["audio_seconds"], response.json()["style"]["style"]) == (3, "tldr")
 
 
 async def test_a_stream_over_a_url() -> None:
-    async with fetching() as (site, _, __):
-        text = (await by_form(site, URL, stream="true")).text
+    async with run_fetching_site() as (site, _, __):
+        text = (await post_form(site, URL, stream="true")).text
         assert '"audio_seconds":3' in text
         assert text.rstrip().endswith("data: [DONE]")
 
 
 async def test_a_chat_with_an_audio_url() -> None:
-    async with fetching() as (site, _, __):
-        answer = (await by_chat(site, URL)).json()
+    async with run_fetching_site() as (site, _, __):
+        answer = (await post_chat(site, URL)).json()
         assert answer["choices"][0]["message"]["content"] == TEXT
         assert answer["speechsum"]["audio_seconds"] == 3
         assert site.engine.requests[-1].instruction == "Two bullets."
@@ -101,9 +101,9 @@ async def test_a_chat_with_an_audio_url() -> None:
 @pytest.mark.parametrize("on", [True, False])
 async def test_a_data_url_is_fetched_from_nowhere(on: bool) -> None:
     data = base64.b64encode(wav(2)).decode()
-    async with fetching(fetch={"enabled": on}) as (site, _, to):
+    async with run_fetching_site(fetch={"enabled": on}) as (site, _, to):
         for scheme in ("data", "DATA"):
-            response = await by_chat(site, f"{scheme}:audio/wav;base64,{data}")
+            response = await post_chat(site, f"{scheme}:audio/wav;base64,{data}")
             assert response.json()["speechsum"]["audio_seconds"] == 2
         assert (to.names.asked, to.internet.asked) == ([], [])
 
@@ -141,7 +141,7 @@ ASTRAY = [
 
 @pytest.mark.parametrize("url", ASTRAY)
 async def test_nothing_inside_is_fetched(url: str) -> None:
-    async with fetching() as (site, served, to):
+    async with run_fetching_site() as (site, served, to):
         url = url.replace("{port}", str(served.port))
         served.replies["/start"] = moved(url)
         for post in WAYS:
@@ -161,7 +161,7 @@ async def test_nothing_inside_is_fetched(url: str) -> None:
 async def test_the_service_as_it_is_does_not_reach_this_machine(host: str) -> None:
     """With the real resolver and the real network, and everything allowed that a setting can allow."""
     async with origin(wav=reply(wav(3))) as served, serving(fetch={**OPEN, "ports": str(served.port)}) as site:
-        response = await by_form(site, f"http://{host}:{served.port}/wav")
+        response = await post_form(site, f"http://{host}:{served.port}/wav")
         assert code(response) in [(400, "invalid_audio_url"), (400, "audio_url_not_allowed")]
         assert "PORTS" not in response.text
         assert served.open == len(served.requests) == 0
@@ -169,11 +169,11 @@ async def test_the_service_as_it_is_does_not_reach_this_machine(host: str) -> No
 
 async def test_a_name_that_changes_its_mind_leads_nowhere_else() -> None:
     names = Names(audio_example_org=[[PUBLIC], ["127.0.0.1"]])
-    async with fetching(names=names) as (site, served, to):
-        assert (await by_form(site, URL)).status_code == 200
+    async with run_fetching_site(names=names) as (site, served, to):
+        assert (await post_form(site, URL)).status_code == 200
         assert to.internet.asked == [(PUBLIC, 80)]
         assert names.asked == [HOST]
-        assert code(await by_form(site, URL)) == (400, "audio_url_not_allowed")
+        assert code(await post_form(site, URL)) == (400, "audio_url_not_allowed")
         assert to.internet.asked == [(PUBLIC, 80)]
         assert len(served.requests) == 1
 
@@ -182,7 +182,7 @@ async def test_a_name_that_changes_its_mind_leads_nowhere_else() -> None:
 
 
 async def test_a_recording_and_a_url_are_one_too_many() -> None:
-    async with fetching() as (site, served, _):
+    async with run_fetching_site() as (site, served, _):
         for response in (
             await site.post(url=URL),
             await site.client.post(PATH, files={"file": wav()}, params={"url": URL}),
@@ -199,7 +199,7 @@ async def test_a_recording_and_a_url_are_one_too_many() -> None:
 
 
 async def test_a_body_beside_a_url_is_refused_before_its_end() -> None:
-    async with fetching() as (site, _, to):
+    async with run_fetching_site() as (site, _, to):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         writer.write(f"POST {PATH}?url={URL} HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\nRIFF".encode())
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
@@ -211,22 +211,22 @@ async def test_a_body_beside_a_url_is_refused_before_its_end() -> None:
 
 
 async def test_a_blank_url_counts_as_left_out() -> None:
-    async with fetching() as (site, _, to):
-        assert code(await by_form(site, " ")) == (400, "missing_file")
-        assert code(await by_query(site, "")) == (400, "empty_audio")
+    async with run_fetching_site() as (site, _, to):
+        assert code(await post_form(site, " ")) == (400, "missing_file")
+        assert code(await post_query(site, "")) == (400, "empty_audio")
         assert (await site.post(wav(2), url="")).json()["audio_seconds"] == 2
         assert to.internet.asked == []
 
 
 async def test_a_url_as_a_file_is_not_one() -> None:
-    async with fetching() as (site, _, __):
+    async with run_fetching_site() as (site, _, __):
         assert code(await site.client.post(PATH, files={"url": ("url.txt", URL)})) == (400, "unknown_field")
 
 
 async def test_bad_fields_are_refused_before_anything_is_fetched() -> None:
-    async with fetching() as (site, served, to):
-        assert code(await by_form(site, URL, style="poem")) == (400, "invalid_field")
-        assert code(await by_form(site, URL, model="gpt-9")) == (404, "model_not_found")
+    async with run_fetching_site() as (site, served, to):
+        assert code(await post_form(site, URL, style="poem")) == (400, "invalid_field")
+        assert code(await post_form(site, URL, model="gpt-9")) == (404, "model_not_found")
         assert code(await site.client.post(CHAT, json=chat(URL, max_tokens=10**6))) == (400, "invalid_field")
         assert to.names.asked == served.requests == []
 
@@ -237,7 +237,7 @@ async def test_bad_fields_are_refused_before_anything_is_fetched() -> None:
 @pytest.mark.parametrize("post", WAYS)
 async def test_what_is_no_recording_is_refused_and_not_shown(post: Any) -> None:
     page = b"<html>a secret of the origin</html>" * 50
-    async with fetching(page=reply(page), gone=reply(page, "404 Not Found"), empty=reply()) as (site, _, __):
+    async with run_fetching_site(page=reply(page), gone=reply(page, "404 Not Found"), empty=reply()) as (site, _, __):
         for name, expected in (
             ("page", (415, "unsupported_audio")),
             ("gone", (422, "audio_url_failed")),
@@ -251,7 +251,7 @@ async def test_what_is_no_recording_is_refused_and_not_shown(post: Any) -> None:
 
 @pytest.mark.parametrize("post", WAYS)
 async def test_its_size_is_bounded_like_an_upload_s(post: Any) -> None:
-    async with fetching(limits={"upload_bytes": 50_000}) as (site, _, __):
+    async with run_fetching_site(limits={"upload_bytes": 50_000}) as (site, _, __):
         response = await post(site, URL)
         assert code(response) == (413, "upload_too_large")
         assert "SPEECHSUM_LIMITS__UPLOAD_BYTES" in response.json()["error"]["message"]
@@ -259,16 +259,16 @@ async def test_its_size_is_bounded_like_an_upload_s(post: Any) -> None:
 
 
 async def test_its_bytes_are_held_like_an_upload_s() -> None:
-    async with fetching(limits={"held_bytes": len(wav(3)) + 500}) as (site, _, __):
+    async with run_fetching_site(limits={"held_bytes": len(wav(3)) + 500}) as (site, _, __):
         site.decoder.delay_s = 0.4
-        first = asyncio.create_task(by_form(site, URL))
+        first = asyncio.create_task(post_form(site, URL))
         await until(lambda: site.decoder.running == 1)
         assert site.service.admission.held_bytes >= len(wav(3))
-        refused = await by_query(site, URL)
+        refused = await post_query(site, URL)
         assert code(refused) == (503, "storage_full")
         assert refused.headers["retry-after"]
         assert (await first).status_code == 200
-        assert (await by_query(site, URL)).status_code == 200
+        assert (await post_query(site, URL)).status_code == 200
         await site.until_idle()
 
 
@@ -277,8 +277,8 @@ async def test_its_time_is_bounded_and_told() -> None:
         writer.write(reply(wav(3))[:2000])
         await asyncio.sleep(5)
 
-    async with fetching(slow=slow, fetch={"idle_seconds": 0.2}) as (site, _, __):
-        response = await by_form(site, f"http://{HOST}/slow")
+    async with run_fetching_site(slow=slow, fetch={"idle_seconds": 0.2}) as (site, _, __):
+        response = await post_form(site, f"http://{HOST}/slow")
         assert code(response) == (422, "audio_url_timeout")
         await site.until_idle()
 
@@ -288,8 +288,8 @@ async def test_the_time_it_took_is_told() -> None:
         await asyncio.sleep(0.3)
         writer.write(reply(wav(3)))
 
-    async with fetching(late=late) as (site, _, __):
-        assert (await by_form(site, f"http://{HOST}/late")).json()["timings"]["receive"] >= 0.3
+    async with run_fetching_site(late=late) as (site, _, __):
+        assert (await post_form(site, f"http://{HOST}/late")).json()["timings"]["receive"] >= 0.3
 
 
 @pytest.mark.parametrize("path", [PATH, CHAT])
@@ -300,10 +300,10 @@ async def test_a_client_that_leaves_ends_the_fetch(path: str) -> None:
             await writer.drain()
             await asyncio.sleep(0.01)
 
-    async with fetching(never=_endless(never)) as (site, served, _):
+    async with run_fetching_site(never=_endless(never)) as (site, served, _):
         before = value("speechsum_requests_total", outcome="aborted", kind="audio-llm")
         url = f"http://{HOST}/never"
-        request = by_form(site, url) if path == PATH else by_chat(site, url)
+        request = post_form(site, url) if path == PATH else post_chat(site, url)
         task = asyncio.create_task(request)
         await until(lambda: served.open == 1)
         task.cancel()
@@ -322,14 +322,14 @@ def _endless(rest: Any) -> Reply:
 
 @pytest.mark.parametrize("post", [*WAYS, "a file", "a body", "base64"])
 async def test_a_full_disk_is_503_however_the_recording_came(monkeypatch: pytest.MonkeyPatch, post: Any) -> None:
-    async with fetching() as (site, _, __):
+    async with run_fetching_site() as (site, _, __):
         monkeypatch.setattr("tempfile.TemporaryFile", full)
         if post == "a file":
             response = await site.post()
         elif post == "a body":
             response = await site.client.post(PATH, content=wav())
         elif post == "base64":
-            response = await by_chat(site, f"data:;base64,{base64.b64encode(wav()).decode()}")
+            response = await post_chat(site, f"data:;base64,{base64.b64encode(wav()).decode()}")
         else:
             response = await post(site, URL)
         assert code(response) == (503, "disk_full")
@@ -338,7 +338,7 @@ async def test_a_full_disk_is_503_however_the_recording_came(monkeypatch: pytest
 
 
 async def test_a_job_is_fetched_before_it_is_queued_and_keeps_no_url() -> None:
-    async with fetching() as (site, served, _):
+    async with run_fetching_site() as (site, served, _):
         for send in ({"files": {"url": (None, URL)}}, {"params": {"url": URL}}):
             made = await site.client.post(f"{PATH}/jobs", **send)
             assert (made.status_code, made.json()["audio_bytes"]) == (202, len(wav(3)))
@@ -356,7 +356,7 @@ async def test_a_job_is_fetched_before_it_is_queued_and_keeps_no_url() -> None:
 
 
 async def test_a_repeat_goes_by_the_url_and_not_by_what_is_behind_it() -> None:
-    async with fetching(other=reply(wav(5))) as (site, served, _):
+    async with run_fetching_site(other=reply(wav(5))) as (site, served, _):
         for path in (PATH, f"{PATH}/jobs"):
             key = {"idempotency-key": path}
             first = await site.client.post(path, params={"url": URL}, headers=key)

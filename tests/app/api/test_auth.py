@@ -76,7 +76,7 @@ def test_keys_do_not_show_when_settings_are_printed() -> None:
     assert "plain-key" not in repr(settings_for(auth={"keys": KEYS}))
 
 
-async def made(site: Site, **more: Any) -> tuple[StoredKey, dict[str, str]]:
+async def create_key(site: Site, **more: Any) -> tuple[StoredKey, dict[str, str]]:
     """A key of the service's database, and the header with it."""
     key, text = await KeyStore(site.jobs.database).create("anna", **more)
     return key, {"authorization": f"Bearer {text}"}
@@ -85,7 +85,7 @@ async def made(site: Site, **more: Any) -> tuple[StoredKey, dict[str, str]]:
 async def test_a_key_that_was_made_opens_until_it_is_revoked() -> None:
     async with serving(auth={"required": True}) as site:
         assert code(await site.post()) == (401, "missing_api_key")
-        key, header = await made(site)
+        key, header = await create_key(site)
         site.client.headers.update(header)
         assert (await site.post()).status_code == 200
         assert (await site.client.get("/v1/models")).status_code == 200
@@ -97,7 +97,7 @@ async def test_a_key_that_was_made_opens_until_it_is_revoked() -> None:
 async def test_a_key_may_do_what_its_scopes_say() -> None:
     async with serving(auth={"required": True}) as site:
         for scopes, summary, job in ((["jobs"], 403, 202), (["summaries"], 200, 403), ([], 403, 403)):
-            _, header = await made(site, scopes=scopes)
+            _, header = await create_key(site, scopes=scopes)
             site.client.headers.update(header)
             assert (await site.post()).status_code == summary
             files = {"file": ("recording.wav", wav())}
@@ -111,7 +111,7 @@ async def test_a_key_may_do_what_its_scopes_say() -> None:
 
 async def test_requests_are_counted_and_told() -> None:
     async with serving(auth={"required": True, "requests_per_minute": 2}) as site:
-        _, header = await made(site)
+        _, header = await create_key(site)
         site.client.headers.update(header)
         for left in (1, 0):
             response = await site.post(stream="true")
@@ -126,7 +126,7 @@ async def test_requests_are_counted_and_told() -> None:
         assert refused.headers["ratelimit"].startswith('"requests";r=0;t=')
         assert refused.headers["x-should-retry"] == "true"
         assert (await site.client.get("/v1/models")).status_code == 200, "looking costs nothing"
-        _, header = await made(site, requests_per_minute=0)
+        _, header = await create_key(site, requests_per_minute=0)
         assert (await site.post(headers=header)).status_code == 200, "its own number counts before the settings'"
 
 
@@ -148,7 +148,7 @@ async def test_minutes_of_audio_are_counted_by_what_was_decoded() -> None:
 
 async def test_a_job_takes_from_its_owners_audio() -> None:
     async with serving(auth={"required": True}) as site:
-        _, header = await made(site, audio_minutes_per_day=2 / 60)
+        _, header = await create_key(site, audio_minutes_per_day=2 / 60)
         site.client.headers.update(header)
         states = []
         for seconds in (2, 1):
@@ -171,17 +171,17 @@ async def test_what_was_read_for_one_key_is_reused_for_no_other() -> None:
 
 async def test_a_key_that_nobody_asked_for_is_known_all_the_same() -> None:
     async with serving() as site:
-        key, header = await made(site, scopes=["jobs"])
+        key, header = await create_key(site, scopes=["jobs"])
         assert code(await site.post(headers=header)) == (403, "scope_missing")
         assert key.id not in {request.cache_salt for request in site.engine.requests}
 
 
 async def test_a_bad_key_is_refused_also_where_none_is_required() -> None:
     async with serving() as site:
-        key, header = await made(site)
+        key, header = await create_key(site)
         assert (await site.post(headers=header)).status_code == 200
         await KeyStore(site.jobs.database).revoke(key.id)
-        _, over = await made(site, lifetime_s=-1)
+        _, over = await create_key(site, lifetime_s=-1)
         text = header["authorization"].removeprefix("Bearer ")
         bad = ("Bearer anything", "bearer  anything", text, f"Token {text}", "Bearer x y", over["authorization"])
         for value in (header["authorization"], *bad):
@@ -202,7 +202,7 @@ async def test_what_stands_for_no_key_is_none(value: str) -> None:
 
 async def test_the_use_of_a_key_is_written_down_but_not_at_every_request() -> None:
     async with serving(auth={"required": True}) as site:
-        key, header = await made(site)
+        key, header = await create_key(site)
         store = KeyStore(site.jobs.database)
         found = []
         for _ in range(2):
@@ -210,7 +210,7 @@ async def test_the_use_of_a_key_is_written_down_but_not_at_every_request() -> No
             found.append((await store.list_keys())[0].last_used)
         assert found[0] == pytest.approx(time.time(), abs=30)
         assert found[0] == found[1]
-        _, unused = await made(site)
+        _, unused = await create_key(site)
         assert unused
         assert (await store.list_keys())[1].last_used is None
         assert key.last_used is None

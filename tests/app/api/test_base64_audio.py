@@ -49,7 +49,7 @@ def long_string(written: str) -> LongString:
     return LongString(BytesIO(b'"' + written.encode() + b'"'), 1, len(written.encode()) + 1)
 
 
-def decoded(written: str | LongString) -> bytes:
+def decode(written: str | LongString) -> bytes:
     with decode_audio(written) as file:
         file.seek(0)
         return file.read()
@@ -63,16 +63,16 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_usual_form_is_read(form: str, block: int) -> None:
-    assert decoded(FORMS[form]) == AUDIO
+    assert decode(FORMS[form]) == AUDIO
     for encode in ENCODERS.values():
-        assert decoded(long_string(encode(FORMS[form]))) == AUDIO
+        assert decode(long_string(encode(FORMS[form]))) == AUDIO
 
 
 @pytest.mark.parametrize("size", range(8))
 def test_every_length_is_read(size: int) -> None:
     data = AUDIO[:size]
     written = base64.b64encode(data).decode()
-    assert decoded(written) == decoded(written.rstrip("=")) == decoded(long_string(written)) == data
+    assert decode(written) == decode(written.rstrip("=")) == decode(long_string(written)) == data
 
 
 @pytest.mark.parametrize(
@@ -102,21 +102,21 @@ def test_every_length_is_read(size: int) -> None:
 )
 def test_everything_else_is_refused(written: str, why: str) -> None:
     with pytest.raises(InvalidRequest, match=why) as error:
-        decoded(written)
+        decode(written)
     assert (error.value.code, error.value.param) == ("invalid_field", "messages")
     with pytest.raises(InvalidRequest, match=why):
-        decoded(long_string(json.dumps(written)[1:-1]))
+        decode(long_string(json.dumps(written)[1:-1]))
 
 
 @pytest.mark.parametrize("written", ["AA\nAA", "AA\\", "AA\\u00", "AA\\qAA", "AA\tAA"])
 def test_a_long_string_is_json(written: str) -> None:
     with pytest.raises(InvalidRequest):
-        decoded(long_string(written))
+        decode(long_string(written))
 
 
 def test_the_end_of_a_block_splits_no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in range(1, 12):
         monkeypatch.setattr(json_body, "BLOCK_BYTES", size)
-        assert decoded(long_string("AA==\\n")) == b"\0"
+        assert decode(long_string("AA==\\n")) == b"\0"
         with pytest.raises(InvalidRequest):
-            decoded(long_string("AA==AA=="))
+            decode(long_string("AA==AA=="))

@@ -40,7 +40,7 @@ def client(site: Site, **more: Any) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
 
 
-async def asked(site: Site, **more: Any) -> Any:
+async def ask(site: Site, **more: Any) -> Any:
     known = client(site)
     try:
         return await known.chat.completions.create(**{"model": "test-model", "messages": messages(), **more})
@@ -51,7 +51,7 @@ async def asked(site: Site, **more: Any) -> Any:
 
 async def test_a_recording_is_summarized_as_the_texts_say(site: Site) -> None:
     before = [{"role": "system", "content": "You are terse."}, {"role": "developer", "content": "Name every ship."}]
-    answer = await asked(site, messages=before + messages())
+    answer = await ask(site, messages=before + messages())
     assert answer.object == "chat.completion"
     assert answer.id.startswith("chatcmpl-")
     assert answer.model == "test-model@3"
@@ -66,18 +66,18 @@ async def test_a_recording_is_summarized_as_the_texts_say(site: Site) -> None:
 
 
 async def test_without_words_it_is_the_default_style(site: Site) -> None:
-    await asked(site, messages=[{"role": "user", "content": [part()]}])
+    await ask(site, messages=[{"role": "user", "content": [part()]}])
     assert site.engine.requests[-1].instruction == prompts.instruction(Style())
 
 
 async def test_a_data_url_is_a_recording_too(site: Site) -> None:
     data = base64.b64encode(wav()).decode()
-    answer = await asked(site, messages=messages(url_part(f"data:audio/wav;base64,{data}")))
+    answer = await ask(site, messages=messages(url_part(f"data:audio/wav;base64,{data}")))
     assert answer.choices[0].message.content == TEXT
 
 
 async def test_a_stream_comes_in_pieces(site: Site) -> None:
-    stream = await asked(site, stream=True, stream_options={"include_usage": True})
+    stream = await ask(site, stream=True, stream_options={"include_usage": True})
     chunks = [chunk async for chunk in stream]
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == TEXT
@@ -89,7 +89,7 @@ async def test_a_stream_comes_in_pieces(site: Site) -> None:
 
 
 async def test_without_include_usage_there_is_none(site: Site) -> None:
-    chunks = [chunk async for chunk in await asked(site, stream=True)]
+    chunks = [chunk async for chunk in await ask(site, stream=True)]
     assert all(chunk.choices for chunk in chunks)
     assert all(chunk.usage is None for chunk in chunks)
 
@@ -102,7 +102,7 @@ def each(request: GenerationRequest) -> Sequence[str]:
 async def test_several_answers_are_of_one_decoding_with_seeds_of_their_own(stream: bool) -> None:
     async with serving(ScriptedEngine(each)) as site:
         before = value("speechsum_audio_seconds_total")
-        answer = await asked(site, n=3, seed=5, temperature=0.8, stream=stream)
+        answer = await ask(site, n=3, seed=5, temperature=0.8, stream=stream)
         texts = ["", "", ""]
         if stream:
             ends = []
@@ -120,7 +120,7 @@ async def test_several_answers_are_of_one_decoding_with_seeds_of_their_own(strea
 
 
 async def test_sampling_reaches_the_engine(site: Site) -> None:
-    await asked(site, temperature=0.7, top_p=0.9, seed=-1, max_completion_tokens=33, stop=["x", "\n\n"])
+    await ask(site, temperature=0.7, top_p=0.9, seed=-1, max_completion_tokens=33, stop=["x", "\n\n"])
     request = site.engine.requests[-1]
     assert (request.temperature, request.top_p, request.seed, request.max_tokens, request.stop) == (
         0.7,
@@ -129,15 +129,15 @@ async def test_sampling_reaches_the_engine(site: Site) -> None:
         33,
         ("x", "\n\n"),
     )
-    await asked(site, max_tokens=44)
+    await ask(site, max_tokens=44)
     request = site.engine.requests[-1]
     assert (request.temperature, request.top_p, request.max_tokens, request.stop) == (0.0, 1.0, 44, ())
 
 
 async def test_it_ends_before_a_stop_and_at_its_length(site: Site) -> None:
-    answer = await asked(site, stop="of ")
+    answer = await ask(site, stop="of ")
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("A scripted summary ", "stop")
-    answer = await asked(site, max_tokens=2)
+    answer = await ask(site, max_tokens=2)
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("A scripted ", "length")
 
 
@@ -147,22 +147,20 @@ OWN = {"type": "object", "properties": {"mood": {"type": "string"}}, "required":
 async def test_a_schema_is_enforced_by_the_engine() -> None:
     async with serving(ScriptedEngine(['{"mood":', '"calm"}'])) as site:
         form = {"type": "json_schema", "json_schema": {"name": "mood", "schema": OWN, "strict": True}}
-        answer = await asked(site, response_format=form)
+        answer = await ask(site, response_format=form)
         assert json.loads(answer.choices[0].message.content) == {"mood": "calm"}
         assert site.engine.requests[-1].schema == OWN
-        await asked(site, response_format={"type": "json_object"})
+        await ask(site, response_format={"type": "json_object"})
         assert site.engine.requests[-1].schema == {"type": "object"}
-        await asked(site, response_format={"type": "text"})
+        await ask(site, response_format={"type": "text"})
         assert site.engine.requests[-1].schema is None
 
 
 async def test_silence_is_an_empty_answer(site: Site) -> None:
-    answer = await asked(site, messages=messages(part(wav(2, amplitude=0))))
+    answer = await ask(site, messages=messages(part(wav(2, amplitude=0))))
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("", "stop")
     assert answer.model_extra["speechsum"]["finish_reason"] == "no_speech"
-    chunks = [
-        chunk async for chunk in await asked(site, messages=messages(part(wav(2, amplitude=0))), n=2, stream=True)
-    ]
+    chunks = [chunk async for chunk in await ask(site, messages=messages(part(wav(2, amplitude=0))), n=2, stream=True)]
     assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == ["stop", "stop"]
 
 
@@ -181,7 +179,7 @@ NEUTRAL = {
 async def test_what_asks_for_nothing_is_let_pass(site: Site) -> None:
     tools = {name: given for name, given in NEUTRAL.items() if name in ("tools", "tool_choice")}
     plain = {name: given for name, given in NEUTRAL.items() if name not in tools}
-    answer = await asked(site, **plain, extra_body=tools)
+    answer = await ask(site, **plain, extra_body=tools)
     assert answer.choices[0].message.content == TEXT
 
 
@@ -217,7 +215,7 @@ async def test_what_cannot_be_done_is_refused_by_name(
     site: Site, more: dict[str, Any], param: str, reason: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        await asked(site, **more)
+        await ask(site, **more)
     assert (refused.value.param, refused.value.code) == (param, reason)
     assert refused.value.response.headers["x-should-retry"] == "false"
     assert site.engine.requests == []
@@ -263,13 +261,13 @@ async def test_a_body_that_is_no_json_is_no_fields_fault(site: Site) -> None:
 
 async def test_errors_are_openais_own_exceptions(site: Site) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
-        await asked(site, model="gpt-4o-audio-preview")
+        await ask(site, model="gpt-4o-audio-preview")
     assert missing.value.code == "model_not_found"
     site.decoder.error = Unprocessable("It is damaged.", code="undecodable_audio", param="file")
     with pytest.raises(openai.UnprocessableEntityError, match="damaged"):
-        await asked(site)
+        await ask(site)
     with pytest.raises(openai.APIStatusError) as odd:
-        await asked(site, messages=messages(part(b"no audio at all")))
+        await ask(site, messages=messages(part(b"no audio at all")))
     assert odd.value.status_code == 415
     broken = await site.client.post(PATH, content=b"{", headers={"content-type": "application/json"})
     assert broken.status_code == 400
@@ -286,7 +284,7 @@ async def test_a_key_is_asked_for_where_there_are_keys() -> None:
 async def test_a_body_too_large_is_refused_with_its_setting() -> None:
     async with serving(limits={"json_bytes": 10_000}) as site:
         with pytest.raises(openai.APIStatusError, match="SPEECHSUM_LIMITS__JSON_BYTES") as refused:
-            await asked(site)
+            await ask(site)
         assert refused.value.status_code == 413
 
 
@@ -341,7 +339,7 @@ async def test_the_sync_client_gets_along_too(site: Site, sync_client: openai.Op
 
 
 async def test_both_ways_are_one_path(site: Site) -> None:
-    chat = await asked(site, messages=[{"role": "user", "content": [part()]}])
+    chat = await ask(site, messages=[{"role": "user", "content": [part()]}])
     own: httpx.Response = await site.post()
     ours = chat.model_extra["speechsum"]
     assert {name: ours[name] for name in ("summary", "audio", "windows", "style", "usage")} == {

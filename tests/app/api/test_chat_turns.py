@@ -24,11 +24,11 @@ ANSWER = {"role": "assistant", "content": "It is about rain."}
 NEXT = {"role": "user", "content": "Shorter, please."}
 
 
-async def sent(site: Site, *messages: dict[str, Any], **more: Any) -> Any:
+async def send_messages(site: Site, *messages: dict[str, Any], **more: Any) -> Any:
     return await site.client.post(PATH, json={"model": "test-model", "messages": list(messages), **more})
 
 
-def told(site: Site) -> list[tuple[str, str]]:
+def engine_messages(site: Site) -> list[tuple[str, str]]:
     """What the model is given, as (role, text), "<audio>" for the recording; the system message apart."""
     messages = build_messages(site.engine.requests[-1])
     assert messages[0]["role"] == "system"
@@ -44,9 +44,9 @@ def told(site: Site) -> list[tuple[str, str]]:
 
 
 async def test_the_earlier_answer_is_context_and_the_last_turn_the_question(site: Site) -> None:
-    answer = await sent(site, FIRST, ANSWER, NEXT)
+    answer = await send_messages(site, FIRST, ANSWER, NEXT)
     assert answer.status_code == 200
-    assert told(site) == [
+    assert engine_messages(site) == [
         ("user", "<audio> Summarize this."),
         ("assistant", "It is about rain."),
         ("user", "Shorter, please."),
@@ -66,27 +66,30 @@ async def test_an_openai_client_sends_back_the_answer_it_got(site: Site) -> None
         pieces = await client.chat.completions.create(model="test-model", messages=messages, stream=True)
         streamed = "".join([piece.choices[0].delta.content or "" async for piece in pieces])
     assert streamed == first.choices[0].message.content
-    assert told(site)[1:] == [("assistant", "A scripted summary of what was said."), ("user", "Shorter, please.")]
+    assert engine_messages(site)[1:] == [
+        ("assistant", "A scripted summary of what was said."),
+        ("user", "Shorter, please."),
+    ]
 
 
 async def test_the_recording_may_come_with_a_later_question(site: Site) -> None:
     greeting = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Send me a recording."}]
-    assert (await sent(site, *greeting, {"role": "user", "content": [AUDIO]}, ANSWER, NEXT)).status_code == 200
-    assert told(site) == [
+    assert (await send_messages(site, *greeting, {"role": "user", "content": [AUDIO]}, ANSWER, NEXT)).status_code == 200
+    assert engine_messages(site) == [
         ("user", "Hello."),
         ("assistant", "Send me a recording."),
         ("user", f"<audio> {DEFAULT}"),
         ("assistant", "It is about rain."),
         ("user", "Shorter, please."),
     ]
-    assert (await sent(site, *greeting, {"role": "user", "content": [AUDIO]})).status_code == 200
-    assert told(site)[-1] == ("user", f"<audio> {DEFAULT}")
+    assert (await send_messages(site, *greeting, {"role": "user", "content": [AUDIO]})).status_code == 200
+    assert engine_messages(site)[-1] == ("user", f"<audio> {DEFAULT}")
 
 
 async def test_a_system_message_belongs_to_the_question_after_it(site: Site) -> None:
     terse, formal = {"role": "system", "content": "Be terse."}, {"role": "developer", "content": "Be formal."}
-    assert (await sent(site, terse, FIRST, ANSWER, formal, NEXT)).status_code == 200
-    assert told(site) == [
+    assert (await send_messages(site, terse, FIRST, ANSWER, formal, NEXT)).status_code == 200
+    assert engine_messages(site) == [
         ("user", "<audio> Be terse.\nSummarize this."),
         ("assistant", "It is about rain."),
         ("user", "Be formal.\nShorter, please."),
@@ -105,11 +108,13 @@ async def test_a_system_message_belongs_to_the_question_after_it(site: Site) -> 
 async def test_an_answer_has_the_shapes_that_openai_gives_it(site: Site, content: Any, said: str | None) -> None:
     nothing = {"tool_calls": [], "function_call": None, "audio": None, "refusal": None, "annotations": []}
     answer = {"role": "assistant", "content": content, **nothing}
-    assert (await sent(site, FIRST, answer, NEXT)).status_code == 200
+    assert (await send_messages(site, FIRST, answer, NEXT)).status_code == 200
     if said is None:
-        assert told(site) == [("user", "<audio> Summarize this.\nShorter, please.")], "an empty answer is none"
+        assert engine_messages(site) == [("user", "<audio> Summarize this.\nShorter, please.")], (
+            "an empty answer is none"
+        )
     else:
-        assert told(site)[1] == ("assistant", said)
+        assert engine_messages(site)[1] == ("assistant", said)
 
 
 async def test_a_long_recording_is_noted_down_for_all_that_is_asked() -> None:
@@ -117,16 +122,16 @@ async def test_a_long_recording_is_noted_down_for_all_that_is_asked() -> None:
         site.service.summarizer.find_speech = minutes
         long = {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav(130)).decode()}}
         first = {"role": "user", "content": [{"type": "text", "text": "What does Anna promise?"}, long]}
-        assert (await sent(site, first, ANSWER, NEXT)).status_code == 200
+        assert (await send_messages(site, first, ANSWER, NEXT)).status_code == 200
         *notes, last = site.engine.requests
         assert len(notes) == 3
         for note in notes:
             assert "What does Anna promise?\nShorter, please." in note.instruction
             assert note.turns == ()
-        assert [role for role, _ in told(site)] == ["user", "assistant", "user"]
-        assert told(site)[0][1].startswith(prompts.NOTES_OPEN)
-        assert told(site)[0][1].endswith("What does Anna promise?")
-        assert told(site)[-1] == ("user", "Shorter, please.")
+        assert [role for role, _ in engine_messages(site)] == ["user", "assistant", "user"]
+        assert engine_messages(site)[0][1].startswith(prompts.NOTES_OPEN)
+        assert engine_messages(site)[0][1].endswith("What does Anna promise?")
+        assert engine_messages(site)[-1] == ("user", "Shorter, please.")
         assert last.notes
 
 
@@ -135,9 +140,9 @@ async def test_a_conversation_that_leaves_no_room_for_notes_is_refused() -> None
         site.service.summarizer.find_speech = minutes
         long = {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav(130)).decode()}}
         first = {"role": "user", "content": [long]}
-        assert (await sent(site, first, ANSWER, NEXT, max_tokens=100)).status_code == 200
+        assert (await send_messages(site, first, ANSWER, NEXT, max_tokens=100)).status_code == 200
         rambling = {"role": "assistant", "content": "rain " * 1200}
-        assert code(await sent(site, first, rambling, NEXT, max_tokens=100)) == (413, "context_exceeded")
+        assert code(await send_messages(site, first, rambling, NEXT, max_tokens=100)) == (413, "context_exceeded")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ async def test_a_conversation_that_leaves_no_room_for_notes_is_refused() -> None
 async def test_what_is_no_conversation_about_one_recording_is_refused(
     site: Site, messages: list[dict[str, Any]], param: str | None
 ) -> None:
-    refused = await sent(site, *messages)
+    refused = await send_messages(site, *messages)
     assert code(refused) == (400, "invalid_field")
     if param is not None:
         assert refused.json()["error"]["param"] == param

@@ -105,7 +105,7 @@ def every_minute(samples: Samples, _: threading.Event) -> list[tuple[float, floa
     return [(start, min(start + 50, seconds)) for start in range(0, int(seconds), 60)]
 
 
-def held(site: Site) -> dict[str, float]:
+def held_resources(site: Site) -> dict[str, float]:
     """Everything that requests hold or are counted in."""
     return {
         "engine": site.engine.running_requests,
@@ -118,24 +118,26 @@ def held(site: Site) -> dict[str, float]:
     }
 
 
-def counted() -> tuple[float, float]:
+def disconnect_counts() -> tuple[float, float]:
     """Callers who left, by the metrics."""
     return value("speechsum_aborts_total"), value("speechsum_requests_total", outcome="aborted", kind="audio-llm")
 
 
 async def leave(site: Site, moment: Moment, way: str) -> None:
     """Send a request, or its first part, wait for the moment and close the connection."""
-    before, left, engine = held(site), counted(), site.engine
+    before, left, engine = held_resources(site), disconnect_counts(), site.engine
     asked, aborted = len(engine.requests), engine.aborted
     head, body = request(way, moment.audio)
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)
     writer.write(head + body[: round(len(body) * moment.part)])
     await writer.drain()
     await until(moment.reached)
-    assert held(site)["in progress"] == before["in progress"] + 1
+    assert held_resources(site)["in progress"] == before["in progress"] + 1
     writer.close()
-    await until(lambda: held(site) == before, lambda: f"{held(site)}, and it was {before}", seconds=1)
-    assert counted() == (left[0] + 1, left[1] + 1)
+    await until(
+        lambda: held_resources(site) == before, lambda: f"{held_resources(site)}, and it was {before}", seconds=1
+    )
+    assert disconnect_counts() == (left[0] + 1, left[1] + 1)
     assert (len(engine.requests) - asked, engine.aborted - aborted) == (moment.asked, moment.ended)
 
 

@@ -23,7 +23,7 @@ RAW = {"content-type": "application/octet-stream"}
 
 
 @pytest.fixture(autouse=True)
-def uncollected() -> Iterator[None]:
+def disable_garbage_collection() -> Iterator[None]:
     """No garbage collection while the test runs."""
     gc.collect()
     gc.disable()

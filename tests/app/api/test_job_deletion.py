@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.database.tables import ANSWERS, DELIVERIES, JOBS
 from app.engine.scripted import ScriptedEngine
 from tests.app.api.test_jobs import JOBS as PATH
-from tests.app.api.test_jobs import ended, post, queued, recordings, until_state
+from tests.app.api.test_jobs import post, queue_job, recordings, until_state, wait_until_ended
 from tests.app.jobs.webhook_receiver import SECRET, receiving
 from tests.app.running_service import Site, code, serving
 
@@ -25,7 +25,7 @@ async def test_a_job_that_has_not_ended_is_ended_and_gone(state: str) -> None:
     engine = ScriptedEngine()
     async with serving(engine, jobs={"workers": 1 if state == "running" else 0}) as site:
         engine.prefill_s = 30
-        made = await queued(site)
+        made = await queue_job(site)
         await until_state(site, made["id"], state)
         assert (await site.client.delete(f"{PATH}/{made['id']}")).status_code == 204
         assert recordings(site) == []
@@ -46,7 +46,7 @@ async def test_a_job_that_has_ended_leaves_nothing_in_the_files() -> None:
     async with receiving(500) as receiver, serving(engine, webhooks=webhooks) as site:
         headers = {"idempotency-key": "brandenburg-1"}
         made = (await post(site, headers=headers, webhook_url=receiver.url, instructions="About Brandenburg.")).json()
-        summary = (await ended(site, made["id"]))["summary"]["summary"]
+        summary = (await wait_until_ended(site, made["id"]))["summary"]["summary"]
         assert "Brandenburg" in summary
         folder = site.service.settings.jobs.folder
         assert b"Brandenburg" in b"".join(file.read_bytes() for file in folder.glob("speechsum.db*"))
@@ -61,7 +61,7 @@ async def test_a_job_that_has_ended_leaves_nothing_in_the_files() -> None:
 
 async def test_who_watches_is_told_that_it_is_gone() -> None:
     async with serving(jobs={"workers": 0}) as site:
-        made = await queued(site)
+        made = await queue_job(site)
         async with site.client.stream("GET", f"{PATH}/{made['id']}/events") as response:
             events = (line async for line in response.aiter_lines() if line.startswith("data: "))
             assert json.loads((await anext(events)).removeprefix("data: "))["state"] == "queued"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.engine.scripted import ScriptedEngine
-from tests.app.api.test_jobs import JOBS, ended, queued
+from tests.app.api.test_jobs import JOBS, queue_job, wait_until_ended
 from tests.app.running_service import Site, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,8 +43,8 @@ class EventSource:
 
 
 async def test_the_end_of_a_job_is_told_once_and_then_the_source_is_closed(shared: Site) -> None:
-    made = await queued(shared)
-    await ended(shared, made["id"])
+    made = await queue_job(shared)
+    await wait_until_ended(shared, made["id"])
     source = EventSource(shared, made["id"])
     assert await source.connect() == 200
     assert [job["state"] for job in source.take_jobs()] == ["succeeded"]
@@ -57,7 +57,7 @@ async def test_the_end_of_a_job_is_told_once_and_then_the_source_is_closed(share
 async def test_who_connects_again_in_the_middle_is_not_told_the_same_again() -> None:
     engine = ScriptedEngine()
     async with serving(engine, jobs={"workers": 0}) as site:
-        made = await queued(site)
+        made = await queue_job(site)
         source = EventSource(site, made["id"])
         for _ in range(2):
             connection = asyncio.create_task(source.connect())
@@ -74,7 +74,7 @@ async def test_who_connects_again_in_the_middle_is_not_told_the_same_again() -> 
 
 async def test_a_stream_ends_at_once_when_the_service_is_to_stop() -> None:
     async with serving(jobs={"workers": 0}) as site:
-        source = EventSource(site, (await queued(site))["id"])
+        source = EventSource(site, (await queue_job(site))["id"])
         connection = asyncio.create_task(source.connect())
         await until(lambda: bool(source.last_event_id))
         first_retry_ms = source.retry_ms

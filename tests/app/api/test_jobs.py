@@ -22,10 +22,10 @@ ANNA = {"keys": ["anna"]}
 
 async def test_a_job_gives_the_answer_that_a_request_gets(shared: Site) -> None:
     direct = (await shared.post(language="de", style="bullets")).json()
-    made = await queued(shared, language="de", style="bullets")
+    made = await queue_job(shared, language="de", style="bullets")
     assert made["state"] == "queued"
     assert (await shared.client.get(f"{JOBS}/{made['id']}/result")).status_code in (200, 409)
-    job = await ended(shared, made["id"])
+    job = await wait_until_ended(shared, made["id"])
     assert job["state"] == "succeeded"
     assert (job["attempts"], job["progress"], job["error"], job["webhook"]) == (1, None, None, None)
     assert job["created"] <= job["started"] <= job["finished"] < job["expires"]
@@ -45,13 +45,13 @@ async def test_where_it_is_stands_in_the_location(shared: Site) -> None:
 
 async def test_a_raw_body_with_fields_in_the_query_is_queued_too(shared: Site) -> None:
     response = await shared.client.post(f"{JOBS}?language=de", content=wav(), headers={"content-type": "audio/wav"})
-    job = await ended(shared, response.json()["id"])
+    job = await wait_until_ended(shared, response.json()["id"])
     assert job["summary"]["style"]["language"] == "de"
 
 
 async def test_the_result_comes_in_the_format_that_was_asked_for(shared: Site) -> None:
-    made = await queued(shared, response_format="markdown")
-    job = await ended(shared, made["id"])
+    made = await queue_job(shared, response_format="markdown")
+    job = await wait_until_ended(shared, made["id"])
     result = await shared.client.get(f"{JOBS}/{made['id']}/result")
     assert result.headers["content-type"].startswith("text/markdown")
     assert result.text == job["summary"]["summary"]
@@ -83,8 +83,8 @@ async def test_what_is_no_recording_is_refused_before_it_is_queued(shared: Site)
 
 async def test_a_recording_that_cannot_be_used_fails_with_the_requests_own_error(shared: Site) -> None:
     torn = wav()[:30] + b"\0" * 100
-    made = await queued(shared, torn)
-    job = await ended(shared, made["id"])
+    made = await queue_job(shared, torn)
+    job = await wait_until_ended(shared, made["id"])
     assert job["state"] == "failed"
     direct = await shared.post(torn)
     result = await shared.client.get(f"{JOBS}/{made['id']}/result")
@@ -116,33 +116,33 @@ async def test_a_page_that_makes_no_sense_is_refused(shared: Site, query: str, w
 
 
 async def test_what_takes_no_query_refuses_one(shared: Site) -> None:
-    made = await queued(shared)
+    made = await queue_job(shared)
     for method, path in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
         response = await shared.client.request(method, f"{JOBS}/{made['id']}{path}?format=text")
         assert code(response) == (400, "unknown_field"), path
         assert response.json()["error"]["param"] == "format"
-    await ended(shared, made["id"])
+    await wait_until_ended(shared, made["id"])
 
 
 async def test_without_a_key_a_job_is_found_by_its_id_alone(shared: Site) -> None:
-    made = await queued(shared)
+    made = await queue_job(shared)
     refused = await shared.client.get(JOBS)
     assert code(refused) == (401, "missing_api_key")
     assert made["id"] not in refused.text
-    assert (await ended(shared, made["id"]))["state"] == "succeeded"
-    ids = {(await queued(shared))["id"] for _ in range(3)}
+    assert (await wait_until_ended(shared, made["id"]))["state"] == "succeeded"
+    ids = {(await queue_job(shared))["id"] for _ in range(3)}
     assert len(ids) == 3
     assert all(len(set(id_)) > 10 and len(id_) == len("job-") + 32 for id_ in ids), "random, and enough of it"
     for id_ in ids:
-        await ended(shared, id_)
+        await wait_until_ended(shared, id_)
 
 
 async def test_pages_go_from_the_newest_to_the_oldest() -> None:
     async with serving(auth=ANNA) as site:
         site.client.headers["authorization"] = "Bearer anna"
         assert code(await site.client.get(f"{JOBS}?after=job-none")) == (404, "job_not_found")
-        ids = [(await queued(site))["id"] for _ in range(5)]
-        await asyncio.gather(*(ended(site, id_) for id_ in ids))
+        ids = [(await queue_job(site))["id"] for _ in range(5)]
+        await asyncio.gather(*(wait_until_ended(site, id_) for id_ in ids))
         first = (await site.client.get(f"{JOBS}?limit=3")).json()
         second = (await site.client.get(f"{JOBS}?limit=3&after={first['last_id']}")).json()
         assert [job["id"] for job in first["data"] + second["data"]] == ids[::-1]
@@ -153,7 +153,7 @@ async def test_pages_go_from_the_newest_to_the_oldest() -> None:
 
 async def test_a_job_is_watched_from_the_queue_to_its_summary() -> None:
     async with serving(ScriptedEngine(prefill_s=1.2), jobs={"workers": 1}) as site:
-        made = await queued(site)
+        made = await queue_job(site)
         async with site.client.stream("GET", f"{JOBS}/{made['id']}/events") as response:
             lines = [line async for line in response.aiter_lines() if line.startswith("data: ")]
         assert lines[-1] == "data: [DONE]"
@@ -170,7 +170,7 @@ async def test_cancelling_ends_the_work_and_drops_the_recording(worked_on: bool)
     engine = ScriptedEngine()
     async with serving(engine, jobs={"workers": 1 if worked_on else 0}) as site:
         engine.prefill_s = 30
-        made = await queued(site)
+        made = await queue_job(site)
         if worked_on:
             await until_state(site, made["id"], "running")
         job = (await site.client.post(f"{JOBS}/{made['id']}/cancel")).json()
@@ -183,7 +183,7 @@ async def test_cancelling_ends_the_work_and_drops_the_recording(worked_on: bool)
 
 
 async def test_the_recording_is_dropped_when_the_job_has_ended(shared: Site) -> None:
-    job = await ended(shared, (await queued(shared))["id"])
+    job = await wait_until_ended(shared, (await queue_job(shared))["id"])
     assert job["state"] == "succeeded"
     for _ in range(100):
         if not list(recordings(shared)):
@@ -195,7 +195,7 @@ async def test_the_recording_is_dropped_when_the_job_has_ended(shared: Site) -> 
 async def test_a_queue_that_is_full_says_when_to_come_again() -> None:
     async with serving(jobs={"workers": 0, "max_waiting": 2}) as site:
         for _ in range(2):
-            await queued(site)
+            await queue_job(site)
         response = await post(site)
         assert code(response) == (503, "jobs_full")
         assert int(response.headers["retry-after"]) > 0
@@ -208,7 +208,7 @@ async def test_somebody_who_waits_goes_before_jobs() -> None:
         site.client.headers["authorization"] = "Bearer anna"
         engine.prefill_s = 0.2
         for _ in range(3):
-            await queued(site)
+            await queue_job(site)
         await until(lambda: engine.running_requests == 1 and value("speechsum_queue_waiting") == 2)
         await site.post()
         states = [job["state"] for job in (await site.client.get(JOBS)).json()["data"]]
@@ -218,7 +218,7 @@ async def test_somebody_who_waits_goes_before_jobs() -> None:
 async def test_a_webhook_tells_of_the_end_and_the_job_says_that_it_did() -> None:
     webhooks = {"secret": SECRET, "private_hosts": ["127.0.0.1"]}
     async with receiving(500) as receiver, serving(webhooks=webhooks | {"delays": [0.01]}) as site:
-        made = await queued(site, webhook_url=receiver.url)
+        made = await queue_job(site, webhook_url=receiver.url)
         assert made["webhook"] == {"url": receiver.url, "state": "waiting", "attempts": 0, "said": None}
         for _ in range(200):
             job = (await site.client.get(f"{JOBS}/{made['id']}")).json()
@@ -250,7 +250,7 @@ async def test_a_webhook_tells_of_the_end_and_the_job_says_that_it_did() -> None
     ],
 )
 async def test_a_webhook_that_could_not_be_sent_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.fetch.connector._getaddrinfo", looked_up)
+    monkeypatch.setattr("app.fetch.connector._getaddrinfo", resolve_name)
     async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
         refused = await post(site, webhook_url=url)
         assert code(refused) == (400, "invalid_field")
@@ -262,12 +262,12 @@ async def test_a_webhook_that_could_not_be_sent_is_refused_at_once(url: str, mon
     "url", ["https://outside.example.org/hook", "https://slow-names.example.org/", "http://8.8.8.8/"]
 )
 async def test_a_webhook_to_a_public_address_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.fetch.connector._getaddrinfo", looked_up)
+    monkeypatch.setattr("app.fetch.connector._getaddrinfo", resolve_name)
     async with serving(webhooks={"secret": SECRET}, jobs={"workers": 0}) as site:
-        assert (await queued(site, webhook_url=url))["webhook"]["state"] == "waiting"
+        assert (await queue_job(site, webhook_url=url))["webhook"]["state"] == "waiting"
 
 
-def looked_up(host: str) -> list[Any]:
+def resolve_name(host: str) -> list[Any]:
     """What a name server would say."""
     known = {
         "inside.example.org": ["192.168.1.7"],
@@ -298,15 +298,15 @@ async def test_a_key_with_a_secret_of_its_own_may_ask_for_webhooks() -> None:
 async def test_what_a_service_leaves_the_next_one_does(tmp_path: Path) -> None:
     kept = {"folder": str(tmp_path)}
     async with serving(jobs=kept | {"workers": 0}) as site:
-        waiting = (await queued(site))["id"]
+        waiting = (await queue_job(site))["id"]
     engine = ScriptedEngine()
     async with serving(engine, jobs=kept | {"workers": 1}) as site:
-        assert (await ended(site, waiting))["state"] == "succeeded"
+        assert (await wait_until_ended(site, waiting))["state"] == "succeeded"
         engine.prefill_s = 30
-        running = (await queued(site))["id"]
+        running = (await queue_job(site))["id"]
         await until_state(site, running, "running")
     async with serving(jobs=kept) as site:
-        assert (await ended(site, running))["attempts"] == 1, "a service that stopped has not failed"
+        assert (await wait_until_ended(site, running))["attempts"] == 1, "a service that stopped has not failed"
 
 
 async def test_keys_see_their_own_jobs_alone() -> None:
@@ -346,13 +346,13 @@ async def post(site: Site, audio: bytes | None = None, headers: dict[str, str] |
     return await site.client.post(JOBS, files=files, data=fields, headers=headers)
 
 
-async def queued(site: Site, audio: bytes | None = None, **fields: str) -> Any:
+async def queue_job(site: Site, audio: bytes | None = None, **fields: str) -> Any:
     response = await post(site, audio, **fields)
     assert response.status_code == 202, response.text
     return response.json()
 
 
-async def ended(site: Site, id_: str) -> Any:
+async def wait_until_ended(site: Site, id_: str) -> Any:
     return await until_state(site, id_, "succeeded", "failed", "cancelled")
 
 

@@ -20,7 +20,7 @@ from tests.app.running_service import Site, code, serving
 AUDIO = bytes(range(256)) * 1023  # a multiple of three: its base64 can be repeated
 
 
-def taken_in(text: bytes | str, **limits: int) -> JsonBody:
+def load_json(text: bytes | str, **limits: int) -> JsonBody:
     body = text.encode() if isinstance(text, str) else text
     return load_json_body(io.BytesIO(body), LimitSettings(**limits))
 
@@ -42,7 +42,7 @@ def test_short_strings_stay_and_long_ones_go_wherever_a_block_ends(
     monkeypatch.setattr(json_body, "LONG_STRING_BYTES", 40)
     long, almost = "\u00e9\\" * 30, "y" * 38
     whole = {"a" * before: ['", {', "\\", "\\\\", almost, long, {"k": long + "z"}], "e": "\u00e9\\u00e9"}
-    body = taken_in(json.dumps(whole))
+    body = load_json(json.dumps(whole))
     found = json.loads(body.text)
     assert len(body.long_strings) == 2
 
@@ -82,15 +82,15 @@ def test_what_costs_more_than_it_says_is_refused_unparsed(what: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(kind):
-            taken_in(text)
+            load_json(text)
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
 
 
 def test_the_settings_move_the_bounds() -> None:
-    assert taken_in(json.dumps([1] * 30_000), json_values=40_000)
-    assert taken_in(b"[" + b" " * 2_000_000 + b"]", json_text_bytes=3_000_000)
+    assert load_json(json.dumps([1] * 30_000), json_values=40_000)
+    assert load_json(b"[" + b" " * 2_000_000 + b"]", json_text_bytes=3_000_000)
 
 
 def test_a_recording_is_not_among_what_is_parsed() -> None:
@@ -124,7 +124,7 @@ def test_a_recording_is_not_among_what_is_parsed() -> None:
 )
 def test_a_long_string_elsewhere_is_refused_by_its_place(body: bytes, where: str) -> None:
     with pytest.raises(InvalidRequest) as error:
-        parse_chat_request(taken_in(body))
+        parse_chat_request(load_json(body))
     assert error.value.message.lower().startswith(where)
     assert str(LONG_STRING_BYTES) in error.value.message
 

@@ -15,7 +15,7 @@ def form(*parts: tuple[bytes, bytes], more: bytes = b"") -> bytes:
     )
 
 
-async def sent(site: Site, body: bytes, kind: str = "multipart/form-data; boundary=X"):  # type: ignore[no-untyped-def]
+async def post_body(site: Site, body: bytes, kind: str = "multipart/form-data; boundary=X"):  # type: ignore[no-untyped-def]
     return await site.client.post(PATH, content=body, headers={"content-type": kind})
 
 
@@ -38,7 +38,7 @@ async def sent(site: Site, body: bytes, kind: str = "multipart/form-data; bounda
     ],
 )
 async def test_a_part_named_file_is_the_recording(shared: Site, head: bytes, more: bytes) -> None:
-    response = await sent(shared, form((head, wav(3)), (b'form-data; name="style"', b"tldr"), more=more))
+    response = await post_body(shared, form((head, wav(3)), (b'form-data; name="style"', b"tldr"), more=more))
     assert response.status_code == 200, response.text
     assert response.json()["audio_seconds"] == 3.0
 
@@ -46,7 +46,7 @@ async def test_a_part_named_file_is_the_recording(shared: Site, head: bytes, mor
 @pytest.mark.asyncio(loop_scope="module")
 async def test_two_recordings_are_refused_whatever_they_are_called(shared: Site) -> None:
     for second in (FILE, FILE + b'; filename="b.wav"'):
-        response = await sent(shared, form((FILE, wav()), (second, wav())))
+        response = await post_body(shared, form((FILE, wav()), (second, wav())))
         assert code(response) == (400, "invalid_form")
 
 
@@ -54,9 +54,9 @@ async def test_two_recordings_are_refused_whatever_they_are_called(shared: Site)
 async def test_an_empty_file_beside_a_url_is_none(shared: Site) -> None:
     url = (b'form-data; name="url"', b"https://example.org/a.wav")
     for head in (FILE + b'; filename=""', FILE):
-        assert code(await sent(shared, form((head, b""), url)))[1] == "audio_url_disabled"
-    assert code(await sent(shared, form((FILE, wav()), url))) == (400, "recording_given_twice")
-    assert code(await sent(shared, form((FILE, b"")))) == (400, "empty_audio")
+        assert code(await post_body(shared, form((head, b""), url)))[1] == "audio_url_disabled"
+    assert code(await post_body(shared, form((FILE, wav()), url))) == (400, "recording_given_twice")
+    assert code(await post_body(shared, form((FILE, b"")))) == (400, "empty_audio")
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -78,7 +78,7 @@ async def test_an_empty_file_beside_a_url_is_none(shared: Site) -> None:
 )
 async def test_a_charset_that_is_none_is_refused(shared: Site, charset: str) -> None:
     parts = (FILE, wav()), (b'form-data; name="focus"', b"a\\xe4\\N{DASH}\xff"), (b'form-data; name="\xff"', b"1")
-    response = await sent(shared, form(*parts), f"multipart/form-data; boundary=X; charset={charset}")
+    response = await post_body(shared, form(*parts), f"multipart/form-data; boundary=X; charset={charset}")
     assert code(response) == (400, "invalid_form")
     assert "charset" in response.json()["error"]["message"]
 
@@ -87,7 +87,7 @@ async def test_a_charset_that_is_none_is_refused(shared: Site, charset: str) -> 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF8", "iso-8859-1", "windows-1252", "us-ascii", "utf-16", "shift_jis"])
 async def test_a_charset_that_is_one_is_read(shared: Site, charset: str) -> None:
     for focus in ("money".encode("utf-16" if charset == "utf-16" else "ascii"), b"\xff\xd8\x00"):
-        response = await sent(
+        response = await post_body(
             shared,
             form((FILE, wav()), (b'form-data; name="focus"', focus)),
             f"multipart/form-data; boundary=X; charset={charset}",
@@ -99,7 +99,7 @@ async def test_a_charset_that_is_one_is_read(shared: Site, charset: str) -> None
 async def test_no_field_name_is_echoed_at_length(shared: Site) -> None:
     name = b'form-data; name="%s"' % (b"n" * 4000)
     for head in (name, name + b'; filename="a.wav"'):
-        response = await sent(shared, form((head, wav()), (FILE, wav())))
+        response = await post_body(shared, form((head, wav()), (FILE, wav())))
         assert response.status_code == 400
         assert len(response.content) < 2000
 
@@ -117,4 +117,4 @@ async def test_no_field_name_is_echoed_at_length(shared: Site) -> None:
     ],
 )
 async def test_forms_that_are_out_of_bounds(shared: Site, body: bytes) -> None:
-    assert code(await sent(shared, body)) == (400, "invalid_form")
+    assert code(await post_body(shared, body)) == (400, "invalid_form")

@@ -28,13 +28,13 @@ async def test_both_bodies_are_described_with_every_field(document: dict[str, An
     route = document["paths"][PATH]["post"]
     content = route["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/octet-stream"}
-    form = meant(document, content["multipart/form-data"]["schema"])
+    form = resolve_reference(document, content["multipart/form-data"]["schema"])
     assert set(form["properties"]) == {"file", *KNOWN_FIELDS}
     assert content["application/octet-stream"]["schema"]["format"] == "binary"
     query = [parameter for parameter in route["parameters"] if parameter["in"] == "query"]
     assert [parameter["name"] for parameter in query] == list(KNOWN_FIELDS)
     assert all(parameter["description"] for parameter in query)
-    assert "bullets" in meant(document, form["properties"]["style"])["enum"]
+    assert "bullets" in resolve_reference(document, form["properties"]["style"])["enum"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_a_repeat_by_its_key_is_described(document: dict[str, Any], path: 
 async def test_a_chat_is_described_as_it_is_taken(document: dict[str, Any]) -> None:
     route = document["paths"]["/v1/chat/completions"]["post"]
     content = route["requestBody"]["content"]["application/json"]
-    body = meant(document, content["schema"])
+    body = resolve_reference(document, content["schema"])
     assert body["additionalProperties"] is False
     assert {"messages", "stop", "user"} <= set(body["properties"])
     described = Draft202012Validator({**body, "components": document["components"]})
@@ -187,7 +187,7 @@ async def test_an_answer_fits_its_description(site: Site, document: dict[str, An
     assert SummaryResponse.model_validate(answer).model_dump(mode="json") == answer
 
 
-def meant(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def resolve_reference(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """What a reference leads to."""
     found: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     return found

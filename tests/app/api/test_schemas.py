@@ -15,7 +15,7 @@ from app.database.tables import JOBS
 from app.engine.base import GenerationRequest
 from app.engine.scripted import ScriptedEngine
 from app.summarize.structured import schema_workers
-from tests.app.api.test_jobs import ended, queued
+from tests.app.api.test_jobs import queue_job, wait_until_ended
 from tests.app.failing_tasks import dies, never_ends
 from tests.app.running_service import PATH, Site, code, serving, wav
 
@@ -25,7 +25,7 @@ CHAT = "/v1/chat/completions"
 OPEN = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
-def of(**properties: Any) -> dict[str, Any]:
+def object_schema(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -37,7 +37,7 @@ def chat_body(schema: str) -> bytes:
     return json.dumps(body).replace('"HERE"', json.dumps(response_format)).replace('"SCHEMA"', schema).encode()
 
 
-async def on_every_route(site: Site, schema: str) -> list[httpx.Response]:
+async def post_to_every_route(site: Site, schema: str) -> list[httpx.Response]:
     """As a form, in a query, in a chat, as a job."""
     raw = {"content": wav(), "headers": {"content-type": "audio/wav"}}
     return [
@@ -48,13 +48,13 @@ async def on_every_route(site: Site, schema: str) -> list[httpx.Response]:
     ]
 
 
-async def as_an_older_version_took_it(site: Site, schema: dict[str, Any]) -> None:
+async def replace_job_schemas(site: Site, schema: dict[str, Any]) -> None:
     """Give every job a schema that is refused today."""
     async with site.jobs.database.begin() as connection:
         await connection.execute(update(JOBS).values(fields=[["json_schema", json.dumps(schema)]]))
 
 
-def answering(text: str) -> ScriptedEngine:
+def engine_that_answers(text: str) -> ScriptedEngine:
     """An engine that writes this, whatever it is asked."""
 
     def write(_: GenerationRequest) -> Sequence[str]:
@@ -66,26 +66,28 @@ def answering(text: str) -> ScriptedEngine:
 @pytest.mark.parametrize(
     "schema",
     [
-        of(a={"const": "a" * 25 + "!", "pattern": "^(a+)+$"}),
-        {**of(a={"const": "a" * 40}), "if": {"properties": {"a": {"pattern": "^(\\w+)+$"}}}},
+        object_schema(a={"const": "a" * 25 + "!", "pattern": "^(a+)+$"}),
+        {**object_schema(a={"const": "a" * 40}), "if": {"properties": {"a": {"pattern": "^(\\w+)+$"}}}},
         {"type": "object", "$ref": "#"},
-        of(a={"allOf": [{"type": "string"}, {"type": "integer"}]}),
-        of(**{f"p{n}": {"type": "string", "pattern": "^((zaaa|[a-z]{3}){1,1000}){1,1000}$"} for n in range(100)}),
+        object_schema(a={"allOf": [{"type": "string"}, {"type": "integer"}]}),
+        object_schema(
+            **{f"p{n}": {"type": "string", "pattern": "^((zaaa|[a-z]{3}){1,1000}){1,1000}$"} for n in range(100)}
+        ),
         {"type": "object", "title": "\ud800"},
-        of(a={"type": "integer", "multipleOf": 1e-300}),
+        object_schema(a={"type": "integer", "multipleOf": 1e-300}),
         {"type": "object", "required": ["a"], "default": float("nan")},
     ],
 )
 async def test_what_is_refused_is_refused_on_every_route(shared: Site, schema: dict[str, Any]) -> None:
     asked = len(shared.engine.requests)
-    for response in await on_every_route(shared, json.dumps(schema)):
+    for response in await post_to_every_route(shared, json.dumps(schema)):
         # A lone surrogate is no JSON for the reader of chats.
         assert code(response) in ((400, "invalid_json_schema"), (400, "invalid_field"))
     assert len(shared.engine.requests) == asked
 
 
 async def test_a_schema_600_levels_deep_is_refused_on_every_route(shared: Site) -> None:
-    for response in await on_every_route(shared, '{"a":' * 600 + "1" + "}" * 600):
+    for response in await post_to_every_route(shared, '{"a":' * 600 + "1" + "}" * 600):
         assert response.status_code == 400
 
 
@@ -99,13 +101,13 @@ async def test_no_address_is_ever_asked(shared: Site) -> None:
     async with await asyncio.start_server(called, "127.0.0.1", 0) as server:
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/schema"
         for schema in (
-            of(a={"$ref": address}),
+            object_schema(a={"$ref": address}),
             {"type": "object", "$ref": f"{address}#/a"},
-            {"$id": address, **of(a={"$ref": "other"})},
+            {"$id": address, **object_schema(a={"$ref": "other"})},
             {"$schema": address, "type": "object"},
-            of(a={"$dynamicRef": address}),
+            object_schema(a={"$dynamicRef": address}),
         ):
-            for response in await on_every_route(shared, json.dumps(schema)):
+            for response in await post_to_every_route(shared, json.dumps(schema)):
                 assert code(response) == (400, "invalid_json_schema")
     assert callers == []
 
@@ -124,15 +126,15 @@ async def test_an_answer_that_is_no_strict_json_has_no_value(answer: str) -> Non
     def refuse(name: str) -> Any:
         raise AssertionError(f"{name} in a response")
 
-    async with serving(answering(answer)) as site:
-        summary, query, job, chat = await on_every_route(site, json.dumps(OPEN))
+    async with serving(engine_that_answers(answer)) as site:
+        summary, query, job, chat = await post_to_every_route(site, json.dumps(OPEN))
         for response in (summary, query, chat):
             assert response.status_code == 200
             whole = json.loads(response.content, parse_constant=refuse)
             about = whole.get("speechsum", whole)
             assert about["structured"] is None
             assert any("structured" in warning for warning in about["warnings"])
-        done = await ended(site, job.json()["id"])
+        done = await wait_until_ended(site, job.json()["id"])
         assert (done["state"], done["summary"]["structured"], done["attempts"]) == ("succeeded", None, 1)
         any_object = json.loads(chat_body("{}")) | {"response_format": {"type": "json_object"}}
         assert (await site.client.post(CHAT, json=any_object)).json()["speechsum"]["structured"] is None
@@ -142,7 +144,7 @@ async def test_an_answer_that_is_no_strict_json_has_no_value(answer: str) -> Non
 async def test_an_answer_whose_check_does_not_end_well_ends_the_request(
     monkeypatch: pytest.MonkeyPatch, work: Any
 ) -> None:
-    async with serving(answering('{"a": 1}'), limits={"schema_seconds": 0.3}) as site:
+    async with serving(engine_that_answers('{"a": 1}'), limits={"schema_seconds": 0.3}) as site:
         monkeypatch.setattr(schema_workers, "parse_answer", work)
         asking = asyncio.create_task(site.post(json_schema=json.dumps(OPEN)))
         while not asking.done():
@@ -152,7 +154,7 @@ async def test_an_answer_whose_check_does_not_end_well_ends_the_request(
         answer = asking.result().json()
         assert (answer["summary"], answer["structured"]) == ('{"a": 1}', None)
         assert any("could not be checked" in warning for warning in answer["warnings"])
-        job = await ended(site, (await queued(site, json_schema=json.dumps(OPEN)))["id"])
+        job = await wait_until_ended(site, (await queue_job(site, json_schema=json.dumps(OPEN)))["id"])
         assert (job["state"], job["attempts"], job["summary"]["structured"]) == ("succeeded", 1, None)
 
 
@@ -177,10 +179,10 @@ async def test_a_caller_who_leaves_takes_the_compiling_along(monkeypatch: pytest
 
 
 async def test_a_result_whose_schema_would_be_refused_today_can_still_be_had() -> None:
-    async with serving(answering('{"a": 1}')) as site:
-        made = await queued(site, json_schema=json.dumps(OPEN))
-        await ended(site, made["id"])
-        await as_an_older_version_took_it(site, {**OPEN, "not": {}})
+    async with serving(engine_that_answers('{"a": 1}')) as site:
+        made = await queue_job(site, json_schema=json.dumps(OPEN))
+        await wait_until_ended(site, made["id"])
+        await replace_job_schemas(site, {**OPEN, "not": {}})
         result = await site.client.get(f"{PATH}/jobs/{made['id']}/result")
         assert result.json()["structured"] == {"a": 1}
 
@@ -206,17 +208,17 @@ async def test_json_that_repeats_itself_is_closed_and_not_called_whole() -> None
 
 async def test_a_job_that_an_older_version_took_fails_for_good(tmp_path: Path) -> None:
     async with serving(jobs={"folder": str(tmp_path), "workers": 0}) as site:
-        waiting = (await queued(site))["id"]
+        waiting = (await queue_job(site))["id"]
         slow = {"properties": {"a": {"pattern": "^(\\w+)+$"}}}
-        await as_an_older_version_took_it(site, {**of(a={"const": "a" * 40}), "if": slow})
-    async with serving(answering(json.dumps({"a": "a" * 40})), jobs={"folder": str(tmp_path)}) as site:
-        job = await ended(site, waiting)
+        await replace_job_schemas(site, {**object_schema(a={"const": "a" * 40}), "if": slow})
+    async with serving(engine_that_answers(json.dumps({"a": "a" * 40})), jobs={"folder": str(tmp_path)}) as site:
+        job = await wait_until_ended(site, waiting)
         assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", 1, "invalid_json_schema")
         assert site.engine.requests == []
 
 
 async def test_a_repeat_gets_the_first_ones_data_and_a_refusal_is_repeated_too() -> None:
-    async with serving(answering('{"a": 1}')) as site:
+    async with serving(engine_that_answers('{"a": 1}')) as site:
         key = {"idempotency-key": "one"}
         first = await site.post(headers=key, json_schema=json.dumps(OPEN))
         again = await site.post(headers=key, json_schema=json.dumps(OPEN))

@@ -11,7 +11,7 @@ from tests.app.running_service import PATH, Site, code, serving, until, wav
 JOBS = f"{PATH}/jobs"
 
 
-async def half_sent(site: Site, held: AsyncExitStack, way: str) -> asyncio.StreamReader:
+async def start_upload(site: Site, held: AsyncExitStack, way: str) -> asyncio.StreamReader:
     """A connection on which the first part of a request has been sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
     held.callback(writer.close)
@@ -24,7 +24,7 @@ async def half_sent(site: Site, held: AsyncExitStack, way: str) -> asyncio.Strea
 async def test_as_many_slow_senders_as_there_are_places_take_none(way: str) -> None:
     async with serving(engine={"max_num_seqs": 2}, limits={"max_waiting": 2}) as site, AsyncExitStack() as held:
         for _ in range(20):
-            await half_sent(site, held, way)
+            await start_upload(site, held, way)
         await until(lambda: len(site.service.admission.uploads.in_progress) == 20)
         assert site.service.admission.active_requests == 0
         assert (await site.post()).status_code == 200
@@ -33,7 +33,7 @@ async def test_as_many_slow_senders_as_there_are_places_take_none(way: str) -> N
 async def test_one_who_opens_too_many_uploads_is_told_so() -> None:
     async with serving(limits={"client_uploads": 3}) as site, AsyncExitStack() as held:
         for _ in range(3):
-            await half_sent(site, held, "summary")
+            await start_upload(site, held, "summary")
         await until(lambda: len(site.service.admission.uploads.in_progress) == 3)
         assert code(await site.post()) == (429, "too_many_uploads")
         assert code(await site.client.post(JOBS, files={"file": wav()})) == (429, "too_many_uploads")
@@ -42,7 +42,7 @@ async def test_one_who_opens_too_many_uploads_is_told_so() -> None:
 async def test_a_stalled_upload_makes_room_for_one_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.admission.uploads.STALLED_SECONDS", 0.05)
     async with serving(limits={"client_uploads": 2}) as site, AsyncExitStack() as held:
-        readers = [await half_sent(site, held, "summary") for _ in range(2)]
+        readers = [await start_upload(site, held, "summary") for _ in range(2)]
         await until(lambda: len(site.service.admission.uploads.in_progress) == 2)
         await asyncio.sleep(0.1)
         assert (await site.post()).status_code == 200

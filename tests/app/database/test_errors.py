@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import event
 
 from app.jobs.blob_store import BlobStore
-from tests.app.api.test_jobs import JOBS, post, queued
+from tests.app.api.test_jobs import JOBS, post, queue_job
 from tests.app.running_service import Site, code, serving
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "moved and put back"])
 async def test_a_database_file_that_is_not_there_any_more_is_noticed(how: str, tmp_path: Path) -> None:
     async with serving(jobs={"folder": str(tmp_path), "workers": 0}) as site:
-        made = await queued(site)
+        made = await queue_job(site)
         assert (await site.client.get("/readyz")).status_code == 200
         file, elsewhere = tmp_path / "speechsum.db", tmp_path / "elsewhere"
         file.rename(elsewhere)
@@ -115,7 +115,7 @@ async def test_one_caller_cannot_fill_the_queue() -> None:
 
 async def test_without_keys_callers_are_told_apart_by_their_address() -> None:
     async with serving(jobs={"workers": 0, "max_waiting_per_caller": 1}) as site:
-        await queued(site)
+        await queue_job(site)
         assert code(await post(site)) == (429, "too_many_jobs")
         (job,) = await site.jobs.store.page("", None, None, 9)
         assert "127.0.0.1" not in job.caller, "an address is not kept"

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import EngineDead, storage_full_error
 from app.engine.scripted import ScriptedEngine
-from tests.app.api.test_jobs import JOBS, ended, post, queued
+from tests.app.api.test_jobs import JOBS, post, queue_job, wait_until_ended
 from tests.app.running_service import Site, code, serving, until, wav
 
 LEASE_S = 0.3
@@ -41,12 +41,12 @@ async def test_a_job_goes_on_and_is_done_once(disturb: Callable[[], None]) -> No
     engine = ScriptedEngine()
     async with serving(engine, jobs={"workers": 2, "lease_seconds": LEASE_S, "keep_seconds": 86_400}) as site:
         engine.prefill_s = 2.5
-        made = await queued(site)
+        made = await queue_job(site)
         await until(lambda: engine.running_requests == 1)
         disturb()
         await several_beats()
         engine.prefill_s = 0
-        job = await ended(site, made["id"])
+        job = await wait_until_ended(site, made["id"])
         assert (job["state"], job["attempts"]) == ("succeeded", 1)
         assert len(engine.requests) == 1
 
@@ -74,7 +74,7 @@ async def test_a_job_at_which_everything_fails_is_not_tried_again(site: Site) ->
     for error in (RuntimeError("a fault"), RecursionError("too deep"), TimeoutError("too slow"), MemoryError()):
         site.decoder.error = error
         response = await post(site, wav())
-        job = await ended(site, response.json()["id"])
+        job = await wait_until_ended(site, response.json()["id"])
         assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", 1, "internal_error")
         result = await site.client.get(f"{JOBS}/{job['id']}/result")
         assert code(result) == (500, "internal_error")
@@ -89,7 +89,7 @@ async def test_work_that_is_done_waits_for_a_database_that_is_away(site: Site, m
         return await end(*args, **named)
 
     monkeypatch.setattr(site.jobs.store, "finish", end_later)
-    job = await ended(site, (await queued(site))["id"])
+    job = await wait_until_ended(site, (await queue_job(site))["id"])
     assert (job["state"], job["attempts"], refusals) == ("succeeded", 1, [])
     assert len(site.engine.requests) == 1
 
@@ -99,6 +99,6 @@ async def test_a_job_of_which_the_engine_dies_is_not_tried_for_ever(attempts: in
     engine = ScriptedEngine()
     async with serving(engine, jobs={"attempts": attempts}) as site:
         engine.error = EngineDead("The engine's process is gone.", code="engine_dead")
-        job = await ended(site, (await queued(site))["id"])
+        job = await wait_until_ended(site, (await queue_job(site))["id"])
         assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", attempts, "job_given_up")
         assert len(engine.requests) == attempts
