@@ -1,6 +1,7 @@
 # ruff: noqa: E501, SIM905  (word lists read better as text)
-"""Invented people, companies and places of many origins, disjoint between the splits. Any likeness is chance: first
-names and surnames are combined freely, companies and towns are built from syllables.
+"""Invented names of people, companies and places of many origins. The splits have no name in common.
+
+Any likeness is chance: first names and surnames are combined at random, and companies and towns are built from syllables.
 """
 
 from functools import lru_cache

@@ -7,7 +7,7 @@ from training.synth.text.phrase_pools import REMEDIES, SYMPTOMS
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
-    """The parts of a list that semicolons divide, its line breaks taken out."""
+    """Return the phrases of a text that semicolons divide, without line breaks."""
     return tuple(" ".join(part.split()) for part in text.split(";") if part.strip())
 
 
