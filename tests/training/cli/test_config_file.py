@@ -86,7 +86,7 @@ def test_without_a_file_nothing_changes(parser: argparse.ArgumentParser) -> None
         ("data: []", "an empty list"),
         ("shape: oval", "'oval' is not one of round, square"),
         ("quick: 1", "neither true nor false"),
-        ("- steps", "no mapping"),
+        ("- steps", "not a mapping"),
         ("steps: [", "c.yaml: "),
     ],
 )
