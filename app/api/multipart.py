@@ -81,8 +81,12 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
             fields.append((name, value))
         elif name == "file":
             audio = value.file
-            audio.fileno()  # writes even a small recording to a real file, which is passed to a decoder
-            audio.flush()
+            try:
+                audio.fileno()  # writes even a small recording to a real file, which is passed to a decoder
+                audio.flush()
+            except OSError:  # of a full disk
+                audio.close()
+                raise
         else:
             value.file.close()
             raise InvalidRequest(
