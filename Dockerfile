@@ -3,11 +3,11 @@
 #   docker build --target cpu -t speechsum:cpu .     plain x86-64
 #   docker build --target gpu -t speechsum:gpu .     NVIDIA; the host needs only the driver and its container toolkit
 #
-# Dependencies come from the serving locks (`make lock`), with hashes and as they stand (--no-deps: a lock is complete).
-# Models do not come with the image: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
+# Dependencies come from the serving locks (`make lock`), with hashes and without resolving (--no-deps: a lock is complete).
+# The image has no models: the service assembles its checkpoint at the first start and keeps it in the volume /cache.
 
 FROM python:3.11-slim-bookworm AS base
-# libnuma1: vLLM's CPU kernels link against it. g++ and its headers: PyTorch and Triton compile small kernels at run time.
+# vLLM's CPU kernels link against libnuma1. PyTorch and Triton compile small kernels at run time, with g++ and its headers.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ libnuma1 \
  && rm -rf /var/lib/apt/lists/* \
@@ -31,7 +31,7 @@ RUN --mount=type=cache,target=/var/cache/uv \
 
 FROM base AS service
 WORKDIR /srv/speechsum
-# Everything that is written goes below the volume: parts and checkpoints, vLLM's and the compilers' caches, the queue.
+# All data is written to the volume: parts and checkpoints, the caches of vLLM and the compilers, the queue.
 ENV PYTHONPATH=/srv/speechsum \
     XDG_CACHE_HOME=/cache \
     XDG_STATE_HOME=/cache/state \
@@ -44,10 +44,10 @@ COPY model_repo model_repo
 USER speechsum
 VOLUME /cache
 EXPOSE 8000
-# The first start fetches and assembles the checkpoint; failures within the start period count for nothing.
+# The first start fetches and assembles the checkpoint. Failures within the start period do not count.
 HEALTHCHECK --interval=15s --timeout=6s --retries=3 --start-period=20m --start-interval=5s \
     CMD ["python", "/usr/local/lib/speechsum/healthcheck.py"]
-# No shell in between, so that SIGTERM reaches the service and open requests may finish.
+# The service runs without a shell, so that SIGTERM reaches it and open requests can finish.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "app"]
 CMD ["serve"]

@@ -26,7 +26,7 @@ serve: env  ## set up, assemble the default checkpoint and run the service
 # pytest's own addopts leave out what is slow. Most tests run on two processes; those that measure time run afterwards,
 # with nothing beside them.
 test: env system check  ## the whole check: `make check`, then the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n 2 --dist loadgroup --durations 40
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n 2 --dist loadfile --durations 40
 	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10
 
 test-slow: env system  ## the heavier checks (marker `slow`)

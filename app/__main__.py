@@ -1,4 +1,7 @@
-"""`speechsum` and `python -m app`. It imports almost nothing, because every decoding worker imports the main module."""
+"""The entry point of `speechsum` and `python -m app`.
+
+It imports almost nothing, because every decoding worker imports the main module.
+"""
 
 import sys
 

@@ -1,6 +1,6 @@
 """The command line: `speechsum serve`, `speechsum keys`, `speechsum models`, `speechsum settings`.
 
-Each command imports what it needs when it runs, so that `speechsum --help` is answered at once.
+Each command imports what it needs only when it runs, so that `speechsum --help` answers at once.
 """
 
 import argparse
@@ -24,8 +24,8 @@ exit status:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status, as `EXIT_STATUSES` lists them."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _build_parser(words[0] if words else "").parse_args(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    options = _build_parser(argv[0] if argv else "").parse_args(argv)
     from pydantic import ValidationError
 
     from app.settings import Settings, env_example, setting_name
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "settings":
         sys.stdout.write(env_example())
         return 0
-    of_settings = vars(options).items() if options.command == "serve" else ()
-    overrides = {name: value for name, value in of_settings if name != "command" and value is not None}
+    setting_options = vars(options).items() if options.command == "serve" else ()
+    overrides = {name: value for name, value in setting_options if name != "command" and value is not None}
     try:
         settings = Settings(**overrides)
         _start_logging(settings)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in error.errors():
             path = [str(part) for part in fault["loc"]]
             print(f"{setting_name(*path)}: {fault['msg']}", file=sys.stderr)
-    except (UnknownModel, RegistryError, ValueError) as error:  # ValueError: such as `app.server.sockets.ListenError`
+    except (UnknownModel, RegistryError, ValueError) as error:  # also ListenError and DatabaseUnusable
         print(f"speechsum: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -77,7 +77,9 @@ def _start_logging(settings: Any) -> None:
 
 
 def _build_parser(command: str) -> argparse.ArgumentParser:
-    """The parser. Only the options of `command` are added: their help and defaults come from modules that take time."""
+    """Return the parser. It has the options of `command` only, because their help comes from modules that are slow to
+    import.
+    """
     parser = argparse.ArgumentParser(
         prog="speechsum",
         description="Recorded speech in, a summary out.",
@@ -102,16 +104,16 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _add_serve_options(serve: argparse.ArgumentParser) -> None:
-    """Every option of `serve` is a setting: its help and its default come from there.
+    """Add the options of `serve`. Each is a setting, whose description and default are its help.
 
-    The default is only shown. What is left out on the command line is read from the environment and `.env`.
+    The default is only shown. An option that is left out is read from the environment and `.env`.
     """
     from app.settings import Settings, setting_name
 
     def add(name: str, **more: Any) -> None:
         field = Settings.model_fields[name]
-        shown = "" if field.default in ("", False) else f"default: {field.default}; "
-        text = f"{field.description} ({shown}setting: {setting_name(name)})"
+        default = "" if field.default in ("", False) else f"default: {field.default}; "
+        text = f"{field.description} ({default}setting: {setting_name(name)})"
         option = f"--{name.replace('_', '-')}"
         serve.add_argument(option, default=None, help=text.replace("%", "%%").replace("`", ""), **more)
 

@@ -1,4 +1,4 @@
-"""Several things at once: the first that fails ends the others; and ending what is at work."""
+"""Helpers for asyncio tasks: run several until all are done or one fails, and cancel tasks that run."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All outcomes in order. The first exception cancels the rest, waits for their end and is raised as it is."""
+    """Run coroutines at the same time and return their results in order.
+
+    If one raises an exception, the others are cancelled and awaited, and then that exception is raised as it is.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in work]
@@ -18,7 +21,7 @@ async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until each has cleaned up behind itself."""
+    """Cancel the tasks and wait until each has cleaned up. Needs at least one task."""
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -1,4 +1,4 @@
-"""Puts the service together as an ASGI application."""
+"""Builds the ASGI application of the service from the settings."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,12 +41,23 @@ def create_app(
     fetcher: Fetcher | None = None,
     source: ModelSource | None = None,
 ) -> FastAPI:
-    """The application around the model the settings name, or around `engine` (served as `model`).
+    """Return the application around the model that the settings name, or around `engine`, served as `model`.
 
-    Where the settings name vLLM servers, models are asked there. `on_ready` or `on_failure` is called once the first
-    model is up or cannot be. source: where models are found, if not in the registry. Raises `registry.UnknownModel` or
-    `registry.RegistryError` for a model that cannot be served, ValueError for a key, a host or an adapter's name that
-    is none, for a model that stands in the settings twice and for servers of the scripted model.
+    If the settings name vLLM servers, these run the models.
+
+    Args:
+        engine: an engine to use as it is, in place of the settings' model.
+        model: what the engine is listed as; the scripted model by default.
+        decoder: decodes recordings; a pool of worker processes by default.
+        on_ready: is called once the first model can answer.
+        on_failure: is called instead if the first model cannot be started.
+        fetcher: fetches recordings by URL; by default as the settings say.
+        source: finds models; by default in the registry, or a checkpoint's folder.
+
+    Raises:
+        registry.UnknownModel, registry.RegistryError: if a model cannot be served.
+        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, or they name
+            servers for the scripted model.
     """
     source = source or partial(find_model, settings)
     known = [
@@ -59,11 +70,10 @@ def create_app(
         else LoadableModel(model or SCRIPTED_MODEL, partial(_return_engine, engine))
     )
     weight, further = _weighted_models(settings, source, first)
+    adapters = _configured_adapters(settings, [first.info, *known, *(loadable.info for loadable, _ in further)])
     service = Service(
         settings,
-        replace(
-            first, adapters=_configured_adapters(settings, [first.info, *known, *(what.info for what, _ in further)])
-        ),
+        replace(first, adapters=adapters),
         decoder or _make_decoder(settings),
         known,
         source,
@@ -91,7 +101,7 @@ def create_app(
             async with AsyncExitStack() as resources:
                 resources.enter_context(watch_signals(app.state.stopping))
                 try:
-                    database = await open_database(url)  # first: loading the models takes long
+                    database = await open_database(url)  # before the models, which take long to load
                 except ValueError as error:
                     service.failure = str(error)
                     raise
@@ -109,7 +119,7 @@ def create_app(
         summary="Recorded speech in, a summary out.",
         version=package_version(),
         lifespan=lifespan,
-        docs_url=None,  # `app.api.docs` serves the page, which otherwise loads its scripts from elsewhere
+        docs_url=None,  # `app.api.docs` serves the page; FastAPI's own loads its scripts from another host
         redoc_url=None,
         generate_unique_id_function=operation_id,
         root_path=settings.server.root_path,
@@ -132,28 +142,31 @@ def create_app(
 def _weighted_models(
     settings: Settings, source: ModelSource, first: LoadableModel
 ) -> tuple[float, list[tuple[LoadableModel, float]]]:
-    """The first model's weight, and the further models with theirs."""
-    found = [
+    """Return the first model's weight, and the further models with theirs."""
+    weighted = [
         (first if name == first.info.id else source(name, ()), weight)
         for name, weight in map(parse_weighted_model, settings.models)
     ]
-    ids = [what.info.id for what, _ in found]
+    ids = [loadable.info.id for loadable, _ in weighted]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{setting_name('models')} names a model twice")
-    weights = {first.info.id: DEFAULT_WEIGHT} | {what.info.id: weight for what, weight in found}
+    weights = {first.info.id: DEFAULT_WEIGHT} | {loadable.info.id: weight for loadable, weight in weighted}
     if not any(weight for id_, weight in weights.items() if id_.partition("@")[0] == first.info.name):
-        raise ValueError(f"by {setting_name('models')} nothing answers requests that name no model: all weigh 0")
-    further = [(what, weight) for what, weight in found if what.info.id != first.info.id]
+        raise ValueError(
+            f"{setting_name('models')} gives every version of {first.info.name} the weight 0, so nothing would answer "
+            "requests that name no model"
+        )
+    further = [(loadable, weight) for loadable, weight in weighted if loadable.info.id != first.info.id]
     return weights[first.info.id], further
 
 
 def _configured_adapters(settings: Settings, models: Iterable[ModelInfo]) -> tuple[tuple[str, Path | None], ...]:
-    """Names and folders of the adapters to load with the first model."""
-    named = [parse_pair(entry) for entry in settings.adapters.served]
-    taken = {model.name for model in models} & {name for name, _ in named}
-    if taken:
-        raise ValueError(f"{setting_name('adapters', 'served')}: {min(taken)} is the name of a model")
-    return tuple((name, Path(folder) if folder else None) for name, folder in named)
+    """Return names and folders of the adapters that are loaded with the first model."""
+    adapters = [parse_pair(entry) for entry in settings.adapters.served]
+    conflicts = {model.name for model in models} & {name for name, _ in adapters}
+    if conflicts:
+        raise ValueError(f"{setting_name('adapters', 'served')}: {min(conflicts)} is the name of a model")
+    return tuple((name, Path(folder) if folder else None) for name, folder in adapters)
 
 
 def _return_engine(engine: Engine) -> Engine:

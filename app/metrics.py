@@ -1,4 +1,4 @@
-"""The service's Prometheus families, prefix `speechsum_`, in the default registry beside vLLM's own.
+"""The Prometheus metrics of the service, with the prefix `speechsum_`, in the default registry beside vLLM's own.
 
 `RequestMetrics` follows one request from its first byte to its last and counts it exactly once. Knows nothing about
 HTTP, audio or engines.
@@ -17,66 +17,78 @@ from app.core.errors import ServiceError
 Outcome = Literal["ok", "no_speech", "not_understood", "refused", "failed", "aborted"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "no_speech", "not_understood", "refused", "failed", "aborted")
 
-# The one source of truth for buckets: processing times, recordings' lengths, and audio seconds per processing second.
+# Buckets of all histograms: processing times, lengths of recordings, and audio seconds per second of processing.
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 AUDIO_SECONDS_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
 RTFX_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 REQUESTS = Counter(
     "speechsum_requests",
-    "Requests for a summary, by how they ended; model is empty where they ended before there was one.",
+    "Requests for a summary, by outcome. The label model is empty if the request ended before it had a model.",
     ["outcome", "kind", "model"],
 )
-ERRORS = Counter("speechsum_errors", "Requests refused or failed, by error code.", ["code"])
+ERRORS = Counter("speechsum_errors", "Requests that were refused or failed, by error code.", ["code"])
 REQUEST_SECONDS = Histogram(
-    "speechsum_request_seconds", "First byte in to last byte out.", ["kind"], buckets=SECONDS_BUCKETS
+    "speechsum_request_seconds",
+    "Time from a request's first byte to its response's last byte.",
+    ["kind"],
+    buckets=SECONDS_BUCKETS,
 )
 STAGE_SECONDS = Histogram(
-    "speechsum_stage_seconds", "Time a request spent in a stage.", ["stage"], buckets=SECONDS_BUCKETS
+    "speechsum_stage_seconds", "Time that a request spent in a stage.", ["stage"], buckets=SECONDS_BUCKETS
 )
 FIRST_TOKEN_SECONDS = Histogram(
-    "speechsum_first_token_seconds", "First byte in to first text out.", ["kind"], buckets=SECONDS_BUCKETS
+    "speechsum_first_token_seconds",
+    "Time from a request's first byte to its response's first text.",
+    ["kind"],
+    buckets=SECONDS_BUCKETS,
 )
 AUDIO_SECONDS_RECEIVED = Counter("speechsum_audio_seconds", "Seconds of audio received and decoded.")
 AUDIO_DURATION = Histogram(
     "speechsum_audio_duration_seconds", "Length of the recordings received.", buckets=AUDIO_SECONDS_BUCKETS
 )
 RTFX_RATIO = Histogram("speechsum_rtfx", "Audio seconds per second of processing.", ["kind"], buckets=RTFX_BUCKETS)
-OUTPUT_TOKENS = Counter("speechsum_output_tokens", "Tokens written.", ["kind"])
-PROMPT_TOKENS = Counter("speechsum_prompt_tokens", "Tokens read, audio tokens included.", ["kind"])
+OUTPUT_TOKENS = Counter("speechsum_output_tokens", "Tokens generated.", ["kind"])
+PROMPT_TOKENS = Counter("speechsum_prompt_tokens", "Tokens of prompts, audio tokens included.", ["kind"])
 IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their first byte and their last.")
 QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engine.")
 QUEUED_AUDIO = Gauge("speechsum_queued_audio_seconds", "Seconds of audio of the requests inside the service.")
-ABORTS = Counter("speechsum_aborts", "Requests whose client left before the answer was complete.")
-WEBHOOKS = Counter("speechsum_webhooks", "Tries to deliver a webhook, by how they ended.", ["outcome"])
+ABORTS = Counter("speechsum_aborts", "Requests whose client left before the response was complete.")
+WEBHOOKS = Counter("speechsum_webhooks", "Attempts to deliver a webhook, by outcome.", ["outcome"])
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 NOT_UNDERSTOOD = Counter(
     "speechsum_not_understood", "Recordings whose speech a cascade's recognizer could not understand."
 )
-READY = Gauge("speechsum_ready", "1 once a recording has gone all the way and the engine lives, else 0.")
+READY = Gauge("speechsum_ready", "1 if the first test recording was summarized and the engine is alive, else 0.")
 REMOTE_UP = Gauge(
     "speechsum_remote_up",
-    "1 while a vLLM server is healthy and is asked for the model, else 0.",
+    "1 while a vLLM server is healthy and gets requests for the model, else 0.",
     ["server", "model"],
 )
 REMOTE_QUEUED_AUDIO = Gauge(
     "speechsum_remote_queued_audio_seconds",
-    "Seconds of audio a vLLM server has been given for the model and not answered.",
+    "Seconds of audio that a vLLM server has received for the model and not answered yet.",
     ["server", "model"],
 )
-MODEL_INFO = Gauge("speechsum_model_info", "The models that are there; always 1.", ["name", "version", "kind"])
+MODEL_INFO = Gauge("speechsum_model_info", "The models of the service; always 1.", ["name", "version", "kind"])
 MODEL_STATE = Gauge("speechsum_model_state", "1 for the state that the model is in, else 0.", ["model", "state"])
-MODEL_WEIGHT = Gauge("speechsum_model_weight", "Its share of the requests that name no version.", ["model"])
-MODEL_REQUESTS = Gauge("speechsum_model_requests_in_progress", "Requests inside the model, jobs too.", ["model"])
-UNLOADED = "unloaded"  # the state of which only itself is told
+MODEL_WEIGHT = Gauge("speechsum_model_weight", "Its weight among the versions of its name.", ["model"])
+MODEL_REQUESTS = Gauge(
+    "speechsum_model_requests_in_progress", "Requests and jobs that the model is processing.", ["model"]
+)
+UNLOADED = "unloaded"  # a model in this state has no other metrics
 
 
 def set_model_metrics(
     name: str, version: str, kind: str, state: str, weight: float, active_requests: Callable[[], float]
 ) -> None:
-    """Say how a model is; the first time, give every outcome a zero, so that rates exist before the first request.
+    """Set the metrics of a model.
 
-    inside: asked for the requests in it whenever the metrics are read.
+    The first call gives every outcome a zero, so that rates exist before the first request.
+
+    Args:
+        state: "loading", "ready", "draining", "failed" or "unloaded".
+        active_requests: returns the requests that the model is processing; it is called whenever the metrics are read.
     """
     id_ = f"{name}@{version}"
     if state == UNLOADED:
@@ -87,8 +99,8 @@ def set_model_metrics(
         MODEL_INFO.labels(name, version, kind).set(1)
         MODEL_WEIGHT.labels(id_).set(weight)
         MODEL_REQUESTS.labels(id_).set_function(active_requests)
-    for one in ("loading", "ready", "draining", "failed", UNLOADED):
-        MODEL_STATE.labels(id_, one).set(one == state)
+    for each_state in ("loading", "ready", "draining", "failed", UNLOADED):
+        MODEL_STATE.labels(id_, each_state).set(each_state == state)
     for outcome in OUTCOMES:
         REQUESTS.labels(outcome, kind, id_)
         REQUESTS.labels(outcome, kind, "")
@@ -97,7 +109,7 @@ def set_model_metrics(
 
 
 def clear_model_metrics() -> None:
-    """Nothing is said of any model."""
+    """Remove the metrics of all models."""
     for family in (MODEL_INFO, MODEL_STATE, MODEL_WEIGHT, MODEL_REQUESTS):
         family.clear()
 
@@ -108,14 +120,19 @@ def _remove_labels(family: Gauge, *labels: str) -> None:
 
 
 class RequestMetrics:
-    """Context of one request: counts it as in progress, and at its end counts its outcome and its time.
+    """A context manager for one request: counts it as in progress and, at its end, its outcome and its time.
 
-    Ends as `ok` unless `outcome` is set or an exception passes: a ServiceError is `refused` (4xx) or `failed` (5xx), a
-    client that left and a cancellation are `aborted`, any other exception is `failed`.
+    The outcome is `ok` unless `outcome` is set or an exception passes. A ServiceError is `refused` (4xx) or `failed`
+    (5xx), a client that left and a cancellation are `aborted`, and any other exception is `failed`.
     """
 
     def __init__(self, kind: str, disconnect_error: type[Exception]) -> None:
-        """`gone`: the exception that says that the client left. `kind`, and `model`, change when there is a model."""
+        """Start the clock.
+
+        Args:
+            kind: the kind of the model. Set `kind` and `model` when the request has got its model.
+            disconnect_error: the exception that says that the client has left.
+        """
         self.kind = kind
         self.model = ""
         self.disconnect_error = disconnect_error

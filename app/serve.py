@@ -1,4 +1,4 @@
-"""Runs the service: listens first, then loads, then says how to try it."""
+"""Runs the service: first listens, then loads the model, then prints how to try it."""
 
 import asyncio
 import logging
@@ -15,29 +15,34 @@ PROBE_PATHS = ("/livez", "/readyz", "/metrics")
 
 
 class ProbeLogFilter(logging.Filter):
-    """Keeps the requests that orchestrators and Prometheus send every few seconds out of the access log."""
+    """Leaves out of the access log the requests that orchestrators and Prometheus send every few seconds."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is logged."""
-        # uvicorn's arguments are the client, the method, the path with its query, the HTTP version and the status.
+        # The record's arguments are the client, the method, the path with its query, the HTTP version and the status.
         return not (isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in PROBE_PATHS)
 
 
 def serve(settings: Settings) -> int:
-    """Run the service until it is stopped; return 0 if it was stopped and 1 if its model could not be started.
+    """Run the service until it is stopped.
 
-    Raises `app.server.sockets.ListenError` and `app.database.errors.DatabaseUnusable` before anything is loaded, and
-    ValueError for settings that make no sense.
+    Returns:
+        0 if it was stopped, 1 if its model could not be started.
+
+    Raises:
+        app.server.sockets.ListenError: if it cannot listen; before anything is loaded.
+        app.database.errors.DatabaseUnusable: if its database cannot be opened; before anything is loaded.
+        ValueError: if settings do not fit together.
     """
     sockets = open_listening_sockets(settings.host, settings.port)
-    # uvicorn raises the signal that stopped it once more when it is done; until it runs, a signal ends the process.
+    # After uvicorn has stopped, it raises its signal again. Before uvicorn runs, a signal ends the process.
     signal.signal(signal.SIGTERM, _exit_on_signal)
     try:
         asyncio.run(check_database(configured_url(settings.jobs)))
         return _run_server(settings, sockets)
     finally:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()
 
 
 def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
@@ -47,7 +52,7 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
     from app.server.uvicorn_config import raise_file_limit, uvicorn_config
 
     def announce_ready() -> None:
-        if not server.started:  # a fast engine; nothing is accepted yet
+        if not server.started:  # the engine was faster than the server, which does not accept connections yet
             asyncio.get_running_loop().call_later(0.05, announce_ready)
             return
         host, port = sockets[0].getsockname()[:2]
@@ -66,7 +71,9 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
     config = uvicorn_config(app, settings)
     if settings.log_level != "debug":
         logging.getLogger("uvicorn.access").addFilter(ProbeLogFilter())
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every health check of a remote server
+        logging.getLogger("httpx").setLevel(
+            logging.WARNING
+        )  # at level INFO it logs every health check of a vLLM server
     server = uvicorn.Server(config)
     server.run(sockets=sockets)
     return EXIT_STOPPED if app.state.service.failure is None else EXIT_FAILED

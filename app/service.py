@@ -1,7 +1,7 @@
-"""What the service consists of, and its life: starting, ready, failed, stopped.
+"""The parts that make up the running service, and its states: starting, ready, failed, stopped.
 
-The models load in the background while `/livez` already answers; ready is only who has taken one recording all the way.
-Knows nothing about HTTP.
+The models load in the background while `/livez` already answers. The service is ready once a model has summarized a
+test recording. Knows nothing about HTTP.
 """
 
 import asyncio
@@ -28,20 +28,30 @@ from app.workers.speech_detector import SpeechDetector
 
 
 class StartableDecoder(AudioDecoder, Protocol):
-    """A decoder with a life of its own, such as `app.workers.decoder_pool.DecoderPool`."""
+    """A decoder that must be started and stopped, such as `app.workers.decoder_pool.DecoderPool`."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Start its processes."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stop its processes. Safe to call twice."""
 
 
 class Service:
     """The parts of one running service.
 
-    first: the model it starts with, and its weight; further: others, loaded after it. source: where models are found
-    that are loaded later. on_ready, on_failure: one of them is called once, when starting with the first model has
-    ended. fetcher: what fetches recordings by URL; as the settings say if left out, and ValueError if they make no
-    sense.
+    Args:
+        first: the model that the service starts with.
+        registry: the models of the registry, which can be loaded later.
+        source: finds a model that is to be loaded later.
+        weight: the first model's weight among the versions of its name.
+        further_models: models that are loaded after the first, with their weights.
+        on_ready: is called once the first model can answer.
+        on_failure: is called instead if the first model cannot be started.
+        fetcher: fetches recordings by URL; by default as the settings say.
+
+    Raises:
+        ValueError: if the settings of fetching do not fit together.
     """
 
     def __init__(
@@ -67,24 +77,24 @@ class Service:
         self.fetcher = fetcher or Fetcher(settings)
         self.schema_workers = SchemaWorkers(settings.limits.schema_seconds)
         self.speech_detector = SpeechDetector()
-        # What finds speech in place of the detector, for the models that are loaded from now on.
+        # Finds speech in place of the detector, for models that are loaded after it is set.
         self.find_speech: Callable[[Samples, Event], list[Span]] | None = None
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
         self._start_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the decoder, and in the background the models."""
+        """Start the decoder, and begin to load the models in the background."""
         await self.decoder.start()
         self._start_task = asyncio.create_task(self._report_first_model(self.models.start(self.further_models)))
 
     async def wait_until_started(self) -> None:
-        """Wait until starting with the first model has ended, ready or failed."""
+        """Wait until the first model is ready or has failed."""
         if self._start_task is not None:
             await asyncio.wait({self._start_task})
 
     async def stop(self) -> None:
-        """Stop the models and the decoder. Harmless twice."""
+        """Stop the models and the decoder. Safe to call twice."""
         metrics.READY.set(0)
         if self._start_task is not None:
             self._start_task.cancel()
@@ -102,21 +112,21 @@ class Service:
 
     @property
     def default_model(self) -> ModelInfo:
-        """What most requests that name no model get."""
+        """The model that answers most of the requests that name no model."""
         return self.models.default_model()
 
     @property
     def summarizer(self) -> Summarizer:
-        """What makes summaries with the first model, which must be ready."""
-        assert self.models.initial.summarizer is not None, "it is not ready"
+        """The summarizer of the first model, which must be ready."""
+        assert self.models.initial.summarizer is not None, "the first model is not ready"
         return self.models.initial.summarizer
 
     async def check_live(self) -> None:
-        """Raise `EngineDead` if what names no model can be answered no more and a restart is the only help."""
+        """Raise `EngineDead` if requests that name no model can no longer be answered and only a restart helps."""
         await self._refresh_ready()
 
     async def check_ready(self) -> None:
-        """Raise `Unavailable` (503) unless a request that names no model would be served now."""
+        """Raise `NotReady` (503) unless a request that names no model would be served now."""
         if not await self._refresh_ready():
             raise NotReady(
                 f"{self.default_model.id} is still being loaded. Try again shortly.",
@@ -130,7 +140,7 @@ class Service:
         except EngineDead:
             metrics.READY.set(0)
             raise
-        metrics.READY.set(ready)  # again, if the engine is in servers of its own that were gone for a while
+        metrics.READY.set(ready)  # it may be ready again, if vLLM servers that were unreachable have come back
         return ready
 
     async def _report_first_model(self, load_task: asyncio.Task[None]) -> None:

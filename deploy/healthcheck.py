@@ -1,6 +1,6 @@
-"""The container's health check: exit status 0 if `/readyz` says that a request would be served now.
+"""The container's health check: exits with 0 if `/readyz` says that a request would be served now.
 
-Asks this host directly (`http.client` knows no proxy settings). Knows nothing about the service but that path.
+It asks the service on this host directly (`http.client` uses no proxy). Knows nothing about the service but that path.
 """
 
 import http.client
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> int:
-    """0 if the service is ready, 1 if it is not or does not answer within five seconds."""
+    """Return 0 if the service is ready, and 1 if it is not or does not answer within five seconds."""
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("SPEECHSUM_PORT", "8000")), timeout=5)
     try:
         connection.request("GET", "/readyz")

@@ -6,12 +6,12 @@ cd "$(dirname "$0")/.."
 uv=${1:-uv}
 find_links=()
 for place in ${PIP_FIND_LINKS:-}; do find_links+=(--find-links "$place"); done
-resolve() {  # FILE EXTRA… : the lock of the project with these extras
+resolve() {  # FILE EXTRA…: write the lock of the project with these extras
   local file=$1 options=(); shift
-  # The serving lock takes the versions of the full one, with which the tests run.
+  # The serving lock has the same versions as the full one, because the tests run with that one.
   if [[ $file = serve-* ]]; then options+=(--constraint "requirements/${file#serve-}.txt"); fi
   for extra in "$@"; do
-    # On a GPU torch's companions are built for CUDA and wanted; on a CPU pyproject.toml excludes them.
+    # On a GPU, torch's companion packages are built for CUDA and needed; for a CPU, pyproject.toml excludes them.
     if [ "$extra" = gpu ]; then options+=(--no-config); fi
     options+=(--extra "$extra")
   done
@@ -22,10 +22,10 @@ for device in cpu gpu; do
   resolve "$device" "$device" train dev
   resolve "serve-$device" "$device"
 done
-# A folder of wheels holds torch's CPU build for one Python only; its hash must not be asked of the builds for the others.
-# (The serving lock keeps it as it is: the image has that one Python.)
+# A folder of wheels has torch's CPU build for one Python only, so its hash must not be required for other Pythons.
+# (The serving lock keeps it unchanged, because the image has that one Python.)
 awk '/^torch==.*\+cpu/ { split($1, part, ";"); spec = part[1]
        print spec " ; python_full_version < \"3.12\" \\"; getline; sub(/ \\$/, ""); print
        print spec " ; python_full_version >= \"3.12\""; next } { print }' requirements/cpu.txt > requirements/new
 mv requirements/new requirements/cpu.txt
-if grep -nE 'https?://|file:' requirements/*.txt; then echo "an address stands in a lock" >&2; exit 1; fi
+if grep -nE 'https?://|file:' requirements/*.txt; then echo "a lock file contains an address" >&2; exit 1; fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests use, if they are missing: voices, jq for the documentation's examples, LibriVox clips with transcripts, real Prometheus, PostgreSQL and nginx.
+# Installs the Debian packages that the tests use and that are missing: voices, jq for the documentation's examples,
+# LibriVox clips with transcripts, and real Prometheus, PostgreSQL and nginx.
 set -euo pipefail
 packages=(espeak-ng flite jq libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
 missing=()
@@ -14,7 +15,7 @@ fi
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# Without this the packages start a Prometheus, a PostgreSQL and an nginx of their own on the usual ports.
+# Without this, the packages would start their own Prometheus, PostgreSQL and nginx on the usual ports.
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.speechsum
 had_policy=0; [ -e /usr/sbin/policy-rc.d ] && had_policy=1
 [ $had_policy -eq 1 ] || { cp /usr/sbin/policy-rc.d.speechsum /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }

@@ -1,12 +1,12 @@
-"""How the base parts make up each architecture: weights under the names both Transformers and vLLM load, and the
-small files beside them.
+"""Builds each architecture from its base parts: weights under the names that Transformers and vLLM load, and
+the small files beside them.
 
     audioflamingo3   Whisper tiny.en's encoder + projector + SmolLM2-135M (as Qwen2 with zero biases: numerically the
     same model)
     llama            SmolLM2-135M alone, the language model of a cascade and the text twin
     qwen2            Qwen2.5-Coder-0.5B-Instruct alone, the language model of a cascade (`model_repo.qwen2`)
 
-Knows nothing about training; a base has an untrained projector, and an adapter brings the trained one.
+The projector of a base is untrained; an adapter brings the trained one. Knows nothing about training.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,21 @@ from typing import Any
 import numpy as np
 
 from model_repo import qwen2, whisper_encoder
-from model_repo.base_checkpoint import BaseCheckpoint, Tensors
-from model_repo.base_checkpoint import json_text as _json
+from model_repo.base_checkpoint import BaseCheckpoint, Tensors, json_text
 from model_repo.gguf_model import GgufModel
 
 __all__ = ["BASE_BUILDERS", "COMPANION_FILES", "TEXT_PARTS", "BaseCheckpoint", "Tensors"]
 
-AUDIO_TOKEN = "<file_sep>"  # a reserved token of SmolLM2 that no text holds; the vocabulary stays as it is
+AUDIO_TOKEN = "<file_sep>"  # a reserved token of SmolLM2 that no text contains; the vocabulary stays unchanged
 AUDIO_TOKEN_ID = 5
 END_OF_TURN_TOKEN = "<|im_end|>"
-PAD_TOKEN = "<|endoftext|>"  # not the end of turn: padding must never look like an answer's end
+PAD_TOKEN = "<|endoftext|>"  # not the end-of-turn token, because padding must not look like the end of an answer
 HIDDEN_SIZE, NUM_LAYERS, VOCAB_SIZE, CONTEXT_TOKENS = 576, 30, 49_152, 8_192
 ENCODER_HIDDEN_SIZE = 384
 MAX_AUDIO_SECONDS = 300
 PROJECTOR_SEED = 20_250_919
 
-# The message's text, whether given as a string or as OpenAI-style parts; an audio part becomes the placeholder.
+# Takes a message's content as a string or as OpenAI-style parts. An audio part becomes the placeholder.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 {{- '<|im_start|>' + message['role'] + '\\n' -}}
@@ -78,20 +77,24 @@ def _shared_files(gguf: GgufModel) -> dict[str, str]:
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "do_sample": False}
     return {
         "tokenizer.json": gguf.tokenizer_json(),
-        "tokenizer_config.json": _json(tokenizer),
-        "generation_config.json": _json(generation),
+        "tokenizer_config.json": json_text(tokenizer),
+        "generation_config.json": json_text(generation),
         "chat_template.jinja": CHAT_TEMPLATE,
     }
 
 
 def build_llama(parts: dict[str, Path]) -> BaseCheckpoint:
-    """The text model alone; embeddings tied, so there is no `lm_head`."""
+    """Build the language model alone. Its embeddings are tied, so there is no `lm_head`.
+
+    Args:
+        parts: folders of the base parts, by name.
+    """
     gguf = GgufModel(_only_file(parts["smollm2-135m-instruct-q4_1"]))
     return BaseCheckpoint({f"model.{name}": value for name, value in gguf.tensors().items()}, llama_files(gguf))
 
 
 def llama_files(gguf: GgufModel) -> dict[str, str]:
-    """The companion files of `build_llama`."""
+    """Return the companion files of `build_llama`, name → text."""
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -100,20 +103,25 @@ def llama_files(gguf: GgufModel) -> dict[str, str]:
         "attention_bias": False,
         **_text_config(gguf),
     }
-    return _shared_files(gguf) | {"config.json": _json(config)}
+    return _shared_files(gguf) | {"config.json": json_text(config)}
 
 
 def build_audioflamingo3(parts: dict[str, Path]) -> BaseCheckpoint:
-    """Encoder, projector and text model. The embedding cannot be tied here: `lm_head` is a copy (28 M parameters)."""
+    """Build encoder, projector and language model.
+
+    The embedding cannot be tied in this architecture, so `lm_head` is a copy of it (28 M parameters).
+
+    Args:
+        parts: folders of the base parts, by name.
+    """
     gguf = GgufModel(_only_file(parts["smollm2-135m-instruct-q4_1"]))
     encoder = whisper_encoder.encoder_tensors(_only_file(parts["whisper-tiny-en"]))
     tensors: Tensors = {f"audio_tower.{name}": value for name, value in encoder.items()}
     rng = np.random.default_rng(PROJECTOR_SEED)
     for name, inputs in (("linear_1", ENCODER_HIDDEN_SIZE), ("linear_2", HIDDEN_SIZE)):
-        spread = 1 / np.sqrt(inputs)
-        tensors[f"multi_modal_projector.{name}.weight"] = rng.uniform(-spread, spread, (HIDDEN_SIZE, inputs)).astype(
-            np.float32
-        )
+        bound = 1 / np.sqrt(inputs)
+        weight = rng.uniform(-bound, bound, (HIDDEN_SIZE, inputs))
+        tensors[f"multi_modal_projector.{name}.weight"] = weight.astype(np.float32)
         tensors[f"multi_modal_projector.{name}.bias"] = np.zeros(HIDDEN_SIZE, np.float32)
     for name, value in gguf.tensors().items():
         tensors[f"language_model.model.{name}"] = value
@@ -125,7 +133,7 @@ def build_audioflamingo3(parts: dict[str, Path]) -> BaseCheckpoint:
 
 
 def audioflamingo3_files(gguf: GgufModel) -> dict[str, str]:
-    """The companion files of `build_audioflamingo3`: configuration, tokenizer, processor."""
+    """Return the companion files of `build_audioflamingo3`, name → text: configuration, tokenizer, processor."""
     config = {
         "architectures": ["AudioFlamingo3ForConditionalGeneration"],
         "model_type": "audioflamingo3",
@@ -167,9 +175,9 @@ def audioflamingo3_files(gguf: GgufModel) -> dict[str, str]:
         "default_transcription_prompt": "Transcribe the recording.",
     }
     files = {
-        "config.json": _json(config),
-        "preprocessor_config.json": _json(extractor),
-        "processor_config.json": _json(processor | {"feature_extractor": extractor}),
+        "config.json": json_text(config),
+        "preprocessor_config.json": json_text(extractor),
+        "processor_config.json": json_text(processor | {"feature_extractor": extractor}),
     }
     return _shared_files(gguf) | files
 
@@ -185,7 +193,7 @@ BASE_BUILDERS: dict[str, Callable[[dict[str, Path]], BaseCheckpoint]] = {
     "qwen2": _build_qwen2,
 }
 COMPANION_FILES = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
-# The part that an architecture's companion files are made from.
+# The part that the companion files of an architecture are made from.
 TEXT_PARTS = {"audioflamingo3": SMOLLM2_PART, "llama": SMOLLM2_PART, "qwen2": qwen2.QWEN2_PART}
 
 

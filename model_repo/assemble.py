@@ -1,10 +1,11 @@
-"""Base parts + adapter → a folder an engine loads. Built once, then cached; the same bits on every machine.
+"""Assembles a checkpoint from base parts and an adapter, into a folder that an engine loads.
 
     python -m model_repo.assemble speechsum-tiny [--hub] [--root model_repo]
 
-LoRA pairs are merged here, because vLLM refuses or ignores adapters on the projector (and serves merged weights
-faster). The merge adds rank-one products in a fixed order in float64, one numpy operation at a time, so that the
-result, and so its digest in the manifest, does not depend on a BLAS library or on the processor.
+A checkpoint is built once and then cached; it has the same bits on every machine. LoRA pairs are merged here, because
+vLLM refuses or ignores adapters on the projector, and serves merged weights faster. The merge adds rank-one products in
+a fixed order in float64, one numpy operation at a time, so that the result, and with it the digest in the manifest,
+does not depend on a BLAS library or on the processor.
 """
 
 import argparse
@@ -29,9 +30,15 @@ LORA_A_SUFFIX, LORA_B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 
 
 def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> Path:
-    """Folder of the assembled checkpoint; built at the first call, verified at every call.
+    """Return the folder of the assembled checkpoint. It is built at the first call and verified at every call.
 
-    Raises `PartError` if a base part cannot be had, `RegistryError` if the result is not what the manifest names.
+    Args:
+        cache: the cache folder; by default the usual one.
+        from_hub: fetch base parts from a model hub if it carries them.
+
+    Raises:
+        PartError: if a base part cannot be fetched, or is not the one that the model was trained on.
+        RegistryError: if the result does not match the manifest.
     """
     _check_manifest(manifest)
     folder = (cache or cache_root()) / "checkpoints" / manifest.name / manifest.version
@@ -40,10 +47,10 @@ def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_h
             registry.check_weights(manifest, folder)
             return folder
         except registry.RegistryError as error:
-            print(f"building {manifest.id} again: {error}", file=sys.stderr, flush=True)
+            print(f"Building {manifest.id} again: {error}", file=sys.stderr, flush=True)
     for part in manifest.parts:
         _check_part(manifest, part)
-    print(f"building {manifest.id}", file=sys.stderr, flush=True)
+    print(f"Building {manifest.id}.", file=sys.stderr, flush=True)
     for part in manifest.beside:
         fetch_part(part, cache=cache, from_hub=from_hub)
     base = build_base_checkpoint(
@@ -59,8 +66,10 @@ def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_h
 
 
 def companion_files(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> dict[str, str]:
-    """The small files beside a checkpoint's weights (name → text), verified: tokenizer, chat template, configuration.
-    Fetches the text model's part only, and needs no torch. Raises as `assemble_checkpoint` does.
+    """Return the small files beside a checkpoint's weights (name → text), verified: tokenizer, chat template,
+    configuration.
+
+    It fetches only the part of the language model, and does not need torch. Raises as `assemble_checkpoint` does.
     """
     _check_manifest(manifest)
     part = TEXT_PARTS[manifest.architecture]
@@ -70,7 +79,7 @@ def companion_files(manifest: Manifest, *, cache: Path | None = None, from_hub: 
     for name, text in files.items():
         if (found := sha256(text.encode()).hexdigest()) != manifest.weights.get(name):
             raise registry.RegistryError(
-                f"{manifest.id}: {name} as this release writes it has SHA-256 {found}, the manifest names "
+                f"{manifest.id}: this release writes {name} with SHA-256 {found}, but the manifest names "
                 f"{manifest.weights.get(name)}"
             )
     return files
@@ -80,7 +89,7 @@ def _check_manifest(manifest: Manifest) -> None:
     registry.check_manifest(manifest, PROMPT_FORMAT)
     if manifest.architecture not in BASE_BUILDERS:
         raise registry.RegistryError(
-            f"{manifest.id} is of architecture {manifest.architecture!r}; this release builds "
+            f"{manifest.id} has the architecture {manifest.architecture!r}; this release can build "
             f"{', '.join(BASE_BUILDERS)}"
         )
 
@@ -89,68 +98,83 @@ def _check_part(manifest: Manifest, part: str) -> None:
     digest = manifest.parts.get(part)
     if digest != part_digest(part):
         raise PartError(
-            f"{manifest.id} was trained on {part} with SHA-256 {digest}; this release knows {part_digest(part)}"
+            f"{manifest.id} was trained on {part} with SHA-256 {digest}, but this release has {part_digest(part)}"
         )
 
 
 def build_base_checkpoint(
     architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False
 ) -> BaseCheckpoint:
-    """An architecture's untrained weights and files, from its parts."""
+    """Return the untrained weights and the files of an architecture, built from these parts. Raises PartError."""
     return BASE_BUILDERS[architecture]({name: fetch_part(name, cache=cache, from_hub=from_hub) for name in parts})
 
 
 def write_checkpoint(base: BaseCheckpoint, folder: Path) -> None:
-    """Write weights and companion files; safetensors sorts by name, so equal tensors give equal files."""
+    """Write weights and companion files into the folder.
+
+    The safetensors library sorts by name, so equal tensors give equal files.
+    """
     save_file(base.tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     for name, text in base.files.items():
         (folder / name).write_text(text)
 
 
 def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
-    """Base tensors with the adapter's applied: `W + scale · B·A` for low-rank pairs, replacement for whole tensors.
+    """Return the base tensors with the adapter merged: `W + scale · B·A` for low-rank pairs, replacement for whole
+    tensors.
 
-    Raises ValueError for an adapter tensor that fits nothing in the base: one that is ignored in silence would serve
-    an untrained model.
+    Args:
+        base: tensors by name. `W` has the shape (out, in).
+        adapter: tensors by name. `A` (`….lora_A.weight`) has the shape (rank, in), `B` (`….lora_B.weight`) (out, rank).
+        scale: LoRA alpha / rank.
+
+    Raises:
+        ValueError: if a tensor of the adapter fits nothing in the base. To ignore it would serve an untrained model.
     """
-    out = dict(base)
+    merged = dict(base)
     for name, value in adapter.items():
         if name.endswith(LORA_B_SUFFIX):
             if name.removesuffix(LORA_B_SUFFIX) + LORA_A_SUFFIX not in adapter:
-                raise ValueError(f"the adapter's {name} has no {LORA_A_SUFFIX.removeprefix('.')} beside it")
+                raise ValueError(f"the adapter's {name} has no matching {LORA_A_SUFFIX.removeprefix('.')}")
             continue
         target = name.removesuffix(LORA_A_SUFFIX) + ".weight" if name.endswith(LORA_A_SUFFIX) else name
         if target not in base:
             raise ValueError(f"the adapter's {name} fits no tensor of the base model")
         if not name.endswith(LORA_A_SUFFIX):
             if value.shape != base[name].shape:
-                raise ValueError(f"the adapter's {name} has shape {value.shape}, the base's has {base[name].shape}")
-            out[name] = value.astype(np.float32)
+                raise ValueError(
+                    f"the adapter's {name} has the shape {value.shape}, but the base's has {base[name].shape}"
+                )
+            merged[name] = value.astype(np.float32)
             continue
-        other = name.removesuffix(LORA_A_SUFFIX) + LORA_B_SUFFIX
-        if other not in adapter:
-            raise ValueError(f"the adapter's {name} has no {LORA_B_SUFFIX.removeprefix('.')} beside it")
-        rows, columns = value.astype(np.float64), adapter[other].astype(np.float64)
+        name_b = name.removesuffix(LORA_A_SUFFIX) + LORA_B_SUFFIX
+        if name_b not in adapter:
+            raise ValueError(f"the adapter's {name} has no matching {LORA_B_SUFFIX.removeprefix('.')}")
+        rows, columns = value.astype(np.float64), adapter[name_b].astype(np.float64)
         if (columns.shape[0], rows.shape[1]) != base[target].shape or columns.shape[1] != rows.shape[0]:
-            raise ValueError(f"the adapter's {name} does not fit {target} of shape {base[target].shape}")
+            raise ValueError(f"the adapter's {name} does not fit {target}, whose shape is {base[target].shape}")
         delta = np.zeros(base[target].shape, np.float64)
         for rank in range(rows.shape[0]):
             delta += np.multiply.outer(columns[:, rank], rows[rank])
-        out[target] = (base[target] + scale * delta).astype(np.float32)
-    return out
+        merged[target] = (base[target] + scale * delta).astype(np.float32)
+    return merged
 
 
 def part_digest(part: str) -> str:
-    """SHA-256 of a part's first file: what manifests record."""
+    """Return the SHA-256 of a part's first file, which is what manifests record."""
     return next(iter(find_part(part).files.values()))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Assemble the named models (all of them without a name) and print their folders."""
+    """Assemble the named models, or all models, and print their folders. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m model_repo.assemble", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", help="name or name@version; the newest of every name if none is given")
-    parser.add_argument("--hub", action="store_true", help="fetch base parts from a model hub where one carries them")
-    parser.add_argument("--root", type=Path, default=registry.REGISTRY_ROOT, help="the registry folder")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        help="models to assemble, each as name or name@version; by default the newest version of every name",
+    )
+    parser.add_argument("--hub", action="store_true", help="fetch base parts from a model hub if it carries them")
+    parser.add_argument("--root", type=Path, default=registry.REGISTRY_ROOT, help="folder of the registry")
     options = parser.parse_args(argv)
     try:
         names = options.models or sorted({m.name for m in registry.list_models(options.root)})

@@ -1,4 +1,4 @@
-"""What an architecture is before anything is trained on it: tensors by name, and the small files beside them."""
+"""An architecture before anything is trained on it: tensors by name, and the small files beside them."""
 
 import json
 from dataclasses import dataclass
@@ -19,5 +19,5 @@ class BaseCheckpoint:
 
 
 def json_text(value: dict[str, Any]) -> str:
-    """A companion file's text: indented JSON that ends with a line break."""
+    """Return the text of a companion file: indented JSON that ends with a line break."""
     return json.dumps(value, indent=2) + "\n"

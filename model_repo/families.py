@@ -1,7 +1,8 @@
-"""What the service and the pipeline have to know of a family of models that hear, beside what stands in a checkpoint's
-own files: found by the `model_type` of its `config.json`.
+"""What the service and the pipeline must know about a family of audio language models, besides a checkpoint's own
+files.
 
-Knows nothing about weights, engines or training.
+The family is found by the `model_type` in a checkpoint's `config.json`. Knows nothing about weights, engines or
+training.
 """
 
 import json
@@ -11,24 +12,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MAX_DEFAULT_CONTEXT_TOKENS = (
-    32_768  # of a folder's model where nothing else is asked for: its key-value cache has to fit the memory
-)
-MAX_RESERVED_TOKENS = 4_608  # tokens kept free for a prompt and a full-length answer
+# Context of a model from a folder, unless a setting says otherwise. Its key-value cache has to fit into the memory.
+MAX_DEFAULT_CONTEXT_TOKENS = 32_768
+MAX_RESERVED_TOKENS = 4_608  # tokens that are kept free for a prompt and a full-length answer
 WINDOW_S = 30.0
 
 
 class UnservableCheckpoint(ValueError):
-    """A folder is no checkpoint that can be served; the message says why."""
+    """A folder is not a checkpoint that can be served. The message says why."""
 
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """tokens_per_s: places in the prompt for a second of audio. cuts: its processor cuts what is longer without a word:
-    the setting that says how long, and the seconds where it is not written. pads: audio is filled up to whole windows
-    of 30 s. as_text: what stands for the recording in a message's text, for chat templates that take texts alone, as
-    some of the family's do. vllm: arguments that vLLM must be started with. needs: files that it reads besides.
-    languages: that it writes, by its authors' word.
+    """The properties that all models of a family share.
+
+    Attributes:
+        audio_tokens_per_s: prompt tokens for a second of audio.
+        languages: the languages that it writes, according to its authors.
+        max_seconds_setting: a setting of its processor that says after how many seconds the processor silently cuts the
+            audio, and its default; None if the processor does not cut.
+        pads_to_windows: whether audio is padded to whole windows of 30 s.
+        audio_placeholder: what stands for the recording in a message's text, if the chat templates of the family take
+            texts only; else None.
+        vllm_arguments: arguments that vLLM must be started with.
+        required_files: files that vLLM reads besides `config.json`.
     """
 
     audio_tokens_per_s: float
@@ -41,7 +48,9 @@ class ModelFamily:
 
     @property
     def uses_mistral_tokenizer(self) -> bool:
-        """Whether prompts are made by Mistral's tokenizer, as ids and with each place for audio in them."""
+        """Whether Mistral's tokenizer makes the prompts: as token ids that already contain a place for each audio
+        token.
+        """
         return self.vllm_arguments.get("tokenizer_mode") == "mistral"
 
 
@@ -73,7 +82,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """A folder of a family's weights as it can be served. `max_seconds`: of audio in one pass."""
+    """A checkpoint of a family that can be served from its folder. `max_seconds` is the longest audio of one pass."""
 
     folder: Path
     model_type: str
@@ -82,51 +91,60 @@ class CheckpointFolder:
 
     @property
     def family(self) -> ModelFamily:
-        """What its family has in common."""
+        """The properties of its family."""
         return FAMILIES[self.model_type]
 
     @property
     def name(self) -> str:
-        """The folder's name, as a model's is written."""
+        """The folder's name, in the form of a model's name."""
         return re.sub(r"[^a-z0-9._-]+", "-", self.folder.resolve().name.lower()).strip("-._") or "model"
 
 
 def read_checkpoint_folder(folder: Path, context_tokens: int = 0) -> CheckpointFolder:
-    """What a folder holds. context_tokens: that a prompt and its answer may have together, in place of as many as the
-    model has places for or `MAX_DEFAULT_CONTEXT_TOKENS`. Raises `UnservableCheckpoint`.
+    """Read what a folder holds.
+
+    Args:
+        context_tokens: tokens that a prompt and its answer may have together. 0 uses the model's own context, up to
+            `MAX_DEFAULT_CONTEXT_TOKENS`.
+
+    Raises:
+        UnservableCheckpoint: if the folder cannot be served.
     """
     file = folder / "config.json"
     if not file.is_file():
-        raise UnservableCheckpoint(f"{folder} holds no config.json: it is no checkpoint's folder")
+        raise UnservableCheckpoint(f"{folder} has no config.json, so it is not the folder of a checkpoint")
     config = _read_json(file)
     model_type = str(config.get("model_type"))
     if model_type not in FAMILIES:
         raise UnservableCheckpoint(
-            f"{folder} is of the type {model_type!r}; these are served: {', '.join(sorted(FAMILIES))}"
+            f"{folder} has the model type {model_type!r}; the supported types are {', '.join(sorted(FAMILIES))}"
         )
-    facts = FAMILIES[model_type]
-    if missing := [name for name in facts.required_files if not (folder / name).is_file()]:
+    family = FAMILIES[model_type]
+    if missing := [name for name in family.required_files if not (folder / name).is_file()]:
         raise UnservableCheckpoint(
-            f"{folder} has no {missing[0]}, which vLLM reads: take the whole of Mistral's repository"
+            f"{folder} has no {missing[0]}, which vLLM reads; download all files of Mistral's repository"
         )
-    places = int(_text_config(config).get("max_position_embeddings") or 8192)
-    if context_tokens > places:
-        raise UnservableCheckpoint(f"{folder} has places for {places} tokens, not for {context_tokens}")
-    context = context_tokens or min(places, MAX_DEFAULT_CONTEXT_TOKENS)
-    longest = (context - min(MAX_RESERVED_TOKENS, context // 3)) / facts.audio_tokens_per_s
-    if facts.pads_to_windows:
-        longest = max(1, longest // WINDOW_S) * WINDOW_S
-    if facts.max_seconds_setting:
-        longest = min(longest, _processor_setting(folder, *facts.max_seconds_setting))
-    return CheckpointFolder(folder, model_type, context, float(math.floor(longest)))
+    max_context = int(_text_config(config).get("max_position_embeddings") or 8192)
+    if context_tokens > max_context:
+        raise UnservableCheckpoint(f"{folder} has a context of {max_context} tokens, not of {context_tokens}")
+    context = context_tokens or min(max_context, MAX_DEFAULT_CONTEXT_TOKENS)
+    max_seconds = (context - min(MAX_RESERVED_TOKENS, context // 3)) / family.audio_tokens_per_s
+    if family.pads_to_windows:
+        max_seconds = max(1, max_seconds // WINDOW_S) * WINDOW_S
+    if family.max_seconds_setting:
+        max_seconds = min(max_seconds, _processor_setting(folder, *family.max_seconds_setting))
+    return CheckpointFolder(folder, model_type, context, float(math.floor(max_seconds)))
 
 
-def template_messages(messages: list[dict[str, Any]], facts: ModelFamily | None) -> list[dict[str, Any]]:
-    """Messages as the family's chat templates take them. Their texts hold nothing that stands for audio."""
-    if facts is None or facts.audio_placeholder is None:
+def template_messages(messages: list[dict[str, Any]], family: ModelFamily | None) -> list[dict[str, Any]]:
+    """Return messages in the form that the family's chat templates take.
+
+    The texts of the messages must not contain the family's audio placeholder.
+    """
+    if family is None or family.audio_placeholder is None:
         return messages
     return [
-        message | {"content": _flatten_content(message["content"], facts.audio_placeholder)} for message in messages
+        message | {"content": _flatten_content(message["content"], family.audio_placeholder)} for message in messages
     ]
 
 
@@ -137,12 +155,12 @@ def _flatten_content(content: Any, audio: str) -> str:
 
 
 def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that is the language model's."""
+    """Return the part of a configuration that describes the language model."""
     return dict(config.get("thinker_config", config).get("text_config") or {})
 
 
 def _processor_setting(folder: Path, name: str, default: float) -> float:
-    """A setting of the processor's or its extractor's; it is in one of two files, by the Transformers that wrote it."""
+    """Return a setting of the processor or its feature extractor. Which of two files has it depends on Transformers."""
     files = (folder / "preprocessor_config.json", folder / "processor_config.json")
     for found in (_read_json(file) for file in files if file.is_file()):
         if seconds := found.get(name) or found.get("feature_extractor", {}).get(name):

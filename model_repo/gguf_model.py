@@ -1,10 +1,10 @@
-"""A text model read from its GGUF file: float32 weights under Hugging Face names, and the tokenizer. Two families are
-read: Llama (SmolLM2) and Qwen2 (Qwen2.5).
+"""Reads a language model from its GGUF file: float32 weights under Hugging Face names, and the tokenizer.
 
-Transformers has a GGUF loader, which is not used here: this reader is a hundred times quicker (it builds no model),
-gives the same bits on every machine (a few numpy operations for each weight), and keeps each family's pre-tokenizer.
-For Llama, GGUF stores query and key rows in the interleaved rotary order of llama.cpp, and they are put back into
-halves; Qwen2's rows are stored as they are. Source: the GGUF specification, `LlamaModel.permute` of llama.cpp.
+Two families are read: Llama (SmolLM2) and Qwen2 (Qwen2.5). Transformers has a GGUF loader, which is not used here: this
+reader is a hundred times quicker (it builds no model), gives the same bits on every machine (a few numpy operations for
+each weight), and keeps each family's pre-tokenizer. For Llama, GGUF stores query and key rows in the interleaved rotary
+order of llama.cpp, and this reader restores the two halves; Qwen2's rows are stored as they are. Source: the GGUF
+specification, `LlamaModel.permute` of llama.cpp.
 """
 
 import json
@@ -33,40 +33,39 @@ _TOP_LEVEL_NAMES = {
     "output_norm.weight": "norm.weight",
     "output.weight": "lm_head.weight",
 }
-CONTROL_TOKEN, USER_DEFINED_TOKEN, UNUSED_TOKEN = (
-    3,
-    4,
-    5,
-)  # GGUF's token types for special tokens, added ones, and padding of the table
-# How Qwen2 splits a text before its merges. Source: `tokenizer.json` of Qwen2.5, in which each digit stands alone.
+# GGUF's token types of special tokens, of added tokens, and of the padding that fills up the table.
+CONTROL_TOKEN, USER_DEFINED_TOKEN, UNUSED_TOKEN = 3, 4, 5
+# How Qwen2 splits a text before its merges. Source: `tokenizer.json` of Qwen2.5, which splits off each digit.
 _QWEN2_PRETOKENIZER = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
 class GgufModel:
-    """One GGUF language model of the Llama or the Qwen2 family, opened for reading."""
+    """A GGUF language model of the Llama or Qwen2 family. Raises ValueError for another architecture."""
 
     def __init__(self, file: Path) -> None:
         self._reader = GGUFReader(str(file))
         self.architecture = str(self.field("general.architecture"))
         if self.architecture not in ("llama", "qwen2"):
-            raise ValueError(f"{file} holds a model of the family {self.architecture!r}; llama and qwen2 can be read")
+            raise ValueError(f"{file} has the architecture {self.architecture!r}; only llama and qwen2 can be read")
 
     def field(self, key: str) -> Any:
-        """A metadata value; KeyError if the file has none by that name."""
+        """Return a metadata value. Raises KeyError if the file has none of that name."""
         return self._reader.fields[key].contents()
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """All weights, as `each` names them."""
+        """Return all weights as float32, under the names of `iter_tensors`."""
         return {name: data for name, data, _ in self.iter_tensors()}
 
     def iter_tensors(self) -> Iterator[tuple[str, NDArray[np.float32], bool]]:
-        """Name, float32 values and whether they are quantized in the file, one weight after the other. Names are those
-        of Hugging Face without the leading `model.`: `embed_tokens.weight`, `layers.0.self_attn.q_proj.weight`, … The
-        output matrix, where it is stored apart from the embedding, is `lm_head.weight`.
+        """Yield the name of each weight, its values as float32, and whether the file holds them quantized.
+
+        The names are those of Hugging Face without the leading `model.`: `embed_tokens.weight`,
+        `layers.0.self_attn.q_proj.weight`, … If the output matrix is stored separately from the embedding, its name is
+        `lm_head.weight`. Raises ValueError for a tensor with an unknown name.
         """
-        permuted = self.architecture == "llama"
+        is_permuted = self.architecture == "llama"
         heads = {
             "attn_q": self.field(f"{self.architecture}.attention.head_count"),
             "attn_k": self.field(f"{self.architecture}.attention.head_count_kv"),
@@ -77,17 +76,19 @@ class GgufModel:
             if tensor.name in _TOP_LEVEL_NAMES:
                 yield _TOP_LEVEL_NAMES[tensor.name], data, quantized
             elif match := re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", tensor.name):
-                if permuted and match[2] in heads:
+                if is_permuted and match[2] in heads:
                     data = _unpermute_rotary(data, heads[match[2]])
                 yield f"layers.{match[1]}.{_BLOCK_NAMES[match[2]]}.{match[3]}", np.ascontiguousarray(data), quantized
             else:
                 raise ValueError(
-                    f"{tensor.name}: a tensor of this name is not expected in a {self.architecture} GGUF file"
+                    f"the tensor {tensor.name} is not expected in a GGUF file of the architecture {self.architecture}"
                 )
 
     def tokenizer_json(self) -> str:
-        """The tokenizer in the `tokenizers` library's format: byte-level BPE, digits one by one, control tokens
-        special. The padding that fills up Qwen2's table is no part of the vocabulary.
+        """Return the tokenizer in the format of the `tokenizers` library.
+
+        It is byte-level BPE, splits off each digit, and treats control tokens as special. The padding that fills up
+        Qwen2's table is not part of the vocabulary.
         """
         qwen2 = self.architecture == "qwen2"
         tokens: list[str] = self.field("tokenizer.ggml.tokens")
@@ -109,7 +110,7 @@ class GgufModel:
         split = {"type": "Split", "pattern": {"Regex": _QWEN2_PRETOKENIZER}, "behavior": "Isolated", "invert": False}
         digits = {"type": "Digits", "individual_digits": True}
         vocabulary = {token: i for i, token in enumerate(tokens) if types[i] != UNUSED_TOKEN}
-        whole = {
+        tokenizer = {
             "version": "1.0",
             "truncation": None,
             "padding": None,
@@ -131,10 +132,12 @@ class GgufModel:
                 "merges": [merge.split(" ") for merge in self.field("tokenizer.ggml.merges")],
             },
         }
-        return json.dumps(whole, ensure_ascii=False)
+        return json.dumps(tokenizer, ensure_ascii=False)
 
 
 def _unpermute_rotary(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Rotary rows of each head from interleaved pairs back to two halves, shape (heads * d, n) unchanged."""
-    out, columns = rows.shape
-    return rows.reshape(heads, out // heads // 2, 2, columns).swapaxes(1, 2).reshape(out, columns)
+    """Return the rotary rows of each head from interleaved pairs back to two halves. The shape (heads * d, n) is
+    unchanged.
+    """
+    total, columns = rows.shape
+    return rows.reshape(heads, total // heads // 2, 2, columns).swapaxes(1, 2).reshape(total, columns)

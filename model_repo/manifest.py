@@ -1,7 +1,7 @@
-"""The manifest of one checkpoint version: what it is, what it was made of, what it can take, what it scored.
+"""The manifest of one checkpoint version: what it is, what it was made from, what it accepts, and how it scored.
 
-`model_repo/<name>/<version>/manifest.json` is this model as JSON; `MANIFEST_FORMAT` is raised when a reader of the old
-form would misread the new one.
+`model_repo/<name>/<version>/manifest.json` is this model as JSON. `MANIFEST_FORMAT` is raised when a reader of the old
+format would misread the new one.
 """
 
 from hashlib import sha256
@@ -15,23 +15,27 @@ MANIFEST_FILE = "manifest.json"
 
 
 class AudioLimits(BaseModel):
-    """What one pass of the model takes."""
+    """The audio that one pass of the model takes."""
 
     model_config = ConfigDict(extra="forbid")
 
     sampling_rate: int = Field(16_000, description="Hz, mono.")
-    window_seconds: float = Field(30.0, description="Length of the encoder's windows; the last one is padded.")
+    window_seconds: float = Field(
+        30.0, description="Length of the encoder's windows, in seconds. The last one is padded."
+    )
     max_seconds: float = Field(
-        description="Longest recording one pass holds beside the prompt and a full-length answer."
+        description="Longest recording that fits into one pass beside the prompt and a full-length answer, in seconds."
     )
     note_seconds: float | None = Field(
-        None, description="Length of the windows in which longer ones are noted down; a whole pass if left out."
+        None,
+        description="Length of the windows in which longer recordings are read, in seconds. Without it, a window is a "
+        "whole pass.",
     )
     trained_seconds: float | None = Field(
         None,
         gt=0,
-        description="Length that 95 % of the recordings it was trained on do not exceed, written by training: what is "
-        "longer is read in windows of that length. Left out where nothing was trained to hear.",
+        description="Length that 95 % of the training recordings do not exceed, in seconds. Training writes it. A "
+        "longer recording is read in windows of that length. Absent if the model was not trained on audio.",
     )
 
 
@@ -46,16 +50,16 @@ class Adapter(BaseModel):
 
 
 class Figures(BaseModel):
-    """Measured results, the command that produced them, and the file in the repository that holds its raw result."""
+    """Measured results, the command that produced them, and the file in the repository that holds their raw data."""
 
     model_config = ConfigDict(extra="allow")
 
     score: float = Field(
-        description="Facts that a summary has right, less what it invents: a mean over the set's recordings of natural "
-        "voices. `make serve` chooses by it."
+        description="Share of facts that the summaries have right, less what they invent, as a mean over the set's "
+        "recordings of natural voices. `make serve` chooses the model with the highest score."
     )
     set: str = Field(
-        "", description="What it was measured on: name and digest of the set. Figures of two sets are never compared."
+        "", description="Name and digest of the evaluation set. Figures of different sets are never compared."
     )
     command: str
     result: str
@@ -82,14 +86,15 @@ class Manifest(BaseModel):
     parent_sha256: str | None = Field(None, description="SHA-256 of the parent's weights when it was trained from it.")
     parts: dict[str, str] = Field(description="Base part → SHA-256 of its first file (see model_repo.parts).")
     beside: list[str] = Field(
-        default_factory=list, description="Parts used as they are, beside the weights: a cascade's Whisper."
+        default_factory=list,
+        description="Parts that are used unchanged beside the weights, such as a cascade's Whisper.",
     )
     adapter: Adapter | None = None
     weights: dict[str, str] = Field(description="File of the assembled checkpoint → SHA-256.")
     training: dict[str, Any] = Field(
         default_factory=dict,
-        description="Library versions and commit of the export, and under `runs` of each stage: its config, data "
-        "digests, base, adapters begun from, teacher, judge, seed, library versions, commit, last log line.",
+        description="Library versions and commit of the export, and under `runs` for each stage: its config, data "
+        "digests, base, initial adapters, teacher, judge, seed, library versions, commit and last log line.",
     )
     figures: Figures | None = None
 
@@ -97,32 +102,35 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the weights (of their digests, if they are several files): what a child records of its parent."""
-        found = [sha for file, sha in sorted(self.weights.items()) if file.endswith(".safetensors")]
-        return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
+        """SHA-256 of the weights, or of their digests if there are several files. A child records it of its parent."""
+        digests = [sha for file, sha in sorted(self.weights.items()) if file.endswith(".safetensors")]
+        return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
 
     @property
     def id(self) -> str:
-        """name@version."""
+        """`name@version`."""
         return f"{self.name}@{self.version}"
 
     @property
     def folder(self) -> Path:
-        """The folder the manifest was read from."""
-        assert self._folder is not None, "a manifest that was not read from a folder has none"
+        """The folder that the manifest was read from or written to."""
+        assert self._folder is not None, "the manifest was not read from a folder"
         return self._folder
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read `manifest.json`. Raises OSError, or pydantic's ValidationError (a ValueError) naming the field that
-        does not fit.
+        """Read `manifest.json` from the folder.
+
+        Raises:
+            OSError: if the file cannot be read.
+            pydantic.ValidationError: (a ValueError) if a field does not fit; the message names it.
         """
         manifest = cls.model_validate_json((folder / MANIFEST_FILE).read_bytes())
         manifest._folder = folder
         return manifest
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json` into the folder."""
+        """Write `manifest.json` into the folder, which is created if needed."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST_FILE).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._folder = folder

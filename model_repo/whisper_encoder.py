@@ -1,6 +1,6 @@
-"""Whisper's encoder out of OpenAI's `.pt` file, under Hugging Face names, without running anything the file carries.
+"""Reads Whisper's encoder from OpenAI's `.pt` file, under Hugging Face names, without running any code of the file.
 
-Source: key names of openai-whisper's `AudioEncoder` and of Transformers' `WhisperEncoder`;
+Sources: the key names of openai-whisper's `AudioEncoder` and of Transformers' `WhisperEncoder`.
 `torch.load(weights_only=True)` reads tensors only.
 """
 
@@ -25,16 +25,18 @@ _KEY_RENAMES = (
 
 
 def encoder_tensors(file: Path) -> dict[str, NDArray[np.float32]]:
-    """Encoder weights, float32, by their Transformers name: `conv1.weight`, `layers.0.self_attn.q_proj.weight`, …"""
+    """Return the encoder's weights as float32, under their Transformers names: `conv1.weight`,
+    `layers.0.self_attn.q_proj.weight`, …
+    """
     import torch
 
     state = torch.load(file, map_location="cpu", weights_only=True)["model_state_dict"]
-    out: dict[str, NDArray[np.float32]] = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for key, value in state.items():
         if not key.startswith("encoder."):
             continue
         name = key.removeprefix("encoder.")
         for old, new in _KEY_RENAMES:
             name = name.replace(old, new)
-        out[name] = np.ascontiguousarray(value.float().numpy())
-    return out
+        tensors[name] = np.ascontiguousarray(value.float().numpy())
+    return tensors

@@ -3,9 +3,10 @@ pytest-xdist shares the tests out among its workers.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Tests that need minutes of one worker. They are begun first, so that no worker is left with one of them at the end.
 LONGEST = (
@@ -18,20 +19,36 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
+# Files whose tests share one engine, which takes half a minute to start.
+SHARED_ENGINE = ("tests/app/engine/test_engine_contract.py", "tests/app/engine/test_vllm.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker (`--dist loadgroup`), where they share its fixtures, unless a mark names
-    another group; order the groups.
-    """
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+    """Begin with the tests that need a worker for minutes."""
     items.sort(key=_rank)
 
 
 def _rank(item: pytest.Item) -> int:
-    path = item.path.relative_to(Path(__file__).parents[1]).as_posix()
-    return next((rank for rank, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST))
+    return next((rank for rank, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Gives whole files to workers, as `--dist loadfile` does, in their order; those that share an engine together.
+
+    `--dist loadgroup`, which is meant for that, groups nothing: pytest-xdist 3.8 with pytest 9.1.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "shared engine" if file in SHARED_ENGINE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling | None:
+    """Replace `--dist loadfile`; leave the other ways of distribution as they are."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Makes recordings for the tests: real speech (flite, espeak-ng) in every format, and the folder of broken files."""
+"""Makes recordings for the tests: synthetic speech (flite, espeak-ng) in every format, and broken files."""
 
 import functools
 import io
@@ -22,30 +22,32 @@ RATE = 16000
 
 @functools.cache
 def speech(text: str = TEXT, voice: str = "slt", rate: int = RATE) -> Samples:
-    """Speech as float32 (n,) at `rate` Hz, by flite (`voice` of flite) or espeak-ng (`voice` "espeak")."""
+    """Return speech as float32, shape (n,), at `rate` Hz. voice: one of flite's, or "espeak" for espeak-ng."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
         if voice == "espeak":
             subprocess.run(["espeak-ng", "-w", path, text], check=True, timeout=60)
         else:
             subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True, timeout=60)
-        samples, found = soundfile.read(path, dtype="float32")
-    if found != rate:
-        positions = np.arange(int(len(samples) * rate / found)) * found / rate
+        samples, source_rate = soundfile.read(path, dtype="float32")
+    if source_rate != rate:
+        positions = np.arange(int(len(samples) * rate / source_rate)) * source_rate / rate
         samples = np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
     samples.setflags(write=False)
     return samples
 
 
-def sound(samples: NDArray[np.generic], rate: int = RATE, kind: str = "WAV", subtype: str | None = None) -> bytes:
-    """`samples` (n,) or (n, channels) as a file, by libsndfile."""
+def encode_audio(
+    samples: NDArray[np.generic], rate: int = RATE, kind: str = "WAV", subtype: str | None = None
+) -> bytes:
+    """Return samples, shape (n,) or (n, channels), as a file that libsndfile writes."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
-class Pipe(io.BytesIO):
-    """A file that cannot seek."""
+class UnseekableBuffer(io.BytesIO):
+    """A buffer that cannot seek."""
 
     def seekable(self) -> bool:
         return False
@@ -57,7 +59,7 @@ class Pipe(io.BytesIO):
         raise io.UnsupportedOperation
 
 
-def muxed(
+def mux_speech(
     kind: str,
     codec: str,
     *,
@@ -69,11 +71,20 @@ def muxed(
     options: dict[str, str] | None = None,
     pipe: bool = False,
 ) -> bytes:
-    """The speech (its first `seconds`) as FFmpeg's container `kind`, by `codec`; `picture` adds a video track.
+    """Return the first `seconds` of the speech as a file that FFmpeg writes.
 
-    options: of the muxer. pipe: written by a muxer that cannot seek back, as a live recorder's.
+    Args:
+        kind: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        rate: Sampling rate in Hz.
+        bit_rate: Bits a second.
+        sound_track: Whether the file has audio.
+        picture: Whether the file has a video track.
+        seconds: Length at most.
+        options: Options of the muxer.
+        pipe: Whether the muxer cannot seek back, as in a live recording.
     """
-    buffer = Pipe() if pipe else io.BytesIO()
+    buffer = UnseekableBuffer() if pipe else io.BytesIO()
     with av.open(buffer, "w", format=kind, options=options or {}) as target:
         track = target.add_stream(codec, rate=rate, layout="mono") if sound_track else None
         video = target.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p") if picture else None
@@ -86,32 +97,34 @@ def muxed(
         if track is not None:
             track.bit_rate = bit_rate
             samples = (speech(rate=rate)[: int(seconds * rate)] * 32767).astype(np.int16)
-            whole = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-            whole.sample_rate, whole.pts, whole.time_base = rate, 0, Fraction(1, rate)
-            target.mux(track.encode(whole))
+            audio = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            audio.sample_rate, audio.pts, audio.time_base = rate, 0, Fraction(1, rate)
+            target.mux(track.encode(audio))
             target.mux(track.encode())
     return buffer.getvalue()
 
 
 def speech_wav() -> bytes:
-    return sound(speech())
+    """Return the speech as a WAV file."""
+    return encode_audio(speech())
 
 
 def silence_wav(seconds: float = 3.0) -> bytes:
-    return sound(np.zeros(int(seconds * RATE), np.float32), subtype="PCM_16")
+    """Return digital silence as a WAV file."""
+    return encode_audio(np.zeros(int(seconds * RATE), np.float32), subtype="PCM_16")
 
 
 @functools.cache
 def opus_hour() -> bytes:
-    """An hour of speech as Ogg Opus at 6 kbit/s: 3 MB. One minute is encoded, its packets are written sixty times."""
+    """Return an hour of speech as Ogg Opus at 6 kbit/s (3 MB): the packets of one minute are written sixty times."""
     minute = np.resize(speech(rate=48000), 60 * 48000)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="ogg") as target:
         track = target.add_stream("libopus", rate=48000, layout="mono", options={"frame_duration": "60"})
         track.bit_rate = 6000
-        whole = AudioFrame.from_ndarray((minute * 32767).astype(np.int16)[None], format="s16", layout="mono")
-        whole.sample_rate, whole.pts, whole.time_base = 48000, 0, Fraction(1, 48000)
-        packets = [bytes(packet) for packet in track.encode(whole)]
+        frame = AudioFrame.from_ndarray((minute * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        packets = [bytes(packet) for packet in track.encode(frame)]
         for number in range(60 * len(packets)):
             packet = av.Packet(packets[number % len(packets)])
             packet.stream, packet.time_base = track, Fraction(1, 48000)
@@ -122,30 +135,33 @@ def opus_hour() -> bytes:
 
 
 def nan_wav() -> bytes:
+    """Return speech with one sample that is not a number."""
     samples = speech().copy()
     samples[1000] = np.nan
-    return sound(samples, subtype="FLOAT")
+    return encode_audio(samples, subtype="FLOAT")
 
 
 def infinite_wav() -> bytes:
+    """Return speech whose last sample is infinite."""
     samples = speech().copy()
     samples[-1] = -np.inf
-    return sound(samples, subtype="FLOAT")
+    return encode_audio(samples, subtype="FLOAT")
 
 
 def channels_wav(channels: int) -> bytes:
-    return sound(np.repeat(speech()[:, None], channels, axis=1))
+    """Return the speech in every one of several channels."""
+    return encode_audio(np.repeat(speech()[:, None], channels, axis=1))
 
 
 def rate_wav(rate: int) -> bytes:
-    """Speech whose header claims `rate` Hz."""
-    return sound(speech(), rate)
+    """Return speech whose header states `rate` Hz."""
+    return encode_audio(speech(), rate)
 
 
 def broken_files() -> dict[str, tuple[bytes, int, str]]:
-    """name → (bytes, status, code): what each broken file is refused with."""
-    wav, flac = speech_wav(), sound(speech(), kind="FLAC")
-    m4a, opus = muxed("ipod", "aac"), sound(speech(), kind="OGG", subtype="OPUS")
+    """Return broken files by name, each with the status and code of its error: {name: (bytes, status, code)}."""
+    wav, flac = speech_wav(), encode_audio(speech(), kind="FLAC")
+    m4a, opus = mux_speech("ipod", "aac"), encode_audio(speech(), kind="OGG", subtype="OPUS")
     return {
         "empty": (b"", 400, "empty_audio"),
         "text named .wav": (b"Dear Anna, the minutes of Friday are attached.\n" * 50, 415, "unsupported_audio"),
@@ -156,7 +172,7 @@ def broken_files() -> dict[str, tuple[bytes, int, str]]:
         "truncated m4a": (m4a[: len(m4a) * 6 // 10], 422, "undecodable_audio"),
         "truncated opus": (opus[: len(opus) * 6 // 10], 422, "undecodable_audio"),
         "wav header of a long file": (wav[:44], 422, "undecodable_audio"),
-        "wav header of an empty file": (sound(np.zeros(0, np.float32)), 422, "empty_audio"),
+        "wav header of an empty file": (encode_audio(np.zeros(0, np.float32)), 422, "empty_audio"),
         "flac magic only": (b"fLaC", 422, "undecodable_audio"),
         "riff magic only": (b"RIFF\xff\xff\xff\xffWAVE", 422, "undecodable_audio"),
         "9 channels": (channels_wav(9), 422, "too_many_channels"),
@@ -164,27 +180,29 @@ def broken_files() -> dict[str, tuple[bytes, int, str]]:
         "1 Hz": (rate_wav(1), 422, "unsupported_sample_rate"),
         "NaN samples": (nan_wav(), 422, "non_finite_samples"),
         "infinite samples": (infinite_wav(), 422, "non_finite_samples"),
-        "video without sound": (muxed("mp4", "aac", sound_track=False, picture=True), 422, "no_audio_track"),
+        "video without sound": (mux_speech("mp4", "aac", sound_track=False, picture=True), 422, "no_audio_track"),
     }
 
 
 def all_formats(seconds: float = 60) -> dict[str, tuple[Callable[[], bytes], str, float]]:
-    """name → (maker, the format it is recognised as, seconds its length may be off by), of the speech's first
-    `seconds`.
+    """Return makers of files with the first `seconds` of the speech in all formats.
+
+    Returns:
+        {name: (maker, name of the format that is recognized, tolerance of the length in seconds)}.
     """
     samples, fine = speech()[: round(seconds * RATE)], speech(rate=44100)[: round(seconds * 44100)]
     formats: dict[str, tuple[Callable[[], bytes], str, float]] = {
-        f"wav {subtype}": (functools.partial(sound, samples, subtype=subtype), "wav", 0.001)
+        f"wav {subtype}": (functools.partial(encode_audio, samples, subtype=subtype), "wav", 0.001)
         for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW")
     }
     for kind in ("W64", "AIFF", "AU", "CAF", "FLAC"):
-        formats[kind.lower()] = (functools.partial(sound, samples, kind=kind), kind.lower(), 0.001)
-    formats["rf64"] = (functools.partial(sound, samples, kind="RF64"), "wav", 0.001)
-    # ADPCM comes in blocks of 32 ms here: the last one is filled up.
-    formats["wav adpcm"] = (functools.partial(sound, samples, subtype="MS_ADPCM"), "wav", 0.07)
-    formats["ogg vorbis"] = (functools.partial(sound, samples, kind="OGG", subtype="VORBIS"), "ogg", 0.05)
-    formats["ogg opus"] = (functools.partial(sound, samples, kind="OGG", subtype="OPUS"), "ogg", 0.05)
-    formats["mp3"] = (functools.partial(sound, fine, 44100, kind="MP3"), "mp3", 0.05)
+        formats[kind.lower()] = (functools.partial(encode_audio, samples, kind=kind), kind.lower(), 0.001)
+    formats["rf64"] = (functools.partial(encode_audio, samples, kind="RF64"), "wav", 0.001)
+    # ADPCM has blocks of 32 ms here, and the last one is padded.
+    formats["wav adpcm"] = (functools.partial(encode_audio, samples, subtype="MS_ADPCM"), "wav", 0.07)
+    formats["ogg vorbis"] = (functools.partial(encode_audio, samples, kind="OGG", subtype="VORBIS"), "ogg", 0.05)
+    formats["ogg opus"] = (functools.partial(encode_audio, samples, kind="OGG", subtype="OPUS"), "ogg", 0.05)
+    formats["mp3"] = (functools.partial(encode_audio, fine, 44100, kind="MP3"), "mp3", 0.05)
     for kind, codec, found in (
         ("ipod", "aac", "mp4"),
         ("webm", "libopus", "webm"),
@@ -199,8 +217,16 @@ def all_formats(seconds: float = 60) -> dict[str, tuple[Callable[[], bytes], str
         ("mp2", "mp2", "mp3"),
     ):
         rate = 44100 if kind in ("flv", "asf") else 48000
-        formats[f"{kind} {codec}"] = (functools.partial(muxed, kind, codec, rate=rate, seconds=seconds), found, 0.05)
-    narrow = functools.partial(muxed, "amr", "libopencore_amrnb", rate=8000, bit_rate=12_200, seconds=seconds)
+        formats[f"{kind} {codec}"] = (
+            functools.partial(mux_speech, kind, codec, rate=rate, seconds=seconds),
+            found,
+            0.05,
+        )
+    narrow = functools.partial(mux_speech, "amr", "libopencore_amrnb", rate=8000, bit_rate=12_200, seconds=seconds)
     formats["amr"] = (narrow, "amr", 0.05)
-    formats["mp4 with video"] = (functools.partial(muxed, "mp4", "aac", picture=True, seconds=seconds), "mp4", 0.05)
+    formats["mp4 with video"] = (
+        functools.partial(mux_speech, "mp4", "aac", picture=True, seconds=seconds),
+        "mp4",
+        0.05,
+    )
     return formats

@@ -123,7 +123,7 @@ def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
 
 @pytest.mark.parametrize("distinct", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served, distinct: int) -> None:
-    clips = [recordings.sound(recordings.speech()), *(clip.read_bytes() for clip in CLIPS)]
+    clips = [recordings.encode_audio(recordings.speech()), *(clip.read_bytes() for clip in CLIPS)]
     audio = clips[:distinct]
     assert len(audio) == distinct
     alone = [served.summarize(data).json()["summary"] for data in audio]
@@ -139,7 +139,7 @@ def test_silence_spends_no_engine_time(served: Served) -> None:
         return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:prompt_tokens_total{"))
 
     before = generated()
-    answer = served.summarize(recordings.sound(recordings.speech() * 0)).json()
+    answer = served.summarize(recordings.encode_audio(recordings.speech() * 0)).json()
     assert (answer["summary"], answer["finish_reason"]) == ("", "no_speech")
     assert generated() == before
 
@@ -172,7 +172,7 @@ def test_a_recording_longer_than_one_pass_is_read_in_windows(served: Served) -> 
     cycle = np.concatenate(clips)
     # Whole clips: half a word at the end is rightly left out as not understood.
     samples = np.tile(cycle, -(-(PASS_S + 20) * recordings.RATE // len(cycle)))
-    answer = served.summarize(recordings.sound(samples), style="bullets").json()
+    answer = served.summarize(recordings.encode_audio(samples), style="bullets").json()
     assert len(answer["windows"]) >= (PASS_S + 20) / WINDOW_S
     read_whole(answer, WINDOW_S)
     assert answer["summary"].strip()
@@ -182,7 +182,7 @@ def test_a_recording_longer_than_one_pass_is_read_in_windows(served: Served) -> 
 def test_an_hour_takes_no_more_memory_than_a_minute(small: Served) -> None:
     longest = small.http.get("/v1/models/speechsum-tiny").json()["audio"]["note_seconds"]
     with _peak(small) as minute:
-        small.summarize(recordings.sound(np.resize(recordings.speech(), 60 * recordings.RATE)))
+        small.summarize(recordings.encode_audio(np.resize(recordings.speech(), 60 * recordings.RATE)))
     with _peak(small) as hour:
         answer = small.summarize(recordings.opus_hour()).json()
     assert answer["audio_seconds"] == pytest.approx(3600, abs=1)

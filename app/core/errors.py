@@ -72,22 +72,32 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
+    """The request itself is wrong, as a field with an invalid value."""
+
     status, type = 400, "invalid_request_error"
 
 
 class Unauthorized(ServiceError):
+    """The API key is missing or unknown."""
+
     status, type = 401, "authentication_error"
 
 
 class Forbidden(ServiceError):
+    """The API key does not allow the request."""
+
     status, type = 403, "permission_error"
 
 
 class ModelNotFound(ServiceError):
+    """The service has no such model."""
+
     status, type = 404, "invalid_request_error"
 
 
 class NotFound(ServiceError):
+    """The service has no such object, as an unknown job."""
+
     status, type = 404, "invalid_request_error"
 
 
@@ -98,30 +108,44 @@ class RequestTimeout(ServiceError):
 
 
 class Conflict(ServiceError):
+    """The request does not fit the present state, as for a model that is changing."""
+
     status, type = 409, "invalid_request_error"
 
 
 class TooLarge(ServiceError):
+    """The request or its recording exceeds a limit of size or length."""
+
     status, type = 413, "invalid_request_error"
 
 
 class UnsupportedAudio(ServiceError):
+    """The recording is in no format that the service reads."""
+
     status, type = 415, "invalid_request_error"
 
 
 class Unprocessable(ServiceError):
+    """The recording or another part of the request cannot be processed."""
+
     status, type = 422, "invalid_request_error"
 
 
 class HeadersTooLarge(ServiceError):
+    """The headers of the request exceed their limit."""
+
     status, type = 431, "invalid_request_error"
 
 
 class TooManyRequests(ServiceError):
+    """The caller, or all callers together, exceed a limit of requests or a quota."""
+
     status, type = 429, "rate_limit_error"
 
 
 class Unavailable(ServiceError):
+    """The service cannot do this now; a later request may succeed."""
+
     status, type = 503, "server_error"
 
 

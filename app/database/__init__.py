@@ -1,1 +1,4 @@
-"""What outlives a process: jobs, webhooks to deliver, kept answers. SQLite for one process, PostgreSQL for several."""
+"""Storage of what outlives a process: jobs, webhooks, stored responses, keys and quotas.
+
+SQLite serves one process, PostgreSQL several.
+"""

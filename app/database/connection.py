@@ -19,33 +19,43 @@ log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "postgres": "asyncpg"}
-BUSY_TIMEOUT_SECONDS = 30  # a writer waits so long for another one in SQLite
-MIGRATION_LOCK = 0x73756D  # of PostgreSQL's advisory locks, the one that is held while tables change
+BUSY_TIMEOUT_SECONDS = 30  # longest time that a writer waits for another one in SQLite
+MIGRATION_LOCK = 0x73756D  # the advisory lock of PostgreSQL that is held while tables change
 
 
-def database_url(given: str, folder: Path) -> str:
-    """The URL with the driver this service has; a file in the folder if none is given. Raises ValueError."""
-    if not given:
+def database_url(configured: str, folder: Path) -> str:
+    """Return the configured URL with the driver that this service has; without one, a SQLite file in the folder.
+
+    Raises:
+        ValueError: if it is not a URL, or not one of SQLite or PostgreSQL.
+    """
+    if not configured:
         return f"sqlite+aiosqlite:///{folder / 'speechsum.db'}"
     try:
-        url = make_url(given)
+        url = make_url(configured)
     except ArgumentError:
-        shown = given.split("@")[-1]  # without a password
-        raise ValueError(f"{shown!r} is no database URL; postgresql://user:password@host/name is one") from None
+        without_password = configured.split("@")[-1]
+        raise ValueError(
+            f"{without_password!r} is not a database URL such as postgresql://user:password@host/name"
+        ) from None
     kind = url.drivername.split("+")[0]
     if kind not in DRIVERS:
-        raise ValueError(f"the database {kind!r} is not known; sqlite and postgresql are")
+        raise ValueError(f"the database {kind!r} is not supported; sqlite and postgresql are")
     name = "sqlite" if kind == "sqlite" else "postgresql"
     return url.set(drivername=f"{name}+{DRIVERS[kind]}").render_as_string(hide_password=False)
 
 
 def configured_url(jobs: JobSettings) -> str:
-    """As the settings say. Raises ValueError."""
+    """Return the database URL of the settings. Raises ValueError if it is not valid."""
     return database_url(jobs.database.get_secret_value(), jobs.folder)
 
 
 class Database(AsyncEngine):
-    """An engine whose tables are up to date. file: that of SQLite; None where the database is a server or in memory."""
+    """An engine whose tables are up to date.
+
+    Attributes:
+        file: the file of a SQLite database; None if the database is a server or in memory.
+    """
 
     file: DatabaseFile | None = None
 
@@ -55,7 +65,9 @@ class Database(AsyncEngine):
             self.file.check()
 
     async def purge_deleted(self) -> None:
-        """Have what was deleted leave SQLite's files now, and not when its log is next written back; if it can be."""
+        """Remove deleted data from SQLite's write-ahead log now, instead of at the next checkpoint. A failure is only
+        logged.
+        """
         if self.dialect.name != "sqlite":
             return
         try:
@@ -65,12 +77,17 @@ class Database(AsyncEngine):
                 await raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
                 await raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")  # type: ignore[union-attr]
         except Exception:
-            log.exception("what was deleted is in the database's log until that is next written back")
+            log.exception("Deleted data stays in the database's write-ahead log until the next checkpoint.")
 
 
 async def open_database(url: str) -> Database:
-    """The database of a URL from `database_url`, its tables made or brought up to date. Raises DatabaseUnusable, a
-    ValueError, for one that cannot be opened or is newer than this program.
+    """Open the database and create its tables or bring them up to date.
+
+    Args:
+        url: a URL from `database_url`.
+
+    Raises:
+        DatabaseUnusable: (a ValueError) if it cannot be opened, or was written by a newer version of this program.
     """
     database = Database(create_async_engine(url, pool_pre_ping=True).sync_engine)
     try:
@@ -106,8 +123,7 @@ def _unusable_error(url: str, error: BaseException) -> DatabaseUnusable:
     cause = getattr(cause, "orig", None) or cause
     return DatabaseUnusable(
         f"the database {_redact_url(url)} cannot be opened: {cause}. The settings are "
-        f"{setting_name('jobs', 'folder')} and "
-        f"{setting_name('jobs', 'database')}."
+        f"{setting_name('jobs', 'folder')} and {setting_name('jobs', 'database')}."
     )
 
 
@@ -116,17 +132,19 @@ def _redact_url(url: str) -> str:
 
 
 def _configure_sqlite(database: Database) -> None:
-    """Readers beside the writer, every commit on the disk, and who writes says so at the transaction's beginning: one
-    that reads first and writes later could find the row changed under it. What is deleted is overwritten.
+    """Set up SQLite: readers beside the writer, every commit on the disk, and deleted data overwritten.
+
+    A writing transaction takes the write lock when it begins. If it read first and locked later, the row that it read
+    could have changed in between.
     """
 
     @event.listens_for(database.sync_engine, "do_connect")
     def check_file(*_: Any) -> None:
-        database.check_file()  # connecting would make an empty file in the place of one that was deleted
+        database.check_file()  # connecting would create an empty file in place of a deleted one
 
     @event.listens_for(database.sync_engine, "connect")
     def set_pragmas(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.isolation_level = None  # `begin_transaction` begins transactions, not the driver
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
@@ -148,7 +166,7 @@ def _configure_sqlite(database: Database) -> None:
 def _migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-    # Each of its steps is a line at level INFO, which says nothing to whoever runs a command.
+    # Alembic logs each step at level INFO, which would only distract whoever runs a command.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
@@ -165,8 +183,8 @@ def _migrate(connection: Connection) -> None:
     if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
         raise DatabaseUnusable(
             f"the database {_redact_url(str(connection.engine.url))} was written by a newer version of speechsum: its "
-            f"tables are at revision {found}, and this version knows them up to {newest}. Install the newer version, "
-            f"or name another database; the settings are {setting_name('jobs', 'folder')} and "
+            f"tables are at revision {found}, and this version knows revisions up to {newest}. Install the newer "
+            f"version, or use another database; the settings are {setting_name('jobs', 'folder')} and "
             f"{setting_name('jobs', 'database')}."
         )
     command.upgrade(config, "head")

@@ -1,6 +1,6 @@
-"""What goes wrong with a database, as errors a caller can read: no room, no answer, a file that is gone.
+"""Errors of the database that a caller can read: no room, no answer, a file that is gone.
 
-A database that cannot be used now is `Unavailable` (503) with a time to try again, whatever was asked of it. Violated
+If the database cannot be used now, every request of it raises `Unavailable` (503) with a time to try again. Violated
 constraints and faulty statements pass unchanged. Knows nothing about rows.
 """
 
@@ -22,18 +22,19 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 30
 UNTRANSLATED_ERRORS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-DISK_FULL_BYTES = 1 << 20  # below this an I/O error of SQLite is a full disk: its shared memory says no more of it
-POSTGRES_DISK_FULL = "53100"  # of PostgreSQL's error codes
+# With less free space, an I/O error of SQLite means a full disk. SQLite does not say so for its shared memory.
+DISK_FULL_BYTES = 1 << 20
+POSTGRES_DISK_FULL = "53100"  # PostgreSQL's error code
 
 
 class DatabaseUnusable(ValueError):
-    """The service cannot start with this database; says why in a sentence for its operator."""
+    """The service cannot start with this database. The message tells the operator why."""
 
 
 class DatabaseFile:
     """The file of a SQLite database, which somebody may delete or replace while it is open.
 
-    SQLite goes on writing into a file that has no name any more, and all of it is lost when the process ends.
+    SQLite would continue to write into a file without a name, and everything in it would be lost when the process ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,12 +46,12 @@ class DatabaseFile:
         """Raise Unavailable (503, code "database_lost") if the file at the path is not the one that was opened."""
         lost = _file_identity(self.path) != self._identity
         if lost and not self._was_lost:
-            log.error("the database %s was deleted or replaced while it was open; restart the service", self.path)
+            log.error("The database %s was deleted or replaced while it was open. Restart the service.", self.path)
         self._was_lost = lost
         if lost:
             raise Unavailable(
-                "The database file was deleted or replaced while the service ran, so nothing can be kept. The operator "
-                "has to put it back or restart the service, which then begins with what is there. The settings are "
+                "The database file was deleted or replaced while the service ran, so nothing can be stored. The "
+                "operator must restore the file or restart the service with the present one. The settings are "
                 f"{setting_name('jobs', 'folder')} and {setting_name('jobs', 'database')}.",
                 code="database_lost",
                 retry_after_s=RETRY_AFTER_S,
@@ -58,7 +59,7 @@ class DatabaseFile:
 
 
 def translate_errors(engine: Engine) -> None:
-    """Have the engine raise `Unavailable` (503) where the database cannot be used now."""
+    """Make the engine raise `Unavailable` (503) when the database cannot be used."""
 
     @event.listens_for(engine, "handle_error")
     def translate(context: ExceptionContext) -> BaseException | None:
@@ -69,17 +70,17 @@ def translate_errors(engine: Engine) -> None:
             or isinstance(error, UNTRANSLATED_ERRORS)
         ):
             return None
-        log.error("the database failed: %s", context.original_exception)
+        log.error("The database failed: %s", context.original_exception)
         return _storage_full_error() if _is_full(engine, context.original_exception) else _unavailable_error()
 
     @event.listens_for(engine, "do_connect")
-    def connect(dialect: Any, _: Any, arguments: Any, named: Any) -> Any:
+    def connect(dialect: Any, _: Any, arguments: Any, keywords: Any) -> Any:
         try:
-            return dialect.connect(*arguments, **named)
-        except sqlite3.Error:  # goes through `translate`
+            return dialect.connect(*arguments, **keywords)
+        except sqlite3.Error:  # `translate` handles it
             raise
-        except Exception as error:  # a server that is not there, has no more connections, or is just starting
-            log.error("the database cannot be reached: %s", error)
+        except Exception as error:  # the server is not there, has no free connection, or is just starting
+            log.error("The database cannot be reached: %s", error)
             raise _unavailable_error() from error
 
 
@@ -89,7 +90,7 @@ def _storage_full_error() -> Unavailable:
 
 def _unavailable_error() -> Unavailable:
     return Unavailable(
-        "The service's database cannot be used now; its log says why. Try again later.",
+        "The service cannot use its database now. Its log says why. Try again later.",
         code="database_unavailable",
         retry_after_s=RETRY_AFTER_S,
     )
@@ -104,7 +105,7 @@ def _is_full(engine: Engine, error: BaseException) -> bool:
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

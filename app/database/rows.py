@@ -1,4 +1,4 @@
-"""What every table is used with: reading beside a writer, and taking one row of those that wait.
+"""Two operations that all tables share: reading beside a writer, and claiming one of the rows that wait.
 
 Knows nothing about what the rows are.
 """
@@ -12,19 +12,22 @@ READ_ONLY_OPTION = "speechsum_reads"  # execution option of a connection that wr
 
 
 def read_connection(database: AsyncEngine) -> AsyncConnection:
-    """A connection, to be entered, that only reads: it waits for no writer, and none for it."""
+    """Return a read-only connection, to be entered with `async with`. It does not wait for writers, nor they for it."""
     return database.execution_options(**{READ_ONLY_OPTION: True}).connect()
 
 
 async def claim_row(database: AsyncEngine, table: Table, waiting: Select[Any], **change: Any) -> RowMapping | None:
-    """Change the first of the rows that wait, and return it as it is then; None if none waits.
+    """Change the first of the waiting rows and return it as it is then; None if no row waits.
 
-    waiting: selects ids, in order. Of several that claim at once each gets another row (`FOR UPDATE SKIP LOCKED`;
-    SQLite has one writer at a time).
+    Several callers at the same time get different rows (`FOR UPDATE SKIP LOCKED`; SQLite has one writer at a time).
+
+    Args:
+        waiting: selects the ids of the waiting rows, in order.
+        change: the new values of columns.
     """
     async with database.begin() as connection:
         id_ = (await connection.execute(waiting.limit(1).with_for_update(skip_locked=True))).scalar()
         if id_ is None:
             return None
-        changed = update(table).where(table.c.id == id_).values(**change).returning(*table.c)
-        return (await connection.execute(changed)).mappings().one()
+        statement = update(table).where(table.c.id == id_).values(**change).returning(*table.c)
+        return (await connection.execute(statement)).mappings().one()

@@ -1,1 +1,1 @@
-"""Where the service connects to on a caller's word: recordings by URL, and webhooks. Knows nothing about audio."""
+"""Connections to hosts that callers name: recordings by URL, and webhooks. Knows nothing about audio."""

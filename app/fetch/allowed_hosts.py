@@ -1,4 +1,7 @@
-"""The allow-list of hosts: exact ones, everything under a name, or any. Knows nothing about addresses being public."""
+"""The list of hosts that recordings may be fetched from.
+
+Knows nothing about whether an address is public.
+"""
 
 from collections.abc import Iterable
 
@@ -7,10 +10,15 @@ from app.fetch.url import canonical_host, parse_address
 
 
 class AllowedHosts:
-    """`host in hosts`, for a canonical host.
+    """Hosts that match one of the patterns: `host in allowed_hosts`, for a canonical host.
 
-    patterns: `audio.example.org` is this host alone; `*.example.org` every name under `example.org` and not itself;
-    `*` any host. Nothing is allowed by no patterns. Raises ValueError for one that is none of these.
+    Args:
+        patterns: `audio.example.org` is this host alone; `*.example.org` is every name under `example.org`, but not
+            itself;
+            `*` is any host. No pattern allows no host.
+
+    Raises:
+        ValueError: if a pattern is none of these.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -38,5 +46,5 @@ def _canonical_pattern(pattern: str, host: str, name: bool = False) -> str:
     except InvalidRequest:
         canonical = ""
     if not canonical or (name and parse_address(canonical)):
-        raise ValueError(f"{pattern!r} is no host: audio.example.org, *.example.org or *")
+        raise ValueError(f"{pattern!r} is not a host such as audio.example.org, *.example.org or *")
     return canonical

@@ -1,7 +1,8 @@
-"""From a host to an answer: resolved once, every address checked, and connected to one of those very addresses.
+"""Resolves a host once, checks every address, and connects to one of these very addresses.
 
-A name that answers differently the next time it is asked (DNS rebinding) is not asked a next time: the connection goes
-to the checked address, while TLS and the `Host` header go by the name. Knows nothing about what is asked.
+A name that resolves differently the next time (DNS rebinding) gains nothing, because it is not resolved again: the
+connection goes to the checked address, while TLS and the `Host` header use the name. Knows nothing about what is
+requested.
 """
 
 import asyncio
@@ -25,49 +26,56 @@ from app.fetch.url import ParsedUrl
 log = logging.getLogger(__name__)
 
 MAX_CONCURRENT_LOOKUPS = 4
-MAX_ADDRESSES = 4  # that are tried
+MAX_ADDRESSES = 4  # addresses of one host that are tried
 ResolveHost = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Resolver:
-    """Asks the system for a name's addresses, in threads of its own: a name server that does not answer holds up
-    nothing but other look-ups. Raises OSError.
+    """Resolves names with the system's resolver, in threads of its own.
+
+    A name server that does not answer thus holds up nothing but other look-ups. A call raises OSError if the name has
+    no address.
+
+    Args:
+        max_concurrent: look-ups at the same time; more wait.
     """
 
-    def __init__(self, at_once: int = MAX_CONCURRENT_LOOKUPS) -> None:
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="resolve")
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT_LOOKUPS) -> None:
+        self._threads = ThreadPoolExecutor(max_concurrent, thread_name_prefix="resolve")
 
     async def __call__(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _getaddrinfo, host)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = await loop.run_in_executor(self._threads, _getaddrinfo, host)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
     def close(self) -> None:
-        """Take no more names. Harmless twice."""
+        """Accept no more names. Safe to call twice."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def resolve_addresses(location: ParsedUrl, resolve: ResolveHost) -> list[Address]:
-    """The addresses of a URL's host; none if it has none."""
+    """Return the addresses of a URL's host; empty if it has none."""
     try:
-        found = [location.host] if location.address else await resolve(location.host)
-        return [ip_address(text) for text in found]
+        texts = [location.host] if location.address else await resolve(location.host)
+        return [ip_address(text) for text in texts]
     except (OSError, ValueError) as error:
-        log.info("%s was not resolved: %s", location.host, error)
+        log.info("The host %s could not be resolved: %s", location.host, error)
         return []
 
 
 async def resolve_public_addresses(location: ParsedUrl, resolve: ResolveHost) -> list[Address]:
-    """The addresses of a URL's host. Raises InvalidRequest (400) if there is none or if any of them is not public.
+    """Return the addresses of a URL's host, all of them public.
 
-    Both are one answer, so that nobody learns here which names there are inside.
+    Raises:
+        InvalidRequest: (400, code "audio_url_not_allowed") if there is no address, or if one of them is not public. The
+            message is the same in both cases, so that nobody learns from it which internal names exist.
     """
     addresses = await resolve_addresses(location, resolve)
     if not addresses or not all(is_public(address) for address in addresses):
-        log.info("%s is not connected to: its addresses are %s", location.host, [str(one) for one in addresses])
+        log.info("The host %s is refused: its addresses are %s", location.host, [str(one) for one in addresses])
         raise InvalidRequest(
-            "No public address was found for the URL's host. Private, local and reserved addresses are not connected "
-            "to.",
+            "No public address was found for the URL's host. The service does not connect to private, local and "
+            "reserved addresses.",
             code="audio_url_not_allowed",
             param="url",
         )
@@ -75,8 +83,9 @@ async def resolve_public_addresses(location: ParsedUrl, resolve: ResolveHost) ->
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to the given addresses, one after the other until one answers or four have not, whatever host it is
-    asked for.
+    """A network backend that connects to the given addresses, whatever host it is asked for.
+
+    It tries up to four of them, one after the other, until one answers.
     """
 
     def __init__(self, addresses: Sequence[Address], network: httpcore.AsyncNetworkBackend) -> None:
@@ -91,13 +100,18 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """One connection. Raises httpcore's ConnectError, ConnectTimeout. timeout: seconds for all addresses."""
+        """Open a connection. The timeout, in seconds, is for all addresses together.
+
+        Raises:
+            httpcore.ConnectError: if no address accepts the connection.
+            httpcore.ConnectTimeout: if none does so in time.
+        """
         end = None if timeout is None else time.perf_counter() + timeout
         failure: Exception = httpcore.ConnectError("no address")
-        for left, address in zip(range(len(self._addresses), 0, -1), self._addresses, strict=True):
-            share = None if end is None else max(0.0, end - time.perf_counter()) / left
+        for remaining, address in zip(range(len(self._addresses), 0, -1), self._addresses, strict=True):
+            share_s = None if end is None else max(0.0, end - time.perf_counter()) / remaining
             try:
-                return await self._network.connect_tcp(str(address), port, share, local_address, socket_options)
+                return await self._network.connect_tcp(str(address), port, share_s, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -105,10 +119,12 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
 
 @dataclass
 class HttpConnector:
-    """How the outside is reached.
+    """Sends HTTP requests to addresses that are already checked.
 
-    network: what makes connections; plain TCP if left out. tls: which certificates are trusted; the usual ones, loaded
-    when they are first needed.
+    Attributes:
+        network: opens the connections; plain TCP by default.
+        tls: the TLS context with the trusted certificates; the usual ones by default, loaded when they are first
+            needed.
     """
 
     network: httpcore.AsyncNetworkBackend = field(default_factory=httpcore.AnyIOBackend)
@@ -126,10 +142,15 @@ class HttpConnector:
         connect_s: float,
         idle_s: float,
     ) -> AsyncIterator[httpcore.Response]:
-        """The answer to one request, its body unread, over a connection of its own. Raises httpcore's exceptions and
-        ssl.SSLError.
+        """Send one request over a connection of its own, and yield the response with its body unread.
 
-        connect_s, idle_s: longest for connecting, and between two pieces.
+        Args:
+            connect_s: longest time to connect, in seconds.
+            idle_s: longest pause between two pieces, in seconds.
+
+        Raises:
+            httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError: if the request
+                fails.
         """
         request = httpcore.Request(
             method,

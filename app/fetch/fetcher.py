@@ -1,10 +1,10 @@
-"""Fetches a recording from a URL into a file without a name, bounded in bytes, in time and in where it may lead.
+"""Fetches a recording from a URL into an unnamed file, with limits on its size, its time and where it may lead.
 
-Every hop, the first and each redirect, passes the same checks: a URL that can be read in one way only (`url`), a scheme
-and a port that are set, a host on the list (`hosts`), public addresses and a connection to these very addresses
-(`connect`). What goes out is a bare GET: no cookies, no credentials, no referrer, no proxy out of the environment. What
-comes back is never decompressed and never told to the caller, but for the status. Messages do not say where a redirect
-led. Knows nothing about routes, nor about audio.
+Every hop, the first and each redirect, passes the same checks: a URL that can be read in one way only (`url`), an
+allowed scheme and port, an allowed host (`allowed_hosts`), and public addresses, to which it then connects
+(`connector`). The request is a bare GET: no cookies, no credentials, no referrer, and no proxy from the environment. Of
+the response, the caller learns nothing but its status, and the body is never decompressed. Messages do not say where a
+redirect led. Knows nothing about routes or audio.
 """
 
 import asyncio
@@ -35,10 +35,14 @@ REQUEST_HEADERS = {
 
 
 class Fetcher:
-    """Fetches what the settings allow.
+    """Fetches recordings as the settings allow.
 
-    resolve, door: how names become addresses, and how these are reached; the system's ways if left out. Raises
-    ValueError for settings that make no sense together.
+    Args:
+        resolve: resolves names; the system's resolver by default.
+        connector: sends the requests; plain TCP and the usual certificates by default.
+
+    Raises:
+        ValueError: if the settings do not fit together.
     """
 
     def __init__(
@@ -59,19 +63,25 @@ class Fetcher:
             raise ValueError(f"{setting_name('fetch', 'hosts')}: {error}") from None
         if settings.fetch.enabled and not self._allowed_hosts:
             raise ValueError(
-                f"{setting_name('fetch', 'enabled')} is on, but {setting_name('fetch', 'hosts')} names no host; `*` is "
-                "any public one"
+                f"{setting_name('fetch', 'enabled')} is true, but {setting_name('fetch', 'hosts')} names no host; `*` "
+                "allows any public host"
             )
 
     async def fetch(self, url: str, reserve: Callable[[int], None]) -> BinaryIO:
-        """The recording at a URL; `hold` is told the size of each piece and may raise.
+        """Fetch the recording at a URL.
 
-        Raises InvalidRequest (400) for what is not fetched, TooLarge (413), Unprocessable (422) where the other side
-        fails, Unavailable (503) for a disk that is full.
+        Args:
+            reserve: is called with the size of each piece, in bytes, before the piece is written. It may raise.
+
+        Raises:
+            InvalidRequest: (400) if the URL is not allowed.
+            TooLarge: (413) if the recording is too large.
+            Unprocessable: (422) if the other side fails or is too slow.
+            Unavailable: (503) if the disk is full.
         """
         if not self._fetch.enabled:
             raise InvalidRequest(
-                "This service fetches no recordings from URLs. Send the recording itself. The setting is "
+                "This service does not fetch recordings from URLs. Send the recording itself. The setting is "
                 f"{setting_name('fetch', 'enabled')}.",
                 code="audio_url_disabled",
                 param="url",
@@ -89,38 +99,38 @@ class Fetcher:
                 ) from None
 
     def close(self) -> None:
-        """Look up no more names. Harmless twice."""
+        """Accept no more names to resolve. Safe to call twice."""
         self._resolver.close()
 
-    async def _follow_redirects(self, location: ParsedUrl, hold: Callable[[int], None]) -> BinaryIO:
+    async def _follow_redirects(self, location: ParsedUrl, reserve: Callable[[int], None]) -> BinaryIO:
         addresses = await self._resolve_allowed(location)
         for _ in range(self._fetch.redirects + 1):
             async with self._open_response(location, addresses) as answer:
                 if answer.status not in REDIRECT_STATUSES:
-                    return await write_unnamed_file(self._read_body(answer, hold))
+                    return await write_unnamed_file(self._read_body(answer, reserve))
                 reference = _header(answer, "location")
             try:
                 location = resolve_reference(location, reference)
                 addresses = await self._resolve_allowed(location)
             except InvalidRequest as error:
                 raise InvalidRequest(
-                    f"The URL redirects to another one, which is refused: {error.message}",
+                    f"The URL redirects to another URL, which is refused: {error.message}",
                     code="audio_url_not_allowed",
                     param="url",
                 ) from None
         raise _failed_error(
-            f"redirects more than {self._fetch.redirects} times, the most that is followed; the setting is "
+            f"redirects more than {self._fetch.redirects} times, and no more redirects are followed; the setting is "
             f"{setting_name('fetch', 'redirects')}"
         )
 
     async def _resolve_allowed(self, location: ParsedUrl) -> list[Address]:
-        """The addresses to connect to, if the location may be fetched from."""
+        """Return the addresses to connect to, if the location may be fetched from."""
         if location.scheme != "https" and not self._fetch.plain_http:
-            raise _forbidden_error("is not https", "plain_http")
+            raise _forbidden_error("has the scheme http, which is not allowed", "plain_http")
         if location.port not in self._fetch.ports:
-            raise _forbidden_error("has a port that is not fetched from", "ports")
+            raise _forbidden_error("has a port that is not allowed", "ports")
         if location.host not in self._allowed_hosts:
-            raise _forbidden_error("has a host that is not fetched from", "hosts")
+            raise _forbidden_error("has a host that is not allowed", "hosts")
         try:
             async with asyncio.timeout(self._fetch.connect_seconds) as deadline:
                 return await resolve_public_addresses(location, self._resolve)
@@ -133,7 +143,7 @@ class Fetcher:
     async def _open_response(
         self, location: ParsedUrl, addresses: Sequence[Address]
     ) -> AsyncIterator[httpcore.Response]:
-        """The answer to a GET, its body unread, over a connection of its own."""
+        """Send a GET over a connection of its own, and yield the response with its body unread."""
         with self._translate_errors():
             async with self._connector.open_response(
                 "GET",
@@ -145,28 +155,30 @@ class Fetcher:
             ) as answer:
                 yield answer
 
-    async def _read_body(self, answer: httpcore.Response, hold: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
-        """The body's pieces, if it is a whole recording, of at most as many bytes as an upload may have."""
+    async def _read_body(
+        self, answer: httpcore.Response, reserve: Callable[[int], None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the pieces of the body, if it is a whole recording and not larger than an upload may be."""
         if answer.status != 200:
             raise _failed_error(f"was answered with status {answer.status}")
         if _header(answer, "content-encoding").lower() not in ("", "identity"):
-            raise _failed_error("was answered with compressed content, which was not asked for and is not unpacked")
-        most = self._settings.limits.upload_bytes
-        announced = _header(answer, "content-length")
-        if announced.isdecimal() and int(announced) > most:
-            raise _too_large_error(most)
+            raise _failed_error("was answered with compressed content, which was not requested and is not unpacked")
+        max_bytes = self._settings.limits.upload_bytes
+        content_length = _header(answer, "content-length")
+        if content_length.isdecimal() and int(content_length) > max_bytes:
+            raise _too_large_error(max_bytes)
         received = 0
         with self._translate_errors():
             async for piece in answer.aiter_stream():
                 received += len(piece)
-                if received > most:
-                    raise _too_large_error(most)
-                hold(len(piece))
+                if received > max_bytes:
+                    raise _too_large_error(max_bytes)
+                reserve(len(piece))
                 yield piece
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Around what the other side can make fail: its failures are ours to tell, in words of our own."""
+        """Raise the failures of the other side as errors of this service, which do not reveal its details."""
         try:
             yield
         except httpcore.ConnectTimeout:
@@ -176,10 +188,10 @@ class Fetcher:
                 f"The URL's host paused for {self._fetch.idle_seconds:g} seconds", setting_name("fetch", "idle_seconds")
             ) from None
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
-            log.info("a recording was not fetched: %r", error)
+            log.info("A recording could not be fetched: %r", error)
             if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in error.args):
                 raise _failed_error("has a host whose certificate is not trusted, or is not for this host") from None
-            raise _failed_error("could not be read: its host refused the connection or broke it off") from None
+            raise _failed_error("could not be read: its host refused the connection or closed it early") from None
 
     def _connect_timeout_error(self) -> Unprocessable:
         return _timeout_error(
@@ -189,14 +201,14 @@ class Fetcher:
 
 
 def _header(answer: httpcore.Response, name: str) -> str:
-    """A header's value, several joined as HTTP joins them, or nothing."""
+    """Return a header's value, several joined as HTTP joins them; empty if there is none."""
     values = [value for key, value in answer.headers if key.lower() == name.encode()]
     return b", ".join(values).decode("utf-8", "replace").strip()
 
 
 def _forbidden_error(fault: str, setting: str) -> InvalidRequest:
     return InvalidRequest(
-        f"The URL {fault} here. The setting is {setting_name('fetch', setting)}.",
+        f"The URL {fault} by this service. The setting is {setting_name('fetch', setting)}.",
         code="audio_url_not_allowed",
         param="url",
     )
@@ -210,9 +222,9 @@ def _timeout_error(what: str, setting: str) -> Unprocessable:
     return Unprocessable(f"{what}. The setting is {setting}.", code="audio_url_timeout", param="url")
 
 
-def _too_large_error(most: int) -> TooLarge:
+def _too_large_error(max_bytes: int) -> TooLarge:
     return TooLarge(
-        f"The recording at the URL has more than {most} bytes, the most that is accepted. The setting is "
+        f"The recording at the URL has more than {max_bytes} bytes, which is the limit. The setting is "
         f"{setting_name('limits', 'upload_bytes')}.",
         code="upload_too_large",
         param="url",

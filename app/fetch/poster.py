@@ -1,7 +1,8 @@
-"""Posts to a URL that a caller named: to public addresses, and to hosts that the operator named whatever theirs are.
+"""Posts to a URL that a caller named: to public addresses, and to hosts that the operator trusts, whatever their
+address.
 
-Every connection resolves, checks and pins anew (`connect`). No redirect is followed, no proxy asked, and of the answer
-nothing is read but its status. Knows nothing about what is posted.
+Every connection resolves and checks the host again, and goes to the checked address (`connector`). No redirect is
+followed, no proxy is used, and nothing is read of the response but its status. Knows nothing about what is posted.
 """
 
 import asyncio
@@ -22,19 +23,23 @@ from app.fetch.connector import (
 )
 from app.fetch.url import parse_url
 
-LOOKUP_TIMEOUT_SECONDS = 5  # that looking up a host may take before a URL is accepted
-TEMPORARY_LOOKUP_ERRORS = (socket.EAI_AGAIN,)  # of a look-up: whether there is such a host is not known now
+LOOKUP_TIMEOUT_SECONDS = 5  # a URL is accepted if looking up its host takes longer than this
+TEMPORARY_LOOKUP_ERRORS = (socket.EAI_AGAIN,)  # they leave open whether there is such a host
 
 
 class DeliveryFailed(Exception):
-    """A message could not be delivered; says why."""
+    """A message could not be delivered. The text says why."""
 
 
 class Poster:
-    """known: hosts that may be posted to although their address is not public, and whatever they look like.
+    """Sends POST requests.
 
-    seconds: longest for connecting, and between two pieces. resolve, door: how names become addresses, and how these
-    are reached; the system's ways if left out. at_once: how many names are looked up at the same time.
+    Args:
+        trusted_hosts: hosts that may be posted to although their address is not public, whatever they look like.
+        seconds: longest time to connect, and longest pause between two pieces.
+        resolve: resolves names; the system's resolver by default.
+        connector: sends the requests; plain TCP and the usual certificates by default.
+        max_concurrent_lookups: look-ups at the same time; more wait.
     """
 
     def __init__(
@@ -48,15 +53,18 @@ class Poster:
         self._trusted_hosts = trusted_hosts
         self._seconds = seconds
         self._resolver = Resolver(max_concurrent_lookups)
-        self._check_resolver = Resolver()  # so that requests do not wait for what is being delivered
+        self._check_resolver = Resolver()  # a second one, so that requests do not wait for deliveries
         self._resolve = resolve or self._resolver
         self._resolve_to_check = resolve or self._check_resolver
         self._connector = connector or HttpConnector()
 
     async def check_url(self, url: str) -> None:
-        """Refuse a URL that is not posted to: that has no host, or one whose address is not public. Raises
-        InvalidRequest (400). A host that cannot be looked up now passes; it is looked up, and checked, again when it is
-        posted to.
+        """Refuse a URL that cannot be posted to, because it has no host or its host has no public address.
+
+        A host that cannot be looked up now passes. It is looked up and checked again when it is posted to.
+
+        Raises:
+            InvalidRequest: (400) if the URL is refused.
         """
         location = parse_url(url, self._trusted_hosts)
         if location.host in self._trusted_hosts:
@@ -79,7 +87,7 @@ class Poster:
             return
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> int:
-        """The status that is answered. Raises NotHeard."""
+        """Post the content and return the status of the response. Raises DeliveryFailed if there is none."""
         try:
             location = parse_url(url, self._trusted_hosts)
             look_up = resolve_addresses if location.host in self._trusted_hosts else resolve_public_addresses
@@ -94,7 +102,7 @@ class Poster:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
-        """Look up no more names. Harmless twice."""
+        """Accept no more names to resolve. Safe to call twice."""
         self._resolver.close()
         self._check_resolver.close()
 

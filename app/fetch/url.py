@@ -1,7 +1,7 @@
-"""URLs read strictly: what two readers could understand differently is refused, not guessed at.
+"""Parses URLs strictly: a URL that two parsers could understand differently is refused.
 
-There is one reader here. What it returns is what is resolved, checked and connected to; the text of the URL is not
-looked at again. Sources: RFC 3986; the WHATWG URL Standard for what counts as a number for a host. Knows nothing about
+This is the only parser. What it returns is what is resolved, checked and connected to; the text of the URL is not
+parsed again. Sources: RFC 3986; the WHATWG URL Standard for what counts as a number in a host. Knows nothing about
 which URLs are allowed.
 """
 
@@ -25,16 +25,17 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[0-9]{1,5}))?")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# RFC 3986's reserved and unreserved characters, and the percent sign of what is encoded already.
+# RFC 3986's reserved and unreserved characters, and the percent sign of characters that are encoded already.
 _UNQUOTED = "!$%&'()*+,/:;=?@[]-._~"
 
 
 @dataclass(frozen=True)
 class ParsedUrl:
-    """A URL taken apart.
+    """The parts of a URL.
 
-    host: a name in ASCII and lower case, or an address as it is usually written, IPv6 without brackets. target: path
-    and query as they go over the wire.
+    Attributes:
+        host: a name in ASCII and lower case, or an address in its usual form; an IPv6 address has no brackets.
+        target: path and query as they go over the wire.
     """
 
     scheme: str
@@ -44,7 +45,7 @@ class ParsedUrl:
 
     @property
     def address(self) -> Address | None:
-        """The host, where it is an address."""
+        """The host as an address, if it is one."""
         return parse_address(self.host)
 
     @property
@@ -55,42 +56,50 @@ class ParsedUrl:
 
     @property
     def url(self) -> str:
-        """The URL again, without a fragment."""
+        """The URL without its fragment."""
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
 def parse_url(url: str, trusted_hosts: Collection[str] = ()) -> ParsedUrl:
-    """A URL's parts. known: hosts that the operator named, whatever they look like. Raises InvalidRequest (400, code
-    "invalid_audio_url").
+    """Return the parts of a URL.
+
+    Args:
+        trusted_hosts: hosts that are accepted as they are, whatever they look like.
+
+    Raises:
+        InvalidRequest: (400, code "invalid_audio_url") if the URL is not valid, or not unambiguous.
     """
     if len(url) > MAX_URL_CHARACTERS:
         raise _invalid_url_error(f"has more than {MAX_URL_CHARACTERS} characters")
     if _FORBIDDEN_CHARACTERS.search(url):
         raise _invalid_url_error(
-            "holds a space, a backslash or a control character; such characters are percent-encoded"
+            "contains a space, a backslash or a control character; such characters must be percent-encoded"
         )
     parts = _URL.fullmatch(url)
     if parts is None or parts["scheme"].lower() not in DEFAULT_PORTS:
         raise _invalid_url_error("does not begin with https:// or http://")
     if "@" in parts["authority"]:
-        raise _invalid_url_error("holds a user's name or password, which this service sends to nobody")
+        raise _invalid_url_error("contains a user name or a password, which this service does not send")
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None:
-        raise _invalid_url_error("has no host and port that can be read")
+        raise _invalid_url_error("has a host or a port that cannot be read")
     scheme = parts["scheme"].lower()
     port = int(authority["port"]) if authority["port"] else DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
-        raise _invalid_url_error("has no port from 1 to 65535")
+        raise _invalid_url_error("has a port that is not between 1 and 65535")
     target = quote(parts["target"], safe=_UNQUOTED)
     host = authority["host"] if authority["host"] in trusted_hosts else canonical_host(authority["host"])
     return ParsedUrl(scheme, host, port, target if target[:1] == "/" else f"/{target}")
 
 
 def canonical_host(host: str) -> str:
-    """A host in one spelling, `[…]` without brackets. Raises InvalidRequest (400) for what is no name and no address.
+    """Return a host in its one canonical form: lower case, ASCII, an IPv6 address without brackets.
 
-    A name has two labels at least, and the last is no number: `127.1`, `0177.0.0.1`, `0x7f.1` and `2130706433` are
-    addresses to some readers, names to others, and refused.
+    A name has two labels at least, and its last label is not a number: `127.1`, `0177.0.0.1`, `0x7f.1` and `2130706433`
+    are addresses to some parsers and names to others, and are refused.
+
+    Raises:
+        InvalidRequest: (400) if the host is neither a name nor an address.
     """
     if host.startswith("["):
         try:
@@ -108,7 +117,7 @@ def canonical_host(host: str) -> str:
             return str(IPv4Address(name))
         except AddressValueError:
             raise _invalid_url_error(
-                "has an address in an unusual spelling for its host; write four decimal numbers"
+                "has an IPv4 address in an unusual form; write it as four decimal numbers"
             ) from None
     if len(name) > 253 or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
         _raise_invalid_host()
@@ -116,7 +125,7 @@ def canonical_host(host: str) -> str:
 
 
 def parse_address(host: str) -> Address | None:
-    """A canonical host as an address, if it is one."""
+    """Return a canonical host as an address; None if it is a name."""
     for kind in (IPv4Address, IPv6Address):
         try:
             return kind(host)
@@ -126,13 +135,14 @@ def parse_address(host: str) -> Address | None:
 
 
 def resolve_reference(location: ParsedUrl, reference: str) -> ParsedUrl:
-    """Where a redirect leads. Raises InvalidRequest (400) as `parse_url` does.
+    """Return where a redirect from `location` to `reference` leads. Raises InvalidRequest (400) as `parse_url` does.
 
-    What begins with a scheme is a whole URL; `https:path` and `https:///path`, which some readers join, are refused.
+    A reference that begins with a scheme is a whole URL. `https:path` and `https:///path`, which some parsers join, are
+    refused.
     """
     if _FORBIDDEN_CHARACTERS.search(reference):
-        # Before joining, which drops some of these without a word.
-        raise _invalid_url_error("holds a space, a backslash or a control character")
+        # Checked before joining, because `urljoin` silently drops some of these characters.
+        raise _invalid_url_error("contains a space, a backslash or a control character")
     try:
         return parse_url(reference if _SCHEME.match(reference) else urljoin(location.url, reference))
     except ValueError:

@@ -187,14 +187,16 @@ class JobStore:
         return job
 
     async def delete(self, id_: str, owner: str) -> Job | None:
-        """Delete a job, whatever its state, with its webhook and the answer that is kept under an `Idempotency-Key` for
-        it; returns it as it was, None if there is no such job.
+        """Delete a job in any state, with its webhook and the response stored under its `Idempotency-Key`.
+
+        Returns:
+            the job as it was; None if the owner has no such job.
         """
         if _NUL in id_:
             return None
-        mine = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
+        this_job = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
-            row = (await connection.execute(delete(JOBS).where(mine).returning(*JOBS.c))).mappings().first()
+            row = (await connection.execute(delete(JOBS).where(this_job).returning(*JOBS.c))).mappings().first()
             if row is None:
                 return None
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.job == id_))

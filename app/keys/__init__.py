@@ -1,1 +1,1 @@
-"""API keys, what each may do, and how much of it. Knows nothing about HTTP."""
+"""API keys: what each may do, and how much of it. Knows nothing about HTTP."""

@@ -1,6 +1,6 @@
-"""Who a key's holder is: a key of the settings or a stored one; what it may do and how much of it.
+"""Authenticates API keys: finds out which key a text is, what it may do, and how much of it.
 
-Knows nothing about HTTP.
+A key is in the settings or in the database. Knows nothing about HTTP.
 """
 
 import hmac
@@ -21,12 +21,19 @@ log = logging.getLogger(__name__)
 REQUESTS_QUOTA, AUDIO_QUOTA = "requests", "audio-seconds"
 MINUTE_SECONDS, DAY_SECONDS = 60, 86_400
 DIGEST_BYTES = 32
-LAST_USE_SECONDS = 60  # between two notes that a key is used
+LAST_USE_SECONDS = 60  # the last use of a key is recorded at most this often
 
 
 @dataclass(frozen=True)
 class Key:
-    """owner: under which jobs, kept answers and counts are its own; tells nothing of the key's text."""
+    """A key that is valid.
+
+    Attributes:
+        owner: the name under which its jobs, stored responses and quotas are kept. It reveals nothing of the key's
+            text.
+        scopes: what the key may do, of `app.keys.store.SCOPES`.
+        quotas: its limits; a limit of 0 is left out.
+    """
 
     owner: str
     scopes: frozenset[str]
@@ -34,7 +41,11 @@ class Key:
 
 
 class Authenticator:
-    """The keys of the settings and of the database. Raises ValueError for a `sha256:` that is none."""
+    """The keys of the settings and, once connected, of the database.
+
+    Raises:
+        ValueError: if a key in the form `sha256:<hex digest>` is malformed.
+    """
 
     def __init__(self, settings: AuthSettings) -> None:
         self.settings = settings
@@ -43,59 +54,59 @@ class Authenticator:
         self._admin_digests = _secret_digests(settings.admin_keys, setting_name("auth", "admin_keys"))
         self._store: KeyStore | None = None
         self._quota_counter: QuotaCounter | None = None
-        self._last_noted: dict[
-            str, float
-        ] = {}  # by a key's id, when its use was last written down, of a monotonic clock
+        self._last_recorded: dict[str, float] = {}  # key id → when its use was last recorded, by the monotonic clock
 
     def connect(self, database: AsyncEngine) -> None:
-        """Begin to use the database."""
+        """Start to use the database. Must be called before keys are authenticated."""
         self._store, self._quota_counter = KeyStore(database), QuotaCounter(database)
 
     async def authenticate(self, text: str) -> Key | None:
-        """The key of this text, if it opens."""
-        given = key_digest(text)
-        # Every key is compared, each in constant time: the answer's time says nothing about the keys.
-        if sum(hmac.compare_digest(given, one) for one in [*self._key_digests, *self._admin_digests]):
-            return self._settings_key(given)
+        """Return the key with this text; None if there is none, or it is revoked or expired."""
+        digest = key_digest(text)
+        # Every key is compared, each in constant time, so that the response time says nothing about the keys.
+        if sum(hmac.compare_digest(digest, one) for one in [*self._key_digests, *self._admin_digests]):
+            return self._settings_key(digest)
         assert self._store is not None
         stored = await self._store.find_valid(text)
         if stored is None:
             return None
-        await self._note_use(stored.id)
+        await self._record_use(stored.id)
         return self._database_key(stored)
 
     async def take_quota(self, key: Key | None, name: str, amount: float) -> None:
-        """Take from a key's quota of that name; nothing where there is none. Raises TooManyRequests (429) if so much is
-        not there.
+        """Take an amount from a key's quota of that name. Does nothing if the key has no such quota.
+
+        Raises:
+            TooManyRequests: (429, code "quota_exceeded") if less than the amount is left.
         """
         quota = next((one for one in key.quotas if one.name == name), None) if key else None
         if key is None or quota is None:
             return
         assert self._quota_counter is not None
-        found = await self._quota_counter.take(key.owner, quota, amount)
-        if found.granted:
+        state = await self._quota_counter.take(key.owner, quota, amount)
+        if state.granted:
             return
-        never = amount > quota.limit
+        exceeds_limit = amount > quota.limit
         raise TooManyRequests(
-            f"Your key's quota is {quota.limit:g} {_quota_text(quota)}. For {found.reset_s:.0f} s "
-            f"{found.remaining:g} are left, "
-            f"and this takes {amount:g}." + (" It never fits." if never else ""),
+            f"Your key's quota is {quota.limit:g} {_quota_text(quota)}. This request takes {amount:g}, and "
+            f"{state.remaining:g} are left for the next {state.reset_s:.0f} s."
+            + (" The request exceeds the whole quota." if exceeds_limit else ""),
             code="quota_exceeded",
-            retry_after_s=None if never else max(1.0, found.reset_s),
+            retry_after_s=None if exceeds_limit else max(1.0, state.reset_s),
         )
 
     async def quota_states(self, key: Key) -> list[QuotaState]:
-        """How a key's quotas stand."""
+        """Return the state of each of the key's quotas."""
         assert self._quota_counter is not None
         return [await self._quota_counter.state(key.owner, quota) for quota in key.quotas]
 
     async def delete_expired(self) -> None:
-        """Delete counts that are over."""
+        """Delete the counts of past windows."""
         if self._quota_counter is not None:
             await self._quota_counter.delete_expired()
 
     async def find_by_owner(self, owner: str) -> Key | None:
-        """The key whose things are an owner's, whether it still opens or not."""
+        """Return the key of an owner, whether it is still valid or not; None if there is none."""
         if not owner:
             return None
         for one in [*self._key_digests, *self._admin_digests]:
@@ -105,24 +116,21 @@ class Authenticator:
         stored = await self._store.get(owner)
         return self._database_key(stored) if stored else None
 
-    async def _note_use(self, id_: str) -> None:
-        """Write down that a key is used, once a minute at most. A database without room lets its holder in all the
-        same.
-        """
+    async def _record_use(self, id_: str) -> None:
+        """Record that a key is used, at most once a minute. If the database fails, the caller is still let in."""
         now = time.monotonic()
-        if now - self._last_noted.get(id_, float("-inf")) < LAST_USE_SECONDS:
+        if now - self._last_recorded.get(id_, float("-inf")) < LAST_USE_SECONDS:
             return
-        self._last_noted[id_] = now
+        self._last_recorded[id_] = now
         assert self._store is not None
         try:
             await self._store.record_use(id_, time.time())
         except ServiceError as error:
-            log.warning("the last use of the key %s could not be written down: %s", id_, error)
+            log.warning("The last use of the key %s could not be recorded: %s", id_, error)
 
-    def _settings_key(self, one: bytes) -> Key:
-        return Key(
-            one.hex(), frozenset(SCOPES if one in self._admin_digests else DEFAULT_SCOPES), self._key_quotas(None, None)
-        )
+    def _settings_key(self, digest: bytes) -> Key:
+        scopes = SCOPES if digest in self._admin_digests else DEFAULT_SCOPES
+        return Key(digest.hex(), frozenset(scopes), self._key_quotas(None, None))
 
     def _database_key(self, stored: StoredKey) -> Key:
         return Key(stored.id, stored.scopes, self._key_quotas(stored.requests_per_minute, stored.audio_minutes_per_day))
@@ -130,21 +138,21 @@ class Authenticator:
     def _key_quotas(self, requests: int | None, minutes: float | None) -> tuple[Quota, ...]:
         requests = self.settings.requests_per_minute if requests is None else requests
         minutes = self.settings.audio_minutes_per_day if minutes is None else minutes
-        every = (Quota(AUDIO_QUOTA, minutes * 60, DAY_SECONDS), Quota(REQUESTS_QUOTA, requests, MINUTE_SECONDS))
-        return tuple(quota for quota in every if quota.limit)
+        quotas = (Quota(AUDIO_QUOTA, minutes * 60, DAY_SECONDS), Quota(REQUESTS_QUOTA, requests, MINUTE_SECONDS))
+        return tuple(quota for quota in quotas if quota.limit)
 
 
 def _secret_digests(secrets: list[SecretStr], setting: str) -> list[bytes]:
-    """SHA-256 of each key of a setting; the keys themselves are not kept."""
-    found = []
+    """Return the SHA-256 of each key in a setting. The keys themselves are not kept."""
+    digests = []
     for secret in secrets:
         text = secret.get_secret_value()
-        one = bytes.fromhex(text.removeprefix("sha256:")) if text.startswith("sha256:") else key_digest(text)
-        if len(one) != DIGEST_BYTES:
-            raise ValueError(f"{setting}: what follows sha256: must have 64 hexadecimal digits")
-        found.append(one)
-    return found
+        digest = bytes.fromhex(text.removeprefix("sha256:")) if text.startswith("sha256:") else key_digest(text)
+        if len(digest) != DIGEST_BYTES:
+            raise ValueError(f"{setting}: 64 hexadecimal digits must follow sha256:")
+        digests.append(digest)
+    return digests
 
 
 def _quota_text(quota: Quota) -> str:
-    return f"{quota.name.replace('-', ' ')} a {'minute' if quota.window_s == MINUTE_SECONDS else 'day'}"
+    return f"{quota.name.replace('-', ' ')} per {'minute' if quota.window_s == MINUTE_SECONDS else 'day'}"

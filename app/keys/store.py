@@ -1,6 +1,6 @@
-"""Keys that the operator made: `ssk_<id>_<secret>`, of which the database holds the id and SHA-256 of the whole.
+"""Keys that the operator created: `ssk_<id>_<secret>`, of which the database holds the id and the SHA-256 of the whole.
 
-A secret of 256 random bits needs no slow hash. Knows nothing about HTTP, nor who counts what a key has used.
+The secret has 256 random bits and therefore needs no slow hash. Knows nothing about HTTP or about quotas.
 """
 
 import hashlib
@@ -19,13 +19,18 @@ from app.database.tables import KEYS
 KEY_PREFIX = "ssk_"
 SCOPES = ("summaries", "jobs", "admin")
 DEFAULT_SCOPES = ("summaries", "jobs")
-MAX_KEY_CHARACTERS = 200  # of a key; what is longer is none
+MAX_KEY_CHARACTERS = 200  # a longer text is not a key
 
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A key but for its secret. Times are Unix seconds. requests_per_minute, audio_minutes_per_day: None is what the
-    settings say, 0 no limit.
+    """A key without its secret. Times are Unix seconds.
+
+    Attributes:
+        requests_per_minute: its own quota; None uses that of the settings, 0 means no limit.
+        audio_minutes_per_day: its own quota; None uses that of the settings, 0 means no limit.
+        expires: None if it never does.
+        last_used: to within a minute; None if it was never used.
     """
 
     id: str
@@ -39,12 +44,12 @@ class StoredKey:
     last_used: float | None = None
 
     def is_valid(self, now: float) -> bool:
-        """Whether it is neither revoked nor over."""
+        """Whether the key is neither revoked nor expired. now: Unix seconds."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
 class KeyStore:
-    """The keys' rows."""
+    """The keys in the database."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self.database = database
@@ -57,12 +62,17 @@ class KeyStore:
         audio_minutes_per_day: float | None = None,
         lifetime_s: float | None = None,
     ) -> tuple[StoredKey, str]:
-        """A new key and, this once, its text. lives_s: seconds until it is over. Raises ValueError for a scope that
-        there is not.
+        """Create a key; return it and its text, which is not stored.
+
+        Args:
+            lifetime_s: seconds until the key expires; None never.
+
+        Raises:
+            ValueError: if there is no such scope.
         """
         scopes = sorted(set(scopes))
         if unknown := [scope for scope in scopes if scope not in SCOPES]:
-            raise ValueError(f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+            raise ValueError(f"there is no scope {', '.join(unknown)}; the scopes are {', '.join(SCOPES)}")
         id_ = secrets.token_hex(6)
         text = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(32)}"
         now = time.time()
@@ -81,7 +91,7 @@ class KeyStore:
         return _stored_key({**row, "revoked": None, "last_used": None}), text
 
     async def find_valid(self, text: str) -> StoredKey | None:
-        """The key whose text this is, if it opens. Its digest is compared in constant time."""
+        """Return the key with this text if it is valid. Its digest is compared in constant time."""
         if not text.startswith(KEY_PREFIX) or len(text) > MAX_KEY_CHARACTERS:
             return None
         row = await self._row(text.removeprefix(KEY_PREFIX).partition("_")[0])
@@ -92,24 +102,24 @@ class KeyStore:
         return key if key.is_valid(time.time()) else None
 
     async def get(self, id_: str) -> StoredKey | None:
-        """A key by its id, whether it opens or not."""
+        """Return the key with this id, valid or not; None if there is none."""
         row = await self._row(id_)
         return None if row is None else _stored_key(row)
 
     async def list_keys(self) -> list[StoredKey]:
-        """Every key, oldest first, revoked ones too."""
+        """Return every key, also revoked ones, oldest first."""
         async with read_connection(self.database) as connection:
             rows = (await connection.execute(select(KEYS).order_by(KEYS.c.created))).mappings().all()
         return [_stored_key(row) for row in rows]
 
     async def revoke(self, id_: str) -> bool:
-        """From the next request on it opens nothing. False if there is no such key or it was revoked before."""
+        """Revoke a key from the next request on. Returns False if there is no such key or it is revoked already."""
         async with self.database.begin() as connection:
             change = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None)).values(revoked=time.time())
             return bool((await connection.execute(change)).rowcount)
 
     async def record_use(self, id_: str, now: float) -> None:
-        """Write down that the key has just been used."""
+        """Record that the key was used at `now`, in Unix seconds."""
         async with self.database.begin() as connection:
             await connection.execute(update(KEYS).where(KEYS.c.id == id_).values(last_used=now))
 
@@ -119,7 +129,7 @@ class KeyStore:
 
 
 def key_digest(text: str) -> bytes:
-    """SHA-256 of a key's text."""
+    """Return the SHA-256 of a key's text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 

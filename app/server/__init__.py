@@ -1,0 +1,1 @@
+"""Serves the application over HTTP: listening sockets, connections, limits and shutdown."""

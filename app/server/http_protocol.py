@@ -1,8 +1,8 @@
-"""HTTP/1.1 on one connection, with bounds on what it may send before anybody knows who it is.
+"""HTTP/1.1 on one connection, with limits on what it may send before the caller is known.
 
-uvicorn's protocol for httptools bounds neither the head of a request nor the time in which it arrives. This subclass
-adds both, a bound on open connections, and errors in OpenAI's shape. It also notices that a client has left while the
-client's next request waits behind the present one (RFC 9112, 9.3.2). Knows nothing about routes.
+uvicorn's protocol for httptools limits neither the head of a request nor the time in which it arrives. This subclass
+adds both, a limit on open connections, and errors in OpenAI's format. It also notices that a client has left while the
+client's next request waits behind the present one (RFC 9112, section 9.3.2). Knows nothing about routes.
 """
 
 import asyncio
@@ -26,39 +26,45 @@ from app.settings import ServerSettings, setting_name
 
 log = logging.getLogger(__name__)
 
-SLICE_BYTES = 16_384  # of what arrives is parsed between two looks at the bounds
-# What chunked encoding may add to a body: a grace, and a share of the body. Chunks of a few bytes each cost far more to
-# parse than to send; chunk extensions and trailers are read by nobody.
+SLICE_BYTES = 16_384  # the limits are checked after each slice of this size
+# Bytes that chunked encoding may add to a body: a fixed allowance, and a share of the body. Chunks of a few bytes each
+# cost far more to parse than to send, and nobody reads chunk extensions and trailers.
 FRAMING_GRACE_BYTES = 65_536
 FRAMING_SHARE = 0.5
 # What may wait behind a request that is being answered.
 MAX_PIPELINED_REQUESTS = 16
 MAX_PIPELINED_BYTES = 65_536
-REFUSAL_SECONDS = 2.0  # for which a refused connection is read on, so that its client reads the refusal
+REFUSAL_SECONDS = 2.0  # a refused connection is still read for this long, so that its client can read the refusal
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection. bounds: the server's settings. open_connections: shared by all connections of the server."""
+    """One connection.
+
+    Args:
+        server_settings: the limits.
+        open_connections: the connections of the server, shared by all of them.
+        uvicorn: the arguments of uvicorn's protocol.
+    """
 
     def __init__(self, *, server_settings: ServerSettings, open_connections: OpenConnections, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.server_settings = server_settings
         self.open_connections = open_connections
         self._active: RequestResponseCycle | None = None  # the request that the application works on
-        self._in_head = True  # between two requests, too
+        self._in_head = True  # also between two requests
         self._head_bytes = 0
-        self._head_empty = True  # nothing of a head has arrived
+        self._head_empty = True  # no byte of a head has arrived
         self._framing_bytes = 0
         self._body_bytes = 0
         self._queued_bytes = 0
-        self._discarding = False  # what else arrives is thrown away
-        self._skipping = False  # the present message, of which the application is not told
+        self._discarding = False  # whether everything that still arrives is thrown away
+        self._skipping = False  # whether the present message is hidden from the application
         self._fault: ServiceError | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
 
-    # --- the connection
+    # --- The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -75,7 +81,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._write_timer, self._close_timer, self.timeout_keep_alive_task):
             if timer:
                 timer.cancel()
-        if self._active and not self._active.response_complete:  # uvicorn tells the request that came last only
+        if self._active and not self._active.response_complete:  # uvicorn notifies only the request that came last
             self._active.disconnected = True
             self._active.message_event.set()
         super().connection_lost(exc)
@@ -106,7 +112,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._write_timer:
             self._write_timer.cancel()
 
-    # --- what arrives
+    # --- Incoming data
 
     def _parse(self, chunk: memoryview) -> None:
         if self._in_head:
@@ -132,8 +138,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._send_error_and_close(self._fault)
 
     def _parse_without_upgrade(self, rest: memoryview) -> None:
-        """Parse the present head once more without its `Upgrade`, then the rest. A server may ignore that header (RFC
-        9110, 7.8), and Java's HttpClient and `curl --http2` send it with every first request.
+        """Parse the present head again without its `Upgrade` header, then the rest of the data.
+
+        A server may ignore that header (RFC 9110, section 7.8). Java's HttpClient and `curl --http2` send it with every
+        first request.
         """
         if self.parser.get_method() == b"CONNECT":
             raise httptools.HttpParserError("CONNECT")
@@ -146,29 +154,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser.feed_data(rest)
 
     def _size_error(self) -> ServiceError | None:
-        """What is wrong with the amount that has arrived, if anything."""
-        bounds = self.server_settings
-        if self._in_head and self._head_bytes > bounds.header_bytes:
+        """Return the error if the data that has arrived exceeds a limit, else None."""
+        limits = self.server_settings
+        if self._in_head and self._head_bytes > limits.header_bytes:
             return HeadersTooLarge(
-                f"The head of the request has more than {bounds.header_bytes} bytes. The setting is "
+                f"The head of the request has more than {limits.header_bytes} bytes. The setting is "
                 f"{setting_name('server', 'header_bytes')}.",
                 code="headers_too_large",
             )
-        if self.headers is not None and len(self.headers) > bounds.header_count:
+        if self.headers is not None and len(self.headers) > limits.header_count:
             return HeadersTooLarge(
-                f"The request has more than {bounds.header_count} header lines. The setting is "
+                f"The request has more than {limits.header_count} header lines. The setting is "
                 f"{setting_name('server', 'header_count')}.",
                 code="too_many_headers",
             )
         if not self._in_head and self._framing_bytes > FRAMING_GRACE_BYTES + FRAMING_SHARE * self._body_bytes:
             return TooLarge(
-                "The chunks of the body are too small, or carry too much beside the body. Send chunks of a few "
-                "kilobytes, without extensions and trailers.",
+                "The chunks of the body are too small, or their extensions and trailers are too large. Send chunks of "
+                "a few kilobytes, without extensions and trailers.",
                 code="chunks_too_small",
             )
         return None
 
-    # --- the parser's callbacks
+    # --- Callbacks of the parser
 
     def on_message_begin(self) -> None:
         self._skipping = self._discarding
@@ -180,7 +188,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers are not kept, and no more lines than it takes to see that there are too many.
+        # Trailers are not kept. Of too many lines, only as many are kept as show that there are too many.
         if self._in_head and not self._discarding and len(self.headers) <= self.server_settings.header_count:
             super().on_header(name, value)
 
@@ -198,7 +206,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._skipping = False
         super().on_headers_complete()
         if self.cycle is not self._active:
-            self.flow.resume_reading()  # a connection that is not read does not tell that its client has left
+            self.flow.resume_reading()  # the client's leaving is only noticed on a connection that is read
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -219,7 +227,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._discarding and not self._skipping:
             super().on_message_complete()
 
-    # --- what is answered
+    # --- Responses
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle
@@ -228,16 +236,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         if self._active and self._active.more_body and not self.transport.is_closing():
-            # `LingeringClose` has read what it would; a body that nobody reads would keep the connection for ever.
+            # `DrainRequestBody` has read as much as it does; a body that nobody reads would keep the connection open.
             self._close_after_reading()
         super().on_response_complete()
-        if not self._head_empty and self._in_head:  # a head has begun to arrive, which has a timer of its own
+        if not self._head_empty and self._in_head:  # a head has begun to arrive, and heads have their own timer
             self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
         self._send_error_and_close(InvalidRequest(msg, code="invalid_http"))
 
-    # --- endings
+    # --- Timeouts, errors and closing
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.server_settings.header_seconds, self._on_head_timeout)
@@ -249,14 +257,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._send_error_and_close(
             RequestTimeout(
                 f"The head of the request took longer than {self.server_settings.header_seconds:g} seconds. The "
-                "setting is "
-                f"{setting_name('server', 'header_seconds')}.",
+                f"setting is {setting_name('server', 'header_seconds')}.",
                 code="headers_timeout",
             )
         )
 
     def _stop_parsing(self) -> None:
-        """Too much waits behind the present request. What has arrived whole is answered, then the connection ends."""
+        """Stop because too much waits behind the present request. Complete requests are answered, then the connection
+        ends.
+        """
         self._discarding = True
         if self.pipeline and self.pipeline[0][0].more_body:
             self.pipeline.popleft()
@@ -265,12 +274,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             last.keep_alive = False
 
     def _send_error_and_close(self, error: ServiceError) -> None:
-        """Answer with an error that no application has seen, and close."""
+        """Answer with an error that does not pass through the application, and close."""
         if self._discarding or self.transport.is_closing():
             return
         active = self._active
         if active is not None and not self.idle:
-            if active is not self.cycle or not active.more_body:  # it is the next request that is wrong
+            if active is not self.cycle or not active.more_body:  # the error is in the next request
                 self._stop_parsing()
                 return
             active.disconnected = True
@@ -294,7 +303,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._close_after_reading()
 
     def _close_after_reading(self) -> None:
-        """Close when the client has: closing before it resets the connection, and the answer is lost."""
+        """Close the connection when the client has closed it. To close it earlier would reset it, and the response
+        would be lost.
+        """
         self._discarding = True
         self._unset_keepalive_if_required()
         if self._head_timer:

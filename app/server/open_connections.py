@@ -1,6 +1,6 @@
-"""The open connections of a server: how many there may be, in all and from one address.
+"""Counts and limits the open connections of a server, in all and from one address.
 
-For one event loop; takes no locks. Knows nothing about HTTP.
+For one event loop; it takes no locks. Knows nothing about HTTP.
 """
 
 from collections.abc import Iterable
@@ -15,18 +15,18 @@ MAX_REFUSED_CONNECTIONS = 64
 
 
 class Connection(Protocol):
-    """What is counted."""
+    """A connection that is counted."""
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being answered on it."""
+        """Whether no request is being answered on the connection."""
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
 
 
 class OpenConnections:
-    """All connections by address, the one that is open for longest first."""
+    """The open connections by address. The one that has been open longest comes first."""
 
     def __init__(self, server_settings: ServerSettings) -> None:
         self.server_settings = server_settings
@@ -39,29 +39,31 @@ class OpenConnections:
 
     @property
     def has_too_many_refused(self) -> bool:
-        """Whether so many refused connections are still open that no more of them are told why."""
+        """Whether so many refused connections are still open that further ones are closed without an explanation."""
         return len(self._refused) > MAX_REFUSED_CONNECTIONS
 
     def add(self, connection: Connection, address: str) -> ServiceError | None:
-        """Count a connection, and return why it cannot stay, if it cannot. An idle connection makes room for it: one of
-        the same address where that has too many, else the oldest.
+        """Count a connection; return the error if it cannot stay, else None.
+
+        If there are too many, an idle connection makes room: one of the same address if that address has too many, else
+        the oldest one.
         """
-        bounds, proxy = self.server_settings, is_trusted(address, self.server_settings.trusted_proxies)
+        limits, is_proxy = self.server_settings, is_trusted(address, self.server_settings.trusted_proxies)
         address = client_network(address)
-        own = self._by_address.get(address, {})
-        if len(own) >= bounds.connections_per_address and not proxy:
-            if not self._abort_idle(own):
+        same_address = self._by_address.get(address, {})
+        if len(same_address) >= limits.connections_per_address and not is_proxy:
+            if not self._abort_idle(same_address):
                 return self._refuse(
                     connection,
                     TooManyRequests(
-                        f"Your address has {len(own)} connections open and in use, which is the most one may have. The "
-                        f"setting is {setting_name('server', 'connections_per_address')}; name a reverse proxy in "
-                        f"{setting_name('server', 'trusted_proxies')}.",
+                        f"Your address has {len(same_address)} connections open and in use, and one address may have "
+                        f"no more. The setting is {setting_name('server', 'connections_per_address')}; a reverse proxy "
+                        f"belongs into {setting_name('server', 'trusted_proxies')}.",
                         code="too_many_connections",
                         retry_after_s=RETRY_SECONDS,
                     ),
                 )
-        elif len(self) >= bounds.connections and not self._abort_idle(self._address_of):
+        elif len(self) >= limits.connections and not self._abort_idle(self._address_of):
             return self._refuse(
                 connection,
                 Unavailable(
@@ -76,18 +78,18 @@ class OpenConnections:
         return None
 
     def remove(self, connection: Connection) -> None:
-        """Count a connection no longer. Harmless twice, and for one that was refused."""
+        """Stop counting a connection. Safe to call twice, and for a connection that was refused."""
         self._refused.discard(connection)
         address = self._address_of.pop(connection, None)
         if address is None:
             return
-        own = self._by_address[address]
-        del own[connection]
-        if not own:
+        same_address = self._by_address[address]
+        del same_address[connection]
+        if not same_address:
             del self._by_address[address]
 
-    def _abort_idle(self, among: Iterable[Connection]) -> bool:
-        idle = next((one for one in among if one.idle), None)
+    def _abort_idle(self, connections: Iterable[Connection]) -> bool:
+        idle = next((connection for connection in connections if connection.idle), None)
         if idle is None:
             return False
         self.remove(idle)
@@ -100,8 +102,9 @@ class OpenConnections:
 
 
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, all of which one customer of a
-    provider gets (RFC 6177).
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
+
+    A provider gives a whole /64 network to one customer (RFC 6177).
     """
     try:
         host = ip_address(address.partition("%")[0])
@@ -114,7 +117,7 @@ def client_network(address: str) -> str:
 
 
 def is_trusted(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address lies in one of the networks."""
+    """Whether the address is in one of the networks."""
     try:
         host = ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Notices at once that the service is to stop, so that answers without an end of their own can end.
+"""Notices at once that the service is to stop, so that responses without an end of their own can end.
 
-An ASGI server tells its application only when the last answer has gone out, or its patience is over; a stream that
-waits for something far away would hold it up until then. Knows nothing about HTTP.
+An ASGI server tells its application only when the last response is complete, or when its patience is over. A stream
+that waits for something slow would hold up the shutdown until then. Knows nothing about HTTP.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopEvent(asyncio.Event):
-    """Set once the service is to stop."""
+    """An event that is set once the service is to stop."""
 
     async def wait_with_timeout(self, seconds: float) -> bool:
-        """Whether it is set, after so many seconds at the latest."""
+        """Wait for at most so many seconds; return whether the event is set."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait()
@@ -27,28 +27,28 @@ class StopEvent(asyncio.Event):
 
 @contextmanager
 def watch_signals(stop_event: StopEvent) -> Iterator[None]:
-    """Set it when a signal to stop comes, which whoever handled that before handles all the same; and at the end.
+    """Set the event when a signal to stop arrives, and at the end of the block. The previous handler runs as well.
 
-    Of no effect outside the main thread, which alone has signals, and where a signal has no handler.
+    Has no effect outside the main thread, where Python delivers no signals, and for a signal without a handler.
     """
     loop = asyncio.get_running_loop()
     installed = {}
     if threading.current_thread() is threading.main_thread():
-        for one in SIGNALS:
-            if callable(before := signal.getsignal(one)):
-                installed[one] = (_ChainedSignalHandler(before, stop_event, loop), before)
-                signal.signal(one, installed[one][0])
+        for number in SIGNALS:
+            if callable(previous := signal.getsignal(number)):
+                installed[number] = (_ChainedSignalHandler(previous, stop_event, loop), previous)
+                signal.signal(number, installed[number][0])
     try:
         yield
     finally:
         stop_event.set()
-        for one, (own, before) in installed.items():
-            if signal.getsignal(one) is own:
-                signal.signal(one, before)
+        for number, (own, previous) in installed.items():
+            if signal.getsignal(number) is own:
+                signal.signal(number, previous)
 
 
 class _ChainedSignalHandler:
-    """A signal's handler before another one."""
+    """A signal handler that sets the event and then calls the previous handler."""
 
     def __init__(self, previous_handler: object, stop_event: StopEvent, loop: asyncio.AbstractEventLoop) -> None:
         self.previous_handler, self.stop_event, self.loop = previous_handler, stop_event, loop

@@ -1,6 +1,7 @@
-"""The sockets that the service listens on, bound before anything is loaded.
+"""Opens the sockets that the service listens on, before anything is loaded.
 
-A port that is taken is thus reported at once and not after minutes of loading a model. Knows nothing about HTTP.
+A port that is already in use is thus reported at once, and not after minutes of loading a model. Knows nothing about
+HTTP.
 """
 
 import errno
@@ -13,24 +14,25 @@ BACKLOG = 2048
 
 
 class ListenError(ValueError):
-    """The address cannot be listened on. The message names the address, the reason and the settings."""
+    """The service cannot listen on the address. The message names the address, the reason and the settings."""
 
 
 def open_listening_sockets(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen on every address of `host`, all on the same `port`; port 0 takes a free one.
+    """Return sockets that listen on every address of `host`, all on the same `port`. Port 0 takes a free one.
 
-    Raises CannotListen if the host has no address, the port is taken, or the address may not be used.
+    Raises:
+        ListenError: if the host has no address, the port is in use, or the address may not be used.
     """
-    found: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     try:
         for family, address in _addresses(host, port):
-            chosen = found[0].getsockname()[1] if found else port
-            found.append(_listening_socket(family, (address[0], chosen, *address[2:])))
+            chosen_port = sockets[0].getsockname()[1] if sockets else port
+            sockets.append(_listening_socket(family, (address[0], chosen_port, *address[2:])))
     except OSError as error:
-        for one in found:
-            one.close()
+        for opened in sockets:
+            opened.close()
         raise ListenError(_listen_error_message(host, port, error)) from error
-    return found
+    return sockets
 
 
 def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
@@ -43,18 +45,18 @@ def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 
 def _listening_socket(family: int, address: tuple[Any, ...]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
         # On Linux two sockets with SO_REUSEADDR may be bound to one port until one of them listens.
-        one.listen(BACKLOG)
+        listener.listen(BACKLOG)
     except OSError:
-        one.close()
+        listener.close()
         raise
-    return one
+    return listener
 
 
 def _listen_error_message(host: str, port: int, error: OSError) -> str:

@@ -109,7 +109,7 @@ async def test_further_models_are_loaded_with_their_weights(
 
 @pytest.mark.parametrize(
     ("models", "said"),
-    [("hears@1=10,hears@1=20", "twice"), ("hears,hears@2", "twice"), ("hears=0,two-steps=5", "all weigh 0")],
+    [("hears@1=10,hears@1=20", "twice"), ("hears,hears@2", "twice"), ("hears=0,two-steps=5", "the weight 0")],
 )
 def test_models_that_make_no_sense_stop_the_start(registry: Path, models: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):

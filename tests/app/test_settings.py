@@ -62,12 +62,12 @@ def test_servers_are_named_with_or_without_the_apis_path(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("urls", "said"),
     [
-        ("gpu-1:8001", "is no address"),
-        ("http://", "is no address"),
-        ("ftp://gpu-1", "is no address"),
-        ("http://gpu-1:8001?x=1", "is no address"),
+        ("gpu-1:8001", "is not an address"),
+        ("http://", "is not an address"),
+        ("ftp://gpu-1", "is not an address"),
+        ("http://gpu-1:8001?x=1", "is not an address"),
         ("http://gpu-1:many", "[Pp]ort"),
-        ("http://me:secret@gpu-1:8001", "no user or password"),
+        ("http://me:secret@gpu-1:8001", "must not contain a user"),
         ("http://gpu-1:8001,http://gpu-1:8001/v1", "twice"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_models_own_servers_go_before_those_of_all(monkeypatch: pytest.MonkeyP
     assert remote.model_urls("tiny", "1") == ["http://gpu-3:8001"]
     assert remote.model_urls("other", "1") == ["http://gpu-1:8001"]
     monkeypatch.setenv("SPEECHSUM_REMOTE__MODELS", own)
-    with pytest.raises(ValidationError, match="is no address"):
+    with pytest.raises(ValidationError, match="is not an address"):
         Settings(_env_file=None)  # type: ignore[call-arg]
 
 

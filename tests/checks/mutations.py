@@ -1,6 +1,6 @@
-"""Damage to audio files, each kind a function of a seeded generator: the same number gives the same file.
+"""Damages audio files. Each kind of damage is a function of a seeded generator, so that a number always gives one file.
 
-Knows nothing about what becomes of them.
+This module knows nothing about the service.
 """
 
 import functools
@@ -15,17 +15,17 @@ _SECONDS = 2.0
 
 
 @functools.cache
-def seeds() -> dict[str, bytes]:
-    """A short clip in every format that the tests can make, by name."""
+def seed_files() -> dict[str, bytes]:
+    """Return a short clip in every format that the tests can make, by name."""
     return {name: make() for name, (make, _, _) in recordings.all_formats(_SECONDS).items()}
 
 
-def mutated(number: int) -> tuple[str, bytes]:
-    """Mutation `number`: what was done to which format, and the file."""
+def mutate(number: int) -> tuple[str, bytes]:
+    """Return mutation `number`: a description of the format and the damage, and the file."""
     random = np.random.default_rng(number)
-    names = sorted(seeds())
+    names = sorted(seed_files())
     name = names[number % len(names)]
-    data = seeds()[name]
+    data = seed_files()[name]
     done = []
     for _ in range(int(random.integers(1, 4))):
         kind = MUTATIONS[int(random.integers(len(MUTATIONS)))]
@@ -35,34 +35,34 @@ def mutated(number: int) -> tuple[str, bytes]:
 
 
 def flip_bits(data: bytes, random: Random) -> bytes:
-    """A few bits anywhere."""
-    return _flipped(data, random, len(data))
+    """Flip a few bits anywhere."""
+    return _flip_random_bits(data, random, len(data))
 
 
 def flip_bits_in_the_header(data: bytes, random: Random) -> bytes:
-    """A few bits among the first few hundred bytes, where what a parser believes in is."""
-    return _flipped(data, random, 400)
+    """Flip a few bits among the first few hundred bytes, where the headers are."""
+    return _flip_random_bits(data, random, 400)
 
 
 def truncate(data: bytes, random: Random) -> bytes:
-    """The end is missing."""
+    """Remove the end."""
     return data[: int(random.integers(len(data) + 1))]
 
 
 def cut_out(data: bytes, random: Random) -> bytes:
-    """A piece in the middle is missing."""
-    start, end = _span(data, random)
+    """Remove a piece in the middle."""
+    start, end = _random_span(data, random)
     return data[:start] + data[end:]
 
 
-def repeat(data: bytes, random: Random) -> bytes:
-    """A piece is there up to twenty times."""
-    start, end = _span(data, random, 4096)
+def repeat_piece(data: bytes, random: Random) -> bytes:
+    """Repeat a piece up to twenty times."""
+    start, end = _random_span(data, random, 4096)
     return data[:end] + data[start:end] * int(random.integers(1, 20)) + data[end:]
 
 
-def swap(data: bytes, random: Random) -> bytes:
-    """Two pieces have changed places."""
+def swap_pieces(data: bytes, random: Random) -> bytes:
+    """Swap two pieces."""
     if len(data) < 4:
         return data
     a, b, c, d = sorted(int(place) for place in random.integers(len(data), size=4))
@@ -70,7 +70,7 @@ def swap(data: bytes, random: Random) -> bytes:
 
 
 def lie_about_a_size(data: bytes, random: Random) -> bytes:
-    """Four bytes that could be a size say something extreme."""
+    """Replace four bytes, which may be a size, by an extreme value."""
     if len(data) < 8:
         return data
     lies = (0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, len(data), len(data) + 1, 0xFFFF, 0x01000000)
@@ -79,22 +79,22 @@ def lie_about_a_size(data: bytes, random: Random) -> bytes:
     return data[:place] + lie + data[place + 4 :]
 
 
-def zero(data: bytes, random: Random) -> bytes:
-    """A piece is zeros, as on a disk that failed."""
-    start, end = _span(data, random)
+def overwrite_with_zeros(data: bytes, random: Random) -> bytes:
+    """Replace a piece by zeros, as on a failed disk."""
+    start, end = _random_span(data, random)
     return data[:start] + bytes(end - start) + data[end:]
 
 
-def noise(data: bytes, random: Random) -> bytes:
-    """A piece is noise."""
-    start, end = _span(data, random, 2000)
+def overwrite_with_noise(data: bytes, random: Random) -> bytes:
+    """Replace a piece by noise."""
+    start, end = _random_span(data, random, 2000)
     return data[:start] + random.bytes(end - start) + data[end:]
 
 
-def other_body(data: bytes, random: Random) -> bytes:
-    """The beginning of this file and the rest of one in another format."""
-    names = sorted(seeds())
-    other = seeds()[names[int(random.integers(len(names)))]]
+def replace_body(data: bytes, random: Random) -> bytes:
+    """Join the beginning of this file and the rest of one in another format."""
+    names = sorted(seed_files())
+    other = seed_files()[names[int(random.integers(len(names)))]]
     kept = int(random.integers(12, 400))
     return data[:kept] + other[int(random.integers(min(kept, len(other)) + 1)) :]
 
@@ -104,16 +104,16 @@ MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (
     flip_bits_in_the_header,
     truncate,
     cut_out,
-    repeat,
-    swap,
+    repeat_piece,
+    swap_pieces,
     lie_about_a_size,
-    zero,
-    noise,
-    other_body,
+    overwrite_with_zeros,
+    overwrite_with_noise,
+    replace_body,
 )
 
 
-def _flipped(data: bytes, random: Random, within: int) -> bytes:
+def _flip_random_bits(data: bytes, random: Random, within: int) -> bytes:
     if not data:
         return data
     changed = bytearray(data)
@@ -122,6 +122,6 @@ def _flipped(data: bytes, random: Random, within: int) -> bytes:
     return bytes(changed)
 
 
-def _span(data: bytes, random: Random, longest: int = 1 << 30) -> tuple[int, int]:
+def _random_span(data: bytes, random: Random, longest: int = 1 << 30) -> tuple[int, int]:
     start = int(random.integers(len(data) + 1))
     return start, min(len(data), start + int(random.integers(longest + 1)) % (len(data) - start + 1))

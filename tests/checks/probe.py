@@ -1,8 +1,7 @@
-"""Asks `/livez` of a service again and again from a process of its own, each time on a new connection, as an
-orchestrator's probe does, and says when and how long it took.
+"""Requests `/livez` of a service repeatedly, each time on a new connection, as an orchestrator's probe does.
 
-`python tests/checks/probe.py PORT EVERY_S` until its standard input ends; then one JSON list of [monotonic time at the
-start, seconds, status] on standard output. Knows nothing about the service.
+`python tests/checks/probe.py PORT INTERVAL_S` runs until its standard input ends. Then it prints one JSON list of
+[monotonic time at the start, seconds, status]. This program knows nothing about the service.
 """
 
 import json
@@ -12,8 +11,8 @@ import sys
 import time
 
 
-def ask(port: int) -> int:
-    """The status of one answer, read to its end."""
+def get_livez_status(port: int) -> int:
+    """Return the status of one answer, which is read to its end."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n")
         answer = bytearray()
@@ -23,12 +22,12 @@ def ask(port: int) -> int:
 
 
 def main() -> None:
-    port, every_s = int(sys.argv[1]), float(sys.argv[2])
+    port, interval_s = int(sys.argv[1]), float(sys.argv[2])
     found: list[tuple[float, float, int]] = []
-    while not select.select([sys.stdin], [], [], every_s)[0]:
-        began = time.monotonic()
-        status = ask(port)
-        found.append((began, time.monotonic() - began, status))
+    while not select.select([sys.stdin], [], [], interval_s)[0]:
+        start = time.monotonic()
+        status = get_livez_status(port)
+        found.append((start, time.monotonic() - start, status))
     print(json.dumps(found))
 
 

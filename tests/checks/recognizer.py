@@ -1,10 +1,11 @@
-"""How sure Whisper is of clear speech, robotic voices, noise, music, a crowd and reversed speech: what the limits of
-`app.core.asr.confidence` were chosen by.
+"""Measures how sure Whisper is of clear speech, synthetic voices, noise, music, a crowd and reversed speech.
+
+The limits of `app.core.asr.confidence` were chosen by these figures.
 
     python -m tests.checks.recognizer --packages FOLDER --out results/recognizer.json
 
 FOLDER holds the Debian packages asterisk-core-sounds-{en,es,fr,it,ru}-wav, asterisk-moh-opsound-wav and
-pocketsphinx-testdata, unpacked; espeak-ng is called. Takes some minutes of two cores.
+pocketsphinx-testdata, unpacked; espeak-ng is called. It takes some minutes on two cores.
 """
 
 import argparse
@@ -39,68 +40,68 @@ GERMAN = "Die Besprechung am Freitag ist auf zehn Uhr verschoben, weil die Liefe
 SPANISH = "La reunión del viernes se cambia a las diez porque el pedido de Sevilla llega tarde. Por favor, avise a Ana."
 
 
-def read(file: Path | io.BytesIO) -> Samples:
-    """A mono file at 16 kHz."""
+def read_mono(file: Path | io.BytesIO) -> Samples:
+    """Return a file as 16 kHz mono samples."""
     samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     mono = samples.mean(axis=1)
     places = np.arange(int(len(mono) * RATE / rate)) * rate / RATE
     return np.interp(places, np.arange(len(mono)), mono).astype(np.float32)
 
 
-def espeak(text: str, voice: str) -> Samples:
-    """A sentence by espeak-ng."""
+def speak_with_espeak(text: str, voice: str) -> Samples:
+    """Return a sentence spoken by espeak-ng."""
     said = subprocess.run(["espeak-ng", "-v", voice, "--stdout", text], capture_output=True, check=True, timeout=60)
-    return read(io.BytesIO(said.stdout))
+    return read_mono(io.BytesIO(said.stdout))
 
 
-def prompts(folder: Path, seed: int) -> Samples:
-    """Fifteen seconds of telephone prompts in a drawn order, with pauses."""
+def join_prompts(folder: Path, seed: int) -> Samples:
+    """Return fifteen seconds of telephone prompts in random order, with pauses."""
     files = sorted(folder.glob("*.wav"))
     random.Random(seed).shuffle(files)
     parts: list[Samples] = []
     for file in files:
-        if len(sound := read(file)) >= 1.5 * RATE:
+        if len(sound := read_mono(file)) >= 1.5 * RATE:
             parts += [sound, np.zeros(RATE // 4, np.float32)]
         if sum(map(len, parts)) > 15 * RATE:
             break
     return np.concatenate(parts)
 
 
-def pink(length: int, draw: np.random.Generator) -> Samples:
-    """Pink noise."""
+def pink_noise(length: int, draw: np.random.Generator) -> Samples:
+    """Return pink noise."""
     spectrum = np.fft.rfft(draw.normal(size=length)) / np.sqrt(np.maximum(np.arange(length // 2 + 1), 1))
     found = np.fft.irfft(spectrum, length)
     return (0.1 * found / found.std()).astype(np.float32)
 
 
-def drowned(speech: Samples, decibels: float, draw: np.random.Generator) -> Samples:
-    """Speech in pink noise at a signal-to-noise ratio."""
-    noise = pink(len(speech), draw)
+def add_noise(speech: Samples, decibels: float, draw: np.random.Generator) -> Samples:
+    """Add pink noise to speech at a signal-to-noise ratio in decibels."""
+    noise = pink_noise(len(speech), draw)
     gain = np.sqrt(np.mean(speech**2) / np.mean(noise**2) / 10 ** (decibels / 10))
     mixed = speech + gain * noise
     return (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
 
 
 def recordings(packages: Path) -> Iterator[tuple[str, Samples]]:
-    """What kind of recording it is, and its samples."""
+    """Yield (kind of recording, its samples)."""
     share, draw = packages / "usr" / "share", np.random.default_rng(1)
-    read_aloud = [read(file) for file in sorted((share / "pocketsphinx/test/data/librivox").glob("*.wav"))]
+    read_aloud = [read_mono(file) for file in sorted((share / "pocketsphinx/test/data/librivox").glob("*.wav"))]
     by_language = {folder.name[:2]: folder for folder in sorted((share / "asterisk/sounds").iterdir())}
-    english = [prompts(by_language["en"], seed) for seed in range(6)]
+    english = [join_prompts(by_language["en"], seed) for seed in range(6)]
     clear = read_aloud[:3] + english[:3]
     yield from (("read aloud", one) for one in read_aloud)
     yield from (("prompts en", one) for one in english)
     for language in ("es", "fr", "it", "ru"):
-        yield from ((f"prompts {language}", prompts(by_language[language], seed)) for seed in range(3))
-    yield from (("espeak en", espeak(text, voice)) for text in ENGLISH for voice in ("en-us", "en-gb+f3"))
-    yield from (("espeak de", espeak(GERMAN, voice)) for voice in ("de", "de+f2"))
-    yield from (("espeak es", espeak(SPANISH, voice)) for voice in ("es", "es+f2"))
+        yield from ((f"prompts {language}", join_prompts(by_language[language], seed)) for seed in range(3))
+    yield from (("espeak en", speak_with_espeak(text, voice)) for text in ENGLISH for voice in ("en-us", "en-gb+f3"))
+    yield from (("espeak de", speak_with_espeak(GERMAN, voice)) for voice in ("de", "de+f2"))
+    yield from (("espeak es", speak_with_espeak(SPANISH, voice)) for voice in ("es", "es+f2"))
     for decibels in (10, 5, 0, -5, -10, -15):
-        yield from ((f"pink noise {decibels} dB", drowned(one, decibels, draw)) for one in clear)
+        yield from ((f"pink noise {decibels} dB", add_noise(one, decibels, draw)) for one in clear)
     yield "noise", (0.1 * draw.normal(size=10 * RATE)).astype(np.float32)
-    yield "noise", pink(10 * RATE, draw)
+    yield "noise", pink_noise(10 * RATE, draw)
     for file in sorted((share / "asterisk/moh").glob("*.wav")):
-        yield "music", read(file)[20 * RATE : 40 * RATE]
+        yield "music", read_mono(file)[20 * RATE : 40 * RATE]
     yield from (("reversed", one[::-1].copy()) for one in clear)
     for first in range(3):
         crowd = [np.roll(np.resize(one, 15 * RATE), number * 9000) for number, one in enumerate(clear)]
@@ -108,7 +109,7 @@ def recordings(packages: Path) -> Iterator[tuple[str, Samples]]:
 
 
 async def measure(packages: Path, parts: list[str]) -> list[dict[str, Any]]:
-    """A row for each recording and Whisper."""
+    """Return a row for each recording and each Whisper model."""
     rows = []
     for part in parts:
         transcriber = WhisperTranscriber(fetch_part(part))
@@ -130,7 +131,7 @@ async def measure(packages: Path, parts: list[str]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.checks.recognizer", description=__doc__.splitlines()[0])
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--whisper", nargs="+", default=["whisper-base-ct2", "whisper-tiny-en-ct2"])

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot guess: sound. Without it no request would come past the first look at its bytes."""
+"""Hooks that give Schemathesis recordings, which it cannot generate: no other request would pass the format check."""
 
 import base64
 import json
@@ -17,14 +17,14 @@ from tests.app.running_service import MODEL, wav
 
 _TONE, _SILENCE = wav(0.3), wav(0.3, 0)
 SOUNDS = (
-    recordings.sound(recordings.speech("Please call Anna.")),  # what a real voice detector lets through
+    recordings.encode_audio(recordings.speech("Please call Anna.")),  # speech for the real detector
     _TONE,
     _SILENCE,
     _TONE[:-1000],
     _TONE[:44],
     b"RIFF\xff\xff\xff\xffWAVE",
-    recordings.sound(np.full(1000, np.nan, np.float32), subtype="FLOAT"),
-    recordings.sound(np.zeros(1000, np.float32), kind="FLAC"),
+    recordings.encode_audio(np.full(1000, np.nan, np.float32), subtype="FLOAT"),
+    recordings.encode_audio(np.zeros(1000, np.float32), kind="FLAC"),
     b"",
 )
 
@@ -32,7 +32,7 @@ schemathesis.openapi.format("binary", strategies.sampled_from(SOUNDS) | strategi
 for media_type in ("audio/*", "video/*", "application/octet-stream"):
     schemathesis.openapi.media_type(media_type, strategies.sampled_from(SOUNDS))
 
-# Schemathesis 4.32 filters what it makes with a validator that raises "Unsupported type: 'Binary'" over bytes.
+# Schemathesis 4.32 filters its values with a validator that raises "Unsupported type: 'Binary'" for bytes.
 _strict: Any = strategy._validator
 
 
@@ -46,7 +46,7 @@ strategy._validator = _lenient  # type: ignore[assignment]
 
 @schemathesis.hook
 def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """What 3.1 has no name for: Schemathesis checks each event of a stream by OpenAPI 3.2's `itemSchema`."""
+    """Use `itemSchema` of OpenAPI 3.2, by which Schemathesis checks each event of a stream; 3.1 does not have it."""
     for path in raw_schema["paths"].values():
         for operation in path.values():
             for answer in operation["responses"].values():
@@ -58,11 +58,12 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Without forms that are called wrong and are not: an empty list is not sent, and what holds bytes is called wrong
-    unseen.
+    """Leave out forms that are labelled invalid and are valid.
+
+    An empty list is not sent, and Schemathesis labels everything with bytes invalid.
     """
-    wrong = case.meta is not None and case.meta.generation.mode.is_negative
-    if not wrong or case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
+    is_invalid = case.meta is not None and case.meta.generation.mode.is_negative
+    if not is_invalid or case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
         return True
     sent = {name: "" if isinstance(value, Binary) else value for name, value in case.body.items() if value != []}
     schema = case.operation.get_body_for_media_type(case.media_type).validation_schema
@@ -71,9 +72,9 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: schemathesis.Case) -> schemathesis.Case:
-    """In most chats that are to be valid, the one recording that they have to hold, and the model that there is."""
-    valid = case.meta is not None and case.meta.generation.mode.is_positive
-    if case.path == "/v1/chat/completions" and valid and isinstance(case.body, dict):
+    """Put a recording and the model's name into most chats that should be valid."""
+    is_valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.path == "/v1/chat/completions" and is_valid and isinstance(case.body, dict):
         chosen = len(json.dumps(case.body)) % (len(SOUNDS) + 1)
         if chosen < len(SOUNDS):
             sound = {"data": base64.b64encode(SOUNDS[chosen]).decode(), "format": "wav"}

@@ -1,5 +1,6 @@
-"""Runs `tests.checks.program` (or the real service) in a process of its own, and looks at it from outside: memory, open
-files, temporary files of the service and of everything that it has started.
+"""Runs `tests.checks.program` (or the real service) in its own process, and measures its resources from outside.
+
+Measured are memory, descriptors and temporary files of the service and of all processes that it has started.
 """
 
 import os
@@ -22,45 +23,55 @@ import psutil
 from tests.deploy.prometheus import free_port
 
 PATH = "/v1/audio/summaries"
-SCRIPTED = "tests.checks.program"
-SAMPLED_S = 0.1
+SCRIPTED_MODULE = "tests.checks.program"
+SAMPLE_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Census:
-    """What a service holds now. memory: bytes that its processes have for themselves (USS); own: of the service's own
-    process. files: descriptors, sockets and files without names among them. named: files in its temporary folder.
+class ResourceCount:
+    """The resources that a service holds.
+
+    Attributes:
+        memory_bytes: Unique set size (USS) of all its processes.
+        main_process_bytes: Unique set size of the service's own process.
+        descriptors: Open descriptors, with sockets and files without names.
+        threads: Threads of all processes.
+        temporary_files: Files in its temporary folder.
+        processes: Number of processes.
+        descriptor_targets: What the descriptors refer to, with "N" for numbers.
     """
 
-    memory: int
-    own: int
-    files: int
+    memory_bytes: int
+    main_process_bytes: int
+    descriptors: int
     threads: int
-    named: int
+    temporary_files: int
     processes: int
-    held: Counter[str] = field(compare=False)  # what the descriptors are, numbers left out
+    descriptor_targets: Counter[str] = field(compare=False)
 
     def __str__(self) -> str:
         return (
-            f"{self.memory / 1e6:.0f} MB (own process {self.own / 1e6:.0f}), {self.files} descriptors, {self.threads} "
-            f"threads, {self.named} temporary files, {self.processes} processes"
+            f"{self.memory_bytes / 1e6:.0f} MB (own process {self.main_process_bytes / 1e6:.0f}), {self.descriptors} "
+            f"descriptors, {self.threads} threads, {self.temporary_files} temporary files, {self.processes} processes"
         )
 
 
 @dataclass
-class Peak:
-    """The most memory in a block, in bytes: of the whole tree, and of the service's own process."""
+class PeakMemory:
+    """The peak memory in bytes: of all processes, and of the service's own process."""
 
-    tree: int = 0
-    own: int = 0
+    tree_bytes: int = 0
+    main_process_bytes: int = 0
 
 
 class ServiceProcess:
     """One running service. `http` talks to it."""
 
-    def __init__(self, folder: Path, *arguments: str, module: str = SCRIPTED, start_s: float = 60, **settings: str):
+    def __init__(
+        self, folder: Path, *arguments: str, module: str = SCRIPTED_MODULE, start_s: float = 60, **settings: str
+    ):
         self.port = free_port()
-        # Not in the test's folder, whose name is longer than the path of a socket may be: the decoder's is in there.
+        # Not the test's folder: its path is too long for the sockets that multiprocessing creates in it.
         self._temporary = tempfile.TemporaryDirectory(prefix="checks-")
         self.temporary = Path(self._temporary.name)
         self.log = folder / "log.txt"
@@ -78,9 +89,9 @@ class ServiceProcess:
                 env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=900, trust_env=False)
-        self._until_ready(start_s)
+        self._wait_until_ready(start_s)
 
-    def _until_ready(self, start_s: float) -> None:
+    def _wait_until_ready(self, start_s: float) -> None:
         deadline = time.monotonic() + start_s
         while True:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
@@ -91,7 +102,7 @@ class ServiceProcess:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it, and whatever it has started."""
+        """End the service and all processes that it has started."""
         self.http.close()
         self.process.terminate()
         try:
@@ -105,49 +116,52 @@ class ServiceProcess:
             self._temporary.cleanup()
 
     def processes(self) -> list[psutil.Process]:
-        """The service first, then all it has started."""
-        own = psutil.Process(self.process.pid)
-        return [own, *own.children(recursive=True)]
+        """Return the service's process, then all that it has started."""
+        main = psutil.Process(self.process.pid)
+        return [main, *main.children(recursive=True)]
 
-    def settled(self) -> Census:
-        """What it holds once that stays the same for a second: a decoder may just be ending, and another beginning."""
+    def count_settled_resources(self) -> ResourceCount:
+        """Return its resources once they stay the same for a second: decoders may be ending or starting."""
         deadline = time.monotonic() + 30
-        last = self.census()
+        last = self.count_resources()
         while True:
             time.sleep(1)
-            now = self.census()
-            if now.held == last.held and now.processes == last.processes:
+            now = self.count_resources()
+            if now.descriptor_targets == last.descriptor_targets and now.processes == last.processes:
                 return now
-            assert time.monotonic() < deadline, f"never settles: {now.held - last.held}, {last.held - now.held}"
+            more = now.descriptor_targets - last.descriptor_targets
+            less = last.descriptor_targets - now.descriptor_targets
+            assert time.monotonic() < deadline, f"the resources do not settle: {more}, {less}"
             last = now
 
-    def census(self) -> Census:
-        """What it holds now."""
+    def count_resources(self) -> ResourceCount:
+        """Return the resources that it holds now."""
         sizes: list[int] = []
-        held: Counter[str] = Counter()
+        targets: Counter[str] = Counter()
         threads = 0
         for process in self.processes():
-            with suppress(psutil.NoSuchProcess):  # a decoder that is replaced meanwhile
+            with suppress(psutil.NoSuchProcess):  # a decoder may be replaced meanwhile
                 sizes.append(process.memory_full_info().uss)
-                held.update(_descriptors(process.pid))
+                targets.update(_descriptors(process.pid))
                 threads += process.num_threads()
-        named = sum(1 for path in self.temporary.rglob("*") if path.is_file())
-        return Census(sum(sizes), sizes[0], held.total(), threads, named, len(sizes), held)
+        temporary_files = sum(1 for path in self.temporary.rglob("*") if path.is_file())
+        return ResourceCount(sum(sizes), sizes[0], targets.total(), threads, temporary_files, len(sizes), targets)
 
     @contextmanager
-    def peak(self) -> Iterator[Peak]:
-        """Samples the memory while the block runs."""
-        peak, ended = Peak(), threading.Event()
+    def measure_peak_memory(self) -> Iterator[PeakMemory]:
+        """Sample the memory while the block runs."""
+        peak, ended = PeakMemory(), threading.Event()
 
         def sample() -> None:
-            while not ended.wait(SAMPLED_S):
+            while not ended.wait(SAMPLE_INTERVAL_S):
                 sizes: list[int] = []
                 with suppress(psutil.NoSuchProcess):
                     for process in self.processes():
                         with suppress(psutil.NoSuchProcess):
                             sizes.append(process.memory_full_info().uss)
                 if sizes:
-                    peak.tree, peak.own = max(peak.tree, sum(sizes)), max(peak.own, sizes[0])
+                    peak.tree_bytes = max(peak.tree_bytes, sum(sizes))
+                    peak.main_process_bytes = max(peak.main_process_bytes, sizes[0])
 
         sampler = threading.Thread(target=sample)
         sampler.start()
@@ -158,7 +172,7 @@ class ServiceProcess:
             sampler.join()
 
     def summarize(self, audio: bytes, **fields: str) -> httpx.Response:
-        """POST a recording as a form."""
+        """Post a recording as a form."""
         return self.http.post(PATH, files={"file": audio}, data=fields)
 
 
@@ -169,8 +183,14 @@ def _descriptors(pid: int) -> Iterator[str]:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, **settings: str) -> Iterator[ServiceProcess]:
-    """The scripted service until the block ends. arguments: of `tests.checks.program`. settings: environment."""
+def scripted_service(folder: Path, *arguments: str, **settings: str) -> Iterator[ServiceProcess]:
+    """Run the scripted service until the block ends.
+
+    Args:
+        folder: For its log and jobs.
+        arguments: Of `tests.checks.program`.
+        settings: Environment variables.
+    """
     service = ServiceProcess(folder, *arguments, **settings)
     try:
         yield service

@@ -10,26 +10,26 @@ import httpx
 import pytest
 
 from tests.checks import mutations
-from tests.checks.service_process import PATH, ServiceProcess, running
+from tests.checks.service_process import PATH, ServiceProcess, scripted_service
 
-AT_ONCE = 4
-WARM_UP = 100
-# What memory may differ by between two looks: a decoder is replaced after 64 files, and is as large as its last one.
-MORE_BYTES, MORE_OWN_BYTES = 60e6, 20e6
+CONCURRENT_REQUESTS = 4
+WARM_UP_MUTATIONS = 100
+# How much more memory is accepted: a decoder is replaced after 64 files, and is as large as its last file made it.
+MAX_GROWTH_BYTES, MAX_MAIN_PROCESS_GROWTH_BYTES = 60e6, 20e6
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     """The scripted service with the real decoder."""
-    with running(tmp_path) as one:
-        yield one
+    with scripted_service(tmp_path) as service:
+        yield service
 
 
-def post(service: ServiceProcess, numbers: Sequence[int], failing: Path) -> tuple[Counter[int], list[str]]:
-    """Statuses, and what was wrong with which mutations; these are kept as files named by their numbers."""
+def post_mutations(service: ServiceProcess, numbers: Sequence[int], failing: Path) -> tuple[Counter[int], list[str]]:
+    """Post mutations. Return the number of each status, and the failures, whose files are kept in `failing`."""
 
-    def one(number: int) -> tuple[int, str]:
-        name, data = mutations.mutated(number)
+    def post_mutation(number: int) -> tuple[int, str]:
+        name, data = mutations.mutate(number)
         try:
             status = service.http.post(
                 PATH, content=data, headers={"content-type": "application/octet-stream", "connection": "close"}
@@ -40,45 +40,51 @@ def post(service: ServiceProcess, numbers: Sequence[int], failing: Path) -> tupl
             (failing / f"mutation-{number}").write_bytes(data)
         return status, name
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(one, numbers))
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
+        answers = list(pool.map(post_mutation, numbers))
     return Counter(status for status, _ in answers), [f"{status} {name}" for status, name in answers if status >= 500]
 
 
-def check(service: ServiceProcess, count: int, folder: Path) -> Counter[int]:
-    warm, failed = post(service, range(count, count + WARM_UP), folder)
-    assert failed == []
-    before = service.settled()
+def check_mutations(service: ServiceProcess, count: int, folder: Path) -> Counter[int]:
+    warm, failures = post_mutations(service, range(count, count + WARM_UP_MUTATIONS), folder)
+    assert failures == []
+    before = service.count_settled_resources()
     began = time.monotonic()
-    statuses, failed = post(service, range(count), folder)
+    statuses, failures = post_mutations(service, range(count), folder)
     seconds = time.monotonic() - began
-    # The allocator keeps, once, what the largest of them took, in an arena for each thread (70 MB in all, less with
-    # MALLOC_ARENA_MAX=2, and no more after thousands of others): what grows is seen in doing it again.
-    full = service.settled()
-    post(service, range(count), folder)
-    after = service.settled()
-    died = service.log.read_text().count("a decoding worker died of a file")
-    unforeseen = service.log.read_text().count("decoding failed in an unforeseen way")
+    # The allocator keeps the memory of the largest file in an arena for each thread (70 MB in all, less with
+    # MALLOC_ARENA_MAX=2). It does not grow with more files, so a leak shows when the same files are posted again.
+    full = service.count_settled_resources()
+    post_mutations(service, range(count), folder)
+    after = service.count_settled_resources()
+    died = service.log.read_text().count("a decoding worker died while it decoded a file")
+    unexpected = service.log.read_text().count("decoding raised an unexpected exception")
     print(
-        f"{count} mutations of {len(mutations.seeds())} formats in {seconds:.0f} s: {dict(sorted(statuses.items()))}; "
-        f"decoders that died {died}, unforeseen errors {unforeseen}\nbefore: {before}\nafter:  {full}\nagain:  {after}"
+        f"{count} mutations of {len(mutations.seed_files())} formats in {seconds:.0f} s: "
+        f"{dict(sorted(statuses.items()))}; decoders that died {died}, unexpected errors {unexpected}\n"
+        f"before: {before}\nafter:  {full}\nagain:  {after}"
     )
-    assert failed == [], f"the files are in {folder}"
+    assert failures == [], f"the files are in {folder}"
     assert sum(statuses.values()) == count
     assert service.process.poll() is None
-    # There may be fewer: an idle worker that a file has ended is replaced when the next one is needed.
-    grown = after.files > before.files or after.named > before.named or after.processes > before.processes
-    assert not grown, f"more: {after.held - before.held}, less: {before.held - after.held}"
+    # There may be fewer processes: a worker that died is replaced when it is needed.
+    grown = (
+        after.descriptors > before.descriptors
+        or after.temporary_files > before.temporary_files
+        or after.processes > before.processes
+    )
+    more = after.descriptor_targets - before.descriptor_targets
+    assert not grown, f"more: {more}, less: {before.descriptor_targets - after.descriptor_targets}"
     assert after.threads <= before.threads + 2
-    assert after.memory - full.memory < MORE_BYTES
-    assert after.own - full.own < MORE_OWN_BYTES
-    good = mutations.seeds()["flac"]
+    assert after.memory_bytes - full.memory_bytes < MAX_GROWTH_BYTES
+    assert after.main_process_bytes - full.main_process_bytes < MAX_MAIN_PROCESS_GROWTH_BYTES
+    good = mutations.seed_files()["flac"]
     assert service.summarize(good).json()["complete"] is True
     return statuses + warm
 
 
 def test_damaged_files_of_every_format_are_read_or_refused(service: ServiceProcess, tmp_path: Path) -> None:
-    statuses = check(service, 120, tmp_path)
+    statuses = check_mutations(service, 120, tmp_path)
     assert set(statuses) <= {200, 400, 413, 415, 422}
     assert statuses[200] > 0
     assert statuses[422] > 0
@@ -87,11 +93,11 @@ def test_damaged_files_of_every_format_are_read_or_refused(service: ServiceProce
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_five_thousand_damaged_files_leave_nothing_behind(service: ServiceProcess, tmp_path: Path) -> None:
-    statuses = check(service, 5000, tmp_path)
+    statuses = check_mutations(service, 5000, tmp_path)
     assert set(statuses) <= {200, 400, 413, 415, 422}
 
 
 def test_a_mutation_is_the_same_each_time() -> None:
-    assert [mutations.mutated(number) for number in range(20)] == [mutations.mutated(number) for number in range(20)]
-    names = {mutations.mutated(number)[0].split(": ")[0].split(" ", 1)[1] for number in range(200)}
-    assert names == set(mutations.seeds())
+    assert [mutations.mutate(number) for number in range(20)] == [mutations.mutate(number) for number in range(20)]
+    names = {mutations.mutate(number)[0].split(": ")[0].split(" ", 1)[1] for number in range(200)}
+    assert names == set(mutations.seed_files())

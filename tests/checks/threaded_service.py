@@ -1,6 +1,4 @@
-"""The service of `tests.app.running_service` in a thread with a loop of its own, for clients that know nothing of
-asyncio.
-"""
+"""Runs the service of `tests.app.running_service` in a thread with its own event loop, for clients without asyncio."""
 
 import asyncio
 import threading
@@ -14,8 +12,8 @@ from tests.app.running_service import Site, serving
 
 
 @contextmanager
-def serving_in_thread(engine: Engine | None = None, **options: Any) -> Iterator[Site]:
-    """`serving`, until the block ends; what it raises is raised here."""
+def serve_in_thread(engine: Engine | None = None, **options: Any) -> Iterator[Site]:
+    """Run `serving` until the block ends. Its exceptions are raised here."""
     ready: Future[tuple[Site, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:

@@ -30,9 +30,9 @@ async def traffic(site: Site) -> None:
     assert (await site.post()).json()["finish_reason"] == "stop"
     assert (await site.post(wav(5), stream="true")).status_code == 200
     assert (await site.post(wav(amplitude=0))).json()["finish_reason"] == "no_speech"
-    site.engine.pieces, site.engine.reason = (), "not_understood"
+    site.engine.pieces, site.engine.finish_reason = (), "not_understood"
     assert (await site.post()).json()["finish_reason"] == "not_understood"
-    site.engine.pieces, site.engine.reason = SCRIPT, None
+    site.engine.pieces, site.engine.finish_reason = SCRIPT, None
     assert (await site.post(style="poem")).status_code == 400
     site.engine.error = ZeroDivisionError()
     assert (await site.post()).status_code == 500

@@ -10,7 +10,7 @@ import yaml
 
 from tests.docs.blocks import PAGES, PARSED, ROOT, RUN, SHORTEST_REASON, SHOWN, Block, blocks_of, name_of
 from tests.docs.service import WRITTEN, DocsService, running_service
-from tests.recordings import muxed, speech_wav
+from tests.recordings import mux_speech, speech_wav
 
 PAGE_SECONDS = 240
 # `curl` fails on an answer that is an error, and is silent about its progress.
@@ -33,7 +33,7 @@ def run_blocks(blocks: list[Block], service: DocsService, folder: Path) -> list[
     Variables and files of a block are there for the next one, as for somebody who reads the page from top to bottom.
     """
     (folder / "recording.wav").write_bytes(speech_wav())
-    (folder / "meeting.m4a").write_bytes(muxed("ipod", "aac"))
+    (folder / "meeting.m4a").write_bytes(mux_speech("ipod", "aac"))
     for name in ("results", "training", "model_repo", "deploy"):  # what a reader sees in the repository's folder
         (folder / name).symlink_to(ROOT / name)
     ran = folder / "ran.txt"

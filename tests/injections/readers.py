@@ -57,7 +57,7 @@ class Question:
 
     def recording(self) -> bytes:
         """The talk, spoken, as a WAV file."""
-        return recordings.sound(recordings.speech(" ".join(self.sentences()), self.voice))
+        return recordings.encode_audio(recordings.speech(" ".join(self.sentences()), self.voice))
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def test_merging_replaces_whole_tensors_and_leaves_the_base_alone() -> None:
         ({"a.lora_A.weight": (2, 4)}, "does not fit"),
         ({"a.lora_B.weight": (3, 2)}, "does not fit"),
         ({"a.lora_A.weight": (1, 3)}, "does not fit"),  # ranks that differ
-        ({"a.lora_A.weight": None}, r"has no lora_A\.weight beside it"),
-        ({"a.lora_B.weight": None}, r"has no lora_B\.weight beside it"),
+        ({"a.lora_A.weight": None}, r"has no matching lora_A\.weight"),
+        ({"a.lora_B.weight": None}, r"has no matching lora_B\.weight"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused(change: dict[str, tuple[int, int] | None], said: str) -> None:
@@ -102,13 +102,13 @@ def test_a_damaged_checkpoint_is_built_again(
     assemble_checkpoint(found, cache=tmp_path / "cache")
     assert file_sha256(file) == whole
     assert len(built) == 2
-    assert "building tiny@1 again" in capsys.readouterr().err
+    assert "Building tiny@1 again" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_the_manifests_are_refused_and_not_kept(built: list[Any], tmp_path: Path) -> None:
     found = version_in(tmp_path / "registry")
     other = found.model_copy(update={"weights": found.weights | {"model.safetensors": "0" * 64}})
-    with pytest.raises(RegistryError, match=rf"SHA-256 should be {'0' * 64}, found [0-9a-f]{{64}}"):
+    with pytest.raises(RegistryError, match=rf"SHA-256 should be {'0' * 64}, but is [0-9a-f]{{64}}"):
         assemble_checkpoint(other, cache=tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
@@ -163,7 +163,7 @@ def test_the_command_prints_the_folder_or_the_reason(
     assert assemble.main(["--root", str(tmp_path / "registry")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "cache" / "checkpoints" / "tiny" / "1")
     assert assemble.main(["tiny@2", "--root", str(tmp_path / "registry")]) == 1
-    assert "it holds tiny@1" in capsys.readouterr().err
+    assert "it has tiny@1" in capsys.readouterr().err
 
 
 def test_a_manifest_reads_back_as_written(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_more_context_is_given_where_it_is_asked_for_and_there(tmp_path: Path) -
     where = voxtral(tmp_path)
     assert read_checkpoint_folder(where, 131_072).max_seconds == 10_110
     assert read_checkpoint_folder(where, 2048).max_seconds == 90
-    with pytest.raises(UnservableCheckpoint, match="has places for 131072 tokens, not for 200000"):
+    with pytest.raises(UnservableCheckpoint, match="has a context of 131072 tokens, not of 200000"):
         read_checkpoint_folder(where, 200_000)
 
 

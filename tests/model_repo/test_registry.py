@@ -51,14 +51,14 @@ def test_a_name_is_its_newest_version(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["tin", "tiny@8", "tiny@1.0", ""])
 def test_an_unknown_model_is_answered_with_those_there_are(model: str, tmp_path: Path) -> None:
     put(tmp_path, "tiny", "9")
-    with pytest.raises(UnknownModel, match="it holds tiny@9"):
+    with pytest.raises(UnknownModel, match="it has tiny@9"):
         resolve_model(tmp_path, model)
 
 
 def test_an_empty_registry_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="it holds nothing"):
+    with pytest.raises(UnknownModel, match="it has no models"):
         resolve_model(tmp_path, "tiny")
-    with pytest.raises(UnknownModel, match="holds no model"):
+    with pytest.raises(UnknownModel, match="has no models"):
         best_model(tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_a_manifest_that_cannot_be_read_is_named(text: str, said: str, tmp_path:
 
 def test_a_manifest_in_another_ones_folder_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "tiny", "1").rename(tmp_path / "tiny" / "2")
-    with pytest.raises(RegistryError, match=r"says it is tiny@1, but lies in tiny/2"):
+    with pytest.raises(RegistryError, match=r"describes tiny@1, but is in tiny/2"):
         list_models(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_a_name_cannot_lead_elsewhere() -> None:
 def test_another_prompt_format_is_refused(tmp_path: Path) -> None:
     found = version_in(tmp_path)
     registry.check_manifest(found, PROMPT_FORMAT)
-    with pytest.raises(RegistryError, match=rf"prompt format {PROMPT_FORMAT}, this service words format 99"):
+    with pytest.raises(RegistryError, match=rf"prompt format {PROMPT_FORMAT}, but this release writes format 99"):
         registry.check_manifest(found, 99)
 
 
@@ -156,7 +156,7 @@ def test_a_changed_or_missing_adapter_is_refused(tmp_path: Path) -> None:
     file = found.folder / "adapter.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(RegistryError, match=r"adapter\.safetensors does not match its manifest: SHA-256 should be"):
+    with pytest.raises(RegistryError, match=r"adapter\.safetensors does not match its manifest: its SHA-256 should be"):
         registry.check_manifest(found, PROMPT_FORMAT)
     file.unlink()
     with pytest.raises(RegistryError, match=r"adapter\.safetensors is missing"):

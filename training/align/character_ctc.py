@@ -1,7 +1,8 @@
-"""When is each letter said? A small character CTC head on the untrained encoder's frames, and forced alignment by it.
+"""When each letter is said: a small CTC head over characters on the frames of the untrained encoder, and forced
+alignment with it.
 
-Characters are learned in minutes where words are not (twenty-eight classes against thousands), and once it is known
-where a word ends, words need no CTC: `training.align.token_spikes` trains them frame by frame. The head is thrown away.
+Characters are learned in minutes, while words are not (28 classes instead of thousands). When the end of each word is
+known, words need no CTC: `training.align.token_spikes` trains them frame by frame. The head is then discarded.
 """
 
 import itertools
@@ -19,7 +20,7 @@ ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"  # class i + 1; class 0 is the blank
 
 
 def character_classes(text: str) -> tuple[list[int], list[int]]:
-    """Character classes of a text, and for each the index in the text it came from. Runs of other signs are a space."""
+    """Return the character classes of a text, and each one's index in it. A run of other characters is a space."""
     classes: list[int] = []
     origins: list[int] = []
     for index, letter in enumerate(text):
@@ -34,7 +35,7 @@ def character_classes(text: str) -> tuple[list[int], list[int]]:
 
 
 class CharacterHead(nn.Module):
-    """(batch, frames, width) → (batch, frames, 1 + len(ALPHABET)) log-probabilities."""
+    """Maps frames of shape (batch, frames, width) to log-probabilities of shape (batch, frames, 1 + len(ALPHABET))."""
 
     def __init__(self, width: int, hidden: int = 384) -> None:
         super().__init__()
@@ -49,7 +50,9 @@ class CharacterHead(nn.Module):
 def train_head(
     head: CharacterHead, clips: Sequence[Clip], texts: Sequence[str], minutes: float, *, batch: int = 16, seed: int = 0
 ) -> float:
-    """CTC over characters for so long; returns the mean loss a character of the last tenth of the steps."""
+    """Train the head by CTC for so many minutes, at least one step. Return the mean loss per character of the last
+    tenth of the steps.
+    """
     device = next(head.parameters()).device
     draw = random.Random(seed)
     pairs = [(clip, character_classes(text)[0]) for clip, text in zip(clips, texts, strict=True)]
@@ -77,10 +80,15 @@ def train_head(
 def forced_alignments(
     scores: Tensor, lengths: Sequence[int], targets: Sequence[Sequence[int]]
 ) -> list[list[int] | None]:
-    """(clips, frames, classes) log-probabilities → for each clip the frame each target is surest in on the likeliest
-    CTC path, ascending; None for a clip whose targets do not fit into its frames.
+    """Return, for each clip, the frame of each target: where the most likely CTC path is most certain of it. The frames
+    are ascending. None stands for a clip whose targets do not fit into its frames.
 
-    All clips at once, frame by frame, on the scores' device. lengths: frames of each clip.
+    All clips are aligned together, frame by frame, on the device of the scores.
+
+    Args:
+        scores: log-probabilities of shape (clips, frames, classes).
+        lengths: number of frames of each clip.
+        targets: the classes that are said in each clip.
     """
     out: list[list[int] | None] = [None] * len(targets)
     fits = [i for i, (row, length) in enumerate(zip(targets, lengths, strict=True)) if fits_ctc(row, length)]
@@ -108,7 +116,7 @@ def forced_alignments(
         options[2, :, 2:] = torch.where(skips[:, 2:], best[:, :-2], nowhere[:, 2:])
         likeliest, taken = options.max(0)
         steps[:, time_step] = taken.to(torch.uint8)
-        # past a clip's end nothing changes: its path ends there
+        # after a clip's end nothing changes, because its path ends there
         best = torch.where((time_step < ends)[:, None], likeliest + emitted[:, time_step], best)
     last = torch.tensor(count, device=device)[:, None] - 1
     state = torch.where(best.gather(1, last) >= best.gather(1, last - 1), last, last - 1)
@@ -129,5 +137,5 @@ def forced_alignments(
 
 
 def fits_ctc(targets: Sequence[int], frames: int) -> bool:
-    """Whether there is a CTC path for them: a frame for each, and one between two that are alike."""
+    """Return whether there is a CTC path: it needs a frame for each target and one between two equal targets."""
     return len(targets) > 0 and len(targets) + sum(a == b for a, b in itertools.pairwise(targets)) <= frames

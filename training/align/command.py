@@ -1,4 +1,4 @@
-"""The `align` command: data in, adapter out."""
+"""The `align` command (`training.align` describes the method): it reads records and writes an adapter."""
 
 import argparse
 import json
@@ -43,21 +43,21 @@ WINDOW_SECONDS = 30
 
 @dataclass
 class AlignedClip:
-    """A clip and where its tokens are said."""
+    """A clip with the frames in which its tokens are said."""
 
     clip: Clip
     spikes: Spikes
 
 
 def encoder_lora(first: int, layers: int, rank: int) -> LoraConfig:
-    """LoRA on every projection of the encoder's layers from `first` on."""
+    """Return the configuration of LoRA on every projection of the encoder's layers from number `first` on."""
     numbers = "|".join(str(i) for i in range(first, layers))
     pattern = rf".*audio_tower\.layers\.({numbers})\.{ENCODER_PROJECTIONS}"
     return LoraConfig(r=rank, lora_alpha=LORA_SCALE * rank, target_modules=pattern)
 
 
 def clips_in_one_window(records: list[Record]) -> list[Record]:
-    """Records known to fit one window; says how many are left out."""
+    """Return the records that are known to fit one window of 30 s, and print how many are left out."""
     kept = [r for r in records if 0 < (r.duration_s or 0) <= WINDOW_SECONDS]
     print(
         f"{len(kept)} clips, {len(records) - len(kept)} longer than a window or of unknown length left out", flush=True
@@ -87,51 +87,62 @@ def align_clips(
     single: Mapping[str, int] = MappingProxyType({}),
     at_once: int = 128,
 ) -> list[AlignedClip]:
-    """Where each clip's tokens are said; clips that do not fit their text are left out, and said to be.
+    """Return the clips with the frames in which their tokens are said. Clips that do not fit their text are left out; a
+    printed line counts them.
 
-    single: of `spelling`; with it words of other tokens than the classes are said letter by letter. at_once: clips
-    aligned together.
+    Args:
+        head: the trained character head.
+        texts: what is said in each clip, from `spoken_words`.
+        classes: token ids of the classes, from `class_token_ids`.
+        single: what `letter_token_ids` returns, to spell words that have tokens outside of the classes.
+        at_once: clips aligned together.
     """
     device = next(head.parameters()).device
-    number = {token: i for i, token in enumerate(classes) if i}  # the blank is nobody's target
+    number = {token: i for i, token in enumerate(classes) if i}  # no token is aligned to the blank
     order = sorted(range(len(clips)), key=lambda i: clips[i].record.duration_s or 0)
-    found: list[tuple[int, list[int], int]] = []
+    aligned: list[tuple[int, list[int], int]] = []
     for start in range(0, len(order), at_once):
         group = order[start : start + at_once]
         frames, lengths = pad_frames([clips[i].top_features() for i in group], device)
-        said = forced_alignments(head(frames), lengths.tolist(), [letter_classes(texts[i])[0] for i in group])
+        frames_of_letters = forced_alignments(
+            head(frames), lengths.tolist(), [letter_classes(texts[i])[0] for i in group]
+        )
         counts = [length // 2 for length in lengths.tolist()]
-        found += [(i, path, n) for i, path, n in zip(group, said, counts, strict=True) if path is not None]
-    # Python, half a millisecond a clip: forked, so that nothing heavy is handed over; the children touch no GPU.
+        aligned += [
+            (i, path, n) for i, path, n in zip(group, frames_of_letters, counts, strict=True) if path is not None
+        ]
+    # This is Python, half a millisecond a clip. Forked processes inherit their arguments, and use no GPU.
     with multiprocessing.get_context("fork").Pool(
         initializer=_set_worker_state, initargs=(tokenizer, number, single)
     ) as pool:
-        where = pool.starmap(_clip_spikes, [(texts[i], path, n) for i, path, n in found], chunksize=64)
-    out = {i: AlignedClip(clips[i], spiked) for (i, _, _), spiked in zip(found, where, strict=True) if spiked}
+        where = pool.starmap(_clip_spikes, [(texts[i], path, n) for i, path, n in aligned], chunksize=64)
+    out = {i: AlignedClip(clips[i], spiked) for (i, _, _), spiked in zip(aligned, where, strict=True) if spiked}
     print(f"{len(out)} clips aligned, {len(clips) - len(out)} do not fit their text", flush=True)
     return [out[i] for i in sorted(out)]
 
 
 def alignment_errors(aligner: Aligner, clips: Sequence[AlignedClip], batch: int) -> dict[str, float]:
-    """`token_error`: edit distance of what the frames say to what was said, a token; `spikes_right`: share of the
-    frames where a token is said that are nearest to it; `distance`: how far they lie from it, in lengths of an
-    embedding (1 is as far as nowhere).
+    """Return three measures of how well the frames say the tokens.
+
+    `token_error` is the edit distance between the tokens that the frames say and those that were said, per token.
+    `spikes_right` is the share of the frames with a token that are nearest to its embedding. `distance` is their mean
+    distance to it, divided by the mean length of an embedding (a frame of zeros has about 1).
     """
     aligner.eval()
     device = aligner.embeddings.device
     wrong = right = total = 0
-    away = 0.0
+    distance = 0.0
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
         with torch.no_grad():
             frames, counts = aligner.encoder(*pad_frames([a.clip.lower_features() for a in group], device))
-        away += float(aligner.distances(frames, [a.spikes for a in group]).sum())
+        distance += float(aligner.distances(frames, [a.spikes for a in group]).sum())
         for one, path in zip(group, aligner.best_classes(frames, counts), strict=True):
             wrong += Levenshtein.distance(ctc_collapse(path), [token for _, token in one.spikes])
             right += sum(path[frame] == token for frame, token in one.spikes)
             total += len(one.spikes)
     aligner.train()
-    shares = {"token_error": wrong, "spikes_right": right, "distance": away}
+    shares = {"token_error": wrong, "spikes_right": right, "distance": distance}
     return {name: round(value / max(1, total), 4) for name, value in shares.items()}
 
 
@@ -143,7 +154,7 @@ def train_tokens(
     options: argparse.Namespace,
     save: Any,
 ) -> list[dict[str, float]]:
-    """Train for `--minutes`; returns the log. `save()` is called at every log line and at the end."""
+    """Train for `options.minutes` minutes and return the log. `save()` is called at each of its lines."""
     device = aligner.embeddings.device
     draw = random.Random(options.seed)
     optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=0.01)
@@ -186,7 +197,7 @@ def train_tokens(
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write `--out`/adapter.safetensors, its log, and the classes' token ids."""
+    """Run the `align` command: write the adapter, the log and the token ids of the classes into `--out`."""
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(options.base)

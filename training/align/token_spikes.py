@@ -1,8 +1,8 @@
-"""Words the language model reads: which tokens are said in which frames, and the frames trained to lie at them.
+"""Words that the language model can read: which tokens are said in which frames, and the training of these frames.
 
-The score of token v at a frame p is -|p - E_v|² / 2 (E: the language model's own token embeddings), so a frame that
-says "budget" comes to lie where the embedding of "budget" lies, and one that says nothing lies at "Ġ" (a space), the
-blank. A frozen SmolLM2 reads one spike a token among such blanks far better than anything else of that rate.
+The score of token v at a frame p is -|p - E_v|² / 2, with E the language model's own token embeddings. So a frame that
+says "budget" moves to the embedding of "budget", and one that says nothing to that of "Ġ" (a space), the blank. A
+frozen SmolLM2 reads one token per spike among such blanks far better than anything else at this frame rate.
 """
 
 import re
@@ -19,13 +19,14 @@ from training.models.split_encoder import SplitEncoder
 from training.synth.speech.verbalize import verbalize
 
 BLANK = "Ġ"
-Spikes = list[tuple[int, int]]  # (frame at 25 Hz, class), frames ascending
+Spikes = list[tuple[int, int]]  # the frames (25 Hz, ascending) in which tokens are said, each with its class
 
 
 def spoken_words(transcripts: Sequence[str]) -> list[str]:
-    """The words of each transcript as they are spoken, without signs; sentences begin in lower case but for names.
+    """Return the words of each transcript as they are spoken, without punctuation. Sentences begin in lower case,
+    except for names.
 
-    A capital cannot be heard. A word at the head of a sentence keeps it only if the texts never write it small.
+    A capital letter cannot be heard. The first word of a sentence keeps it only if no text has the word in lower case.
     """
     texts = [verbalize(transcript, engine=None) for transcript in transcripts]
     small = {word for text in texts for word in re.findall(r"[^\W\d_]+", text) if word.islower()}
@@ -41,10 +42,10 @@ def spoken_words(transcripts: Sequence[str]) -> list[str]:
 
 
 def class_token_ids(tokenizer: Any, texts: Iterable[str], size: int, spell_below: int = 0) -> list[int]:
-    """Token ids of the classes: the blank, then the tokens most frequent in the texts, `size` in all.
+    """Return the token ids of the classes: the blank, then the most frequent tokens of the texts, `size` in all.
 
-    spell_below: words said less often than so many times are to be spelled; only the others' tokens count, and the
-    letters' own are classes before them.
+    spell_below: words that occur less often than this are spelled. Then the tokens of single letters come after the
+    blank, and only the tokens of the other words count.
     """
     words = Counter(word for text in texts for word in text.split())
     counts: Counter[int] = Counter()
@@ -57,7 +58,7 @@ def class_token_ids(tokenizer: Any, texts: Iterable[str], size: int, spell_below
 
 
 def letter_token_ids(tokenizer: Any) -> dict[str, int]:
-    """The tokens of single letters, by text: "m" within a word, " m" at its beginning."""
+    """Return the token ids of single letters by their text: "m" within a word, " m" at its beginning."""
     return {
         begins + letter: tokenizer.convert_tokens_to_ids((BLANK if begins else "") + letter)
         for begins in ("", " ")
@@ -66,7 +67,7 @@ def letter_token_ids(tokenizer: Any) -> dict[str, int]:
 
 
 def letter_classes(text: str) -> tuple[list[int], list[int]]:
-    """The character classes of a text as it is said, and of each the index in " " + text."""
+    """Return the character classes of a text as it is said, and the index in " " + text of each."""
     return character_classes(" " + text)
 
 
@@ -78,11 +79,14 @@ def token_spikes(
     number: dict[int, int],
     single: Mapping[str, int] = MappingProxyType({}),
 ) -> Spikes | None:
-    """Where each token of the text is said: the frame (25 Hz) its last letter is surest in, one token a frame.
+    """Return where each token of the text is said: the frame (25 Hz) of its last letter, with at most one token a
+    frame. Return None if the tokens do not fit into the frames.
 
-    frames: where each of the text's `letter_classes` is said, at 50 Hz. count: frames of the clip, at 25 Hz. number:
-    classes by token id; other tokens are left out. single: of `letter_token_ids`; with it their words are spelled
-    instead, a small letter a token. None if the tokens do not fit into the frames.
+    Args:
+        frames: the frame (50 Hz) of each of the text's `letter_classes`.
+        count: number of frames of the clip, at 25 Hz.
+        number: classes by token id. Other tokens are left out.
+        single: what `letter_token_ids` returns. With it, words with other tokens are spelled in lower case.
     """
     said = " " + text
     when = dict(zip(letter_classes(text)[1], frames, strict=True))
@@ -98,8 +102,8 @@ def token_spikes(
 def _token_spans(
     said: str, tokenizer: Any, number: dict[int, int], single: Mapping[str, int]
 ) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Tokens of a text that begins with a space, and what each stands for; words that have others than `number` knows
-    letter by letter, if there are single letters.
+    """Yield the tokens of a text that begins with a space, each with its start and end in the text. With `single`,
+    words that have tokens outside of `number` are spelled.
     """
     encoded = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
     words: list[list[tuple[int, tuple[int, int]]]] = []
@@ -119,9 +123,12 @@ def _token_spans(
 
 
 class Aligner(nn.Module):
-    """Encoder and projector under a classification of frames by token embeddings.
+    """Encoder and projector, with a classification of their frames by token embeddings.
 
-    embeddings: (classes, width), class 0 the blank. sharpness: factor on the scores.
+    Args:
+        encoder: the encoder and projector that are trained.
+        embeddings: token embeddings of shape (classes, width). Class 0 is the blank.
+        sharpness: factor on the scores before the softmax.
     """
 
     embeddings: Tensor
@@ -133,29 +140,35 @@ class Aligner(nn.Module):
         self.register_buffer("embeddings", embeddings, persistent=False)
 
     def log_probabilities(self, frames: Tensor) -> Tensor:
-        """(…, width) → (…, classes): how near each frame lies to each token's embedding."""
+        """Return the log-probabilities of the classes, of shape (…, classes), for frames of shape (…, width)."""
         half_norms = self.embeddings.square().sum(-1) / 2
         return (self.sharpness * (frames @ self.embeddings.T - half_norms)).log_softmax(-1)
 
     def forward(
         self, hidden: Tensor, lengths: Tensor, where: Sequence[Spikes], blanks: float, pull: float = 0.0
     ) -> Tensor:
-        """Mean cross-entropy over every spike and `blanks` times as many of the frames that say nothing, and `pull`
-        times the mean squared distance of these frames to the embeddings they should lie at.
+        """Return the loss, a scalar: the mean cross-entropy of the frames that say a token and of `blanks` times as
+        many silent frames, drawn at random, plus `pull` times the mean squared distance of these frames to their
+        embeddings.
 
-        Cross-entropy alone is blind to a frame's length and to all that lies across the embeddings: frames ten times
-        as long as any token's, which a language model cannot read, satisfy it. The pull is what puts them in place.
+        Cross-entropy alone does not see the length of a frame, nor its part orthogonal to the embeddings: frames ten
+        times as long as any embedding satisfy it, and a language model cannot read them. The pull prevents that.
 
-        Fewer silent frames than there are make the model readier to say a word than the truth would be: an unsure
-        frame then leans towards the word instead of vanishing in the blank.
+        Training on a part of the silent frames makes the model more ready to say a word: an uncertain frame then
+        becomes the word instead of the blank.
+
+        Args:
+            hidden: output of the encoder's lower layers, of shape (batch, frames at 50 Hz, width).
+            lengths: number of these frames of each clip.
+            where: where the tokens of each clip are said.
         """
         frames, counts = self.encoder(hidden, lengths)
         rows: list[Tensor] = []
         classes: list[int] = []
-        known = counts.tolist()
+        frame_counts = counts.tolist()
         for row, said in enumerate(where):
             at = torch.tensor([frame for frame, _ in said])
-            silent = torch.ones(known[row], dtype=torch.bool)
+            silent = torch.ones(frame_counts[row], dtype=torch.bool)
             silent[at] = False
             others = silent.nonzero()[:, 0]
             others = others[torch.randperm(len(others))[: round(blanks * len(said))]]
@@ -163,28 +176,32 @@ class Aligner(nn.Module):
             classes += [token for _, token in said] + [0] * len(others)
         chosen = torch.cat(rows).float()
         truth = torch.tensor(classes, device=chosen.device)
-        with torch.autocast(chosen.device.type, enabled=False):  # differences of large numbers: not in bfloat16
+        with torch.autocast(
+            chosen.device.type, enabled=False
+        ):  # differences of large numbers, for which bfloat16 is too coarse
             scores = self.log_probabilities(chosen)
-        away = (chosen - self.embeddings[truth]).square().sum(-1).mean()
-        return nn.functional.nll_loss(scores, truth) + pull * away
+        squared_distance = (chosen - self.embeddings[truth]).square().sum(-1).mean()
+        return nn.functional.nll_loss(scores, truth) + pull * squared_distance
 
     @torch.no_grad()
     def distances(self, frames: Tensor, where: Sequence[Spikes]) -> Tensor:
-        """How far each frame that says a token lies from its embedding, over the embeddings' mean length."""
-        away = [
+        """Return the distance of each frame with a token to its embedding, divided by the mean length of an embedding,
+        of shape (tokens of all clips,).
+        """
+        lengths = [
             (frames[row, frame] - self.embeddings[token]).norm()
             for row, said in enumerate(where)
             for frame, token in said
         ]
-        return torch.stack(away) / self.embeddings.norm(dim=-1).mean()
+        return torch.stack(lengths) / self.embeddings.norm(dim=-1).mean()
 
     @torch.no_grad()
     def best_classes(self, frames: Tensor, counts: Tensor) -> list[list[int]]:
-        """The best class of each frame."""
+        """Return the most likely class of each of the clips' `counts` frames."""
         best = self.log_probabilities(frames).argmax(-1).tolist()
         return [row[:count] for row, count in zip(best, counts.tolist(), strict=True)]
 
 
 def ctc_collapse(path: Sequence[int]) -> list[int]:
-    """The classes of a path of frames, repeats and blanks taken out."""
+    """Return the classes of a path of frames without repeats and blanks."""
     return [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]

@@ -35,6 +35,7 @@ from training.kd import vllm_rollout
 from training.llm.judge import Judge, Verdict, open_judge
 from training.llm.verdict_cache import VerdictCache
 from training.models.export import add_figures
+from training.runtime.option_names import add_option
 from training.runtime.run_record import command_line
 
 AUDIO_KINDS = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
@@ -153,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bert-layer", type=int, default=0, help="whose vectors it takes; 0 is three quarters of the way up"
     )
-    parser.add_argument("--batch", type=int, default=8, help="records that a system answers at once")
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records that a system answers at once.")
     vllm_rollout.add_arguments(parser)
     check.add_bad_data_arguments(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
@@ -162,7 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The `evaluate_service` command."""
-    means = AnswerSettings(options.batch, options.rollout, options.rollout_folder)
+    means = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder)
     systems = [parse_system(spec, means) for spec in options.system]  # all of them known before the first works
     read = read_records(*options.records)[: options.limit or None]
     kinds = {system.kind for system in systems} or {"service"}

@@ -29,6 +29,7 @@ from training.data.record import Record
 from training.eval.scores import bootstrap_interval
 from training.models.checkpoint import open_model
 from training.models.split_encoder import SplitEncoder, mel_features
+from training.runtime.option_names import add_option
 from training.runtime.run_record import command_line
 
 ERROR_NAMES = ("word_error", "character_error")
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument("--classes", type=Path, help="only these tokens: what `align` leaves beside its adapter")
-    parser.add_argument("--batch", type=int, default=8, help="clips at once")
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Clips that are read at once.")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument("--show", type=int, default=3, help="recordings to print")
     parser.add_argument("--out", type=Path, help="JSON file of the figures and of all that was read")
@@ -84,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
     classes = json.loads(options.classes.read_text()) if options.classes else None
     reader = FrameReader(model, AutoTokenizer.from_pretrained(options.base), extractor, classes)
     read: list[str] = []
-    for start in range(0, len(records), options.batch):
-        read += reader.read(records[start : start + options.batch])
+    for start in range(0, len(records), options.batch_size):
+        read += reader.read(records[start : start + options.batch_size])
     texts = spoken_words([record.transcript for record in records])
     rows = [error_row(*of) for of in zip(records, texts, read, strict=True)]
     for row in rows[: options.show]:

@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model with the same tokens")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
     parser.add_argument("--answers", metavar="RESULT#SYSTEM", help="whose answers, instead of the data's summaries")
-    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="records at once")
+    add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records that are read at once.")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
 

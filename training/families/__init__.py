@@ -1,6 +1,6 @@
-"""The model families the pipeline trains, each a file that says what differs: found by the `model_type` of a
-checkpoint's `config.json`. What is not listed here cannot be trained; what is listed has gone from training through
-export into vLLM and given Transformers' greedy tokens there (tests/training/families).
+"""The model families that can be trained, each in a file that says what is special about it. A checkpoint's family is
+found by the `model_type` of its `config.json`. Every family in this list has been trained and exported, and gave the
+same greedy tokens in vLLM as in Transformers (tests/training/families). Others cannot be trained.
 """
 
 import json
@@ -22,11 +22,11 @@ FAMILIES: dict[str, Family] = {
 
 
 class UnknownFamily(ValueError):
-    """A checkpoint is of no family that can be trained; the message says which there are."""
+    """The checkpoint's family cannot be trained. The message lists those that can."""
 
 
 def family_by_model_type(model_type: str) -> Family:
-    """The family of a `model_type`, a folder's or an opened model's. Raises `UnknownFamily`."""
+    """Return the family of a `model_type`, of a folder or of an opened model. Raises UnknownFamily."""
     for family in FAMILIES.values():
         if family.transformers_model_type == model_type:
             return family
@@ -36,16 +36,17 @@ def family_by_model_type(model_type: str) -> Family:
 
 
 def family_of_folder(folder: Path) -> Family:
-    """The family of a checkpoint folder. Raises `UnknownFamily`."""
+    """Return the family of a checkpoint folder. Raises UnknownFamily."""
     file = folder / "config.json"
     if not file.is_file():
-        raise UnknownFamily(f"{folder} holds no config.json: not a checkpoint folder")
+        raise UnknownFamily(f"{folder} has no config.json, so it is not a checkpoint folder")
     return family_by_model_type(str(json.loads(file.read_text()).get("model_type")))
 
 
 def tensors_for_family(family: Family, tensors: dict[str, Any]) -> dict[str, Any]:
-    """What a model of this family takes of an adapter's tensors: all of them; a text model, of the adapter of one that
-    hears, the language model's, under its own names. A head of its own is left: a twin's is its embedding.
+    """Return the tensors of an adapter that a model of this family uses. These are all of them, except that a text
+    model uses only the language model's tensors of an audio model's adapter, under its own names, and without the
+    output head: a text twin's head is its embedding.
     """
     for other in FAMILIES.values():
         prefix = other.checkpoint_name(other.language_model)

@@ -1,7 +1,7 @@
-"""Granite Speech: a conformer, a Q-Former over blocks of its frames, Granite.
+"""Granite Speech: a conformer encoder, a Q-Former over blocks of its frames, and Granite.
 
-Its processor needs torchaudio. Checkpoints that bring a low-rank adapter of their own (3.3) must have it merged first:
-vLLM would want it named in every request, and what is trained here would lie on top of it.
+Its processor needs torchaudio. A checkpoint with a low-rank adapter of its own (3.3) has to be merged with it first:
+vLLM needs such an adapter to be named in every request, and what is trained here would be on top of it.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from training.families.base import Family, keep_in_eval_mode
 
 
 class GraniteSpeech(Family):
-    """Audio of any length. In a batch the last block of a shorter recording hears what fills it up, here as in vLLM:
-    batches of like length, as the recipes make them, keep that small.
+    """Audio can have any length. In a batch, the padding of a shorter recording affects its last block, here and in
+    vLLM. The recipes' batches of similar lengths keep this effect small.
     """
 
     model_type = "granite_speech"
@@ -23,7 +23,9 @@ class GraniteSpeech(Family):
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
         if (folder / "adapter_config.json").is_file():
-            raise ValueError(f"{folder} brings an adapter of its own: merge it into the weights first (PEFT can)")
+            raise ValueError(
+                f"{folder} has an adapter of its own: merge it into the weights first, for example with PEFT"
+            )
         model = super().open(folder, dtype)
         keep_in_eval_mode(model.model.encoder)
         scale_logits(model)
@@ -32,9 +34,10 @@ class GraniteSpeech(Family):
 
 @torch.no_grad()
 def scale_logits(model: Any) -> None:
-    """Divide the logits by the language model's `logits_scaling`, where Transformers (5.19) has forgotten to: the same
-    words are likeliest without, but sampling and divergence are another model's. vLLM divides, and so does TRL, which
-    works out its losses without the head's module.
+    """Divide the logits by the language model's `logits_scaling` if Transformers does not (5.19 does not).
+
+    The most likely tokens are the same without it, but sampling and divergence are not. vLLM divides, and so does TRL,
+    which computes its losses without the module of the head.
     """
     scaling = model.config.text_config.logits_scaling
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)

@@ -1,10 +1,10 @@
-"""Llama: the text twin and the cascade's language model. Reads transcripts, hears nothing."""
+"""Llama: the text twin and the language model of the cascade. It reads transcripts and takes no audio."""
 
 from training.families.base import Family
 
 
 class Llama(Family):
-    """Its parameters are named in its files as Transformers names them."""
+    """The names in its files are those of Transformers."""
 
     model_type = "llama"
     takes_audio = False

@@ -1,7 +1,7 @@
-"""Qwen2.5-Omni's thinker: an encoder of its own on Whisper's features, one linear layer, Qwen2.
+"""The thinker of Qwen2.5-Omni: its own encoder on Whisper's features, one linear layer, and Qwen2.
 
-The folder is the whole model's; talker and vocoder are not opened, and an export copies them as they are. Its processor
-needs torchvision, for a video part that is never used here.
+The folder is that of the whole model. Talker and vocoder are not opened, and an export copies them unchanged. The
+processor needs torchvision, for video, which is never used here.
 """
 
 from pathlib import Path
@@ -11,11 +11,11 @@ import torch
 
 from training.families.base import Family
 
-UNUSED_PREFIXES = ("talker.", "token2wav.")  # parts that make speech; vLLM does not load them either
+UNUSED_PREFIXES = ("talker.", "token2wav.")  # the parts that make speech, which vLLM does not load either
 
 
 class Qwen25Omni(Family):
-    """Audio of up to the feature extractor's 300 s; what is longer it would cut without a word."""
+    """Audio is at most 300 s, the limit of the feature extractor, which silently cuts longer audio."""
 
     model_type = "qwen2_5_omni"
     transformers_model_type = "qwen2_5_omni_thinker"
@@ -41,8 +41,8 @@ class Qwen25Omni(Family):
 
 
 def expose_last_hidden_state(model: Any) -> None:
-    """Have the model's output carry the last hidden states. TRL works the loss out from them and asks a model's
-    backbone, which hears; the thinker hears itself, and is its own backbone.
+    """Add the last hidden states to the model's output. TRL computes the loss from them and gets them from a model's
+    backbone, which has to take audio. The thinker takes the audio itself, so it is its own backbone.
     """
     seen = {}
 
@@ -50,7 +50,7 @@ def expose_last_hidden_state(model: Any) -> None:
         seen["last"] = out.last_hidden_state
 
     def attach_states(_thinker: Any, _given: Any, out: Any) -> None:
-        if "last" in seen:  # not a second time, where TRL's forward calls the model's own
+        if "last" in seen:  # only once, because TRL's forward calls the model's own
             out.last_hidden_state = seen.pop("last")
 
     model.model.register_forward_hook(keep_states)

@@ -1,7 +1,8 @@
-"""Voxtral: Whisper's encoder, four frames a place, Llama.
+"""Voxtral: Whisper's encoder, a projector that joins four frames, and Llama.
 
-Two sets of files: Transformers reads Hugging Face's, vLLM reads Mistral's (`params.json`, `tekken.json`,
-`consolidated.safetensors`), as Mistral's repositories hold both. `serve` writes Mistral's weights from the others.
+A checkpoint has two sets of files: Transformers reads Hugging Face's, vLLM reads Mistral's (`params.json`,
+`tekken.json`, `consolidated.safetensors`). Mistral's repositories have both. `Voxtral.write_vllm_files` writes
+Mistral's weights from Hugging Face's.
 """
 
 import base64
@@ -22,7 +23,7 @@ from training.families.base import Family
 
 CONSOLIDATED_FILE = "consolidated.safetensors"
 ENCODER_PREFIX = "mm_whisper_embeddings.whisper_encoder"
-# Names in Hugging Face's files → in Mistral's.
+# Names in Hugging Face's files, with those in Mistral's.
 MISTRAL_NAMES = (
     (r"language_model\.model\.embed_tokens\.", "mm_whisper_embeddings.tok_embeddings."),
     (r"language_model\.model\.norm\.", "norm."),
@@ -47,12 +48,12 @@ MISTRAL_NAMES = (
     (r"audio_tower\.layers\.(\d+)\.fc([12])\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.feed_forward.w\2."),
     (r"audio_tower\.layers\.(\d+)\.final_layer_norm\.", rf"{ENCODER_PREFIX}.transformer.layers.\1.ffn_norm."),
 )
-SINUSOIDS_NAME = "audio_tower.embed_positions.weight"  # sinusoids, which vLLM works out itself
+SINUSOIDS_NAME = "audio_tower.embed_positions.weight"  # vLLM computes these sinusoids itself
 
 
 class Voxtral(Family):
-    """Windows of 30 s, each filled up with silence. Its tokenizer makes tokens of messages and audio at once, and older
-    ones refuse a system message beside audio: what ours says opens the user's text.
+    """Audio is split into windows of 30 s, the last one padded with silence. The tokenizer encodes messages and audio
+    together. Older tokenizers refuse a system message beside audio, so the user's text begins with the system prompt.
     """
 
     model_type = "voxtral"
@@ -69,7 +70,7 @@ class Voxtral(Family):
         return [{"role": "user", "content": content}]
 
     def prompt(self, processor: Any, query: str) -> str:
-        """The prompt in words, to be counted and read: the engine gets the tokens of `ask`."""
+        """Return the prompt as text, for counting and reading. The engine gets the tokens of `encode_question`."""
         return f"<s>[INST][BEGIN_AUDIO]{processor.audio_token}{SYSTEM_PROMPT}\n{query}[/INST]"
 
     def encode_question(
@@ -87,12 +88,12 @@ class Voxtral(Family):
         if name != SINUSOIDS_NAME:
             return mistral_name(name), mistral_order(name, value, head_counts(config))
         if not torch.allclose(value.float(), sinusoids(*value.shape).to(value.device), atol=0.01):  # bfloat16: 8 bits
-            raise ValueError(f"{name} are not sinusoids, and vLLM would take them for such")
+            raise ValueError(f"{name} are not sinusoids, and vLLM would replace them by sinusoids")
         return None
 
     def write_vllm_files(self, folder: Path) -> None:
-        """Write Mistral's weights. Raises ValueError for a tensor that has no place among them, or for an encoder whose
-        positions are not the sinusoids that vLLM takes them for.
+        """Write Mistral's weights. Raises ValueError for a tensor that has no name among them, or for an encoder whose
+        position embeddings are not the sinusoids that vLLM computes.
         """
         import transformers
 
@@ -108,13 +109,13 @@ class Voxtral(Family):
 
 
 def head_counts(config: Any) -> dict[str, int]:
-    """How many heads of queries and of keys the language model has."""
+    """Return the number of query heads (`q`) and of key heads (`k`) of the language model."""
     text = config.get_text_config()
     return {"q": text.num_attention_heads, "k": text.num_key_value_heads}
 
 
 def mistral_name(name: str) -> str:
-    """A tensor's name in Mistral's files."""
+    """Return a tensor's name in Mistral's files. Raises ValueError if it has none."""
     for ours, theirs in MISTRAL_NAMES:
         if re.match(ours, name):
             return re.sub(ours, theirs, name, count=1)
@@ -122,8 +123,8 @@ def mistral_name(name: str) -> str:
 
 
 def mistral_order(name: str, value: torch.Tensor, heads: dict[str, int]) -> torch.Tensor:
-    """The rows as Mistral has them: where positions turn a head's rows, the two of a pair lie side by side there, half
-    a head apart here.
+    """Return the tensor with its rows in Mistral's order. Rotary position embeddings rotate pairs of a head's rows: the
+    rows of a pair are adjacent in Mistral's files and half a head apart in Hugging Face's.
     """
     found = re.fullmatch(r"language_model\.model\.layers\.\d+\.self_attn\.([qk])_proj\.weight", name)
     if not found:

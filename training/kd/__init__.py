@@ -1,11 +1,12 @@
-"""Parts of on-policy distillation, put together by `training.recipes.distill`.
+"""The parts of on-policy distillation, which `training.recipes.distill` puts together.
 
-    rollout.py          the student writes: Transformers' generate
-    served_rollout.py   or a vLLM server, which gets the student's weights between steps
-    weights.py          those weights as an engine loads them, or as a copy that samples quicker
-    teacher.py          the teacher reads, here or behind a vLLM server: its distribution at the student's tokens
-    divergence.py       how far the one lies from the other
-    tokens.py           do the two mean the same by their token ids?
+    rollout.py              the student samples answers, with Transformers' generate
+    vllm_rollout.py         or with a vLLM server, which gets the student's weights between steps
+    weight_sync.py          those weights as an engine loads them, or as a copy that samples faster
+    unmodified_sampling.py  sampling without the settings that a checkpoint brings
+    teacher.py              the teacher reads, here or behind a vLLM server: its distribution at the student's tokens
+    divergence.py           how far the two distributions are apart
+    shared_tokens.py        whether student and teacher mean the same by their token ids
 
 None of them knows how the student is trained.
 """

@@ -1,7 +1,8 @@
-"""The student writes: one sampled answer a record, as token ids, no gradient.
+"""The student samples one answer to each record, as token ids, without gradients.
 
-`Rollout` is what the trainer asks for; `TransformersRollout` is Transformers' own sampling, `training.kd.vllm_rollout`
-has the other; `ReferenceRollout` writes what the data holds, for the steps off policy. Knows nothing about teachers.
+`Rollout` is what the trainer needs. `TransformersRollout` samples with Transformers in this process,
+`training.kd.vllm_rollout` with a vLLM server, and `ReferenceRollout` gives the records' own summaries, for off-policy
+steps. Knows nothing about teachers.
 """
 
 import argparse
@@ -21,14 +22,17 @@ from training.models.trl_patches import logits_at
 from training.runtime import distributed
 from training.runtime.option_names import add_option
 
-Questions = dict[str, torch.Tensor]  # of `Collator.questions`
+Questions = dict[str, torch.Tensor]  # what `Collator.collate_questions` returns
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Sampled ids, up to and with the end of the turn; `ended` is False if the answer met its limit before that.
+    """A sampled answer.
 
-    likely: log-probabilities that the ids had when they were sampled, where that is known.
+    Attributes:
+        ids: the token ids, up to and including the end of the turn.
+        is_complete: whether the turn ended; False if the answer met its limit before that.
+        log_probabilities: of the ids when they were sampled, if they are known.
     """
 
     ids: list[int]
@@ -37,9 +41,13 @@ class Answer:
 
 
 class Rollout(Protocol):
-    """Answers of the student as it now is. questions: of `collate_questions`, where they have been made already."""
+    """Samples answers from the student."""
 
-    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]: ...
+    def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
+        """Return one answer to each record, sampled with the model's current weights.
+
+        questions: what `collate_questions` returns for the records, if it has been computed already.
+        """
 
 
 def add_answer_tokens_argument(parser: argparse.ArgumentParser) -> None:
@@ -49,17 +57,23 @@ def add_answer_tokens_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def collate_questions(collator: Collator, records: Sequence[Record]) -> Questions:
-    """The collator's questions, with room for the longest answer that the records' styles allow."""
+    """Return the encoded questions, with room for the longest answer that the records' styles allow. Raises
+    UnusableRecord for a question that leaves less room.
+    """
     return collator.collate_questions(records, max(map(answer_limit, records)))
 
 
 @dataclass
 class TransformersRollout:
-    """Transformers' generate, in the process that trains.
+    """Samples with Transformers' `generate`, in the process that trains.
 
-    forbidden: ids that no answer may hold (placeholders). temperature: of the sampling; 0 is greedy. together: the
-    model is the one that all processes train, and all of them sample at the same time. most: tokens of an answer, where
-    its style allows more; 0 leaves it to the style. copy: what samples in the model's place, with its weights.
+    Attributes:
+        collator: encodes the questions.
+        temperature: of the sampling; 0 is greedy.
+        forbidden_ids: token ids that no answer may hold, such as placeholders.
+        all_processes: whether several processes train this model and all of them sample at the same time.
+        max_answer_tokens: most tokens of an answer; 0 leaves it to the record's style.
+        merged_copy: a copy that samples instead of the model, with the model's weights.
     """
 
     collator: Collator
@@ -82,39 +96,39 @@ class TransformersRollout:
         given = to_model_device(questions or collate_questions(self.collator, records), model)
         how: dict[str, Any] = {"do_sample": False}
         if self.temperature:
-            # The whole distribution: a cut one would be another policy than the one that is trained.
+            # Sample from the whole distribution: a truncated one is another policy than the one that is trained.
             how = {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         was_training = model.training
         model.eval()
         with unmodified_sampling(model), logits_at(model, slice(-1, None)):
-            made = model.generate(
+            generated = model.generate(
                 **given,
                 **how,
                 max_new_tokens=max(limits),
                 suppress_tokens=self.forbidden_ids or None,
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,
-                # Where each process holds a part of every parameter, one whose answers are done goes on for the others.
+                # With sharded parameters, a process whose answers are complete continues for the others.
                 synced_gpus=self.all_processes and distributed.parameters_are_sharded(),
             )[:, given["input_ids"].shape[1] :]
         model.train(was_training)
-        pairs = zip(made.tolist(), limits, strict=True)
+        pairs = zip(generated.tolist(), limits, strict=True)
         return [truncate_at_end(ids[:limit], tokenizer.eos_token_id) for ids, limit in pairs]
 
 
 @dataclass
 class ReferenceRollout:
-    """The records' own summaries, as the student would have written them: the steps off policy."""
+    """Gives the records' own summaries as if the student had sampled them, for off-policy steps."""
 
     collator: Collator
 
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
-        """Raises `BadExample` for a record without a summary."""
+        """Return the summaries as answers. Raises UnusableRecord for a record without a summary."""
         return [Answer(self.collator.encode_answer(record), True) for record in records]
 
 
 def concatenate_questions(questions: Sequence[Questions], pad_id: int) -> Questions:
-    """Several batches' questions as those of one batch: padded left to the longest, all else one after another."""
+    """Return the questions of several batches as those of one batch, padded on the left to the longest."""
     width = max(given["input_ids"].shape[1] for given in questions)
     filled = []
     for given in questions:
@@ -127,7 +141,7 @@ def concatenate_questions(questions: Sequence[Questions], pad_id: int) -> Questi
 
 
 def truncate_at_loop(answer: Answer, run: int) -> Answer:
-    """The answer up to where it begins to say again `run` tokens that stand in it already."""
+    """Return the answer up to where it first repeats `run` consecutive tokens of itself."""
     seen: set[tuple[int, ...]] = set()
     for start in range(len(answer.ids) - run + 1):
         tokens = tuple(answer.ids[start : start + run])
@@ -139,13 +153,13 @@ def truncate_at_loop(answer: Answer, run: int) -> Answer:
 
 
 def truncate_at_end(ids: list[int], end: int) -> Answer:
-    """The ids up to and with the first end of turn."""
+    """Return the ids up to and including the first `end`, the id that ends a turn, as an answer."""
     return Answer(ids[: ids.index(end) + 1], True) if end in ids else Answer(ids, False)
 
 
 def append_answers(questions: Questions, answers: Sequence[Answer], pad_id: int) -> Questions:
-    """Questions (padded left) and the answers after them (padded right): in every row the last K columns are the
-    answer's, K the longest answer's tokens.
+    """Return the questions (padded on the left) with the answers after them (padded on the right). With K the tokens of
+    the longest answer, the last K columns of every row are the answer's.
     """
     longest = max(len(answer.ids) for answer in answers)
     ids = torch.full((len(answers), longest), pad_id)
@@ -158,11 +172,12 @@ def append_answers(questions: Questions, answers: Sequence[Answer], pad_id: int)
 
 
 def answer_logits(model: Any, given: dict[str, torch.Tensor], answers: Sequence[Answer]) -> torch.Tensor:
-    """Logits at which each answer token was to be guessed, (all answers' tokens one after another, vocabulary).
+    """Return the logits that predict each token of the answers, of shape (tokens of all answers one after another,
+    vocabulary).
 
-    given: of `append_answers`. Only the K positions' logits are worked out, K the longest answer's tokens, whatever the
-    family (`training.models.trl_patches`). No keys and values are kept: they would differ from layer to layer, and
-    `--compile` would give up after eight of them.
+    given: what `append_answers` returns. Only the logits of K positions are computed, K the tokens of the longest
+    answer (`training.models.trl_patches`). No key-value cache is used: it would differ from layer to layer, and
+    `--torch-compile` would give up after compiling eight variants.
     """
     longest = max(len(answer.ids) for answer in answers)
     with logits_at(model, slice(-longest - 1, -1)):

@@ -1,11 +1,11 @@
-"""Do two tokenizers mean the same by their token ids?
+"""Whether two tokenizers mean the same by their token ids.
 
-A teacher's distribution over its tokens can teach a student only if they do. If not, its texts still can.
+Only then can a teacher's distribution over tokens teach a student. If they do not, the teacher's texts still can.
 
-Ordinary tokens must all be the same. Special tokens need not: relatives such as Qwen2.5, Qwen2-Audio and Qwen2.5-Omni
-share their words and number their control tokens differently. An id that is a special token to both and another one to
-each is *excluded*: the student may not sample it, and its probability is taken out of both distributions before they
-are compared.
+All ordinary tokens have to be the same. Special tokens need not be: relatives such as Qwen2.5, Qwen2-Audio and
+Qwen2.5-Omni share their words and number their control tokens differently. An id that is a special token of both, but
+not the same one, is *excluded*: the student may not sample it, and its probability is removed from both distributions
+before they are compared.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,18 +15,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SharedTokens:
-    """Ids that mean the same to both: those from 0 to `size`, without the `excluded` ones (in order)."""
+    """The ids that mean the same to both tokenizers: 0 to `size` - 1 without `excluded_ids`, which are in order."""
 
     size: int
     excluded_ids: tuple[int, ...] = ()
 
 
 def token_difference(student: Any, teacher: Any) -> str | None:
-    """None if every ordinary id that both tokenizers have stands for the same token, and both end a turn alike; else
-    the first difference, in words.
+    """Return the first difference between the tokenizers, as a sentence, or None if there is none: if each ordinary id
+    that both have stands for the same token, and both end a turn with the same token.
 
-    Ids that only one of them has (a placeholder for audio, padding up to a round size) are no difference, nor are ids
-    that stand for different special tokens.
+    Ids that only one of them has (a placeholder for audio, padding up to a round size) are no difference, and neither
+    are ids that stand for different special tokens.
     """
     ours, theirs = _tokens_by_id(student), _tokens_by_id(teacher)
     special = special_ids(student) & special_ids(teacher)
@@ -42,8 +42,8 @@ def token_difference(student: Any, teacher: Any) -> str | None:
 
 
 def shared_tokens(student: Any, teacher: Any) -> SharedTokens:
-    """The ids that both have, counted from 0 (what is beyond is sliced off before they are compared), and among them
-    those that mean something else to each.
+    """Return the ids that both have, without a gap from 0 on, and which of them mean different tokens. Distributions
+    are cut off after these ids before they are compared.
     """
     ours, theirs = _tokens_by_id(student), _tokens_by_id(teacher)
     both = ours.keys() & theirs.keys()
@@ -52,25 +52,25 @@ def shared_tokens(student: Any, teacher: Any) -> SharedTokens:
 
 
 def special_ids(tokenizer: Any) -> set[int]:
-    """Ids of tokens that stand for no text: control tokens, placeholders, and whatever was added to the vocabulary."""
+    """Return the ids of control tokens, placeholders, and all tokens that were added to the vocabulary."""
     found: set[int] = {i for i in getattr(tokenizer, "all_special_ids", ()) if i is not None}
     added = getattr(tokenizer, "added_tokens_decoder", None)
-    if isinstance(added, Mapping):  # Mistral's has a method of that name, which raises
+    if isinstance(added, Mapping):  # Mistral's tokenizer has a method of that name, which raises
         found |= set(added)
     inner = getattr(getattr(tokenizer, "tokenizer", None), "instruct_tokenizer", None)
-    if inner is not None:  # Mistral's: the first ids are special, whether they have a use or not
+    if inner is not None:  # Mistral's: its first ids are special, even unused ones
         found |= set(range(int(getattr(inner.tokenizer, "num_special_tokens", 0))))
     return found
 
 
 def forbidden_ids(placeholders: Collection[int], shared: SharedTokens) -> list[int]:
-    """Ids that a student may not sample."""
+    """Return the ids that the student may not sample, in order."""
     return sorted({*placeholders, *shared.excluded_ids})
 
 
 def _tokens_by_id(tokenizer: Any) -> dict[int, str]:
-    """Every id's token. Mistral's vocabulary names all lone bytes alike and so lists one of them: the rest is asked for
-    one by one.
+    """Return the token of every id. Mistral's vocabulary has one name for all single bytes and lists one of them, so
+    the missing ids are looked up one by one.
     """
     found = {index: token for token, index in tokenizer.get_vocab().items()}
     for index in range(len(tokenizer)):

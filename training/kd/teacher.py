@@ -1,8 +1,8 @@
-"""The teacher reads the transcript and says how likely each token was that the student wrote.
+"""The teacher reads the transcript and gives its distribution at each token that the student wrote.
 
-`Teacher` is what the trainer asks for; `LocalTeacher` is a text model in the same process, `VllmTeacher` one behind a
-vLLM server. Where its tokens are not the student's, a `TeacherWriter` writes the teacher's own summaries, in either
-place. Knows nothing about audio.
+`Teacher` is what the trainer needs: `LocalTeacher` is a text model in this process, `VllmTeacher` one behind a vLLM
+server. If its tokens differ from the student's, a `TeacherWriter` writes the teacher's own summaries, in either place.
+Knows nothing about audio.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,14 @@ from training.runtime import distributed
 
 
 class Teacher(Protocol):
-    """Distributions for the positions of all answers' tokens, one after another."""
+    """Gives its distributions at the tokens of answers."""
 
-    def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution: ...
+    def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
+        """Return the distributions at the tokens of all answers, one answer after another."""
 
 
 def open_teacher(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """A text model to read with: nothing of it is trained, and it is on the GPU if there is one."""
+    """Return the text model of the folder, frozen, on the GPU if there is one."""
     distributed.prepare_process()
     model = open_model(folder, dtype).eval().requires_grad_(False)
     return model.to("cuda") if torch.cuda.is_available() else model
@@ -42,10 +43,14 @@ def open_teacher(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 
 @dataclass
 class LocalTeacher:
-    """A text model here, given transcript and query in the service's own words, then the very ids that were sampled.
+    """A text model in this process. It reads the transcript and the query in the service's prompt, then the token ids
+    that were sampled.
 
-    vocabulary: how many ids it shares with the student; the rest is sliced off, and the shared ones sum to one, without
-    those that are excluded (`training.kd.shared_tokens`).
+    Attributes:
+        model: the Transformers model.
+        collator: encodes the prompts.
+        vocabulary: number of token ids, from 0, that it shares with the student. Distributions are taken over these.
+        excluded_ids: ids among them that get no probability (`training.kd.shared_tokens`).
     """
 
     model: Any
@@ -63,17 +68,22 @@ class LocalTeacher:
 
 
 class TeacherError(RuntimeError):
-    """A served teacher did not answer as it should; the message says what it said."""
+    """The teacher's server failed or gave an unusable answer. The message quotes it."""
 
 
 @dataclass
 class VllmTeacher:
-    """A text model behind vLLM's OpenAI server, asked for `prompt_logprobs`: the k likeliest tokens of every position.
+    """A text model behind a vLLM server, which gives `prompt_logprobs`: the most likely tokens at every position.
 
-    client: with the server's address and a time-out. model: its name there. vocabulary: ids it shares with the student;
-    likelier tokens beyond them fall into the tail. k: at most the server's `--max-logprobs`. at_once: open requests.
-    excluded: ids that do not count (`training.kd.shared_tokens`); what the teacher gives them, as far as it is known,
-    is shared out among all others.
+    Attributes:
+        client: has the server's address and a time-out.
+        model: the model's name on the server.
+        collator: encodes the prompts.
+        vocabulary: number of token ids, from 0, that it shares with the student. Others count into the tail.
+        top_k: tokens asked for at each position, at most the server's `--max-logprobs`.
+        concurrency: requests open at once.
+        excluded_ids: ids that do not count (`training.kd.shared_tokens`). Their probability, as far as it is known, is
+            given to all others in proportion.
     """
 
     client: httpx.Client
@@ -88,58 +98,59 @@ class VllmTeacher:
     def connect(
         cls, url: str, collator: TextCollator, vocabulary: int, top_k: int, excluded_ids: tuple[int, ...] = ()
     ) -> "VllmTeacher":
-        """The one at this address, whatever name it has there. Raises `TeacherError`."""
+        """Return the first model that the server at this address lists. Raises TeacherError if it lists none."""
         client = vllm_client(url)
         return cls(client, first_model_name(client), collator, vocabulary, top_k, excluded_ids=excluded_ids)
 
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
         prompts = [self.collator.encode_question(record)[0] for record in records]
         with ThreadPoolExecutor(self.concurrency) as pool:
-            said = pool.map(self._ask, prompts, [answer.ids for answer in answers])
-            positions = [position for answer in said for position in answer]
+            answers_positions = pool.map(self._ask, prompts, [answer.ids for answer in answers])
+            positions = [position for answer in answers_positions for position in answer]
         width = max(1, *map(len, positions))
         ids = torch.zeros((len(positions), width), dtype=torch.long)
-        known = torch.full((len(positions), width), -torch.inf)
+        log_probabilities = torch.full((len(positions), width), -torch.inf)
         for row, position in enumerate(positions):
             ids[row, : len(position)] = torch.tensor(list(position), dtype=torch.long)
-            known[row, : len(position)] = torch.tensor(list(position.values()))
-        return TopKDistribution(ids, known)
+            log_probabilities[row, : len(position)] = torch.tensor(list(position.values()))
+        return TopKDistribution(ids, log_probabilities)
 
     def _ask(self, question: list[int], answer: list[int]) -> list[dict[int, float]]:
-        """Token id → log-probability, at each of the answer's tokens."""
-        asked = {
+        """Return, for each token of the answer, the known log-probabilities by token id."""
+        request = {
             "model": self.model,
             "prompt": [*question, *answer],
             "max_tokens": 1,
             "temperature": 0,
             "prompt_logprobs": self.top_k,
         }
-        found = _post(self.client, "/v1/completions", asked)["choices"][0].get("prompt_logprobs")
-        if not found or len(found) != len(question) + len(answer):
+        positions = _post(self.client, "/v1/completions", request)["choices"][0].get("prompt_logprobs")
+        if not positions or len(positions) != len(question) + len(answer):
             raise TeacherError("the teacher gave no prompt_logprobs for every token: is it a vLLM server?")
-        return [self._renormalized_tokens(position) for position in found[len(question) :]]
+        return [self._renormalized_tokens(position) for position in positions[len(question) :]]
 
     def _renormalized_tokens(self, position: dict[str, Any]) -> dict[int, float]:
-        """Token id → log-probability among the tokens that count."""
-        said = {int(token): float(of["logprob"]) for token, of in position.items()}
-        left = 1 - sum(exp(said[token]) for token in self.excluded_ids if token in said)
-        more = -log(max(left, 1e-9))
+        """Return log-probabilities by token id, for the distribution over the tokens that count."""
+        log_probabilities = {int(token): float(of["logprob"]) for token, of in position.items()}
+        rest = 1 - sum(exp(log_probabilities[token]) for token in self.excluded_ids if token in log_probabilities)
+        shift = -log(max(rest, 1e-9))
         return {
-            token: min(0.0, value + more)
-            for token, value in said.items()
+            token: min(0.0, value + shift)
+            for token, value in log_probabilities.items()
             if token < self.vocabulary and token not in self.excluded_ids
         }
 
 
 class TeacherWriter(Protocol):
-    """Who writes the teacher's own summaries: of each record the text, and whether it came to an end."""
+    """Writes the teacher's own summaries."""
 
-    def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]: ...
+    def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
+        """Return the summary of each record, and whether it came to an end."""
 
 
 @dataclass
 class LocalTeacherWriter:
-    """A text model here, greedy."""
+    """A text model in this process, which decodes greedily."""
 
     model: Any
     collator: TextCollator
@@ -151,7 +162,7 @@ class LocalTeacherWriter:
 
 @dataclass
 class ServedTeacherWriter:
-    """A text model behind an OpenAI-compatible server, greedy. client, model, at_once: as `VllmTeacher`'s."""
+    """A text model behind an OpenAI-compatible server, which decodes greedily. For the attributes see `VllmTeacher`."""
 
     client: httpx.Client
     model: str
@@ -159,7 +170,7 @@ class ServedTeacherWriter:
 
     @classmethod
     def connect(cls, url: str) -> "ServedTeacherWriter":
-        """The one at this address, whatever name it has there. Raises `TeacherError`."""
+        """Return the first model that the server at this address lists. Raises TeacherError if it lists none."""
         client = vllm_client(url)
         return cls(client, first_model_name(client))
 
@@ -168,28 +179,28 @@ class ServedTeacherWriter:
             return list(pool.map(self._write_one, records))
 
     def _write_one(self, record: Record) -> tuple[str, bool]:
-        asked = {
+        request = {
             "model": self.model,
             "messages": transcript_messages(record.query, record.transcript),
             "max_tokens": answer_limit(record),
             "temperature": 0,
             **NEUTRAL_SAMPLING,
         }
-        choice = _post(self.client, "/v1/chat/completions", asked)["choices"][0]
+        choice = _post(self.client, "/v1/chat/completions", request)["choices"][0]
         return str(choice["message"]["content"] or "").strip(), choice["finish_reason"] == "stop"
 
 
 def first_model_name(client: httpx.Client) -> str:
-    """The name of the first model that a server lists. Raises `TeacherError`."""
+    """Return the name of the first model that the server lists. Raises TeacherError if it lists none."""
     try:
         return str(client.get("/v1/models").raise_for_status().json()["data"][0]["id"])
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         raise TeacherError(f"{client.base_url}: the teacher's server lists no model: {error!r}") from error
 
 
-def _post(client: httpx.Client, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _post(client: httpx.Client, path: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        response = client.post(path, json=asked)
+        response = client.post(path, json=request)
     except httpx.HTTPError as error:
         raise TeacherError(f"{client.base_url}: the teacher does not answer: {error!r}") from error
     if response.status_code != 200:

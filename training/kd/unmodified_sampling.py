@@ -1,9 +1,9 @@
-"""Sampling from a model as it is.
+"""Sampling from a model without the settings that its checkpoint brings.
 
-A checkpoint brings a `generation_config.json` with what its authors found to read well: a repetition penalty, `min_p`,
-`top_k`, several tokens that end an answer. Whoever samples to learn, or to compare, must draw from the distribution
-that is trained, so nothing of it may apply: here not in Transformers' `generate`. A vLLM server gets
-`app.core.vllm_http.NEUTRAL_SAMPLING` with every request.
+A checkpoint's `generation_config.json` has what its authors found to read well: a repetition penalty, `min_p`, `top_k`,
+several tokens that end an answer. Sampling for training or comparison has to draw from the distribution that is
+trained. So none of these settings may apply: this module keeps them out of Transformers' `generate`, and a vLLM server
+gets `app.core.vllm_http.NEUTRAL_SAMPLING` with every request.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,22 @@ from transformers import GenerationConfig
 
 @contextmanager
 def unmodified_sampling(model: Any) -> Iterator[None]:
-    """Around `generate`: the model's own `generation_config` does not apply, nor that of what PEFT has put around it.
+    """Within this context the `generation_config` of the model, and of the wrappers around it, does not apply.
 
-    `generate` takes from it whatever its caller leaves open, also where the caller gives a configuration.
+    Otherwise `generate` takes from it all settings that its caller leaves open, even if the caller passes a
+    configuration.
     """
     changed: list[tuple[Any, Any]] = []
-    waiting, seen = [model], set[int]()
-    while waiting:
-        one = waiting.pop()
+    pending, seen = [model], set[int]()
+    while pending:
+        one = pending.pop()
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
         if "generation_config" in vars(one):
             changed.append((one, one.generation_config))
             one.generation_config = GenerationConfig(pad_token_id=one.generation_config.pad_token_id)
-        waiting += [getattr(one, name, None) for name in ("base_model", "model", "module")]
+        pending += [getattr(one, name, None) for name in ("base_model", "model", "module")]
     try:
         yield
     finally:

@@ -1,5 +1,5 @@
-"""A student's weights as it now is, LoRA merged: in the form an engine loads, under the assembled checkpoint's names,
-or as a second model beside it.
+"""A student's current weights with LoRA merged: in the form that an engine loads, under the names of the assembled
+checkpoint, or as a second model in this process.
 
 Knows nothing about servers.
 """
@@ -25,18 +25,20 @@ SHARD_BYTES = 1 << 30  # a file's tensors are copied into memory before it is wr
 
 
 def merged_tensors(model: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Name and value of every tensor of the assembled checkpoint, on the CPU. The model is left as it is."""
+    """Yield name and value of every tensor of the assembled checkpoint, on the CPU. Floating-point values have the type
+    `dtype`. The model does not change.
+    """
     architecture = model_type_of(model)
     for name, value in tensors_without_lora(model):
-        numbers = dtype if value.is_floating_point() else value.dtype  # a batch normalization counts in whole numbers
+        numbers = dtype if value.is_floating_point() else value.dtype  # batch normalization has an integer counter
         yield checkpoint_parameter_name(architecture, name), value.to("cpu", numbers).contiguous()
 
 
 @torch.no_grad()
 def tensors_without_lora(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Name, as Transformers has it, and value of every tensor of the model without its LoRA, where the model is.
+    """Yield Transformers' name and the value of every tensor of the model with LoRA merged, on the model's device.
 
-    The projections are `W + scale · B·A` as PEFT works it out, to rounding what `model_repo.assemble` serves.
+    Projections are `W + scale · B·A` as PEFT computes it: up to rounding, what `model_repo.assemble` serves.
     """
     pairs: dict[str, Any] = {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
     for name, value in model.state_dict().items():
@@ -49,8 +51,8 @@ def tensors_without_lora(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def write_weights(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES) -> None:
-    """The tensors that a running server takes into the folder, as safetensors files of about `shard_bytes` at most,
-    under the names that vLLM loads: those of the checkpoint's files for most families, Mistral's for Voxtral.
+    """Write the tensors that a running server loads into the folder, as safetensors files of about `shard_bytes` each.
+    Their names are those that vLLM loads: the names in the checkpoint's files for most families, Mistral's for Voxtral.
     """
     family, config = family_by_model_type(model_type_of(model)), unwrap_peft(model).config
     shard: dict[str, Tensor] = {}
@@ -61,7 +63,7 @@ def write_weights(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int
         number += 1
         file = folder / f"{family.weight_files}-{number:05}.safetensors"
         save_file(shard, file, metadata={"format": "pt"})
-        file.chmod(0o644)  # safetensors makes it private; a server of another user must be able to read it
+        file.chmod(0o644)  # safetensors makes the file private; a server may run as another user
         shard.clear()
 
     for name, value in merged_tensors(model, dtype):
@@ -76,8 +78,8 @@ def write_weights(model: Any, folder: Path, dtype: torch.dtype, shard_bytes: int
 
 
 def copy_companions(base: Path, folder: Path) -> None:
-    """The checkpoint's small files (configuration, tokenizer, processor) beside weights that are handed over: a vLLM
-    server that runs in one process looks for them, from then on, in the folder that it was given weights from.
+    """Copy the checkpoint's small files (configuration, tokenizer, processor) into the folder of the weights. A vLLM
+    server that runs in one process looks for them there after it has loaded the weights.
     """
     for file in base.iterdir():
         if file.is_file() and not any(file.match(pattern) for pattern in WEIGHT_PATTERNS):
@@ -86,10 +88,12 @@ def copy_companions(base: Path, folder: Path) -> None:
 
 @dataclass
 class MergedCopy:
-    """A second model with the student's weights merged, which samples quicker: a layer is one product instead of three,
-    in the numbers it computes in. It takes as much memory again.
+    """A second model with the student's weights and LoRA merged. It samples faster, because each projection is one
+    product instead of three and its weights have the type in which it computes. It needs the memory of another model.
 
-    dtype: of its weights.
+    Attributes:
+        dtype: type of its weights.
+        model: the model, once `update_from` has been called.
     """
 
     dtype: torch.dtype
@@ -97,7 +101,7 @@ class MergedCopy:
 
     @torch.no_grad()
     def update_from(self, student: Any) -> Any:
-        """The copy, with the weights the student has now. Raises ValueError for a student without LoRA."""
+        """Copy the student's current weights, and return the copy. Raises ValueError for a student without LoRA."""
         if self.model is None:
             if not isinstance(student, PeftModel):
                 raise ValueError("--rollout-copy merges LoRA, and this student has none")

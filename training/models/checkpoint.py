@@ -1,9 +1,9 @@
-"""Checkpoints on the training side: open an assembled one as a Transformers model, add LoRA, and turn what was
-trained into an adapter.
+"""Checkpoints in training: open an assembled checkpoint as a Transformers model, add LoRA, and write what was trained
+as an adapter.
 
-An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections that got LoRA, whole tensors for
-the projector. Names are those in the checkpoint's files, which are also vLLM's; Transformers' differ, and
-`training.families` says how. Knows nothing about data or about how training is done.
+An adapter is what `model_repo.assemble` merges: low-rank pairs for the projections with LoRA, whole tensors for the
+projector. Its names are those in the checkpoint's files, which vLLM uses too. Transformers' names differ, and
+`training.families` maps them. Knows nothing about data or about how training is done.
 """
 
 import re
@@ -21,44 +21,48 @@ from model_repo.assemble import LORA_A_SUFFIX, LORA_B_SUFFIX
 from training.families import Family, UnknownFamily, family_by_model_type, family_of_folder, tensors_for_family
 from training.runtime.distributed import full_parameter
 
-LORA_SCALE = 2  # alpha / r of every recipe here: one adapter's scale serves all its pairs
+LORA_SCALE = 2  # alpha / r of every recipe, so that one scale holds for all pairs of an adapter
 PEFT_PREFIX = "base_model.model."  # what PEFT puts before a parameter's name
 
 
 def checkpoint_parameter_name(architecture: str, name: str) -> str:
-    """A Transformers parameter's name in the checkpoint's files."""
+    """Return the name in the checkpoint's files of a Transformers parameter."""
     return family_by_model_type(architecture).checkpoint_name(name)
 
 
 def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The Transformers model of a checkpoint folder, nothing missing and nothing left over (ValueError otherwise)."""
+    """Return the Transformers model of a checkpoint folder, on the CPU. Raises ValueError if tensors are missing or do
+    not belong to it.
+    """
     try:
         family = family_of_folder(folder)
     except UnknownFamily:
-        return Family().open(folder, dtype)  # a teacher is only read: any text model will do
+        return Family().open(folder, dtype)  # a teacher is not trained, so any text model will do
     return family.open(folder, dtype)
 
 
 def unwrap_peft(model: nn.Module) -> Any:
-    """The Transformers model itself, where PEFT is around it."""
+    """Return the Transformers model inside a PEFT model, or the model itself if it is none."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def model_type_of(model: nn.Module) -> str:
-    """The `model_type` of the model's family."""
+    """Return the `model_type` of the model's configuration."""
     return str(unwrap_peft(model).config.model_type)
 
 
 def add_lora(model: Any, rank: int, encoder_rank: int = 0, freeze_encoder: bool = False) -> PeftModel:
-    """LoRA on the language model, and of `encoder_rank` on the encoder; the projector, if there is one, trains whole;
-    everything else is frozen, with `freeze_encoder` the encoder's pairs too, which are then what is loaded into them.
-    Raises ValueError for a family whose encoder stays as it is.
+    """Return the model with LoRA of `rank` on the language model and of `encoder_rank` on the encoder (0 is none).
+
+    The projector, if there is one, is trained whole, and everything else is frozen. With `freeze_encoder` the encoder's
+    LoRA weights are frozen too, and keep what is loaded into them. Raises ValueError for an encoder rank in a family
+    whose encoder is never trained.
     """
     family = family_by_model_type(model_type_of(model))
     targets, ranks = family.lora_targets, {}
     if encoder_rank:
         if family.encoder_lora_targets is None:
-            raise ValueError(f"--encoder-rank: the encoder of {family.model_type} stays as it is, if it has one")
+            raise ValueError(f"--encoder-rank has to be 0: an encoder of {family.model_type} is never trained")
         targets, ranks = f"({targets})|({family.encoder_lora_targets})", {family.encoder_lora_targets: encoder_rank}
     config = LoraConfig(
         r=rank,
@@ -79,9 +83,10 @@ def add_lora(model: Any, rank: int, encoder_rank: int = 0, freeze_encoder: bool 
 
 
 def adapter_tensors(model: Any) -> dict[str, NDArray[np.floating[Any]]]:
-    """What was trained, under assembled names: float16, but float32 of a model that was trained whole, whose steps may
-    be smaller than what float16 can tell apart. Collective (`training.runtime.distributed`). Raises ValueError if
-    training has diverged.
+    """Return the trained tensors under the names of the checkpoint's files: float16 for LoRA; float32 for a model that
+    was trained whole, whose steps may be smaller than float16 resolves. Collective (`training.runtime.distributed`).
+
+    Raises ValueError if training has diverged (a value is not finite or too large) or if nothing was trained.
     """
     family = family_by_model_type(model_type_of(model))
     kept: Any = np.float16 if isinstance(model, PeftModel) else np.float32
@@ -89,7 +94,7 @@ def adapter_tensors(model: Any) -> dict[str, NDArray[np.floating[Any]]]:
     for name, parameter in model.named_parameters():
         plain = name.removeprefix(PEFT_PREFIX)
         if ".lora_" in plain and ".default." not in plain:
-            continue  # another adapter's: the reference that DPO keeps
+            continue  # another adapter: the reference model of DPO
         if ".lora_A." in plain or ".lora_B." in plain:
             module, _, rest = plain.partition(".lora_")
             plain = module + (LORA_A_SUFFIX if rest.startswith("A") else LORA_B_SUFFIX)
@@ -105,20 +110,19 @@ def adapter_tensors(model: Any) -> dict[str, NDArray[np.floating[Any]]]:
 
 
 def save_adapter(tensors: dict[str, NDArray[np.floating[Any]]], file: Path) -> None:
-    """Write an adapter file."""
+    """Write an adapter file. An earlier one stays whole until the new one is complete."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_suffix(".part")  # a run that is ended while it saves must leave the last whole one
+    scratch = file.with_suffix(".part")  # a run that is killed here leaves the earlier file
     save_file(tensors, scratch)
     scratch.replace(file)
-    file.chmod(0o644)  # safetensors makes it private; an image or another user must be able to read it
+    file.chmod(0o644)  # safetensors makes the file private; other users have to read it
 
 
 def load_adapter(model: PeftModel, file: Path) -> int:
-    """Copy an adapter's tensors into a model that has the same LoRA shape.
+    """Copy an adapter's tensors into a model with LoRA of the same shape, and return how many were copied.
 
-    Returns how many tensors were copied. Text twins' adapters fit models that hear, whose language model's names are
-    mapped; of the adapter of a model that hears its twin takes the language model's, and leaves what hears. Raises
-    ValueError for a tensor that fits nothing.
+    The adapter of a text twin fits an audio model: it goes into the language model. Of an audio model's adapter, a text
+    twin takes the tensors of the language model. Raises ValueError for a tensor that does not fit.
     """
     family = family_by_model_type(model_type_of(model))
     into = {}
@@ -129,7 +133,7 @@ def load_adapter(model: PeftModel, file: Path) -> int:
     for name, value in tensors_for_family(family, load_file(file)).items():
         name = name if name in into else family.name_from_text_model(name)
         if name not in into or tuple(into[name].shape) != value.shape:
-            raise ValueError(f"{file}: {name} with shape {value.shape} fits nothing in the model")
+            raise ValueError(f"{file}: {name} with shape {value.shape} fits no parameter of the model")
         with torch.no_grad():
             into[name].copy_(torch.from_numpy(value.astype(np.float32)))
         copied += 1

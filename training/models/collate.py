@@ -1,8 +1,8 @@
-"""From records to what a model is trained on: prompt and answer tokens, and for models that hear, the mel windows.
+"""Turns records into training batches: prompt and answer tokens, and for audio models mel windows.
 
-Two collators with one rule: the prompt is worded by `app.core.prompts` and rendered by the checkpoint's own chat
-template, exactly as the service does, and only the answer (its end-of-turn token included) is in the labels. Truncation
-is an error here, never a silent cut. Knows nothing about optimizers.
+Both collators have one rule: the prompt's text comes from `app.core.prompts` and is rendered by the checkpoint's own
+chat template, exactly as in the service, and only the answer with its end of turn has labels. A record that is too long
+is an error; nothing is ever cut. Knows nothing about optimizers.
 """
 
 from abc import ABC, abstractmethod
@@ -27,8 +27,8 @@ IGNORE_INDEX = -100
 
 
 def shuffle_audio(records: Sequence[Record]) -> list[Record]:
-    """Each record with the audio of the next one that has another: what is said then has nothing to do with what is
-    asked for, even where several records ask about one recording. Raises `BadExample` if all have the same.
+    """Return each record with the audio of the next record that has another recording, so that the audio never belongs
+    to the query, even if several records have the same recording. Raises UnusableRecord if all have the same.
     """
     out = []
     for place, record in enumerate(records):
@@ -42,7 +42,9 @@ def shuffle_audio(records: Sequence[Record]) -> list[Record]:
 
 
 class Collator(ABC):
-    """Records → batches. What a record asks is a `question`; its answer follows, and only the answer has labels."""
+    """Turns records into batches. A record's prompt is its *question*; its answer follows, and only the answer has
+    labels.
+    """
 
     tokenizer: Any
     max_tokens: int
@@ -50,44 +52,47 @@ class Collator(ABC):
 
     @property
     def placeholder_ids(self) -> list[int]:
-        """Ids that stand for something other than text, which no answer may hold."""
+        """The token ids that do not stand for text, such as that of audio. No answer may have them."""
         return []
 
     @property
     def control_tokens(self) -> list[str]:
-        """The tokenizer's own marks, such as the one that ends a turn, which no text to learn from may hold. Tokens
-        that were added to stand for plain text (several spaces in a row, a word) are none.
+        """The tokenizer's control tokens, such as the end of a turn, which no text of a record may contain. Tokens that
+        were added for plain text (several spaces in a row, a word) do not count.
         """
         try:
             added = self.tokenizer.get_added_vocab()
-        except (AttributeError, NotImplementedError):  # Mistral's, which reads no text as a control token
+        except (AttributeError, NotImplementedError):  # Mistral's tokenizer, which takes no text for a control token
             added = {}
         known = {*self.tokenizer.all_special_tokens, *added}
         return sorted(token for token in known if len(token) > 2 and token[0] in "<[" and token[-1] in ">]")
 
     def join_inputs(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """What else the model is given, of all rows."""
+        """Return the model's further inputs (beside ids and masks) of all rows as one batch."""
         return {}
 
     @property
     def max_audio_seconds(self) -> float:
-        """Seconds of audio that a question may hold."""
+        """The longest audio of a question, in seconds."""
         return float("inf")
 
     def question_token_count(self, record: Record) -> int:
-        """Tokens of the question, all but what stands for audio. Raises `BadExample`."""
+        """Return the number of the question's tokens without those for audio. Raises UnusableRecord."""
         return len(self.encode_question(record)[0])
 
     def decode_answer(self, ids: Sequence[int]) -> str:
-        """An answer's tokens in words."""
+        """Return the text of an answer's token ids."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     @abstractmethod
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
-        """Prompt ids up to where the answer begins, and what else the model is given. Raises `BadExample`."""
+        """Return the ids of the prompt, up to where the answer begins, and the model's further inputs.
+
+        Raises UnusableRecord for a record that the model cannot be asked about.
+        """
 
     def encode_answer(self, record: Record) -> list[int]:
-        """Tokens of the summary and the end of turn. Raises `BadExample`."""
+        """Return the ids of the summary and the end of turn. Raises UnusableRecord for an empty summary."""
         if not record.summary.strip():
             raise UnusableRecord(f"{record.id}: the summary is empty", "empty answer")
         return [*self.tokenizer(record.summary, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
@@ -108,56 +113,62 @@ class Collator(ABC):
         return pad_batch(examples, self.tokenizer.pad_token_id) | self.join_inputs(others)
 
     def collate_questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
-        """Prompts alone, padded left, so that answers written after them stand in the same columns.
+        """Return the prompts alone, padded on the left, so that answers after them begin in the same column.
 
-        `input_ids`, `attention_mask` (batch, longest), and what else the model is given. room: tokens the answer may
-        take; a question that leaves less raises `BadExample`. No summary is needed.
+        The batch has `input_ids` and `attention_mask` of shape (batch, longest), and the model's further inputs. No
+        summary is needed. room: tokens that the answer may take. Raises UnusableRecord for a question that leaves less.
         """
-        asked = [self.encode_question(record) for record in records]
-        longest = max(len(ids) for ids, _ in asked)
-        ids = torch.full((len(asked), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros((len(asked), longest), dtype=torch.long)
-        for row, (record, (question, _)) in enumerate(zip(records, asked, strict=True)):
+        encoded = [self.encode_question(record) for record in records]
+        longest = max(len(ids) for ids, _ in encoded)
+        ids = torch.full((len(encoded), longest), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(encoded), longest), dtype=torch.long)
+        for row, (record, (question, _)) in enumerate(zip(records, encoded, strict=True)):
             if len(question) + room > self.max_tokens:
                 raise UnusableRecord(
                     f"{record.id}: {len(question)} tokens leave no room for {room} in {self.max_tokens}"
                 )
             ids[row, longest - len(question) :] = torch.tensor(question)
             mask[row, longest - len(question) :] = 1
-        return {"input_ids": ids, "attention_mask": mask} | self.join_inputs([other for _, other in asked])
+        return {"input_ids": ids, "attention_mask": mask} | self.join_inputs([other for _, other in encoded])
 
 
 @dataclass
 class TextCollator(Collator):
-    """Batches for the text twin: transcript and instruction in, summary out.
+    """Makes batches for a text twin, which reads the transcript and the query and writes the summary.
 
-    tokenizer: the checkpoint's. max_tokens: longest prompt and answer together; a longer record raises `BadExample`.
+    Attributes:
+        tokenizer: the checkpoint's.
+        max_tokens: most tokens of prompt and answer together. A longer record raises UnusableRecord.
     """
 
     tokenizer: Any
     max_tokens: int = 8192
 
     def prompt(self, record: Record) -> str:
-        """The rendered prompt."""
+        """Return the rendered prompt."""
         messages = transcript_messages(record.query, record.transcript)
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
         if not record.transcript.strip():
             raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
-        # as tokens at once: what Mistral's tokenizer renders it does not read back
-        asked = self.tokenizer.apply_chat_template(
+        # Rendered to tokens directly: Mistral's tokenizer does not tokenize the text that it renders.
+        encoded = self.tokenizer.apply_chat_template(
             transcript_messages(record.query, record.transcript), add_generation_prompt=True, return_dict=True
         )
-        return list(asked["input_ids"]), {}
+        return list(encoded["input_ids"]), {}
 
 
 @dataclass
 class AudioCollator(Collator):
-    """Batches for models that hear: what the processor makes of the audio, placeholders, instruction, summary.
+    """Makes batches for audio models: the processor's audio features, placeholders, the query, the summary.
 
-    processor: the checkpoint's. audio_token_id: its placeholder. max_tokens as above, audio positions counted. family:
-    how such a model is asked. checkpoint: its folder, where that is known.
+    Attributes:
+        processor: the checkpoint's.
+        audio_token_id: id of the audio placeholder.
+        max_tokens: most tokens of prompt and answer together, positions of audio included.
+        family: builds the prompt and the model's inputs.
+        checkpoint_folder: the checkpoint's folder, if it is known.
     """
 
     processor: Any
@@ -178,7 +189,7 @@ class AudioCollator(Collator):
 
     @property
     def tokenizer(self) -> Any:
-        """The processor's."""
+        """The processor's tokenizer."""
         return self.processor.tokenizer
 
     @property
@@ -186,7 +197,7 @@ class AudioCollator(Collator):
         return [self.audio_token_id]
 
     def prompt(self, record: Record) -> str:
-        """The rendered prompt with one placeholder, as the engine gets it."""
+        """Return the rendered prompt with one audio placeholder, as the engine gets it."""
         return self.family.prompt(self.processor, record.query)
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
@@ -219,9 +230,10 @@ def build_collator(base: Path, model: Any) -> Collator:
 
 
 def pad_batch(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask`, `labels` of shape (batch, longest), padded right; labels on answers only.
+    """Return `input_ids`, `attention_mask` and `labels` of shape (batch, longest), padded on the right. Labels of all
+    other positions than the answer's are IGNORE_INDEX.
 
-    examples: of each the prompt, the answer, and as many labels as that has tokens: the answer itself, as a rule.
+    examples: the prompt's ids, the answer's ids and the answer's labels of each, the last two of equal length.
     """
     longest = max(len(prompt) + len(answer) for prompt, answer, _ in examples)
     ids = torch.full((len(examples), longest), pad_id)

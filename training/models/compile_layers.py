@@ -1,10 +1,10 @@
-"""The language model's layers as compiled code, where `--compile` asks for it.
+"""Compiled layers of the language model, if `--torch-compile` asks for them.
 
-A layer is mostly small steps between its matrix products (norms, positions, LoRA's sums, casts), each of which goes
-through memory once; `torch.compile` makes a few passes of them. Layers are alike, so that one is compiled, for all
-lengths, and serves them all: a minute before the first step. With it a step of `sft` (four clips of 13 s, bfloat16
-with AMX, two cores) took 1.8 s instead of 2.8 s (`results/compile-step.txt`). Only passes that are differentiated run
-compiled: sampling, whose shapes change at every token, would have it compile anew. Knows nothing about losses.
+A layer is mostly small operations between its matrix products (norms, positions, LoRA's sums, casts), and each of them
+passes through memory once; `torch.compile` turns them into a few passes. All layers are alike, so one is compiled, for
+all lengths: a minute before the first step. With it a step of `sft` (four clips of 13 s, bfloat16 with AMX, two cores)
+took 1.8 s instead of 2.8 s (`results/compile-step.txt`). Only forward passes with gradients run compiled code, because
+sampling has another shape at every token and would compile again for each. Knows nothing about losses.
 """
 
 import shutil
@@ -18,12 +18,12 @@ from training.models.checkpoint import model_type_of, unwrap_peft
 
 
 def compile_layers(model: Any) -> int:
-    """Compile the layers of the model's language model, in place; returns how many there are.
+    """Compile the layers of the language model, in place, and return how many there are.
 
-    Raises ValueError without a C++ compiler on a CPU.
+    Raises ValueError on a CPU without a C++ compiler.
     """
     if not torch.cuda.is_available() and not any(map(shutil.which, ("g++", "clang++"))):
-        raise ValueError("--compile needs a C++ compiler: g++ or clang++")
+        raise ValueError("--torch-compile needs a C++ compiler: g++ or clang++")
     family = family_by_model_type(model_type_of(model))
     layers: Any = unwrap_peft(model).get_submodule(family.language_model + "layers")
     for layer in layers:

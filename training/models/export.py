@@ -1,24 +1,25 @@
-"""Export: trained adapters → a version in the registry, proven to load in vLLM before its manifest is written.
+"""Export: trained adapters become a version in the registry. Its manifest is written when the version has been loaded
+in vLLM.
 
     speechsum-train export --name speechsum-tiny --version 1 --architecture audioflamingo3 --stage sft \\
         --parent cascade-tiny@2 --run var/runs/align var/runs/sft
 
-`--run` takes the recipes' own folders, in order, and from each its adapter, options, data digests and log; `--adapter`,
-`--data`, `--log` and `--command-line` are for what was trained elsewhere, or lies under the runs. An adapter that a
-later run began from is not laid under it again. Adapters are laid over one another in order (a later projector replaces
-an earlier one) and stored as one file. `--folder-only` writes the merged weights to a folder instead: the base a next
-stage trains from.
+`--run` takes the folders of the recipes (their `--out`), in order, and uses the adapter, options, data digests and log
+of each. `--adapter`, `--data`, `--log` and `--command-line` are for what was trained elsewhere, or is below the runs.
+An adapter that a later run began from is left out, because the later one contains it. Adapters are combined in order (a
+later projector replaces an earlier one) and stored as one file. `--folder-only` writes the merged weights to a folder
+instead: the base from which the next stage trains.
 
     speechsum-train export --folder-only OUT --base /path/to/checkpoint --adapter var/runs/sft/adapter.safetensors
 
-does so for a checkpoint folder of your own, of any family in `training.families`: a copy with every companion file,
-the weights under the names vLLM loads.
+does the same for a checkpoint folder of your own, of any family in `training.families`: a copy of all its files, with
+the weights under the names that vLLM loads.
 
     speechsum-train export --take-up speechsum-tiny --folder-only var/aligned
 
-writes the folder from which a version of the registry can be trained on, and beside it `aligned.start.safetensors`, to
-`--start` from, and `aligned.below.safetensors`, which the export of what came out has to name as `--adapter`, under the
-runs.
+writes the folder from which a version of the registry can be trained further, and two files beside it:
+`aligned.start.safetensors`, to be given as `--start`, and `aligned.below.safetensors`, which the export of the result
+has to name as `--adapter`, below the runs.
 """
 
 import argparse
@@ -60,16 +61,16 @@ BASE_PARTS = {
     "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
 }
 CASCADE_PARTS = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
-# Longer recordings are noted down in windows shorter than a pass, whose features take less memory. A cascade's limit is
-# the transcript's length; speech rarely passes 4 tokens a second, and a fuller one is refused by count.
+# Notes on longer recordings are taken in windows shorter than a pass, whose features need less memory. A cascade is
+# limited by the transcript's length: speech is rarely more than 4 tokens a second, and a longer transcript is refused.
 AUDIO_LIMITS = {
     "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
     "llama": AudioLimits(max_seconds=1500),
-    # Russian, Korean or Chinese may take twice the tokens that English does.
+    # Russian, Korean or Chinese may need twice as many tokens as English.
     "qwen2": AudioLimits(max_seconds=600, note_seconds=300),
 }
-# What a model writes where that is not English alone. Qwen2.5's languages by its authors' word; all of them are
-# among the ninety-nine that Whisper base hears.
+# Languages of a model's summaries, if they are not English only. Those of Qwen2.5 are the ones its authors name; all of
+# them are among the ninety-nine that Whisper base recognizes.
 LANGUAGES = {
     "qwen2": ["en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"],
 }
@@ -81,10 +82,10 @@ DESCRIPTIONS = {
 
 
 def overlay_adapters(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
-    """The adapters' tensors, whole ones of a later file over those of an earlier.
+    """Return the tensors of the adapters. A whole tensor of a later file replaces that of an earlier one.
 
-    Raises ValueError where two files hold a low-rank pair for one module: a pair says nothing without the weights it
-    was trained on, so the later one cannot stand for both.
+    Raises ValueError if two files have a low-rank pair for the same module, or one a pair and one the whole weight: a
+    pair is valid only for the weights it was trained on.
     """
     out: dict[str, NDArray[np.float16]] = {}
     for file in adapters:
@@ -93,22 +94,23 @@ def overlay_adapters(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
             name for name in tensors.keys() & out.keys() if name.endswith((LORA_A_SUFFIX, LORA_B_SUFFIX))
         ):
             raise ValueError(
-                f"{file} and a file before it both hold {twice[0]}: start the later run from the earlier one"
+                f"{file} and an earlier file both have {twice[0]}: start the later run from the earlier one"
             )
         out |= tensors
     for name in out:
         if name.endswith(LORA_A_SUFFIX) and (whole := name.removesuffix(LORA_A_SUFFIX) + ".weight") in out:
             raise ValueError(
-                f"the adapters hold {whole} whole and a low-rank pair on it, which was trained on other weights: "
+                f"the adapters have {whole} as a whole and a low-rank pair for it, which was trained on other weights: "
                 "export the whole one with --folder-only and train the pair from there"
             )
     return out
 
 
 def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
-    """Write base weights with the adapters merged as a loadable checkpoint folder.
+    """Write base weights with the adapters merged as a checkpoint folder, and return the folder.
 
-    parts: where the base parts lie, a folder each, taken as they are; without it they are fetched and verified.
+    parts: folder of the base parts, one folder each, which are used unchecked. Without it they are fetched and
+    verified.
     """
     names = BASE_PARTS[architecture]
     base = (
@@ -124,9 +126,9 @@ def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: 
 
 
 def export_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
-    """Write a copy of a checkpoint folder with the adapters merged, and what vLLM needs beside it.
+    """Write a copy of a checkpoint folder with the adapters merged and the files that vLLM needs, and return it.
 
-    Raises ValueError, before anything is written, for a folder of no known family or one that is not whole.
+    Raises ValueError, before anything is written, if the family is not known or a file is missing.
     """
     family = family_of_folder(base)
     needs = family.serving_facts.required_files if family.serving_facts else ()
@@ -140,7 +142,9 @@ def export_copy(base: Path, adapters: list[Path], folder: Path) -> Path:
 
 
 def export_version(options: argparse.Namespace) -> Manifest:
-    """Write `<root>/<name>/<version>/`: the adapter, then, once vLLM has loaded and run the result, the manifest."""
+    """Write the folder `<root>/<name>/<version>/`: the adapter, and when vLLM has loaded and run the result, the
+    manifest. Return the manifest.
+    """
     architecture = options.architecture
     parent = resolve_model(options.root, options.parent) if options.parent else None
     folder = options.root / options.name / options.version
@@ -151,7 +155,7 @@ def export_version(options: argparse.Namespace) -> Manifest:
         save_adapter(tensors, file)
     assembled = options.scratch / f"{options.name}-{options.version}"
     base = build_base_checkpoint(architecture, BASE_PARTS[architecture])
-    shutil.rmtree(assembled, ignore_errors=True)  # what a failed export left must not get into the manifest
+    shutil.rmtree(assembled, ignore_errors=True)  # files of a failed export must not get into the manifest
     assembled.mkdir(parents=True)
     write_checkpoint(BaseCheckpoint(merge_adapter(base.tensors, tensors, LORA_SCALE), base.files), assembled)
     cascade = bool(CASCADE_PARTS[architecture])
@@ -176,14 +180,14 @@ def export_version(options: argparse.Namespace) -> Manifest:
     )
     verify_load(assembled, cascade)
     manifest.write(folder)
-    assemble_checkpoint(manifest)  # the registry's own way to the same bytes
+    assemble_checkpoint(manifest)  # the registry has to assemble the same bytes
     shutil.rmtree(assembled)
     return manifest
 
 
 def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
-    """What one pass of the model takes: the architecture's limits, with the length that the runs were trained on. Of
-    several runs it is the longest, since each teaches from where the one before ended.
+    """Return the limits of one pass of the model: those of the architecture, with the length of the recordings it was
+    trained on. Of several runs that is the longest, because each continues from the one before.
     """
     limits = AUDIO_LIMITS[architecture]
     lengths = [run_record.read_run_record(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
@@ -193,7 +197,7 @@ def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
 
 
 def training_record(options: argparse.Namespace) -> dict[str, Any]:
-    """What it was trained with: commit and library versions of the export, and of every run what it left."""
+    """Return what the manifest says about training: commit and library versions of the export, and every run."""
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": run_record.git_commit(),
@@ -206,7 +210,7 @@ def training_record(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def training_stage(options: argparse.Namespace) -> str:
-    """The stage that is named, or the last run's."""
+    """Return the stage that `--stage` names, or that of the last run."""
     last = run_record.read_run_record(options.run_folders[-1])["stage"] if options.run_folders else "sft"
     return str(options.stage or last)
 
@@ -231,12 +235,12 @@ def add_figures(root: Path, name: str, version_: str, figures: Figures) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument(
-        "--architecture", choices=sorted(BASE_PARTS), help="whose base parts the adapters were trained on"
+        "--architecture", choices=sorted(BASE_PARTS), help="Architecture whose base parts the adapters were trained on."
     )
     parser.add_argument(
-        "--base", type=Path, help="with --folder-only: checkpoint folder they were trained on, instead of base parts"
+        "--base", type=Path, help="With --folder-only: checkpoint folder they were trained on, instead of base parts."
     )
     parser.add_argument(
         "--run",
@@ -244,35 +248,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         default=[],
-        help="what each stage's recipe wrote (its --out), in order: adapter, options, data digests and log at once",
+        help="Folders of the stages' recipes (their --out), in order: adapter, options, data digests and log of each.",
     )
-    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="adapter files, in order, under the runs'")
-    parser.add_argument("--take-up", help="with --folder-only: NAME[@VERSION] of the registry to train on from")
+    parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="Adapter files, in order, below the runs'.")
+    parser.add_argument("--take-up", help="With --folder-only: NAME[@VERSION] of the registry to train further.")
     parser.add_argument(
-        "--folder-only", type=Path, help="write merged weights to this folder, and nothing to the registry"
+        "--folder-only", type=Path, help="Write merged weights to this folder, and nothing to the registry."
     )
     parser.add_argument(
         "--parts",
         type=Path,
-        help="with --folder-only: folder of base parts to take as they are; nothing is fetched",
+        help="With --folder-only: folder of base parts, which are used unchecked. Nothing is fetched.",
     )
-    parser.add_argument("--name", help="name in the registry")
-    parser.add_argument("--version", default="1", help="version in the registry")
-    parser.add_argument("--stage", help="training stage that ended here [the last run's; sft where there is none]")
-    parser.add_argument("--parent", help="name@version in the registry that it was trained from")
-    parser.add_argument("--data", type=Path, nargs="*", default=[], help="training files, for their digests")
-    parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage")
-    parser.add_argument("--command-line", nargs="*", default=[], help="the commands that trained it, for the record")
-    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
+    parser.add_argument("--name", help="Name in the registry.")
+    parser.add_argument("--version", default="1", help="Version in the registry.")
+    parser.add_argument("--stage", help="Training stage of the result [that of the last run, or sft without a run].")
+    parser.add_argument("--parent", help="NAME@VERSION in the registry that it was trained from.")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="Training files, for their digests.")
+    parser.add_argument("--log", type=Path, nargs="*", default=[], help="log.json of each stage.")
+    parser.add_argument("--command-line", nargs="*", default=[], help="The commands that trained it, for the record.")
+    parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="Folder of the registry.")
     parser.add_argument(
-        "--scratch", type=Path, default=Path("var/export"), help="folder for the assembled weights meanwhile"
+        "--scratch", type=Path, default=Path("var/export"), help="Temporary folder for the assembled weights."
     )
 
 
 def write_training_start(options: argparse.Namespace) -> int:
-    """A version of the registry as a folder to train on from, and where that begins."""
+    """Write a version of the registry as a folder to train further, and the adapter to start from."""
     if not options.folder_only:
-        raise ValueError("--take-up writes a folder: name it with --folder-only")
+        raise ValueError("--take-up needs --folder-only, the folder to write")
     manifest = resolve_model(options.root, options.take_up)
     below, start = write_split_adapter(manifest, options.folder_only)
     export_folder(manifest.architecture, below, options.folder_only, options.parts)
@@ -281,14 +285,14 @@ def write_training_start(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `export` command."""
+    """Run the `export` command."""
     if options.take_up:
         return write_training_start(options)
     options.adapter = [*options.adapter, *run_record.final_adapters(options.run_folders)]
     if (options.base is None) == (options.architecture is None):
-        raise ValueError("say what was trained: --architecture for base parts, or --base for a folder of your own")
+        raise ValueError("give either --architecture, for base parts, or --base, for a checkpoint folder of your own")
     if options.base and not options.folder_only:
-        raise ValueError("a registry's version is made of base parts: with --base say --folder-only as well")
+        raise ValueError("a version of the registry is made of base parts: --base needs --folder-only")
     if options.base:
         print(export_copy(options.base, options.adapter, options.folder_only))
     elif options.folder_only:

@@ -1,10 +1,11 @@
-"""The encoder's output, worked out once a clip and kept: in `sft`, `distill` and `dpo` the encoder is frozen, so that
-no epoch, no query about the same clip, and no later run with the same encoder has to work it out again.
+"""The encoder's output, computed once for each clip and stored: in `sft`, `distill` and `dpo` the encoder is frozen, so
+no epoch, no other query about the same clip, and no later run with the same encoder needs to compute it again.
 
-`cache_features` goes before a recipe's first step: it fills the folder and gives the collator that reads it; the
-model's encoder then passes on what it is given. Names on disk are by the encoder's weights, the mel settings, the audio
-file as it now is and the part of it, so that nothing stale is read (a URI is taken to hold what it held). Files of
-other encoders or clips are left alone; who wants the room deletes the folder. Knows nothing about losses.
+`cache_features` is called before the first step of a recipe. It fills the folder and returns the collator that reads
+it; the model's encoder then passes its input through. A file's name depends on the encoder's weights, the mel settings,
+the current state of the audio file and the part of it, so that nothing outdated is read (a URI is assumed not to
+change). Files of other encoders or clips are left alone; delete the folder to free the space. Knows nothing about
+losses.
 """
 
 import hashlib
@@ -31,15 +32,19 @@ from training.models.split_encoder import SplitEncoder
 from training.runtime.distributed import print_once
 
 WINDOW_BATCH_SIZE = 8
-SILENCE_FRAMES = 8  # mel frames after a clip's end that its convolutions may still see
+SILENCE_FRAMES = 8  # mel frames after a clip's end that the convolutions may still reach
 
 
 @dataclass
 class FeatureCollator(AudioCollator):
-    """As the collator it stands for, but `input_features` are the encoder's output, (windows, frames, width), float32,
-    read from the folder; frames after a window's end are zeros, which the model's own mask leaves out.
+    """An `AudioCollator` whose `input_features` are the encoder's output, of shape (windows, frames, width), float32,
+    read from the folder. Frames after the end of a window's audio are zeros, which the model masks.
 
-    frames: that the encoder gives for a whole window. mel_frames: that it takes. encoder: its name.
+    Attributes:
+        folder: folder of the features.
+        encoder_key: digest of the encoder and its settings, which is a part of the files' names.
+        frames: frames of the encoder's output for a whole window.
+        mel_frames: mel frames of a whole window.
     """
 
     folder: Path = field(kw_only=True)
@@ -48,7 +53,7 @@ class FeatureCollator(AudioCollator):
     mel_frames: int = field(kw_only=True)
 
     def feature_file(self, record: Record) -> Path:
-        """Where the record's features are. Raises `BadExample` for audio that is not there."""
+        """Return the file of the record's features. Raises UnusableRecord for audio that does not exist."""
         if not record.audio:
             raise UnusableRecord(f"{record.id}: has no audio", "no audio")
         named: list[Any] = [self.encoder_key, record.start, record.end]
@@ -67,7 +72,7 @@ class FeatureCollator(AudioCollator):
         file = self.feature_file(record)
         if not file.exists():
             raise UnusableRecord(
-                f"{record.id}: {record.audio} has changed since its features were worked out: start again"
+                f"{record.id}: {record.audio} has changed since its features were computed: start the run again"
             )
         known = load_file(file)
         lengths = torch.from_numpy(known["mel_frames"])
@@ -85,16 +90,19 @@ class FeatureCollator(AudioCollator):
 def cache_features(
     model: Any, collator: Collator, records: Sequence[Record], folder: Path, precision_choice: str
 ) -> FeatureCollator:
-    """Work out what is missing of the records' features, and make the model take them. Returns the collator for it.
+    """Compute the missing features of the records, make the model's encoder pass features through, and return the
+    collator that reads them.
 
-    numbers: the recipe's `precision`, in which the encoder computes; on disk they are float16. Raises ValueError for
-    a model of another architecture, or one whose encoder learns; `BadExample` as the collator does.
+    precision_choice: number format in which the encoder computes (`training.models.precision`). Files are float16.
+
+    Raises ValueError for a model of another family or with an encoder that is trained, and UnusableRecord as the
+    collator does.
     """
     if not isinstance(collator, AudioCollator) or not isinstance(collator.family, AudioFlamingo3):
-        raise ValueError(f"--features keeps what audioflamingo3's encoder gives; this is {model_type_of(model)}")
+        raise ValueError(f"--feature-cache works with the family audioflamingo3 only; this is {model_type_of(model)}")
     tower = _audio_tower(model)
     if any(parameter.requires_grad for parameter in tower.parameters()):
-        raise ValueError("--features keeps what a frozen encoder gives, and this one learns")
+        raise ValueError("--feature-cache needs a frozen encoder, and this one is trained")
     extractor = collator.processor.feature_extractor
     mel = extractor.nb_max_frames
     known = {f.name: getattr(collator, f.name) for f in fields(collator)}
@@ -102,14 +110,14 @@ def cache_features(
     name = _encoder_key(model, extractor, precision_choice)
     found = FeatureCollator(**known, folder=folder, encoder_key=name, frames=frames, mel_frames=mel)
     _fill_cache(model, collator, found, records, precision_choice)
-    # The instance's own attribute goes before the class's method: nothing else of the encoder changes, its weights are
-    # still there for who saves the whole model.
+    # An attribute of the instance takes precedence over the class's method. Nothing else of the encoder changes, and
+    # its weights are still there when the whole model is saved.
     tower.forward = _identity_forward
     return found
 
 
 def encoded_frames(mel_frames: Tensor) -> Tensor:
-    """Frames that the encoder gives for so many mel frames: a convolution of stride two, then pairs averaged."""
+    """Return the encoder's frames for so many mel frames: a convolution of stride two, then the mean of pairs."""
     return ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1
 
 
@@ -121,13 +129,13 @@ def _identity_forward(input_features: Any, input_features_mask: Any = None, **_:
 def _fill_cache(
     model: Any, collator: AudioCollator, found: FeatureCollator, records: Sequence[Record], numbers: str
 ) -> None:
-    """Fill the folder. What is encoded ends soon after the speech, not after 30 s: the values are the same, since what
-    is masked takes no part in attention, at a third of the cost for a clip of 10 s.
+    """Write the missing files. Each window is encoded up to shortly after the end of its audio instead of 30 s: the
+    values are the same, because masked frames take no part in attention, at a third of the cost for a clip of 10 s.
     """
     found.folder.mkdir(parents=True, exist_ok=True)
     clips = {found.feature_file(record): record for record in records}
     missing = {file: record for file, record in clips.items() if not file.exists()}
-    print_once(f"{len(clips)} clips in {found.folder}, {len(missing)} of them to be encoded")
+    print_once(f"{len(clips)} clips in {found.folder}, {len(missing)} of them are not encoded yet")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tower = _audio_tower(model).to(device)
     encoder = SplitEncoder(model, 0)
@@ -154,8 +162,8 @@ def _fill_cache(
 def _save_features(file: Path, record: Record, values: Any, lengths: Any) -> None:
     kept = values.astype(np.float16)
     if not np.isfinite(kept).all():
-        raise UnusableRecord(f"{record.id}: the encoder gives {record.audio} values that float16 cannot hold")
-    scratch = file.with_suffix(f".{os.getpid()}.part")  # a run that is ended while it writes leaves no half a file
+        raise UnusableRecord(f"{record.id}: the encoder gives {record.audio} values that are too large for float16")
+    scratch = file.with_suffix(f".{os.getpid()}.part")  # a run that is killed here leaves no incomplete file
     save_file({"features": kept, "mel_frames": lengths}, scratch)
     scratch.replace(file)
 
@@ -165,7 +173,7 @@ def _audio_tower(model: Any) -> Any:
 
 
 def _encoder_key(model: Any, extractor: Any, numbers: str) -> str:
-    """Of the encoder's weights, of how mel frames are made, and of the numbers it computes in."""
+    """Return a digest of the encoder's weights, the mel settings and the number format in which it computes."""
     settings = json.dumps(extractor.to_dict(), sort_keys=True, default=str)
     named = f"{SplitEncoder(model, 0).weights_digest()} {settings} {precision.uses_bfloat16(numbers)}"
     return hashlib.sha256(named.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Training whole (`--full`): every weight but the encoder's learns, instead of LoRA pairs beside the language model's.
+"""Full fine-tuning (`--full-finetuning`): all weights except the encoder's are trained, instead of LoRA pairs.
 
-What is trained is then stored as whole tensors, float32. Adapters to start from may hold LoRA pairs, which are merged
-into the weights, or whole tensors, which take their place. Knows nothing about how training is done.
+What is trained is stored as whole tensors, float32. Adapters to start from may have LoRA pairs, which are merged into
+the weights, or whole tensors, which replace them. Knows nothing about how training is done.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ EMBEDDING_NAME, HEAD_NAME = "model.embed_tokens.weight", "lm_head.weight"  # of 
 
 
 def unfreeze_weights(model: Any) -> Any:
-    """The model, ready to be trained whole."""
+    """Return the model with all parameters trainable except the encoder's."""
     family = family_by_model_type(model_type_of(model))
     for name, parameter in model.named_parameters():
         written = (
@@ -31,10 +31,11 @@ def unfreeze_weights(model: Any) -> Any:
 
 @torch.no_grad()
 def load_full_adapter(model: Any, file: Path) -> int:
-    """Lay an adapter on a model without LoRA; returns how many of its tensors were used.
+    """Apply an adapter to a model without LoRA, and return how many of its tensors were used.
 
-    Text twins' fit audio models. A twin's head is its embedding; here they are two, and both get it. A twin takes what
-    is the language model's. Raises ValueError for a tensor that fits nothing.
+    The adapter of a text twin fits an audio model. The twin's output head is its embedding; an audio model has two
+    tensors, which both get it. A text twin takes the language model's tensors of an audio model's adapter. Raises
+    ValueError for a tensor that does not fit.
     """
     family = family_by_model_type(model_type_of(model))
     into = {family.checkpoint_name(name): p for name, p in model.named_parameters()}
@@ -58,7 +59,7 @@ def load_full_adapter(model: Any, file: Path) -> int:
                 raise ValueError(f"{file}: {name} has no {LORA_A_SUFFIX.removeprefix('.')} beside it")
             given = LORA_SCALE * given @ torch.from_numpy(other.astype(np.float32))
         if target not in into or into[target].shape != given.shape:
-            raise ValueError(f"{file}: {name} with shape {value.shape} fits nothing in the model")
+            raise ValueError(f"{file}: {name} with shape {value.shape} fits no parameter of the model")
         if name.endswith(LORA_B_SUFFIX):
             into[target].add_(given)
         else:

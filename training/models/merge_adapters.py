@@ -1,7 +1,7 @@
-"""A copy of a checkpoint folder with adapters merged into its weights: every companion file kept, each tensor under the
-name and in the precision it had. One file of weights is in memory at a time.
+"""A copy of a checkpoint folder with adapters merged into its weights: all other files are copied, and each tensor
+keeps its name and type. The tensors of one file are in memory at a time.
 
-Knows nothing about families: an adapter's names are those in the files.
+Knows nothing about families: the adapter's names are those in the files.
 """
 
 import shutil
@@ -20,7 +20,7 @@ WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pth", "*.gguf")
 
 
 def weight_files(folder: Path, derived: tuple[str, ...] = ()) -> list[Path]:
-    """The folder's safetensors files, but for those of the names `derived`. Raises ValueError if there is none."""
+    """Return the folder's safetensors files except those named in `derived`. Raises ValueError if there is none."""
     files = sorted(file for file in folder.glob("*.safetensors") if file.name not in derived)
     if not files:
         raise ValueError(f"{folder} holds no safetensors file: weights in other formats are not read")
@@ -30,11 +30,11 @@ def weight_files(folder: Path, derived: tuple[str, ...] = ()) -> list[Path]:
 def write_merged_copy(
     base: Path, adapter: dict[str, NDArray[np.float16]], out: Path, scale: float, derived: tuple[str, ...] = ()
 ) -> Path:
-    """Write the copy; returns its folder.
+    """Write the copy into the folder `out`, and return it.
 
-    derived: names of weight files that are other forms of the same weights, and so left out, as are weights in other
-    formats: they would be the untrained ones. Raises ValueError if `out` holds files already, or for an adapter's
-    tensor that fits nothing.
+    derived: names of weight files that are another form of the same weights. They are left out, and so are weights in
+    other formats, because they would be the untrained ones. Raises ValueError if `out` is not empty, or for a tensor of
+    the adapter that fits no tensor of the checkpoint.
     """
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: files left there could be taken for this checkpoint's")
@@ -45,19 +45,19 @@ def write_merged_copy(
             shutil.copytree(found, out / found.name)
         elif not any(found.match(pattern) for pattern in WEIGHT_PATTERNS):
             shutil.copyfile(found, out / found.name)
-    left = dict(adapter)
+    remaining = dict(adapter)
     for file in files:
         tensors, metadata = _read_tensors(file)
-        here = {name: value for name, value in left.items() if _target_name(name) in tensors}
+        here = {name: value for name, value in remaining.items() if _target_name(name) in tensors}
         for name in here:
-            del left[name]
+            del remaining[name]
         whole = {name: tensors[name].float().numpy() for name in {_target_name(name) for name in here}}
         for name, value in merge_adapter(whole, here, scale).items():
             tensors[name] = torch.from_numpy(value).to(tensors[name].dtype)
         save_file(tensors, out / file.name, metadata=metadata)
         (out / file.name).chmod(0o644)
-    if left:
-        raise ValueError(f"the adapter's {min(left)} fits no tensor of {base}")
+    if remaining:
+        raise ValueError(f"the adapter's {min(remaining)} fits no tensor of {base}")
     return out
 
 

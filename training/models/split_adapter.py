@@ -1,7 +1,7 @@
-"""A version of the registry taken up again: its adapter parted into what lies under the next run and where that begins.
+"""Splits the adapter of a registry version, so that training can continue from the version.
 
-`below` is what no recipe after `align` trains (the encoder's pairs): it is merged into the base. `start` is what they
-go on with: the language model's pairs, and the projector. Knows nothing about how either is trained.
+`below` is what no recipe after `align` trains (the encoder's pairs); it is merged into the base. `start` is what the
+recipes continue with: the language model's pairs and the projector. Knows nothing about how either is trained.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ Tensors = dict[str, NDArray[np.floating[Any]]]
 
 
 def split_adapter(architecture: str, tensors: Tensors) -> tuple[Tensors, Tensors]:
-    """(below, start) of an adapter's tensors."""
+    """Return the two parts (below, start) of an adapter's tensors."""
     family = family_by_model_type(architecture)
     trained = tuple(family.checkpoint_name(prefix) for prefix in (family.language_model, *family.projector))
     start = {name: value for name, value in tensors.items() if not family.takes_audio or name.startswith(trained)}
@@ -27,9 +27,9 @@ def split_adapter(architecture: str, tensors: Tensors) -> tuple[Tensors, Tensors
 
 
 def write_split_adapter(manifest: Manifest, folder: Path) -> tuple[list[Path], Path]:
-    """Both adapters beside `folder` (a checkpoint's own files must not lie in it): those to merge, where to begin.
-
-    Raises ValueError for a version without an adapter.
+    """Write both parts as adapter files beside `folder`, since a checkpoint's folder may have no other files. Return
+    the adapters to merge, none or one, and the adapter to start from. Raises ValueError for a version without an
+    adapter.
     """
     if manifest.adapter is None:
         raise ValueError(f"{manifest.id} has no adapter: it is its base parts, which --architecture alone gives")

@@ -1,7 +1,7 @@
-"""An AudioFlamingo3 model's encoder and projector, cut between the layers that stay as they are and those that are
-trained, so that what the lower ones give can be worked out once a clip and kept.
+"""The encoder and projector of an AudioFlamingo3 model, split between the frozen and the trained layers, so that the
+output of the lower ones can be computed once for each clip and kept.
 
-`Clip` is a recording with where its lower layers' output is kept: a file, or the device's memory. Knows nothing about
+`Clip` is a recording with the place where this output is kept: a file, or the device's memory. Knows nothing about
 losses.
 """
 
@@ -24,7 +24,12 @@ from training.models.checkpoint import unwrap_peft
 
 
 class SplitEncoder(nn.Module):
-    """model: an AudioFlamingo3 model, with or without LoRA. trained: how many of the encoder's last layers learn."""
+    """The encoder in two parts.
+
+    Args:
+        model: an AudioFlamingo3 model, with or without LoRA.
+        trained: how many of the encoder's last layers are trained. Raises ValueError if it has fewer.
+    """
 
     def __init__(self, model: Any, trained: int) -> None:
         super().__init__()
@@ -36,7 +41,7 @@ class SplitEncoder(nn.Module):
             raise ValueError(f"the encoder has {len(self.tower.layers)} layers, not {trained} to train")
 
     def weights_digest(self) -> str:
-        """A digest of the tower's weights and of where it is cut."""
+        """Return a digest of the encoder's weights and of the place where it is split."""
         digest = hashlib.sha256(str(self.first_trained_layer).encode())
         for tensor in self.tower.state_dict().values():
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
@@ -44,12 +49,16 @@ class SplitEncoder(nn.Module):
 
     @torch.no_grad()
     def run_lower_layers(self, mel: Tensor, mel_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, bins, mel frames at 100 Hz) → what the lower layers give, (batch, frames at 50 Hz, width), and the
-        number of frames a clip.
+        """Return the output of the lower layers, of shape (batch, frames at 50 Hz, width), and the frames of each clip.
 
-        The encoder's own forward pads every clip to 30 s; this runs its layers on the frames there are, at a third of
-        the cost for a 10 s clip. A masked frame takes no part in attention, so the values are the same, but that the
-        longest clip of a batch ends in its reflection instead of silence, which moves every frame by a per cent or so.
+        The encoder's own forward method pads every clip to 30 s. This one runs the layers on the clip's own frames, at
+        a third of the cost for a clip of 10 s. Masked frames take no part in attention, so the values are the same,
+        except that the longest clip of a batch is padded by reflection instead of silence at its end, which changes
+        every frame by about one per cent.
+
+        Args:
+            mel: mel frames of shape (batch, bins, frames at 100 Hz).
+            mel_lengths: number of mel frames of each clip.
         """
         tower = self.tower
         hidden = nn.functional.gelu(tower.conv1(mel))
@@ -59,20 +68,22 @@ class SplitEncoder(nn.Module):
         return self._layers(hidden, lengths, range(self.first_trained_layer)), lengths
 
     def run_upper_layers(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """The last layers' output, same shape."""
+        """Return the output of the last layers, of the same shape."""
         return self._layers(hidden, lengths, range(self.first_trained_layer, len(self.tower.layers)))
 
     def project(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layers' output at 50 Hz → the language model's frames at 25 Hz, and their number a clip."""
+        """Return the language model's frames at 25 Hz for the output of the last layers, and their number for each
+        clip.
+        """
         return self.projector(self.pool(hidden)), (lengths - 2) // 2 + 1
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """The last layers' output at 50 Hz → the encoder's own at 25 Hz, which the projector takes."""
+        """Return the encoder's output at 25 Hz, the projector's input, for the output of the last layers at 50 Hz."""
         pooled = self.tower.avg_pooler(hidden.transpose(1, 2)).transpose(1, 2)
         return self.tower.layer_norm(pooled)
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """From the lower layers' output to the language model's frames, and their number a clip."""
+        """Return the language model's frames for the output of the lower layers, and their number for each clip."""
         return self.project(self.run_upper_layers(hidden, lengths), lengths)
 
     def _layers(self, hidden: Tensor, lengths: Tensor, which: range) -> Tensor:
@@ -85,8 +96,8 @@ class SplitEncoder(nn.Module):
 
 @dataclass
 class Clip:
-    """A spoken record and its features, float16, (2, frames at 50 Hz, width): what the lower layers give and what the
-    untrained last layer gives. features: their file, or they themselves.
+    """A spoken record with its features, float16, of shape (2, frames at 50 Hz, width): the output of the lower layers
+    and that of the untrained last layer. `features` is their file, or the tensor itself.
     """
 
     record: Record
@@ -105,7 +116,7 @@ class Clip:
 
 
 def mel_features(records: Sequence[Record], extractor: WhisperFeatureExtractor) -> tuple[Tensor, Tensor]:
-    """Mel frames (batch, bins, longest) and their number a clip."""
+    """Return the mel frames, of shape (batch, bins, longest), and their number for each clip."""
     audio = [read_audio(record) for record in records]
     features = extractor(
         audio, sampling_rate=SAMPLING_RATE, padding="longest", return_attention_mask=True, return_tensors="pt"
@@ -115,7 +126,7 @@ def mel_features(records: Sequence[Record], extractor: WhisperFeatureExtractor) 
 
 @dataclass
 class _MelDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Groups of records as their mel frames, made where a `DataLoader` asks for them."""
+    """Mel frames of groups of records, computed when a `DataLoader` asks for them."""
 
     groups: Sequence[Sequence[Record]]
     extractor: WhisperFeatureExtractor
@@ -137,13 +148,15 @@ def encode_clips(
     precision_choice: str = "float32",
     workers: int = 0,
 ) -> list[Clip]:
-    """Work out every record's features into the folder, those that are there already left as they are; without a
-    folder into the memory of the encoder's device, about a megabyte for a clip of 13 s.
+    """Compute the features of every record that are not in the folder yet, and return the clips. Without a folder the
+    features stay in the memory of the encoder's device: about a megabyte for a clip of 13 s.
 
-    The encoder must not have learned anything yet. numbers: in which it computes, of `training.models.precision`.
-    workers: processes that make mel frames, of which one makes some eighty clips a second. Files are named by the
-    audio's path, the number of layers, the encoder's weights and these numbers, so that another base does not read them
-    for its own.
+    The encoder must not have been trained yet. A file's name depends on the audio's path, the number of layers, the
+    encoder's weights and the number format, so that another base does not use the files.
+
+    Args:
+        precision_choice: number format in which the encoder computes (`training.models.precision`).
+        workers: processes that compute mel frames. One of them does about eighty clips a second.
     """
     if folder is None:
         order = sorted(range(len(records)), key=lambda i: records[i].duration_s or 0)
@@ -174,7 +187,7 @@ def _encode_batches(
     precision_choice: str,
     workers: int,
 ) -> Iterator[Tensor]:
-    """Each record's features, on the encoder's device."""
+    """Yield the features of each record, on the encoder's device."""
     device = next(encoder.parameters()).device
     groups = [records[start : start + batch] for start in range(0, len(records), batch)]
     for mel, mel_lengths in DataLoader(_MelDataset(groups, extractor), batch_size=None, num_workers=workers):
@@ -186,7 +199,9 @@ def _encode_batches(
 
 
 def pad_frames(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """(frames, width) each → float32 (batch, longest, width), zeros after the end, and the lengths."""
+    """Return the rows of shape (frames, width) as one float32 tensor of shape (batch, longest, width), padded with
+    zeros, and their lengths.
+    """
     lengths = torch.tensor([len(row) for row in rows], device=device)
     out = torch.zeros((len(rows), max(map(len, rows)), rows[0].shape[1]), device=device)
     for i, row in enumerate(rows):
@@ -197,5 +212,5 @@ def pad_frames(rows: Sequence[Tensor], device: torch.device | str = "cpu") -> tu
 def _feature_file_stem(record: Record, encoder: str) -> str:
     path = str(Path(record.audio or "").resolve())
     if record.start is not None or record.end is not None:
-        path += f" {record.start} {record.end}"  # parts of one file are clips of their own
+        path += f" {record.start} {record.end}"  # each part of a file is a clip of its own
     return hashlib.sha256(f"{path} {encoder}".encode()).hexdigest()[:20]

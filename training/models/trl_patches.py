@@ -1,15 +1,15 @@
-"""The language model's head, worked out only where an answer stands: all positions against the whole vocabulary take
-gigabytes for a recording of minutes.
+"""The output head of the language model, computed only at the positions of answers: the logits of all positions take
+gigabytes for a recording of several minutes.
 
-`logits_at` does it for any model's own forward, by what is handed to the head: `logits_to_keep`, which most models
-take, Qwen2-Audio and Qwen2.5-Omni ignore. `skip_backbone_logits` keeps a model that is its own backbone from making all
-logits while TRL's fused head works out its own. `score_answers_only` makes that fused head score on a CPU only the
-columns in which some row of the batch has an answer.
+`logits_at` does this for the forward pass of any model, by what the head is given. Most models have `logits_to_keep`
+for it, which Qwen2-Audio and Qwen2.5-Omni ignore. `skip_backbone_logits` keeps a model that is its own backbone from
+computing all logits while TRL's fused head computes its own. `score_answers_only` makes this fused head, on a CPU,
+compute only the columns in which some row of the batch has an answer.
 
-TRL projects the positions whose label counts, but off Triton all of them: with a recording before each answer that is
-four positions of five for nothing, each of them against the whole vocabulary, which for a small model is as much work
-as all its layers. What comes back has the shape that TRL gives it, with zeros in the columns left out, where TRL has
-zeros too. Knows nothing about recipes.
+TRL computes the positions whose label counts, but without Triton all of them. With a recording before each answer that
+is five times as many as needed, and each of them against the whole vocabulary, which for a small model is as much work
+as all its layers. The result has TRL's shape, with zeros in the columns that are left out, as TRL has. Knows nothing
+about recipes.
 """
 
 from collections.abc import Iterator
@@ -28,22 +28,22 @@ from training.runtime import distributed
 
 
 def output_head(model: Any) -> torch.nn.Module:
-    """The module that turns hidden states into logits, whatever is around the model."""
+    """Return the module that turns hidden states into logits, whatever wraps the model."""
     found: torch.nn.Module = unwrap_peft(extract_model_from_parallel(model)).get_output_embeddings()
     return found
 
 
 @contextmanager
 def logits_at(model: Any, columns: slice | torch.Tensor) -> Iterator[None]:
-    """Around a forward pass: the logits are those of these columns of the sequence alone.
+    """Within this context, a forward pass computes the logits of these columns of the sequence only.
 
-    columns: a slice, or ids, of the second dimension of the hidden states (batch, sequence, hidden).
+    columns: a slice or indices of the second dimension of the hidden states (batch, sequence, hidden).
     """
 
     def cut(_head: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return (given[0][:, columns], *given[1:])
 
-    # Before every other hook, so that whoever looks at what the head is given sees what it works out.
+    # Before all other hooks, so that they see the input from which the head computes.
     handle = output_head(model).register_forward_pre_hook(cut, prepend=True)
     try:
         yield
@@ -52,9 +52,9 @@ def logits_at(model: Any, columns: slice | torch.Tensor) -> Iterator[None]:
 
 
 def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy over the tokens that have a label, as the model's own `loss` is.
+    """Return the mean cross-entropy over the tokens that have a label, a scalar, like the `loss` of the model.
 
-    batch: `input_ids`, `labels` (batch, sequence) and whatever else the model is given.
+    batch: `input_ids` and `labels` of shape (batch, sequence), and the model's further inputs.
     """
     given = {name: value for name, value in batch.items() if name != "labels"}
     following = pad(batch["labels"][:, 1:], (0, 1), value=IGNORE_INDEX)
@@ -66,8 +66,9 @@ def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def skip_backbone_logits(model: Any) -> None:
-    """While TRL's fused head is asked for, let the model's own forward make no logits. Needed where a model is its own
-    backbone (Qwen2.5-Omni's thinker), which TRL runs for its hidden states and which then makes all logits as well.
+    """Let the model's own forward pass compute no logits while TRL uses its fused head. A model that is its own
+    backbone (Qwen2.5-Omni's thinker) needs this: TRL runs it for its hidden states, and it would compute all logits as
+    well.
     """
     inner, fused = unwrap_peft(model), list[bool]()
 
@@ -87,8 +88,10 @@ def skip_backbone_logits(model: Any) -> None:
 
 
 def score_answers_only(model: Any) -> bool:
-    """Make a model that TRL's trainer has patched score answers only; False where it does so by itself (a GPU), or is
-    sharded, and its forward is not ours to wrap. To be called when the trainer has been made.
+    """Make a model that TRL's trainer has patched compute logits of answers only. Call this after the trainer is made.
+
+    Return False, and change nothing, on a GPU, where TRL does so itself, and for sharded models, whose forward method
+    must not be wrapped.
     """
     inner = unwrap_peft(model)
     if torch.cuda.is_available() or distributed.uses_fsdp() or distributed.uses_deepspeed():
@@ -118,7 +121,7 @@ def score_answers_only(model: Any) -> bool:
 
 
 def _scatter_columns(found: ModelOutput, columns: torch.Tensor, width: int) -> ModelOutput:
-    """The fields of a value a column, with zeros for the columns that were left out."""
+    """Return the output with zeros in the columns that were left out, in each field with a value for each column."""
     for name, value in found.items():
         if value.dim() == 2:
             found[name] = value.new_zeros(len(value), width).index_copy(1, columns, value)

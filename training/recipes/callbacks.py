@@ -1,4 +1,4 @@
-"""What happens on the way: the audio gain is measured, the adapter saved.
+"""What happens during training: the adapter is saved, the audio gain is measured, time and memory are limited.
 
 Knows nothing about losses or data files.
 """
@@ -24,9 +24,9 @@ from training.runtime.run_record import ADAPTER_FILE
 
 
 class AudioGainCallback(TrainerCallback):
-    """Logs how much the right audio helps: loss on the records with the next record's audio, minus loss with theirs.
+    """Logs the audio gain every `every` steps: how much the right audio helps (see `audio_gain`).
 
-    Every process measures it on the same records, so that none waits for another's part of the parameters in vain.
+    Every process measures it on the same records, because sharded parameters are gathered from all processes.
     """
 
     trainer: Trainer
@@ -37,7 +37,7 @@ class AudioGainCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self.every_steps == 0:
             gain = audio_gain(self.model, self.collator, self.records)
-            # Past what a recipe's own trainer adds to a line: that belongs to the step's, which is still to come.
+            # A recipe's trainer may add metrics in its own `log`. They belong to the step's line, which comes later.
             step_too = control.should_log
             Trainer.log(self.trainer, {"audio_gain": gain})
             control.should_log = step_too
@@ -45,8 +45,10 @@ class AudioGainCallback(TrainerCallback):
 
 
 class TimeLimitCallback(TrainerCallback):
-    """Ends training when so many seconds have passed since the process began, and sets the rate by the time left
-    then from the first step on: up over a twentieth of it, then a cosine down, whatever the schedule by steps.
+    """Ends training `seconds` after the process began, and sets the learning rate by the time.
+
+    The rate rises during the first twentieth of the time that training has, then falls as a cosine. The schedule by
+    steps has to be constant.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -56,14 +58,14 @@ class TimeLimitCallback(TrainerCallback):
         self.started_at = process_clock.seconds_since_process_start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        left = max(1e-6, self.seconds - self.started_at)
-        self.progress = min(1.0, (process_clock.seconds_since_process_start() - self.started_at) / left)
-        for group in optimizer.param_groups:  # the scheduler has just set it, and sets it anew after the step
+        available = max(1e-6, self.seconds - self.started_at)
+        self.progress = min(1.0, (process_clock.seconds_since_process_start() - self.started_at) / available)
+        for group in optimizer.param_groups:  # the scheduler has just set the rate, and will set it after the step
             group["lr"] *= min(1.0, 0.05 + 20 * self.progress) * 0.5 * (1 + math.cos(math.pi * self.progress))
             self.learning_rate = group["lr"]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """The rate that was used, where Transformers notes the scheduler's."""
+        """Write the rate that was used into the line, where Transformers writes the scheduler's."""
         for line in (logs, state.log_history[-1]):
             if "learning_rate" in line:
                 line["learning_rate"] = self.learning_rate
@@ -74,7 +76,7 @@ class TimeLimitCallback(TrainerCallback):
 
 
 class ReleaseMemoryCallback(TrainerCallback):
-    """Gives free memory back when the machine runs short of it (`training.runtime.allocator`)."""
+    """Returns freed memory to the system if less than half of the machine's is left (`training.runtime.allocator`)."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if allocator.memory_is_short():
@@ -82,7 +84,7 @@ class ReleaseMemoryCallback(TrainerCallback):
 
 
 class SaveAdapterCallback(TrainerCallback):
-    """Writes the adapter every `every` steps, so that a run that is cut short leaves what it had learned."""
+    """Writes the adapter every `every` steps, so that a run that is killed leaves what it has learned."""
 
     def __init__(self, model: Any, file: Path, every: int) -> None:
         self.model, self.file, self.every_steps = model, file, every
@@ -96,9 +98,11 @@ class SaveAdapterCallback(TrainerCallback):
 
 @torch.no_grad()
 def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> float:
-    """Mean over records of loss(another's audio) - loss(own audio), in nats a token; 0 means the audio is not heard."""
+    """Return the mean over the records of the loss with another record's audio minus the loss with their own, in nats
+    per token. 0 means that the model makes no use of the audio. Raises ValueError for fewer than two records.
+    """
     if len(records) < 2:
-        raise ValueError("the audio gain needs two records: one lends the other its audio")
+        raise ValueError("the audio gain needs two records, because each is given the audio of another")
     was_training = model.training
     model.eval()
     total = 0.0

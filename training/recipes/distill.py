@@ -1,72 +1,58 @@
-"""On-policy knowledge distillation: the student hears and writes, the teacher reads and says how it would have gone on.
+"""On-policy knowledge distillation: the student hears a recording and writes, the teacher reads the transcript and
+gives its distribution at each token that the student wrote.
 
     speechsum-train distill --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
         --data var/data/speech/records.jsonl --out var/runs/distill
 
-Stage two of arXiv 2509.19631. At every step the student answers recordings by sampling; the teacher, given the true
-transcript and the same query, gives its distribution at each token of that answer; the student's is moved towards it
-(`--beta` 0 is forward KL on the student's own prefixes, as the paper reads; 1 is reverse KL). No gradient goes through
-the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
+Stage two of arXiv 2509.19631. At every step the student samples answers to recordings. The teacher gets the true
+transcript and the same query, and gives its distribution at each token of the answer; the student's distribution is
+moved towards it (`--beta` 0 is forward KL on the student's own prefixes, as in the paper; 1 is reverse KL). No gradient
+goes through the sampling, and no reference summary is read. What is trained is what `sft` trains: projector and LoRA.
 
-Two settings are for students that still write much that is wrong. With `--off-policy-share` that share of the steps is
-not sampled: the teacher reads the records' own summaries (1 - lambda of arXiv 2306.13649). With `--loop-tokens N` an
-answer counts only up to where it says N tokens again: a teacher that reads a loop expects it to go on, and would teach
-just that.
+Two options are for students that still make many mistakes. With `--off-policy-share` that share of the steps is not
+sampled: the teacher reads the records' own summaries (1 - lambda of arXiv 2306.13649). With `--loop-tokens N` an answer
+counts only up to where it repeats N of its tokens, because a teacher that reads a loop expects the loop to continue,
+and would teach that.
 
-The teacher is a text model in this process, or with `--teacher-url` the same one behind a vLLM server, of which the
-`--top-k` likeliest tokens are known and the rest is one bucket. The student samples in this process too, or with
+The teacher is a text model in this process, or with `--teacher-url` the same model behind a vLLM server. Of a server
+the `--top-k` most likely tokens are known, and all others are one bucket. The student samples in this process, or with
 `--rollout` behind a vLLM server (`speechsum-train serve`) that gets its weights every `--sync-every` steps.
 
-A teacher taught less than its student draws it to what it writes itself. Where none is stronger, take the text
-twin, taught on transcripts from the student's own language model on (`sft --start` with the student's adapter), and
-after answers of the student's too (`sft --answers`): one that has read right summaries alone may mislead it.
+A teacher that was trained less than its student pulls the student back. If no stronger one exists, use the text twin,
+trained further on transcripts from the student's own language model (`sft --start` with the student's adapter) and also
+on continuations of the student's answers (`sft --answers`): a teacher that has read correct summaries alone may mislead
+the student.
 
-Teacher and student need the same ordinary tokens. Special tokens may differ, as they do between Qwen2.5, Qwen2-Audio
-and Qwen2.5-Omni: the student may not sample such ids, and their probability is taken out of both distributions. If
-ordinary tokens differ, the distributions cannot be compared: then the teacher's texts become the summaries and `sft`
-learns them (sequence-level distillation), and the log's first line says so and why. With `--teacher-url` the server
-gives either, and of `--teacher` nothing but the tokenizer is opened.
+Teacher and student need the same ordinary tokens. Special tokens may differ, as in Qwen2.5, Qwen2-Audio and
+Qwen2.5-Omni: the student does not sample such ids, and their probability is removed from both distributions. If
+ordinary tokens differ, the distributions cannot be compared. Then the teacher's texts become the summaries, and `sft`
+learns them (sequence-level distillation); the first line of the log says so and why. With `--teacher-url` the server
+does either, and only the tokenizer of `--teacher` is opened here.
 
-Sampling takes most of the time where the model is small: token after token, each too little work for a GPU.
-`--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` with merged weights.
+Sampling takes most of the time if the model is small: one token after another, each too little work for a GPU.
+`--steps-per-rollout N` answers the recordings of N steps at once, `--rollout-copy` samples with merged weights.
 
-Logged each step: divergence, tokens an answer, share of answers that met their limit, repetition. The last two are how
-this method is known to fail. With `--rollout` also how far the sampled tokens' log-probabilities were from those of the
-student that learns from them (`off_policy`). `--features` as in `sft`. Under `accelerate launch`
-(training/configs/accelerate) every process samples its part of each batch from the model as it is sharded, all at the
-same time, and holds the whole teacher; what is logged is a mean over all of them. Limits: of several processes, each
-writes the texts of a teacher with other tokens anew, and `--rollout` is for one process.
+Each line of the log has the divergence, the tokens of an answer, the share of answers that met their limit, and the
+repetition. The last two show the known ways in which this method fails. With `--rollout` it also has the mean distance
+between the log-probabilities at which tokens were sampled and those of the student that learns from them
+(`off_policy`). `--feature-cache` works as in `sft`. Under `accelerate launch` (training/configs/accelerate) each
+process samples its part of every batch from the model as it is sharded, all at the same time, and holds the whole
+teacher; the log has means over all of them. Limits: with a teacher of other tokens, each of several processes writes
+all its texts; `--rollout` works with one process only.
 """
 
 import argparse
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoTokenizer, TrainingArguments
 
 from training.data.record import Record
 from training.data.record_files import write_records
-from training.facts.coverage import repetition_rate
 from training.families import Family, family_of_folder
 from training.kd import vllm_rollout
-from training.kd.divergence import divergence
-from training.kd.rollout import (
-    Answer,
-    ReferenceRollout,
-    Rollout,
-    answer_logits,
-    append_answers,
-    collate_questions,
-    concatenate_questions,
-    truncate_at_loop,
-)
 from training.kd.shared_tokens import SharedTokens, forbidden_ids, shared_tokens, token_difference
 from training.kd.teacher import (
     LocalTeacher,
@@ -77,9 +63,9 @@ from training.kd.teacher import (
     VllmTeacher,
     open_teacher,
 )
-from training.kd.vllm_rollout import VllmRollout, WeightSyncCallback, make_rollout, off_policy_gap
+from training.kd.vllm_rollout import VllmRollout, WeightSyncCallback, make_rollout
 from training.models import precision
-from training.models.collate import Collator, TextCollator, build_collator
+from training.models.collate import TextCollator, build_collator
 from training.recipes import common, sft
 from training.recipes.callbacks import build_callbacks
 from training.recipes.common import (
@@ -92,138 +78,9 @@ from training.recipes.common import (
     training_collator,
 )
 from training.recipes.config import DistillConfig, add_config_arguments
-from training.recipes.resumable_trainer import ResumableTrainerMixin
+from training.recipes.distill_trainer import DistillTrainer
 from training.runtime import distributed
 from training.runtime.distributed import print_once
-
-
-class DistillTrainer(ResumableTrainerMixin, Trainer):
-    """Transformers' trainer whose batches are records, and whose loss is the mean divergence a sampled token.
-
-    collator: words the student's questions. vocabulary: ids that student and teacher share. beta: see `divergence`.
-    off_policy: share of the steps in which the teacher reads the records' own summaries. loop_tokens: what an answer
-    says again, this many tokens of it, does not count; 0 counts all. steps_per_rollout: steps whose recordings are
-    answered at once, with the weights of the first. excluded: ids that mean something else to each and do not count.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        args: TrainingArguments,
-        *,
-        collator: Collator,
-        rollout: Rollout,
-        teacher: Teacher,
-        vocabulary: int,
-        beta: float,
-        off_policy_share: float = 0.0,
-        loop_tokens: int = 0,
-        steps_per_rollout: int = 1,
-        excluded_ids: tuple[int, ...] = (),
-        **more: Any,
-    ) -> None:
-        super().__init__(model, args, data_collator=partial(question_batch, collator), **more)
-        self.excluded_ids = excluded_ids
-        self.collator, self.rollout, self.teacher = collator, rollout, teacher
-        self.vocabulary, self.beta = vocabulary, beta
-        self.off_policy_share, self.loop_tokens, self.references = (
-            off_policy_share,
-            loop_tokens,
-            ReferenceRollout(collator),
-        )
-        self.steps_per_rollout, self._pending_batches = steps_per_rollout, list[Any]()
-        self.model_accepts_loss_kwargs = False  # a batch's mean is its loss; accumulated ones are averaged
-        self._metrics: dict[str, list[float]] = defaultdict(list)
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        records, questions = inputs["records"], inputs["questions"]
-        given_words = self._is_off_policy_step(self.state.global_step)
-        writer: Rollout = self.references if given_words else self.rollout
-        with self.accelerator.autocast():
-            written = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
-            answers = (
-                [truncate_at_loop(answer, self.loop_tokens) for answer in written] if self.loop_tokens else written
-            )
-            wanted = self.teacher.read(records, answers)
-        given = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
-        logits = answer_logits(model, given, answers)
-        away = divergence(logits[:, : self.vocabulary], wanted, self.beta, excluded_ids=self.excluded_ids)
-        counts = countable_tokens(away, answers, self.excluded_ids)
-        # The mean over the tokens of all processes: their gradients, and what they note, are averaged.
-        tokens = self.accelerator.reduce(counts.float().sum(), "mean").clamp_min(1)
-        loss = (away * counts).sum() / tokens
-        if given_words:
-            self._metrics["divergence_of_references"].append(float(loss.detach()))
-        else:
-            self._record_metrics(written, float(loss.detach()), off_policy_gap(logits, answers))
-        return (loss, {}) if return_outputs else loss
-
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The step's batches; where several steps share a rollout, taken out of those that were answered together."""
-        if self.steps_per_rollout == 1:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)
-        if not self._pending_batches:
-            several, _ = super().get_batch_samples(epoch_iterator, num_batches * self.steps_per_rollout, device)
-            self._pending_batches = self._add_answers(several, num_batches)
-        now, self._pending_batches = self._pending_batches[:num_batches], self._pending_batches[num_batches:]
-        return now, None
-
-    def _add_answers(self, batches: list[Any], a_step: int) -> list[Any]:
-        """The batches with the student's answers, but for those of steps that read the data's summaries."""
-        first = self.state.global_step
-        asked = [b for i, b in enumerate(batches) if not self._is_off_policy_step(first + i // a_step)]
-        if asked:
-            records = [record for batch in asked for record in batch["records"]]
-            questions = concatenate_questions(
-                [batch["questions"] for batch in asked], self.collator.tokenizer.pad_token_id
-            )
-            with self.accelerator.autocast():
-                written = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
-            for batch in asked:
-                batch["answers"] = list(islice(written, len(batch["records"])))
-        return batches
-
-    def _is_off_policy_step(self, step: int) -> bool:
-        """By the step alone: all processes must choose alike, and a run that goes on as it would have."""
-        return Random(f"{self.args.seed} {step}").random() < self.off_policy_share
-
-    def _record_metrics(self, answers: Sequence[Answer], loss: float, off: float | None) -> None:
-        texts = [self.collator.decode_answer(answer.ids) for answer in answers]
-        noted: dict[str, Sequence[float]] = {
-            "divergence": [loss],
-            "answer_tokens": [len(answer.ids) for answer in answers],
-            "clipped": [not answer.is_complete for answer in answers],
-            "repetition": [repetition_rate(text) for text in texts],
-            **({} if off is None else {"off_policy": [off]}),
-        }
-        for name, values in noted.items():
-            self._metrics[name].append(sum(values) / len(values))
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """With the means, over all processes, of what was noted since the last line."""
-        own = torch.tensor([sum(values) / len(values) for values in self._metrics.values()], device=self.args.device)
-        means = self.accelerator.reduce(own, "mean").tolist() if self._metrics else []
-        logs = logs | {name: round(value, 4) for name, value in zip(self._metrics, means, strict=True)}
-        self._metrics.clear()
-        super().log(logs, start_time)
-
-
-def countable_tokens(away: torch.Tensor, answers: Sequence[Answer], excluded_ids: Sequence[int]) -> torch.Tensor:
-    """Which of the answers' tokens count, as (positions,) bool beside `away`: not those that mean something else to the
-    teacher, which answers hold only where they were not sampled here.
-    """
-    said = torch.tensor([token for answer in answers for token in answer.ids], device=away.device)
-    return ~torch.isin(said, torch.tensor(list(excluded_ids), dtype=torch.long, device=away.device))
-
-
-def question_batch(collator: Collator, records: Sequence[Record]) -> dict[str, Any]:
-    """Return a batch: `records`, a list, and `questions`, their encoded prompts (`collate_questions`).
-
-    It is the data loader's collator, because decoding audio takes time: `--dataloader-num-workers` processes do it.
-    """
-    return {"records": list(records), "questions": collate_questions(collator, records)}
 
 
 def train(base: Path, records: list[Record], out: Path, config: DistillConfig) -> Path:
@@ -333,8 +190,10 @@ def _log_header(config: DistillConfig, shared: SharedTokens) -> dict[str, Any]:
 
 
 def teacher_summaries(writer: TeacherWriter, records: list[Record], batch: int) -> list[Record]:
-    """The records with the teacher's own summaries, greedy; those it leaves empty or without an end are left out, and
-    said to be.
+    """Return the records with the teacher's own summaries, decoded greedily, `batch` records at a time.
+
+    Records whose summary is empty or has no end are left out; a printed line counts them. Raises ValueError if no
+    record is left.
     """
     out = []
     for first in range(0, len(records), batch):

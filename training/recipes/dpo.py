@@ -1,15 +1,15 @@
-"""Direct preference optimization: TRL's `DPOTrainer` with our collator and one override.
+"""Direct preference optimization (DPO): TRL's `DPOTrainer` with this project's collator.
 
     speechsum-train dpo --base var/aligned --start var/runs/distill/adapter.safetensors \\
         --data var/data/pairs.jsonl --out var/runs/dpo
 
-Stage three of arXiv 2509.19631; pairs come from `speechsum-train pairs`. The reference is the checkpoint it starts
-from: its log-probabilities are worked out before the first step, since the projector, which learns too, is no adapter
-that could be switched off. What is trained is what `sft` trains. Logged: TRL's rewards, margins and accuracies, and
-in the first line the length ratio of chosen to rejected over the data.
+Stage three of arXiv 2509.19631; `speechsum-train pairs` makes the pairs. The reference model is the checkpoint that
+training starts from. Its log-probabilities are computed before the first step, because the projector is trained too:
+it is no adapter, so it cannot be switched off to get the reference. What is trained is what `sft` trains. The log has
+TRL's rewards, margins and accuracies, and in its first line the mean length ratio of chosen to rejected answers.
 
-Under `accelerate launch` (training/configs/accelerate) every process takes its part of each batch. Limits: every
-pair's audio is encoded twice, once for each answer (with `--features FOLDER`, once for all steps: see `sft`).
+Under `accelerate launch` (training/configs/accelerate) each process trains on its part of every batch. Limit: the audio
+of each pair is encoded twice, once for each answer (with `--feature-cache FOLDER`, once for the whole run: see `sft`).
 """
 
 import argparse
@@ -44,12 +44,16 @@ from training.runtime import distributed
 
 @dataclass
 class PreferenceCollator:
-    """Rows with a pair → one batch of twice as many: all chosen, then all rejected, as `DPOTrainer` reads them."""
+    """Makes a batch of rows with a pair: all chosen answers, then all rejected ones, as `DPOTrainer` expects.
+
+    The batch has the tensors of `Collator` without `labels`, and `completion_mask` (2 x rows, longest): 1 at the tokens
+    of the answers.
+    """
 
     collator: Collator
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
-        # A pair is learned as it stands, not after what a model wrote instead.
+        # `written` is for recovery labels, which have no place in a pair.
         records = [replace(Record.from_json(row["record"]), written=None) for row in rows]
         both = [replace(r, summary=r.chosen or "") for r in records] + [
             replace(r, summary=r.rejected or "") for r in records
@@ -63,14 +67,14 @@ class PreferenceCollator:
 
 
 class PreferenceTrainer(ResumableTrainerMixin, DPOTrainer):
-    """TRL's trainer over rows that our collator reads, which it therefore must leave as they are."""
+    """TRL's trainer for rows that `PreferenceCollator` reads, so that the trainer must not tokenize them."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
 
     def _precompute_ref_logps(self, *given: Any) -> Any:
         if self.is_fsdp_enabled and self.ref_model is None:
-            self.model.to(self.args.device)  # where the batches are; FSDP would bring it there only to shard it
+            self.model.to(self.args.device)  # the batches are there; FSDP moves the model only when it shards it
         return super()._precompute_ref_logps(*given)
 
 
@@ -119,8 +123,8 @@ def train(
 
 
 def share_dataset(rows: Any, folder: Path, args: DPOConfig) -> Any:
-    """The rows as a folder that all processes read, if there are several: the first writes the reference's
-    log-probabilities beside them, where the others look for theirs.
+    """Return the data set, and if there are several processes, as a folder that all of them read: the first process
+    writes the reference's log-probabilities beside it, and the others load them from there.
     """
     if distributed.world_size() == 1:
         return rows
@@ -131,20 +135,20 @@ def share_dataset(rows: Any, folder: Path, args: DPOConfig) -> Any:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The recipe's options."""
-    parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
+    """Add the recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="Assembled checkpoint to start from.")
     common.add_arguments(parser, max_steps=200, learning_rate=2e-5, logging_steps=1)
-    parser.add_argument("--beta", type=float, default=0.1, help="how dearly a step away from the reference is paid for")
+    parser.add_argument("--beta", type=float, default=0.1, help="Strength of the pull towards the reference.")
     parser.add_argument(
         "--sft-weight",
         type=float,
         default=0.0,
-        help="of the chosen answer's own loss, so that it becomes no less likely",
+        help="Weight of the chosen answer's cross-entropy, which keeps it from becoming less likely.",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `dpo` command."""
+    """Run the `dpo` command."""
     records, how = records_and_config(options, TrainConfig)
     distributed.print_once(
         str(train(options.base, records, options.out, how, beta=options.beta, sft_weight=options.sft_weight))

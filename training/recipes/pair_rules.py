@@ -1,8 +1,9 @@
-"""Of several answers to one record, the better beside the worse: by the counted facts, or by a judge in both orders.
+"""Rules that make a pair of a better and a worse answer to one record: by counted facts, or by a judge in both orders.
 
-Every choice keeps the rules that make a pair worth learning from: the two differ by a margin, the better one ended its
-turn, and neither is so much longer than the other that length would be what is learned. With counted facts the other
-answers may be asked too: one that is right and alone is right by luck. Knows nothing about where the answers come from.
+Whoever compares, the same rules hold: the two answers differ by a margin, the better one ended its turn, and neither is
+so much longer than the other that DPO would learn length. With counted facts the agreement of the record's other
+answers may count too: an answer that is right while no other agrees is right by luck. Knows nothing about where the
+answers come from.
 """
 
 from collections import Counter
@@ -22,8 +23,8 @@ BETTER_BY_LUCK = "better by luck"
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """An answer in words, how good it is by the counted facts, and how far the record's other answers agree with it, as
-    mean ROUGE-1 (0 where nobody asked).
+    """An answer's text, whether it ended its turn, its `goodness` by counted facts, and its agreement with the record's
+    other answers: mean ROUGE-1 from 0 to 1, or 0 if it was not computed.
     """
 
     text: str
@@ -33,7 +34,7 @@ class ScoredAnswer:
 
     @property
     def words(self) -> int:
-        """Its length."""
+        """The number of words of the text."""
         return len(self.text.split())
 
 
@@ -41,7 +42,7 @@ Pair = tuple[ScoredAnswer, ScoredAnswer]
 
 
 def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
-    """Covered share of the facts, less inventions a fact, less repetition; at most 1.
+    """Return the covered share of the record's facts, minus the inventions per fact, minus the repetition: at most 1.
 
     invention_weight: how many covered facts an invention costs.
     """
@@ -53,9 +54,12 @@ def goodness(record: Record, text: str, invention_weight: float = 1.0) -> float:
 def best_pair(
     answers: Sequence[ScoredAnswer], margin: float, length_ratio: float, agreement_margin: float | None = None
 ) -> Pair | str:
-    """(chosen, rejected) by goodness, the two that lie furthest apart; or in a word why there is none.
+    """Return (chosen, rejected), the two whose goodness differs most, or the reason why there is no pair.
 
-    agreement_margin: how much more the others must agree with the chosen one; None does not ask.
+    Args:
+        margin: least difference in goodness.
+        length_ratio: largest ratio of the longer answer's words to the shorter one's.
+        agreement_margin: how much more the other answers have to agree with the chosen one; None ignores agreement.
     """
     pairs = [(a, b) for a, b in permutations(answers, 2) if a.goodness - b.goodness >= margin and a.text and b.text]
     if not pairs:
@@ -74,27 +78,28 @@ def best_pair(
 
 
 def similar_in_length(a: ScoredAnswer, b: ScoredAnswer, ratio: float) -> bool:
-    """Neither has more than `ratio` times the other's words."""
+    """Return whether neither answer has more than `ratio` times the other's words."""
     return max(a.words, b.words) <= ratio * min(a.words, b.words)
 
 
 def balance_pair_lengths(ratios: Sequence[float]) -> list[int]:
-    """Which pairs to keep, in order, so that chosen is on the whole as long as rejected: of the side that outweighs the
-    other those are left out whose lengths differ most.
+    """Return the indices of the pairs to keep, in order, so that chosen and rejected answers are as long on average. If
+    chosen answers are longer, the pairs in which they are longest by ratio are left out, and the other way round.
 
-    ratios: chosen's length by rejected's, > 0. What is kept has a geometric mean of 1, but for less than one pair.
+    ratios: chosen length divided by rejected length, of each pair, > 0. The geometric mean of those that are kept is 1,
+    up to the last pair.
     """
-    away = [log(ratio) for ratio in ratios]
-    total = sum(away)
+    log_ratios = [log(ratio) for ratio in ratios]
+    total = sum(log_ratios)
     side = 1 if total > 0 else -1
-    kept = sorted(range(len(away)), key=lambda place: side * away[place])
-    while len(kept) > 1 and away[kept[-1]] and side * (total - away[kept[-1]]) >= 0:
-        total -= away[kept.pop()]
-    return sorted(kept)
+    places = sorted(range(len(log_ratios)), key=lambda place: side * log_ratios[place])
+    while len(places) > 1 and log_ratios[places[-1]] and side * (total - log_ratios[places[-1]]) >= 0:
+        total -= log_ratios[places.pop()]
+    return sorted(places)
 
 
 def comparable_pairs(answers: Sequence[ScoredAnswer], length_ratio: float) -> list[Pair] | str:
-    """Two at a time, those of which a judge could make a pair; or in a word why there are none."""
+    """Return all pairs of different answers that a judge may compare, or the reason why there are none."""
     pairs = [(a, b) for a, b in combinations({a.text: a for a in answers if a.text}.values(), 2)]
     if not pairs:
         return ALIKE
@@ -105,38 +110,44 @@ def comparable_pairs(answers: Sequence[ScoredAnswer], length_ratio: float) -> li
 
 
 def preferred_pair(pairs: Sequence[Pair], ahead: Sequence[float | str], margin: float) -> Pair | str:
-    """(chosen, rejected), the pair in which the judge saw most difference; or in a word what kept the one that came
-    nearest from being one.
+    """Return (chosen, rejected), the pair with the largest difference by the judge, or the reason why there is none. Of
+    several reasons it is that of the pair that came nearest to being one.
 
-    ahead: of each pair, what `Judge.prefer` said of it.
+    ahead: for each pair, what `Judge.compare_pairs` said: by how many grades the first answer is better, or a reason.
     """
     found: list[tuple[float, Pair]] = []
-    why: set[str] = set()
+    reasons: set[str] = set()
     for (a, b), by in zip(pairs, ahead, strict=True):
         if isinstance(by, str):
-            why.add(by)
+            reasons.add(by)
             continue
         better, worse = (a, b) if by > 0 else (b, a)
         if abs(by) < margin:
-            why.add(ALIKE)
+            reasons.add(ALIKE)
         elif not better.is_complete:
-            why.add(NO_END)
+            reasons.add(NO_END)
         else:
             found.append((abs(by), (better, worse)))
     if not found:
-        return next(reason for reason in (NO_END, ALIKE, FLIP, NO_VERDICT) if reason in why)
+        return next(reason for reason in (NO_END, ALIKE, FLIP, NO_VERDICT) if reason in reasons)
     return max(found, key=lambda one: one[0])[1]
 
 
 @dataclass
 class PairSelector:
-    """Makes the pairs, and keeps count.
+    """Makes the pairs and counts what became of the records.
 
-    margin: least difference in goodness. invention_weight: of `goodness`. judge_margin: least difference in the judge's
-    grades, of 1 to 7. judge: None leaves out what has no facts. always: the judge compares even where there are facts.
-    balance: of all pairs those are left out that `balance_pair_lengths` does not keep. agreement_margin: of
-    `best_pair`.
-    by: records compared, by whom. comparisons: what became of the judge's.
+    Attributes:
+        margin: least difference in goodness.
+        length_ratio: largest ratio of the two answers' words.
+        judge: compares answers to records without facts. None gives no pair for them.
+        judge_margin: least difference in the judge's grades, which go from 1 to 7.
+        always_judge: whether the judge also compares answers to records with facts.
+        invention_weight: see `goodness`.
+        balance_lengths: whether the caller leaves out the pairs that `balance_pair_lengths` does not keep.
+        agreement_margin: see `best_pair`.
+        judged_by: number of records by who compared their answers.
+        comparisons: number of the judge's comparisons by their outcome.
     """
 
     margin: float
@@ -151,9 +162,11 @@ class PairSelector:
     comparisons: Counter[str] = field(default_factory=Counter)
 
     def pairs(self, records: Sequence[Record], answers: Sequence[Sequence[ScoredAnswer]]) -> list[Pair | str]:
-        """For each record (chosen, rejected), or in a word why there is none."""
+        """Return (chosen, rejected) for each record, or the reason why it has no pair. `answers` are those to each
+        record.
+        """
         out: list[Pair | str] = []
-        asked: list[tuple[int, list[Pair]]] = []
+        judged: list[tuple[int, list[Pair]]] = []
         for record, tries in zip(records, answers, strict=True):
             if record.facts and not self.always_judge:
                 self.judged_by[COUNTED_FACTS] += 1
@@ -165,13 +178,13 @@ class PairSelector:
                 pairs = comparable_pairs(tries, self.length_ratio)
                 out.append(pairs if isinstance(pairs, str) else "")
                 if not isinstance(pairs, str):
-                    asked.append((len(out) - 1, pairs))
-        if self.judge and asked:
-            said = iter(
-                self.judge.compare_pairs([(records[i], a.text, b.text) for i, pairs in asked for a, b in pairs])
+                    judged.append((len(out) - 1, pairs))
+        if self.judge and judged:
+            verdicts = iter(
+                self.judge.compare_pairs([(records[i], a.text, b.text) for i, pairs in judged for a, b in pairs])
             )
-            for place, pairs in asked:
-                ahead = [next(said) for _ in pairs]
+            for place, pairs in judged:
+                ahead = [next(verdicts) for _ in pairs]
                 self.comparisons.update(by if isinstance(by, str) else "in both orders" for by in ahead)
                 out[place] = preferred_pair(pairs, ahead, self.judge_margin)
         return out

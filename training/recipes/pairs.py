@@ -1,28 +1,30 @@
-"""Pairs to prefer by: several answers of one checkpoint to the same recording, the better beside the worse.
+"""Preference pairs for DPO: several answers of one checkpoint to the same recording, a better one with a worse one.
 
     speechsum-train pairs --base var/aligned --start var/runs/distill/adapter.safetensors \\
         --data var/data/speech/records.jsonl --out var/data/pairs.jsonl [--rollout http://127.0.0.1:8001]
 
-What DPO learns from (arXiv 2509.19631, stage three). Where facts are known by construction the judge is a count: the
-share of the facts that are covered, less the inventions a fact (by `--invention-weight`), less the repetition. Where
-they are not, or with `--by judge` everywhere, it is the language model that `--judge` names: it grades every two
-answers beside each other, in both orders, and where its preference turns with the order the two are no pair. Of the
-answers to a record the pair that lies furthest apart is taken, if it lies `--margin` (or `--judge-margin` grades)
-apart, if neither is more than `--length-ratio` times as long as the other (or length would be what is learned), and
-if the better one ended its turn. Where the better ones are longer on the whole, longer is what DPO learns all the same:
-`--balance-lengths` leaves out pairs until they are not. And an answer that names what was not heard may be right by
-luck, which cannot be learned: with `--agreement-margin` the record's other answers must agree with the better one more
-than with the worse one.
+`dpo` learns from these pairs (arXiv 2509.19631, stage three). If the facts of a record are known, answers are compared
+by a count: the share of the facts that they cover, minus the inventions per fact (times `--invention-weight`), minus
+the repetition. If they are not known, or always with `--by judge`, the language model of `--judge` compares every two
+answers in both orders. If its preference changes with the order, the two are no pair.
 
-Who judged, what was dropped and why, and the length ratio are printed and kept beside the pairs (`.report.json`), as is
-every answer (`.answers.jsonl`) and every verdict of the judge (`.verdicts.jsonl`), from which a rerun goes on. What the
-judge does not answer is no pair, and is named. Sampling is what takes the time, so
+Of the answers to a record, the two that differ most become the pair, if they differ by `--margin` (or by
+`--judge-margin` grades), if neither is more than `--length-ratio` times as long as the other (or DPO would learn
+length), and if the better one ended its turn. If the better answers are longer on average, DPO learns length all the
+same: `--balance-lengths` leaves out pairs until they are not. An answer that names something which was not heard may be
+right by luck, and that cannot be learned: with `--agreement-margin` the other answers to the record have to agree with
+the better one more than with the worse one.
+
+The report, which is printed and written beside the pairs (`.report.json`), says who compared the answers, how many
+records gave no pair and why, and the length ratio. Every answer (`.answers.jsonl`) and every verdict of the judge
+(`.verdicts.jsonl`) is written too, and a repeated run continues from the verdicts. Records to which the judge gives no
+verdict are no pair, and are listed. Sampling takes most of the time, so
 
     speechsum-train pairs --answers var/data/pairs.answers.jsonl --data var/data/speech/records.jsonl \\
         --out var/data/other.jsonl --margin 0.3
 
-chooses anew among answers that were given before. With `--rollout` the answers are a vLLM server's (`speechsum-train
-serve`), which is given the checkpoint's weights. Knows nothing about training.
+chooses again among the answers of an earlier run. With `--rollout` a vLLM server (`speechsum-train serve`) samples,
+with the checkpoint's weights. Knows nothing about training.
 """
 
 import argparse
@@ -61,15 +63,17 @@ PRECISION = "auto"  # the number format that samples, of `training.models.precis
 
 
 def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) -> tuple[list[Record], dict[str, Any]]:
-    """Records with `chosen` and `rejected`, and the report: who judged, how many, what was dropped by reason, mean and
-    range of chosen's length by rejected's.
+    """Return the records that have a pair, with `chosen` and `rejected`, and the report.
 
-    groups: records and their answers, some at a time. count: of all records.
+    Args:
+        groups: records with their answers, some at a time.
+        count: number of all records, for the progress that is printed.
+        choice: makes the pairs.
     """
-    out: list[Record] = []
+    pairs: list[Record] = []
     dropped: Counter[str] = Counter()
     ratios: list[float] = []
-    seen = 0
+    done = 0
     for group, tries in groups:
         answers = [_score_answers(record, several, choice) for record, several in zip(group, tries, strict=True)]
         for record, found in zip(group, choice.pairs(group, answers), strict=True):
@@ -77,20 +81,20 @@ def make_pairs(groups: Iterable[AnswerGroup], count: int, choice: PairSelector) 
                 dropped[found] += 1
                 continue
             chosen, rejected = found
-            out.append(replace(record, chosen=chosen.text, rejected=rejected.text))
+            pairs.append(replace(record, chosen=chosen.text, rejected=rejected.text))
             ratios.append(chosen.words / rejected.words)
-        seen += len(group)
+        done += len(group)
         length = f", chosen {mean(ratios):.2f} times as long as rejected" if ratios else ""
-        print(f"{seen}/{count} records, {len(out)} pairs{length}", flush=True)
+        print(f"{done}/{count} records, {len(pairs)} pairs{length}", flush=True)
     if choice.balance_lengths:
-        kept = balance_pair_lengths(ratios)
-        if less := len(out) - len(kept):
+        places = balance_pair_lengths(ratios)
+        if less := len(pairs) - len(places):
             dropped[BALANCE] = less
-        out, ratios = [out[place] for place in kept], [ratios[place] for place in kept]
-    return out, {
+        pairs, ratios = [pairs[place] for place in places], [ratios[place] for place in places]
+    return pairs, {
         "judge": " and ".join(sorted(choice.judged_by)) or None,
         "records": count,
-        "pairs": len(out),
+        "pairs": len(pairs),
         "dropped": dict(dropped),
         "judged_by": dict(choice.judged_by),
         "comparisons": dict(choice.comparisons),
@@ -119,80 +123,86 @@ def sample_answers(
     file: Path,
     workers: int = 0,
 ) -> Iterator[AnswerGroup]:
-    """So many answers to every record, a batch of records at a time; each is kept in the file as it comes.
+    """Yield `samples` answers to every record, `batch` records at a time, and write each group of them to the file.
 
-    workers: processes that make the questions, so that a GPU need not wait for audio.
+    workers: processes that encode the questions, so that a GPU need not wait for audio.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     groups: Any = [records[start : start + batch] for start in range(0, len(records), batch)]
-    asked = DataLoader(groups, batch_size=None, collate_fn=partial(collate_questions, collator), num_workers=workers)
-    with file.open("w", encoding="utf-8") as kept:
-        for group, questions in zip(groups, asked, strict=True):
-            tries = [writer.sample(model, group, questions) for _ in range(samples)]
+    loader = DataLoader(groups, batch_size=None, collate_fn=partial(collate_questions, collator), num_workers=workers)
+    with file.open("w", encoding="utf-8") as output:
+        for group, questions in zip(groups, loader, strict=True):
+            samples_of_group = [writer.sample(model, group, questions) for _ in range(samples)]
             found = [
                 [(collator.decode_answer(a.ids), a.is_complete) for a in several]
-                for several in zip(*tries, strict=True)
+                for several in zip(*samples_of_group, strict=True)
             ]
-            write_answers(kept, group, found)
+            write_answers(output, group, found)
             yield group, found
 
 
 def answer_groups(file: Path, records: list[Record], batch: int) -> Iterator[AnswerGroup]:
-    """The answers that `sample_answers` kept. Raises ValueError for a record that has none there."""
-    kept = read_answers(file)
-    if missing := [record.id for record in records if record.id not in kept]:
+    """Yield the answers in the file, `batch` records at a time. Raises ValueError if a record has no answers there."""
+    answers = read_answers(file)
+    if missing := [record.id for record in records if record.id not in answers]:
         raise ValueError(f"{file} has no answers to {len(missing)} of {len(records)} records, {missing[0]} among them")
     for start in range(0, len(records), batch):
         group = records[start : start + batch]
-        yield group, [kept[record.id] for record in group]
+        yield group, [answers[record.id] for record in group]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("--base", type=Path, help="assembled checkpoint")
-    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the one to improve")
+    """Add the command's options."""
+    parser.add_argument("--base", type=Path, help="Assembled checkpoint to sample from.")
+    what = "Adapters of the checkpoint, which are loaded in this order."
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help=what)
     add_option(parser, "--lora-rank", "--rank", type=int, default=16, help="Rank of their LoRA matrices.")
     parser.add_argument(
         "--encoder-rank", type=int, default=0, help="Rank of their LoRA matrices on the audio encoder. 0 is none."
     )
     what = "They hold whole tensors, of a run with --full-finetuning."
     add_option(parser, "--full-finetuning", "--full", action="store_true", help=what)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records.")
     parser.add_argument(
-        "--out", type=Path, required=True, help="JSONL or Parquet file of the pairs; the report goes beside it"
+        "--out", type=Path, required=True, help="JSONL or Parquet file for the pairs. The report is written beside it."
     )
     parser.add_argument(
-        "--answers", type=Path, help="choose among these, kept beside earlier pairs; nothing is sampled"
+        "--answers", type=Path, help="Choose among the answers in this file of an earlier run, and sample none."
     )
     add_option(parser, "--num-generations", "--samples", type=int, default=4, help="Answers to sample for each record.")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling")
+    parser.add_argument("--temperature", type=float, default=1.0, help="Temperature of the sampling.")
     add_answer_tokens_argument(parser)
-    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that compares answers")
+    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that compares answers.")
     parser.add_argument(
         "--by",
         choices=("facts", "judge"),
         default="facts",
-        help="facts: counted where a record has some, else by the judge; judge: by the judge always",
+        help="facts: by counted facts if the record has any, or else by the judge. judge: always by the judge.",
     )
-    parser.add_argument("--margin", type=float, default=0.1, help="how far apart the two must lie by counted facts")
-    parser.add_argument("--invention-weight", type=float, default=1.0, help="how many covered facts an invention costs")
+    parser.add_argument("--margin", type=float, default=0.1, help="Least difference of the two by counted facts.")
+    what = "How many covered facts one invention costs."
+    parser.add_argument("--invention-weight", type=float, default=1.0, help=what)
     parser.add_argument(
         "--agreement-margin",
         type=float,
-        help="where facts are counted: how much more the record's other answers must agree with the better one (mean "
-        "ROUGE-1), or it is better by luck, which cannot be learned; unset does not ask",
+        help="By counted facts: how much more the record's other answers have to agree with the better answer than "
+        "with the worse one (mean ROUGE-1), which may else be better by luck. Without it agreement does not count.",
     )
-    parser.add_argument("--judge-margin", type=float, default=1.0, help="and in the judge's grades, of 1 to 7")
-    parser.add_argument("--length-ratio", type=float, default=1.5, help="how many times as long one may be")
+    parser.add_argument(
+        "--judge-margin", type=float, default=1.0, help="Least difference of the two in the judge's grades of 1 to 7."
+    )
+    parser.add_argument(
+        "--length-ratio", type=float, default=1.5, help="How many times as long as the other one may be."
+    )
     parser.add_argument(
         "--balance-lengths",
         action="store_true",
-        help="leave out pairs until chosen is on the whole as long as rejected",
+        help="Leave out pairs until chosen answers are as long as rejected ones on average.",
     )
     add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records answered at once.")
     what = "Processes that prepare batches, so that a GPU need not wait for audio."
     add_option(parser, "--dataloader-num-workers", "--workers", type=int, default=0, help=what)
-    parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
+    parser.add_argument("--max-words", type=int, default=0, help="Leave out records of more spoken words. 0 keeps all.")
     vllm_rollout.add_arguments(parser)
     vllm_rollout.add_rollout_copy_argument(parser)
     check.add_bad_data_arguments(parser)
@@ -200,37 +210,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `pairs` command."""
+    """Run the `pairs` command."""
     if options.by == "judge" and not options.judge:
-        raise ValueError("--by judge needs to know which: --judge URL#MODEL")
+        raise ValueError("--by judge needs --judge URL#MODEL")
     judge = open_judge(options.judge) if options.judge else None
     if judge:
         judge.verdicts = VerdictCache(options.out.with_suffix(VERDICTS_SUFFIX))
-    always, weight = options.by == "judge", options.invention_weight
+    always_judge, weight = options.by == "judge", options.invention_weight
     choice = PairSelector(
         options.margin,
         options.length_ratio,
         judge,
         options.judge_margin,
-        always,
+        always_judge,
         weight,
         options.balance_lengths,
         options.agreement_margin,
     )
     records = check.read_training_records(options)
-    found, report = (
+    pairs, report = (
         pairs_of_given_answers(options, records, choice)
         if options.answers
         else pairs_of_sampled_answers(options, records, choice)
     )
-    if not found:
-        hint = "; where facts are not known, --judge compares" if report["dropped"].get(NO_FACTS) else ""
+    if not pairs:
+        hint = "; records without facts need --judge" if report["dropped"].get(NO_FACTS) else ""
         raise ValueError(f"no pair was found: {report['dropped']}{hint}")
-    told = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
-    report |= {name: getattr(options, name) for name in told} | {"length_ratio_limit": options.length_ratio}
+    settings = ("margin", "invention_weight", "agreement_margin", "judge_margin", "balance_lengths")
+    report |= {name: getattr(options, name) for name in settings} | {"length_ratio_limit": options.length_ratio}
     if judge and judge.failures:
         report["judge_failed"] = judge.failures[:MAX_PROBLEMS_SHOWN]
-    write_records(options.out, found)
+    write_records(options.out, pairs)
     options.out.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
     return 0
@@ -239,7 +249,7 @@ def run(options: argparse.Namespace) -> int:
 def pairs_of_given_answers(
     options: argparse.Namespace, records: list[Record], choice: PairSelector
 ) -> tuple[list[Record], dict[str, Any]]:
-    """Pairs of answers that were given before."""
+    """Return pairs of the answers in the file of `--answers`, and the report."""
     checked = check.check_records(
         records, [], options.bad_data, answers=(), audio=False, required_fields=REQUIRED_FIELDS
     )
@@ -251,9 +261,9 @@ def pairs_of_given_answers(
 def pairs_of_sampled_answers(
     options: argparse.Namespace, records: list[Record], choice: PairSelector
 ) -> tuple[list[Record], dict[str, Any]]:
-    """Pairs of answers that the checkpoint gives now."""
+    """Sample answers from the checkpoint, and return pairs of them and the report."""
     if options.base is None:
-        raise ValueError("--base says whose answers to compare; --answers those that were given before")
+        raise ValueError("either --base is needed, to sample answers from, or --answers, to read them from")
     model = open_student(
         options.base,
         lora_rank=options.lora_rank,

@@ -1,13 +1,13 @@
-"""The whole method, rung by rung: speech is made, every stage trained, and what came out compared on recordings that no
-stage has seen.
+"""The whole method: speech is made, every stage is trained, and all systems are compared on recordings that no stage
+has seen.
 
     speechsum-train ladder --work var/ladder
     speechsum-train ladder --work var/ladder --configs training/configs/tiny --clips 3000 --set sft.max_steps=600
 
-Each rung is one command, run in a process of its own and printed; its options come from the YAML file of its name in
-`--configs`, then from `--set RUNG.OPTION=VALUE`. Started again, it goes on: a rung whose command is the one that made
-what lies there is left out, and from the first that differs everything is made anew. Last come `ladder.json` (every
-answer), `ladder.md`, `ladder.png` and `curves.png`. Knows nothing about what the rungs do.
+Each step is one command, which is printed and run in a process of its own. Its options come from the YAML file of the
+step's name in `--configs`, then from `--set STEP.OPTION=VALUE`. A run that is started again skips the steps whose
+command has not changed; from the first step that differs, everything is made again. The last files are `ladder.json`
+(every answer), `ladder.md`, `ladder.png` and `curves.png`. Knows nothing about what the steps do.
 """
 
 import argparse
@@ -30,28 +30,28 @@ PYTHON_PLACEHOLDER = "python"  # stands for this interpreter in what is printed 
 
 @dataclass(frozen=True)
 class PipelineStep:
-    """One command."""
+    """One command of the pipeline."""
 
     name: str
     command: list[str]
 
     @property
     def command_line(self) -> str:
-        """The command as it could be typed."""
+        """The command as it can be typed into a shell."""
         return shlex.join(self.command)
 
 
 def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
-    """Every rung in order. Raises ValueError for a `--set` that no rung takes."""
+    """Yield every step in order. Raises ValueError if `--set` names a step that does not exist."""
     work: Path = options.work
     extra = parse_overrides(options.set)
-    known: set[str] = set()
+    names: set[str] = set()
 
     def work_path(*parts: str) -> str:
         return str(work.joinpath(*parts))
 
     def step(name: str, recipe: str, *arguments: str) -> PipelineStep:
-        known.add(name)
+        names.add(name)
         config = options.configs / f"{name}.yaml"
         given = ["--config", str(config)] if config.exists() else []
         command = [PYTHON_PLACEHOLDER, "-m", "training", *recipe.split(), *given, *arguments, *extra.get(name, [])]
@@ -83,7 +83,7 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     yield export("aligned", "audioflamingo3", "align")
     yield train_step("twin", "sft", "text", TEXT_RECORDS)
     yield train_step("sft", "sft", "aligned", TRAIN_RECORDS, *held, *start("twin"))
-    # The teacher is the twin taught further, from the student's own words: it must not have been taught less than it.
+    # The teacher is the twin trained further from the student's language model: a weaker one pulls the student back.
     yield train_step("teacher", "sft", "text", TEXT_RECORDS, *start("sft"))
     yield export("reader", "llama", "teacher")
     yield train_step(
@@ -101,49 +101,53 @@ def pipeline_steps(options: argparse.Namespace) -> Iterator[PipelineStep]:
     systems += [f"cascade, Whisper and the text twin=cascade:{work_path('reader')}"]
     systems += [f"untaught text model, true transcript=reads:{work_path('text')}"]
     systems += [f"text twin, true transcript=reads:{work_path('reader')}", "the data's own=reference"]
-    shown = [part for system in systems for part in ("--system", system)]
-    yield step("evaluate", "evaluate", "--records", work_path(EVAL_RECORDS), "--out", work_path("ladder.json"), *shown)
+    system_options = [part for system in systems for part in ("--system", system)]
+    yield step(
+        "evaluate", "evaluate", "--records", work_path(EVAL_RECORDS), "--out", work_path("ladder.json"), *system_options
+    )
     logs = [work_path(stage, "log.json") for stage in ("align", "twin", "teacher", *stages.values())]
     yield step("curves", "curves", *logs, "--out", work_path("curves.png"))
-    if unknown := sorted(extra.keys() - known):
-        raise ValueError(f"--set names {unknown[0]!r}; the rungs are {', '.join(sorted(known))}")
+    if unknown := sorted(extra.keys() - names):
+        raise ValueError(f"--set names the step {unknown[0]!r}; the steps are {', '.join(sorted(names))}")
 
 
 def parse_overrides(given: list[str]) -> dict[str, list[str]]:
-    """`sft.max_steps=300` → {"sft": ["--max-steps", "300"]}. Raises ValueError for anything else."""
+    """`sft.max_steps=300` → {"sft": ["--max-steps", "300"]}. Raises ValueError for any other form."""
     out: dict[str, list[str]] = {}
     for text in given:
         path, equals, value = text.partition("=")
         name, dot, option = path.partition(".")
         if not (equals and dot and name and option):
-            raise ValueError(f"--set {text!r} should read RUNG.OPTION=VALUE")
+            raise ValueError(f"--set {text!r} should have the form STEP.OPTION=VALUE")
         out.setdefault(name, []).extend([f"--{option.replace('_', '-')}", *value.split()])
     return out
 
 
 def run_pipeline(options: argparse.Namespace) -> int:
-    """Run what has to be run. Raises CalledProcessError where a rung breaks; what it left does not count as made."""
-    all_rungs = list(pipeline_steps(options))
+    """Run the steps that are not done yet. Raises CalledProcessError if a step fails, which then does not count as
+    done.
+    """
+    all_steps = list(pipeline_steps(options))
     options.work.mkdir(parents=True, exist_ok=True)
     done_file = options.work / "done.json"
     done: dict[str, str] = json.loads(done_file.read_text()) if done_file.exists() else {}
     fresh = True
-    for number, rung in enumerate(all_rungs, 1):
-        fresh = fresh and _with_new_names(done.get(rung.name, "")) == rung.command_line
+    for number, step in enumerate(all_steps, 1):
+        fresh = fresh and _with_new_names(done.get(step.name, "")) == step.command_line
         if fresh:
-            print(f"[{number}/{len(all_rungs)}] {rung.name}: is there", flush=True)
+            print(f"[{number}/{len(all_steps)}] {step.name}: is done already", flush=True)
             continue
-        print(f"[{number}/{len(all_rungs)}] {rung.name}: {rung.command_line}", flush=True)
+        print(f"[{number}/{len(all_steps)}] {step.name}: {step.command_line}", flush=True)
         if options.dry_run:
             continue
-        below = {r.name for r in all_rungs[: number - 1]}
-        done = {name: line for name, line in done.items() if name in below}  # what stands on it is no longer good
+        below = {one.name for one in all_steps[: number - 1]}
+        done = {name: line for name, line in done.items() if name in below}  # later steps use what this one makes
         done_file.write_text(json.dumps(done, indent=1) + "\n")
         began = time.monotonic()
-        run_step(rung)
-        done[rung.name] = rung.command_line
+        run_step(step)
+        done[step.name] = step.command_line
         done_file.write_text(json.dumps(done, indent=1) + "\n")
-        print(f"[{number}/{len(all_rungs)}] {rung.name}: {time.monotonic() - began:.0f} s", flush=True)
+        print(f"[{number}/{len(all_steps)}] {step.name}: {time.monotonic() - began:.0f} s", flush=True)
     return 0
 
 
@@ -152,28 +156,34 @@ def _with_new_names(command_line: str) -> str:
     return shlex.join(OLD_OPTIONS.get(word, word) for word in shlex.split(command_line))
 
 
-def run_step(rung: PipelineStep) -> None:
-    """Run one rung in a process of its own."""
-    subprocess.run([sys.executable, *rung.command[1:]], check=True)
+def run_step(step: PipelineStep) -> None:
+    """Run one step in a process of its own."""
+    subprocess.run([sys.executable, *step.command[1:]], check=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     tiny = Path(__file__).parents[1] / "configs" / "tiny"
-    parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--configs", type=Path, default=tiny, help="folder of YAML files, one a rung [configs/tiny]")
-    parser.add_argument("--set", action="append", default=[], help="RUNG.OPTION=VALUE, over the YAML; once for each")
-    parser.add_argument("--clips", type=int, default=3000, help="recordings to train on")
+    parser.add_argument("--work", type=Path, required=True, help="Folder for everything that is made.")
+    parser.add_argument(
+        "--configs", type=Path, default=tiny, help="Folder of YAML files, one for each step [configs/tiny]."
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], help="STEP.OPTION=VALUE, which overrides the YAML file. May be repeated."
+    )
+    parser.add_argument("--clips", type=int, default=3000, help="Recordings to train on.")
     add_option(parser, "--eval-clips", "--held", type=int, default=20, help="Recordings to compare the systems on.")
-    parser.add_argument("--max-words", type=int, default=60, help="longest text spoken")
-    parser.add_argument("--engines", default="flite:0.7,espeak:0.3", help="voices to train on")
+    parser.add_argument("--max-words", type=int, default=60, help="Words of the longest text that is spoken.")
+    parser.add_argument(
+        "--engines", default="flite:0.7,espeak:0.3", help="Voices of the training data, with their shares."
+    )
     what = "Voices of these recordings; the training data has none of them."
     add_option(parser, "--eval-engines", "--held-engines", default="flite:0.5,espeak:0.5", help=what)
-    parser.add_argument("--jobs", type=int, default=2, help="processes that speak")
+    parser.add_argument("--jobs", type=int, default=2, help="Processes that make speech.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--dry-run", action="store_true", help="print what would run")
+    parser.add_argument("--dry-run", action="store_true", help="Print the commands and run none.")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `ladder` command."""
+    """Run the `ladder` command."""
     return run_pipeline(options)

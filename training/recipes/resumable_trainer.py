@@ -14,17 +14,18 @@ from training.runtime.resume import TRAINED_FILE
 
 
 class ResumableTrainerMixin:
-    """In front of a trainer: its checkpoints hold what is trained, all of it and in full precision.
+    """A base class before a trainer's: its checkpoints hold all that is trained, in float32.
 
-    Transformers would keep PEFT's adapter and forget the projector, which is trained whole and is no adapter. With
-    optimizer, schedule and random state, which Transformers does keep, the step after is the one that would have been.
+    Transformers saves PEFT's adapter and not the projector, which is trained whole and is no adapter. It does save the
+    optimizer, the schedule and the random state. So a run that continues from a checkpoint takes the steps that it
+    would have taken without the interruption.
     """
 
     model: Any
     args: Any
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """By all processes, of which the first writes."""
+        """Write the trained parameters. All processes have to call this, and the first one writes."""
         trained = {name: distributed.full_parameter(p).contiguous() for name, p in self._trained_parameters().items()}
         if distributed.is_main_process():
             folder = Path(output_dir or self.args.output_dir)
@@ -36,7 +37,7 @@ class ResumableTrainerMixin:
         file = Path(resume_from_checkpoint) / TRAINED_FILE
         found, trained = load_file(file), self._trained_parameters()
         if found.keys() != trained.keys():
-            raise ValueError(f"{file} was written by a run that trained something else")
+            raise ValueError(f"{file} was written by a run that trained other parameters")
         for name, value in found.items():
             distributed.set_parameter(trained[name], value)
 
@@ -44,4 +45,4 @@ class ResumableTrainerMixin:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: a checkpoint to go on from is nobody's model."""
+        """Write no model card: the checkpoint is only for continuing the run."""

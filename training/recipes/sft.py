@@ -1,24 +1,27 @@
-"""Supervised fine-tuning: TRL's `SFTTrainer` with our own collators, for the model that hears and its text twin.
+"""Supervised fine-tuning: TRL's `SFTTrainer` with this project's collators, for audio models and their text twins.
 
     speechsum-train sft --base audioflamingo3 --data var/data/train.jsonl --out var/runs/sft [--start FILE …]
     speechsum-train sft --base llama --data var/data/text.jsonl --out var/runs/twin
 
-What it does: encoder frozen, projector whole, LoRA on every projection of the language model; the loss is on the
-answer only (arXiv 2509.19631, stage one, with a synthetic corpus whose facts are known). Batches hold records of like
-length. Every `--gain-every` steps the *audio gain* is measured: the loss with another clip's audio minus the loss with
-its own. If it stays at zero the model has only learned how summaries sound, however well the loss falls.
+The encoder is frozen, the projector is trained whole, and every projection of the language model gets LoRA. The loss
+counts the tokens of the answer only (arXiv 2509.19631, stage one, with a synthetic corpus whose facts are known). The
+records of a batch have similar lengths. Every `--audio-gain-steps` steps the *audio gain* is measured: the loss with
+the audio of another clip minus the loss with the clip's own. If it stays at zero, the model has only learned how
+summaries sound, however far the loss falls.
 
-With `--encoder-rank N` (64 is what `align` has) the encoder learns on too, by LoRA: then `--base` is the untrained
-model, and what `align` left one of `--start`. `--freeze-encoder` leaves it as a run before has made it.
+With `--encoder-rank N` (`align` uses 64) the encoder is trained too, by LoRA. Then `--base` is the untrained model and
+`--start` includes the adapter that `align` wrote. `--freeze-encoder` keeps the encoder's LoRA weights as an earlier run
+left them.
 
-With `--features FOLDER` the frozen encoder's output is worked out once a clip and kept there; without it, audio is
-decoded, made into mel windows and encoded for every batch. Under `accelerate launch` (training/configs/accelerate)
-every process takes its part of each batch, and the loss is a mean over all their tokens; features that are missing
-each of them works out by itself.
+With `--feature-cache FOLDER` the output of the frozen encoder is computed once for each clip and stored. Without it,
+audio is decoded, turned into mel windows and encoded for every batch. Under `accelerate launch`
+(training/configs/accelerate) each process trains on its part of every batch, and the loss is a mean over the tokens of
+all of them. Each process computes features that are missing itself.
 
-A model taught by right summaries alone has never had to go on after a wrong word, as a teacher must that reads what its
-student wrote. With `--answers FILE` (of `pairs`) each record stands in the data once more for each of its answers
-there, after whose words its summary is learned (`training.models.recovery_labels`).
+A model that was trained on correct summaries alone has never had to continue after a wrong word. A teacher has to,
+because it reads what its student wrote. With `--answers FILE` (written by `pairs`) each record is used once more for
+each of its answers in the file: the model learns to continue from the answer to the summary
+(`training.models.recovery_labels`).
 """
 
 import argparse
@@ -112,18 +115,18 @@ def add_recovery_records(records: list[Record], file: Path) -> list[Record]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The recipe's options."""
-    parser.add_argument("--base", type=Path, required=True, help="assembled checkpoint to start from")
+    """Add the recipe's options."""
+    parser.add_argument("--base", type=Path, required=True, help="Assembled checkpoint to start from.")
     common.add_arguments(parser, max_steps=500, learning_rate=5e-4)
     parser.add_argument(
         "--answers",
         type=Path,
-        help="of a student, kept beside `pairs`: the summaries are learned after its words too",
+        help="Answers of a student, in a file of `pairs`. The summaries are also learned as continuations of them.",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `sft` command."""
+    """Run the `sft` command."""
     records, how = records_and_config(options, TrainConfig)
     if options.answers:
         records = add_recovery_records(records, options.answers)

@@ -1,11 +1,11 @@
-"""Freed memory is kept for what comes next, on a CPU, where `--keep-memory` asks for it.
+"""Freed memory is kept for the next training step, on a CPU, if `--keep-freed-memory` asks for it.
 
-glibc asks the kernel for every large tensor anew and gives it back when it is freed, and the kernel clears each page
-at its first touch; a training step allocates the sizes of the step before. With all of it kept a step of `sft` (four
-clips, bfloat16, two cores) took 4.1 s; with only what is smaller than 32 MiB, 7.3 s. But batches of many lengths leave
-holes, and what is kept grows to several times what is needed, within a few steps: on a machine of 24 GB a run of `dpo`
-was killed for it that gave back at three quarters. So it is a choice, and half of the memory is the limit. Knows
-nothing about tensors.
+glibc requests every large tensor from the kernel and returns it when it is freed, and the kernel clears each page at
+its first use, while a training step allocates the same sizes as the step before. When all memory was kept, a step of
+`sft` (four clips, bfloat16, two cores) took 4.1 s; when only blocks below 32 MiB were kept, 7.3 s. But batches of many
+lengths leave gaps, and the kept memory grows within a few steps to several times what is needed. On a machine of 24 GB
+a run of `dpo` that returned memory at three quarters was killed for it. So it is an option, and half of the machine's
+memory is the limit. Knows nothing about tensors.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Make malloc keep what is freed until `release_free_memory`; False where it is not glibc's, which is left as it
-    is.
+    """Make malloc keep freed memory until `release_free_memory`. Return False, and change nothing, if malloc is not
+    glibc's.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -27,12 +27,12 @@ def keep_freed_memory() -> bool:
 
 
 def memory_is_short() -> bool:
-    """Whether less than half of the machine's memory is to be had."""
+    """Return whether less than half of the machine's memory is available."""
     memory = psutil.virtual_memory()
     return bool(memory.available < memory.total / 2)
 
 
 def release_free_memory() -> None:
-    """Let the kernel have what is free, between what is used too. Does nothing where malloc is not glibc's."""
+    """Return all free memory to the kernel. Do nothing if malloc is not glibc's."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

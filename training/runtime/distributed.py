@@ -1,8 +1,8 @@
-"""One model trained by several processes, as `accelerate launch` starts them: who is the first, how many there are, and
-tensors whose parts lie in several of them (FSDP2, ZeRO).
+"""Training of one model by several processes, as `accelerate launch` starts them: which process is the first, how many
+there are, and tensors whose parts are in several processes (FSDP2, ZeRO).
 
-Knows nothing about recipes. What is called *collective* must be called by all processes, in the same order, or they
-wait for one another for ever.
+Knows nothing about recipes. A function that is called *collective* has to be called by all processes, in the same
+order; otherwise they wait for one another forever.
 """
 
 import os
@@ -14,60 +14,60 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def world_size() -> int:
-    """How many processes train this model."""
+    """Return how many processes train this model."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """This one's number, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main_process() -> bool:
-    """Whether this is the one that writes and prints."""
+    """Return whether this process is the first, which writes files and prints."""
     return rank() == 0
 
 
 def print_once(text: str) -> None:
-    """Print, once for all processes."""
+    """Print the text, in the first process only."""
     if is_main_process():
         print(text, flush=True)
 
 
 def barrier() -> None:
-    """Until all have come here. Collective."""
+    """Wait until all processes have called this. Collective."""
     if distributed.is_initialized():
         distributed.barrier()
 
 
 def uses_fsdp() -> bool:
-    """Whether the launcher asked for FSDP."""
+    """Return whether the launcher asked for FSDP."""
     return _environment_flag("ACCELERATE_USE_FSDP")
 
 
 def uses_deepspeed() -> bool:
-    """Whether the launcher asked for DeepSpeed."""
+    """Return whether the launcher asked for DeepSpeed."""
     return _environment_flag("ACCELERATE_USE_DEEPSPEED")
 
 
 def uses_zero3() -> bool:
-    """Whether it asked for ZeRO's third stage, which shards the parameters too."""
+    """Return whether the launcher asked for DeepSpeed's ZeRO-3, which shards the parameters."""
     return uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
 
 
 def parameters_are_sharded() -> bool:
-    """Whether each process holds but a part of every parameter: a forward pass of one needs all the others."""
+    """Return whether each process has only a part of every parameter, so that a forward pass needs all processes."""
     return world_size() > 1 and (uses_fsdp() or uses_zero3())
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process, as one of several or by itself."""
+    """Return whether a launcher started this process, as one of several or as the only one."""
     return "RANK" in os.environ
 
 
 def prepare_process() -> None:
-    """Before a model is opened: this process's GPU is the one meant by "cuda", and the model is to be read whole, which
-    it would not be if an earlier run in this process had ZeRO-3 shard what is opened.
+    """Prepare for opening a model: "cuda" becomes the GPU of this process, and a ZeRO-3 setting of an earlier run in
+    this process is removed, because it would shard the model while it is opened.
     """
     if is_launched() and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -78,8 +78,8 @@ def prepare_process() -> None:
 
 
 def register_external_parameters(model: Any) -> None:
-    """Tell ZeRO-3, which gathers a module's parameters when the module runs, of those that are read from outside: an
-    encoder takes the weight of its `embed_positions` and never calls it.
+    """Register with ZeRO-3 the parameters that are read without their module being called: an encoder reads the weight
+    of its `embed_positions`. ZeRO-3 gathers the parameters of a module only when the module is called.
     """
     from deepspeed.runtime.zero import register_external_parameter
 
@@ -89,9 +89,9 @@ def register_external_parameters(model: Any) -> None:
 
 
 def full_parameter(parameter: torch.Tensor) -> torch.Tensor:
-    """All of a trained parameter, float32, on the CPU. Collective if its parts lie in several processes.
+    """Return the whole value of a trained parameter, float32, on the CPU. Collective if the parameter is sharded.
 
-    Under DeepSpeed in bfloat16 it is the optimizer's float32 copy: the parameter itself is its rounding.
+    Under DeepSpeed in bfloat16 this is the optimizer's float32 copy; the parameter itself is rounded.
     """
     if isinstance(parameter, DTensor):
         found: Any = parameter.full_tensor().detach()
@@ -105,7 +105,7 @@ def full_parameter(parameter: torch.Tensor) -> torch.Tensor:
 
 
 def set_parameter(parameter: torch.Tensor, value: torch.Tensor) -> None:
-    """Give a parameter, of which this process may hold but a part, its whole value. Collective as above."""
+    """Set a parameter, of which this process may have only a part, to the whole value. Collective if it is sharded."""
     if isinstance(parameter, DTensor):
         value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     parameter.copy_(value)

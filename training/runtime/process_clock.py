@@ -1,4 +1,4 @@
-"""How long this process has run, its imports and all: by which a command keeps within the time it is given."""
+"""The time since this process began, imports included, by which a command keeps within the minutes that it is given."""
 
 import time
 
@@ -8,5 +8,5 @@ _STARTED_AT = psutil.Process().create_time()
 
 
 def seconds_since_process_start() -> float:
-    """Seconds since the process began."""
+    """Return the seconds since the process began."""
     return time.time() - _STARTED_AT

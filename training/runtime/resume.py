@@ -1,9 +1,9 @@
-"""Which checkpoint a run goes on from: the newest one that is whole.
+"""Which checkpoint a run continues from: the newest one that is whole.
 
 A run can be killed at any moment, also while it saves. Transformers writes a checkpoint's `trainer_state.json` last, so
-a folder without it was never finished; and a file that was cut, or lost with the machine, does not load. Such a folder
-is named and set aside (`broken-N`), because Transformers keeps the checkpoint with the highest number and would delete
-the whole one beside it. Knows nothing about what is in the checkpoints.
+a folder without that file was never finished. A file that was cut, or lost with the machine, cannot be loaded. Such a
+folder is reported and renamed to `broken-N`, because Transformers keeps the checkpoint with the highest number and
+would delete the whole one. Knows nothing about the contents of the checkpoints.
 """
 
 import json
@@ -22,12 +22,13 @@ SHARDED_PATTERNS = (
     "optimizer_*",
     "global_step*",
     "pytorch_model_fsdp*",
-)  # where several processes keep the optimizer instead
+)  # files in which several processes keep the optimizer instead
+BROKEN_NAME = "broken"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def checkpoint_problem(folder: Path) -> str | None:
-    """What keeps a checkpoint from being whole, or None."""
+    """Return why a checkpoint is not whole, or None if it is."""
     for name in REQUIRED_FILES:
         if not (folder / name).is_file():
             return f"it has no {name}"
@@ -49,33 +50,39 @@ def _file_problem(file: Path) -> str | None:
             found = json.loads(file.read_bytes())
             if file.name == STATE_FILE and not (isinstance(found, dict) and isinstance(found.get("global_step"), int)):
                 return "does not say which step it was saved at"
-        elif file.suffix in (".pt", ".pth", ".bin"):  # torch.save writes a ZIP archive, with a checksum of every part
+        elif file.suffix in (
+            ".pt",
+            ".pth",
+            ".bin",
+        ):  # torch.save writes a ZIP archive, which has a checksum of every part
             with zipfile.ZipFile(file) as archive:
                 if bad := archive.testzip():
                     return f"is damaged in {bad}"
     except (OSError, ValueError, RecursionError, zipfile.BadZipFile, NotImplementedError) as error:
-        return f"does not load: {error}"
+        return f"cannot be loaded: {error}"
     return None
 
 
 def newest_whole_checkpoint(out: Path) -> Path | None:
-    """The newest checkpoint in the folder that is whole, or None. Others that are newer are named and set aside."""
+    """Return the newest whole checkpoint in the folder, or None. Newer ones that are not whole are reported and
+    renamed, by the first process.
+    """
     if not out.is_dir():
         return None
     found = {int(m[1]): folder for folder in out.iterdir() if (m := _CHECKPOINT.fullmatch(folder.name))}
     for number in sorted(found, reverse=True):
         folder = found[number]
-        problem = checkpoint_problem(folder) if folder.is_dir() else "it is no folder"
+        problem = checkpoint_problem(folder) if folder.is_dir() else "it is not a folder"
         if problem is None:
             return folder
-        print_once(f"{folder} is not whole ({problem}): it is set aside")
+        print_once(f"{folder} is not whole ({problem}): it is renamed to {BROKEN_NAME}-{number} and not used")
         if distributed.is_main_process() and folder.exists():
             _set_aside(folder, number)
     return None
 
 
 def _set_aside(folder: Path, number: int) -> None:
-    target, again = folder.with_name(f"broken-{number}"), 1
+    target, again = folder.with_name(f"{BROKEN_NAME}-{number}"), 1
     while target.exists():
-        target, again = folder.with_name(f"broken-{number}-{again}"), again + 1
+        target, again = folder.with_name(f"{BROKEN_NAME}-{number}-{again}"), again + 1
     folder.rename(target)

@@ -1,8 +1,8 @@
-"""What a run leaves beside its adapter so that it can be run again, and so that an export knows what it exports.
+"""What a run writes beside its adapter, so that it can be repeated and so that `export` knows what it exports.
 
-`config.yaml` holds every option as it was, under the command that takes it; `run.json` what the options' files were:
-digests of data, the lengths of its recordings, base, adapters to begin from and teacher, who judged or wrote the data,
-seed, library versions, commit. Knows nothing about how anything is trained.
+`config.yaml` has every option of the command. `run.json` describes the files that the options named (digests of the
+data, lengths of its recordings, base, adapters to begin from, teacher), who judged or wrote the data, the seed, library
+versions and the commit. Knows nothing about how anything is trained.
 """
 
 import argparse
@@ -25,30 +25,30 @@ from model_repo.cache import file_sha256
 
 CONFIG_FILE, RUN_RECORD_FILE, ADAPTER_FILE, LOG_FILE = "config.yaml", "run.json", "adapter.safetensors", "log.json"
 LIBRARIES = ("torch", "transformers", "peft", "trl")
-STAGES = {"distill": "kd"}  # the command's name is the stage's, but for this one
-REPORT_SUFFIX = ".report.json"  # what `pairs` and `data synthesize` leave beside their data
+STAGES = {"distill": "kd"}  # stages whose name is not the command's
+REPORT_SUFFIX = ".report.json"  # suffix of the reports that `pairs` and `data synthesize` write beside their data
 
 
 def command_line() -> str:
-    """The command that runs, so that it can be typed again."""
+    """Return the command that is running, as it can be typed into a shell."""
     return shlex.join(["speechsum-train", *sys.argv[1:]])
 
 
 class NotARunFolder(ValueError):
-    """A folder is none that a recipe left; the message says what it lacks."""
+    """The folder was not written by a recipe. The message names the missing files."""
 
 
 def write_run_record(options: argparse.Namespace) -> None:
-    """Write both files into `--out`, by the first process if there are several."""
+    """Write `config.yaml` and `run.json` into the folder `options.out`. Of several processes the first writes."""
     if os.environ.get("RANK", "0") != "0":
         return
     command = str(getattr(options, "command", "run"))
-    given = {name: _yaml_value(value) for name, value in vars(options).items() if name not in ("command", "config")}
+    stated = {name: _yaml_value(value) for name, value in vars(options).items() if name not in ("command", "config")}
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / CONFIG_FILE
-    text = yaml.safe_dump({name: value for name, value in given.items() if value is not None}, allow_unicode=True)
+    text = yaml.safe_dump({name: value for name, value in stated.items() if value is not None}, allow_unicode=True)
     file.write_text(f"# speechsum-train {command} --config {file}\n{text}")
-    found = {
+    record = {
         "stage": STAGES.get(command, command),
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": options.seed,
@@ -65,29 +65,31 @@ def write_run_record(options: argparse.Namespace) -> None:
         "versions": library_versions(),
     }
     (options.out / RUN_RECORD_FILE).write_text(
-        json.dumps({k: v for k, v in found.items() if v not in (None, "", {})}, indent=1) + "\n"
+        json.dumps({k: v for k, v in record.items() if v not in (None, "", {})}, indent=1) + "\n"
     )
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:
-    """What `run.json` says, with the options, the adapter's digest and the log's last line. Raises `NotARunFolder`."""
+    """Return the contents of `run.json`, with `config`, the options; `adapter`, the adapter's SHA-256; and `log`, the
+    last line of the log. Raises NotARunFolder if a file is missing.
+    """
     missing = [name for name in (RUN_RECORD_FILE, CONFIG_FILE, ADAPTER_FILE) if not (folder / name).is_file()]
     if missing:
         raise NotARunFolder(
             f"{folder} has no {' and no '.join(missing)}: --run takes a folder that a recipe wrote (its --out)"
         )
-    found: dict[str, Any] = json.loads((folder / RUN_RECORD_FILE).read_text())
-    found["config"] = {
+    record: dict[str, Any] = json.loads((folder / RUN_RECORD_FILE).read_text())
+    record["config"] = {
         name: shorten_paths(value) for name, value in yaml.safe_load((folder / CONFIG_FILE).read_text()).items()
     }
-    found["adapter"] = file_sha256(folder / ADAPTER_FILE)
-    if (folder / LOG_FILE).is_file():  # written at the end: a run that was cut short has none
-        found["log"] = json.loads((folder / LOG_FILE).read_text())[-1]
-    return found
+    record["adapter"] = file_sha256(folder / ADAPTER_FILE)
+    if (folder / LOG_FILE).is_file():  # written at the end, so a run that was killed has none
+        record["log"] = json.loads((folder / LOG_FILE).read_text())[-1]
+    return record
 
 
 def final_adapters(folders: Sequence[Path]) -> list[Path]:
-    """The adapters of these runs, in order, without those that a later run began from and so holds already."""
+    """Return the adapters of these runs, in order, without those that a later run began from and therefore contains."""
     runs = [read_run_record(folder) for folder in folders]
     begun = [set(run.get("start", {}).values()) for run in runs]
     return [
@@ -98,13 +100,13 @@ def final_adapters(folders: Sequence[Path]) -> list[Path]:
 
 
 def file_digests(files: Iterable[Path]) -> dict[str, str]:
-    """File, by the end of its path, → SHA-256; of those that are there."""
+    """Return the SHA-256 of each file that exists, by the end of its path."""
     return {path_tail(file): file_sha256(file) for file in files if file.is_file()}
 
 
 def audio_seconds(files: Iterable[Path]) -> dict[str, float]:
-    """How long the recordings of data files are: `p95`, which 95 % of them do not exceed, and `longest`, in seconds; of
-    those that say their length in `duration_s`. Empty where none does, as for texts alone.
+    """Return the lengths of the recordings in the data files, in seconds: `p95`, which 95 % of them do not exceed, and
+    `longest`. Records without `duration_s` do not count; without any other the result is empty.
     """
     found = sorted(seconds for file in files if file.is_file() for seconds in _lengths(file))
     if not found:
@@ -129,7 +131,7 @@ def _lengths(file: Path) -> Iterator[float]:
 
 
 def _json_rows(file: Path) -> Iterator[Any]:
-    """The lines that are JSON; what is wrong with others is said where records are read (`training.data.check`)."""
+    """Yield the lines that are JSON. Errors in others are reported where records are read (`training.data.check`)."""
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
@@ -139,7 +141,9 @@ def _json_rows(file: Path) -> Iterator[Any]:
 
 
 def checkpoint_identity(folder: Path | None, served: bool = False) -> dict[str, Any] | None:
-    """A checkpoint folder's name and the SHA-256 of its weights (of their digests, if they are several files)."""
+    """Return the name of a checkpoint's folder and the SHA-256 of its weights (of their digests if they are several
+    files), and whether a server has it. None gives None.
+    """
     if folder is None:
         return None
     found = [file_sha256(file) for file in sorted(folder.glob("*.safetensors"))]
@@ -148,25 +152,25 @@ def checkpoint_identity(folder: Path | None, served: bool = False) -> dict[str, 
 
 
 def git_commit() -> str:
-    """The commit of the code, or "" outside a repository; there SPEECHSUM_COMMIT may say it."""
-    if said := os.environ.get("SPEECHSUM_COMMIT"):
-        return said
+    """Return the commit of the code: that of SPEECHSUM_COMMIT if it is set, or "" outside a repository."""
+    if named := os.environ.get("SPEECHSUM_COMMIT"):
+        return named
     here = Path(__file__).parent
     return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=here).stdout.strip()
 
 
 def library_versions() -> dict[str, str]:
-    """Of the libraries that train."""
+    """Return the versions of the libraries that train, by name."""
     return {name: version(name) for name in LIBRARIES}
 
 
 def path_tail(path: Path) -> str:
-    """The end of a path: enough to tell one file from another, and nothing about the machine."""
+    """Return the last two parts of a path: enough to tell files apart, and nothing about the machine."""
     return "/".join(path.parts[-2:])
 
 
 def shorten_paths(value: Any) -> Any:
-    """An option as a manifest shows it: paths by their ends."""
+    """Return an option's value as a manifest shows it: absolute paths are shortened."""
     if isinstance(value, list):
         return [shorten_paths(item) for item in value]
     return path_tail(Path(value)) if isinstance(value, str) and Path(value).is_absolute() else value
@@ -183,6 +187,6 @@ def _as_list(value: Path | list[Path] | None) -> list[Path]:
 
 
 def _report_values(key: str, files: Iterable[Path]) -> str | None:
-    """What the reports beside the data say under this key."""
+    """Return what the reports beside the data files have under this key."""
     reports = [json.loads(r.read_text()) for f in files if (r := f.with_suffix(REPORT_SUFFIX)).is_file()]
     return " and ".join(dict.fromkeys(str(report[key]) for report in reports if report.get(key))) or None

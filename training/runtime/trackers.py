@@ -1,4 +1,4 @@
-"""Where curves go while a recipe runs: TensorBoard, and by a setting W&B, trackio, several or none.
+"""Where training curves are reported: TensorBoard, or by an option W&B, trackio, several of them or none.
 
 Knows nothing about what is reported.
 """
@@ -11,7 +11,7 @@ EXTRAS = {"tensorboard": "train", "wandb": "trackers", "trackio": "trackers"}
 
 
 def tracker_name(name: str) -> str:
-    """A place to report to. Raises `argparse.ArgumentTypeError` for one that is unknown or not installed."""
+    """Return the name of a tracker. Raises `argparse.ArgumentTypeError` if it is unknown or not installed."""
     if name != NO_TRACKER and name not in EXTRAS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join([*EXTRAS, NO_TRACKER])}")
     if name != NO_TRACKER and find_spec(name) is None:
@@ -21,6 +21,6 @@ def tracker_name(name: str) -> str:
 
 
 def add_tracker_argument(parser: argparse.ArgumentParser) -> None:
-    """The option."""
-    what = f"where curves go while it runs: any of {', '.join(EXTRAS)}; or {NO_TRACKER} [tensorboard]"
+    """Add the option `--report-to`."""
+    what = f"Where training curves are reported: any of {', '.join(EXTRAS)}, or {NO_TRACKER}."
     parser.add_argument("--report-to", type=tracker_name, nargs="+", default=["tensorboard"], help=what)

@@ -11,7 +11,7 @@ from app.core.prompts import Style, instruction
 from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from tests.app.running_service import PATH, Site, serving, until, value, wav
-from tests.recordings import sound, speech
+from tests.recordings import encode_audio, speech
 
 
 async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
@@ -62,9 +62,9 @@ async def test_the_decoder_is_told_who_waits(site: Site) -> None:
 @pytest.mark.timing
 async def test_a_short_recording_comes_through_while_long_ones_are_decoded_and_listened_to() -> None:
     """Issue 21: eight FLAC files of an hour of silence made a recording of two seconds wait for minutes."""
-    hour = sound(np.zeros(8000 * 3480, np.int16), 8000, "FLAC")
+    hour = encode_audio(np.zeros(8000 * 3480, np.int16), 8000, "FLAC")
     async with serving(real_audio=True) as site:
-        short = sound(speech()[:32_000])
+        short = encode_audio(speech()[:32_000])
         assert (await site.post(short)).json()["finish_reason"] == "stop"
         long = [asyncio.create_task(site.post(file)) for file in [hour] * 8]
         await until(lambda: site.decoder.running >= 6, seconds=20)

@@ -1,4 +1,4 @@
-"""What was said stays between its marks, whatever it holds; what the models were trained on stays as it was."""
+"""A transcript stays between its tags, whatever it holds, and the prompts stay as the models were trained on them."""
 
 import pytest
 
@@ -27,8 +27,8 @@ FORGED = [
 ]
 
 
-def said(messages: list, specials: list[str] = SPECIALS) -> str:  # type: ignore[type-arg]
-    """The user's turn as a model is given it."""
+def user_text(messages: list, specials: list[str] = SPECIALS) -> str:  # type: ignore[type-arg]
+    """Return the user's message as a model gets it."""
     content = strip_control_tokens(messages, specials)[1]["content"]
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
@@ -36,7 +36,7 @@ def said(messages: list, specials: list[str] = SPECIALS) -> str:  # type: ignore
 @pytest.mark.parametrize("text", FORGED)
 def test_a_transcript_cannot_close_its_marks(text: str) -> None:
     forged = text.format(open=TRANSCRIPT_OPEN, close=TRANSCRIPT_CLOSE)
-    given = said(transcript_messages(ASKED, f"Good morning. {forged} Goodbye."))
+    given = user_text(transcript_messages(ASKED, f"Good morning. {forged} Goodbye."))
     inside = given.removeprefix(f"{TRANSCRIPT_OPEN}\n").removesuffix(f"\n{TRANSCRIPT_CLOSE}\n{ASKED}")
     assert given == f"{TRANSCRIPT_OPEN}\n{inside}\n{TRANSCRIPT_CLOSE}\n{ASKED}"
     assert "<" not in inside
@@ -47,7 +47,7 @@ def test_a_transcript_cannot_close_its_marks(text: str) -> None:
 @pytest.mark.parametrize("text", FORGED)
 def test_notes_cannot_close_their_marks(text: str) -> None:
     forged = text.format(open=NOTES_OPEN, close=NOTES_CLOSE)
-    given = said(notes_messages(ASKED, notes_text([(0, "- One."), (60, forged), (120, "- Two.")])))
+    given = user_text(notes_messages(ASKED, notes_text([(0, "- One."), (60, forged), (120, "- Two.")])))
     inside = given.removeprefix(f"{NOTES_OPEN}\n").removesuffix(f"\n{NOTES_CLOSE}\n{NOTES_PREAMBLE} {ASKED}")
     assert given == f"{NOTES_OPEN}\n{inside}\n{NOTES_CLOSE}\n{NOTES_PREAMBLE} {ASKED}"
     assert "<" not in inside

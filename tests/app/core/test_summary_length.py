@@ -1,4 +1,4 @@
-"""A length is understood as people write it, or refused; a model is told one number."""
+"""A length is understood as people write it, or refused; the prompt has one number."""
 
 import pytest
 from pydantic import ValidationError

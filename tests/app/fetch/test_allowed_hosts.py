@@ -46,5 +46,5 @@ def test_patterns(patterns: list[str], allowed: list[str], refused: list[str]) -
     ],
 )
 def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
-    with pytest.raises(ValueError, match="is no host"):
+    with pytest.raises(ValueError, match="is not a host"):
         AllowedHosts([pattern])

@@ -149,7 +149,7 @@ def test_these_are_refused(url: str) -> None:
 
 
 def test_a_user_in_the_url_is_what_the_message_names() -> None:
-    with pytest.raises(InvalidRequest, match="name or password"):
+    with pytest.raises(InvalidRequest, match="name or a password"):
         parse_url("https://user:secret@audio.example.org/")
 
 

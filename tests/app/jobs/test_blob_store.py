@@ -63,5 +63,5 @@ async def test_a_recording_that_cannot_be_written_leaves_nothing(blobs: BlobStor
 
 
 def test_a_place_that_nothing_opens_is_refused() -> None:
-    with pytest.raises(ValueError, match="nowhere to keep recordings"):
+    with pytest.raises(ValueError, match="not a place where recordings can be stored"):
         BlobStore("carrier-pigeon://loft")

@@ -37,7 +37,7 @@ def test_a_key_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFi
     assert main(made) == 0
     printed = capsys.readouterr()
     text = printed.out.strip()
-    assert "not kept" in printed.err
+    assert "not stored" in printed.err
     assert "SPEECHSUM_AUTH__REQUIRED=true" in printed.err, "a key is of little use where none is required"
     key = found(folder, text)
     assert key is not None
@@ -46,10 +46,10 @@ def test_a_key_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFi
     assert main(["keys", "list"]) == 0
     line = capsys.readouterr().out
     assert line.startswith(key.id)
-    assert "opens until" in line
+    assert "valid until" in line
     assert "never used" in line
     assert "  5 requests/min  " in line
-    assert "any audio min/day (usual)" in line
+    assert "any audio min/day (default)" in line
     assert text not in line
     assert main(["keys", "revoke", key.id]) == 0
     assert found(folder, text) is None
@@ -68,7 +68,7 @@ def test_quotas_that_the_settings_give_are_listed_as_such(
     capsys.readouterr()
     assert main(["keys", "list"]) == 0
     usual, free = capsys.readouterr().out.splitlines()
-    assert "30 requests/min (usual)" in usual
+    assert "30 requests/min (default)" in usual
     assert "any requests/min  " in free
     assert "600 audio min/day  " in free
 

@@ -65,5 +65,5 @@ async def test_a_key_is_over_at_its_time(database: AsyncEngine) -> None:
 
 
 async def test_a_scope_that_there_is_not_is_refused(database: AsyncEngine) -> None:
-    with pytest.raises(ValueError, match="no scope cook; there are summaries, jobs, admin"):
+    with pytest.raises(ValueError, match="no scope cook; the scopes are summaries, jobs, admin"):
         await KeyStore(database).create("anna", ["jobs", "cook"])

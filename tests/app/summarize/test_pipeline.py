@@ -58,11 +58,12 @@ async def test_cancelling_reaches_the_decoder() -> None:
     decoder = WaveDecoder()
     decoder.delay_s = 30
     path = await summarizer(decoder=decoder)
-    task = asyncio.create_task(path.summarize(SummaryRequest("one", create_unnamed_file(wav())), lambda _: None))
-    await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    with create_unnamed_file(wav()) as recording:
+        task = asyncio.create_task(path.summarize(SummaryRequest("one", recording), lambda _: None))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     assert (decoder.running, decoder.cancelled) == (0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Stands in for decoding that takes long. A module of its own, since a new worker imports it."""
+"""Replaces decoding by work of a given length. It is a module of its own, because new workers import it."""
 
 import time
 
@@ -9,16 +9,16 @@ from app.core.audio.limits import DecodeLimits
 from app.workers import decoder_pool
 from app.workers.shared_files import SharedFilesTicket, map_recording
 
-_WORK = decoder_pool._decode_in_worker
+_DECODE = decoder_pool._decode_in_worker
 
 
 def spin_or_work(ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
-    """Decode, but of b"spin0.5", take half a second of processor time."""
+    """Decode a recording, or use half a second of processor time if it is b"spin0.5"."""
     with map_recording(ticket) as recording:
-        asked = bytes(recording[:16])
-    if not asked.startswith(b"spin"):
-        return _WORK(ticket, limits)
-    seconds = float(asked.removeprefix(b"spin").strip(b"\0"))
+        command = bytes(recording[:16])
+    if not command.startswith(b"spin"):
+        return _DECODE(ticket, limits)
+    seconds = float(command.removeprefix(b"spin").strip(b"\0"))
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass

@@ -1,4 +1,4 @@
-"""The decoder outlives every file, ends what nobody waits for, and gives its memory back."""
+"""The decoder survives every file, ends work that nobody waits for, and frees its memory."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import Requester
 from tests import recordings
 from tests.app.workers.slow_decoding import spin_or_work
-from tests.recordings import sound, speech
+from tests.recordings import encode_audio, speech
 
 LIMITS = DecodeLimits()
 
@@ -39,7 +39,7 @@ async def decoder() -> AsyncIterator[DecoderPool]:
     await decoder.stop()
 
 
-async def answers(decoder: DecoderPool) -> None:
+async def check_decoder(decoder: DecoderPool) -> None:
     audio = await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     np.testing.assert_allclose(audio.samples[:], speech(), atol=1e-4)
 
@@ -49,14 +49,14 @@ def resident_mb() -> float:
 
 
 async def test_decodes_as_the_function_does(decoder: DecoderPool) -> None:
-    audio = await decoder.decode(create_unnamed_file(sound(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
+    audio = await decoder.decode(create_unnamed_file(encode_audio(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
     assert (audio.source_format, audio.source_rate, audio.source_channels) == ("wav", 48000, 1)
     assert audio.seconds == len(audio.samples) / 16000
     assert any("scaled" in warning for warning in audio.warnings)
 
 
 async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answers_after(decoder: DecoderPool) -> None:
-    await answers(decoder)
+    await check_decoder(decoder)
     before = resident_mb()
     files = recordings.broken_files()
     outcomes = await asyncio.gather(
@@ -66,12 +66,12 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
         assert isinstance(outcome, ServiceError)
         assert (outcome.status, outcome.code, outcome.param) == (status, code, "file")
         assert outcome.body()["error"]["message"]
-    await answers(decoder)
+    await check_decoder(decoder)
     assert resident_mb() < before + 40
 
 
 async def test_memory_is_back_after_large_recordings(decoder: DecoderPool) -> None:
-    large = sound(np.zeros(16000 * 900, np.int16))
+    large = encode_audio(np.zeros(16000 * 900, np.int16))
     await decoder.decode(create_unnamed_file(large), LIMITS)
     descriptors, before = len(os.listdir("/proc/self/fd")), resident_mb()
     for _ in range(4):
@@ -83,7 +83,7 @@ async def test_memory_is_back_after_large_recordings(decoder: DecoderPool) -> No
 async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
     lengths = list(range(1000, 41000, 1000))
     audios = await asyncio.gather(
-        *(decoder.decode(create_unnamed_file(sound(speech()[:length])), LIMITS) for length in lengths)
+        *(decoder.decode(create_unnamed_file(encode_audio(speech()[:length])), LIMITS) for length in lengths)
     )
     assert [len(audio.samples) for audio in audios] == lengths
 
@@ -98,7 +98,7 @@ async def test_cancelling_frees_the_worker() -> None:
     with pytest.raises(asyncio.CancelledError):
         await slow
     start = time.perf_counter()
-    await answers(decoder)
+    await check_decoder(decoder)
     assert time.perf_counter() - start < 2
     await decoder.stop()
 
@@ -110,25 +110,25 @@ async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> No
         await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)
     assert caught.value.code == "decode_timeout"
     assert "SOME_SETTING" in caught.value.message
-    await answers(decoder)
+    await check_decoder(decoder)
     await decoder.stop()
 
 
 async def test_a_worker_that_dies_takes_only_its_file_along(
     monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool
 ) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _die)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _abort_in_worker)
     with pytest.raises(Unprocessable) as caught:
         await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
     monkeypatch.undo()
-    await answers(decoder)
+    await check_decoder(decoder)
 
 
 async def test_an_unforeseen_exception_is_the_files_fault(
     monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool
 ) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _stumble)
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _raise_in_worker)
     with pytest.raises(Unprocessable) as caught:
         await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "undecodable_audio"
@@ -140,17 +140,17 @@ async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after()
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
         await decoder.decode(
-            create_unnamed_file(sound(np.zeros(16000 * 3600, np.int16))), LIMITS
+            create_unnamed_file(encode_audio(np.zeros(16000 * 3600, np.int16))), LIMITS
         )  # 115 MB to be mapped
     assert caught.value.code == "undecodable_audio"
-    await answers(decoder)
+    await check_decoder(decoder)
     await decoder.stop()
 
 
 async def test_hours_of_samples_take_no_memory() -> None:
     decoder = DecoderPool(1, memory_bytes=300 << 20)
     await decoder.start()
-    await answers(decoder)
+    await check_decoder(decoder)
     before = resident_mb()
     audio = await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)  # 230 MB of samples
     assert audio.seconds == pytest.approx(3600, abs=1)
@@ -164,31 +164,31 @@ async def test_workers_are_replaced_after_their_number_of_files() -> None:
     decoder = DecoderPool(1, files_per_worker=2)
     await decoder.start()
     for _ in range(7):
-        await answers(decoder)
+        await check_decoder(decoder)
     await decoder.stop()
     await decoder.stop()
 
 
 @pytest.mark.timing
 async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for those that are being decoded, nor for those that came before it; and there is an end to the processes."""
+    """It waits neither for recordings that are being decoded nor for earlier ones; and the processes are limited."""
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, max_paused=2)
     await decoder.start()
-    await answers(decoder)
+    await check_decoder(decoder)
     large = b"spin60" + bytes(1_000_000)
     long = [asyncio.create_task(decoder.decode(create_unnamed_file(large), LIMITS)) for _ in range(6)]
     for _ in range(4):
         await asyncio.sleep(0.05)
         start = time.perf_counter()
-        await answers(decoder)
+        await check_decoder(decoder)
         assert time.perf_counter() - start < 2
         assert len(decoder.pids) <= 4, "one at work, two paused, one idle"
     for task in long:
         task.cancel()
     await asyncio.wait(long)
     assert all(task.cancelled() for task in long)
-    await answers(decoder)
+    await check_decoder(decoder)
     await decoder.stop()
 
 
@@ -199,7 +199,7 @@ async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyP
     await decoder.start()
     long = [asyncio.create_task(decoder.decode(create_unnamed_file(b"spin0.12"), LIMITS)) for _ in range(3)]
     await asyncio.sleep(0.1)
-    await answers(decoder)
+    await check_decoder(decoder)
     assert [audio.seconds for audio in await asyncio.gather(*long)] == [0.12] * 3
     await decoder.stop()
 
@@ -240,8 +240,8 @@ async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monk
 
 
 async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: DecoderPool) -> None:
-    """By the share of its size, once it is more than any honest file of silence."""
-    bomb = sound(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
+    """It is refused by the ratio to its size, once it has more samples than any real file of silence."""
+    bomb = encode_audio(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
     assert (await decoder.decode(create_unnamed_file(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
     limits = DecodeLimits(max_samples_per_byte=100).for_file_size(8_000_000)
     with pytest.raises(TooLarge, match="SPEECHSUM_AUDIO__MAX_SAMPLES_PER_BYTE") as caught:
@@ -286,50 +286,50 @@ def test_workers_end_with_the_service_even_when_it_is_killed(tmp_path: Path) -> 
         workers = [int(word) for word in out.read().split()]
     assert len(workers) >= 3, "two at work and one that is paused"
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(_alive(worker) for worker in workers):
+    while time.monotonic() < deadline and any(_is_alive(worker) for worker in workers):
         time.sleep(0.05)
-    assert not [worker for worker in workers if _alive(worker)]
+    assert not [worker for worker in workers if _is_alive(worker)]
 
 
-def test_a_job_dropped_meanwhile_is_never_written_into_another() -> None:
+def test_files_that_were_closed_meanwhile_are_never_confused_with_others() -> None:
     recording = create_unnamed_file(b"recording")
-    job = shared_files.SharedFiles(recording)
-    process, (heard, device, inode), (room, _, other) = job.ticket
-    wrong = (process, (heard, device, other), (room, device, inode))
+    files = shared_files.SharedFiles(recording)
+    process, (recording_fd, device, inode), (samples_fd, _, other) = files.ticket
+    wrong = (process, (recording_fd, device, other), (samples_fd, device, inode))
     with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(wrong):
         pass
     with pytest.raises(shared_files.SharedFilesClosed):
         shared_files.open_samples_file(wrong)
-    with shared_files.map_recording(job.ticket) as taken:
-        assert taken[:] == b"recording"
-    with shared_files.open_samples_file(job.ticket) as room_:
-        room_.write(np.ones(4, np.float32).tobytes())
-    np.testing.assert_array_equal(job.take_samples()[1:], np.ones(3))
-    job.close()
+    with shared_files.map_recording(files.ticket) as mapped:
+        assert mapped[:] == b"recording"
+    with shared_files.open_samples_file(files.ticket) as samples_file:
+        samples_file.write(np.ones(4, np.float32).tobytes())
+    np.testing.assert_array_equal(files.take_samples()[1:], np.ones(3))
+    files.close()
     recording.close()
-    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(job.ticket):
+    with pytest.raises(shared_files.SharedFilesClosed), shared_files.map_recording(files.ticket):
         pass
 
 
-def files_of_workers() -> list[str]:
-    """Files without names that this process's children hold; pytest's captured output is among them."""
+def deleted_worker_files() -> list[str]:
+    """Return the deleted files that child processes hold; pytest's captured output is among them."""
     places = [f"/proc/{worker.pid}/fd" for worker in psutil.Process().children(recursive=True)]
     held = [os.readlink(f"{place}/{number}") for place in places for number in os.listdir(place)]
     return [file for file in held if file.endswith("(deleted)")]
 
 
 async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: DecoderPool) -> None:
-    """Idle, it would keep it, and its bytes on the disk, until it collects its garbage."""
-    await answers(decoder)
-    before = files_of_workers()
+    """An idle worker would otherwise keep the recording, and its bytes on the disk, until garbage collection."""
+    await check_decoder(decoder)
+    before = deleted_worker_files()
     for data, _, _ in recordings.broken_files().values():
         with create_unnamed_file(data) as recording, pytest.raises(ServiceError):
             await decoder.decode(recording, LIMITS)
-    assert sorted(files_of_workers()) == sorted(before)
+    assert sorted(deleted_worker_files()) == sorted(before)
 
 
-async def test_no_room_on_the_disk_is_said(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
-    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _fill)
+async def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _fill_disk_in_worker)
     with pytest.raises(Unavailable) as caught:
         await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
     assert caught.value.code == "disk_full"
@@ -349,28 +349,28 @@ def test_every_field_of_an_error_survives_pickling() -> None:
     assert str(error) == "Busy."
 
 
-def _alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def _die(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
+def _abort_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     os.abort()
 
 
-def _stumble(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
+def _raise_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
     raise IndexError("list index out of range")
 
 
-def _fill(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
-    """Works on a disk without room."""
+def _fill_disk_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
+    """Decode with a disk that has no space."""
 
-    def full(*_: object) -> DecodedAudio:
+    def raise_disk_full(*_: object) -> DecodedAudio:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    decoder_pool.decode = full  # type: ignore[assignment]
+    decoder_pool.decode = raise_disk_full  # type: ignore[assignment]
     return _REAL_WORK(ticket, limits)
 
 

@@ -1,4 +1,4 @@
-"""The fork server that every kind of worker process comes from."""
+"""Every kind of worker process comes from one fork server, which has imported what they need."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 
 def test_a_decoder_has_what_it_needs_although_another_kind_of_worker_came_first(tmp_path: Path) -> None:
-    """Imported after the worker's memory is bounded, numpy's libraries alone take more than this worker may."""
+    """If NumPy were imported after the memory limit is set, its libraries alone would exceed this worker's limit."""
     script = tmp_path / "script.py"
     script.write_text(SCHEMA_FIRST)
     done = subprocess.run(

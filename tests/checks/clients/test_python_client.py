@@ -24,7 +24,7 @@ TEXT = "A scripted summary of what was said."
 
 @pytest.fixture(scope="module")
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the generated package lies; the generator had nothing to complain about."""
+    """The folder of the generated package. The generator gave no warning."""
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"
     document.write_text(json.dumps(create_app(settings_for(), ScriptedEngine(), MODEL, WaveDecoder()).openapi()))
@@ -43,59 +43,65 @@ def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(folder))
 
 
-def part(name: str) -> Any:
-    """A module of the generated package."""
+def import_part(name: str) -> Any:
+    """Import a module of the generated package."""
     return importlib.import_module(f"{NAME}.{name}")
 
 
 async def test_every_kind_of_route_is_called(client_folder: Path) -> None:
-    models, types = part("models"), part("types")
-    # With a key: without one a caller has no list of jobs.
+    models, types = import_part("models"), import_part("types")
+    # With a key, because a caller without one has no list of jobs.
     async with serving(auth={"keys": ["secret"]}) as site:
-        client = part("client").AuthenticatedClient(base_url=f"http://127.0.0.1:{site.port}", token="secret")
+        client = import_part("client").AuthenticatedClient(base_url=f"http://127.0.0.1:{site.port}", token="secret")
 
         recording = types.File(payload=BytesIO(wav()), file_name="recording.wav", mime_type="audio/wav")
         form = models.SummaryForm(file=recording, style=models.SummaryStyle.BULLETS, length="about 60 words")
-        summary = await part("api.summaries.create_summary").asyncio(client=client, body=form)
+        summary = await import_part("api.summaries.create_summary").asyncio(client=client, body=form)
         assert isinstance(summary, models.SummaryResponse)
         assert (summary.summary, summary.style.length, summary.complete) == (TEXT, "60", True)
         assert summary.windows[0].end == 2.0
         raw = types.File(payload=wav())
-        summary = await part("api.summaries.create_summary").asyncio(client=client, body=raw, tone="dry")
+        summary = await import_part("api.summaries.create_summary").asyncio(client=client, body=raw, tone="dry")
         assert (summary.summary, summary.style.tone) == (TEXT, "dry")
 
-        refused = await part("api.summaries.create_summary").asyncio(client=client, body=raw, length="endless")
-        assert isinstance(refused, models.ErrorResponse)
-        assert (refused.error.param, refused.error.code) == ("length", "invalid_field")
+        error_response = await import_part("api.summaries.create_summary").asyncio(
+            client=client, body=raw, length="endless"
+        )
+        assert isinstance(error_response, models.ErrorResponse)
+        assert (error_response.error.param, error_response.error.code) == ("length", "invalid_field")
 
         sound = models.InputAudio(data=base64.b64encode(wav()).decode(), format_="wav")
         content = [
             models.InputAudioPart(type_="input_audio", input_audio=sound),
             models.TextPart(type_="text", text="In one sentence."),
         ]
-        asked = models.ChatRequest.from_dict(
+        chat_request = models.ChatRequest.from_dict(
             {"model": "test-model", "messages": [{"role": "user", "content": [one.to_dict() for one in content]}]}
         )
-        assert isinstance(asked.messages[0].content[0], models.InputAudioPart), "parts are told apart by their type"
-        chat = await part("api.chat.create_chat_completion").asyncio(client=client, body=asked)
+        assert isinstance(chat_request.messages[0].content[0], models.InputAudioPart), (
+            "parts are told apart by their type"
+        )
+        chat = await import_part("api.chat.create_chat_completion").asyncio(client=client, body=chat_request)
         assert isinstance(chat, models.ChatCompletion)
         assert chat.choices[0].message.content == TEXT
         assert chat.speechsum.audio_seconds == 2.0
 
         recording = types.File(payload=BytesIO(wav()), file_name="recording.wav")
-        job = await part("api.jobs.create_job").asyncio(client=client, body=models.SummaryJobForm(file=recording))
+        job = await import_part("api.jobs.create_job").asyncio(
+            client=client, body=models.SummaryJobForm(file=recording)
+        )
         assert isinstance(job, models.JobResponse)
-        watched = await part("api.jobs.watch_job").asyncio_detailed(job.id, client=client)
-        assert watched.content.rstrip().endswith(b"data: [DONE]")
-        job = await part("api.jobs.get_job").asyncio(job.id, client=client)
+        events = await import_part("api.jobs.watch_job").asyncio_detailed(job.id, client=client)
+        assert events.content.rstrip().endswith(b"data: [DONE]")
+        job = await import_part("api.jobs.get_job").asyncio(job.id, client=client)
         assert (job.state, job.summary.summary, job.error) == ("succeeded", TEXT, None)
-        assert (await part("api.jobs.get_result").asyncio(job.id, client=client)).summary == TEXT
-        listed = await part("api.jobs.list_jobs").asyncio(client=client, limit=5)
-        assert [one.id for one in listed.data] == [job.id]
-        assert (await part("api.jobs.cancel_job").asyncio(job.id, client=client)).state == "succeeded"
+        assert (await import_part("api.jobs.get_result").asyncio(job.id, client=client)).summary == TEXT
+        job_list = await import_part("api.jobs.list_jobs").asyncio(client=client, limit=5)
+        assert [one.id for one in job_list.data] == [job.id]
+        assert (await import_part("api.jobs.cancel_job").asyncio(job.id, client=client)).state == "succeeded"
 
-        catalog = await part("api.models.list_models").asyncio(client=client)
+        catalog = await import_part("api.models.list_models").asyncio(client=client)
         assert [one.id for one in catalog.data] == ["test-model@3"]
-        assert (await part("api.models.get_model").asyncio("test-model", client=client)).audio.max_seconds == 60
-        assert (await part("api.operations.readyz").asyncio(client=client)).status == "ok"
-        assert isinstance(await part("api.operations.metrics").asyncio(client=client), str)
+        assert (await import_part("api.models.get_model").asyncio("test-model", client=client)).audio.max_seconds == 60
+        assert (await import_part("api.operations.readyz").asyncio(client=client)).status == "ok"
+        assert isinstance(await import_part("api.operations.metrics").asyncio(client=client), str)

@@ -1,6 +1,6 @@
 """A client that openapi-typescript generates from the document compiles in strict mode and calls every kind of route.
 
-Needs Node.js 20 or newer; the npm packages are kept in the user's cache folder, by the digest of their lock.
+It needs Node.js 20 or newer. The npm packages are kept in the user's cache folder, by the digest of the lock file.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ SOURCES = Path(__file__).parent / "typescript"
 
 
 def run(folder: Path, *command: str) -> str:
-    """What a command prints."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    """Run a command and return its output."""
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    """The installed `node_modules`."""
+    """The folder `node_modules` with the installed packages."""
     digest = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"speechsum-tests/typescript-{digest}"
     if not (cache / "node_modules").is_dir():
@@ -49,15 +49,15 @@ async def test_every_kind_of_route_is_called(packages: Path, tmp_path: Path) -> 
         shutil.copy(SOURCES / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(packages)
     (tmp_path / "recording.wav").write_bytes(wav())
-    # With a key: without one a caller has no list of jobs.
+    # With a key, because a caller without one has no list of jobs.
     async with serving(auth={"keys": ["secret"]}) as site:
         document = (await site.client.get("/openapi.json")).json()
         (tmp_path / "openapi.json").write_text(json.dumps(document))
 
-        def built_and_called() -> str:
+        def build_and_call() -> str:
             bin_ = packages / ".bin"
             run(tmp_path, str(bin_ / "openapi-typescript"), "openapi.json", "--output", "speechsum.d.ts")
             run(tmp_path, str(bin_ / "tsc"))
             return run(tmp_path, "node", "built/call.js", f"http://127.0.0.1:{site.port}", "recording.wav")
 
-        assert "all routes called" in await asyncio.to_thread(built_and_called)
+        assert "all routes called" in await asyncio.to_thread(build_and_call)

@@ -1,8 +1,8 @@
-"""The service as a program of its own: real decoder, real speech detector, and an engine that plays back a script.
+"""The service as a program, with the real decoder, the real speech detector and a scripted engine.
 
-`python -m tests.checks.program --pieces 4000 --piece-seconds 0.02`, settings from the environment. With `--facts N` the
-engine listens instead (`tests.checks.long_recording`): its notes on a window are the facts spoken there, its summary
-those of the notes.
+Run `python -m tests.checks.program --pieces 4000 --piece-seconds 0.02`; settings come from the environment. With
+`--facts N` the engine recognizes facts (`tests.checks.long_recording`): its notes on a window are the facts that are
+spoken there, and its summary is the facts of the notes.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from tests.app.running_service import MODEL
 from tests.checks import long_recording
 
 
-class Forgetful(ScriptedEngine):
-    """Does not remember its requests, whose samples would be counted as the service's memory."""
+class ForgetfulEngine(ScriptedEngine):
+    """A scripted engine that keeps no requests, because their samples would count as the service's memory."""
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         async for event in super().generate(request):
@@ -30,22 +30,22 @@ class Forgetful(ScriptedEngine):
             yield event
 
 
-class Listener(Forgetful):
-    """Notes down which of the first `count` facts are spoken in a window; of notes, the facts in them."""
+class FactEngine(ForgetfulEngine):
+    """An engine whose output is the facts, of the first `count`, that are spoken in a window or named in notes."""
 
     def __init__(self, count: int, context_tokens: int) -> None:
-        super().__init__(self._noted, context_tokens=context_tokens)
+        super().__init__(self._output_pieces, context_tokens=context_tokens)
         self._count = count
         self._heard: dict[str, list[int]] = {}
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         if request.samples is not None:
-            heard = await asyncio.to_thread(long_recording.heard, request.samples, self._count)
+            heard = await asyncio.to_thread(long_recording.find_facts, request.samples, self._count)
             self._heard[request.request_id] = heard
         async for event in super().generate(request):
             yield event
 
-    def _noted(self, request: GenerationRequest) -> Sequence[str]:
+    def _output_pieces(self, request: GenerationRequest) -> Sequence[str]:
         if request.samples is None:
             return [f"{word} " for word in request.notes.split() if long_recording.is_note(word)]
         return [f"{long_recording.note(number)} " for number in self._heard.pop(request.request_id)] or ["chatter "]
@@ -59,9 +59,9 @@ def main() -> None:
     parser.add_argument("--piece-seconds", type=float, default=0.0)
     options = parser.parse_args()
     engine = (
-        Listener(options.facts, options.context)
+        FactEngine(options.facts, options.context)
         if options.facts
-        else Forgetful(("word ",) * options.pieces, context_tokens=options.context, piece_s=options.piece_seconds)
+        else ForgetfulEngine(("word ",) * options.pieces, context_tokens=options.context, piece_s=options.piece_seconds)
     )
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""Apart from the program, as the service's is: a new decoding worker imports the program's main module again."""
+"""Runs the program. It is a module of its own, because a new decoding worker imports the main module again."""
 
 from tests.checks.program import main
 

@@ -94,7 +94,7 @@ def greedy(folder: Path, rows: list[Record]) -> list[Written]:
     collator: Any = build_collator(folder, model)
     out = []
     for row in rows:
-        given = collator.questions([row])
+        given = collator.collate_questions([row])
         # A placeholder that is written is read as nothing in particular, here and there.
         how = {"max_new_tokens": TOKENS, "do_sample": False, "suppress_tokens": collator.placeholder_ids}
         made = model.generate(**given, **how, output_logits=True, return_dict_in_generate=True)
@@ -168,7 +168,7 @@ def _same_prompt(engine: Any, family: Any, processor: Any, row: Record, form: An
     except Exception as error:  # a chat template that takes texts alone says so in its own way
         print(f"{family.model_type}: the form is refused: {error!r}"[:300])
         return False
-    return list(said.prompt_token_ids) == family.ask(processor, row.query, read_audio(row))[0]
+    return list(said.prompt_token_ids) == family.encode_question(processor, row.query, read_audio(row))[0]
 
 
 async def answered(folder: Path, rows: list[Record]) -> list[list[int]]:

@@ -38,5 +38,5 @@ def test_windows_of_one_size_are_put_one_after_another() -> None:
 
 def test_an_adapter_in_the_base_is_not_trained_over(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match="brings an adapter of its own"):
+    with pytest.raises(ValueError, match="has an adapter of its own"):
         family_by_model_type("granite_speech").open(tmp_path, torch.float32)

@@ -16,7 +16,7 @@ def test_an_unknown_type_is_refused_with_those_that_are_known(tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(UnknownFamily, match="'bert' cannot be trained; these can: audioflamingo3, "):
         family_of_folder(tmp_path)
-    with pytest.raises(UnknownFamily, match=r"holds no config\.json"):
+    with pytest.raises(UnknownFamily, match=r"has no config\.json"):
         family_of_folder(tmp_path / "nowhere")
 
 

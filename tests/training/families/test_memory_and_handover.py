@@ -111,7 +111,7 @@ class Questions:
         end = json.loads((folder / "generation_config.json").read_text()).get("eos_token_id") or 2
         self.tokenizer = SimpleNamespace(eos_token_id=end, pad_token_id=0)
 
-    def questions(self, records: Any, room: int) -> dict[str, torch.Tensor]:
+    def collate_questions(self, records: Any, room: int) -> dict[str, torch.Tensor]:
         given = ids(len(records), WORDS)
         return {"input_ids": given, "attention_mask": torch.ones_like(given)}
 

@@ -26,13 +26,13 @@ def hears(folder: Path) -> Any:
 
 
 def test_what_the_processor_would_cut_is_refused(hears: Any, tmp_path: Path) -> None:
-    assert hears.question(record(1, tmp_path, noise(30)))[0].count(hears.audio_token_id) == 750
+    assert hears.encode_question(record(1, tmp_path, noise(30)))[0].count(hears.audio_token_id) == 750
     with pytest.raises(UnusableRecord, match=r"clip-2: 30\.1 s of audio, the model takes 30 s"):
-        hears.question(record(2, tmp_path, noise(30.1)))
+        hears.encode_question(record(2, tmp_path, noise(30.1)))
 
 
 def test_an_answer_ends_with_the_turn_not_with_the_text(hears: Any, tmp_path: Path) -> None:
-    assert hears.tokenizer.decode(hears.answer(record(1, tmp_path))) == "Anna called.<|im_end|>"
+    assert hears.tokenizer.decode(hears.encode_answer(record(1, tmp_path))) == "Anna called.<|im_end|>"
 
 
 def test_a_step_of_two_batches_is_a_step_of_one_twice_as_large(folder: Path, tmp_path: Path) -> None:

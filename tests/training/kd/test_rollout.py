@@ -40,7 +40,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 
 def answers_of(collator: Any, rows: list[Record]) -> list[Answer]:
-    return [Answer(collator.answer(row), True) for row in rows]
+    return [Answer(collator.encode_answer(row), True) for row in rows]
 
 
 def test_answers_stand_in_the_last_columns(hears: AudioCollator, rows: list[Record]) -> None:

@@ -27,6 +27,7 @@ from training.models.checkpoint import open_model
 from training.models.collate import TextCollator
 from training.recipes import distill
 from training.recipes.config import DistillConfig
+from training.recipes.distill_trainer import countable_tokens
 
 QWEN2_5 = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|box_start|>", "<tool_call>"]
 TEMPLATE = """\
@@ -168,8 +169,8 @@ def test_they_are_distilled_token_by_token(student: Path, teacher: Path, rows: l
 
 def test_an_excluded_id_that_was_said_all_the_same_does_not_count() -> None:
     answers = [Answer([0, 2, 3], True), Answer([2], False)]
-    assert distill.countable_tokens(torch.zeros(4), answers, (2, 5)).tolist() == [True, False, True, False]
-    assert distill.countable_tokens(torch.zeros(4), answers, ()).all()
+    assert countable_tokens(torch.zeros(4), answers, (2, 5)).tolist() == [True, False, True, False]
+    assert countable_tokens(torch.zeros(4), answers, ()).all()
 
 
 def test_the_teacher_is_not_opened_where_a_server_has_it(

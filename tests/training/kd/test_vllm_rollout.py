@@ -248,5 +248,5 @@ def test_pairs_are_written_there_too(
 
 def test_only_students_that_hear_have_one(twin: Path) -> None:
     reads = TextCollator(AutoTokenizer.from_pretrained(twin))
-    with pytest.raises(ValueError, match="students that hear"):
+    with pytest.raises(ValueError, match="audio models only"):
         make_rollout(reads, 0, "http://127.0.0.1:9", None)

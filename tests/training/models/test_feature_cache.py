@@ -141,7 +141,7 @@ def test_bad_audio_is_said_as_ever(
         of(rows[0])([placed])
     learns = opened(audio_folder)
     learns.get_base_model().model.audio_tower.layers[0].fc1.weight.requires_grad_(True)
-    with pytest.raises(ValueError, match="this one learns"):
+    with pytest.raises(ValueError, match="this one is trained"):
         cache_features(learns, hears, rows, tmp_path / "f", "float32")
     text = opened(llama_folder)
     with pytest.raises(ValueError, match="this is llama"):

@@ -135,15 +135,15 @@ def test_what_fits_nothing_is_refused(llama_folder: Path, tmp_path: Path) -> Non
     module = "model.layers.0.mlp.up_proj"
     pair = {module + LORA_A_SUFFIX: np.ones((2, 64), np.float16), module + LORA_B_SUFFIX: np.ones((96, 2), np.float16)}
     for tensors, said in (
-        ({"model.layers.9.x": np.ones(3, np.float32)}, "fits nothing"),
-        ({module + ".weight": np.ones((2, 2), np.float32)}, "fits nothing"),
+        ({"model.layers.9.x": np.ones(3, np.float32)}, "fits no parameter"),
+        ({module + ".weight": np.ones((2, 2), np.float32)}, "fits no parameter"),
         ({module + LORA_B_SUFFIX: pair[module + LORA_B_SUFFIX]}, "no lora_A.weight beside it"),
     ):
         save_file(tensors, file)
         with pytest.raises(ValueError, match=said):
             load_full_adapter(open_model(llama_folder), file)
     save_adapter(adapter_tensors(unfreeze_weights(open_model(llama_folder))), file)
-    with pytest.raises(ValueError, match="fits nothing"):
+    with pytest.raises(ValueError, match="fits no parameter"):
         load_adapter(add_lora(open_model(llama_folder), 2), file)
 
 

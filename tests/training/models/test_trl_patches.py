@@ -83,7 +83,7 @@ def test_without_the_head_all_is_as_it_was(audio_folder: Path, batch: dict[str, 
     torch.testing.assert_close(after.loss, before.loss)
 
 
-@pytest.mark.parametrize("where", ["fsdp", "deepspeed", "cuda"])
+@pytest.mark.parametrize("where", ["uses_fsdp", "uses_deepspeed", "cuda"])
 def test_where_trl_does_it_or_the_model_is_sharded_it_is_left_alone(
     audio_folder: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

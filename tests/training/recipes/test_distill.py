@@ -21,7 +21,8 @@ from training.models.collate import TextCollator, build_collator
 from training.recipes import distill
 from training.recipes.common import keep_row_order, length_grouped_records, open_configured_student
 from training.recipes.config import DistillConfig, TrainConfig
-from training.recipes.distill import DistillTrainer, teacher_summaries
+from training.recipes.distill import teacher_summaries
+from training.recipes.distill_trainer import DistillTrainer, question_batch
 
 SHORT = {"style": "headline"}
 
@@ -92,10 +93,10 @@ def test_the_student_comes_to_say_what_the_teacher_would_have_said(
 
 def test_the_loss_needs_the_audio(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
     trainer = trainer_of(audio_folder, rows, tmp_path, 1)
-    own = trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows[:1]))
+    own = trainer.compute_loss(trainer.model, question_batch(trainer.collator, rows[:1]))
     other = record(9, tmp_path, noise(rows[0].duration_s or 0, 77), "", style=SHORT)
-    assert torch.equal(own, trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows[:1])))
-    assert abs(own - trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, [other]))) > 1e-4
+    assert torch.equal(own, trainer.compute_loss(trainer.model, question_batch(trainer.collator, rows[:1])))
+    assert abs(own - trainer.compute_loss(trainer.model, question_batch(trainer.collator, [other]))) > 1e-4
     own.backward()
     moved = {n for n, p in trainer.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert any("multi_modal_projector" in name for name in moved)
@@ -114,7 +115,7 @@ def test_a_batchs_questions_are_made_once(
     monkeypatch.setattr(
         type(trainer.collator), "encode_question", lambda self, r: [made.append(r.id), question(self, r)][1]
     )
-    trainer.compute_loss(trainer.model, distill.question_batch(trainer.collator, rows))
+    trainer.compute_loss(trainer.model, question_batch(trainer.collator, rows))
     assert made == [row.id for row in rows]
 
 
@@ -234,9 +235,7 @@ def test_a_loop_teaches_nothing(audio_folder: Path, rows: list[Record], tmp_path
         both = Always(11, 12, 500)
         both.sample = lambda model, records, questions: [Answer(ids, False) for _ in records]  # type: ignore
         trainer = trainer_of(audio_folder, rows, tmp_path, 1, both, more=more)
-        return float(
-            trainer.compute_loss(trainer.model.eval(), distill.question_batch(trainer.collator, rows[:1])).detach()
-        )
+        return float(trainer.compute_loss(trainer.model.eval(), question_batch(trainer.collator, rows[:1])).detach())
 
     once, thrice = [21, 22, 23, 24], [21, 22, 23, 24] * 3
     assert loss(thrice, loop_tokens=4) == pytest.approx(loss(once), rel=1e-4)

@@ -120,7 +120,7 @@ def test_answers_that_are_kept_can_be_chosen_among_anew(
     kept.write_text(kept.read_text().splitlines()[0] + "\n")
     with pytest.raises(ValueError, match="no answers to 1 of 2 records, two among them"):
         main(command)
-    with pytest.raises(ValueError, match="--base says whose answers"):
+    with pytest.raises(ValueError, match="either --base is needed"):
         main(["pairs", *data, "--out", str(out)])
 
 

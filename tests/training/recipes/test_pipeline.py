@@ -16,7 +16,7 @@ from training.recipes.pipeline import PipelineStep, parse_overrides, pipeline_st
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the rungs that ran; none really does."""
+    """The names of the steps that ran; none of them really does."""
     names: list[str] = []
     monkeypatch.setattr(pipeline, "run_step", lambda rung: names.append(rung.name))
     return names
@@ -88,7 +88,7 @@ def test_it_goes_on_where_it_left_off_and_from_what_changed(
     capsys.readouterr()
     assert main([*command, "--set", "distill.steps=4", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "sft: is there" in said
+    assert "sft: is done already" in said
     assert "distill: python -m training distill" in said
     assert "--steps 4" in said
 
@@ -126,12 +126,12 @@ def test_settings_for_a_rung() -> None:
 
 @pytest.mark.parametrize("text", ["steps=3", "sft.steps", "sft.=3", ".steps=3"])
 def test_a_setting_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="should read RUNG"):
+    with pytest.raises(ValueError, match="should have the form STEP"):
         parse_overrides([text])
 
 
 def test_a_setting_for_no_rung_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'sff'; the rungs are align"):
+    with pytest.raises(ValueError, match="names the step 'sff'; the steps are align"):
         main(["ladder", "--work", str(tmp_path), "--set", "sff.steps=3"])
 
 

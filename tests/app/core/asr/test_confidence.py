@@ -1,4 +1,4 @@
-"""What of a transcript is read. The values are those that Whisper base and tiny.en gave (results/recognizer.json)."""
+"""Segments are kept or left out by confidence. The values are measured (results/recognizer.json)."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from app.core.asr.whisper import Transcript, TranscriptSegment, compression_rati
 LIMITS = RecognizerSettings()
 
 
-def stretch(
+def segment(
     text: str = "Anna calls.", lp: float = -0.3, cr: float = 1.2, ns: float = 0.1, start: float = 0
 ) -> TranscriptSegment:
     return TranscriptSegment(start, start + 5, text, lp, cr, ns)
@@ -27,7 +27,7 @@ def stretch(
     ],
 )
 def test_speech_is_understood(what: str, lp: float, cr: float, ns: float, language: float) -> None:
-    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    found = filter_transcript(Transcript((segment(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
     assert (found.text, found.recognition.omitted_spans) == ("Anna calls.", ()), what
 
 
@@ -46,12 +46,12 @@ def test_speech_is_understood(what: str, lp: float, cr: float, ns: float, langua
     ],
 )
 def test_what_whisper_guessed_is_left_out(what: str, lp: float, cr: float, ns: float, language: float) -> None:
-    found = filter_transcript(Transcript((stretch(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
+    found = filter_transcript(Transcript((segment(lp=lp, cr=cr, ns=ns),), "en", language), LIMITS)
     assert (found.text, found.recognition.omitted_spans) == ("", ((0, 5),)), what
 
 
-def test_only_the_part_that_was_not_understood_is_left_out_and_told() -> None:
-    parts = [stretch(), stretch("Gar", -1.4, start=6), stretch("ble.", -1.4, start=11), stretch("Ben pays.", start=30)]
+def test_only_the_part_that_was_not_understood_is_left_out_and_reported() -> None:
+    parts = [segment(), segment("Gar", -1.4, start=6), segment("ble.", -1.4, start=11), segment("Ben pays.", start=30)]
     found = filter_transcript(Transcript(tuple(parts), "de", 0.9), LIMITS)
     assert found.text == "Anna calls. Ben pays."
     assert found.recognition.omitted_spans == ((6, 16),)
@@ -60,16 +60,16 @@ def test_only_the_part_that_was_not_understood_is_left_out_and_told() -> None:
 
 
 def test_nothing_said_is_not_the_same_as_not_understood() -> None:
-    for parts in ((), (stretch("."), stretch(" ♪ "))):
+    for parts in ((), (segment("."), segment(" ♪ "))):
         found = filter_transcript(Transcript(parts), LIMITS)
         assert (found.text, found.recognition.omitted_spans, found.recognition.log_probability) == ("", (), None)
 
 
 def test_the_settings_move_the_limits() -> None:
-    unsure = Transcript((stretch(lp=-1.2),))
+    unsure = Transcript((segment(lp=-1.2),))
     assert filter_transcript(unsure, LIMITS).text == ""
     assert filter_transcript(unsure, RecognizerSettings(log_probability=-1.5)).text
-    circling = Transcript((stretch(cr=4, lp=-0.6),))
+    circling = Transcript((segment(cr=4, lp=-0.6),))
     assert filter_transcript(circling, LIMITS).text == ""
     assert filter_transcript(circling, RecognizerSettings(compression_ratio=5)).text
 

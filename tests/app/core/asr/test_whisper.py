@@ -1,4 +1,4 @@
-"""What is asked of faster-whisper, and what is made of its answer."""
+"""The transcriber chooses the language, and converts the segments of faster-whisper."""
 
 from collections import namedtuple
 from pathlib import Path
@@ -15,20 +15,20 @@ SPEECH = np.zeros(16_000, np.float32)
 
 
 class Whisper:
-    """Tells a language with these chances, and writes one segment in the language it is told, or else in that one."""
+    """Detects languages with these probabilities, and returns one segment in the given or the detected language."""
 
-    def __init__(self, **chances: float) -> None:
-        self.chances = sorted(chances.items(), key=lambda pair: -pair[1])
-        self.asked: list[str | None] = []
+    def __init__(self, **probabilities: float) -> None:
+        self.probabilities = sorted(probabilities.items(), key=lambda pair: -pair[1])
+        self.requested_languages: list[str | None] = []
 
     def transcribe(self, samples: Any, *, language: str | None, **options: Any) -> Any:
-        self.asked.append(language)
-        code, chance = (language, 1.0) if language else self.chances[0]
-        info = Info(code, chance, None if language else self.chances)
+        self.requested_languages.append(language)
+        code, probability = (language, 1.0) if language else self.probabilities[0]
+        info = Info(code, probability, None if language else self.probabilities)
         return iter([Segment(0, 0.0, 2.5, f" In {code}.", -0.25, 9.9, 0.125)]), info
 
 
-async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
+async def transcribe(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
     transcriber = WhisperTranscriber(Path("nowhere"), languages=languages)
     transcriber._model = whisper
     try:
@@ -38,7 +38,7 @@ async def heard(whisper: Whisper, languages: tuple[str, ...] = ()) -> Any:
 
 
 async def test_the_language_is_detected_and_how_sure_whisper_was_is_kept() -> None:
-    found = await heard(Whisper(de=0.9, en=0.05), ("en", "es"))
+    found = await transcribe(Whisper(de=0.9, en=0.05), ("en", "es"))
     assert (found.text, found.language, found.language_probability) == ("In de.", "de", 0.9)
     (one,) = found.segments
     assert (one.start, one.end, one.log_probability, one.no_speech_probability) == (0.0, 2.5, -0.25, 0.125)
@@ -46,7 +46,7 @@ async def test_the_language_is_detected_and_how_sure_whisper_was_is_kept() -> No
 
 
 @pytest.mark.parametrize(
-    ("chances", "languages", "language", "asked"),
+    ("probabilities", "languages", "language", "requested_languages"),
     [
         ({"la": 0.42, "es": 0.3, "en": 0.1}, ("en", "es"), "es", [None, "es"]),
         ({"la": 0.42, "es": 0.3}, (), "la", [None]),
@@ -57,9 +57,9 @@ async def test_the_language_is_detected_and_how_sure_whisper_was_is_kept() -> No
     ],
 )
 async def test_where_it_is_unsure_of_the_language_an_expected_one_is_preferred(
-    chances: dict[str, float], languages: tuple[str, ...], language: str, asked: list[str | None]
+    probabilities: dict[str, float], languages: tuple[str, ...], language: str, requested_languages: list[str | None]
 ) -> None:
-    whisper = Whisper(**chances)
-    found = await heard(whisper, languages)
-    assert (found.language, whisper.asked) == (language, asked)
-    assert found.language_probability == chances.get(language, 0.8)
+    whisper = Whisper(**probabilities)
+    found = await transcribe(whisper, languages)
+    assert (found.language, whisper.requested_languages) == (language, requested_languages)
+    assert found.language_probability == probabilities.get(language, 0.8)

@@ -1,4 +1,4 @@
-"""What goes in comes out: same length, same waveform, whatever the container; or a refusal that says why."""
+"""Decoded audio has the length and waveform of the source in every container; other files are refused with a reason."""
 
 import io
 import time
@@ -12,20 +12,20 @@ from app.core.audio.decode import DecodedAudio, decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import ServiceError, TooLarge, Unprocessable
 from tests import recordings
-from tests.recordings import sound, speech
+from tests.recordings import encode_audio, speech
 
 LIMITS = DecodeLimits()
 
 
 def likeness(decoded: NDArray[np.float32], original: NDArray[np.float32]) -> float:
-    """Correlation at the best alignment within 0.1 s."""
+    """Return the correlation at the best alignment within 0.1 s."""
     size = 1 << (len(original) + len(decoded)).bit_length()
     product = np.fft.irfft(np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(original, size)))
     best = max(product[:1600].max(), product[-1600:].max())
     return float(best / (np.linalg.norm(decoded) * np.linalg.norm(original)))
 
 
-# AMR keeps what a telephone does, below 4 kHz.
+# AMR keeps what is below 4 kHz, as a telephone does.
 LIKENESS = {"amr": 0.7}
 
 
@@ -50,7 +50,7 @@ def test_every_format_keeps_length_and_waveform(name: str) -> None:
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000, 192000])
 def test_any_rate_becomes_16_khz(rate: int) -> None:
-    audio = decode(sound(speech(rate=rate), rate), LIMITS)
+    audio = decode(encode_audio(speech(rate=rate), rate), LIMITS)
     assert (audio.source_rate, audio.source_channels) == (rate, 1)
     assert audio.seconds == pytest.approx(len(speech()) / 16000, abs=0.002)
     assert likeness(audio.samples, speech()) > 0.9
@@ -58,7 +58,7 @@ def test_any_rate_becomes_16_khz(rate: int) -> None:
 
 def test_channels_are_averaged() -> None:
     both = np.stack([speech(), np.zeros_like(speech())], axis=1)
-    audio = decode(sound(both, subtype="FLOAT"), LIMITS)
+    audio = decode(encode_audio(both, subtype="FLOAT"), LIMITS)
     assert audio.source_channels == 2
     np.testing.assert_allclose(audio.samples, speech() / 2, atol=1e-6)
 
@@ -70,7 +70,7 @@ def test_eight_channels_are_accepted() -> None:
 
 
 def test_float_samples_beyond_full_scale_are_scaled_with_a_warning() -> None:
-    audio = decode(sound(speech() * 40, subtype="FLOAT"), LIMITS)
+    audio = decode(encode_audio(speech() * 40, subtype="FLOAT"), LIMITS)
     assert np.abs(audio.samples).max() == pytest.approx(1)
     assert likeness(audio.samples, speech()) > 0.9999
     assert any("scaled" in warning for warning in audio.warnings)
@@ -128,8 +128,8 @@ def test_an_hour_of_opus_in_3_mb_is_refused_at_once() -> None:
 
 def test_a_stream_that_announces_no_length_stops_where_the_limit_is() -> None:
     buffer = io.BytesIO()
-    adts = recordings.muxed("adts", "aac")
-    buffer.write(adts * 200)  # frames follow one another without any header for the whole
+    adts = recordings.mux_speech("adts", "aac")
+    buffer.write(adts * 200)  # a stream of frames without a header
     start = time.process_time()
     error = refused(buffer.getvalue(), DecodeLimits(max_seconds=20))
     assert time.process_time() - start < 2
@@ -138,7 +138,7 @@ def test_a_stream_that_announces_no_length_stops_where_the_limit_is() -> None:
 
 
 def test_joined_mp3_and_ogg_files_are_read_to_their_end() -> None:
-    for data in (sound(speech(), kind="MP3"), sound(speech(), kind="OGG", subtype="VORBIS")):
+    for data in (encode_audio(speech(), kind="MP3"), encode_audio(speech(), kind="OGG", subtype="VORBIS")):
         once, twice = decode(data, LIMITS), decode(data * 2, LIMITS)
         assert twice.seconds == pytest.approx(2 * once.seconds, abs=0.2)
 
@@ -154,7 +154,7 @@ def test_a_wav_written_to_a_pipe_is_read_to_its_end() -> None:
 
 @pytest.mark.parametrize("kind", ["WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"])
 def test_little_missing_is_a_warning_and_much_a_refusal(kind: str) -> None:
-    data = sound(speech(), kind=kind, subtype="PCM_16")
+    data = encode_audio(speech(), kind=kind, subtype="PCM_16")
     tail = data[: int(len(data) * (1 - 0.25 / (len(speech()) / 16000)))]
     audio = decode(tail, LIMITS)
     assert any("missing" in warning or "damaged" in warning for warning in audio.warnings)
@@ -163,7 +163,7 @@ def test_little_missing_is_a_warning_and_much_a_refusal(kind: str) -> None:
 
 
 def test_silence_that_webm_does_not_store_keeps_its_time() -> None:
-    source, target = io.BytesIO(recordings.muxed("webm", "libopus")), io.BytesIO()
+    source, target = io.BytesIO(recordings.mux_speech("webm", "libopus")), io.BytesIO()
     with av.open(source) as whole, av.open(target, "w", format="webm") as gapped:
         track = gapped.add_stream_from_template(whole.streams.audio[0])
         for packet in whole.demux(whole.streams.audio[0]):
@@ -187,10 +187,10 @@ def test_a_playlist_cannot_reach_other_files(tmp_path) -> None:  # type: ignore[
 def test_mutations_give_audio_or_a_service_error_and_nothing_else(kind: str) -> None:
     clip = speech()[:16000]
     whole = {
-        "wav": lambda: sound(clip),
-        "flac": lambda: sound(clip, kind="FLAC"),
-        "ogg": lambda: sound(clip, kind="OGG", subtype="OPUS"),
-        "m4a": lambda: recordings.muxed("ipod", "aac", seconds=1),
+        "wav": lambda: encode_audio(clip),
+        "flac": lambda: encode_audio(clip, kind="FLAC"),
+        "ogg": lambda: encode_audio(clip, kind="OGG", subtype="OPUS"),
+        "m4a": lambda: recordings.mux_speech("ipod", "aac", seconds=1),
     }[kind]()
     outcomes: list[DecodedAudio | ServiceError] = []
     for seed in range(300):
@@ -207,7 +207,7 @@ def test_mutations_give_audio_or_a_service_error_and_nothing_else(kind: str) -> 
 
 
 def mutate(whole: bytes, seed: int) -> bytes:
-    """`whole` with some bytes changed, its head changed, cut off, or a span replaced or taken out."""
+    """Return a file with some bytes changed, its header changed, its end cut off, or a span replaced or removed."""
     random = np.random.default_rng(seed)
     data = bytearray(whole)
     match seed % 4:
@@ -226,7 +226,7 @@ def mutate(whole: bytes, seed: int) -> bytes:
 
 
 def test_a_file_that_lies_about_its_size_is_not_believed() -> None:
-    data = bytearray(recordings.sound(speech(), kind="FLAC"))
+    data = bytearray(recordings.encode_audio(speech(), kind="FLAC"))
     data[21] |= 0x0F  # total samples: 36 bits in STREAMINFO
     data[22:26] = b"\xff\xff\xff\xff"
     error = refused(bytes(data))

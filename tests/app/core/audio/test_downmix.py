@@ -1,4 +1,4 @@
-"""What is said in opposite phase is not lost in the mix, and everything else is mixed as ever, without clicks."""
+"""Speech in opposite phase is not lost in the mix, and everything else is averaged as usual, without clicks."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from app.core.audio.downmix import Downmixer
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.sample_sink import SampleSink
 from app.core.audio.vad import find_speech, speech_seconds
-from tests.recordings import sound, speech
+from tests.recordings import encode_audio, speech
 
 VOICE = speech()
 OTHER = np.resize(speech(voice="rms"), len(VOICE)).astype(np.float32)
@@ -28,7 +28,7 @@ def mixed(*channels: NDArray[np.floating], rate: int = 16_000, block: int = 4096
 
 
 def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """How alike two signals are, whatever their level and polarity: 1 is the same."""
+    """Return the similarity of two signals, whatever their level and polarity; 1 is the same."""
     return float(abs(np.dot(one, other)) / np.sqrt(np.dot(one, one) * np.dot(other, other)))
 
 
@@ -93,7 +93,7 @@ def test_everything_else_is_averaged(name: str) -> None:
     found = mixed(*ORDINARY[name])
     mean = np.mean(ORDINARY[name], axis=0)
     assert len(found) == len(mean)
-    if name in ("two speakers apart", "six"):  # their correlation is below zero for moments
+    if name in ("two speakers apart", "six"):  # their correlation is sometimes below zero
         for voice in (VOICE, OTHER):
             assert abs(np.dot(found, voice) / np.dot(voice, voice)) > 0.8 * abs(
                 np.dot(mean, voice) / np.dot(voice, voice)
@@ -127,14 +127,14 @@ def test_nothing_is_lost_at_the_end_nor_where_the_channels_change() -> None:
 @pytest.mark.parametrize(("rate", "kind"), [(48_000, "FLAC"), (8_000, "WAV"), (44_100, "OGG")])
 def test_a_file_in_opposite_phase_is_heard_and_its_caller_told(rate: int, kind: str) -> None:
     voice = speech(rate=rate)
-    audio = decode(sound(np.stack([voice, -voice], axis=1), rate, kind), DecodeLimits())
+    audio = decode(encode_audio(np.stack([voice, -voice], axis=1), rate, kind), DecodeLimits())
     assert speech_seconds(find_speech(audio.samples)) > 4
     assert any("opposite phase" in warning for warning in audio.warnings)
 
 
 def test_an_ordinary_stereo_file_is_told_nothing_about() -> None:
     for channels in ORDINARY.values():
-        assert decode(sound(np.stack(channels, axis=1)), DecodeLimits()).warnings == []
+        assert decode(encode_audio(np.stack(channels, axis=1)), DecodeLimits()).warnings == []
 
 
 def test_a_mixer_of_one_channel_changes_nothing() -> None:

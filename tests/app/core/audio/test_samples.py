@@ -1,4 +1,4 @@
-"""Samples in a file are read as an array is."""
+"""Samples in a file are read like an array."""
 
 from collections.abc import AsyncGenerator
 

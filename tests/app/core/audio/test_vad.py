@@ -1,4 +1,4 @@
-"""Speech is heard, also faint; silence, noise, hum and tones are not taken for it."""
+"""Speech is found, also faint speech; silence, noise, hum and tones are not taken for it."""
 
 import itertools
 import os
@@ -61,7 +61,7 @@ def test_where_it_is_said() -> None:
 
 def test_long_recordings_are_heard_over_the_seams_and_spans_stay_in_order() -> None:
     clip = np.zeros(250 * 16000, np.float32)
-    for start in (10, 117, 236):  # 117 s runs over the seam of the detector's pieces
+    for start in (10, 117, 236):  # speech from 117 s crosses the boundary of two pieces
         clip[start * 16000 : start * 16000 + len(speech())] = speech()
     spans = find_speech(clip)
     assert all(a < b for a, b in spans)
@@ -88,7 +88,7 @@ def test_listening_needs_neither_torch_nor_an_engine() -> None:
 
 
 def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
-    """onnxruntime keeps its reports' session in a temporary file; a CI alone would keep it from that."""
+    """onnxruntime keeps its telemetry session in a temporary file; only in CI environments it does not."""
     kept = {name: value for name, value in os.environ.items() if name != "CI" and "TELEMETRY" not in name}
     look = "import numpy; from app.core.audio.vad import find_speech; find_speech(numpy.zeros(16000, numpy.float32))"
     subprocess.run([sys.executable, "-c", look], env=kept | {"TMPDIR": str(tmp_path)}, check=True)

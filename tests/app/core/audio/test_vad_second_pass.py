@@ -1,4 +1,4 @@
-"""Faint speech is found at a second look, also between louder speech; what stays unclear is told; noise stays noise."""
+"""The second pass finds faint speech, also between louder speech; unclear sounds are reported; noise is no speech."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ def test_a_recording_that_is_faint_as_a_whole_is_heard(bits: int, level: float) 
     clip = (np.round(VOICE * decibel(level) * steps) / steps).astype(np.float32)
     listening = listen(clip)
     assert speech_seconds(listening.spans) > 0.8 * len(clip) / RATE
-    if level < -60:  # above, the first look has found nearly all of it
+    if level < -60:  # the first pass finds nearly all louder speech
         assert any("after amplification" in warning for warning in listening.warnings)
 
 
@@ -92,7 +92,7 @@ SOUNDS: dict[str, Callable[[], NDArray[np.floating]]] = {
 
 @pytest.mark.parametrize("name", SOUNDS)
 @pytest.mark.parametrize("level", [0, -40])
-def test_other_sounds_are_no_speech_at_the_second_look_either(name: str, level: float) -> None:
+def test_other_sounds_are_no_speech_in_the_second_pass_either(name: str, level: float) -> None:
     sound = SOUNDS[name]().astype(np.float32) * decibel(level)
     alone = listen(sound + noise(len(sound)))
     assert (alone.spans, alone.uncertain) == ([], [])
@@ -123,7 +123,7 @@ def test_an_offset_that_drifts_or_jumps_hides_nothing() -> None:
 
 
 def test_stretches_left_out_are_those_with_sound() -> None:
-    """Not a pause, not what was found already, and in pieces that can be looked at."""
+    """The second pass gets no pauses and no speech that was found already, and no span longer than a piece."""
     levels = np.full(200 * 20, 1e-7, np.float32)
     for start, end in ((10, 12), (50, 150), (180, 180.1)):
         levels[int(start * 20) : int(end * 20)] = 1e-3

@@ -1,4 +1,4 @@
-"""Windows cover all speech, cut where nobody speaks."""
+"""Windows cover all speech and are cut at pauses."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""Chained Ogg is read whole, whatever its links are; several streams at once and lost pages are told of."""
+"""Chained Ogg is read completely, whatever its links are; multiplexed streams and lost pages are reported."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from app.core.audio.containers.ogg import read_ogg_link
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
 from app.core.errors import Unprocessable
-from tests.recordings import muxed, sound, speech
+from tests.recordings import encode_audio, mux_speech, speech
 
 LIMITS = DecodeLimits()
 
@@ -23,11 +23,11 @@ def pages(data: bytes) -> list[bytes]:
 
 def ogg(subtype: str, rate: int = 16000, channels: int = 1) -> bytes:
     samples = np.repeat(speech(rate=rate)[: 2 * rate, None], channels, axis=1)
-    return sound(samples, rate, kind="OGG", subtype=subtype)
+    return encode_audio(samples, rate, kind="OGG", subtype=subtype)
 
 
 def together(*files: bytes) -> bytes:
-    """The files' streams at the same time: first pages in front, the others in turn."""
+    """Multiplex the streams of several files: the first pages come first, the others alternate."""
     queues = [pages(data) for data in files]
     order = [queue.pop(0) for queue in queues]
     while any(queues):
@@ -36,7 +36,7 @@ def together(*files: bytes) -> bytes:
 
 
 def test_links_of_any_codec_rate_and_channels_are_read() -> None:
-    flac = muxed("ogg", "flac", rate=16000, seconds=2)
+    flac = mux_speech("ogg", "flac", rate=16000, seconds=2)
     links = [
         ogg("OPUS"),
         ogg("VORBIS"),
@@ -59,7 +59,7 @@ def test_a_second_stream_at_the_same_time_is_told_of() -> None:
 
 
 def test_a_page_that_is_missing_is_told_of_or_refused() -> None:
-    found = pages(sound(speech(), kind="OGG", subtype="OPUS"))
+    found = pages(encode_audio(speech(), kind="OGG", subtype="OPUS"))
     assert len(found) >= 5
     audio = decode(b"".join([*found[:3], *found[4:]]), DecodeLimits(max_missing_seconds=5))
     assert audio.unread

@@ -1,4 +1,4 @@
-"""Formats are told by content; what is no audio is refused with the list of what is."""
+"""Formats are recognized by content; what is no audio is refused with the list of accepted formats."""
 
 import base64
 import contextlib
@@ -34,7 +34,7 @@ def test_an_mp3_behind_a_tag_longer_than_what_was_received() -> None:
 
 
 def test_flac_behind_an_id3_tag() -> None:
-    flac = recordings.sound(recordings.speech(), kind="FLAC")
+    flac = recordings.encode_audio(recordings.speech(), kind="FLAC")
     assert sniff(b"ID3\x04\x00\x00\x00\x00\x00\x05" + bytes(5) + flac) == "flac"
 
 
@@ -63,16 +63,16 @@ def test_nothing_is_an_invalid_request() -> None:
 
 
 def _mp3() -> bytes:
-    return recordings.muxed("mp3", "libmp3lame", rate=16000, options={"write_xing": "0", "id3v2_version": "0"})
+    return recordings.mux_speech("mp3", "libmp3lame", rate=16000, options={"write_xing": "0", "id3v2_version": "0"})
 
 
 STREAMS = {
     "mp3": _mp3,
-    "aac": lambda: recordings.muxed("adts", "aac"),
-    "loas": lambda: recordings.muxed("latm", "aac"),
-    "ac3": lambda: recordings.muxed("ac3", "ac3"),
-    "eac3": lambda: recordings.muxed("eac3", "eac3"),
-    "mpegts": lambda: recordings.muxed("mpegts", "mp2"),
+    "aac": lambda: recordings.mux_speech("adts", "aac"),
+    "loas": lambda: recordings.mux_speech("latm", "aac"),
+    "ac3": lambda: recordings.mux_speech("ac3", "ac3"),
+    "eac3": lambda: recordings.mux_speech("eac3", "eac3"),
+    "mpegts": lambda: recordings.mux_speech("mpegts", "mp2"),
 }
 
 

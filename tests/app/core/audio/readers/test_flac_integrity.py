@@ -1,4 +1,4 @@
-"""Damaged FLAC is told of, whether or not its encoder noted an MD5 sum, and healthy FLAC of any kind is not."""
+"""Damaged FLAC is reported, whether or not its encoder stored an MD5 sum, and healthy FLAC of any kind is not."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from app.core.audio.decode import decode
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.readers.flac_integrity import bytes_after_frame
-from tests.recordings import muxed, sound, speech
+from tests.recordings import encode_audio, mux_speech, speech
 
 LIMITS = DecodeLimits(max_missing_seconds=2)
 
@@ -15,14 +15,14 @@ LIMITS = DecodeLimits(max_missing_seconds=2)
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_the_sum_of_healthy_files_holds(subtype: str, channels: int) -> None:
     samples = np.stack([np.roll(speech(), 100 * number) for number in range(channels)], axis=1)
-    audio = decode(sound(samples, kind="FLAC", subtype=subtype), LIMITS)
+    audio = decode(encode_audio(samples, kind="FLAC", subtype=subtype), LIMITS)
     assert (audio.warnings, audio.seconds) == ([], len(speech()) / 16000)
 
 
 def test_a_wrong_sum_is_told_of() -> None:
     for kind, data in (
-        ("FLAC", sound(speech(), kind="FLAC")),
-        ("24 bit", sound(speech(), kind="FLAC", subtype="PCM_24")),
+        ("FLAC", encode_audio(speech(), kind="FLAC")),
+        ("24 bit", encode_audio(speech(), kind="FLAC", subtype="PCM_24")),
     ):
         changed = bytearray(data)
         changed[30] ^= 1
@@ -34,7 +34,7 @@ def test_a_wrong_sum_is_told_of() -> None:
 @pytest.mark.parametrize("size", [1, 50, 4000])
 @pytest.mark.parametrize("noted", [True, False])
 def test_overwritten_bytes_are_told_of(size: int, noted: bool) -> None:
-    data = bytearray(muxed("flac", "flac", rate=16000, pipe=not noted))
+    data = bytearray(mux_speech("flac", "flac", rate=16000, pipe=not noted))
     assert any(data[26:42]) == noted
     assert decode(bytes(data), LIMITS).warnings == []
     for place in (len(data) // 3, len(data) // 2, len(data) * 3 // 4):
@@ -45,7 +45,7 @@ def test_overwritten_bytes_are_told_of(size: int, noted: bool) -> None:
 
 
 def test_bytes_behind_a_frame_are_counted() -> None:
-    data = sound(speech()[:1000], kind="FLAC")
+    data = encode_audio(speech()[:1000], kind="FLAC")
     start = data.rfind(b"\xff\xf8")  # of the only frame
     frame = data[start:]
     assert bytes_after_frame(frame) == 0
@@ -53,7 +53,7 @@ def test_bytes_behind_a_frame_are_counted() -> None:
 
 
 def test_a_tag_between_a_flac_file_and_the_next_recording_is_no_sign_of_a_cut() -> None:
-    flac = sound(speech(), kind="FLAC")
-    for behind in (b"TAG" + b"x" * 125 + flac, muxed("mp3", "libmp3lame")):  # the MP3 begins with an ID3v2 tag
+    flac = encode_audio(speech(), kind="FLAC")
+    for behind in (b"TAG" + b"x" * 125 + flac, mux_speech("mp3", "libmp3lame")):  # the MP3 begins with an ID3v2 tag
         audio = decode(flac + behind, LIMITS)
         assert (audio.unread, audio.seconds) == ([], pytest.approx(2 * len(speech()) / 16000, abs=0.1))
