@@ -44,6 +44,7 @@ class CharacterHead(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Return the log-probabilities of the characters at each frame."""
         return self.layers(frames).log_softmax(-1)
 
 

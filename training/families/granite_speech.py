@@ -22,6 +22,9 @@ class GraniteSpeech(Family):
     unsynced_prefixes = ("encoder.",)
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
+        """Return the model, with its encoder in evaluation mode. Raises ValueError for a checkpoint with its own
+        adapter.
+        """
         if (folder / "adapter_config.json").is_file():
             raise ValueError(
                 f"{folder} has an adapter of its own: merge it into the weights first, for example with PEFT"

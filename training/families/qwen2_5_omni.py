@@ -26,6 +26,7 @@ class Qwen25Omni(Family):
     end_of_turn = "<|im_end|>"
 
     def open(self, folder: Path, dtype: torch.dtype) -> Any:
+        """Return the thinker. Raises ValueError if tensors of it are missing or do not belong to it."""
         import transformers
 
         whole = transformers.AutoConfig.from_pretrained(folder)

@@ -63,9 +63,11 @@ class Voxtral(Family):
     weight_sync_refusal = "vLLM 0.32 keeps the old projector when Voxtral's weights are loaded into a running server"
 
     def placeholder_id(self, processor: Any) -> int:
+        """Return the id of the token that stands for audio."""
         return int(processor.audio_token_id)
 
     def messages(self, query: str) -> list[dict[str, Any]]:
+        """Return one message of the user: the recording, then the system prompt and the query."""
         content = [{"type": "audio"}, {"type": "text", "text": f"{SYSTEM_PROMPT}\n{query}"}]
         return [{"role": "user", "content": content}]
 
@@ -76,6 +78,7 @@ class Voxtral(Family):
     def encode_question(
         self, processor: Any, query: str, samples: NDArray[np.float32]
     ) -> tuple[list[int], dict[str, torch.Tensor]]:
+        """Return the question's ids, with placeholders for the audio's frames, and the model's further inputs."""
         audio = {"type": "audio", "base64": base64.b64encode(encode_wav(samples)).decode()}
         messages = [
             message | {"content": [audio if part["type"] == "audio" else part for part in message["content"]]}
@@ -85,6 +88,9 @@ class Voxtral(Family):
         return one["input_ids"][0].tolist(), {name: one[name] for name in self.model_inputs}
 
     def vllm_tensor(self, name: str, value: torch.Tensor, config: Any) -> tuple[str, torch.Tensor] | None:
+        """Return name and value in Mistral's files, or None for the sinusoids, which vLLM computes. Raises ValueError
+        for other position embeddings or an unknown name.
+        """
         if name != SINUSOIDS_NAME:
             return mistral_name(name), mistral_order(name, value, head_counts(config))
         if not torch.allclose(value.float(), sinusoids(*value.shape).to(value.device), atol=0.01):  # bfloat16: 8 bits

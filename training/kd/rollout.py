@@ -85,6 +85,7 @@ class TransformersRollout:
 
     @torch.no_grad()
     def sample(self, model: Any, records: Sequence[Record], questions: Questions | None = None) -> list[Answer]:
+        """Return one answer to each record, sampled with the model's current weights."""
         if self.merged_copy:
             with torch.autocast(model.device.type, enabled=False):
                 return self._generate(self.merged_copy.update_from(model), records, questions)

@@ -60,6 +60,7 @@ class LocalTeacher:
 
     @torch.no_grad()
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
+        """Return a `DenseDistribution` at the tokens of all answers, one answer after another."""
         longest = max(len(answer.ids) for answer in answers)
         questions = self.collator.collate_questions(records, longest)
         given = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
@@ -103,6 +104,7 @@ class VllmTeacher:
         return cls(client, first_model_name(client), collator, vocabulary, top_k, excluded_ids=excluded_ids)
 
     def read(self, records: Sequence[Record], answers: Sequence[Answer]) -> Distribution:
+        """Return a `TopKDistribution` at the tokens of all answers, on the CPU. Raises TeacherError."""
         prompts = [self.collator.encode_question(record)[0] for record in records]
         with ThreadPoolExecutor(self.concurrency) as pool:
             answers_positions = pool.map(self._ask, prompts, [answer.ids for answer in answers])
@@ -156,6 +158,7 @@ class LocalTeacherWriter:
     collator: TextCollator
 
     def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
+        """Return the summary of each record, and whether it came to an end."""
         answers = TransformersRollout(self.collator, temperature=0).sample(self.model, records)
         return [(self.collator.decode_answer(answer.ids), answer.is_complete) for answer in answers]
 
@@ -175,6 +178,7 @@ class ServedTeacherWriter:
         return cls(client, first_model_name(client))
 
     def write(self, records: Sequence[Record]) -> list[tuple[str, bool]]:
+        """Return the summary of each record, and whether it came to an end. Raises TeacherError."""
         with ThreadPoolExecutor(self.concurrency) as pool:
             return list(pool.map(self._write_one, records))
 

@@ -236,9 +236,11 @@ class WeightSyncCallback(TrainerCallback):
         self.rollout, self.model, self.every_steps = rollout, model, every
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Give the server the student's weights."""
         self.rollout.sync_weights(self.model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Give the server the student's weights, if it is due and another step follows."""
         if state.global_step % self.every_steps == 0 and state.global_step < state.max_steps:
             self.rollout.sync_weights(self.model)
 

@@ -150,6 +150,9 @@ class TextCollator(Collator):
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+        """Return the ids of the prompt with the transcript; there are no further inputs. Raises UnusableRecord without
+        a transcript.
+        """
         if not record.transcript.strip():
             raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
         # Rendered to tokens directly: Mistral's tokenizer does not tokenize the text that it renders.
@@ -180,9 +183,11 @@ class AudioCollator(Collator):
 
     @property
     def max_audio_seconds(self) -> float:
+        """The longest audio of a question, in seconds."""
         return self.family.max_audio_seconds(self.processor)
 
     def question_token_count(self, record: Record) -> int:
+        """Return the number of the question's tokens without those for audio. Raises UnusableRecord."""
         if self.audio_token_id in self.tokenizer(record.query, add_special_tokens=False)["input_ids"]:
             raise UnusableRecord(f"{record.id}: the query holds the audio placeholder", "placeholder")
         return len(self.tokenizer(self.prompt(record), add_special_tokens=False)["input_ids"])
@@ -194,6 +199,7 @@ class AudioCollator(Collator):
 
     @property
     def placeholder_ids(self) -> list[int]:
+        """The id of the audio placeholder."""
         return [self.audio_token_id]
 
     def prompt(self, record: Record) -> str:
@@ -201,6 +207,10 @@ class AudioCollator(Collator):
         return self.family.prompt(self.processor, record.query)
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, torch.Tensor]]:
+        """Return the ids of the prompt, with a placeholder for each frame of the audio, and the model's further inputs.
+
+        Raises UnusableRecord for audio that cannot be read or a question that the model cannot be asked.
+        """
         samples = read_audio(record)
         try:
             return self.family.encode_question(self.processor, record.query, samples)
@@ -208,12 +218,16 @@ class AudioCollator(Collator):
             raise UnusableRecord(f"{record.id}: {error}", error.reason) from error
 
     def encode_answer(self, record: Record) -> list[int]:
+        """Return the ids of the summary and the end of turn. Raises UnusableRecord for an empty summary or one with the
+        placeholder.
+        """
         ids = super().encode_answer(record)
         if self.audio_token_id in ids:
             raise UnusableRecord(f"{record.id}: the summary holds the audio placeholder", "placeholder")
         return ids
 
     def join_inputs(self, others: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Return the model's further inputs of all rows as one batch."""
         return self.family.join_inputs(others)
 
 

@@ -69,6 +69,9 @@ class FeatureCollator(AudioCollator):
         return self.folder / f"{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]}.safetensors"
 
     def encode_question(self, record: Record) -> tuple[list[int], dict[str, Tensor]]:
+        """Return the ids of the prompt, and the encoder's output for the record's audio. Raises UnusableRecord if it is
+        not in the folder.
+        """
         file = self.feature_file(record)
         if not file.exists():
             raise UnusableRecord(

@@ -104,9 +104,11 @@ class Clip:
     features: Path | Tensor
 
     def lower_features(self) -> Tensor:
+        """Return the output of the lower layers, of shape (frames at 50 Hz, width)."""
         return self._features_at(0)
 
     def top_features(self) -> Tensor:
+        """Return the output of the untrained last layer, of shape (frames at 50 Hz, width)."""
         return self._features_at(1)
 
     def _features_at(self, which: int) -> Tensor:

@@ -35,6 +35,7 @@ class AudioGainCallback(TrainerCallback):
         self.model, self.collator, self.records, self.every_steps = model, collator, records, every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Measure and log the audio gain, if it is due."""
         if state.global_step % self.every_steps == 0:
             gain = audio_gain(self.model, self.collator, self.records)
             # A recipe's trainer may add metrics in its own `log`. They belong to the step's line, which comes later.
@@ -55,9 +56,11 @@ class TimeLimitCallback(TrainerCallback):
         self.seconds, self.started_at, self.progress, self.learning_rate = seconds, 0.0, 0.0, 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Note when training begins."""
         self.started_at = process_clock.seconds_since_process_start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        """Set the learning rate of the step."""
         available = max(1e-6, self.seconds - self.started_at)
         self.progress = min(1.0, (process_clock.seconds_since_process_start() - self.started_at) / available)
         for group in optimizer.param_groups:  # the scheduler has just set the rate, and will set it after the step
@@ -71,6 +74,7 @@ class TimeLimitCallback(TrainerCallback):
                 line["learning_rate"] = self.learning_rate
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop training if the time is over."""
         if process_clock.seconds_since_process_start() >= self.seconds:
             control.should_training_stop = True
 
@@ -79,6 +83,7 @@ class ReleaseMemoryCallback(TrainerCallback):
     """Returns freed memory to the system if less than half of the machine's is left (`training.runtime.allocator`)."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Return freed memory, if the machine is short of it."""
         if allocator.memory_is_short():
             allocator.release_free_memory()
 
@@ -90,6 +95,7 @@ class SaveAdapterCallback(TrainerCallback):
         self.model, self.file, self.every_steps = model, file, every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the adapter, if it is due. All processes have to call this."""
         if state.global_step % self.every_steps == 0:
             tensors = adapter_tensors(self.model)
             if distributed.is_main_process():

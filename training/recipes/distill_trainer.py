@@ -80,6 +80,9 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        """Return the mean divergence over the tokens of the batch's answers, a scalar. `inputs` is what
+        `question_batch` returns, with `answers` if they have been sampled already.
+        """
         records, questions = inputs["records"], inputs["questions"]
         is_off_policy = self._is_off_policy_step(self.state.global_step)
         writer: Rollout = self.references if is_off_policy else self.rollout

@@ -133,7 +133,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     done: dict[str, str] = json.loads(done_file.read_text()) if done_file.exists() else {}
     fresh = True
     for number, step in enumerate(all_steps, 1):
-        fresh = fresh and _with_new_names(done.get(step.name, "")) == step.command_line
+        fresh = fresh and _with_new_names(done.get(step.name, "")) == _with_new_names(step.command_line)
         if fresh:
             print(f"[{number}/{len(all_steps)}] {step.name}: is done already", flush=True)
             continue

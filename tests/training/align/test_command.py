@@ -120,7 +120,7 @@ def aligner_of(folder: Path, tokenizer: Any, lora: bool = False) -> tuple[Any, A
     return model, Aligner(SplitEncoder(model, 1), embeddings)
 
 
-def counted(found: dict[str, float]) -> dict[str, float]:
+def error_counts(found: dict[str, float]) -> dict[str, float]:
     """The errors that are counted, without the distance that is measured."""
     return {name: found[name] for name in ("token_error", "spikes_right")}
 
@@ -136,14 +136,14 @@ def test_errors_are_a_token_said(
 
     paths = {37: [0] * 37, 62: [0] * 62}
     monkeypatch.setattr(aligner, "best_classes", best)
-    assert counted(alignment_errors(aligner, aligned, 2)) == {"token_error": 1.0, "spikes_right": 0.0}
+    assert error_counts(alignment_errors(aligner, aligned, 2)) == {"token_error": 1.0, "spikes_right": 0.0}
     for one, path in zip(aligned, paths.values(), strict=True):
         for frame, token in one.spikes:
             path[frame] = token
-    assert counted(alignment_errors(aligner, aligned, 1)) == {"token_error": 0.0, "spikes_right": 1.0}
+    assert error_counts(alignment_errors(aligner, aligned, 1)) == {"token_error": 0.0, "spikes_right": 1.0}
     paths[37][5] = 9  # a token that nobody said
     paths[62][5], paths[62][6] = 0, 4  # and one that is a frame late: what is read is the same
-    assert counted(alignment_errors(aligner, aligned, 2)) == {
+    assert error_counts(alignment_errors(aligner, aligned, 2)) == {
         "token_error": round(1 / 7, 4),
         "spikes_right": round(6 / 7, 4),
     }
@@ -195,13 +195,13 @@ def test_lora_is_on_every_projection_from_the_first_trained_layer_on(audio_folde
     assert touched == {f"layers.1.{module}" for module in modules}
 
 
-def written(folder: Path, *rows: Record) -> Path:
+def write_records_file(folder: Path, *rows: Record) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "records.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
     return folder / "records.jsonl"
 
 
-def aligned_by_command(audio_folder: Path, data: Path, out: Path, *more: str) -> int:
+def run_align(audio_folder: Path, data: Path, out: Path, *more: str) -> int:
     # Seconds of wall time, on a machine that may be busy: enough for a step, and a step is all that is asked for.
     times = ["--character-minutes", "0.005", "--minutes", "0.03", "--warmup", "1", "--log-every", "1", "--rank", "2"]
     fixed = ["--base", str(audio_folder), "--data", str(data), "--out", str(out), "--layers", "1"]
@@ -212,8 +212,8 @@ def test_the_command_writes_an_adapter_that_changes_the_last_layers_only(
     audio_folder: Path, pair: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     long = record(2, tmp_path, noise(1), duration_s=31.0)
-    data, out = written(tmp_path / "data", *pair, long), tmp_path / "run"
-    assert aligned_by_command(audio_folder, data, out, "--held", str(data)) == 0
+    data, out = write_records_file(tmp_path / "data", *pair, long), tmp_path / "run"
+    assert run_align(audio_folder, data, out, "--held", str(data)) == 0
     printed = capsys.readouterr().out
     assert "2 clips, 1 longer than a window or of unknown length left out" in printed
     assert printed.splitlines()[-1] == str(out / "adapter.safetensors")
@@ -244,22 +244,22 @@ def test_the_command_writes_an_adapter_that_changes_the_last_layers_only(
 
 
 def test_a_run_goes_on_from_an_earlier_ones_adapter(audio_folder: Path, pair: list[Record], tmp_path: Path) -> None:
-    data, first, second = written(tmp_path / "data", *pair), tmp_path / "first", tmp_path / "second"
-    aligned_by_command(audio_folder, data, first)
+    data, first, second = write_records_file(tmp_path / "data", *pair), tmp_path / "first", tmp_path / "second"
+    run_align(audio_folder, data, first)
     adapter = first / "adapter.safetensors"
-    aligned_by_command(audio_folder, data, second, "--start", str(adapter), "--rate", "0")
+    run_align(audio_folder, data, second, "--start", str(adapter), "--rate", "0")
     ours, theirs = load_file(adapter), load_file(second / "adapter.safetensors")
     assert all(np.array_equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_a_run_without_a_clip_says_so(audio_folder: Path, tmp_path: Path) -> None:
-    data = written(tmp_path, record(1, tmp_path, noise(1), duration_s=31.0))
+    data = write_records_file(tmp_path, record(1, tmp_path, noise(1), duration_s=31.0))
     with pytest.raises(ValueError, match="no clip is left"):
-        aligned_by_command(audio_folder, data, tmp_path / "run")
+        run_align(audio_folder, data, tmp_path / "run")
 
 
 def test_a_run_whose_clips_do_not_fit_their_texts_says_so(audio_folder: Path, tmp_path: Path) -> None:
-    data = written(tmp_path, record(1, tmp_path, noise(0.2), transcript=TEXTS[1]))
+    data = write_records_file(tmp_path, record(1, tmp_path, noise(0.2), transcript=TEXTS[1]))
     with pytest.raises(ValueError, match="no clip fits its text"):
-        aligned_by_command(audio_folder, data, tmp_path / "run", "--character-minutes", "0.001")
+        run_align(audio_folder, data, tmp_path / "run", "--character-minutes", "0.001")
     assert not (tmp_path / "run" / "adapter.safetensors").exists()

@@ -67,14 +67,14 @@ def found_in(
     return None if frames is None else token_spikes(text, frames, len(scores) // 2, tokenizer, number, *single)
 
 
-def numbered(tokenizer: Any, *tokens: str) -> dict[int, int]:
+def class_numbers(tokenizer: Any, *tokens: str) -> dict[int, int]:
     return {tokenizer.convert_tokens_to_ids(token): i for i, token in enumerate(tokens, 1)}
 
 
 def test_a_token_is_said_where_its_last_letter_is(tokenizer: Any) -> None:
     text = "Please call Anna"
     at = [3 * i + 2 for i in range(len(text))]
-    number = numbered(tokenizer, "ĠAnna", "Ġcall", "ĠPlease")
+    number = class_numbers(tokenizer, "ĠAnna", "Ġcall", "ĠPlease")
     found = found_in(scores_of(text, at, 60), text, tokenizer, number)
     # e, l and a are the 6th, 11th and 16th sign; 50 frames a second become 25.
     assert found == [(at[5] // 2, 3), (at[10] // 2, 2), (at[15] // 2, 1)]
@@ -95,16 +95,16 @@ def test_a_word_of_several_tokens_has_a_spike_for_each(tokenizer: Any) -> None:
 def test_unknown_tokens_are_left_out(tokenizer: Any) -> None:
     text = "Please call Anna"
     scores = scores_of(text, [3 * i for i in range(len(text))], 60)
-    found = found_in(scores, text, tokenizer, numbered(tokenizer, "ĠPlease", "ĠAnna"))
+    found = found_in(scores, text, tokenizer, class_numbers(tokenizer, "ĠPlease", "ĠAnna"))
     assert found == [(15 // 2, 1), (45 // 2, 2)]
-    assert found_in(scores, text, tokenizer, numbered(tokenizer, "Ġpump")) is None
+    assert found_in(scores, text, tokenizer, class_numbers(tokenizer, "Ġpump")) is None
 
 
 def test_a_word_with_unknown_tokens_is_spelled(tokenizer: Any) -> None:
     text = "call O'Hara off"
     at = [3 * i for i in range(len(text))]
     single = letter_token_ids(tokenizer)
-    number = numbered(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(single.values())))
+    number = class_numbers(tokenizer, "Ġcall", "Ġoff", *tokenizer.convert_ids_to_tokens(list(single.values())))
     found = found_in(scores_of(text, at, 60), text, tokenizer, number, single)
     assert found is not None
     by_number = {place: token for token, place in number.items()}
@@ -125,14 +125,14 @@ def test_tokens_said_at_once_take_a_frame_each(tokenizer: Any) -> None:
 
 
 def test_a_text_too_long_for_the_clip_has_no_spikes(tokenizer: Any) -> None:
-    number = numbered(tokenizer, "Ġcall", "ĠAnna")
+    number = class_numbers(tokenizer, "Ġcall", "ĠAnna")
     assert found_in(np.zeros((8, 29), np.float32), "call Anna", tokenizer, number) is None
     assert found_in(np.zeros((8, 29), np.float32), "24", tokenizer, number) is None
 
 
 def test_a_last_letter_in_an_odd_last_frame_belongs_to_the_last_pair(tokenizer: Any) -> None:
     scores = scores_of("call Anna", [0, 3, 6, 9, 12, 15, 18, 21, 24], 25)
-    assert found_in(scores, "call Anna", tokenizer, numbered(tokenizer, "Ġcall", "ĠAnna")) == [(4, 1), (11, 2)]
+    assert found_in(scores, "call Anna", tokenizer, class_numbers(tokenizer, "Ġcall", "ĠAnna")) == [(4, 1), (11, 2)]
 
 
 class Frames(nn.Module):

@@ -71,13 +71,13 @@ def best(teacher: Tensor, k: int) -> TopKDistribution:
 def test_known_tokens_and_a_tail(student: Tensor, teacher: Tensor, beta: float, k: int) -> None:
     known = best(teacher, k)
 
-    def bucketed(probabilities: Tensor) -> Tensor:
+    def sum_of_tail(probabilities: Tensor) -> Tensor:
         here = probabilities.gather(-1, known.ids)
         return torch.cat([here, 1 - here.sum(-1, keepdim=True)], -1)
 
     found = divergence(student, known, beta, 2)
     assert found.tolist() == pytest.approx(
-        expected(bucketed(teacher.exp()), bucketed(student.softmax(-1)), beta), abs=1e-5
+        expected(sum_of_tail(teacher.exp()), sum_of_tail(student.softmax(-1)), beta), abs=1e-5
     )
     assert (found <= divergence(student, DenseDistribution(teacher), beta) + 1e-5).all(), (
         "a bucket hides differences, it adds none"

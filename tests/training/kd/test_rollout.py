@@ -8,14 +8,13 @@ from transformers import AutoTokenizer
 
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training.tiny_checkpoints import noise, record
+from training.data.answer_limit import answer_limit, answer_limit_within
 from training.data.record import Record
 from training.kd.divergence import DenseDistribution
 from training.kd.rollout import (
     Answer,
     ReferenceRollout,
     TransformersRollout,
-    answer_limit,
-    answer_limit_within,
     answer_logits,
     append_answers,
     truncate_at_end,

@@ -51,7 +51,7 @@ def rows(tmp_path: Path) -> list[Record]:
     return [record(i, tmp_path, transcript=f"Caller {i} wants {i} pumps.") for i in range(3)]
 
 
-def served(handler: Any, reads: TextCollator, vocabulary: int, k: int) -> VllmTeacher:
+def served_teacher(handler: Any, reads: TextCollator, vocabulary: int, k: int) -> VllmTeacher:
     client = httpx.Client(base_url="http://teacher", transport=httpx.MockTransport(handler))
     return VllmTeacher(client, "twin", reads, vocabulary, k, concurrency=2)
 
@@ -62,7 +62,7 @@ ANSWERS = [Answer([11, 12, 2], True), Answer([40], False), Answer([7, 2], True)]
 def test_it_says_what_the_same_model_says_here(llama_folder: Path, reads: TextCollator, rows: list[Record]) -> None:
     server = Server(llama_folder)
     size = server.model.config.vocab_size
-    there = served(server, reads, size, 30).read(rows, ANSWERS)
+    there = served_teacher(server, reads, size, 30).read(rows, ANSWERS)
     here = LocalTeacher(server.model, reads, size).read(rows, ANSWERS)
     assert isinstance(there, TopKDistribution)
     assert isinstance(here, DenseDistribution)
@@ -86,7 +86,7 @@ def test_tokens_the_student_lacks_fall_into_the_tail(reads: TextCollator, rows: 
         place = {"3": {"logprob": math.log(0.5)}, str(WORDS): {"logprob": math.log(0.3)}}
         return httpx.Response(200, json={"choices": [{"prompt_logprobs": [None, *[place] * (count - 1)]}]})
 
-    found = served(answer, reads, WORDS, 2).read(rows, ANSWERS)
+    found = served_teacher(answer, reads, WORDS, 2).read(rows, ANSWERS)
     assert isinstance(found, TopKDistribution)
     assert found.ids.tolist() == [[3]] * 6
     assert divergence(torch.zeros(6, WORDS), found, 0.0).isfinite().all()
@@ -104,4 +104,4 @@ def test_a_server_that_does_not_do_it_is_told_apart(
     reads: TextCollator, rows: list[Record], response: httpx.Response, said: str
 ) -> None:
     with pytest.raises(TeacherError, match=said):
-        served(lambda _: response, reads, WORDS, 2).read(rows, ANSWERS)
+        served_teacher(lambda _: response, reads, WORDS, 2).read(rows, ANSWERS)

@@ -14,7 +14,7 @@ from training.models.checkpoint import add_lora, open_model
 from training.models.collate import build_collator
 
 
-def moved(model: Any, seed: int) -> Any:
+def change_weights(model: Any, seed: int) -> Any:
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -31,14 +31,14 @@ def test_a_copy_answers_as_the_student_that_learns_on(audio_folder: Path, tmp_pa
     copied = make_rollout(collator, 0, None, None, max_answer_tokens=6, use_merged_copy=True)
     said = []
     for seed in (1, 2):
-        moved(model, seed)
+        change_weights(model, seed)
         said.append([answer.ids for answer in plain.sample(model, rows)])
         assert [answer.ids for answer in copied.sample(model, rows)] == said[-1]
     assert said[0] != said[1], "the student had learned something in between"
 
 
 def test_a_copy_holds_no_lora_and_learns_nothing(audio_folder: Path) -> None:
-    model = moved(add_lora(open_model(audio_folder), 4), 1)
+    model = change_weights(add_lora(open_model(audio_folder), 4), 1)
     copy = MergedCopy(torch.bfloat16).update_from(model)
     assert not [name for name, _ in copy.named_modules() if "lora" in name]
     assert not any(p.requires_grad for p in copy.parameters())

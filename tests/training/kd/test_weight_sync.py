@@ -10,13 +10,13 @@ from training.kd.weight_sync import write_weights
 from training.models.checkpoint import LORA_SCALE, adapter_tensors, add_lora, open_model
 
 
-def written(folder: Path) -> dict[str, np.ndarray]:
+def tensors_in(folder: Path) -> dict[str, np.ndarray]:
     return {name: value for file in sorted(folder.iterdir()) for name, value in load_file(file).items()}
 
 
 def test_an_untaught_student_is_the_checkpoint_to_the_bit(audio_folder: Path, tmp_path: Path) -> None:
     write_weights(add_lora(open_model(audio_folder), 4), tmp_path, torch.float32)
-    found, expected = written(tmp_path), load_file(audio_folder / "model.safetensors")
+    found, expected = tensors_in(tmp_path), load_file(audio_folder / "model.safetensors")
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
@@ -32,7 +32,7 @@ def test_a_taught_one_is_what_assembling_its_adapter_gives(audio_folder: Path, t
     write_weights(model, tmp_path, torch.float32)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "the student stays"
     base = load_file(audio_folder / "model.safetensors")
-    expected, found = merge_adapter(base, adapter_tensors(model), LORA_SCALE), written(tmp_path)
+    expected, found = merge_adapter(base, adapter_tensors(model), LORA_SCALE), tensors_in(tmp_path)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)

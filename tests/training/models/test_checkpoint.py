@@ -27,7 +27,7 @@ def trained(folder: Path, seed: int = 1, encoder_rank: int = 0) -> Any:
     return model.eval()
 
 
-def assembled(folder: Path, adapter: dict[str, Any], out: Path) -> Any:
+def assemble_folder(folder: Path, adapter: dict[str, Any], out: Path) -> Any:
     """The folder's checkpoint with the adapter merged, opened."""
     files = {name: (folder / name).read_text() for name in ("config.json", "tokenizer.json")}
     out.mkdir()
@@ -51,7 +51,7 @@ def test_a_merged_adapter_gives_what_training_saw(audio_folder: Path, tmp_path: 
     batch = inputs(audio_folder)
     model = trained(audio_folder)
     adapter = adapter_tensors(model)
-    served = assembled(audio_folder, adapter, tmp_path / "merged")
+    served = assemble_folder(audio_folder, adapter, tmp_path / "merged")
     before = logits(open_model(audio_folder).eval(), batch)
     seen, found = logits(model, batch), logits(served, batch)
     change = (seen - before).abs().max()
@@ -68,7 +68,7 @@ def test_a_merged_adapter_gives_what_training_saw(audio_folder: Path, tmp_path: 
 def test_a_merged_text_adapter_gives_what_training_saw(llama_folder: Path, tmp_path: Path) -> None:
     batch = {"input_ids": torch.arange(5, 40)[None]}
     model = trained(llama_folder)
-    served = assembled(llama_folder, adapter_tensors(model), tmp_path / "merged")
+    served = assemble_folder(llama_folder, adapter_tensors(model), tmp_path / "merged")
     change = (logits(model, batch) - logits(open_model(llama_folder), batch)).abs().max()
     assert (logits(served, batch) - logits(model, batch)).abs().max() < 0.01 * change
 
@@ -80,10 +80,10 @@ def test_an_encoder_that_learned_is_merged_too(audio_folder: Path, tmp_path: Pat
     pairs = {name: value.shape for name, value in adapter.items() if name.startswith("audio_tower.")}
     assert len(pairs) == 2 * 6 * 2, "A and B, six projections, two layers"
     assert all(2 * RANK in shape for shape in pairs.values())
-    served = assembled(audio_folder, adapter, tmp_path / "merged")
+    served = assemble_folder(audio_folder, adapter, tmp_path / "merged")
     without = {name: value for name, value in adapter.items() if name not in pairs}
     seen, found = logits(model, batch), logits(served, batch)
-    moved = (seen - logits(assembled(audio_folder, without, tmp_path / "without"), batch)).abs().max()
+    moved = (seen - logits(assemble_folder(audio_folder, without, tmp_path / "without"), batch)).abs().max()
     assert moved > 1e-4
     assert (found - seen).abs().max() < 0.02 * moved
     again = add_lora(open_model(audio_folder), RANK, 2 * RANK)

@@ -32,7 +32,7 @@ def reads(llama_folder: Path) -> TextCollator:
     return TextCollator(AutoTokenizer.from_pretrained(llama_folder))
 
 
-def labelled(batch: dict[str, torch.Tensor], row: int) -> list[int]:
+def labelled_text(batch: dict[str, torch.Tensor], row: int) -> list[int]:
     return batch["labels"][row][batch["labels"][row] != IGNORE_INDEX].tolist()
 
 
@@ -41,7 +41,7 @@ def test_only_the_answer_and_its_end_are_learned(hears: AudioCollator, tmp_path:
     batch = hears([record(i, tmp_path, noise(0.5 + i), answer) for i, answer in enumerate(answers)])
     tokenizer = hears.processor.tokenizer
     for row, answer in enumerate(answers):
-        assert tokenizer.decode(labelled(batch, row)) == answer + END_OF_TURN_TOKEN
+        assert tokenizer.decode(labelled_text(batch, row)) == answer + END_OF_TURN_TOKEN
         end = int(batch["attention_mask"][row].sum())
         learned = (batch["labels"][row] != IGNORE_INDEX).nonzero().flatten().tolist()
         assert learned == list(range(end - len(learned), end)), "the answer is the last thing before the padding"
@@ -54,7 +54,7 @@ def test_the_text_twin_learns_only_the_answer_too(reads: TextCollator, tmp_path:
     rows = [record(0, tmp_path, summary="Yes."), record(1, tmp_path, summary=ANSWER, transcript="Well. " * 40)]
     batch = reads(rows)
     for row, each in enumerate(rows):
-        assert reads.tokenizer.decode(labelled(batch, row)) == each.summary + END_OF_TURN_TOKEN
+        assert reads.tokenizer.decode(labelled_text(batch, row)) == each.summary + END_OF_TURN_TOKEN
         end = int(batch["attention_mask"][row].sum())
         text = reads.tokenizer.decode(batch["input_ids"][row][:end])
         assert text == reads.prompt(each) + each.summary + END_OF_TURN_TOKEN
@@ -115,7 +115,7 @@ def test_windows_of_several_recordings_keep_their_order(hears: AudioCollator, tm
         torch.testing.assert_close(together[name], torch.cat([one[name] for one in alone]))
 
 
-def refused(collator: Any, row: Any) -> str:
+def refusal(collator: Any, row: Any) -> str:
     with pytest.raises(UnusableRecord) as caught:
         collator([row])
     assert str(caught.value).startswith("clip-5: "), "the message names the record"
@@ -123,23 +123,23 @@ def refused(collator: Any, row: Any) -> str:
 
 
 def test_audio_that_cannot_be_trained_on_is_refused(hears: AudioCollator, tmp_path: Path) -> None:
-    assert "has no audio" in refused(hears, record(5, tmp_path))
-    assert "cannot be read" in refused(hears, record(5, tmp_path, audio=str(tmp_path / "nowhere.wav")))
+    assert "has no audio" in refusal(hears, record(5, tmp_path))
+    assert "cannot be read" in refusal(hears, record(5, tmp_path, audio=str(tmp_path / "nowhere.wav")))
     for value in (np.nan, np.inf):
         samples = noise(1)
         samples[77] = value
-        assert "not finite" in refused(hears, record(5, tmp_path, samples))
-    assert "300" in refused(hears, record(5, tmp_path, np.zeros(300 * RATE + 1, np.float32)))
-    assert "its length is zero" in refused(hears, record(5, tmp_path, noise(0)))
-    assert "too few" in refused(hears, record(5, tmp_path, noise(0.01)))
+        assert "not finite" in refusal(hears, record(5, tmp_path, samples))
+    assert "300" in refusal(hears, record(5, tmp_path, np.zeros(300 * RATE + 1, np.float32)))
+    assert "its length is zero" in refusal(hears, record(5, tmp_path, noise(0)))
+    assert "too few" in refusal(hears, record(5, tmp_path, noise(0.01)))
 
 
 def test_text_that_cannot_be_trained_on_is_refused(hears: AudioCollator, reads: TextCollator, tmp_path: Path) -> None:
     row = record(5, tmp_path, noise(1))
     for collator in (hears, reads):
-        assert "summary is empty" in refused(collator, replace(row, summary=" \n"))
-    assert "summary holds the audio placeholder" in refused(hears, replace(row, summary=f"Anna {AUDIO_TOKEN} called."))
-    assert "query holds the audio placeholder" in refused(hears, replace(row, query=f"Summarize {AUDIO_TOKEN}."))
+        assert "summary is empty" in refusal(collator, replace(row, summary=" \n"))
+    assert "summary holds the audio placeholder" in refusal(hears, replace(row, summary=f"Anna {AUDIO_TOKEN} called."))
+    assert "query holds the audio placeholder" in refusal(hears, replace(row, query=f"Summarize {AUDIO_TOKEN}."))
 
 
 def test_nothing_is_cut_to_fit(hears: AudioCollator, reads: TextCollator, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_nothing_is_cut_to_fit(hears: AudioCollator, reads: TextCollator, tmp_pa
     for collator in (hears, reads):
         size = collator([row])["input_ids"].shape[1]
         assert replace(collator, max_tokens=size)([row])["input_ids"].shape[1] == size
-        message = refused(replace(collator, max_tokens=size - 1), row)
+        message = refusal(replace(collator, max_tokens=size - 1), row)
         assert f"{size} tokens, the model takes {size - 1}" in message
 
 

@@ -20,7 +20,7 @@ def student(folder: Path) -> Any:
     return model
 
 
-def learned(model: Any, batch: dict[str, torch.Tensor]) -> tuple[float, dict[str, torch.Tensor]]:
+def learn_once(model: Any, batch: dict[str, torch.Tensor]) -> tuple[float, dict[str, torch.Tensor]]:
     """The loss and every gradient."""
     loss = model(**batch).loss
     loss.backward()
@@ -39,8 +39,8 @@ def test_compiled_layers_give_the_same_loss_and_gradients_at_any_length(
     assert compile_layers(quick) == len(compiled) == 2
     for seconds in (0.6, 1.1):
         rows = [record(i, tmp_path, noise(seconds + 0.1 * i, seed=i), f"Caller {i} asked.") for i in range(2)]
-        loss, gradients = learned(plain, hears(rows))
-        other, others = learned(quick, hears(rows))
+        loss, gradients = learn_once(plain, hears(rows))
+        other, others = learn_once(quick, hears(rows))
         assert other == pytest.approx(loss, abs=1e-4)
         assert others.keys() == gradients.keys()
         for name, value in gradients.items():

@@ -30,7 +30,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     return [record(i, folder, noise(s, i), told[i], style=SHORT) for i, s in enumerate((0.6, 1.9, 31.3))]
 
 
-def opened(folder: Path) -> Any:
+def open_with_lora(folder: Path) -> Any:
     torch.manual_seed(0)
     return add_lora(open_model(folder), 4).eval()
 
@@ -43,7 +43,7 @@ def files(folder: Path) -> set[Path]:
 def test_batches_are_the_same_but_encoded_and_the_model_makes_the_same_of_them(
     audio_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
-    model = opened(audio_folder)
+    model = open_with_lora(audio_folder)
     plain = hears(rows)
     expected = model(**plain)
     gain = audio_gain(model, hears, rows)
@@ -64,12 +64,12 @@ def test_batches_are_the_same_but_encoded_and_the_model_makes_the_same_of_them(
 
 @pytest.mark.parametrize("length", [1, 2, 3, 99, 100, 101, 102, 3000])
 def test_frames_are_counted_as_the_model_counts_them(audio_folder: Path, length: int) -> None:
-    tower = opened(audio_folder).get_base_model().model.audio_tower
+    tower = open_with_lora(audio_folder).get_base_model().model.audio_tower
     lengths = torch.tensor([length])
     assert encoded_frames(lengths).tolist() == tower._get_feat_extract_output_lengths(lengths)[1].tolist()
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def count_encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of the records that are encoded from here on."""
     made: list[str] = []
     question = AudioCollator.encode_question
@@ -84,28 +84,28 @@ def test_a_clip_is_encoded_once_and_again_when_clip_or_encoder_changes(
     rows = [record(i, tmp_path, noise(0.5 + i, i), style=SHORT) for i in range(2)]
     both = [*rows, replace(rows[0], id="same clip, other query", query="Who called?")]
     part = replace(rows[1], id="part", start=0.5, end=1.0)
-    made = counted(monkeypatch)
-    reads = cache_features(opened(audio_folder), hears, [*both, part], folder, "float32")
+    made = count_encodings(monkeypatch)
+    reads = cache_features(open_with_lora(audio_folder), hears, [*both, part], folder, "float32")
     assert len(made) == len(files(folder)) == 3
     assert len(reads.encode_question(part)[0]) < len(reads.encode_question(rows[1])[0])
     made.clear()
-    reads = cache_features(opened(audio_folder), hears, both, folder, "float32")
+    reads = cache_features(open_with_lora(audio_folder), hears, both, folder, "float32")
     assert made == [], "another run reads what the first has kept"
     record(0, tmp_path, noise(0.7, 9))
     with pytest.raises(UnusableRecord, match=r"clip-0: .* has changed"):
         reads(rows)
     made.clear()
     os.utime(str(rows[1].audio), ns=(1, 1))
-    cache_features(opened(audio_folder), hears, both, folder, "float32")
+    cache_features(open_with_lora(audio_folder), hears, both, folder, "float32")
     assert len(made) == 2
-    other = opened(audio_folder)
+    other = open_with_lora(audio_folder)
     with torch.no_grad():
         other.get_base_model().model.audio_tower.layers[0].fc1.weight[0, 0] += 0.5
     made.clear()
     cache_features(other, hears, rows, folder, "float32")
     assert len(made) == 2
     made.clear()
-    cache_features(opened(audio_folder), hears, rows, folder, "bfloat16")
+    cache_features(open_with_lora(audio_folder), hears, rows, folder, "bfloat16")
     assert len(made) == 2, "in other numbers the encoder gives others"
 
 
@@ -119,8 +119,8 @@ def test_a_write_that_is_cut_short_leaves_nothing_to_read(
     with monkeypatch.context() as patch:
         patch.setattr("training.models.feature_cache.save_file", cut)
         with pytest.raises(KeyboardInterrupt):
-            cache_features(opened(audio_folder), hears, rows[:1], tmp_path, "float32")
-    model = opened(audio_folder)
+            cache_features(open_with_lora(audio_folder), hears, rows[:1], tmp_path, "float32")
+    model = open_with_lora(audio_folder)
     assert cache_features(model, hears, rows[:1], tmp_path, "float32")(rows[:1])["input_features"].abs().max() > 0
 
 
@@ -128,7 +128,7 @@ def test_bad_audio_is_said_as_ever(
     audio_folder: Path, llama_folder: Path, hears: AudioCollator, rows: list[Record], tmp_path: Path
 ) -> None:
     def of(row: Record) -> Any:
-        return cache_features(opened(audio_folder), hears, [row], tmp_path / "f", "float32")
+        return cache_features(open_with_lora(audio_folder), hears, [row], tmp_path / "f", "float32")
 
     with pytest.raises(UnusableRecord, match="clip-5: has no audio"):
         of(record(5, tmp_path))
@@ -139,11 +139,11 @@ def test_bad_audio_is_said_as_ever(
     placed = replace(rows[0], query=f"What is {hears.processor.audio_token}?")
     with pytest.raises(UnusableRecord, match="clip-0: the query holds"):
         of(rows[0])([placed])
-    learns = opened(audio_folder)
+    learns = open_with_lora(audio_folder)
     learns.get_base_model().model.audio_tower.layers[0].fc1.weight.requires_grad_(True)
     with pytest.raises(ValueError, match="this one is trained"):
         cache_features(learns, hears, rows, tmp_path / "f", "float32")
-    text = opened(llama_folder)
+    text = open_with_lora(llama_folder)
     with pytest.raises(ValueError, match="this is llama"):
         cache_features(text, build_collator(llama_folder, text), rows, tmp_path / "f", "float32")
 
@@ -175,7 +175,7 @@ def test_distil_reads_them_too(
     how = "--steps 2 --batch 2 --rank 4 --gain-every 1 --temperature 0"
     assert main([*map(str, command), "--out", str(tmp_path / "plain"), *how.split()]) == 0
     kept_there = ["--out", str(tmp_path / "kept"), "--features", str(tmp_path / "features")]
-    made = counted(monkeypatch)
+    made = count_encodings(monkeypatch)
     assert main([*map(str, command), *kept_there, *how.split()]) == 0
     twice = sorted(2 * [row.id for row in rows[:2]])
     assert sorted(made) == twice, "to see that it fits, and to encode it: not to sample, to learn, or for the gain"
@@ -187,7 +187,7 @@ def test_the_collator_can_go_to_other_processes(
 ) -> None:
     import pickle
 
-    reads = cache_features(opened(audio_folder), hears, rows[:1], tmp_path, "float32")
+    reads = cache_features(open_with_lora(audio_folder), hears, rows[:1], tmp_path, "float32")
     again = pickle.loads(pickle.dumps(reads))
     assert isinstance(again, FeatureCollator)
     assert torch.equal(again(rows[:1])["input_features"], reads(rows[:1])["input_features"])

@@ -154,5 +154,5 @@ def test_a_pair_over_whole_weights_is_not_exported(tmp_path: Path) -> None:
         {"up" + LORA_A_SUFFIX: np.ones((1, 3), np.float16), "up" + LORA_B_SUFFIX: np.ones((3, 1), np.float16)}, two
     )
     for files in ([one, two], [two, one]):
-        with pytest.raises(ValueError, match=r"up\.weight whole and a low-rank pair"):
+        with pytest.raises(ValueError, match=r"up\.weight as a whole and a low-rank pair"):
             export.overlay_adapters(files)

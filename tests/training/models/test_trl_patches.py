@@ -18,13 +18,13 @@ from training.runtime import distributed
 OUTPUTS = ("log_probs", "entropy", "is_top1")
 
 
-def patched(folder: Path) -> Any:
+def patch_model(folder: Path) -> Any:
     model = student(folder)
     add_fused_lm_head(unwrap_peft(model), outputs=OUTPUTS)
     return model
 
 
-def scored(model: Any, batch: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
+def score_batch(model: Any, batch: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
     """What the head gives, and every gradient of the sum of its log-probabilities."""
     found = model(**batch, fused_lm_head=True, use_cache=False)
     found.log_probs.sum().backward()
@@ -41,10 +41,10 @@ def batch(hears: AudioCollator, tmp_path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_same_comes_out_in_the_same_shape(audio_folder: Path, batch: dict[str, torch.Tensor]) -> None:
-    plain, quick = patched(audio_folder), patched(audio_folder)
+    plain, quick = patch_model(audio_folder), patch_model(audio_folder)
     assert score_answers_only(quick)
-    expected, gradients = scored(plain, batch)
-    found, others = scored(quick, batch)
+    expected, gradients = score_batch(plain, batch)
+    found, others = score_batch(quick, batch)
     for name in OUTPUTS:
         torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-4)
     assert int(found.label_mask.sum()) == int(expected.label_mask.sum())
@@ -63,7 +63,7 @@ def test_only_columns_with_an_answer_reach_the_vocabulary(
     monkeypatch.setattr(
         trl._ChunkedLogProbFunction, "apply", lambda hidden, *more: rows.append(len(hidden)) or real(hidden, *more)
     )
-    model = patched(audio_folder)
+    model = patch_model(audio_folder)
     model(**batch, fused_lm_head=True)
     score_answers_only(model)
     model(**batch, fused_lm_head=True)
@@ -74,7 +74,7 @@ def test_only_columns_with_an_answer_reach_the_vocabulary(
 
 
 def test_without_the_head_all_is_as_it_was(audio_folder: Path, batch: dict[str, torch.Tensor]) -> None:
-    model = patched(audio_folder)
+    model = patch_model(audio_folder)
     before = model(**batch)
     score_answers_only(model)
     after = model(**batch)
@@ -87,7 +87,7 @@ def test_without_the_head_all_is_as_it_was(audio_folder: Path, batch: dict[str, 
 def test_where_trl_does_it_or_the_model_is_sharded_it_is_left_alone(
     audio_folder: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = patched(audio_folder)
+    model = patch_model(audio_folder)
     forward = unwrap_peft(model).forward
     if where == "cuda":
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

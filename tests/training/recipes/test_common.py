@@ -45,11 +45,11 @@ def test_gradient_checkpointing_costs_time_and_changes_nothing(
     logged, learned = [], []
     for again in (False, True):
 
-        def counted(module: Any, *given: Any, again: bool = again) -> Any:
+        def count_pass(module: Any, *given: Any, again: bool = again) -> Any:
             passes[again] += module.training
             return forward(module, *given)
 
-        monkeypatch.setattr(Qwen2MLP, "forward", counted)
+        monkeypatch.setattr(Qwen2MLP, "forward", count_pass)
         settings = {
             "max_steps": 2,
             "per_device_train_batch_size": 2,

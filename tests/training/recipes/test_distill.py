@@ -248,7 +248,7 @@ def test_a_share_is_a_share(audio_folder: Path, share: float) -> None:
         config(audio_folder, off_policy_share=share)
 
 
-def written(file: Path, rows: list[Record]) -> Path:
+def write_records_file(file: Path, rows: list[Record]) -> Path:
     file.write_text("".join(row.to_json() + "\n" for row in rows))
     return file
 
@@ -256,7 +256,7 @@ def written(file: Path, rows: list[Record]) -> Path:
 def test_the_command_distils_a_text_twin_into_the_model_that_hears(
     audio_folder: Path, llama_folder: Path, rows: list[Record], tmp_path: Path
 ) -> None:
-    data, out = written(tmp_path / "data.jsonl", rows), tmp_path / "run"
+    data, out = write_records_file(tmp_path / "data.jsonl", rows), tmp_path / "run"
     command = ["distill", "--base", audio_folder, "--teacher", llama_folder, "--data", data, "--out", out]
     more = "--steps 2 --batch 2 --rank 4 --gain-every 0 --beta 0.5 --save-every 1 --loop-tokens 8 --answer-tokens 5"
     assert main([*map(str, command), *more.split()]) == 0

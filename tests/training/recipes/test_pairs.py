@@ -60,7 +60,7 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
 
 
 @pytest.fixture
-def several(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record is answered, in turn, with two of like length and one that is empty."""
     tries = itertools.cycle([GOOD, "Somebody wants two pumps.", ""])
 
@@ -83,19 +83,19 @@ def test_lengths_are_balanced_where_that_is_asked_for(
     monkeypatch.setattr(TransformersRollout, "sample", sample)
     rows = [replace(told, id=name) for name in ("one", "two", "three")]
     flags = ["--samples", "2", "--length-ratio", "3"]
-    made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", *flags)
+    made, report = run_pairs(audio_folder, rows, tmp_path / "p.jsonl", *flags)
     assert ([r.id for r in made], report["dropped"]) == (["one", "two", "three"], {})
     assert report["length_ratio"] > 1.1
-    made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", *flags, "--balance-lengths")
+    made, report = run_pairs(audio_folder, rows, tmp_path / "p.jsonl", *flags, "--balance-lengths")
     assert ([r.id for r in made], report["dropped"]) == (["one", "three"], {"balance of lengths": 1})
     assert report["length_ratio"] < 1.1
 
 
 def test_answers_that_are_kept_can_be_chosen_among_anew(
-    audio_folder: Path, told: Record, several: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    audio_folder: Path, told: Record, three_answers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = [replace(told, id=name) for name in ("one", "two")]
-    made, sampled = paired(audio_folder, rows, tmp_path / "p.jsonl")
+    made, sampled = run_pairs(audio_folder, rows, tmp_path / "p.jsonl")
     kept = tmp_path / "p.answers.jsonl"
     assert [json.loads(line) for line in kept.read_text().splitlines()] == [
         {
@@ -147,7 +147,7 @@ def comparing(asked: dict[str, Any]) -> str:
     return json.dumps({"first": 6, "second": 3} if "Monday" in first else {"first": 3, "second": 6})
 
 
-def paired(base: Path, rows: list[Record], out: Path, *more: str) -> tuple[list[Record], dict[str, Any]]:
+def run_pairs(base: Path, rows: list[Record], out: Path, *more: str) -> tuple[list[Record], dict[str, Any]]:
     data = out.parent / "records.jsonl"
     data.write_text("".join(r.to_json() + "\n" for r in rows))
     command = ["pairs", "--base", str(base), "--data", str(data), "--out", str(out), "--samples", "3", "--rank", "2"]
@@ -156,11 +156,11 @@ def paired(base: Path, rows: list[Record], out: Path, *more: str) -> tuple[list[
 
 
 def test_a_judge_that_compares_makes_the_pairs_where_no_facts_are_known(
-    audio_folder: Path, told: Record, several: None, tmp_path: Path
+    audio_folder: Path, told: Record, three_answers: None, tmp_path: Path
 ) -> None:
     rows = [replace(told, id="bare", facts=[]), told]
     with standing_in(comparing) as judge:
-        made, report = paired(audio_folder, rows, tmp_path / "p.jsonl", "--judge", f"{judge.url}#big")
+        made, report = run_pairs(audio_folder, rows, tmp_path / "p.jsonl", "--judge", f"{judge.url}#big")
     assert [r.id for r in made] == ["bare", "clip-1"]
     assert [(r.chosen, r.rejected) for r in made] == [(GOOD, "Somebody wants two pumps.")] * 2
     assert report["judged_by"] == {"big": 1, "counted facts": 1}
@@ -173,34 +173,34 @@ def test_a_judge_that_compares_makes_the_pairs_where_no_facts_are_known(
 
 
 def test_the_judge_may_be_asked_even_where_facts_are_known(
-    audio_folder: Path, told: Record, several: None, tmp_path: Path
+    audio_folder: Path, told: Record, three_answers: None, tmp_path: Path
 ) -> None:
     with standing_in(comparing) as judge:
         flags = ["--judge", judge.url, "--by", "judge"]
-        made, report = paired(audio_folder, [told], tmp_path / "p.jsonl", *flags)
+        made, report = run_pairs(audio_folder, [told], tmp_path / "p.jsonl", *flags)
     assert (made[0].chosen, report["judge"], report["judged_by"]) == (GOOD, "big", {"big": 1})
     with pytest.raises(ValueError, match="--judge URL#MODEL"):
-        paired(audio_folder, [told], tmp_path / "p.jsonl", "--by", "judge")
+        run_pairs(audio_folder, [told], tmp_path / "p.jsonl", "--by", "judge")
 
 
 def test_a_judge_that_always_prefers_the_first_makes_no_pair(
-    audio_folder: Path, told: Record, several: None, tmp_path: Path
+    audio_folder: Path, told: Record, three_answers: None, tmp_path: Path
 ) -> None:
     rows = [replace(told, id=f"bare-{i}", facts=[]) for i in range(3)]
     with standing_in(lambda asked: '{"first": 7, "second": 1}') as judge:
         with pytest.raises(ValueError, match=r"no pair was found: \{'flip': 3\}"):
-            paired(audio_folder, rows, tmp_path / "p.jsonl", "--judge", judge.url)
-        made, report = paired(audio_folder, [*rows, told], tmp_path / "p.jsonl", "--judge", judge.url)
+            run_pairs(audio_folder, rows, tmp_path / "p.jsonl", "--judge", judge.url)
+        made, report = run_pairs(audio_folder, [*rows, told], tmp_path / "p.jsonl", "--judge", judge.url)
     assert [r.id for r in made] == ["clip-1"], "its facts are counted"
     assert report["dropped"] == {"flip": 3}
     assert report["comparisons"] == {"flip": 3}
 
 
 def test_without_facts_and_without_a_judge_nothing_is_compared(
-    audio_folder: Path, told: Record, several: None, tmp_path: Path
+    audio_folder: Path, told: Record, three_answers: None, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"\{'no facts': 1\}; where facts are not known, --judge compares"):
-        paired(audio_folder, [replace(told, facts=[])], tmp_path / "p.jsonl")
+    with pytest.raises(ValueError, match=r"\{'no facts': 1\}; records without facts need --judge"):
+        run_pairs(audio_folder, [replace(told, facts=[])], tmp_path / "p.jsonl")
 
 
 def test_no_pair_at_all_is_an_error(audio_folder: Path, told: Record, tmp_path: Path) -> None:

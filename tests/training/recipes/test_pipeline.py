@@ -15,7 +15,7 @@ from training.recipes.pipeline import PipelineStep, parse_overrides, pipeline_st
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def steps_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the steps that ran; none of them really does."""
     names: list[str] = []
     monkeypatch.setattr(pipeline, "run_step", lambda rung: names.append(rung.name))
@@ -73,18 +73,18 @@ def test_what_a_rung_needs_was_made_before_it(tmp_path: Path) -> None:
 
 
 def test_it_goes_on_where_it_left_off_and_from_what_changed(
-    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, steps_made: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["ladder", "--work", str(tmp_path)]
     assert main(command) == 0
-    everything = list(made)
+    everything = list(steps_made)
     assert everything[0] == "speech"
     assert everything[-2:] == ["evaluate", "curves"]
-    made.clear()
+    steps_made.clear()
     assert main(command) == 0
-    assert made == []
+    assert steps_made == []
     assert main([*command, "--set", "distill.steps=3"]) == 0
-    assert made == everything[everything.index("distill") :]
+    assert steps_made == everything[everything.index("distill") :]
     capsys.readouterr()
     assert main([*command, "--set", "distill.steps=4", "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -93,20 +93,32 @@ def test_it_goes_on_where_it_left_off_and_from_what_changed(
     assert "--steps 4" in said
 
 
+def test_what_an_earlier_release_made_still_counts(tmp_path: Path, steps_made: list[str]) -> None:
+    command = ["ladder", "--work", str(tmp_path)]
+    assert main(command) == 0
+    done = (tmp_path / "done.json").read_text()
+    assert "--eval-data" in done
+    old = done.replace("--eval-data", "--held").replace("--feature-cache", "--features")
+    (tmp_path / "done.json").write_text(old)
+    steps_made.clear()
+    assert main(command) == 0
+    assert steps_made == []
+
+
 def test_a_rung_that_breaks_is_not_counted_as_made(
-    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, steps_made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaking(rung: PipelineStep) -> None:
+    def fail_at_align(rung: PipelineStep) -> None:
         if rung.name == "align":
             raise subprocess.CalledProcessError(1, rung.command)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "run_step", breaking)
+        patch.setattr(pipeline, "run_step", fail_at_align)
         with pytest.raises(subprocess.CalledProcessError):
             main(["ladder", "--work", str(tmp_path)])
     assert "text" in json.loads((tmp_path / "done.json").read_text())
     assert main(["ladder", "--work", str(tmp_path)]) == 0
-    assert made[0] == "align"
+    assert steps_made[0] == "align"
 
 
 def test_a_rung_runs_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def recipe(request: Any, audio_folder: Path, llama_folder: Path, rows: list[Record]) -> Recipe:
     recipes: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
-        "distill": lambda out, how: distill.train(audio_folder, rows, out, distillation(how, llama_folder, max_completion_length=8)),
+        "distill": lambda out, how: distill.train(
+            audio_folder, rows, out, distillation(how, llama_folder, max_completion_length=8)
+        ),
         "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
     }
     return recipes[request.param]
@@ -91,7 +93,7 @@ def test_with_nothing_to_go_on_from_it_begins(
     audio_folder: Path, rows: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sft.train(audio_folder, rows, tmp_path / "new", how(max_steps=1, resume_from_checkpoint=True))
-    assert "starts at the beginning" in capsys.readouterr().out
+    assert "starting at step 0" in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_another_run_is_refused(audio_folder: Path, rows: list[Record], tmp_path: Path) -> None:
@@ -158,5 +160,5 @@ def test_a_run_goes_on_beside_half_a_checkpoint(
     shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-4")
     (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
     sft.train(audio_folder, rows, tmp_path, how(max_steps=3, resume_from_checkpoint=True))
-    assert f"goes on from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
+    assert f"continuing from {tmp_path / 'checkpoint-2'}" in capsys.readouterr().out
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]

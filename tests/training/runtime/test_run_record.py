@@ -25,7 +25,7 @@ from training.runtime.run_record import (
 )
 
 
-def parsed(recipe: str, *arguments: str) -> argparse.Namespace:
+def parse_options(recipe: str, *arguments: str) -> argparse.Namespace:
     """The recipe's options as `main` would have them."""
     parser = argparse.ArgumentParser()
     importlib.import_module(MODULES[recipe]).add_arguments(parser)
@@ -51,7 +51,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
 def test_the_config_runs_the_same_again(recipe: str, files: Path) -> None:
     more = {"align": ["--minutes", "0.5"], "distill": ["--teacher", str(files / "base"), "--beta", "0.5"]}
     steps = [] if recipe == "align" else ["--steps", "7", "--resume"]
-    given = parsed(
+    given = parse_options(
         recipe,
         *arguments(files, "--rate", "3e-4", "--start", str(files / "start.safetensors")),
         *steps,
@@ -60,7 +60,7 @@ def test_the_config_runs_the_same_again(recipe: str, files: Path) -> None:
     write_run_record(given)
     text = (files / "run" / "config.yaml").read_text()
     assert text.splitlines()[0] == f"# speechsum-train {recipe} --config {files}/run/config.yaml"
-    again = parsed(recipe, "--config", str(files / "run" / "config.yaml"))
+    again = parse_options(recipe, "--config", str(files / "run" / "config.yaml"))
     assert vars(again) | {"config": None} == vars(given) | {"config": None}
 
 
@@ -77,7 +77,7 @@ def test_the_record_says_how_long_the_recordings_are(tmp_path: Path) -> None:
 def test_the_record_says_what_the_files_were(files: Path) -> None:
     (files / "train.report.json").write_text(json.dumps({"judge": "big-judge", "pairs": 3}))
     write_run_record(
-        parsed(
+        parse_options(
             "distill", *arguments(files, "--teacher", str(files / "base"), "--start", str(files / "start.safetensors"))
         )
     )
@@ -94,13 +94,13 @@ def test_the_record_says_what_the_files_were(files: Path) -> None:
 def test_answers_that_are_learned_from_are_data(files: Path) -> None:
     answers = files / "p.answers.jsonl"
     answers.write_text("{}\n")
-    write_run_record(parsed("sft", *arguments(files, "--answers", str(answers))))
+    write_run_record(parse_options("sft", *arguments(files, "--answers", str(answers))))
     found = json.loads((files / "run" / "run.json").read_text())["data"]
     assert found == {f"{files.name}/{file}": file_sha256(files / file) for file in ("train.jsonl", "p.answers.jsonl")}
 
 
 def test_recipes_leave_it_when_they_begin_and_not_before(files: Path) -> None:
-    records, how = common.records_and_config(parsed("sft", *arguments(files)), TrainConfig)
+    records, how = common.records_and_config(parse_options("sft", *arguments(files)), TrainConfig)
     assert [r.id for r in records] == ["clip-1"]
     assert not (files / "run").exists(), "an earlier run's record must not be written over by one that never began"
     how.on_train_begin()
@@ -109,7 +109,7 @@ def test_recipes_leave_it_when_they_begin_and_not_before(files: Path) -> None:
 
 def test_of_several_processes_the_first_writes(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    write_run_record(parsed("sft", *arguments(files)))
+    write_run_record(parse_options("sft", *arguments(files)))
     assert not (files / "run").exists()
 
 
@@ -118,7 +118,7 @@ def test_a_folder_that_no_recipe_left_is_named(tmp_path: Path) -> None:
         read_run_record(tmp_path)
 
 
-def left(folder: Path, number: int, start: list[Path]) -> Path:
+def write_run(folder: Path, number: int, start: list[Path]) -> Path:
     out = folder / str(number)
     out.mkdir()
     save_file({name: value + number for name, value in adapter().items()}, out / "adapter.safetensors")
@@ -128,9 +128,9 @@ def left(folder: Path, number: int, start: list[Path]) -> Path:
 
 
 def test_an_adapter_that_a_later_run_began_from_is_left_out(tmp_path: Path) -> None:
-    one = left(tmp_path, 1, [])
-    two = left(tmp_path, 2, [])
-    three = left(tmp_path, 3, [two / "adapter.safetensors"])
+    one = write_run(tmp_path, 1, [])
+    two = write_run(tmp_path, 2, [])
+    three = write_run(tmp_path, 3, [two / "adapter.safetensors"])
     assert final_adapters([one, two, three]) == [one / "adapter.safetensors", three / "adapter.safetensors"]
     (two / "adapter.safetensors").write_bytes((one / "adapter.safetensors").read_bytes())
     assert len(final_adapters([two, three])) == 2, "trained anew since: not what the third began from"

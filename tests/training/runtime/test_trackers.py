@@ -11,17 +11,17 @@ from training.recipes.config import TrainConfig
 from training.runtime import trackers
 
 
-def parsed(*given: str) -> list[str]:
+def parse_trackers(*given: str) -> list[str]:
     parser = argparse.ArgumentParser()
     trackers.add_tracker_argument(parser)
     return list(parser.parse_args(given).report_to)
 
 
 def test_tensorboard_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parsed() == ["tensorboard"]
-    assert parsed("--report-to", "none") == ["none"]
+    assert parse_trackers() == ["tensorboard"]
+    assert parse_trackers("--report-to", "none") == ["none"]
     monkeypatch.setattr(trackers, "find_spec", lambda name: name)
-    assert parsed("--report-to", "wandb", "trackio", "tensorboard") == ["wandb", "trackio", "tensorboard"]
+    assert parse_trackers("--report-to", "wandb", "trackio", "tensorboard") == ["wandb", "trackio", "tensorboard"]
 
 
 @pytest.mark.parametrize(
