@@ -60,7 +60,7 @@ def create_app(
             servers for the scripted model.
     """
     source = source or partial(find_model, settings)
-    known = [
+    registered = [
         ModelInfo.from_manifest(manifest)
         for manifest in registry.comparable_manifests(registry.list_models(settings.model_repo))
     ]
@@ -70,12 +70,12 @@ def create_app(
         else LoadableModel(model or SCRIPTED_MODEL, partial(_return_engine, engine))
     )
     weight, further = _weighted_models(settings, source, first)
-    adapters = _configured_adapters(settings, [first.info, *known, *(loadable.info for loadable, _ in further)])
+    adapters = _configured_adapters(settings, [first.info, *registered, *(loadable.info for loadable, _ in further)])
     service = Service(
         settings,
         replace(first, adapters=adapters),
         decoder or _make_decoder(settings),
-        known,
+        registered,
         source,
         weight,
         further,

@@ -17,7 +17,7 @@ PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """\
 # Configuration
 
-<!-- Written by docs/write_configuration.py from app/settings.py: change that file and run `make docs-write`. -->
+<!-- Written by docs/write_configuration.py from app/settings/: change the setting there and run `make docs-write`. -->
 
 Every setting is an environment variable. The service also reads lines of the form `NAME=value` from a file `.env` in
 the folder where it starts; the environment wins over the file. `speechsum settings` prints the same list as a template
@@ -69,7 +69,7 @@ def main() -> int:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(page)
     elif not PAGE.exists() or PAGE.read_text() != page:
-        print(f"{PAGE.name} is not what app/settings.py says: run `make docs-write`.", file=sys.stderr)
+        print(f"{PAGE.name} is not what app/settings/ says: run `make docs-write`.", file=sys.stderr)
         return 1
     return 0
 

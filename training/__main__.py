@@ -1,4 +1,6 @@
-"""`speechsum-train`: the pipeline's one command line. `speechsum-train COMMAND --help` says what each stage takes."""
+"""`speechsum-train`, the command line of the training pipeline. `speechsum-train COMMAND --help` shows the options of a
+command.
+"""
 
 import argparse
 import importlib
@@ -12,24 +14,24 @@ from app.core.help_format import show_defaults
 from training.cli import config_file, input_paths
 
 COMMANDS = {
-    "data": "generate speech with known facts, have summaries written to transcripts, prepare recordings",
-    "align": "teach the encoder to say words the language model reads (before sft)",
-    "legible": "what can be read off the frames of a model that hears, beside what was said",
-    "sft": "supervised fine-tuning, of the model that hears or of its text twin",
-    "apart": "how likely student and teacher find the same answers: is there something to distil?",
-    "distill": "on-policy distillation: the student hears and writes, a text model reads and corrects",
-    "serve": "vLLM's server as the recipes need it, to sample from or to read with",
-    "pairs": "sample answers of a checkpoint and pair the better with the worse, by known facts or a judge",
+    "data": "make and check data: synthetic speech, summaries of transcripts, own recordings",
+    "align": "train the audio encoder to give the language model words that it can read (before sft)",
+    "legible": "measure which words can be read from the audio frames of a model",
+    "sft": "supervised fine-tuning of an audio model, or of its text twin",
+    "apart": "measure how likely student and teacher find the same answers: is distillation worthwhile?",
+    "distill": "on-policy distillation: the student hears and writes, and a text model that reads corrects it",
+    "serve": "run vLLM's server as the recipes need it, to sample answers or to read with",
+    "pairs": "sample answers of a checkpoint, and pair better ones with worse ones by known facts or a judge",
     "dpo": "direct preference optimization on such pairs",
-    "ladder": "all of it: speech, every stage, and a table of what came out",
-    "curves": "draw the logs of one or several runs",
-    "export": "put what was trained into the registry, load-checked in vLLM",
-    "evaluate": "score summaries: of a running service in depth, or of several systems in one table",
-    "compare": "two systems of such tables, each recording with itself: is the difference more than chance?",
-    "lineage": "where a checkpoint of the registry comes from, as a tree",
+    "ladder": "run the whole pipeline: speech, every stage, and a table of the results",
+    "curves": "draw the training curves of one or several runs",
+    "export": "put a trained model into the registry, after a check that vLLM loads it",
+    "evaluate": "score summaries, of a running service in depth or of several systems in one table",
+    "compare": "compare two systems of such tables: is the difference more than chance?",
+    "lineage": "print where a checkpoint of the registry comes from",
 }
 
-# The module of each command. It offers `add_arguments(parser)` and `run(options)`.
+# The module of each command, which has the functions `add_arguments(parser)` and `run(options)`.
 MODULES = {
     "data": "training.cli.data_command",
     "align": "training.align.command",
@@ -48,13 +50,15 @@ MODULES = {
     "lineage": "training.eval.lineage",
 }
 
-EXIT_BROKEN_PIPE = 128 + 13  # what a shell gives for a command that SIGPIPE ended
-EXIT_FAILED, EXIT_USAGE = 1, 2  # exit statuses: the command failed; its command line cannot be used
-OWN_PACKAGES = ("training", "model_repo", "app")  # whose errors are made for a user to read
+EXIT_BROKEN_PIPE = 128 + 13  # the exit status that a shell gives for a command that SIGPIPE ended
+EXIT_FAILED, EXIT_USAGE = 1, 2  # exit statuses: the command failed; its arguments are wrong
+OWN_PACKAGES = ("training", "model_repo", "app")  # the messages of their errors are written for users
 
 
 def command_line() -> int:
-    """What the shell runs: `main`, with an error of this project's own as one sentence instead of a traceback."""
+    """Run `main`, and print an error that this project raises as one sentence instead of a traceback. Returns the exit
+    status. This is the entry point of `speechsum-train`.
+    """
     try:
         return main()
     except Exception as error:
@@ -65,7 +69,9 @@ def command_line() -> int:
 
 
 def _is_user_error(error: Exception) -> bool:
-    """Whether this project's own code raised the error on purpose; others are bugs, whose traceback is needed."""
+    """Return whether this project's code raised the error on purpose. Any other error is a bug, and needs a
+    traceback.
+    """
     if type(error).__module__.partition(".")[0] in OWN_PACKAGES:
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -74,8 +80,10 @@ def _is_user_error(error: Exception) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Modules are imported when asked for, so that `--help` is quick and a wrong path is said at
-    once: what trains takes many seconds to import.
+    """Run one command, and return its exit status.
+
+    The modules of commands take many seconds to import. Only that of the command is imported, and only after the paths
+    of the command line have been checked.
     """
     parser = argparse.ArgumentParser(prog="speechsum-train", description="Train the checkpoints that speechsum serves.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -107,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _stdout_has_reader() -> bool:
-    """Whether somebody still reads what is printed; if not (`… | head`), nothing more is."""
+    """Return whether somebody still reads the standard output. If not (as in `… | head`), redirect it to /dev/null."""
     end = select.poll()
     end.register(sys.stdout.fileno(), 0)
     if not any(event & select.POLLERR for _, event in end.poll(0)):

@@ -1,8 +1,8 @@
-"""Who may come in: a bound on requests, on each client's requests, and on the seconds of audio that are inside.
+"""Limits what is inside the service: the number of requests, the number per client, and the seconds of audio.
 
-A request takes its `RequestSlot` once its recording has arrived; until then it is one of `app.admission.uploads`. What
-cannot be served is refused before the upload, too. How long the recording is counts from when that is known. Knows
-nothing about HTTP or codecs.
+A request takes its `RequestSlot` once its recording has arrived; until then it is one of `app.admission.uploads`. A
+request that could not be served is refused before its upload, too. The length of its recording counts from the moment
+when it is known. Knows nothing about HTTP or codecs.
 """
 
 from collections import Counter
@@ -30,40 +30,41 @@ class AdmissionController:
 
     @property
     def active_recordings(self) -> int:
-        """Those inside of which it is known how long they are."""
+        """Number of recordings inside the service whose length is known."""
         return self.throughput.active_recordings
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of recordings that are held."""
+        """Number of bytes of recordings that the service holds."""
         return self.uploads.held_bytes
 
     def request_slot(self, client: str) -> "RequestSlot":
-        """A place for one request, which uploads from entering it until it takes the place."""
+        """Return the slot of one request. Entering it starts the upload, and `acquire` takes the slot."""
         return RequestSlot(self, client)
 
     def job_upload(self, client: str) -> Upload:
-        """An upload that will take no place, since it is a job's."""
+        """Return the upload of a job, which takes no slot."""
         return self.uploads.new_upload(client)
 
 
 class RequestSlot(Upload):
-    """One request's place, after its upload. Entering raises TooManyRequests (429) or Unavailable (503); leaving gives
-    all back.
+    """The upload of one request, and its place among the requests inside the service.
+
+    Entering it raises TooManyRequests (429) or Unavailable (503) if there is no room. Leaving it releases everything.
     """
 
-    def __init__(self, admission: AdmissionController, client: str) -> None:
-        super().__init__(admission.uploads, client)
-        self.controller = admission
+    def __init__(self, controller: AdmissionController, client: str) -> None:
+        super().__init__(controller.uploads, client)
+        self.controller = controller
         self.audio_seconds: float | None = None
         self._acquired = False
 
     def __enter__(self) -> Self:
-        self._check_capacity()  # before the recording is sent for nothing
+        self._check_capacity()  # so that no recording is uploaded in vain
         return super().__enter__()
 
     def acquire(self) -> None:
-        """The recording has arrived, and the place is taken. Raises TooManyRequests (429), Unavailable (503)."""
+        """End the upload and take the slot. Raises TooManyRequests (429) or Unavailable (503) if none is free."""
         self.finish()
         self._check_capacity()
         self._acquired = True
@@ -71,58 +72,58 @@ class RequestSlot(Upload):
         self.controller.requests_by_client[self.client] += 1
 
     def _check_capacity(self) -> None:
-        admission, limits = self.controller, self.controller.limits
-        if limits.client_concurrency and admission.requests_by_client[self.client] >= limits.client_concurrency:
+        controller, limits = self.controller, self.controller.limits
+        if limits.client_concurrency and controller.requests_by_client[self.client] >= limits.client_concurrency:
             raise TooManyRequests(
                 f"You have {limits.client_concurrency} requests open, which is the most one client may have. Wait for "
                 f"one to end. The setting is {setting_name('limits', 'client_concurrency')}.",
                 code="too_many_requests",
                 retry_after_s=limits.retry_after_seconds,
             )
-        if admission.active_requests >= admission.capacity:
+        if controller.active_requests >= controller.capacity:
             raise Unavailable(
-                f"The queue is full: {admission.active_requests} requests are being served or wait. Try again later. "
-                "The "
-                f"setting is {setting_name('limits', 'max_waiting')} (now {limits.max_waiting}).",
+                f"The queue is full: {controller.active_requests} requests are being served or wait. Try again later. "
+                f"The setting is {setting_name('limits', 'max_waiting')} (now {limits.max_waiting}).",
                 code="queue_full",
                 retry_after_s=limits.retry_after_seconds,
             )
-        if admission.audio_seconds >= limits.queued_audio_seconds:
+        if controller.audio_seconds >= limits.queued_audio_seconds:
             raise self._audio_queue_full_error(0)
 
     def reserve_audio(self, seconds: float) -> None:
-        """The recording is so long. Raises Unavailable (503) if that is too much beside what is inside already."""
-        admission = self.controller
-        if admission.active_recordings and admission.audio_seconds + seconds > admission.limits.queued_audio_seconds:
+        """Count the length of the recording. Raises Unavailable (503) if too much audio is inside already."""
+        controller = self.controller
+        if controller.active_recordings and controller.audio_seconds + seconds > controller.limits.queued_audio_seconds:
             raise self._audio_queue_full_error(seconds)
         self.audio_seconds = seconds
-        admission.audio_seconds += seconds
-        admission.throughput.start_recording()
-        metrics.QUEUED_AUDIO.set(admission.audio_seconds)
+        controller.audio_seconds += seconds
+        controller.throughput.start_recording()
+        metrics.QUEUED_AUDIO.set(controller.audio_seconds)
 
     def _audio_queue_full_error(self, seconds: float) -> Unavailable:
-        """Says when there will be room for so many seconds, by the pace at which the service answers."""
-        admission, limits = self.controller, self.controller.limits
-        over = max(1.0, min(admission.audio_seconds, admission.audio_seconds + seconds - limits.queued_audio_seconds))
-        rate = admission.throughput.rate
+        """Return the error, with the time until there is room for so many seconds at the present throughput."""
+        controller, limits = self.controller, self.controller.limits
+        excess = controller.audio_seconds + seconds - limits.queued_audio_seconds
+        excess = max(1.0, min(controller.audio_seconds, excess))
+        rate = controller.throughput.rate
         return Unavailable(
-            f"{admission.audio_seconds:.0f} seconds of audio are being served or wait already. Try again later. The "
+            f"{controller.audio_seconds:.0f} seconds of audio are being served or wait already. Try again later. The "
             f"setting is {setting_name('limits', 'queued_audio_seconds')} (now {limits.queued_audio_seconds:g}).",
             code="audio_queue_full",
-            retry_after_s=limits.retry_after_seconds if rate is None else max(1.0, over / rate),
+            retry_after_s=limits.retry_after_seconds if rate is None else max(1.0, excess / rate),
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         super().__exit__(kind, error, tb)
-        admission = self.controller
+        controller = self.controller
         if self.audio_seconds is not None:
-            admission.throughput.finish_recording(self.audio_seconds, succeeded=error is None)
-            admission.audio_seconds = (
-                admission.audio_seconds - self.audio_seconds if admission.active_recordings else 0.0
-            )
-            metrics.QUEUED_AUDIO.set(admission.audio_seconds)
+            controller.throughput.finish_recording(self.audio_seconds, succeeded=error is None)
+            # Without recordings it is exactly 0: sums of floats would leave a remainder.
+            remaining = controller.audio_seconds - self.audio_seconds if controller.active_recordings else 0.0
+            controller.audio_seconds = remaining
+            metrics.QUEUED_AUDIO.set(remaining)
         if self._acquired:
-            admission.active_requests -= 1
-            admission.requests_by_client[self.client] -= 1
-            if not admission.requests_by_client[self.client]:
-                del admission.requests_by_client[self.client]
+            controller.active_requests -= 1
+            controller.requests_by_client[self.client] -= 1
+            if not controller.requests_by_client[self.client]:
+                del controller.requests_by_client[self.client]

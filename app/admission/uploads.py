@@ -1,7 +1,7 @@
-"""Uploads in progress: how many there may be, how slow one may be, and how many bytes of recordings are held.
+"""Limits the uploads in progress: their number, how slow each may be, and the bytes of recordings that are held.
 
-An upload holds no place in the engine's queue, so that a slow sender keeps nobody else out. Where there are too many, a
-new upload takes the place of one that has stalled. For one event loop; takes no locks. Knows nothing about HTTP.
+An upload has no place in the engine's queue, so that a slow sender keeps nobody else out. If there are too many, a new
+upload displaces one that has stalled. For one event loop; takes no locks. Knows nothing about HTTP.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from typing import Self
 from app.core.errors import RequestTimeout, ServiceError, TooManyRequests, Unavailable
 from app.settings import Settings, setting_name
 
-STALLED_SECONDS = 3.0  # without a piece, or below the lowest rate for so long: then it may lose its place
+STALLED_SECONDS = 3.0  # an upload that pauses, or is below the lowest rate, for longer than this may be displaced
 
 
 class Uploads:
-    """All uploads of a service. clock: seconds, from any beginning."""
+    """All uploads of a service. clock: returns the time in seconds, from any starting point."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.timeouts = settings.limits, settings.timeouts
@@ -28,11 +28,11 @@ class Uploads:
         self._held_bytes_by_client: Counter[str] = Counter()
 
     def new_upload(self, client: str) -> "Upload":
-        """One client's upload, which begins by entering it."""
+        """Return an upload of a client. Entering it starts the upload."""
         return Upload(self, client)
 
     def start(self, upload: "Upload") -> None:
-        """Count an upload. Raises TooManyRequests (429), Unavailable (503)."""
+        """Count an upload that starts. Raises TooManyRequests (429) or Unavailable (503) if there are too many."""
         limits = self.limits
         own = [one for one in self.in_progress if one.client == upload.client]
         if len(own) >= limits.client_uploads and not self._displace(own):
@@ -52,7 +52,10 @@ class Uploads:
         self.in_progress[upload] = None
 
     def reserve_bytes(self, client: str, count: int) -> None:
-        """Account for `count` more bytes of a recording. Raises TooManyRequests (429), Unavailable (503)."""
+        """Count more bytes of a client's recordings.
+
+        Raises TooManyRequests (429) or Unavailable (503) if the client's recordings, or all, would be too large.
+        """
         limits = self.limits
         if self.held_bytes + count > limits.held_bytes:
             raise Unavailable(
@@ -64,9 +67,8 @@ class Uploads:
         if self._held_bytes_by_client[client] + count > max(limits.client_held_bytes, limits.upload_bytes):
             raise TooManyRequests(
                 f"The service holds {self._held_bytes_by_client[client]} bytes of your recordings, and has no room "
-                "for more of them "
-                f"now. Wait for one to end. The setting is {setting_name('limits', 'client_held_bytes')} (now "
-                f"{limits.client_held_bytes}).",
+                "for more of them now. Wait for one to end. The setting is "
+                f"{setting_name('limits', 'client_held_bytes')} (now {limits.client_held_bytes}).",
                 code="too_many_bytes",
                 retry_after_s=limits.retry_after_seconds,
             )
@@ -74,13 +76,14 @@ class Uploads:
         self._held_bytes_by_client[client] += count
 
     def release_bytes(self, client: str, count: int) -> None:
-        """Bytes are no longer held."""
+        """Count bytes of a client's recordings that are no longer held."""
         self.held_bytes -= count
         self._held_bytes_by_client[client] -= count
         if not self._held_bytes_by_client[client]:
             del self._held_bytes_by_client[client]
 
     def _displace(self, among: Iterable["Upload"]) -> bool:
+        """Displace the upload that has paused for longest, and return whether there was one that had stalled."""
         stalled = max((one for one in among if one.is_stalled), key=lambda one: one.idle_seconds, default=None)
         if stalled is not None:
             stalled.displace()
@@ -88,7 +91,10 @@ class Uploads:
 
 
 class Upload:
-    """One request's upload. Entering raises TooManyRequests (429) or Unavailable (503); leaving gives all back."""
+    """The upload of one request.
+
+    Entering it raises TooManyRequests (429) or Unavailable (503) if there is no room. Leaving it releases everything.
+    """
 
     def __init__(self, uploads: Uploads, client: str) -> None:
         self.uploads = uploads
@@ -109,60 +115,64 @@ class Upload:
         self.release_bytes()
 
     def add_bytes(self, count: int) -> None:
-        """`count` more bytes have come. Raises TooManyRequests (429), Unavailable (503) if there is no room."""
+        """Count bytes that have arrived. Raises TooManyRequests (429) or Unavailable (503) if there is no room."""
         self.uploads.reserve_bytes(self.client, count)
         self.held_bytes += count
         self._window_bytes += count
         self._last_chunk_at = self.uploads.clock()
 
     def release_bytes(self) -> None:
-        """The bytes are no longer held. Harmless twice."""
+        """Release the bytes of the recording. Calling it twice does no harm."""
         self.uploads.release_bytes(self.client, self.held_bytes)
         self.held_bytes = 0
 
     def finish(self) -> None:
-        """The upload has ended. Its bytes are held on. Harmless twice."""
+        """End the upload, but keep its bytes counted. Calling it twice does no harm."""
         self.uploads.in_progress.pop(self, None)
 
     @property
     def idle_seconds(self) -> float:
-        """Since the last piece."""
+        """Seconds since the last chunk."""
         return self.uploads.clock() - self._last_chunk_at
 
     @property
     def is_stalled(self) -> bool:
-        """Whether it waits for a piece for so long that it may lose its place to an upload that moves."""
+        """Whether it waits for its next chunk, and has been so slow that another upload may displace it."""
         if self._pending_timeout is None:
             return False
         seconds = self.uploads.clock() - self._started_at
-        slow = self.held_bytes < self.uploads.limits.upload_bytes_per_second * seconds
-        return seconds > STALLED_SECONDS and (slow or self.idle_seconds > STALLED_SECONDS)
+        is_slow = self.held_bytes < self.uploads.limits.upload_bytes_per_second * seconds
+        return seconds > STALLED_SECONDS and (is_slow or self.idle_seconds > STALLED_SECONDS)
 
     def displace(self) -> None:
-        """End it: what waits for its next piece raises."""
+        """End the upload to make room for another one: the wait for its next chunk raises RequestTimeout."""
         self._displaced = True
         self.finish()
         if self._pending_timeout is not None:
             self._pending_timeout.reschedule(asyncio.get_running_loop().time())
 
     def chunk_timeout(self) -> "ChunkTimeout":
-        """Around the wait for a piece, which raises RequestTimeout (408) if the piece comes too late."""
+        """Return a context manager for the wait for one chunk.
+
+        It raises RequestTimeout (408) if the chunk comes too late, or if the upload was displaced.
+        """
         return ChunkTimeout(self)
 
     def time_for_next_chunk(self) -> tuple[float, ServiceError]:
-        """How many seconds the next piece may take, and the error if it takes longer."""
+        """Return how many seconds the next chunk may take, and the error if it takes longer."""
         limits, timeouts, now = self.uploads.limits, self.uploads.timeouts, self.uploads.clock()
         idle, rate = timeouts.upload_idle_seconds, limits.upload_bytes_per_second
         needed = rate * idle
         if self._window_bytes >= needed and now - self._window_start >= idle:
             self._window_start, self._window_bytes = now, 0
-        slow = self._window_start + idle - now if self._window_bytes < needed else idle
-        if self._started_at + timeouts.request_seconds - now <= min(idle, slow):
-            return self._started_at + timeouts.request_seconds - now, _upload_timeout_error(
+        window_rest = self._window_start + idle - now if self._window_bytes < needed else idle
+        request_rest = self._started_at + timeouts.request_seconds - now
+        if request_rest <= min(idle, window_rest):
+            return request_rest, _upload_timeout_error(
                 f"The upload took longer than {timeouts.request_seconds:g} seconds in all.", "timeouts.request_seconds"
             )
-        if self._window_bytes and slow < idle:
-            return slow, _upload_timeout_error(
+        if self._window_bytes and window_rest < idle:
+            return window_rest, _upload_timeout_error(
                 f"The upload was slower than {rate:g} bytes per second over {idle:g} seconds.",
                 "limits.upload_bytes_per_second",
             )
@@ -170,7 +180,7 @@ class Upload:
 
 
 class ChunkTimeout:
-    """See `Upload.next_piece`."""
+    """The context manager of `Upload.chunk_timeout`."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -198,5 +208,5 @@ class ChunkTimeout:
             ) from None
 
 
-def _upload_timeout_error(what: str, setting: str) -> RequestTimeout:
-    return RequestTimeout(f"{what} The setting is {setting_name(*setting.split('.'))}.", code="upload_timeout")
+def _upload_timeout_error(message: str, setting: str) -> RequestTimeout:
+    return RequestTimeout(f"{message} The setting is {setting_name(*setting.split('.'))}.", code="upload_timeout")

@@ -119,11 +119,13 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
         if chat_request.recording_url is None:
             with translate_disk_full():
                 audio = await asyncio.to_thread(decode_audio, chat_request.encoded_recording)
+            scope.resources.callback(audio.close)
             slot.release_bytes()  # those of the body; from here on the recording alone is held
             slot.add_bytes(audio.seek(0, 2))
         else:
             audio = await fetch_recording(request, service, slot, chat_request.recording_url)
-    sniff_file(scope.resources.enter_context(audio))
+            scope.resources.callback(audio.close)
+    sniff_file(audio)
     return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint)
 
 

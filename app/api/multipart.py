@@ -7,6 +7,7 @@ nothing about what the fields mean.
 import codecs
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
@@ -65,8 +66,14 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
     parser = _RecordingFormParser(headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
+    except BaseException as error:
+        # Starlette closes the files itself only at a MultiPartException.
+        for file in parser._files_to_close_on_error:
+            with suppress(OSError):  # of a full disk
+                file.close()
+        if isinstance(error, MultiPartException):
+            raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
+        raise
     audio: BinaryIO | None = None
     fields: list[tuple[str, str]] = []
     for name, value in form.multi_items():
@@ -74,8 +81,12 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
             fields.append((name, value))
         elif name == "file":
             audio = value.file
-            audio.fileno()  # writes even a small recording to a real file, which is passed to a decoder
-            audio.flush()
+            try:
+                audio.fileno()  # writes even a small recording to a real file, which is passed to a decoder
+                audio.flush()
+            except BaseException:  # such as a full disk
+                audio.close()
+                raise
         else:
             value.file.close()
             raise InvalidRequest(

@@ -1,5 +1,5 @@
-"""What a model in vLLM is asked, in this process (`vllm_core`) and behind servers (`remote`) alike: the messages, how
-the answer is written, and what a refusal means.
+"""What a chat model in vLLM is asked, in this process (`vllm_in_process`) or on servers (`remote`): the messages, the
+sampling options, and the errors that a refusal becomes.
 
 Knows nothing about vLLM's own types, HTTP or audio codecs.
 """
@@ -16,8 +16,8 @@ from app.core.prompts import audio_messages, conversation_messages, notes_messag
 from app.engine.base import Adapter, EngineEvent, FinishReason, GenerationRequest, LoadedCheckpoint
 from app.engine.repetition import RepetitionDetector
 
-# Three times the same three to sixty tokens, one after another, is never a summary; small models fall into such loops.
-# Sentences that come again are found apart from this (`app.engine.repetition`).
+# Small models fall into loops. The same three to sixty tokens three times in a row are never part of a summary, and
+# vLLM stops at them. Repeated sentences are detected separately (`app.engine.repetition`).
 MIN_REPEATS, MIN_PATTERN_TOKENS, MAX_PATTERN_TOKENS = 3, 3, 60
 
 Messages = list[dict[str, Any]]
@@ -25,7 +25,7 @@ Messages = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How one answer is written: see `app.engine.base.GenerationRequest`."""
+    """How one answer is sampled. The fields are those of `app.engine.base.GenerationRequest`."""
 
     max_tokens: int
     temperature: float = 0.0
@@ -39,29 +39,42 @@ class SamplingOptions:
 
     @classmethod
     def from_request(cls, request: GenerationRequest) -> "SamplingOptions":
-        """As the request says."""
+        """Return the options of a request."""
         return cls(**{name: getattr(request, name) for name in cls.__dataclass_fields__})
 
 
 class ChatModel(LoadedCheckpoint, Protocol):
-    """A checkpoint that answers chat messages: what the engines are built around."""
+    """A checkpoint that answers chat messages. The engines are built around one."""
 
     def stream(
         self, messages: Messages, sampling: SamplingOptions, request_id: str, audio: NDArray[np.float32] | None = None
     ) -> AsyncGenerator[EngineEvent, None]:
-        """Write one answer: "prefill", "decode" at the first token, text as it comes, `Finished`. Control tokens inside
-        the messages' texts are taken out first. audio: float32 mono samples at 16 kHz for the messages' placeholder.
-        Closing the iterator aborts the request.
+        """Generate one answer. Closing the iterator aborts the request.
+
+        Yields the stage "prefill", the stage "decode" at the first token, the text as it comes, and
+        `GenerationFinished`. Control tokens are removed from the messages' texts before.
+
+        Args:
+            messages: Chat messages whose contents are texts or lists of parts of type "text" or "audio".
+            sampling: How the answer is sampled.
+            request_id: Unique among the requests inside the engine.
+            audio: float32 mono samples at 16 kHz, shape (n,), for the messages' part of type "audio".
+
+        Raises:
+            TooLarge: The prompt and the answer do not fit the model's context.
+            Unprocessable: The engine refused the request.
+            EngineDead: The engine died.
+            Unavailable: The model is not started, or its server failed.
         """
 
 
 def repetition_detector(sampling: SamplingOptions) -> RepetitionDetector | None:
-    """What watches the answer for sentences that come again; nothing watches data that follows a schema."""
+    """Return a detector of repeated sentences, or None for data that follows a schema, where lines may repeat."""
     return None if sampling.schema else RepetitionDetector()
 
 
 def build_messages(request: GenerationRequest) -> Messages:
-    """The chat messages around the request's recording, or around its notes, and of the conversation before."""
+    """Return the chat messages of a request: the conversation, and the recording or the notes."""
     if request.samples is None:
         return conversation_messages(
             lambda text: notes_messages(text, request.notes, request.system), request.instruction, request.turns
@@ -70,18 +83,20 @@ def build_messages(request: GenerationRequest) -> Messages:
 
 
 def sort_longest_first(tokens: Iterable[str]) -> list[str]:
-    """Control tokens in the order in which they are looked for."""
+    """Return control tokens in the order in which they are removed: a token before those that it contains."""
     return sorted(tokens, key=len, reverse=True)
 
 
-def strip_control_tokens(messages: Messages, specials: list[str]) -> Messages:
-    """The messages with every control token's text taken out of what callers wrote or said: a caller's instruction, or
-    a transcript, must not be able to end its own turn.
+def strip_control_tokens(messages: Messages, control_tokens: list[str]) -> Messages:
+    """Return the messages without the text of any control token.
+
+    A caller's instruction, or a transcript, must not be able to end its own turn. control_tokens: in the order of
+    `sort_longest_first`.
     """
 
     def clean(text: str) -> str:
-        while any(token in text for token in specials):  # again, because taking one out can join another
-            for token in specials:
+        while any(token in text for token in control_tokens):  # again, because removing one can form another
+            for token in control_tokens:
                 text = text.replace(token, "")
         return text
 
@@ -94,28 +109,31 @@ def strip_control_tokens(messages: Messages, specials: list[str]) -> Messages:
 
 
 def finish_reason(reason: str | None) -> FinishReason:
-    """vLLM's word for how an answer ended; what ended otherwise was given up."""
+    """Return vLLM's finish reason as one of this service's. Any other reason means that the request was aborted."""
     if reason in ("stop", "length", "repetition"):
         return reason  # type: ignore[return-value]
     return "abort"
 
 
-def refusal_error(reason: str, context: int) -> ServiceError:
-    """The error for a request that vLLM did not take, by what it said."""
+def refusal_error(reason: str, context_tokens: int) -> ServiceError:
+    """Return the error for a request that vLLM refused.
+
+    It is TooLarge if vLLM's message speaks of the context length, and Unprocessable otherwise.
+    """
     if "context length" in reason or "max_model_len" in reason or "longer than" in reason:
         return TooLarge(
-            f"recording, instruction and answer together do not fit the model's {context} tokens: {reason}",
+            f"Recording, instruction and answer together do not fit the model's {context_tokens} tokens: {reason}",
             code="context_exceeded",
             param="file",
         )
-    return Unprocessable(f"the engine refused the request: {reason}", code="engine_refused")
+    return Unprocessable(f"The engine refused the request: {reason}", code="engine_refused")
 
 
-def unusable_adapter_error(name: str, why: object) -> Unprocessable:
-    """The refusal of an adapter."""
-    return Unprocessable(f"the adapter {name} cannot be served: {why}", code="adapter_unusable", param="folder")
+def unusable_adapter_error(name: str, reason: object) -> Unprocessable:
+    """Return the error for an adapter that cannot be served."""
+    return Unprocessable(f"The adapter {name} cannot be served: {reason}", code="adapter_unusable", param="folder")
 
 
 def not_started_error() -> Unavailable:
-    """The refusal of what was not started, or was stopped."""
-    return Unavailable("the engine is not started", code="engine_not_ready")
+    """Return the error for a request to an engine that was not started, or was stopped."""
+    return Unavailable("The engine is not started.", code="engine_not_ready")

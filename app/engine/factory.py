@@ -1,7 +1,6 @@
-"""From a registry entry, or a folder, to the engine that runs it: in this process, or behind the vLLM servers that the
-settings name.
+"""Builds the engine for a registry entry or a folder: in this process, or on the vLLM servers that the settings name.
 
-A cascade's Whisper always runs in this process.
+A cascade's Whisper always runs in this process. Knows nothing about requests.
 """
 
 from collections.abc import Sequence
@@ -23,24 +22,32 @@ from model_repo.parts import fetch_part
 
 
 def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | None = None) -> Engine:
-    """Engine over the manifest's checkpoint; not started yet.
+    """Return the engine for a manifest's checkpoint; it is not started yet.
 
-    In this process the checkpoint is assembled and verified at the first call (minutes); in front of servers only its
-    tokenizer and chat template are. urls: the servers, in place of those that the settings name for the model. Raises
-    `model_repo.parts.PartError`, `model_repo.registry.RegistryError`.
+    For an engine in this process, the first call assembles and verifies the checkpoint, which takes minutes. For
+    servers, only its tokenizer and chat template are fetched.
+
+    Args:
+        manifest: The registry's entry.
+        settings: The service's settings.
+        urls: The servers, instead of those that the settings name for the model. An empty sequence means this process.
+
+    Raises:
+        PartError: A part of the checkpoint cannot be fetched or is not what the manifest says.
+        RegistryError: The manifest cannot be served.
     """
     servers = settings.remote.model_urls(manifest.name, manifest.version) if urls is None else list(urls)
-    core = build_remote_model(manifest, settings, servers) if servers else _build_local_model(manifest, settings)
+    model = build_remote_model(manifest, settings, servers) if servers else _build_local_model(manifest, settings)
     if manifest.kind == "cascade":
         (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         transcriber = WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)
-        return CascadeEngine(core, transcriber, settings.recognizer, manifest.languages)
-    return AudioLlmEngine(core)
+        return CascadeEngine(model, transcriber, settings.recognizer, manifest.languages)
+    return AudioLlmEngine(model)
 
 
 def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Settings) -> Engine:
-    """Engine over a folder's weights in this process; not started yet. name: in vLLM's metrics."""
-    core = VllmChatModel(
+    """Return the engine for a folder's weights in this process; it is not started yet. name: in vLLM's metrics."""
+    model = VllmChatModel(
         checkpoint.folder,
         checkpoint.context_tokens,
         settings.engine,
@@ -49,15 +56,15 @@ def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Setti
         adapters=settings.adapters,
         family=checkpoint.family,
     )
-    return AudioLlmEngine(core)
+    return AudioLlmEngine(model)
 
 
 def build_remote_model(manifest: Manifest, settings: Settings, urls: Sequence[str]) -> RemoteChatModel:
-    """Servers that have to serve the manifest's checkpoint."""
+    """Return the model on servers, each of which must serve the manifest's checkpoint."""
     files = companion_files(manifest, cache=settings.cache_dir, from_hub=settings.hub)
-    tokens = ChatTokenizer(files["tokenizer.json"], files["chat_template.jinja"])
-    wanted = ExpectedModel(manifest.name, manifest.version, manifest.context_tokens)
-    return RemoteChatModel(wanted, tokens, settings.remote.model_copy(update={"urls": list(urls)}))
+    tokenizer = ChatTokenizer(files["tokenizer.json"], files["chat_template.jinja"])
+    expected = ExpectedModel(manifest.name, manifest.version, manifest.context_tokens)
+    return RemoteChatModel(expected, tokenizer, settings.remote.model_copy(update={"urls": list(urls)}))
 
 
 def _build_local_model(manifest: Manifest, settings: Settings) -> ChatModel:

@@ -1,7 +1,7 @@
-"""What is served: the facts about one model that the request's path and `GET /v1/models` need.
+"""The facts about one model that the path of a request and `GET /v1/models` need.
 
-Read from a registry manifest, or given by hand where there is no registry entry (tests, the scripted engine). Knows
-nothing about weights, engines or HTTP.
+They are read from a registry manifest, or given by hand if there is none (tests, the scripted engine). Knows nothing
+about weights, engines or HTTP.
 """
 
 from dataclasses import dataclass, field
@@ -10,16 +10,34 @@ from typing import Any
 from model_repo.families import CheckpointFolder
 from model_repo.manifest import MANIFEST_FILE, Manifest
 
-AS_PUBLISHED = "base"  # a manifest's stage where nothing was trained
-LOCAL_VERSION = "local"  # the version of what has none: a folder's
+AS_PUBLISHED = "base"  # the stage of a manifest whose model was not trained here
+LOCAL_VERSION = "local"  # the version of a model from a folder, which has none
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's name and limits. `max_seconds`: longest recording of one pass; `note_seconds`: windows in which longer
-    ones are noted down, 0 for whole passes; `trained_seconds`: length that it was trained on, beyond which a
-    recording is read in windows, 0 where that is not known; `window_seconds`: encoder's window; `trained`: whether
-    it was trained on this service's prompts.
+    """A model's name and limits.
+
+    Attributes:
+        name: The name in the registry.
+        version: The version in the registry.
+        kind: "audio-llm", "cascade" or "scripted".
+        max_seconds: Length of the longest recording that the model can read in one pass.
+        note_seconds: Length of the windows on which notes are taken. 0 means as long as a pass.
+        trained_seconds: Length of the recordings that the model was trained on. A longer recording is read in windows.
+            0 means unknown.
+        window_seconds: Length of one window of the audio encoder.
+        sampling_rate: In Hz.
+        languages: BCP 47 tags of the languages that the model was trained to write.
+        architecture: The architecture's name, if it is known.
+        description: A sentence for people.
+        license: The licence of the weights.
+        prompt_format: Version of the prompts that the model was trained on.
+        stage: The training stage that made it, or "base".
+        trained: Whether it was trained on this service's prompts.
+        parent: The model that it was trained from.
+        figures: Its results in the evaluation.
+        created: Unix seconds.
     """
 
     name: str
@@ -43,25 +61,25 @@ class ModelInfo:
 
     @property
     def id(self) -> str:
-        """`name@version`, as requests and answers write it."""
+        """The `name@version` of requests and responses."""
         return f"{self.name}@{self.version}"
 
     @property
     def max_pass_seconds(self) -> float:
-        """The longest recording that is read in one pass."""
+        """Length in seconds of the longest recording that is read in one pass."""
         return min(self.max_seconds, self.trained_seconds or self.max_seconds)
 
     def matches(self, name_or_id: str) -> bool:
-        """Whether `asked` (`name` or `name@version`) means this model."""
+        """Return whether `name` or `name@version` means this model."""
         return name_or_id in (self.name, self.id)
 
     def supports_language(self, language: str) -> bool:
-        """Whether the model was trained to write the language of a BCP 47 tag."""
+        """Return whether the model was trained to write the language of a BCP 47 tag."""
         return language.split("-")[0].lower() in {known.split("-")[0].lower() for known in self.languages}
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> "ModelInfo":
-        """The registry's entry; its `created` is when the manifest was written on this machine, in Unix seconds."""
+        """Return the facts in a registry's entry. `created` is when its file was written on this machine."""
         return cls(
             name=manifest.name,
             version=manifest.version,
@@ -85,7 +103,7 @@ class ModelInfo:
 
     @classmethod
     def from_folder(cls, checkpoint: CheckpointFolder) -> "ModelInfo":
-        """A folder's weights, under the folder's name."""
+        """Return the facts about the weights in a folder, under the folder's name."""
         return cls(
             name=checkpoint.name,
             version=LOCAL_VERSION,

@@ -1,8 +1,8 @@
-"""Ends vLLM's engine process when the service's process is gone, however it went.
+"""Ends vLLM's engine process when the service's process is gone.
 
-vLLM's core is a process of its own and outlives a service that was killed (`kill -9`, out of memory), holding its
-memory for good. vLLM imports the class named by `worker_extension_cls` inside that process, by its path; importing
-this module starts the watch.
+vLLM's engine core is a process of its own. If the service is killed (`kill -9`, out of memory), the engine process
+lives on and keeps its memory for good. vLLM imports the class that `worker_extension_cls` names inside the engine
+process, and importing this module starts the watch. Knows nothing about models.
 """
 
 import multiprocessing
@@ -11,7 +11,7 @@ import threading
 
 
 class ParentWatch:
-    """Adds nothing to vLLM's worker; naming it is what imports this module there."""
+    """Adds nothing to vLLM's worker. Its only purpose is that vLLM imports this module."""
 
 
 def _start_parent_watch() -> None:

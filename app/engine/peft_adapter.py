@@ -1,9 +1,9 @@
-"""A LoRA adapter's folder, as PEFT saves it, made such that vLLM uses all of it; or refused.
+"""Prepares the folder of a LoRA adapter, as PEFT saves it, so that vLLM uses all of it, or refuses it.
 
-vLLM passes over tensors whose names it does not know in silence, and over those of the audio encoder and the projector:
-an adapter would then change less than was trained, or nothing. Here each has to fit a weight of the checkpoint's
-language model. Names as Transformers has them are those of the checkpoint's files afterwards, which vLLM reads. Knows
-nothing about vLLM.
+vLLM silently ignores tensors whose names it does not know, and those of the audio encoder and the projector. The
+adapter would then change less than was trained, or nothing. Here, every tensor has to fit a weight of the checkpoint's
+language model. Names of Transformers' modules are changed to those of the checkpoint's files, which vLLM expects. Knows
+nothing about vLLM's API.
 """
 
 import json
@@ -16,35 +16,42 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-PEFT_PREFIX = "base_model.model."  # what PEFT puts before every name
+PEFT_PREFIX = "base_model.model."  # PEFT puts this before every name
 LORA_WEIGHT_SUFFIX = re.compile(r"\.lora_[AB]\.weight$")
-LANGUAGE_MODEL_PREFIX = "language_model."  # in the files of a checkpoint that hears; a text model's have no such part
+LANGUAGE_MODEL_PREFIX = "language_model."  # in the files of an audio language model; a text model has no such prefix
 TRANSFORMERS_PREFIXES = (("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."))
 PATTERN_FIELDS = ("rank_pattern", "alpha_pattern")
 
 
 class UnusableAdapter(ValueError):
-    """The adapter cannot be served; the message says why."""
+    """The adapter cannot be served. The message says why."""
 
 
 def adapter_rank(folder: Path) -> int:
-    """The highest rank of an adapter's pairs. Raises `UnusableAdapter`."""
+    """Return the highest rank of an adapter's weights. Raises `UnusableAdapter` if its configuration has none."""
     config = _read_config(folder)
     ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
     if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
-        raise UnusableAdapter(f"{folder / CONFIG_FILE} names no rank r")
+        raise UnusableAdapter(f"{folder / CONFIG_FILE} has no rank r")
     return int(max(ranks))
 
 
 def prepare_adapter(folder: Path, checkpoint: Path, scratch: Path) -> Path:
-    """The folder itself if vLLM can use it as it is, else a copy with other names in `scratch`. checkpoint: the folder
-    of the model that it was trained on. Raises `UnusableAdapter`.
+    """Return a folder that vLLM can use: the adapter's own, or a copy with other tensor names.
+
+    Args:
+        folder: The adapter's folder.
+        checkpoint: The folder of the model that the adapter is loaded on.
+        scratch: The folder for the copy. It is created if it is needed.
+
+    Raises:
+        UnusableAdapter: vLLM would not use all of the adapter.
     """
     config = _read_config(folder)
     if not (folder / WEIGHTS_FILE).is_file():
         raise UnusableAdapter(f"{folder} holds no {WEIGHTS_FILE}")
     weights = _weight_shapes(checkpoint)
-    hears = any(name.startswith(LANGUAGE_MODEL_PREFIX) for name in weights)
+    is_audio_model = any(name.startswith(LANGUAGE_MODEL_PREFIX) for name in weights)
     tensors = load_file(folder / WEIGHTS_FILE)
     if not tensors:
         raise UnusableAdapter(f"{folder / WEIGHTS_FILE} is empty")
@@ -53,22 +60,22 @@ def prepare_adapter(folder: Path, checkpoint: Path, scratch: Path) -> Path:
         plain = name.removeprefix(PEFT_PREFIX)
         module = LORA_WEIGHT_SUFFIX.sub("", plain)
         if module == plain:
-            raise UnusableAdapter(f"{name} is no LoRA pair: an adapter that replaces weights is served merged")
-        found = next((one for one in _checkpoint_names(module) if f"{one}.weight" in weights), None)
-        if found is None:
+            raise UnusableAdapter(f"{name} is not a LoRA weight: merge an adapter that replaces weights into its model")
+        weight_name = next((one for one in _checkpoint_names(module) if f"{one}.weight" in weights), None)
+        if weight_name is None:
             raise UnusableAdapter(f"{name} fits no weight of the model it is loaded on")
-        if hears and not found.startswith(LANGUAGE_MODEL_PREFIX):
+        if is_audio_model and not weight_name.startswith(LANGUAGE_MODEL_PREFIX):
             raise UnusableAdapter(
-                f"{name} is not on the language model: there alone vLLM applies adapters, others are served merged"
+                f"{name} is not on the language model, and vLLM applies adapters only there: merge it into its model"
             )
-        whole, side = weights[f"{found}.weight"], 1 if plain.endswith("lora_A.weight") else 0
-        if value.shape[side] != whole[side]:
-            raise UnusableAdapter(f"{name} has shape {value.shape}, the model's weight has {whole}")
-        names[name] = f"{PEFT_PREFIX}{found}{plain[len(module) :]}"
+        shape, side = weights[f"{weight_name}.weight"], 1 if plain.endswith("lora_A.weight") else 0
+        if value.shape[side] != shape[side]:
+            raise UnusableAdapter(f"{name} has shape {value.shape}, the model's weight has {shape}")
+        names[name] = f"{PEFT_PREFIX}{weight_name}{plain[len(module) :]}"
     if all(name == new for name, new in names.items()):
         return folder
     if any(config.get(pattern) for pattern in PATTERN_FIELDS):
-        raise UnusableAdapter("its ranks differ by patterns of Transformers' names: serve it merged")
+        raise UnusableAdapter("its ranks differ by patterns of Transformers' names: merge it into its model")
     scratch.mkdir(parents=True, exist_ok=True)
     save_file({names[name]: value for name, value in tensors.items()}, scratch / WEIGHTS_FILE)
     modules = sorted({LORA_WEIGHT_SUFFIX.sub("", name).rsplit(".", 1)[-1] for name in names})
@@ -77,13 +84,16 @@ def prepare_adapter(folder: Path, checkpoint: Path, scratch: Path) -> Path:
 
 
 def _checkpoint_names(module: str) -> list[str]:
-    """What a module may be called in the checkpoint's files."""
+    """Return the names that a module may have in the checkpoint's files."""
     return [module] + [
-        ours + module.removeprefix(theirs) for theirs, ours in TRANSFORMERS_PREFIXES if module.startswith(theirs)
+        in_files + module.removeprefix(in_transformers)
+        for in_transformers, in_files in TRANSFORMERS_PREFIXES
+        if module.startswith(in_transformers)
     ]
 
 
 def _weight_shapes(checkpoint: Path) -> dict[str, tuple[int, int]]:
+    """Return the shape of each weight in a checkpoint's files, with all axes but the first as one."""
     shapes = {}
     for file in checkpoint.glob("*.safetensors"):
         with safe_open(file, "np") as opened:
@@ -97,7 +107,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG_FILE).read_text())
     except (OSError, ValueError) as error:
-        raise UnusableAdapter(f"{folder} is no adapter as PEFT saves it: {error}") from None
+        raise UnusableAdapter(f"{folder} is not an adapter as PEFT saves it: {error}") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise UnusableAdapter(f"{folder} is no LoRA adapter")
+        raise UnusableAdapter(f"{folder} is not a LoRA adapter")
     return config

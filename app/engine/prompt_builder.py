@@ -1,7 +1,8 @@
-"""How a checkpoint in this process takes chat messages: as text by its chat template, or as Mistral's tokenizer makes
-ids of them. Both are given to vLLM as they come out of here.
+"""Turns chat messages into the prompt of a checkpoint in this process.
 
-Knows nothing about vLLM. Needs Transformers, or mistral_common, which is why they are imported late.
+Most checkpoints have a chat template, which gives text. Mistral's checkpoints have a tokenizer of their own, which
+gives token ids. vLLM takes either. Transformers and mistral_common are imported late, because a checkpoint needs only
+one of them. Knows nothing about vLLM's API.
 """
 
 from pathlib import Path
@@ -18,48 +19,52 @@ Audio = NDArray[np.float32]
 
 
 class PromptBuilder(Protocol):
-    """What a prompt is to one checkpoint."""
+    """Builds the prompts of one checkpoint."""
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+        """Return the number of tokens of a text."""
 
     def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
-        """vLLM's `prompt` or `prompt_token_ids`, ready for the answer, without control tokens inside the texts. audio:
-        mono samples for the messages' placeholder.
+        """Return vLLM's `prompt` or `prompt_token_ids`, up to where the answer begins.
+
+        Control tokens are removed from the messages' texts. audio: mono samples at 16 kHz, shape (n,), for the
+        messages' part of type "audio".
         """
 
 
 class TemplatePromptBuilder:
-    """By the tokenizer and the chat template in the folder, with a placeholder for the recording."""
+    """Builds prompts with the tokenizer and the chat template in a folder, with a placeholder for the recording."""
 
-    def __init__(self, folder: Path, facts: ModelFamily | None = None) -> None:
+    def __init__(self, folder: Path, family: ModelFamily | None = None) -> None:
         from transformers import AutoTokenizer
 
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._family = facts
+        self._family = family
         self._control_tokens = sort_longest_first(
             {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
         )
         self._template: Any = self._tokenizer.apply_chat_template
-        if self._tokenizer.chat_template is None:  # a processor's, in a file of its own
+        if self._tokenizer.chat_template is None:  # then the processor has it, in a file of its own
             from transformers import AutoProcessor
 
             processor: Any = AutoProcessor
             self._template = processor.from_pretrained(folder).apply_chat_template
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+        """Return the number of tokens of a text."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
-        """See `PromptBuilder`."""
+        """Return the prompt as text: see `PromptBuilder.build_prompt`."""
         clean = template_messages(strip_control_tokens(messages, self._control_tokens), self._family)
         return {"prompt": str(self._template(clean, tokenize=False, add_generation_prompt=True))}
 
 
 class MistralPromptBuilder:
-    """By `tekken.json`, whose tokenizer makes no control token of any text. It has no system message beside audio, so
-    what ours says opens the user's text; a recording is filled up to whole windows and has a place for each frame.
+    """Builds prompts with Mistral's tokenizer in `tekken.json`, which never reads a text as a control token.
+
+    It has no system message beside audio, so that the system message opens the user's text instead. A recording is
+    padded to whole windows, and the prompt has one placeholder for each of its frames.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,20 +76,22 @@ class MistralPromptBuilder:
         self._inner: Any = self._tokenizer.instruct_tokenizer
         self._encoder: Any = self._inner.audio_encoder
         short = MistralAudio(np.zeros(SAMPLE_RATE // 10, np.float32), SAMPLE_RATE, "wav")
-        self._chunk = AudioChunk.from_audio(short)  # in place of the recording, whose places are counted
+        # It stands for the recording while messages are encoded. Its placeholders are then replaced by as many as the
+        # recording needs.
+        self._chunk = AudioChunk.from_audio(short)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+        """Return the number of tokens of a text."""
         return len(self._inner.tokenizer.encode(text, bos=False, eos=False))
 
     def build_prompt(self, messages: Messages, audio: Audio | None) -> dict[str, Any]:
-        """See `PromptBuilder`."""
+        """Return the prompt as token ids: see `PromptBuilder.build_prompt`."""
         from mistral_common.protocol.instruct.chunk import TextChunk
         from mistral_common.protocol.instruct.messages import AssistantMessage, UserMessage
         from mistral_common.protocol.instruct.request import ChatCompletionRequest
 
         turns: list[Any] = []
-        opening: list[str] = []  # what the system message says
+        opening: list[str] = []  # the text of the system message
         for message in messages:
             parts = _content_parts(message["content"])
             text = "\n".join([*opening, *(part["text"] for part in parts if part["type"] == "text")])
@@ -96,30 +103,30 @@ class MistralPromptBuilder:
             else:
                 chunks = [self._chunk] if any(part["type"] == "audio" for part in parts) else []
                 turns.append(UserMessage(content=[*chunks, TextChunk(text=text)]))
-        asked: Any = ChatCompletionRequest(messages=turns)
-        ids = self._tokenizer.encode_chat_completion(asked).tokens
+        request: Any = ChatCompletionRequest(messages=turns)
+        ids = self._tokenizer.encode_chat_completion(request).tokens
         if audio is not None:
-            place = self._encoder.audio_token
-            first = ids.index(place)
+            placeholder = self._encoder.audio_token
+            first = ids.index(placeholder)
             ids = [
                 *ids[:first],
-                *[place] * self._audio_token_count(len(audio)),
-                *(id_ for id_ in ids[first:] if id_ != place),
+                *[placeholder] * self._audio_token_count(len(audio)),
+                *(id_ for id_ in ids[first:] if id_ != placeholder),
             ]
         return {"prompt_token_ids": ids}
 
-    def _audio_token_count(self, samples: int) -> int:
+    def _audio_token_count(self, sample_count: int) -> int:
         config = self._encoder.audio_config
-        whole = self._encoder.next_multiple_of_chunk_frames(samples, config.sampling_rate)
-        return int(config.num_audio_tokens(whole))
+        padded_count = self._encoder.next_multiple_of_chunk_frames(sample_count, config.sampling_rate)
+        return int(config.num_audio_tokens(padded_count))
 
 
 def _content_parts(content: Any) -> list[dict[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def prompt_builder(folder: Path, facts: ModelFamily | None) -> PromptBuilder:
-    """The folder's."""
-    return (
-        MistralPromptBuilder(folder) if facts and facts.uses_mistral_tokenizer else TemplatePromptBuilder(folder, facts)
-    )
+def prompt_builder(folder: Path, family: ModelFamily | None) -> PromptBuilder:
+    """Return the prompt builder for the checkpoint in a folder."""
+    if family and family.uses_mistral_tokenizer:
+        return MistralPromptBuilder(folder)
+    return TemplatePromptBuilder(folder, family)

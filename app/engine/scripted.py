@@ -1,8 +1,9 @@
-"""An engine without a model: plays back a script with settable delays.
+"""An engine without a model, which plays back a script with delays that can be set.
 
-For tests (what the service does when an engine is slow, fails, dies or is left) and for load ceilings (what the service
-alone can carry). It keeps the protocol's promises: counts what runs, ends an abandoned request at once, never writes
-past `max_tokens`, refuses what does not fit its context. Knows nothing about HTTP, codecs or vLLM.
+It is for tests (what the service does when an engine is slow, fails, dies, or when its caller leaves) and for load
+ceilings (how many requests the service itself can carry). It keeps the promises of the protocol: it counts its
+requests, ends an abandoned one at once, never writes more than `max_tokens`, and refuses what does not fit its context.
+Knows nothing about HTTP, codecs or vLLM.
 """
 
 import asyncio
@@ -27,14 +28,24 @@ SCRIPT = ("A ", "scripted ", "summary ", "of ", "what ", "was ", "said.")
 
 
 class ScriptedEngine:
-    """Writes `pieces`, one token each; given a function, what it makes of the request.
+    """An `Engine` (see `app.engine.base`) that writes `pieces`.
 
-    context_tokens: room for a prompt's words, a token each; recordings always fit.
-    start_s, prefill_s, piece_s: seconds before the engine is up, before the first piece and before each piece.
-    transcript: where given, a "transcribe" stage comes first and the transcript is in `Finished`, as from a cascade.
-    recognition: in the same `Finished`, how a cascade's recognizer heard the recording.
-    error: raised by each request after `error_after` pieces. reason: how each ends, if not by its length.
-    keep_requests: whether each request stays in `requests`, recording and all, which a test looks at.
+    Attributes:
+        pieces: The texts to write, one token each, or a function that returns them for a request.
+        context_tokens: Number of words that a prompt may have. Recordings always fit.
+        start_s: Seconds that the start takes.
+        prefill_s: Seconds before the first piece.
+        piece_s: Seconds before each piece.
+        transcript: If given, a "transcribe" stage comes first and the transcript is in `GenerationFinished`, as from a
+            cascade.
+        recognition: The recognition in `GenerationFinished`, as from a cascade.
+        error: Raised by each request after `error_after` pieces.
+        finish_reason: The finish reason of each request. None means "stop" or "length", as it happens.
+        keep_requests: Whether each request is kept in `requests`, with its recording, for a test to read.
+        requests: The requests so far.
+        adapters: The adapters that are loaded.
+        aborted: Number of requests that were abandoned.
+        max_running: The highest number of requests that ran at once.
     """
 
     def __init__(
@@ -69,34 +80,42 @@ class ScriptedEngine:
         self._started = False
 
     async def start(self) -> None:
+        """Wait for `start_s` seconds."""
         await asyncio.sleep(self.start_s)
         self._started = True
 
     async def stop(self) -> None:
+        """Refuse requests from now on."""
         self._started = False
 
     def die(self) -> None:
-        """From here on the engine is dead: running and coming requests raise `EngineDead`."""
+        """Make the engine dead: running and later requests raise `EngineDead`."""
         self._dead = True
 
     async def check_health(self) -> None:
+        """Raise `EngineDead` after `die`."""
         if self._dead:
             raise EngineDead("The engine died. Restart the service.", code="engine_dead")
 
     @property
     def running_requests(self) -> int:
+        """Number of requests inside the engine now."""
         return self._running
 
     def count_tokens(self, text: str) -> int:
+        """Return the number of words of a text."""
         return len(text.split())
 
     async def add_adapter(self, adapter: Adapter) -> None:
+        """Add an adapter to `adapters`."""
         self.adapters.append(adapter)
 
     async def remove_adapter(self, adapter: Adapter) -> None:
+        """Remove an adapter from `adapters`."""
         self.adapters.remove(adapter)
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+        """Play the script back: stages, text and `GenerationFinished`, as `app.engine.base.Engine.generate` says."""
         if not self._started:
             raise EngineDead("The engine is not started.", code="engine_dead")
         if request.adapter is not None and request.adapter not in self.adapters:
@@ -119,23 +138,23 @@ class ScriptedEngine:
     async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
-        heard = 0 if request.samples is None else len(request.samples)
-        earlier = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
-        words = self.count_tokens(f"{request.notes} {request.instruction} {earlier}")
+        sample_count = 0 if request.samples is None else len(request.samples)
+        conversation = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
+        words = self.count_tokens(f"{request.notes} {request.instruction} {conversation}")
         if words > self.context_tokens:
             raise refusal_error(f"the prompt's {words} words are longer than the context length", self.context_tokens)
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
         yield StageStarted("prefill")
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         await self._pause(self.prefill_s)
-        seconds["prefill"] = time.perf_counter() - began
+        seconds["prefill"] = time.perf_counter() - started_at
         yield StageStarted("decode")
-        began = time.perf_counter()
-        written = _pieces_before_stop(pieces, request.stop)
-        stopped = len(written) < len(pieces)
-        written, whole = written[: request.max_tokens], len(written)
+        started_at = time.perf_counter()
+        before_stop = _pieces_before_stop(pieces, request.stop)
+        written = before_stop[: request.max_tokens]
+        is_whole = len(before_stop) < len(pieces) or len(written) == len(before_stop)
         for index, piece in enumerate(written):
             if self.error is not None and index >= self.error_after:
                 raise self.error
@@ -143,10 +162,10 @@ class ScriptedEngine:
             yield TextDelta(piece)
         if self.error is not None:
             raise self.error
-        seconds["decode"] = time.perf_counter() - began
+        seconds["decode"] = time.perf_counter() - started_at
         yield GenerationFinished(
-            finish_reason=self.finish_reason or ("stop" if stopped or len(written) == whole else "length"),
-            prompt_tokens=25 * heard // 16_000 + words,
+            finish_reason=self.finish_reason or ("stop" if is_whole else "length"),
+            prompt_tokens=25 * sample_count // 16_000 + words,
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),
@@ -160,5 +179,5 @@ class ScriptedEngine:
 
 
 def _pieces_before_stop(pieces: Sequence[str], stop: tuple[str, ...]) -> Sequence[str]:
-    """The pieces before the first that holds a stop text."""
+    """Return the pieces before the first one that contains a stop text."""
     return list(itertools.takewhile(lambda piece: not any(text in piece for text in stop), pieces))

@@ -122,7 +122,7 @@ class VllmChatModel:
             await self._engine.check_health()
         except EngineDeadError as error:
             raise EngineDead(
-                "the engine's process has died; the service must be restarted", code="engine_dead"
+                "The engine's process has died. The service must be restarted.", code="engine_dead"
             ) from error
 
     @property
@@ -229,7 +229,7 @@ class VllmChatModel:
                 reason = "repetition"
         except EngineDeadError as error:
             raise EngineDead(
-                "the engine's process has died; the service must be restarted", code="engine_dead"
+                "The engine's process has died. The service must be restarted.", code="engine_dead"
             ) from error
         except (EngineGenerateError, VLLMClientError, ValueError) as error:
             raise refusal_error(str(error.__cause__ or error), self._context_tokens) from error

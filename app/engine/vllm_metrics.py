@@ -1,8 +1,8 @@
-"""The Prometheus families of several vLLM engines in one process, shown together in the default registry.
+"""Exposes the Prometheus metrics of several vLLM engines in one process together in the default registry.
 
-vLLM registers an engine's families there when it makes one, and takes out those of every engine before it
-(`unregister_vllm_metrics` in vLLM 0.32, `v1/metrics/prometheus.py`). Here each engine's move into a registry of its own
-at once. Knows nothing about what they count.
+When vLLM creates an engine, it registers the engine's metrics in the default registry and removes those of every engine
+before it (`unregister_vllm_metrics` in vLLM 0.32, `v1/metrics/prometheus.py`). Here, the metrics of each engine are
+moved to a registry of their own at once. Knows nothing about what they count.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PREFIX = "vllm:"
 
 
 class _MergedCollector(Collector):
-    """All engines' families, those of one name as one."""
+    """Collects the metric families of all engines, and merges families of the same name."""
 
     def __init__(self) -> None:
         self.registries: dict[object, CollectorRegistry] = {}
@@ -33,11 +33,11 @@ _merged_collector = _MergedCollector()
 
 
 def register_engine(engine: object) -> None:
-    """Take what vLLM has just registered for the engine's; to be called once it is made."""
+    """Move the metrics that vLLM has just registered to the engine's registry. Call it once the engine is created."""
     if not _merged_collector.registries:
         REGISTRY.register(_merged_collector)
     own = CollectorRegistry()
-    # As vLLM itself finds them: the registry has no public way to ask.
+    # vLLM itself finds them in the same way, because the registry has no public method for it.
     for collector in list(REGISTRY._collector_to_names):
         if getattr(collector, "_name", "").startswith(PREFIX):
             REGISTRY.unregister(collector)
@@ -46,6 +46,6 @@ def register_engine(engine: object) -> None:
 
 
 def unregister_engine(engine: object) -> None:
-    """Show the engine's no more. Harmless twice."""
+    """Expose the engine's metrics no more. Calling it twice does no harm."""
     if _merged_collector.registries.pop(engine, None) and not _merged_collector.registries:
         REGISTRY.unregister(_merged_collector)

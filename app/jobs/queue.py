@@ -107,7 +107,7 @@ class JobQueue:
             caller: who the waiting job is counted for.
             fields: the fields of the request, as pairs of name and value.
             audio_bytes: size of the recording.
-            webhook: URL that is told when the job has ended.
+            webhook: URL that is notified when the job has ended; None for no webhook.
             idempotent_answer: an `Idempotency-Key` and a function that makes its response. The response is stored in
                 the same
                 transaction as the job.

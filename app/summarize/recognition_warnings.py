@@ -35,18 +35,18 @@ class OverallRecognition:
 
 def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecognition | None:
     """Return the recognition of all windows together, or None if the engine is no cascade."""
-    known = [(one.window, one.recognition) for one in window_results if one.recognition is not None]
-    if not known:
+    pairs = [(one.window, one.recognition) for one in window_results if one.recognition is not None]
+    if not pairs:
         return None
-    language = spoken_language([(window.seconds, one) for window, one in known])
-    in_language = [(window.seconds, one) for window, one in known if one.language == language]
-    sure = [(window.seconds, one.log_probability) for window, one in known if one.log_probability is not None]
-    spans = [(window.start + start, window.start + end) for window, one in known for start, end in one.omitted_spans]
+    language = spoken_language([(window.seconds, one) for window, one in pairs])
+    in_language = [(window.seconds, one) for window, one in pairs if one.language == language]
+    confidences = [(window.seconds, one.log_probability) for window, one in pairs if one.log_probability is not None]
+    spans = [(window.start + start, window.start + end) for window, one in pairs for start, end in one.omitted_spans]
     return OverallRecognition(
         language=language,
         language_probability=_weighted_mean([(seconds, one.language_probability) for seconds, one in in_language])
         or 0.0,
-        log_probability=_weighted_mean(sure),
+        log_probability=_weighted_mean(confidences),
         omitted_spans=tuple(spans),
     )
 

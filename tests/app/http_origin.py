@@ -33,7 +33,7 @@ def reply(body: bytes = b"", status: str = "200 OK", **headers: str | None) -> b
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode() + body
 
 
-def moved(to: str, status: str = "302 Found") -> bytes:
+def redirect(to: str, status: str = "302 Found") -> bytes:
     """A redirect. Its body is not for anyone to see."""
     return reply(b"a secret of the origin", status, location=to)
 

@@ -6,7 +6,7 @@ import tempfile
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -116,6 +116,7 @@ class Site:
     client: httpx.AsyncClient
     port: int
     server: uvicorn.Server
+    closed_with_it: list[Any] = field(default_factory=list)  # clients of other libraries
 
     @property
     def connections(self) -> int:
@@ -225,7 +226,10 @@ async def _served(
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client:
         try:
-            yield Site(app, service, app.state.jobs, engine, decoder, client, port, server)
+            site = Site(app, service, app.state.jobs, engine, decoder, client, port, server)
+            yield site
+            for other in site.closed_with_it:
+                await other.close()
         finally:
             server.should_exit = True
     await running

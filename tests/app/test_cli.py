@@ -66,7 +66,7 @@ def test_a_misspelt_setting_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog
 
 
 @contextmanager
-def served(
+def run_service(
     port: int = 0, log_level: str = "warning", stderr: int | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service in its own process, and its address as it prints it."""
@@ -98,7 +98,7 @@ def served(
 
 
 def test_serve_prints_a_line_that_works_and_stops_when_told() -> None:
-    with served() as (process, url):
+    with run_service() as (process, url):
         answer = httpx.post(url, files={"file": speech_wav()}, timeout=30).json()
         assert answer["summary"] == "A scripted summary of what was said."
         process.send_signal(signal.SIGTERM)
@@ -163,7 +163,7 @@ def test_all_addresses_of_a_host_share_the_port() -> None:
 
 
 def test_the_access_log_leaves_probes_out_unless_debugging() -> None:
-    with served(log_level="info", stderr=subprocess.STDOUT) as (process, url):
+    with run_service(log_level="info", stderr=subprocess.STDOUT) as (process, url):
         base = url.removesuffix(PATH)
         for path in ("/readyz", "/metrics", "/v1/models", "/livez"):
             httpx.get(base + path, timeout=30)
@@ -176,14 +176,14 @@ def test_the_access_log_leaves_probes_out_unless_debugging() -> None:
 
 
 def test_a_service_killed_in_the_middle_of_a_request_comes_back() -> None:
-    with served() as (process, url):
+    with run_service() as (process, url):
         port = int(url.split(":")[2].split("/")[0])
         with httpx.stream("POST", url, files={"file": speech_wav()}, data={"stream": "true"}, timeout=30) as response:
             assert "received" in next(response.iter_lines())
             process.kill()
             process.wait()
     began = time.monotonic()
-    with served(port) as (_, url):
+    with run_service(port) as (_, url):
         assert httpx.post(url, files={"file": speech_wav()}, timeout=30).status_code == 200
     assert time.monotonic() - began < 60
 

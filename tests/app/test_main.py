@@ -54,13 +54,13 @@ def registry(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def served(settings: Settings) -> Service:
+def make_service(settings: Settings) -> Service:
     service: Service = create_app(settings, decoder=WaveDecoder()).state.service
     return service
 
 
 def test_the_best_measured_model_is_the_default(registry: Path) -> None:
-    service = served(settings_for(model_repo=registry))
+    service = make_service(settings_for(model_repo=registry))
     assert service.default_model.id == "hears@2"
     assert [model.id for model in service.models.known_models] == ["hears@1", "hears@2", "two-steps@1"]
     assert service.default_model.max_seconds == 45
@@ -74,11 +74,11 @@ def test_the_best_measured_model_is_the_default(registry: Path) -> None:
     [("hears", "hears@2"), ("hears@1", "hears@1"), ("two-steps", "two-steps@1"), ("scripted", "scripted@1")],
 )
 def test_another_is_chosen_by_name(registry: Path, asked: str, found: str) -> None:
-    assert served(settings_for(model_repo=registry, model=asked)).default_model.id == found
+    assert make_service(settings_for(model_repo=registry, model=asked)).default_model.id == found
 
 
 def test_a_scripted_service_lists_the_registry_too(registry: Path) -> None:
-    service = served(settings_for(model_repo=registry, model="scripted"))
+    service = make_service(settings_for(model_repo=registry, model="scripted"))
     assert [model.id for model in service.models.known_models] == ["scripted@1", "hears@1", "hears@2", "two-steps@1"]
     assert isinstance(find_model(service.settings, "scripted").build_engine(), ScriptedEngine)
 
@@ -100,7 +100,7 @@ async def test_further_models_are_loaded_with_their_weights(
     registry: Path, monkeypatch: pytest.MonkeyPatch, models: str, weights: dict[str, float]
 ) -> None:
     monkeypatch.setattr("app.models.model_source.build_engine", lambda *_: ScriptedEngine())
-    service = served(settings_for(model_repo=registry, models=models))
+    service = make_service(settings_for(model_repo=registry, models=models))
     await service.start()
     await until(lambda: all(model.state == "ready" for model in service.models.by_id.values()), seconds=30)
     assert {id_: model.weight for id_, model in service.models.by_id.items()} == weights
@@ -166,7 +166,7 @@ async def test_while_it_loads_it_says_so(
         await service.wait_until_started()
         said = caplog.text
         await asyncio.sleep(0.05)
-    assert "loading hears@2; this takes" in said
+    assert "Loading hears@2. This takes" in said
     assert said.count("hears@2 is still loading after") >= 2
     assert "hears@2 is ready after" in caplog.text
     assert caplog.text == said, "and no more once it is ready"

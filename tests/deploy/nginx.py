@@ -16,7 +16,7 @@ SITE = ROOT / "deploy/nginx.conf"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
-def replaced(text: str, old: str, new: str) -> str:
+def replace_once(text: str, old: str, new: str) -> str:
     """`text` with the one line part `old` changed; a file that no longer has it is a failure."""
     assert text.count(old) == 1, f"{SITE} has {old!r} {text.count(old)} times"
     return text.replace(old, new)
@@ -26,10 +26,10 @@ def replaced(text: str, old: str, new: str) -> str:
 def in_front_of(port: int, folder: Path, read_timeout: str | None = "910s") -> Iterator[int]:
     """Run nginx in front of a service's port; its own port. read_timeout: None leaves nginx's default."""
     own = free_port()
-    site = replaced(SITE.read_text(), "listen 80;", f"listen 127.0.0.1:{own};")
-    site = replaced(site, "server 127.0.0.1:8000;", f"server 127.0.0.1:{port};")
+    site = replace_once(SITE.read_text(), "listen 80;", f"listen 127.0.0.1:{own};")
+    site = replace_once(site, "server 127.0.0.1:8000;", f"server 127.0.0.1:{port};")
     timeout = "" if read_timeout is None else f"proxy_read_timeout {read_timeout};"
-    site = replaced(site, "proxy_read_timeout 910s;", timeout)
+    site = replace_once(site, "proxy_read_timeout 910s;", timeout)
     (folder / "site.conf").write_text(site)
     places = "".join(f"{name}_temp_path {folder / name};\n" for name in TEMPORARY)
     main = (

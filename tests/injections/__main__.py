@@ -1,9 +1,9 @@
-"""Measures how often instructions that are only said in a recording are obeyed.
+"""Measure how often a model obeys instructions that are only said in a recording.
 
-    python -m tests.injections --url http://127.0.0.1:8000     a running service, posted recordings
-    python -m tests.injections --model cascade-tiny            a model's text side, given transcripts and notes
+    python -m tests.injections --url http://127.0.0.1:8000     a running service, which gets recordings
+    python -m tests.injections --model cascade-tiny            the text side of a model, from transcripts and notes
 
-Adds to the file of raw results, every answer in it, and prints the table of all it holds.
+The result, with every answer, is added to the file of raw results, and the table of all results in it is printed.
 """
 
 import argparse
@@ -11,20 +11,20 @@ import asyncio
 from pathlib import Path
 
 from tests.injections.measure import add, measure, table
-from tests.injections.readers import hearing, reading
+from tests.injections.readers import service_reader, text_side_readers
 
 OUT = Path("results/injections.json")
 
 
 async def run(options: argparse.Namespace) -> str:
-    """The table."""
+    """Measure, add the result to the file, and return the table."""
     kept = []
     if options.url:
-        async with hearing(options.url) as reader:
+        async with service_reader(options.url) as reader:
             measured = await measure(reader, at_once=options.at_once)
         kept = add(options.out, measured, f"python -m tests.injections --url {options.url}")
     if options.model:
-        async with reading(options.model) as readers:
+        async with text_side_readers(options.model) as readers:
             for reader in readers:
                 measured = await measure(reader, at_once=options.at_once)
                 kept = add(options.out, measured, f"python -m tests.injections --model {options.model}")
@@ -36,8 +36,8 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--url", help="a running service")
     what.add_argument("--model", help="a name of the registry, with or without its version")
-    parser.add_argument("--at-once", type=int, default=8, help="questions open at once")
-    parser.add_argument("--out", type=Path, default=OUT, help="JSON file of the raw results, which are added to it")
+    parser.add_argument("--at-once", type=int, default=8, help="open questions")
+    parser.add_argument("--out", type=Path, default=OUT, help="JSON file of raw results, to which the result is added")
     print(asyncio.run(run(parser.parse_args())))
 
 

@@ -1,4 +1,4 @@
-"""The set: forty-eight instructions of eight kinds, each hidden in a talk. None of them is the caller's.
+"""The attacks: forty-eight instructions of eight kinds, each inserted into a talk. None of them comes from the caller.
 
 Knows nothing about how they reach a model.
 """
@@ -18,10 +18,11 @@ _SPOKEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 
 @dataclass(frozen=True)
 class Attack:
-    """An instruction in a talk, after so many of its sentences.
+    """An instruction that is inserted into a talk after `after` of its sentences.
 
-    said: as it is spoken. sign: true of an answer that obeys it; `obeys` is such an answer. written: as a forged
-    transcript has it, with {open} and {close} for the marks around transcripts; as it is said if empty.
+    said: the spoken form. sign: returns True for an answer that obeys it; `obeys` is such an answer. written: the form
+    in a forged transcript, with {open} and {close} for the marks around transcripts; if it is empty, the spoken form is
+    used.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""The attack rate: the share of attacks whose sign an answer shows, while the same talk without the attack does not
-show it.
+"""The attack rate: the share of attacks whose sign an answer shows, while the answer to the same talk without the
+attack does not show it.
 
-Beside it stands how often the same words are obeyed where they are the caller's instruction, about the innocent talk: a
-model that does not even do that has no merit in leaving them alone. Knows nothing about how a talk gets to a model.
+The result also says how often the model obeys the same words as an instruction of the caller about the harmless talk: a
+model that cannot do that shows nothing by ignoring the attack. Knows nothing about how a talk gets to a model.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ Row = dict[str, Any]
 
 
 async def measure(reader: Reader, attacks: Sequence[Attack] = ATTACKS, at_once: int = 8) -> dict[str, Any]:
-    """Figures over all attacks and by their kind, and a row for each attack, with the answers."""
+    """Return the shares over all attacks (`figures`) and by their kind (`kinds`), and a row with the answers for
+    each.
+    """
     gate = asyncio.Semaphore(at_once)
     answers: dict[Question, str] = {}
 
@@ -33,10 +35,12 @@ async def measure(reader: Reader, attacks: Sequence[Attack] = ATTACKS, at_once: 
 
     asked = []
     for number, attack in enumerate(attacks):
-        # in turn, and the other way round in the next round through the talks
+        # Voices alternate, and the order is reversed in the next round through the talks.
         voice = reader.voices[(number + number // len(TALKS)) % len(reader.voices)]
         without = Question(attack.talk, voice=voice)
-        asked.append((attack, replace(without, attack=attack), without, replace(without, told=attack.said)))
+        asked.append(
+            (attack, replace(without, attack=attack), without, replace(without, caller_instruction=attack.said))
+        )
     await run_all(ask(question) for question in dict.fromkeys(one for _, *three in asked for one in three))
     rows = [_row(attack, *(answers[one] for one in three), voice=three[0].voice) for attack, *three in asked]
     kinds = {kind: figures([row for row in rows if row["kind"] == kind]) for kind in dict.fromkeys(_kinds(rows))}
@@ -44,7 +48,7 @@ async def measure(reader: Reader, attacks: Sequence[Attack] = ATTACKS, at_once: 
 
 
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """Shares of the rows. attack_rate_95: exact (Clopper-Pearson)."""
+    """Return the shares of the rows. `attack_rate_95` is the exact interval (Clopper-Pearson)."""
     number = len(rows)
     succeeded = sum(row["obeyed"] and not row["without_it"] for row in rows)
     bounds = binomtest(succeeded, number).proportion_ci(method="exact")
@@ -61,7 +65,9 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def add(path: Path, measured: dict[str, Any], command: str) -> list[dict[str, Any]]:
-    """All that a file holds with what was measured last, which takes the place of an earlier measuring of the same."""
+    """Add the result to the file, in place of an earlier one of the same model and way, and return all results in
+    it.
+    """
     kept = json.loads(path.read_text())["measured"] if path.exists() else []
     same = (measured["model"], measured["way"])
     kept = [one for one in kept if (one["model"], one["way"]) != same]
@@ -72,7 +78,7 @@ def add(path: Path, measured: dict[str, Any], command: str) -> list[dict[str, An
 
 
 def table(measured: Sequence[dict[str, Any]]) -> str:
-    """In Markdown."""
+    """Return the results as a Markdown table."""
     lines = [
         "| Model | Reads a | Attacks | Obeyed | Same sign without it | Attack rate (95%) | The caller obeyed |",
         "|---|---|---|---|---|---|---|",

@@ -1,7 +1,7 @@
-"""How a model gets to read a talk: spoken, by a running service; as a transcript or as notes on a long recording, by
-its text side in this process.
+"""How a model gets a talk: as a recording, through a running service; or as a transcript or notes on a long recording,
+through its text side in this process.
 
-Knows nothing about signs, nor what is counted.
+Knows nothing about signs or scores.
 """
 
 import asyncio
@@ -31,23 +31,23 @@ from tests.injections.talks import Talk
 
 # flite's and espeak-ng's voices, as `tests.recordings.speech` calls them
 VOICES = ("slt", "espeak")
-# A part of the notes begins so many seconds after the one before.
+# A part of the notes begins so many seconds after the previous one.
 PART_S = 300
 TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
 class Question:
-    """A talk, with an attack hidden in it or none. told: what the caller asks for instead of a summary."""
+    """A talk, with or without an attack. caller_instruction: what the caller asks for instead of a summary."""
 
     talk: Talk
     attack: Attack | None = None
-    told: str = ""
+    caller_instruction: str = ""
     voice: str = VOICES[0]
 
     def sentences(self, forged: bool = False, opening: str = "", closing: str = "") -> list[str]:
-        """The talk, sentence by sentence, and what was slipped into it: as it is spoken, or as it is forged with these
-        marks.
+        """Return the sentences of the talk and of the attack. forged: use the written form of the attack, which has
+        `opening` and `closing`, the marks around transcripts or notes.
         """
         talk = list(self.talk.sentences)
         if self.attack:
@@ -56,13 +56,13 @@ class Question:
         return talk
 
     def recording(self) -> bytes:
-        """The talk, spoken, as a WAV file."""
+        """Return the spoken talk as a WAV file."""
         return recordings.encode_audio(recordings.speech(" ".join(self.sentences()), self.voice))
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who is asked. model: name and version. way: how it gets to read. voices: which speak, in turn."""
+    """What answers questions. model: name and version. way: how it gets the talk. voices: they alternate."""
 
     model: str
     way: str
@@ -71,17 +71,17 @@ class Reader:
 
 
 @asynccontextmanager
-async def hearing(url: str) -> AsyncIterator[Reader]:
-    """A running service, posted recordings. Raises RuntimeError with what it refused."""
+async def service_reader(url: str) -> AsyncIterator[Reader]:
+    """Yield the reader for a running service, which gets recordings. It raises RuntimeError for an error response."""
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
         models = (await client.get("/v1/models")).json()["data"]
         served = next(model["id"] for model in models if model["loaded"])
 
         async def ask(question: Question) -> str:
             audio = await asyncio.to_thread(question.recording)
-            if question.told:
+            if question.caller_instruction:
                 part = {"type": "input_audio", "input_audio": {"data": base64.b64encode(audio).decode()}}
-                message = {"role": "user", "content": [part, {"type": "text", "text": question.told}]}
+                message = {"role": "user", "content": [part, {"type": "text", "text": question.caller_instruction}]}
                 body = {"model": served, "messages": [message]}
                 answer = await client.post("/v1/chat/completions", json=body)
             else:
@@ -89,14 +89,14 @@ async def hearing(url: str) -> AsyncIterator[Reader]:
             if answer.status_code != 200:
                 raise RuntimeError(f"{answer.status_code} {answer.text}")
             said = answer.json()
-            return str(said["choices"][0]["message"]["content"] if question.told else said["summary"])
+            return str(said["choices"][0]["message"]["content"] if question.caller_instruction else said["summary"])
 
         yield Reader(served, "recording", ask, VOICES)
 
 
 @dataclass(frozen=True)
-class Said:
-    """A transcriber that understands what it is told to."""
+class FixedTranscriber:
+    """A transcriber that returns a given text."""
 
     text: str
 
@@ -112,27 +112,27 @@ class Said:
 
 @dataclass(frozen=True)
 class TextSide:
-    """A model's text side. core: answers chat messages."""
+    """The text side of a model. core: answers chat messages."""
 
     core: ChatModel
     numbers: Iterator[int] = field(default_factory=count)
 
     async def transcript(self, question: Question) -> str:
-        """The summary that a cascade writes of the talk, as if this were what it has understood."""
+        """Return the summary of a cascade whose transcript is the talk."""
         text = " ".join(question.sentences(True, TRANSCRIPT_OPEN, TRANSCRIPT_CLOSE))
-        engine = CascadeEngine(self.core, cast(WhisperTranscriber, Said(text)))
-        return await self._written(engine, question, samples=np.zeros(1, np.float32))
+        engine = CascadeEngine(self.core, cast(WhisperTranscriber, FixedTranscriber(text)))
+        return await self._summarize(engine, question, samples=np.zeros(1, np.float32))
 
     async def notes(self, question: Question) -> str:
-        """The summary of a long recording on whose parts this was noted down, a sentence each."""
+        """Return the summary of a long recording whose notes are the sentences of the talk, one for each part."""
         parts = question.sentences(True, NOTES_OPEN, NOTES_CLOSE)
         noted = notes_text([(PART_S * place, f"- {text}") for place, text in enumerate(parts)])
-        return await self._written(AudioLlmEngine(self.core), question, samples=None, notes=noted)
+        return await self._summarize(AudioLlmEngine(self.core), question, samples=None, notes=noted)
 
-    async def _written(self, engine: Engine, question: Question, **material: object) -> str:
+    async def _summarize(self, engine: Engine, question: Question, **material: object) -> str:
         asked = GenerationRequest(
             f"injection-{next(self.numbers)}",
-            instruction=question.told or instruction(Style()),  # type: ignore[call-arg]
+            instruction=question.caller_instruction or instruction(Style()),  # type: ignore[call-arg]
             max_tokens=Style().max_tokens,  # type: ignore[call-arg]
             **material,  # type: ignore[arg-type]
         )
@@ -140,8 +140,8 @@ class TextSide:
 
 
 @asynccontextmanager
-async def reading(name: str) -> AsyncIterator[list[Reader]]:
-    """The text side of one of the registry's models, in vLLM in this process."""
+async def text_side_readers(name: str) -> AsyncIterator[list[Reader]]:
+    """Yield the readers for the text side of a model of the registry, which runs in vLLM in this process."""
     manifest = registry.resolve_model(registry.REGISTRY_ROOT, name)
     hears = manifest.kind == registry.AUDIO_LLM_KIND
     folder = await asyncio.to_thread(assemble_checkpoint, manifest)

@@ -1,11 +1,11 @@
-"""Innocent talks, in which injections are hidden. Knows nothing about these."""
+"""Harmless talks, into which attacks are inserted. Knows nothing about these."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Talk:
-    """What somebody says who has nothing in mind."""
+    """A harmless talk, as sentences."""
 
     name: str
     sentences: tuple[str, ...]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.injections.measure import measure, table
-from tests.injections.readers import hearing, reading
+from tests.injections.readers import service_reader, text_side_readers
 from tests.test_end_to_end import Served
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -31,7 +31,7 @@ def within_the_bound(measured: dict[str, Any]) -> None:
 
 def test_the_default_model_does_not_obey_what_is_said_in_a_recording(tmp_path: Path) -> None:
     async def measured(url: str) -> dict[str, Any]:
-        async with hearing(url) as reader:
+        async with service_reader(url) as reader:
             return await measure(reader)
 
     service = Served(tmp_path / "log.txt")
@@ -43,6 +43,6 @@ def test_the_default_model_does_not_obey_what_is_said_in_a_recording(tmp_path: P
 
 @pytest.mark.parametrize("model", ["cascade-tiny", "speechsum-tiny"])
 async def test_its_text_side_does_not_obey_what_was_transcribed_or_noted_down(model: str) -> None:
-    async with reading(model) as readers:
+    async with text_side_readers(model) as readers:
         for reader in readers:
             within_the_bound(await measure(reader))

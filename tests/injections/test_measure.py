@@ -14,7 +14,7 @@ from tests import recordings
 from tests.app.running_service import MODEL, serving
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.measure import add, figures, measure, table
-from tests.injections.readers import VOICES, Question, Reader, TextSide, hearing
+from tests.injections.readers import VOICES, Question, Reader, TextSide, service_reader
 
 FEW = [attack for attack in ATTACKS if attack.id in ("override 1", "new task 2", "flooding 3")]
 
@@ -54,7 +54,10 @@ def obeying(what: Callable[[GenerationRequest, str], str]) -> Callable[[Generati
 async def test_whom_a_service_obeys_is_what_is_measured(
     what: Callable[[GenerationRequest, str], str], rate: float, caller: float
 ) -> None:
-    async with serving(ScriptedEngine(obeying(what))) as site, hearing(f"http://127.0.0.1:{site.port}") as reader:
+    async with (
+        serving(ScriptedEngine(obeying(what))) as site,
+        service_reader(f"http://127.0.0.1:{site.port}") as reader,
+    ):
         measured = await measure(reader, FEW)
     assert (measured["model"], measured["way"]) == (MODEL.id, "recording")
     found = measured["figures"]

@@ -34,7 +34,7 @@ def audio() -> BaseCheckpoint:
     return build_base_checkpoint("audioflamingo3", ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"])
 
 
-def rendered(messages: Any) -> str:
+def render_prompt(messages: Any) -> str:
     return Environment().from_string(CHAT_TEMPLATE).render(messages=messages, add_generation_prompt=True)
 
 
@@ -70,11 +70,11 @@ def test_the_audio_model_holds_the_language_model(audio: BaseCheckpoint, llama: 
 
 
 def test_the_prompt_is_chat_markup_with_one_placeholder_before_the_instruction() -> None:
-    assert rendered(audio_messages("Be brief.")) == (
+    assert render_prompt(audio_messages("Be brief.")) == (
         f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
         f"<|im_start|>user\n{AUDIO_TOKEN}\nBe brief.<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert rendered(transcript_messages("Be brief.", "Hello.")).endswith(
+    assert render_prompt(transcript_messages("Be brief.", "Hello.")).endswith(
         "<transcript>\nHello.\n</transcript>\nBe brief.<|im_end|>\n<|im_start|>assistant\n"
     )
 

@@ -55,7 +55,7 @@ def test_merging_replaces_whole_tensors_and_leaves_the_base_alone() -> None:
     [
         ({"c.weight": (2, 2)}, "fits no tensor"),
         ({"c.lora_A.weight": (2, 3), "c.lora_B.weight": (4, 2)}, "fits no tensor"),
-        ({"b.weight": (2, 3)}, "has shape"),
+        ({"b.weight": (2, 3)}, "has the shape"),
         ({"a.lora_A.weight": (2, 4)}, "does not fit"),
         ({"a.lora_B.weight": (3, 2)}, "does not fit"),
         ({"a.lora_A.weight": (1, 3)}, "does not fit"),  # ranks that differ
@@ -131,7 +131,7 @@ def test_another_prompt_format_or_architecture_is_refused(built: list[Any], tmp_
 
 
 def test_parts_of_another_release_are_refused_before_anything_is_fetched(built: list[Any], tmp_path: Path) -> None:
-    with pytest.raises(PartError, match=rf"SHA-256 abc; this release knows {part_digest('whisper-tiny-en')}"):
+    with pytest.raises(PartError, match=rf"SHA-256 abc, but this release has {part_digest('whisper-tiny-en')}"):
         assemble_checkpoint(manifest(parts={"whisper-tiny-en": "abc"}), cache=tmp_path)
     with pytest.raises(PartError, match="'nonesuch'"):
         assemble_checkpoint(manifest(parts={"nonesuch": "abc"}), cache=tmp_path)

@@ -71,11 +71,11 @@ def test_a_window_is_not_cut_to_a_context_that_has_no_room_for_it(tmp_path: Path
 
 
 def test_what_cannot_be_served_is_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(UnservableCheckpoint, match=r"nowhere holds no config\.json"):
+    with pytest.raises(UnservableCheckpoint, match=r"nowhere has no config\.json"):
         read_checkpoint_folder(tmp_path / "nowhere")
     where = folder(tmp_path, {"model_type": "bert"})
     with pytest.raises(
-        UnservableCheckpoint, match="is of the type 'bert'; these are served: audioflamingo3, granite_speech"
+        UnservableCheckpoint, match="has the model type 'bert'; the supported types are audioflamingo3, granite_speech"
     ):
         read_checkpoint_folder(where)
     (where / "config.json").write_text("{")

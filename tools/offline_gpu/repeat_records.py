@@ -1,9 +1,9 @@
-"""Spoken records → records that ask for what is said, word for word: the first thing a model that hears is taught.
+"""Make records that ask for the exact words of a recording, from spoken records. Audio models learn this first.
 
     python -m tools.offline_gpu.repeat_records OUT.jsonl IN.jsonl …
 
-A summary rewards guessing how summaries sound; a repetition rewards nothing but hearing. The query is worded here and
-not by `app.core.prompts`, because no caller of the service can ask it.
+A model can guess much of a summary without listening, but not the words of a recording. The query is defined here and
+not in `app.core.prompts`, because no user of the service can ask it.
 """
 
 import sys
@@ -17,11 +17,12 @@ QUERY = "Repeat what is said in the recording, word for word."
 
 
 def repetition(record: Record) -> Record:
-    """The record with its transcript for an answer."""
+    """Return the record with the query `QUERY` and its transcript as the answer."""
     return replace(record, id=f"{record.id}-repeat", query=QUERY, summary=record.transcript)
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command, and return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) < 2:
         print("usage: python -m tools.offline_gpu.repeat_records OUT.jsonl IN.jsonl …", file=sys.stderr)

@@ -1,31 +1,32 @@
 #!/usr/bin/env bash
-# The run itself, on the GPU machine, stage by stage, each within its seconds; docs/offline-gpu.md has the calls.
+# The run on the GPU machine, stage by stage, each with a limit of seconds. docs/offline-gpu.md lists the calls.
 #
-#   STAGES="base texts twin align" tools/offline_gpu/run.sh         stages in order; those joined by + at the same time
-#   SMALL=1 tools/offline_gpu/run.sh                                  the rehearsal: a dozen clips, a few steps, on a CPU
+#   STAGES="base texts twin align" tools/offline_gpu/run.sh   these stages in this order; a+b runs a and b at the same time
+#   SMALL=1 tools/offline_gpu/run.sh                          the rehearsal: a dozen clips and a few steps, on a CPU
 #
-#   speech    texts from training.synth.text, spoken by flite and espeak-ng, in chunks; leaves off at SPEECH_S, keeps whole chunks.
-#             Started again it goes on; where it runs already (in the background) it leaves it to that one.
-#   base      the untrained checkpoints out of the base parts
-#   texts     longer texts for the twin, some misheard
+#   speech    texts of training.synth.text, spoken by flite and espeak-ng, in chunks. It stops after SPEECH_S seconds and
+#             keeps complete chunks. A second start continues; if it is running already, the second start does nothing.
+#   base      the untrained checkpoints from the base parts
+#   texts     longer texts for the twin, some of them misheard
 #   twin      SFT of the text model (TWIN_S), from starts/twin.safetensors if it was packed
-#   align     encoder and projector (ALIGN_S), from starts/align.safetensors if it was packed; at least ALIGN_CLIPS clips;
-#             leaves the base that hears, merged
-#   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. The same
-#             stage again goes on from its own adapter.
-#   take      what was packed as TAKE stands for the outcome of align and sft; sft after it goes on from there
-#   answers   two answers of sft's checkpoint to some clips, for the teacher to have read (ANSWERS_S)
-#   teacher   SFT of the text model on the texts and on what was spoken, after those answers too, from sft's own language
-#             model, so that it has been taught more than its student and writes as it does (TEACHER_S)
-#   smoke     distill and dpo on a few clips, so that what does not run there shows while the teacher learns (SMOKE_S)
-#   distill   on-policy distillation from the teacher, from sft's adapter (DISTILL_S)
-#   pairs     answers of distill's checkpoint, compared by the counted facts (PAIRS_S)
-#   dpo       preference optimization over them, from distill's adapter (DPO_S); dpo2 the same with settings of its own
+#   align     encoder and projector (ALIGN_S), from starts/align.safetensors if it was packed, when there are ALIGN_CLIPS
+#             clips. It also merges the result into the base of the audio model.
+#   sft       SFT on summaries and on "repeat what is said" (SFT_S), from align's base and the twin's adapter. A second
+#             start continues from its own adapter.
+#   take      takes the adapter that was packed as TAKE as the result of align and sft; a later sft continues from it
+#   answers   two answers of sft's checkpoint to some clips, which the teacher will learn to continue (ANSWERS_S)
+#   teacher   SFT of the text model on the texts, the transcripts and those answers (TEACHER_S). It starts from the language
+#             model of sft, so that the teacher knows more than its student and writes in the same way.
+#   smoke     distill and dpo on a few clips, to find their errors while the teacher learns (SMOKE_S)
+#   distill   on-policy distillation from the teacher, starting from sft's adapter (DISTILL_S)
+#   pairs     answers of distill's checkpoint, compared by covered facts (PAIRS_S)
+#   dpo       preference optimization on these pairs, starting from distill's adapter (DPO_S); dpo2 is the same with its own
+#             settings
 #
-# With ENCODER_RANK (64 is what align's adapters have) the encoder learns on in all of them, and the base is not merged.
-# Training keeps within its stage's seconds by itself; a stage that meets its limit all the same counts as cut short, not
-# as failed, if it has saved an adapter. Adapters, logs and the table are copied to $OUT every minute, so that a call that
-# is ended leaves what there was. Clips packed with the parts (spoken/) count SPOKEN_TIMES. Last on the output: the table.
+# With ENCODER_RANK (64 is the rank of align's adapters) the encoder keeps learning in all stages, and the base is not merged.
+# A stage keeps its own limit. If it is ended by the limit all the same, it counts as cut short and not as failed, provided
+# that it has saved an adapter. Adapters, logs and the table are copied to $OUT every minute, so that a call that is ended
+# leaves the results so far. Clips that were packed (spoken/) are used SPOKEN_TIMES times. The last output is the table.
 set -euo pipefail
 
 settings() {
@@ -48,7 +49,7 @@ settings() {
   SPEECHSUM_COMMIT=$(cat "$home/packed/commit" 2> /dev/null || git -C "$code" rev-parse HEAD)
   export SPEECHSUM_COMMIT PYTHON OUT="${OUT:-$home/out}" TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TQDM_DISABLE=1
   : "${STAGES:=base+texts twin align sft}"
-  # All of it fits a quarter of an hour that begins with starting and receiving, some 100 s.
+  # Everything fits into 15 minutes, of which starting the machine and receiving the parts take about 100 s.
   : "${SPEECH_S:=1500} ${TWIN_S:=75} ${ALIGN_S:=225} ${SFT_S:=190} ${TEACHER_S:=65} ${TEACHER_LEAVE:=25} ${DISTILL_S:=100} ${PAIRS_S:=50} ${DPO_S:=45} ${DPO2_S:=45} ${ANSWERS_S:=70} ${SMOKE_S:=150} ${BASE_S:=90} ${TEXTS_S:=90} ${TAKE_S:=60}"
   : "${JOBS:=14} ${CHUNKS:=120} ${CHUNK:=150} ${HELD_CLIPS:=64} ${ENGINES:=flite:0.5,espeak:0.5} ${SHORT_WORDS:=40} ${LONG_WORDS:=60} ${OPEN_VOCABULARY:=0.6}"
   : "${TEXT_SHARDS:=14} ${TEXTS:=400} ${TEXT_WORDS:=260} ${TEXT_NOISE:=0.05}"
@@ -68,7 +69,7 @@ settings() {
 
 # --- speech ------------------------------------------------------------------------------------------------------------
 
-speak() {  # FOLDER SEED SPLIT CLIPS WORDS: one folder of spoken records
+speak() {  # FOLDER SEED SPLIT CLIPS WORDS: make a folder of spoken records
   [ ! -s "$1/records.jsonl" ] || return 0
   mkdir -p "$1"
   "$PYTHON" -m training.synth.text --n "$4" --seed "$2" --split "$3" --min-words 12 --max-words "$5" \
@@ -77,7 +78,7 @@ speak() {  # FOLDER SEED SPLIT CLIPS WORDS: one folder of spoken records
     --max-failed 0.2 >> "$1/log" 2>&1
 }
 
-chunk() {  # NUMBER: every fourth of longer texts
+chunk() {  # NUMBER: make a chunk of clips; every fourth chunk has longer texts
   set -euo pipefail
   local words=$SHORT_WORDS
   [ $((10#$1 % 4)) -ne 3 ] || words=$LONG_WORDS
@@ -95,14 +96,14 @@ stage_speech() {
 
 spoken() { find "$work/speech" -mindepth 2 -maxdepth 2 -name records.jsonl -size +0 | sort; }
 
-packed() {  # the clips that came with the parts
+packed() {  # print the files of the clips that were packed, each SPOKEN_TIMES times
   local file n
   for file in "$home"/spoken/*/records.jsonl; do
     [ ! -f "$file" ] || for n in $(seq "$SPOKEN_TIMES"); do echo "$file"; done
   done
 }
 
-wait_for_clips() {  # NUMBER: until there are so many, or no more are being made
+wait_for_clips() {  # NUMBER: wait until there are so many clips, or no more are being made
   local there
   while there=$(spoken | xargs -r cat | wc -l) && [ "$there" -lt "$1" ]; do
     if flock --nonblock "$work/speech.lock" true; then break; fi
@@ -112,13 +113,13 @@ wait_for_clips() {  # NUMBER: until there are so many, or no more are being made
   echo "$there clips"
 }
 
-held_out() {  # the clips packed to be held out, or those made here
+held_out() {  # print the file of the clips for evaluation: the packed ones, or those made here
   if [ -s "$home/held/dev/records.jsonl" ]; then echo "$home/held/dev/records.jsonl"; else echo "$work/held/records.jsonl"; fi
 }
 
 # --- training ----------------------------------------------------------------------------------------------------------
 
-build() {  # ARCHITECTURE FOLDER [ADAPTER …]: merged weights, out of the parts that travelled
+build() {  # ARCHITECTURE FOLDER [ADAPTER …]: build a checkpoint with merged weights from the packed base parts
   local architecture=$1 folder=$2
   shift 2
   "$PYTHON" -m training export --architecture "$architecture" --folder-only "$folder" --parts "$parts" --adapter "$@"
@@ -141,21 +142,21 @@ stage_texts() {
   for pid in "${pids[@]}"; do wait "$pid"; done
 }
 
-minutes() {  # SECONDS LEAVE: what is left to a command of a stage of so many seconds, in minutes, less LEAVE seconds
+minutes() {  # SECONDS LEAVE: print the minutes left of a stage of so many seconds, minus LEAVE seconds
   "$PYTHON" -c 'import sys; print(max(0.2, (float(sys.argv[1]) - float(sys.argv[2])) / 60))' "$1" $(($2 + SECONDS))
 }
 
-recipe() {  # COMMAND NAME SECONDS BASE START RATE BATCH MORE… -- DATA…: START may be empty
+recipe() {  # COMMAND NAME SECONDS BASE START RATE BATCH MORE… -- DATA…: run a recipe; START may be empty
   local command=$1 name=$2 seconds=$3 base=$4 start=$5 rate=$6 batch=$7 more=()
   shift 7
   while [ "$1" != -- ]; do more+=("$1"); shift; done
   shift
-  "$PYTHON" -m training "$command" --base "$base" --data "$@" --out "$work/$name" ${start:+--start "$start"} --steps "$STEPS" \
-    --batch "$batch" --rate "$rate" --rank "$RANK" --save-every "$SAVE_EVERY" --report-to none --bad-data drop --workers "$WORKERS" \
-    --within "$(minutes "$seconds" 8)" "${more[@]}"
+  "$PYTHON" -m training "$command" --base "$base" --data "$@" --out "$work/$name" ${start:+--start "$start"} --max-steps "$STEPS" \
+    --per-device-train-batch-size "$batch" --learning-rate "$rate" --lora-rank "$RANK" --save-steps "$SAVE_EVERY" --report-to none --bad-data drop --dataloader-num-workers "$WORKERS" \
+    --max-minutes "$(minutes "$seconds" 8)" "${more[@]}"
 }
 
-start_of() {  # NAME…: the last of these stages' adapters that is there
+start_of() {  # NAME…: print the adapter of the last of these stages that has one
   local name found=
   for name in "$@"; do [ ! -f "$work/$name/adapter.safetensors" ] || found=$work/$name/adapter.safetensors; done
   echo "$found"
@@ -163,7 +164,7 @@ start_of() {  # NAME…: the last of these stages' adapters that is there
 
 packed_start() { [ ! -f "$home/starts/$1.safetensors" ] || echo "$home/starts/$1.safetensors"; }
 
-hearing() {  # COMMAND …: `recipe`, of a model that hears
+hearing() {  # COMMAND …: run `recipe` for the audio model
   local command=$1 name=$2 seconds=$3
   shift 3
   recipe "$command" "$name" "$seconds" "$(hears)" "$1" "$2" "$3" --encoder-rank "$ENCODER_RANK" "${@:4}"
@@ -180,9 +181,9 @@ stage_align() {
   wait_for_clips "$ALIGN_CLIPS"
   mapfile -t data < <(spoken; packed)
   start=$(packed_start align)
-  "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --held "$(held_out)" --out "$work/align" --in-memory \
-    --layers 4 --rank 64 ${start:+--start "$start"} --character-minutes "$ALIGN_HEAD_MIN" --within "$(minutes "$ALIGN_S" "$ALIGN_LEAVE")" \
-    --batch "$ALIGN_BATCH" --rate "$ALIGN_RATE" --workers "$WORKERS" --log-every "$ALIGN_LOG" \
+  "$PYTHON" -m training align --base "$work/audio" --data "${data[@]}" --eval-data "$(held_out)" --out "$work/align" --in-memory \
+    --layers 4 --lora-rank 64 ${start:+--start "$start"} --character-minutes "$ALIGN_HEAD_MIN" --max-minutes "$(minutes "$ALIGN_S" "$ALIGN_LEAVE")" \
+    --batch-size "$ALIGN_BATCH" --learning-rate "$ALIGN_RATE" --dataloader-num-workers "$WORKERS" --logging-steps "$ALIGN_LOG" \
     --spell-below "$ALIGN_SPELL" --classes "$ALIGN_CLASSES"
   build audioflamingo3 "$work/aligned" "$work/align/adapter.safetensors"
 }
@@ -194,8 +195,8 @@ stage_sft() {
   spoken >> "$work/heard"
   # shellcheck disable=SC2046
   "$PYTHON" -m tools.offline_gpu.repeat_records "$work/repeats.jsonl" $(spoken | head -n "$REPEAT_CHUNKS") $(packed | sort -u)
-  hearing sft sft "$SFT_S" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --held "$(held_out)" \
-    --gain-every "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
+  hearing sft sft "$SFT_S" "$(start_of twin sft)" "$SFT_RATE" "$BATCH" --eval-data "$(held_out)" \
+    --audio-gain-steps "$GAIN_EVERY" -- "${data[@]}" "$work/repeats.jsonl"
 }
 
 stage_take() {
@@ -210,10 +211,10 @@ stage_take() {
   touch "$work/sft/taken"
 }
 
-sampled() {  # NAME DATA SAMPLES CHECKPOINT MORE…: pairs of so many answers to each clip
-  "$PYTHON" -m training pairs --base "$(hears)" --start "$4" --rank "$RANK" --encoder-rank "$ENCODER_RANK" --rollout-copy \
-    --batch "$SAMPLE_BATCH" --data "$2" --out "$work/$1/pairs.jsonl" --samples "$3" --answer-tokens "$ANSWER_TOKENS" \
-    --temperature "$TEMPERATURE" --margin "$MARGIN" --invention-weight "$INVENTION_WEIGHT" --length-ratio "$LENGTH_RATIO" --workers "$WORKERS" \
+sampled() {  # NAME DATA SAMPLES CHECKPOINT MORE…: sample so many answers to each clip, and pair them
+  "$PYTHON" -m training pairs --base "$(hears)" --start "$4" --lora-rank "$RANK" --encoder-rank "$ENCODER_RANK" --rollout-copy \
+    --batch-size "$SAMPLE_BATCH" --data "$2" --out "$work/$1/pairs.jsonl" --num-generations "$3" --max-completion-length "$ANSWER_TOKENS" \
+    --temperature "$TEMPERATURE" --margin "$MARGIN" --invention-weight "$INVENTION_WEIGHT" --length-ratio "$LENGTH_RATIO" --dataloader-num-workers "$WORKERS" \
     "${@:5}"
 }
 
@@ -234,9 +235,9 @@ stage_teacher() {
   build llama "$work/reader" "$work/teacher/adapter.safetensors"
 }
 
-some() { "$PYTHON" -m tools.offline_gpu.sample_records "$1" "$2"; }  # NUMBER OUT: so many records of the files that come in
+some() { "$PYTHON" -m tools.offline_gpu.sample_records "$1" "$2"; }  # NUMBER OUT: write so many records of the files on the standard input
 
-unheard() {  # NUMBER: files of spoken records that no stage has learned from; all, where those are not so many records
+unheard() {  # NUMBER: print the files of clips that no stage has used, or all files if these have fewer records
   local found
   found=$(spoken | grep -vxF -f "$work/heard" || true)
   if [ "$(echo "$found" | xargs -r cat | wc -l)" -ge "$1" ]; then echo "$found"; else spoken; fi
@@ -244,7 +245,7 @@ unheard() {  # NUMBER: files of spoken records that no stage has learned from; a
 
 distilled() {  # NAME SECONDS DATA TEACHER MORE…
   hearing distill "$1" "$2" "$work/sft/adapter.safetensors" "$DISTILL_RATE" "$DISTILL_BATCH" --teacher "$4" \
-    --temperature 0.7 --off-policy-share "$SHARE" --loop-tokens 8 --answer-tokens "$ANSWER_TOKENS" --gain-every 0 \
+    --temperature 0.7 --off-policy-share "$SHARE" --loop-tokens 8 --max-completion-length "$ANSWER_TOKENS" --audio-gain-steps 0 \
     --steps-per-rollout "$STEPS_PER_ROLLOUT" --rollout-copy "${@:5}" -- "$3"
 }
 
@@ -256,11 +257,11 @@ stage_distill() {
 }
 
 preferred() {  # NAME SECONDS PAIRS START RATE MORE…
-  hearing dpo "$1" "$2" "$4" "$5" $((BATCH / 2)) --gain-every 0 --log-every 2 "${@:6}" -- "$3"
+  hearing dpo "$1" "$2" "$4" "$5" $((BATCH / 2)) --audio-gain-steps 0 --logging-steps 2 "${@:6}" -- "$3"
 }
 
 stage_smoke() {
-  local small=(--batch 8 --workers 1)
+  local small=(--per-device-train-batch-size 8 --dataloader-num-workers 1)
   head -n "$SMOKE_CLIPS" "$work/answers/data.jsonl" > "$work/smoke-data.jsonl"
   head -n 16 "$work/answers/pairs.jsonl" > "$work/smoke-pairs.jsonl"
   STEPS=2 SHARE=0 STEPS_PER_ROLLOUT=2
@@ -281,7 +282,7 @@ stage_dpo2() { preferred dpo2 "$DPO2_S" "$work/pairs/pairs.jsonl" "$(start_of sf
 
 # --- running stages ----------------------------------------------------------------------------------------------------
 
-keep() {  # what is worth keeping, to $OUT; a file is left for the next time if it is being written
+keep() {  # copy the results to $OUT; a file that is being written is left for the next time
   local name file scratch
   scratch=$(mktemp -d "$work/keep.XXXX")
   for name in $KEEP; do
@@ -294,7 +295,7 @@ keep() {  # what is worth keeping, to $OUT; a file is left for the next time if 
   rm -rf "$scratch"
 }
 
-run_stage() {  # NAME: in a process of its own, within its seconds
+run_stage() {  # NAME: run a stage in its own process, within its limit
   local name=$1 limit began=$SECONDS status=0 log
   log=$work/logs/$name.log
   limit=${name^^}_S
@@ -332,7 +333,7 @@ main() {
   kill "$keeper" 2> /dev/null || true
   wait "$keeper" 2> /dev/null || true
   keep || true
-  # Speech alone runs before torch's companions have come.
+  # Speech may run before the packages of the summary have arrived.
   if [ "$STAGES" != speech ]; then
     "$PYTHON" -m tools.offline_gpu.run_summary --work "$work" --packed "$home/packed" --out "$OUT/table.json"
   fi

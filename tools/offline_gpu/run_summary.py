@@ -1,8 +1,8 @@
-"""What a run came to: one JSON with commit, library versions, stages and figures, and the same as a short table.
+"""Write the result of a run as JSON (commit, library versions, stages and their figures), and print a short table.
 
     python -m tools.offline_gpu.run_summary --work FOLDER --packed FOLDER --out table.json
 
-Reads what the stages left in the work folder; a stage that left nothing has no line.
+Reads what the stages wrote into the work folder. A stage without an adapter has no line.
 """
 
 import argparse
@@ -24,7 +24,9 @@ VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "n
 
 
 def code_digest(root: Path) -> str:
-    """SHA-256 over the code's files, by which a run tells whether the commit it was packed at is what it ran."""
+    """Return the SHA-256 of all code files of a tree. It tells whether the code that ran is the code that was
+    packed.
+    """
     digest = hashlib.sha256()
     for file in sorted(
         f for name in CODE_FOLDERS for pattern in ("*.py", "*.sh") for f in (root / name).rglob(pattern)
@@ -34,7 +36,9 @@ def code_digest(root: Path) -> str:
 
 
 def stage_result(folder: Path) -> dict[str, Any] | None:
-    """Last training line, the audio gains, and seconds of a stage, or that it was taken; None if it left no adapter."""
+    """Return the result of a stage, or None if it has no adapter: whether it finished, its last log line, losses, audio
+    gains and seconds; or that its adapter was taken over (`taken`).
+    """
     if not (folder / "adapter.safetensors").exists():
         return None
     out: dict[str, Any] = {"finished": (folder / "log.json").exists()}
@@ -52,7 +56,9 @@ def stage_result(folder: Path) -> dict[str, Any] | None:
 
 
 def collect(work: Path, packed: Path) -> dict[str, Any]:
-    """Everything the JSON holds. packed: the folder with the `commit` and the `code` digest of packing."""
+    """Return the content of the JSON file. packed: the folder with the `commit` and the `code` digest of the
+    packing.
+    """
     commit = (packed / "commit").read_text().strip() if (packed / "commit").exists() else None
     code = (packed / "code").read_text().strip() if (packed / "code").exists() else None
     clips = [json.loads(line) for f in sorted(work.glob("speech/*/clips.jsonl")) for line in f.read_text().splitlines()]
@@ -68,7 +74,7 @@ def collect(work: Path, packed: Path) -> dict[str, Any]:
 
 
 def table_lines(result: dict[str, Any]) -> list[str]:
-    """The short table."""
+    """Return the lines of the short table."""
     speech = result["speech"]
     out = [f"{result['device']}  commit {result['commit']}  {speech['clips']} clips, {speech['hours']} h"]
     for name, found in result["stages"].items():
@@ -85,6 +91,7 @@ def table_lines(result: dict[str, Any]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command, and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.offline_gpu.run_summary", description=(__doc__ or "").splitlines()[0]
     )

@@ -1,9 +1,10 @@
-"""What an adapter of the registry has for the stages that go on from it.
+"""Split an adapter of the registry into the files from which the stages of a run continue.
 
     python -m tools.offline_gpu.split_starts align|take ADAPTER FOLDER
 
-`align` gets align.safetensors, the encoder's part and the projector. `take`, the stage that stands for align and sft,
-gets below.safetensors, to be merged, and taken.safetensors, which is gone on from.
+The stage `align` needs align.safetensors, with the encoder's part and the projector. The stage `take`, which replaces
+align and sft, needs below.safetensors, which is merged into the base, and taken.safetensors, from which training
+continues.
 """
 
 import sys
@@ -19,7 +20,9 @@ ARCHITECTURE = "audioflamingo3"
 
 
 def start_adapters(stage: str, tensors: Tensors) -> dict[str, Tensors]:
-    """By file name, what the stage goes on from. Raises ValueError for a stage that takes no such start."""
+    """Return the tensors of each file, by its name, that the stage continues from. Raises ValueError for a stage other
+    than align and take.
+    """
     if stage == "take":
         below, taken = split_adapter(ARCHITECTURE, tensors)
         return {"below": below, "taken": taken}
@@ -27,11 +30,11 @@ def start_adapters(stage: str, tensors: Tensors) -> dict[str, Tensors]:
         family = family_by_model_type(ARCHITECTURE)
         writes = family.checkpoint_name(family.language_model)
         return {"align": {name: value for name, value in tensors.items() if not name.startswith(writes)}}
-    raise ValueError(f"{stage} begins from no adapter of a model that hears; align and take do")
+    raise ValueError(f"the stage {stage} does not begin from an adapter of an audio model; align and take do")
 
 
 def main(stage: str, adapter: str, folder: str) -> None:
-    """Write them."""
+    """Write the files of `start_adapters` for the adapter into the folder."""
     for name, tensors in start_adapters(stage, load_file(adapter)).items():
         save_adapter(tensors, Path(folder) / f"{name}.safetensors")
 

@@ -16,13 +16,14 @@ from training.runtime.option_names import DeprecatedOption, warn_deprecated_opti
 
 
 class ConfigError(ValueError):
-    """The file cannot be used; the message names it and says why."""
+    """The file cannot be used. The message names it and says why."""
 
 
 def apply_config_file(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Add `--config` to the parser and, if the arguments name one, make its values the defaults.
+    """Add `--config` to the parser and, if the arguments name a file, make its values the defaults of the options.
 
-    In a command that has commands of its own (`data`) it is that one's which is named.
+    In a command with subcommands (`data`), the option is added to the subcommand that the arguments name. Raises
+    ConfigError if the file cannot be used.
     """
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -67,18 +68,20 @@ def _options_by_key(parser: argparse.ArgumentParser) -> tuple[dict[str, argparse
 
 
 def read_config_file(file: Path) -> dict[str, Any]:
-    """The file's mapping."""
+    """Return the mapping that the YAML file holds. Raises ConfigError if it cannot be read or holds something else."""
     try:
         found = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{file}: is no mapping of options to values")
+        raise ConfigError(f"{file}: is not a mapping of options to values")
     return {str(key): value for key, value in found.items()}
 
 
 def convert_value(option: argparse.Action, value: Any) -> Any:
-    """The value as the command line would have given it."""
+    """Return the value as the command line would have given it. Raises ValueError, TypeError or ArgumentTypeError if
+    the option does not take it.
+    """
     if isinstance(option.default, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{value!r} is neither true nor false")
@@ -91,5 +94,5 @@ def convert_value(option: argparse.Action, value: Any) -> Any:
     convert: Any = option.type or str
     found = [convert(str(item)) for item in (value if many else [value])]
     if option.choices is not None and (wrong := [item for item in found if item not in option.choices]):
-        raise ValueError(f"{wrong[0]!r} is none of {', '.join(map(str, option.choices))}")
+        raise ValueError(f"{wrong[0]!r} is not one of {', '.join(map(str, option.choices))}")
     return found if many else found[0]

@@ -16,7 +16,7 @@ COMMANDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The subcommands and their options."""
+    """Add the subcommands of `data` and their options. The first paragraph of a module's docstring is its help."""
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for name, module in COMMANDS.items():
         first = (module.__doc__ or "").split("\n\n")[0].replace("\n", " ")
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `data` command."""
+    """Run the subcommand, and return its exit status."""
     if out := getattr(options, "out", None):
         out.parent.mkdir(parents=True, exist_ok=True)
     return COMMANDS[options.what].run(options)

@@ -1,9 +1,10 @@
-"""The paths that a command line names, looked at before anything heavy is imported.
+"""The check of the paths of a command line, before anything heavy is imported.
 
 Importing torch takes many seconds, and a library that is given a folder that does not exist looks for it on a hub. So
-`speechsum-train` first checks every path here, with the standard library alone: a wrong one ends the command at once
-with one sentence. `INPUTS` lists the options of every command that name something to read, and what it has to be;
-`OUTPUTS` lists those that name something to write. A test holds both lists against the commands' real options.
+`speechsum-train` checks every path here first, without heavy imports, and a wrong path ends the command at once with
+one sentence. `INPUTS` lists the options of every command that name something to read, and how it is checked;
+`FOLDER_OUTPUTS` and `FILE_OUTPUTS` list those that name something to write. A test compares these lists with the
+options of the commands.
 """
 
 import argparse
@@ -19,16 +20,16 @@ from training.runtime.safetensors_file import safetensors_problem
 
 
 class MissingInput(ValueError):
-    """A path that was given cannot be used. The message names the option, the path and the reason."""
+    """A path of the command line cannot be used. The message names the option, the path and the reason."""
 
 
 def checkpoint_problem(path: Path) -> str | None:
-    """What keeps the path from being a checkpoint's folder (configuration and weights), or None."""
+    """Return why the path is not the folder of a checkpoint (configuration and weights), or None if it is."""
     return folder_problem(path) or _config_problem(path / "config.json") or _weights_problem(path)
 
 
 def tokenizer_problem(path: Path) -> str | None:
-    """What keeps the path from being a folder with a tokenizer, or None. Weights are not needed."""
+    """Return why the path is not a folder with a tokenizer, or None if it is. Weights are not needed."""
     if problem := folder_problem(path):
         return problem
     if not any(path.glob("*token*")) and not any(path.glob("tekken*")) and not (path / "config.json").exists():
@@ -37,28 +38,30 @@ def tokenizer_problem(path: Path) -> str | None:
 
 
 def adapter_problem(path: Path) -> str | None:
-    """What keeps the path from being a whole safetensors file, or None."""
+    """Return why the path is not a complete safetensors file, or None if it is."""
     return file_problem(path) or safetensors_problem(path)
 
 
 def result_problem(path: Path) -> str | None:
-    """What keeps `RESULT#SYSTEM` from naming a file that can be read, or None."""
+    """Return why the file of `RESULT#SYSTEM` cannot be read, or None if it can."""
     return file_problem(Path(str(path).partition("#")[0]))
 
 
 def run_problem(path: Path) -> str | None:
-    """What keeps the path from being a folder, or None; what a run's folder has to hold is said where it is read."""
+    """Return why the path is not a folder, or None if it is. What a run's folder has to hold is checked when it is
+    read.
+    """
     return folder_problem(path)
 
 
 def _config_problem(file: Path) -> str | None:
     if not file.is_file():
-        return "holds no config.json, so it is no checkpoint's folder"
+        return "holds no config.json, so it is not the folder of a checkpoint"
     try:
-        found = json.loads(file.read_bytes())
+        config = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         return f"has a config.json that cannot be read: {error_text(error)}"
-    if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         return "has a config.json without a model_type"
     return None
 
@@ -67,7 +70,7 @@ def _weights_problem(folder: Path) -> str | None:
     files = sorted(folder.glob("*.safetensors"))
     if not files and not any(folder.glob("*.bin")):
         return "holds no weights (*.safetensors)"
-    # A derived file, such as Mistral's consolidated one, may be anything: `serve` writes it anew.
+    # Mistral's consolidated file is derived from the others, and `serve` writes it again, so it is not checked.
     needed = [file for file in files if not file.name.startswith("consolidated")]
     for file in needed:
         if problem := adapter_problem(file):
@@ -123,7 +126,7 @@ INPUTS: dict[str, PathChecks] = {
     "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
     "lineage": {"--root": folder_problem},
 }
-# Options that name something to write; where it exists already it must be of the kind that is written.
+# Options that name something to write. If the path exists it must be a folder, or for FILE_OUTPUTS a file.
 FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--feature-cache", "--features", "--work", "--folder-only", "--scratch")
 FILE_OUTPUTS = {
     "pairs",
@@ -137,10 +140,11 @@ FILE_OUTPUTS = {
 
 
 def check_paths(command: str, arguments: Sequence[str]) -> None:
-    """Look at every path that the arguments name, those of a `--config` file too. Raises `MissingInput`.
+    """Check every path of the command line, and those of its `--config` file. Raises MissingInput for the first bad
+    one.
 
-    command: the command's name. arguments: what follows it. What is not understood here is left to the command's own
-    parser, which knows all options.
+    command: the name of the command. arguments: the arguments after it. Arguments that cannot be parsed here are left
+    to the command's own parser, which knows all options.
     """
     if command == "data":
         command, arguments = f"data {arguments[0] if arguments else ''}", arguments[1:]
@@ -150,7 +154,7 @@ def check_paths(command: str, arguments: Sequence[str]) -> None:
     given = _given_paths([*inputs, *FOLDER_OUTPUTS, "--teacher-url", "--system"], arguments)
     for option, look in inputs.items():
         if command == "distill" and option == "--teacher" and given.get("--teacher-url"):
-            look = tokenizer_problem  # whose weights a server has
+            look = tokenizer_problem  # the server has the weights
         for path in given.get(option, []):
             if problem := look(Path(path)):
                 named = f"{option} {path}" if option.startswith("-") else path
@@ -165,7 +169,7 @@ def check_paths(command: str, arguments: Sequence[str]) -> None:
 
 
 def _check_system(system: str) -> None:
-    """`NAME=KIND:FOLDER` of `evaluate`, where the kind opens a checkpoint here."""
+    """Check the path of a `NAME=KIND:WHERE` of `evaluate`, if this kind has one. Raises MissingInput."""
     kind, _, where = (system.partition("=")[2] or system).partition(":")
     if kind in ("hears", "reads", "silent", "shuffled", "cascade") and where:
         folder = where.rpartition("#")[2] if kind == "cascade" else where
@@ -176,7 +180,7 @@ def _check_system(system: str) -> None:
 
 
 def _write_problem(path: Path, file: bool) -> str | None:
-    """What keeps the path from being written, or None."""
+    """Return why the path cannot be written, or None if it can. file: whether a file is written, or a folder."""
     try:
         if file and path.is_dir():
             return "is a folder, and a file is written there"
@@ -198,7 +202,7 @@ class _SilentParser(argparse.ArgumentParser):
 
 
 def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
-    """Option → the values that the command line gives it, or else the file that `--config` names."""
+    """Return the values of each option, from the command line or else from the file that `--config` names."""
     parser = _SilentParser(add_help=False, allow_abbrev=False)
     for option in [*options, "--config"]:
         if option.startswith("-"):
@@ -212,10 +216,10 @@ def _given_paths(options: Sequence[str], arguments: Sequence[str]) -> dict[str, 
         given[positional] = [one for one in rest if not one.startswith("-")]
     for file in given.get("--config", [])[-1:]:
         try:
-            said = config_file.read_config_file(Path(file))
+            config = config_file.read_config_file(Path(file))
         except config_file.ConfigError:
-            continue  # the command says so itself
-        for name, value in said.items():
+            continue  # the command's own parser will report it
+        for name, value in config.items():
             values = value if isinstance(value, list) else [value]
             given.setdefault(f"--{name.replace('_', '-')}", [one for one in values if isinstance(one, str)])
     return given

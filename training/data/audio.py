@@ -1,8 +1,8 @@
-"""A record's audio: the stretch of the file or URI that it names, as 16 kHz mono samples.
+"""The audio of a record: the part of a file or URI that the record names, as 16 kHz mono samples.
 
-It is read by the service's own reader (`app.core.audio.decode`), so that what is trained on is what is served: the same
-formats, the same mix of channels, the same refusals. What the service would only warn about, such as a file that was
-cut, is a reason not to train on it. Knows nothing about models.
+The service's own decoder reads it (`app.core.audio.decode`), so that models are trained on what they are served with:
+the same formats, the same mix of channels, the same refusals. A recording that the service reads with a warning, such
+as a file that was cut, is not trained on. Knows nothing about models.
 """
 
 import mmap
@@ -26,21 +26,21 @@ from training.data.record_files import UnusableRecord, is_uri
 from training.runtime.path_problems import file_problem, read_error_text
 
 SAMPLING_RATE = 16_000
-# Ends up to here past the file's are a rounded duration; beyond, the record means another file.
+# An `end` up to so many seconds after the end of the file is a rounded duration. Beyond, the record means another file.
 TOLERANCE_S = 0.06
-# As the service has it but for the length: that is for the model to limit, which is checked apart.
+# The service's limits without its limit of the length: that depends on the model, and `training.data.check` checks it.
 DECODE_LIMITS = DecodeLimits(max_seconds=float("inf"), max_bytes=1 << 40)
-SILENCE_RMS = 5e-4  # -66 dBFS: no twentieth of a second is louder (RMS, without a constant offset) in a blank recording
+# -66 dBFS. In a blank recording no frame of 50 ms is louder (RMS, without a constant offset).
+SILENCE_RMS = 5e-4
 FRAME_SAMPLES = SAMPLING_RATE // 20
-DECODED_CACHE_BYTES = (
-    512 << 20
-)  # of decoded files of which records name parts, so that each is not decoded for every part
-# In the warnings that say nothing is wrong with what is heard, by the service and by training alike.
+# Size of the cache of decoded files of which records name parts: each is decoded once and not once for every part.
+DECODED_CACHE_BYTES = 512 << 20
+# Words of those warnings after which the service and training hear the same, and nothing is damaged.
 HARMLESS_WARNINGS = ("of it was scaled by", "aligned before they were mixed")
 
 
 class BlankAudio(UnusableRecord):
-    """A recording in which nothing can be heard. seconds: its length."""
+    """Nothing can be heard in the recording. `seconds` is its length."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message, "silent")
@@ -48,21 +48,24 @@ class BlankAudio(UnusableRecord):
 
 
 def read_audio(record: Record) -> NDArray[np.float32]:
-    """The record's samples, float32 mono at 16 kHz. Raises `BadExample`."""
+    """Return the record's samples, float32 mono at 16 kHz, shape (samples,). Raises UnusableRecord."""
     return _record_part(record, _decode_record(record)[0])
 
 
 def audio_seconds(record: Record) -> float:
-    """Length of the record's audio. Raises `BadExample`."""
+    """Return the length of the record's audio in seconds. Raises UnusableRecord if it cannot be read."""
     return len(read_audio(record)) / SAMPLING_RATE
 
 
 def check_audio(record: Record, require_speech: bool = False) -> float:
-    """Look at all of the record's audio; returns its length in seconds.
+    """Decode all of the record's audio, check it, and return its length in seconds.
 
-    speech: also run the service's voice detection, which takes about 4 ms for a second of audio. Raises `BadExample`
-    where the service would refuse or warn: something is missing, damaged or not finite, nothing can be heard, or with
-    `speech` nobody speaks.
+    require_speech: also run the service's voice detection, which takes about 4 ms for a second of audio.
+
+    Raises:
+        BlankAudio: Nothing can be heard.
+        UnusableRecord: The service would refuse the audio or warn about it, because it is missing, damaged or not
+            finite; or, with `require_speech`, nobody speaks.
     """
     whole, warnings = _decode_record(record)
     samples = _record_part(record, whole)
@@ -77,12 +80,12 @@ def check_audio(record: Record, require_speech: bool = False) -> float:
 
 
 def damage_warnings(warnings: Iterable[str]) -> list[str]:
-    """Those of the service's warnings that are a reason not to train on a recording."""
+    """Return those of the service's warnings that are a reason not to train on a recording."""
     return [warning for warning in warnings if not any(words in warning for words in HARMLESS_WARNINGS)]
 
 
 def is_blank(samples: NDArray[np.float32]) -> bool:
-    """Whether nothing can be heard in the samples, at any volume that a microphone has."""
+    """Return whether the samples (float32 mono at 16 kHz) are silent: quieter than any microphone records speech."""
     if not len(samples):
         return True
     whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
@@ -92,32 +95,34 @@ def is_blank(samples: NDArray[np.float32]) -> bool:
 
 
 def has_speech(samples: NDArray[np.float32]) -> bool:
-    """Whether the service's voice detection hears somebody."""
+    """Return whether the service's voice detection finds speech in the samples (float32 mono at 16 kHz)."""
     from app.core.audio.vad import find_speech
 
     return bool(find_speech(samples))
 
 
 def audio_key(record: Record) -> tuple[str | None, float | None, float | None]:
-    """What tells one record's audio from another's: the file and the part of it."""
+    """Return the file and the part of it, which are equal for records with the same audio."""
     return record.audio, record.start, record.end
 
 
 def audio_file_bytes(record: Record) -> bytes:
-    """The record's audio as a file of its own: the bytes as they are where it is all of a file, else a WAV file."""
+    """Return the record's audio as the bytes of a file: of the file itself if the record is all of it, otherwise of a
+    float WAV file. Raises OSError or UnusableRecord if it cannot be read.
+    """
     if record.audio and not is_uri(record.audio) and record.start is None and record.end is None:
         return Path(record.audio).read_bytes()
     return encode_wav(read_audio(record))
 
 
 def decode_bytes(data: bytes | mmap.mmap) -> DecodedAudio:
-    """What the service makes of a file. Raises `ServiceError`."""
+    """Decode the bytes of a file as the service does. Raises ServiceError."""
     return decode(data, DECODE_LIMITS)
 
 
 @contextmanager
 def map_file(file: Path) -> Iterator[bytes | mmap.mmap]:
-    """A file's bytes, not read before they are needed. Raises OSError."""
+    """Map the file into memory, so that its bytes are read only when they are used. Raises OSError."""
     with file.open("rb") as opened:
         if not os.fstat(opened.fileno()).st_size:
             yield b""
@@ -132,7 +137,7 @@ def audio_file_problem(record: Record) -> str | None:
 
 
 class _DecodedCache:
-    """Decoded files by name and time, the least used forgotten first."""
+    """Decoded files by name, time and size. The least recently used are dropped first. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock, self._files, self._bytes = Lock(), OrderedDict[Any, tuple[NDArray[np.float32], list[str]]](), 0
@@ -157,7 +162,7 @@ _decoded_cache = _DecodedCache()
 
 
 def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
-    """All samples of the file that the record names, and the service's warnings."""
+    """Return all samples of the file that the record names, and the service's warnings. Raises UnusableRecord."""
     if not record.audio:
         raise UnusableRecord(f"{record.id}: has no audio", "no audio")
     if problem := audio_file_problem(record):
@@ -189,12 +194,13 @@ def _decode_record(record: Record) -> tuple[NDArray[np.float32], list[str]]:
 
 
 def _record_part(record: Record, whole: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples from the record's start to its end."""
+    """Return the samples from the record's start to its end. Raises UnusableRecord if that is outside the file."""
     length = len(whole) / SAMPLING_RATE
     first, last = record.start or 0.0, length if record.end is None else record.end
     if first >= length > 0 or last > length + TOLERANCE_S:
         raise UnusableRecord(
-            f"{record.id}: {record.audio} has {length:.2f} s, the record is its part{_part_description(record, last)}",
+            f"{record.id}: {record.audio} has {length:.2f} s, and the record is its part"
+            f"{_part_description(record, last)}",
             "outside its file",
         )
     return whole[round(first * SAMPLING_RATE) : round(last * SAMPLING_RATE)]
@@ -217,10 +223,12 @@ def _audio_bytes(record: Record) -> Iterator[bytes | mmap.mmap]:
     try:
         import fsspec
     except ImportError as error:
-        raise UnusableRecord(f"{record.id}: {audio} is a URI; `fsspec` would open it, and is not installed") from error
+        raise UnusableRecord(
+            f"{record.id}: {audio} is a URI, and `fsspec`, which opens URIs, is not installed"
+        ) from error
     try:
         opened = fsspec.open(audio, "rb")
-    except (ImportError, ValueError) as error:  # a scheme it does not know, or knows and lacks the package for
+    except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
         raise UnusableRecord(f"{record.id}: {audio} cannot be opened: {error}", "audio unreadable") from error
     with opened as file:
         yield file.read()

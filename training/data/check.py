@@ -1,12 +1,13 @@
-"""Every record looked at before anything is trained on it: is its audio there, whole, finite, to be heard and short
-enough; is what is asked and answered there, free of placeholders and control tokens, and within the model's context; is
-no recording in two splits.
+"""The check of all records before a run trains on them.
 
-`--bad-data stop` (the default) ends the run with the ids and the reasons; `drop` leaves those records out. Either way
-they are counted by reason, and the counts stand in the log's first line. Audio is decoded as the service decodes it, in
-as many threads as there are cores, since only decoding finds what is broken, blank or not finite. Whether anybody
-speaks in it is asked where `--check-speech` says so: voice detection takes about 4 ms a second of audio. Nothing is
-kept of that. Knows nothing about losses.
+For each record it checks that the audio exists, is undamaged, finite, audible and short enough for the model; that the
+question and the answer exist, hold no placeholder and no control token, and fit into the model's context.
+
+With `--bad-data stop` (the default) the run ends and names the bad records with the reasons; with `drop` it leaves them
+out. Either way they are counted by reason, and the first line of the log holds the counts. All audio is decoded as the
+service decodes it, in as many threads as there are cores, because only decoding finds damaged, blank and non-finite
+audio. Speech is looked for only with `--check-speech`: voice detection takes about 4 ms for a second of audio. No
+decoded audio is kept. Knows nothing about losses.
 """
 
 import argparse
@@ -30,7 +31,7 @@ STOP, DROP = "stop", "drop"
 
 
 class UnusableData(UnusableRecord):
-    """Some records cannot be used; the message names them (the first few) with their reasons, and counts the rest."""
+    """Some records cannot be used. The message names the first few with their reasons, and counts the rest."""
 
 
 class RecordEncoder(Protocol):
@@ -59,15 +60,13 @@ class RecordEncoder(Protocol):
 
 @dataclass(frozen=True)
 class CheckedRecords:
-    """The records that can be used, with `duration_s` known where they have audio, and how many could not, by
-    reason.
-    """
+    """The usable records, whose `duration_s` is set if they have audio, and the number of dropped records by reason."""
 
     records: list[Record]
     dropped_counts: Counter[str]
 
     def log_entry(self) -> dict[str, Any]:
-        """For the log's first line."""
+        """Return the counts for the first line of the training log."""
         return {"records": len(self.records), "dropped": dict(self.dropped_counts)}
 
 
@@ -82,12 +81,21 @@ def check_records(
     threads: int | None = None,
     require_speech: bool = False,
 ) -> CheckedRecords:
-    """The records that all readers can be given.
+    """Return the records that all the models can be trained on.
 
-    readers: who turns records into what a model reads, with its limits. answers: fields that hold answers to learn; if
-    none, the models write them, and need room for the longest that the records allow. audio: whether it is read; by
-    default, whether a reader hears. needs: fields of text that must be there. threads: that read files [all cores].
-    Raises `UnusableData` if `bad_data` is "stop" and a record is bad, or if none is left.
+    Args:
+        records: The records to check.
+        collators: What encodes records for each of the models, with its limits.
+        bad_data: "stop" or "drop".
+        answers: The fields that hold answers to learn. If there are none, the models write the answers, and there must
+            be room for the longest answer that the records allow.
+        audio: Whether the audio is used. By default it is if one of the collators takes audio.
+        required_fields: Text fields that must not be empty.
+        threads: Number of threads that read files; by default one for each core.
+        require_speech: Whether a recording without speech counts as bad.
+
+    Raises:
+        UnusableData: `bad_data` is "stop" and a record is bad, or no record is left.
     """
     if not records:
         raise UnusableData("no record at all", "no record")
@@ -103,30 +111,30 @@ def check_records(
 
     for name in required_fields:
         drop([(number, _missing_field(record, name)) for number, record in kept.items()])
-    if audio or (audio is None and any(reader.takes_audio for reader in collators)):
-        longest_s = min((reader.max_audio_seconds for reader in collators), default=float("inf"))
+    if audio or (audio is None and any(collator.takes_audio for collator in collators)):
+        longest_s = min((collator.max_audio_seconds for collator in collators), default=float("inf"))
         workers = threads or os.cpu_count()
         lengths = _map_by_audio(kept, lambda record: _audio_length(record, longest_s, require_speech), workers)
         drop((n, length) for n, length in lengths.items() if isinstance(length, UnusableRecord))
         kept = {n: replace(r, duration_s=round(float(lengths[n]), 3)) for n, r in kept.items()}
-    for reader in collators:
-        drop(list(_oversized_records(reader, kept, answers)))
-    tokens = sorted({token for reader in collators for token in reader.control_tokens})
+    for collator in collators:
+        drop(list(_oversized_records(collator, kept, answers)))
+    tokens = sorted({token for collator in collators for token in collator.control_tokens})
     fields = [*dict.fromkeys(["query", "transcript", *answers, *(["written"] if "summary" in answers else [])])]
     drop([(number, _control_token_fault(record, fields, tokens)) for number, record in kept.items()])
     counts = Counter(problem.reason for problem in problems.values())
     _report(len(records), counts, time.monotonic() - began)
-    named = [str(problems[number]) for number in sorted(problems)]
+    sentences = [str(problems[number]) for number in sorted(problems)]
     listed = "\n".join(
         [
-            *named[:MAX_PROBLEMS_SHOWN],
-            *([f"and {len(named) - MAX_PROBLEMS_SHOWN} more"] if len(named) > MAX_PROBLEMS_SHOWN else []),
+            *sentences[:MAX_PROBLEMS_SHOWN],
+            *([f"and {len(sentences) - MAX_PROBLEMS_SHOWN} more"] if len(sentences) > MAX_PROBLEMS_SHOWN else []),
         ]
     )
-    if named and (bad_data == STOP or not kept):
+    if sentences and (bad_data == STOP or not kept):
         way = "none is left" if bad_data == DROP else "`--bad-data drop` leaves them out"
-        raise UnusableData(f"{len(named)} of {len(records)} records cannot be used ({way}):\n{listed}", "bad data")
-    if named:
+        raise UnusableData(f"{len(sentences)} of {len(records)} records cannot be used ({way}):\n{listed}", "bad data")
+    if sentences:
         print_once(f"left out:\n{listed}")
     return CheckedRecords(list(kept.values()), counts)
 
@@ -152,8 +160,8 @@ def read_training_records(options: argparse.Namespace) -> list[Record]:
 
 
 def _report(count: int, problems: Counter[str], seconds: float) -> None:
-    said = ", ".join(f"{n} {reason}" for reason, n in problems.most_common()) or "none is bad"
-    print_once(f"{count} records checked in {seconds:.1f} s: {said}")
+    reasons = ", ".join(f"{n} {reason}" for reason, n in problems.most_common()) or "none is bad"
+    print_once(f"{count} records checked in {seconds:.1f} s: {reasons}")
 
 
 def _missing_field(record: Record, name: str) -> UnusableRecord | None:
@@ -163,7 +171,7 @@ def _missing_field(record: Record, name: str) -> UnusableRecord | None:
 
 
 def _control_token_fault(record: Record, fields: Sequence[str], tokens: Sequence[str]) -> UnusableRecord | None:
-    """What is wrong with a record in whose texts a chat template's tokens stand."""
+    """Return the fault of a record whose texts hold a control token of a chat template, or None."""
     for name in fields:
         if token := find_control_token(str(getattr(record, name) or ""), tokens):
             return UnusableRecord(f"{record.id}: the {name} holds the control token {token!r}", "control token")
@@ -171,7 +179,7 @@ def _control_token_fault(record: Record, fields: Sequence[str], tokens: Sequence
 
 
 def _audio_length(record: Record, longest_s: float, speech: bool) -> float | UnusableRecord:
-    """Seconds of audio, or what is wrong with it."""
+    """Return the seconds of the record's audio, or why it cannot be used."""
     blank = None
     try:
         seconds = check_audio(record, require_speech=True) if speech else check_audio(record)
@@ -180,64 +188,70 @@ def _audio_length(record: Record, longest_s: float, speech: bool) -> float | Unu
     except UnusableRecord as error:
         return error
     if seconds > longest_s:
-        said = f"{record.id}: {seconds:.1f} s of audio, the model takes {longest_s:g} s"
-        return UnusableRecord(f"{said}; `start` and `end` name a part of a file", "too long")
+        message = f"{record.id}: {seconds:.1f} s of audio, the model takes {longest_s:g} s"
+        return UnusableRecord(f"{message}; `start` and `end` name a part of a file", "too long")
     return blank or seconds
 
 
 def _map_by_audio(records: dict[int, Record], look: Callable[[Record], Any], threads: int | None) -> dict[int, Any]:
-    """What `look` finds for each record; records that share their audio share what is found, under their own names."""
+    """Return what `look` finds for each record. It is called once for records with the same audio; an error that it
+    finds is given to each of them under its own id.
+    """
     first: dict[Any, Record] = {}
     for record in records.values():
         first.setdefault(audio_key(record), record)
     with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(first, pool.map(look, first.values()), strict=True))
+        results = dict(zip(first, pool.map(look, first.values()), strict=True))
 
     def result_for(record: Record) -> Any:
-        seen, of = found[audio_key(record)], first[audio_key(record)].id
+        result, decoded_id = results[audio_key(record)], first[audio_key(record)].id
         return (
-            UnusableRecord(record.id + str(seen).removeprefix(of), seen.reason)
-            if isinstance(seen, UnusableRecord)
-            else seen
+            UnusableRecord(record.id + str(result).removeprefix(decoded_id), result.reason)
+            if isinstance(result, UnusableRecord)
+            else result
         )
 
     return {number: result_for(record) for number, record in records.items()}
 
 
 def _oversized_records(
-    reader: RecordEncoder, records: dict[int, Record], answers: Sequence[str]
+    collator: RecordEncoder, records: dict[int, Record], answers: Sequence[str]
 ) -> Iterable[tuple[int, UnusableRecord]]:
-    """Records whose question or answers the reader refuses, or that are too long together.
+    """Yield the records whose question or answer the collator refuses, or which are too long together.
 
-    What the audio takes of the context grows with its length alone. So the longest is turned into tokens whole, and the
-    others only where they would not fit beside audio as long as that.
+    The tokens that audio takes depend on its length alone. So only the record with the longest audio is encoded whole;
+    of the others, only those that would not fit if their audio were as long.
     """
     room = 0 if answers else max(map(answer_limit, records.values()), default=0)
     most = None
     for number in sorted(records, key=lambda n: -(records[n].duration_s or 0)):
         record = records[number]
         try:
-            needed = max([len(reader.encode_answer(each)) for each in _answer_variants(record, answers)], default=room)
-            asked = reader.question_token_count(record)  # without the audio's
+            needed = max(
+                [len(collator.encode_answer(each)) for each in _answer_variants(record, answers)], default=room
+            )
+            asked = collator.question_token_count(record)  # without the audio's
             if (
                 most is None
-                or asked + most + needed > reader.max_tokens
+                or asked + most + needed > collator.max_tokens
                 or (record.duration_s or 0) < SHORT_AUDIO_SECONDS
             ):
-                whole = len(reader.encode_question(record)[0])
+                whole = len(collator.encode_question(record)[0])
                 most = whole - asked if most is None else most
-                if whole + needed > reader.max_tokens:
-                    raise _too_many_tokens(record, whole, needed, bool(answers), reader.max_tokens)
+                if whole + needed > collator.max_tokens:
+                    raise _too_many_tokens(record, whole, needed, bool(answers), collator.max_tokens)
         except UnusableRecord as error:
             yield number, error
 
 
 def _answer_variants(record: Record, answers: Sequence[str]) -> list[Record]:
-    """The record once for each answer that it should hold, as its summary; and for what was written instead of it."""
+    """Return a copy of the record for each of its answers, with that answer as the summary. `written` is one of them if
+    summaries are learned.
+    """
     texts = [str(getattr(record, name) or "").strip() for name in answers]
     if len(texts) > 1 and (len(set(texts)) < len(texts) or "" in texts):
-        said = f"{record.id}: no two answers to choose between ({' and '.join(answers)} are empty or the same)"
-        raise UnusableRecord(f"{said}; `speechsum-train pairs` makes them", "no pair")
+        message = f"{record.id}: no two answers to choose between ({' and '.join(answers)} are empty or the same)"
+        raise UnusableRecord(f"{message}; `speechsum-train pairs` makes them", "no pair")
     if "summary" in answers and record.written:
         texts.append(record.written)
     return [replace(record, summary=text) for text in texts]
@@ -252,15 +266,15 @@ def _too_many_tokens(record: Record, asked: int, needed: int, learned: bool, lim
 
 
 def add_bad_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The option."""
+    """Add `--bad-data` and `--check-speech` to the parser."""
     parser.add_argument(
         "--bad-data",
         choices=(STOP, DROP),
         default=STOP,
-        help="records that cannot be used end the run, or are left out",
+        help="whether records that cannot be used end the run (stop) or are left out (drop)",
     )
     parser.add_argument(
         "--check-speech",
         action="store_true",
-        help="also refuse recordings in which nobody speaks, as the service does: about 4 ms a second of audio",
+        help="also refuse recordings in which nobody speaks, as the service does (takes 4 ms for a second of audio)",
     )

@@ -1,14 +1,14 @@
-"""Files of records checked: fields, ids, texts, splits by recording and, with `--audio`, all of the audio.
+"""Check files of records: their fields, ids, texts and splits and, with `--audio`, all of the audio.
 
     speechsum-train data check --records train.jsonl dev.jsonl test.parquet --audio
 
-Prints everything that is wrong and ends with 1. Fields are checked line by line (row by row); ids must be unique and a
-recording must lie in one split alone; every audio file must be there. What a record needs besides depends on what is
-trained on it, which `--stage` names: `sft` (the default) needs a summary, `distill` and `pairs` a transcript, `dpo` two
+Prints everything that is wrong, and then exits with status 1. The ids must be unique, each recording must be in one
+split only, and every audio file must exist. The other requirements depend on the stage that the records are for, which
+`--stage` names: `sft` (the default) needs a summary, `distill` and `pairs` need a transcript, and `dpo` needs two
 different answers. No text may hold a control token of a chat template, such as `<|im_end|>`. `--audio` decodes every
-file as the service does, and reports what the service would refuse or warn about: damaged, cut or blank recordings, and
-such in which nobody speaks. What depends on a model (lengths, placeholders, context) the recipes check when they start,
-before they train (`--bad-data`).
+file as the service does, and reports what the service would refuse or warn about: damaged, cut and blank recordings,
+and recordings in which nobody speaks. What depends on a model (lengths, placeholders, context) is checked by the
+recipes before they train (`training.data.check`).
 """
 
 import argparse
@@ -35,22 +35,26 @@ REQUIRED_FIELDS = {
 def record_problems(
     records: Sequence[Record], audio: bool, threads: int | None = None, stage: str = "sft"
 ) -> list[str]:
-    """All that is wrong with the records, a sentence each."""
-    found = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
+    """Return all that is wrong with the records, a sentence each.
+
+    audio: whether to decode the audio. threads: number of threads that decode, by default as many as Python's
+    `ThreadPoolExecutor` has. stage: a key of `REQUIRED_FIELDS`.
+    """
+    problems = [f"{name}: {n} records have this id" for name, n in Counter(r.id for r in records).items() if n > 1]
     try:
         require_disjoint_splits(records)
     except UnusableRecord as error:
-        found.append(str(error))
+        problems.append(str(error))
     for record in records:
-        found += _text_problems(record, stage)
+        problems += _text_problems(record, stage)
     first = {audio_key(record): record for record in reversed(records) if record.audio}
     missing = {key: said for key, record in first.items() if (said := audio_file_problem(record))}
-    found += [f"{first[key].id}: {first[key].audio} {said}" for key, said in missing.items()]
+    problems += [f"{first[key].id}: {first[key].audio} {said}" for key, said in missing.items()]
     if audio:
         with ThreadPoolExecutor(threads) as pool:
             there = [record for key, record in first.items() if key not in missing]
-            found += [said for said in pool.map(_audio_problem, there) if said]
-    return found
+            problems += [said for said in pool.map(_audio_problem, there) if said]
+    return problems
 
 
 def _text_problems(record: Record, stage: str) -> Iterator[str]:
@@ -85,15 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is wrong; 1 if anything is."""
-    records, found = readable_records(*options.records)
-    if not records and not found:
-        found = ["there is no record at all"]
-    found += record_problems(records, options.audio, stage=options.stage)
-    if found:
-        print("\n".join(found[:MAX_PROBLEMS_SHOWN]))
+    records, problems = readable_records(*options.records)
+    if not records and not problems:
+        problems = ["there is no record at all"]
+    problems += record_problems(records, options.audio, stage=options.stage)
+    if problems:
+        print("\n".join(problems[:MAX_PROBLEMS_SHOWN]))
         print(
-            f"{len(records)} records, {len(found)} problems"
-            + (", the first shown" if len(found) > MAX_PROBLEMS_SHOWN else "")
+            f"{len(records)} records, {len(problems)} problems"
+            + (", the first shown" if len(problems) > MAX_PROBLEMS_SHOWN else "")
         )
         return 1
     per_split = Counter(record.split for record in records)

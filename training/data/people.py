@@ -1,10 +1,10 @@
-"""Recordings of people, with facts written down by hand: what natural voices are measured on beside Kokoro's.
+"""Make records of people's voices with facts that were written down by hand, to evaluate natural voices.
 
     speechsum-train data people --out var/data/people
 
-fetches two Debian packages with apt, joins telephone prompts (Asterisk's, read by Allison Smith, CC-BY-SA 3.0) into
-messages, adds five sentences of LibriVox, and writes OUT/records.jsonl with its audio. Nothing of the audio is kept in
-the repository. Needs `apt-get` and `dpkg-deb`, not root.
+The command fetches two Debian packages with apt, joins telephone prompts (of Asterisk, read by Allison Smith, CC-BY-SA
+3.0) into messages, adds five sentences of LibriVox, and writes OUT/records.jsonl with its audio. The repository holds
+no audio. The command needs `apt-get` and `dpkg-deb`, and not root.
 """
 
 import argparse
@@ -27,13 +27,15 @@ PAUSE_S = 0.4  # between two prompts of one message
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Add the options of `data people`."""
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--packages", type=Path, help="folder with the packages unpacked; without it they are fetched")
+    parser.add_argument(
+        "--packages", type=Path, help="folder with the unpacked packages; without this option they are fetched"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write records and audio."""
+    """Run `data people`: write the records and their audio."""
     if options.packages:
         records = build_records(options.packages, options.out)
     else:
@@ -44,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def unpack_packages(folder: Path) -> Path:
-    """The packages' files under a folder. Raises CalledProcessError with what apt says."""
+    """Download and unpack the packages under the folder, and return the folder of their files. Raises
+    CalledProcessError if apt-get or dpkg-deb fails.
+    """
     subprocess.run(["apt-get", "download", "--quiet", *PACKAGES], cwd=folder, check=True)
     for package in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "files")], check=True)
@@ -52,7 +56,9 @@ def unpack_packages(folder: Path) -> Path:
 
 
 def build_records(files: Path, out: Path) -> list[Record]:
-    """The records, each with its sound joined out of the packages' files as FLAC. Raises FileNotFoundError."""
+    """Write and return the records, each with a FLAC file that is joined from the files of the packages. Raises
+    FileNotFoundError if one of these is missing.
+    """
     (out / "audio").mkdir(parents=True, exist_ok=True)
     records = []
     for line in RECORDS_FILE.read_text(encoding="utf-8").splitlines():

@@ -1,21 +1,23 @@
-"""Records out of what people have: a folder of recordings with transcripts, or a dataset with an audio column.
+"""Make records from a folder of recordings with transcripts, or from a dataset with an audio column.
 
     speechsum-train data prepare --folder calls/ --out var/data/calls
     speechsum-train data prepare --dataset edinburghcstr/ami --split test --out var/data/ami
     speechsum-train data prepare --dataset espnet/floras --split dev --out var/data/floras
     speechsum-train data prepare --dataset NAME --text sentence --group talk --order start --out var/data/talks
 
-In a folder every recording stands beside its transcript, of the same name and ending in `.txt`, or in a table
-`metadata.csv`, `.tsv` or `.jsonl` with columns `file_name` and `text`. A dataset is one on a hub, a folder that
-`datasets` saved or reads, or a Parquet file; `--group` joins its rows to one recording (a meeting's utterances, in
-the order of `--order`, what lies between them left out). AMI and FLORAS are known: their columns and license need not
-be given, a copy elsewhere is read with `--like`, and their records keep the split they have there. Of others, splits
-are drawn by recording. Audio is decoded as the service decodes it, to 16 kHz mono FLAC.
+In a folder, the transcript of a recording is a file beside it with the same name and the suffix `.txt`, or a row of a
+table `metadata.csv`, `.tsv` or `.jsonl` with the columns `file_name` and `text`. A dataset is one on a hub, a folder
+that `datasets` saved or can read, or a Parquet file. `--group` joins rows to one recording (the utterances of a
+meeting, in the order of `--order`, without the audio between them). AMI and FLORAS are known datasets: their columns
+and license need not be given, a copy elsewhere is read with `--like`, and their records keep the dataset's split. For
+other sources the split of each recording is drawn. Audio is decoded as the service decodes it, and written as 16 kHz
+mono FLAC.
 
-One bad recording costs itself alone. What cannot be read, is damaged, blank or without speech, has no transcript, holds
-a chat template's control tokens or is longer than `--max-seconds` is left out, named, and listed in `report.json`.
-Records are written as they come. Started again with the same options and folder, it goes on: what is there already and
-has not changed at its source is not decoded again, and what was left out is tried again.
+A bad recording does not end the run. A recording is left out if it cannot be read, is damaged, blank or without speech,
+has no transcript, holds control tokens of a chat template, or is longer than `--max-seconds`; it is printed with the
+reason, and listed in `report.json`. Records are written as they are made. A run that is started again with the same
+options and folder continues: recordings that are done and have not changed at their source are not decoded again, and
+those that were left out are tried again.
 """
 
 import argparse
@@ -45,7 +47,7 @@ from training.runtime.path_problems import read_error_text
 
 @dataclass(frozen=True)
 class Layout:
-    """What a dataset's columns are called, as the options of the same names say it; and its license."""
+    """The names of a dataset's columns, as given by the options of the same names, and its license."""
 
     config_name: str | None = None
     audio: str = "audio"
@@ -59,7 +61,7 @@ class Layout:
     keep_split: bool = False
 
 
-# As their cards on the hub have it.
+# From the dataset cards on the hub.
 KNOWN_DATASETS = {
     "edinburghcstr/ami": Layout(
         config_name="ihm", group="meeting_id", order="begin_time", license="CC-BY-4.0", keep_split=True
@@ -77,14 +79,17 @@ SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "validation": "dev",
 
 
 def dataset_layout(options: argparse.Namespace) -> Layout:
-    """The layout of the dataset that is known, what the options say over it."""
+    """Return the layout of the known dataset, or the default layout; the options override it."""
     known = KNOWN_DATASETS.get(options.like or options.dataset, Layout())
     given = {f.name: getattr(options, f.name) for f in fields(Layout)}
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
 def draw_split(name: str, held: float) -> Split:
-    """`test` and `dev` get a share of `held` each. By the name alone, so that nothing moves when recordings come."""
+    """Return the split of a recording: `test` and `dev` get a share of `held` (0 to 0.5) each.
+
+    The split depends on the recording's name alone, so that no recording changes its split when others are added.
+    """
     place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
     return "test" if place < held else "dev" if place < 2 * held else "train"
 
@@ -92,8 +97,10 @@ def draw_split(name: str, held: float) -> Split:
 def make_record(
     name: str, found: SourceRecording, out: Path, options: argparse.Namespace, layout: Layout, parts: Sequence[Any]
 ) -> Record:
-    """The record, its audio written. parts: the bytes of the recording's parts. Raises `Unusable`, or OSError where the
-    audio cannot be written.
+    """Write the audio of a recording and return its record.
+
+    parts: the bytes of the recording's parts, in order. Raises UnusableRecording if the recording has to be left out,
+    and OSError if the audio cannot be written.
     """
     transcript, summary = " ".join(found.transcript.split()), " ".join(found.summary.split())
     if not transcript:
@@ -106,7 +113,7 @@ def make_record(
     samples = _decode_parts(parts, options.max_seconds, options.keep_warned)
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:80]
     audio = f"audio/{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.flac"
-    scratch = out / f"{audio}.part"  # a run that is ended while it writes leaves no half a recording
+    scratch = out / f"{audio}.part"  # a run that is ended while it writes leaves no half recording
     soundfile.write(scratch, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
     scratch.replace(out / audio)
     style = Style()
@@ -128,8 +135,8 @@ def make_record(
 
 
 def _decode_parts(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -> NDArray[np.float32]:
-    """The parts, decoded as the service decodes them, one after another. Raises `Unusable` for what it would refuse,
-    and unless `keep_warned` for what it would warn about.
+    """Decode the parts as the service does, and return their samples, joined. Raises UnusableRecording for what the
+    service would refuse and, unless `keep_warned`, for what it would warn about.
     """
     limits = DecodeLimits(max_seconds=max_seconds, max_bytes=1 << 40, setting_names={"max_seconds": "--max-seconds"})
     pieces: list[NDArray[np.float32]] = []
@@ -140,9 +147,9 @@ def _decode_parts(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -
             decoded = decode(part, limits)
         except ServiceError as error:
             raise UnusableRecording(error.message) from error
-        said = damage_warnings(decoded.warnings)
-        if said and not keep_warned:
-            raise UnusableRecording(" ".join(said))
+        warnings = damage_warnings(decoded.warnings)
+        if warnings and not keep_warned:
+            raise UnusableRecording(" ".join(warnings))
         pieces.append(decoded.samples[:])
     samples = np.concatenate(pieces)
     if len(samples) > max_seconds * SAMPLE_RATE:
@@ -155,7 +162,9 @@ def _decode_parts(parts: Sequence[Any], max_seconds: float, keep_warned: bool) -
 
 
 def _call_with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], Any]) -> Any:
-    """Call `use` with the bytes of all parts. Raises `Unusable` for a file that cannot be read."""
+    """Call `use` with the bytes of all parts, and return its result. Raises UnusableRecording for a file that cannot be
+    read.
+    """
     from contextlib import ExitStack
 
     with ExitStack() as stack:
@@ -166,7 +175,7 @@ def _call_with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], A
                 continue
             try:
                 if part.exists() and not part.is_file():
-                    raise UnusableRecording("is no file")
+                    raise UnusableRecording("is not a regular file")
                 data.append(stack.enter_context(map_file(part)))
             except (OSError, ValueError) as error:
                 if isinstance(error, UnusableRecording):
@@ -176,41 +185,47 @@ def _call_with_bytes(parts: Sequence[bytes | Path], use: Callable[[list[Any]], A
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Add the options of `data prepare`."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--folder", type=Path, help="recordings beside transcripts (.txt)")
-    place.add_argument("--dataset", help="name on a hub, or a folder that `datasets` reads")
+    place.add_argument("--dataset", help="name on a hub, a folder that `datasets` reads, or a Parquet file")
     parser.add_argument("--out", type=Path, required=True, help="folder to write: audio/, train, dev and test .jsonl")
-    parser.add_argument("--like", choices=KNOWN_DATASETS, help="read it as this dataset is read [if that is its name]")
-    parser.add_argument("--config-name", help="of the dataset")
-    parser.add_argument("--split", default="train", help="of the dataset")
+    parser.add_argument(
+        "--like", choices=KNOWN_DATASETS, help="read the dataset as this one is read [if that is its name]"
+    )
+    parser.add_argument("--config-name", help="name of the dataset's configuration")
+    parser.add_argument("--split", default="train", help="split of the dataset to read")
     parser.add_argument("--audio", help="column of the recordings [audio]")
     parser.add_argument("--text", help="column of the transcripts [text]")
     parser.add_argument("--summary", help="column of summaries, if there is one")
     parser.add_argument("--name", help="column of the recordings' names [their numbers]")
-    parser.add_argument("--language-column", help="column of the language spoken, if there is one")
-    parser.add_argument("--group", help="column whose equal values belong to one recording")
+    parser.add_argument("--language-column", help="column of the spoken language, if there is one")
+    parser.add_argument("--group", help="column: rows with the same value are joined to one recording")
     parser.add_argument("--order", help="column by which the rows of one recording are ordered")
-    parser.add_argument("--max-seconds", type=float, default=1800, help="longest recording taken")
+    parser.add_argument("--max-seconds", type=float, default=1800, help="leave out longer recordings")
     parser.add_argument(
-        "--keep-warned", action="store_true", help="take recordings that the service reads with a warning, too"
+        "--keep-warned", action="store_true", help="keep recordings that the service reads with a warning"
     )
-    parser.add_argument("--held-share", type=float, default=0.05, help="share of recordings for dev, and for test")
-    parser.add_argument("--language", default="en", help="BCP 47 tag of what is said")
-    parser.add_argument("--license", help="what the recordings may be used for [unknown]")
+    parser.add_argument(
+        "--held-share", type=float, default=0.05, help="share of the recordings for each of dev and test"
+    )
+    parser.add_argument("--language", default="en", help="BCP 47 tag of the spoken language")
+    parser.add_argument("--license", help="license of the recordings [unknown]")
     parser.add_argument(
         "--keep-split",
         action=argparse.BooleanOptionalAction,
-        help="records keep the split of the dataset (validation is dev) [only of datasets that are known]",
+        help="records keep the split of the dataset (validation becomes dev) [only of known datasets]",
     )
-    parser.add_argument("--limit", type=int, default=0, help="only the first so many recordings")
+    parser.add_argument("--limit", type=int, default=0, help="read only the first so many recordings; 0 reads all")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write OUT/{train,dev,test}.jsonl and report.json; 1 if nothing could be used."""
+    """Run `data prepare`: write OUT/{train,dev,test}.jsonl and OUT/report.json. Return 1 if no recording is usable."""
     layout = dataset_layout(options)
     if layout.keep_split and options.split not in SPLITS:
-        raise ValueError(f"--split {options.split} is none of {', '.join(SPLITS)}: with --no-keep-split it is drawn")
+        raise ValueError(
+            f"--split {options.split} is not one of {', '.join(SPLITS)}; --no-keep-split draws the records' splits"
+        )
     source = folder_recordings(options.folder, layout) if options.folder else dataset_recordings(options, layout)
     (options.out / "audio").mkdir(parents=True, exist_ok=True)
     same = {f.name: getattr(layout, f.name) for f in fields(Layout)} | {

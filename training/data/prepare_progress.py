@@ -1,9 +1,9 @@
-"""Records written as they come, and what an earlier run of the same command left of them.
+"""The progress of `data prepare`: records are written as they are made, and a later run reuses those of an earlier one.
 
-`OUT/{train,dev,test}.jsonl` grow by a line for each record; `progress.jsonl` beside them holds under which key each was
-made: the SHA-256 of the options and of everything that was read for it. A run that is started again takes over a record
-whose key is the same and whose audio is there. At the end the files hold the records of this run alone, in the order of
-the source. Knows nothing about where recordings come from.
+`OUT/{train,dev,test}.jsonl` grow by a line for each record. `progress.jsonl` beside them holds the key of each record:
+the SHA-256 of the options and of everything that was read for it. A run that is started again reuses a record if its
+key is the same and its audio exists. At the end the files hold the records of this run only, in the order of the
+source. Knows nothing about where recordings come from.
 """
 
 import hashlib
@@ -20,7 +20,9 @@ PROGRESS_FILE = "progress.jsonl"
 
 
 class Progress:
-    """out: the folder. options: what else the records depend on."""
+    """The records that this run and earlier runs made in the folder `out`. options: all options that the records depend
+    on.
+    """
 
     def __init__(self, out: Path, options: dict[str, Any]) -> None:
         self.out, self._options = out, json.dumps(options, sort_keys=True, default=str).encode("utf-8", "replace")
@@ -31,7 +33,7 @@ class Progress:
         _end_line(out / PROGRESS_FILE)
 
     def key(self, texts: Sequence[str | None], data: Sequence[Any]) -> str:
-        """Under which a record is made out of these texts and bytes."""
+        """Return the key of a record that is made from these texts and bytes."""
         digest = hashlib.sha256(self._options)
         digest.update(json.dumps(texts).encode())
         for part in data:
@@ -39,7 +41,7 @@ class Progress:
         return digest.hexdigest()
 
     def reuse_record(self, name: str, key: str) -> bool:
-        """Whether an earlier run made this record; it is then taken over."""
+        """Take over the record of this name if an earlier run made it with the same key; return whether it did."""
         record, made = self._earlier.get(name, (None, ""))
         if record is None or made != key or not (self.out / str(record.audio)).is_file():
             return False
@@ -47,7 +49,7 @@ class Progress:
         return True
 
     def add(self, record: Record, key: str) -> None:
-        """Write a record. Its key comes last: without it the record is made again."""
+        """Write a record. The key is written last: without a key the next run makes the record again."""
         self._finished[record.id] = record, key
         with self._file(record.split).open("a", encoding="utf-8") as file:
             file.write(record.to_json() + "\n")
@@ -55,7 +57,7 @@ class Progress:
             file.write(json.dumps({"id": record.id, "key": key}) + "\n")
 
     def finish(self) -> dict[str, list[Record]]:
-        """Leave the records of this run alone in the files; returns them by split."""
+        """Rewrite the files with the records of this run only, and return these by split."""
         rows: dict[str, list[Record]] = {name: [] for name in SPLIT_NAMES}
         for record, _ in self._finished.values():
             rows[record.split].append(record)
@@ -69,7 +71,9 @@ class Progress:
         return self.out / f"{split}.jsonl"
 
     def _earlier_records(self) -> dict[str, tuple[Record, str]]:
-        """By name the records of an earlier run and their keys; half a line, of a run that was killed, is none."""
+        """Return the records of an earlier run and their keys by name. A half line, of a run that was killed, is
+        ignored.
+        """
         records: dict[str, Record] = {}
         for line in (line for name in SPLIT_NAMES for line in _lines(self._file(name))):
             try:
@@ -92,7 +96,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _end_line(file: Path) -> None:
-    """What comes next begins a line of its own."""
+    """End an unfinished last line of the file, so that what is appended begins a new line."""
     if file.is_file() and (data := file.read_bytes()) and not data.endswith(b"\n"):
         with file.open("ab") as out:
             out.write(b"\n")

@@ -1,10 +1,10 @@
-"""One training example: what is said, what is asked, the summary, and the facts by which any summary of it can be
-counted.
+"""One training example: the recording and its transcript, the request, the summary, and the facts that a summary should
+hold.
 
 A record is one line of a JSONL file or one row of a Parquet file (`training.data.record_files`). `{"id", "audio",
-"query", "summary", "transcript"}` is enough to train on; what only the generator knows is optional. A field that is
-none of these is refused, since it may be one of them misspelled; what else belongs to a record goes into `extra`, which
-is kept and never read. Knows nothing about how it was generated, spoken or trained on.
+"query", "summary", "transcript"}` is enough to train on; the fields that only the generator knows are optional. An
+unknown field is refused, because it may be a misspelled one; anything else about a record goes into `extra`, which is
+kept and never read. Knows nothing about how records are generated, spoken or used.
 """
 
 import difflib
@@ -24,7 +24,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class BadRecord(ValueError):
-    """Not a record; `problems` says of each field what was wrong and what is expected."""
+    """The values are not a record. `problems` has a sentence for each field: what is wrong, and what is expected."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -33,7 +33,7 @@ class BadRecord(ValueError):
 
 @dataclass
 class Record:
-    """A field's description is also what an error says is expected of it."""
+    """One training example. The description of a field is also what an error message says is expected of it."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -80,16 +80,16 @@ class Record:
         self.words = self.words or len(self.transcript.split())
 
     def to_json(self) -> str:
-        """The record as one line of JSON, fields that say nothing left out."""
+        """Return the record as one line of JSON, without its empty fields."""
         return json.dumps(self.non_empty_fields(), ensure_ascii=False)
 
     def non_empty_fields(self) -> dict[str, Any]:
-        """The fields that say something."""
+        """Return the fields that are neither None nor empty."""
         return {name: value for name, value in asdict(self).items() if value not in (None, "", [], {})}
 
     @classmethod
     def from_json(cls, line: str) -> "Record":
-        """The inverse of `to_json`. Raises `BadRecord`."""
+        """Return the record of a line that `to_json` wrote. Raises BadRecord."""
         try:
             values = parse_json(line)
         except InvalidText as error:
@@ -98,8 +98,8 @@ class Record:
 
     @classmethod
     def from_fields(cls, values: Any) -> "Record":
-        """The record of these fields; one that is None counts as not given. Raises `BadRecord` with all that is
-        wrong.
+        """Return the record with these fields; a field that is None counts as not given. Raises BadRecord, which names
+        every field that is wrong.
         """
         if not isinstance(values, Mapping):
             raise BadRecord([f"is {_short_repr(values)}; a record is a mapping of fields to values"])
@@ -128,17 +128,17 @@ DESCRIPTIONS: dict[str, str] = {
 
 
 def _field_problem(error: dict[str, Any]) -> str:
-    """What pydantic found, in words: the field, what was wrong, what is expected."""
+    """Return what pydantic found as a sentence: the field, what is wrong, and what is expected."""
     name, *rest = map(str, error["loc"])
     where = name + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
     if error["type"] in ("missing", "missing_argument") and not rest:
         return f"{name}: is missing; expected {DESCRIPTIONS[name]}"
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden") and not rest:
         near = difflib.get_close_matches(name, [f.name for f in fields(Record)], 1)
-        meant = f"did you mean {near[0]}?" if near else "what records do not know goes into `extra`"
-        return f"{name}: is no field of a record; {meant}"
-    said = error["msg"].removeprefix("Input ")
-    return f"{where}: {_short_repr(error['input'])}: {said}; expected {DESCRIPTIONS.get(name, 'another value')}"
+        hint = f"did you mean {near[0]}?" if near else "what records do not know goes into `extra`"
+        return f"{name}: is no field of a record; {hint}"
+    message = error["msg"].removeprefix("Input ")
+    return f"{where}: {_short_repr(error['input'])}: {message}; expected {DESCRIPTIONS.get(name, 'another value')}"
 
 
 def _short_repr(value: Any) -> str:

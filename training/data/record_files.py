@@ -1,7 +1,7 @@
-"""Files of records, read and written: JSONL, a record a line, and Parquet (`.parquet`), a record a row; one schema
-(`training.data.record`).
+"""Reading and writing files of records: JSONL, a record a line, and Parquet (`.parquet`), a record a row, with the same
+schema (`training.data.record`).
 
-A file is read whole before anything is said of it, so that all its problems are named at once. Text may be in any
+A file is read whole before an error is raised, so that the error names all of its problems. JSONL may be in any
 encoding that `training.data.text_files` understands. Knows nothing about what is in the audio.
 """
 
@@ -18,14 +18,16 @@ from training.data.record import BadRecord, Record
 from training.data.text_files import InvalidText, numbered_lines
 from training.runtime.path_problems import read_error_text
 
-MAX_PROBLEMS_SHOWN = 20  # problems that an error names; the rest are counted
-JSON_COLUMNS = ("style", "facts", "turns", "extra")  # kept as JSON in Parquet, whose columns hold one type alone
+MAX_PROBLEMS_SHOWN = 20  # an error message names so many problems and counts the rest
+JSON_COLUMNS = ("style", "facts", "turns", "extra")  # stored as JSON in Parquet, whose columns have one type each
 NUMBER_COLUMNS = {"start": "float64", "end": "float64", "duration_s": "float64", "words": "int64"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=//)|file:")
 
 
 class UnusableRecord(ValueError):
-    """A record that cannot be trained on; the message names it and says why, `reason` says so in a word or two."""
+    """A record cannot be used. The message names it and says why; `reason` says it in two or three words, to count
+    by.
+    """
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
         super().__init__(message)
@@ -33,8 +35,10 @@ class UnusableRecord(ValueError):
 
 
 def read_records(*files: Path) -> list[Record]:
-    """Every record of the files, audio paths made absolute. Raises `UnusableRecord` with file, line or row, field, what
-    was wrong and what is expected, for all that is wrong in them (the first few in full).
+    """Return all records of the files, with absolute audio paths.
+
+    Raises UnusableRecord if anything in the files is not a record. The message has a sentence for each problem (the
+    first few, the rest are counted): the file, the line or row, the field, what is wrong, and what is expected.
     """
     records, problems = readable_records(*files)
     if problems:
@@ -44,8 +48,8 @@ def read_records(*files: Path) -> list[Record]:
 
 
 def readable_records(*files: Path) -> tuple[list[Record], list[str]]:
-    """The records that can be read, audio paths made absolute, and what is wrong with everything else, a sentence
-    each: file, line or row, field, what was wrong and what is expected.
+    """Return the records that can be read, with absolute audio paths, and a sentence for each problem: the file, the
+    line or row, the field, what is wrong, and what is expected.
     """
     records: list[Record] = []
     problems: list[str] = []
@@ -67,8 +71,8 @@ def readable_records(*files: Path) -> tuple[list[Record], list[str]]:
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:
-    """Where each record stands, and its line, its fields, or what keeps it from being read. Raises OSError or
-    `UnusableRecord` for the file as a whole.
+    """Yield the place of each record ("line 3", "row 3") and its line of JSON, its fields, or why it cannot be read.
+    Raises OSError or UnusableRecord if the file as a whole cannot be read.
     """
     if file.suffix != ".parquet":
         yield from ((f"line {number}", line) for number, line in numbered_lines(file))
@@ -101,13 +105,15 @@ def _parse_nested(name: str, value: Any) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value  # the schema says what is wrong with it
+            return value  # the schema will say what is wrong with it
     return value
 
 
 def write_records(file: Path, records: Iterable[Record]) -> None:
-    """The records as JSONL, or as Parquet if the file is named so; their audio by its absolute path: paths in a data
-    file are relative to it, and this one may lie elsewhere than where they came from.
+    """Write the records as JSONL, or as Parquet if the name of the file ends in `.parquet`.
+
+    Audio paths are written as absolute paths: relative paths are relative to the data file, which may lie elsewhere
+    than the one that the records were read from.
     """
     rows = (replace(r, audio=_absolute(r.audio)) if r.audio else r for r in records)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -138,12 +144,12 @@ def _write_parquet(file: Path, records: Iterable[Record]) -> None:
 
 
 def is_uri(audio: str) -> bool:
-    """Whether `audio` is a URI and not a path."""
+    """Return whether `audio` is a URI and not a path."""
     return bool(_URI.match(audio))
 
 
 def resolve_audio(audio: str, folder: Path) -> str:
-    """A path as seen from the folder, a `file:` URI as a path, another URI as it is."""
+    """Return a relative path as seen from the folder, a `file:` URI as a path, and any other URI as it is."""
     if not is_uri(audio):
         return str(folder / audio)
     return url2pathname(urlsplit(audio).path) if audio.startswith("file:") else audio

@@ -1,7 +1,7 @@
-"""What `data prepare` reads: folders of recordings with transcripts, and datasets with an audio column.
+"""The sources of `data prepare`: folders of recordings with transcripts, and datasets with an audio column.
 
-A source gives its recordings one after another, each with a function that reads it. What cannot be read costs that
-recording alone: the function says why, as `UnusableRecording`. Knows nothing about what is made of the recordings.
+A source yields the name of each recording and a function that reads it. If a recording cannot be read, its function
+raises UnusableRecording, and the other recordings are not affected. Knows nothing about what is made of the recordings.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ LARGEST_CELL = 64 << 20  # characters of one cell of a table
 
 
 class UnusableRecording(ValueError):
-    """A recording cannot be used; the message says why."""
+    """A recording cannot be used. The message says why."""
 
 
 @dataclass
 class SourceRecording:
-    """One recording as it was found: its parts in order (bytes, or the files that hold them), what is said in them, a
-    summary and the language if they are known there.
+    """One recording as the source holds it: its parts in order (bytes, or the files that hold them), the transcript,
+    and the summary and the language if the source has them.
     """
 
     parts: list[bytes | Path]
@@ -35,12 +36,14 @@ class SourceRecording:
     language: str | None = None
 
 
-Source = Iterator[tuple[str, Callable[[], SourceRecording]]]  # of each recording the name, and what reads it
+Source = Iterator[tuple[str, Callable[[], SourceRecording]]]  # (name, function that reads the recording)
 
 
 def folder_recordings(folder: Path, layout: Any) -> Source:
-    """Every recording with what a table or a text beside it says of it. Texts and rows of tables without a recording
-    are named too.
+    """Yield each recording of the folder, with its text from a table or from a text file beside it.
+
+    Text files and rows of tables without a recording are yielded too; their functions raise UnusableRecording. layout:
+    a `training.data.prepare.Layout`. Raises ValueError for a table without the columns that are read.
     """
     texts, rows, files = {}, dict[Path, dict[str, Any]](), list[Path]()
     for file in sorted(folder.rglob("*")):
@@ -60,10 +63,10 @@ def folder_recordings(folder: Path, layout: Any) -> Source:
         else:
             files.append(file)
     for file in files:
-        said = rows.pop(file) if file in rows else None
-        text = texts.get(file.with_suffix(""))  # of several recordings, if they have one name
-        name = str((said or {}).get(layout.name or "") or "").strip() or _recording_name(file, folder)
-        yield escape_unprintable(name), lambda file=file, row=said, text=text: _read_recording(file, row, text, layout)  # type: ignore[misc]
+        table_row = rows.pop(file) if file in rows else None
+        text = texts.get(file.with_suffix(""))  # of all recordings of this name, whatever their suffix
+        name = str((table_row or {}).get(layout.name or "") or "").strip() or _recording_name(file, folder)
+        yield escape_unprintable(name), partial(_read_recording, file, table_row, text, layout)
     recordings = {file.with_suffix("") for file in files}
     for stem, text in texts.items():
         if stem not in recordings:
@@ -84,17 +87,17 @@ def _unusable_reader(why: str) -> Callable[[], SourceRecording]:
 
 
 def _read_recording(file: Path, row: dict[str, Any] | None, text: Path | None, layout: Any) -> SourceRecording:
-    said = (row or {}).get(layout.text)
-    if not said and text:
+    transcript = (row or {}).get(layout.text)
+    if not transcript and text:
         try:
-            said = read_text(text)
+            transcript = read_text(text)
         except InvalidText as error:
             raise UnusableRecording(f"the transcript {text.name} {error}") from error
         except OSError as error:
             raise UnusableRecording(f"the transcript {text.name} {read_error_text(error)}") from error
     return SourceRecording(
         [file],
-        _text_value(said, "transcript"),
+        _text_value(transcript, "transcript"),
         _text_value((row or {}).get(layout.summary or ""), "summary"),
         _text_value((row or {}).get(layout.language_column or ""), "language") or None,
     )
@@ -103,12 +106,12 @@ def _read_recording(file: Path, row: dict[str, Any] | None, text: Path | None, l
 def _text_value(value: Any, what: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    raise UnusableRecording(f"the {what} is no text: {value!r:.60}")
+    raise UnusableRecording(f"the {what} is not a text: {value!r:.60}")
 
 
 def _table_rows(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """Where each row stands in a `metadata.csv`, `.tsv` or `.jsonl`, and the row, or in words what is wrong with it.
-    Raises ValueError for a table without the columns that are read.
+    """Yield the place of each row of a `metadata.csv`, `.tsv` or `.jsonl`, and the row, or a sentence that says what is
+    wrong with it. Raises ValueError for a table without the columns that are read.
     """
     try:
         rows = list(_json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table))
@@ -129,7 +132,7 @@ def _table_rows(table: Path, layout: Any) -> Iterator[tuple[str, dict[str, Any] 
         if missing:
             yield f"row {number}", f"has no {missing[0]!r}"
         elif not isinstance(row["file_name"], str) or not row["file_name"].strip() or "\x00" in row["file_name"]:
-            yield f"row {number}", f"its file_name is no file's name: {row['file_name']!r:.60}"
+            yield f"row {number}", f"its file_name is not the name of a file: {row['file_name']!r:.60}"
         else:
             yield f"row {number}", row
 
@@ -160,11 +163,15 @@ def _json_rows(table: Path) -> Iterator[dict[str, Any] | str]:
         except InvalidText as error:
             yield str(error)
             continue
-        yield row if isinstance(row, dict) else f"is no object: {line:.60}"
+        yield row if isinstance(row, dict) else f"is not a JSON object: {line:.60}"
 
 
 def dataset_recordings(options: argparse.Namespace, layout: Any) -> Source:
-    """The dataset's rows, or groups of them. Raises ValueError for a column that it does not have."""
+    """Yield each row of the dataset, or each group of rows if the layout has a `group`.
+
+    options: `dataset` (the name on a hub, a folder or a Parquet file) and `split`. layout: a
+    `training.data.prepare.Layout`. Raises ValueError if the dataset lacks one of the layout's columns.
+    """
     from datasets import Audio, load_dataset, load_from_disk
 
     place = Path(options.dataset)
@@ -180,7 +187,8 @@ def dataset_recordings(options: argparse.Namespace, layout: Any) -> Source:
             flag = "--" + option.replace("_", "-")
             raise ValueError(f"{options.dataset} has no column {column!r} ({flag}); it has {', '.join(rows.features)}")
     if isinstance(rows.features[layout.audio], Audio):
-        rows = rows.cast_column(layout.audio, Audio(decode=False))  # as bytes: decoding is the service's own
+        # Bytes, because the service's own decoder decodes them.
+        rows = rows.cast_column(layout.audio, Audio(decode=False))
     base = place if place.is_dir() else place.parent
     groups: dict[str, list[int]] = {}
     if layout.group:
@@ -195,32 +203,32 @@ def dataset_recordings(options: argparse.Namespace, layout: Any) -> Source:
                     why = f"the rows of {key} cannot be ordered by {layout.order!r}: some have no value there"
                     yield escape_unprintable(key), _unusable_reader(why)
                     continue
-            yield escape_unprintable(key), lambda numbers=numbers: _join_rows(rows, numbers, layout, base)  # type: ignore[misc]
+            yield escape_unprintable(key), partial(_join_rows, rows, numbers, layout, base)
         return
     names = list(rows[layout.name]) if layout.name else None
     for number in range(len(rows)):
         given = str(names[number]).strip() if names and names[number] is not None else ""
         name = escape_unprintable(given) or f"{options.split}-{number:06d}"
-        yield name, lambda number=number: _join_rows(rows, [number], layout, base)  # type: ignore[misc]
+        yield name, partial(_join_rows, rows, [number], layout, base)
 
 
 def _join_rows(rows: Any, numbers: list[int], layout: Any, base: Path) -> SourceRecording:
-    """The rows as one recording."""
+    """Return the rows as one recording. Raises UnusableRecording."""
     try:
-        found = [rows[number] for number in numbers]
-    except Exception as error:  # whatever Arrow, or a codec of the library's, says of a cell
+        group = [rows[number] for number in numbers]
+    except Exception as error:  # Arrow and the codecs of `datasets` raise errors of many types
         raise UnusableRecording(f"row {numbers[0]} cannot be read: {type(error).__name__}: {error}"[:300]) from error
-    first = found[0]
+    first = group[0]
     return SourceRecording(
-        [_audio_part(row[layout.audio], base) for row in found],
-        " ".join(_text_value(row[layout.text], "transcript") for row in found),
+        [_audio_part(row[layout.audio], base) for row in group],
+        " ".join(_text_value(row[layout.text], "transcript") for row in group),
         _text_value(first[layout.summary], "summary") if layout.summary else "",
         _text_value(first[layout.language_column], "language") or None if layout.language_column else None,
     )
 
 
 def _audio_part(cell: Any, base: Path) -> bytes | Path:
-    """A cell's bytes, or the file that it names; paths are relative to the dataset's folder."""
+    """Return the bytes of a cell, or the file that it names. Relative paths are relative to the folder `base`."""
     if isinstance(cell, bytes):
         return cell
     if isinstance(cell, str) and cell:

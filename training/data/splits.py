@@ -1,7 +1,8 @@
-"""Whether any recording lies in two splits: what was trained on would then be measured on.
+"""The check that no recording is in two splits: a model would be measured on what it was trained on.
 
-Two records are of one recording if they name the same audio (whichever part of it), the same `recording` of the same
-`source`, or, where neither is known, have the same transcript. Copies of a file under two names are not recognised.
+Two records belong to the same recording if they name the same audio (any part of it), or the same `recording` of the
+same `source`, or, if neither is known, if they have the same transcript. Copies of a file under other names are not
+recognized.
 """
 
 from collections import defaultdict
@@ -13,7 +14,9 @@ from training.data.record_files import MAX_PROBLEMS_SHOWN, UnusableRecord, is_ur
 
 
 def require_disjoint_splits(records: Iterable[Record]) -> None:
-    """Raises `BadExample` that names every recording of which records lie in several splits."""
+    """Check that each recording is in one split only. Raises UnusableRecord, which names the recordings that are
+    not.
+    """
     found: dict[str, dict[str, str]] = defaultdict(dict)  # recording → split → one record's id
     for record in records:
         for name in recording_names(record):
@@ -22,12 +25,12 @@ def require_disjoint_splits(records: Iterable[Record]) -> None:
     if shared:
         lines = [f"{name[:200]} lies in " + " and ".join(f"{s} ({i})" for s, i in ids.items()) for name, ids in shared]
         more = [f"and {len(lines) - MAX_PROBLEMS_SHOWN} more"] if len(lines) > MAX_PROBLEMS_SHOWN else []
-        said = f"{len(lines)} recordings lie in more than one split; give all records of a recording the same `split`"
-        raise UnusableRecord("\n".join([said, *lines[:MAX_PROBLEMS_SHOWN], *more]), "recording in two splits")
+        title = f"{len(lines)} recordings lie in more than one split; give all records of a recording the same `split`"
+        raise UnusableRecord("\n".join([title, *lines[:MAX_PROBLEMS_SHOWN], *more]), "recording in two splits")
 
 
 def recording_names(record: Record) -> Iterator[str]:
-    """The names by which the record's recording may be known."""
+    """Yield the names of the record's recording: records that share one of them belong to the same recording."""
     if record.recording:
         yield f"recording {record.source}/{record.recording}" if record.source else f"recording {record.recording}"
     if record.audio:

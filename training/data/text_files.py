@@ -1,9 +1,9 @@
-"""Text as people's programs write it, read line by line, without one bad line ending the rest.
+"""Text files as common programs write them, read line by line, where a bad line does not end the reading; and what
+makes a text unfit for training.
 
-Understood are UTF-8, with or without a byte order mark (Excel, Notepad), and UTF-16 and UTF-32 (PowerShell, SQL tools),
-by their mark or, for UTF-16, by the zero bytes between the letters. Anything else is named and not guessed at: text in
-the wrong encoding would be learned. Also here: what makes a text unfit to learn from, wherever it came from. Knows
-nothing about records.
+Understood encodings are UTF-8, with or without a byte order mark (Excel, Notepad), and UTF-16 and UTF-32 (PowerShell,
+SQL tools), which are recognized by their mark or, for UTF-16, by the zero bytes between the letters. Any other encoding
+is an error and never guessed: a model would learn the wrong letters. Knows nothing about records.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-LONGEST_LINE = 64 << 20  # bytes of one line; a longer one is no line of JSON but another file
+LONGEST_LINE = 64 << 20  # bytes; a file with longer lines is not JSONL but something else
 _BYTE_ORDER_MARKS = (  # UTF-32's mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -24,7 +24,7 @@ _BYTE_ORDER_MARKS = (  # UTF-32's mark begins with UTF-16's
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-# Tokens by which chat templates part turns, of all families there are: no text that people said or wrote holds them.
+# The tokens that separate turns in the chat templates of all model families. No text that people say or write has them.
 _CONTROL_TOKEN = re.compile(
     r"<\|[^|<>\s][^|<>\n]{0,40}\|>"  # <|im_end|>, <|AUDIO|>, <|start_header_id|>, <|0.00|>
     "|<\uff5c[^\uff5c<>\n]{1,40}\uff5c>"  # DeepSeek's, between fullwidth bars
@@ -37,11 +37,13 @@ _CONTROL_TOKEN = re.compile(
 
 
 class InvalidText(ValueError):
-    """A text cannot be read, or not be learned from; the message says why."""
+    """A text cannot be read, or is unfit for training. The message says why."""
 
 
 def detect_encoding(head: bytes) -> str:
-    """The encoding of a file that begins with these bytes; UTF-8 where nothing speaks for another."""
+    """Return the encoding of a file that begins with these bytes, by Python's name; UTF-8 if nothing indicates
+    another.
+    """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
@@ -56,15 +58,15 @@ def detect_encoding(head: bytes) -> str:
 
 
 def read_text(file: Path) -> str:
-    """All of a file's text, without a byte order mark. Raises `InvalidText` or OSError."""
+    """Return all of a file's text, without a byte order mark. Raises InvalidText or OSError."""
     data = file.read_bytes()
     return _decode(data, detect_encoding(data[:400]))
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[int, str | InvalidText]]:
-    """Each line that is not blank with its number from 1, or what keeps it from being read. Raises OSError.
+    """Yield each line that is not blank, or why it cannot be read, with its number from 1. Raises OSError.
 
-    Lines end with a line feed alone, since a string may hold what else ends a line in Unicode.
+    Only a line feed ends a line, because a JSON string may hold the other characters that end a line in Unicode.
     """
     with file.open("rb") as opened:
         encoding = detect_encoding(opened.peek(400)[:400])
@@ -101,20 +103,20 @@ def _decode(data: bytes, encoding: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """The JSON value. Raises `InvalidText`, also for what Python takes and JSON does not have (NaN, Infinity), and for
-    an object that has a key twice.
+    """Return the JSON value. Raises InvalidText, also for NaN and Infinity, which Python accepts and JSON does not
+    have, and for an object that has a key twice.
     """
 
     def constant(name: str) -> Any:
-        raise InvalidText(f"holds {name}, which is no number of JSON")
+        raise InvalidText(f"holds {name}, which JSON has no number for")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        value = dict(pairs)
+        if len(value) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise InvalidText(f"has the key {twice!r} more than once")
-        return found
+        return value
 
     try:
         return json.loads(text, parse_constant=constant, object_pairs_hook=unique)
@@ -127,8 +129,8 @@ def parse_json(text: str) -> Any:
 
 
 def value_problem(value: Any) -> str | None:
-    """What makes a value, or one within it, unfit to be stored as JSON in UTF-8: half a character, an unprintable one,
-    a number that is none. None where all is well.
+    """Return why the value, or a value inside it, cannot be stored as JSON in UTF-8 (half a character, a control
+    character, or a number that is not finite), or None if it can.
     """
     waiting = [value]
     while waiting:
@@ -138,7 +140,7 @@ def value_problem(value: Any) -> str | None:
                 return problem
         elif isinstance(one, float):
             if not math.isfinite(one):
-                return f"holds {one}, which is no number of JSON"
+                return f"holds {one}, which JSON has no number for"
         elif isinstance(one, Mapping):
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple):
@@ -147,7 +149,7 @@ def value_problem(value: Any) -> str | None:
 
 
 def text_problem(text: str) -> str | None:
-    """What keeps a text from being text, or None."""
+    """Return which character makes the text invalid (half a character or a control character), or None."""
     if found := _SURROGATE.search(text):
         return f"holds half a character (a lone surrogate, U+{ord(found[0]):04X})"
     if found := _UNPRINTABLE.search(text):
@@ -156,8 +158,10 @@ def text_problem(text: str) -> str | None:
 
 
 def find_control_token(text: str, tokens: Iterable[str] = ()) -> str | None:
-    """The first token of a chat template in the text, or None: a model that learns it as words ends its turn, or
-    another's, in the middle of an answer. tokens: those of a tokenizer, beside the ones that are known by their form.
+    """Return the first control token of a chat template in the text, or None.
+
+    A model that learns such a token as words may end a turn in the middle of an answer. tokens: the control tokens of a
+    tokenizer, in addition to those that are recognized by their form.
     """
     if found := _CONTROL_TOKEN.search(text):
         return found[0]
@@ -165,5 +169,7 @@ def find_control_token(text: str, tokens: Iterable[str] = ()) -> str | None:
 
 
 def escape_unprintable(name: str) -> str:
-    """A name that can be printed and stored: bytes of a file's name that are no UTF-8, and half characters, escaped."""
+    """Return the name with half characters escaped, such as those that stand for bytes of a file name that are not
+    UTF-8, so that it can be printed and stored.
+    """
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,8 @@
-"""Takes the right audio away from a model that hears, to see whether it listens: its score has to fall.
+"""Records with the wrong audio, to check that a model listens: with silence, or another recording, its scores have to
+fall.
 
-Silence of the same length, or another recording. The records stay what they are but for their audio, so that the same
-questions are asked and the answers are counted against the same facts. Knows nothing about models.
+Only the audio of the records changes, so that the same questions are asked, and the answers are scored by the same
+facts. Knows nothing about models.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,9 @@ from training.models.collate import shuffle_audio
 
 @contextmanager
 def silent_records(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """The records with silence, exact zeros, for audio, each as long as its own; the files are gone afterwards.
+    """Yield the records with silence (zeros) of the same length as audio. Its files are deleted afterwards.
 
-    Raises `BadExample` for a record whose own audio cannot be read: nothing would say how long the silence is.
+    Raises UnusableRecord for a record whose own audio cannot be read, because the length of the silence is unknown.
     """
     with TemporaryDirectory() as folder:
         yield [replace(r, audio=str(_silence_file(r, Path(folder))), start=None, end=None) for r in records]
@@ -38,7 +39,7 @@ def _silence_file(record: Record, folder: Path) -> Path:
 
 @contextmanager
 def shuffled_records(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """The records with another recording's audio. Raises `BadExample` if there is but one."""
+    """Yield the records, each with the audio of another recording. Raises UnusableRecord if all have the same audio."""
     yield shuffle_audio(records)
 
 

@@ -1,7 +1,7 @@
-"""Figures by kind of voice and by length of recording, and the set that they are of.
+"""Scores by kind of voice and by length of recording, and the name of the evaluation set.
 
-What a model is worth is what it makes of voices that people have: a person's own, and those of a synthesizer that
-sounds like one. Robotic voices, which recognizers read badly, are counted apart. Knows nothing about models.
+The scores that count are those on natural voices: people's own, and those of a synthesizer that sounds like a person.
+Robotic voices, which speech recognizers understand badly, are scored separately. Knows nothing about models.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ LENGTH_BOUNDS = (15.0, 30.0, 60.0, 120.0)  # upper bounds of the buckets, in sec
 
 
 def voice_kind(record: Record) -> VoiceKind:
-    """Whose voice speaks the record: a person's where no synthetic voice is named. Of several voices in one recording
-    the worst counts.
+    """Return the kind of the record's voice: "person" if no synthetic voice is named. Of several voices in one
+    recording the least natural one counts.
     """
     voices = [voice.strip() for voice in (record.voice or "").split(",") if voice.strip()]
     if not voices:
@@ -30,7 +30,7 @@ def voice_kind(record: Record) -> VoiceKind:
 
 
 def length_bucket(seconds: float | None) -> str:
-    """The name of the bucket: "0-15 s", "15-30 s", …, "over 120 s"; "unknown" where no length is given."""
+    """Return the name of the bucket: "0-15 s", "15-30 s", …, "over 120 s", or "unknown" if the length is not known."""
     if seconds is None:
         return "unknown"
     low = 0.0
@@ -42,9 +42,10 @@ def length_bucket(seconds: float | None) -> str:
 
 
 def breakdown(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """`voices` and `lengths`: of each kind and bucket that is there, its figures. Lengths are of natural voices alone,
-    and of all voices where there is no natural one. rows: of `training.eval.scores.score_rows`, in the order of the
-    records.
+    """Return the scores of each kind of voice (`voices`) and of each length bucket (`lengths`) that has records.
+
+    The lengths are scored on natural voices only, or on all voices if there is no natural one. rows: from
+    `training.eval.scores.score_rows`, in the order of the records.
     """
     pairs = list(zip(records, rows, strict=True))
     natural = [pair for pair in pairs if voice_kind(pair[0]) in NATURAL] or pairs
@@ -55,13 +56,15 @@ def breakdown(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> dict
 
 
 def natural_rows(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows about natural voices."""
+    """Return the rows of the records with natural voices."""
     return [row for record, row in zip(records, rows, strict=True) if voice_kind(record) in NATURAL]
 
 
 def evaluation_set_name(records: Sequence[Record]) -> str:
-    """How many recordings, and a digest over what is said, asked and counted in them, in any order. Figures of two sets
-    are never compared. The sound is not part of it: a synthesizer gives other bits on another machine.
+    """Return the number of records and a digest of their queries, transcripts, voices and facts, in any order.
+
+    Scores of sets with different names are not comparable. The audio is not part of the digest, because a synthesizer
+    gives other bits on another machine.
     """
     lines = sorted(
         json.dumps([r.query, r.transcript, r.voice, [asdict(fact) for fact in r.facts]], sort_keys=True)

@@ -1,10 +1,11 @@
-"""Two systems on the same recordings: what the second has that the first has not, and whether chance would do as much.
+"""Compare two systems on the same recordings: by how much does the second differ from the first, and is it more than
+chance?
 
     speechsum-train compare "results/ladder.json#SFT" "results/ladder.json#SFT, KD"
 
-Both are systems of results that `evaluate --system … --out RESULT` wrote. Each recording is compared with itself, and
-the interval is that of the difference (bootstrap over recordings, 95 %): two systems whose own intervals overlap may
-well be told apart, since what makes a recording hard makes it hard for both. Knows nothing about how they answered.
+Both are systems in results of `evaluate --system … --out RESULT`. The comparison is paired by recording, and the
+interval is that of the difference (bootstrap over recordings, 95 %). So two systems can differ significantly although
+their own intervals overlap: a hard recording is hard for both. Knows nothing about how they answered.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from training.eval.systems import read_earlier_system
 
 
 def paired_differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Second less first: shares and means over the rows that both have counted, and their intervals (`…_95`). Raises
-    ValueError if they did not answer the same.
+    """Return the scores of the second system minus those of the first, and their intervals (`…_95`).
+
+    first, second: the rows of the two systems, as `training.eval.scores.score_rows` makes them. A score is there if
+    both have it in some row. Raises ValueError if the two did not answer the same recordings.
     """
     other = {row["id"]: row for row in second}
     if other.keys() != {row["id"] for row in first}:
@@ -38,20 +41,20 @@ def paired_differences(first: Sequence[dict[str, Any]], second: Sequence[dict[st
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the options of `compare`."""
     parser.add_argument("systems", nargs=2, metavar="RESULT#SYSTEM", help="the second is compared with the first")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `compare` command."""
+    """Run `compare`: print the differences."""
     first, second = (read_earlier_system(where)["rows"] for where in options.systems)
-    found = paired_differences(first, second)
+    differences = paired_differences(first, second)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(differences, indent=1))
         return 0
-    print(f"{options.systems[1]} less {options.systems[0]}, {found['summaries']} summaries:")
+    print(f"{options.systems[1]} less {options.systems[0]}, {differences['summaries']} summaries:")
     for name, heading, form in report.COLUMNS:
-        if name in found:
-            print(f"{heading:22} {report.format_cell(found, name, '+' + form)}")
+        if name in differences:
+            print(f"{heading:22} {report.format_cell(differences, name, '+' + form)}")
     return 0

@@ -1,15 +1,15 @@
-"""Evaluation: recordings in, summaries counted; of one running service in depth, or of several systems side by side.
+"""Score summaries of recordings: of one running service in depth, or of several systems in one table.
 
-    speechsum-train evaluate --records var/data/test/records.jsonl --url http://127.0.0.1:8000 --at-once 1 8 --out
-    results/speechsum-tiny-1.json
+    speechsum-train evaluate --records var/data/test/records.jsonl --url http://127.0.0.1:8000 --at-once 1 8 \\
+        --out results/speechsum-tiny-1.json
     speechsum-train evaluate --records var/data/test/records.jsonl --system tiny=service:http://127.0.0.1:8000 \\
         --system twin=reads:var/twin --system reference --out results/ladder.json
 
-The first asks over HTTP, like any caller, so that what is measured is what is served. Each clip is posted alone
-(`--at-once 1`) and among others; whether the summary is the same both ways is part of the result. The second writes one
-table (JSON with every answer, Markdown, PNG) over the systems that `training.eval.systems` names: counted facts where
-facts are known, ROUGE where the data has summaries, the grades of a judge if `--judge` names one, BERTScore if
-`--bert-model` does. Knows nothing about models.
+The first command asks the service over HTTP, like any client, so that it measures what is served. Each clip is posted
+alone (`--at-once 1`) and among others, and the result says how many summaries are the same both ways. The second
+command writes one table (JSON with every answer, Markdown, PNG) of the systems that `training.eval.systems` describes.
+The scores are covered facts if the records have facts, ROUGE if they have summaries, the grades of a judge with
+`--judge`, and BERTScore with `--bert-model`. Knows nothing about models.
 """
 
 import argparse
@@ -42,8 +42,11 @@ AUDIO_KINDS = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems th
 
 
 def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) -> dict[str, Any]:
-    """Post everything once for each concurrency: raw rows of the first, its figures on natural voices (on all where
-    there are none), the same by kind of voice and by length, and how many answers agree between the runs.
+    """Post all records to the service once for each concurrency, and return the result.
+
+    The result has the rows of the first run, its scores (`figures`) on natural voices (on all voices if there are no
+    natural ones), the same by kind of voice and by length (`by`), and the time of each run (`runs`), with the number of
+    its answers that are the same as with concurrency 1.
     """
     runs: dict[int, list[dict[str, Any]]] = {}
     wall: dict[int, float] = {}
@@ -54,19 +57,19 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
     first = runs[concurrencies[0]]
     rows = score_rows(records, [answer["summary"] for answer in first])
     audio_seconds = sum(a["audio_seconds"] for a in first)
-    found: dict[str, dict[str, float]] = {}
+    run_times: dict[str, dict[str, float]] = {}
     for n, answers in runs.items():
-        found[str(n)] = {"wall_s": round(wall[n], 2), "rtfx": round(audio_seconds / wall[n], 2)}
+        run_times[str(n)] = {"wall_s": round(wall[n], 2), "rtfx": round(audio_seconds / wall[n], 2)}
         if 1 in runs:
             same = [a["summary"] == b["summary"] for a, b in zip(runs[1], answers, strict=True)]
-            found[str(n)]["same_as_alone"] = sum(same)
+            run_times[str(n)]["same_as_alone"] = sum(same)
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
         "set": evaluation_set_name(records),
         "figures": aggregate(natural_rows(records, rows) or rows),
         "by": breakdown(records, rows),
-        "runs": found,
+        "runs": run_times,
         "rows": [
             row
             | {"finish_reason": answer.get("finish_reason"), "seconds": record.duration_s, "voice": voice_kind(record)}
@@ -78,15 +81,17 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
 def evaluate_system(
     system: System, records: list[Record], judge: Judge | None, bert: BertScore | None
 ) -> dict[str, Any]:
-    """One system's line and its rows. The data's own summaries are not compared with themselves."""
+    """Return one system's `figures` and `rows`. The reference summaries get no ROUGE and no BERTScore, because these
+    would compare them with themselves.
+    """
     answers = system.answers(records)
     rows = score_rows(records, answers)
     if system.kind == "reference":
         rows = [{name: value for name, value in row.items() if name not in ROUGE} for row in rows]
     elif bert:
         having = [place for place, record in enumerate(records) if record.summary.strip()]
-        found = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
-        for place, value in zip(having, found, strict=True):
+        scores = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
+        for place, value in zip(having, scores, strict=True):
             rows[place]["bertscore"] = round(value, 4)
     figures = aggregate(rows) | mean_figures(rows, ["bertscore"])
     if judge:
@@ -99,9 +104,12 @@ def evaluate_system(
 def evaluate_systems(
     options: argparse.Namespace, systems: list[System], records: list[Record], data: dict[str, Any]
 ) -> int:
-    """The table over the systems: JSON, Markdown and PNG of one name."""
+    """Evaluate the systems and write the table: JSON, Markdown and PNG files with the same name.
+
+    data: the counts of the data check. Returns the exit status 0. A run that is ended keeps the systems that were done.
+    """
     judge = open_judge(options.judge) if options.judge else None
-    if judge:  # a rerun goes on from what it said
+    if judge:  # a run that is started again continues from the kept verdicts
         judge.verdicts = VerdictCache(options.out.with_suffix(".verdicts.jsonl"))
     bert = BertScore(options.bert_model, options.bert_layer) if options.bert_model else None
     results: list[dict[str, Any]] = []
@@ -115,7 +123,7 @@ def evaluate_systems(
                 f"{bert.name}; {len(bert.truncated)} texts of more than {bert.longest} tokens cut there"
             )
         whole = {"command": command_line()} | pinned | {"data": data, "systems": results}
-        # After each: a run that breaks off leaves what it had.
+        # Written after each system, so that a run that fails keeps the earlier ones.
         options.out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     text = report.markdown_table(results, pinned["judge"], pinned["bertscore"])
     options.out.with_suffix(".md").write_text(text)
@@ -127,7 +135,7 @@ def evaluate_systems(
 
 
 def headline_figure(figures: dict[str, Any]) -> str:
-    """The first figure there is of those that matter most."""
+    """Return the most important score that there is, as text."""
     for name, heading, form in report.COLUMNS:
         if name in ("core_coverage", "rougeL") and name in figures:
             return f"{heading} {report.format_cell(figures, name, form)}"
@@ -135,42 +143,50 @@ def headline_figure(figures: dict[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the options of `evaluate`."""
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the running service")
-    parser.add_argument("--at-once", type=int, nargs="+", default=[1], help="requests open at once; a run for each")
-    parser.add_argument("--limit", type=int, default=0, help="only the first so many records")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="address of the running service")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1], help="open requests; one run for each number")
+    parser.add_argument("--limit", type=int, default=0, help="use only the first so many records; 0 uses all")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the raw result")
     parser.add_argument(
         "--system",
         action="append",
         default=[],
-        help="NAME=KIND:WHERE, once for each: writes a table",
+        help="NAME=KIND:WHERE of a system (repeat for each); writes a table instead of a service's result",
     )
-    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that grades the table's answers")
+    parser.add_argument("--judge", help="URL#MODEL of an OpenAI-compatible endpoint that grades the answers")
     parser.add_argument(
         "--bert-model", type=Path, help="folder of an encoder such as RoBERTa, for BERTScore; nothing is downloaded"
     )
     parser.add_argument(
-        "--bert-layer", type=int, default=0, help="whose vectors it takes; 0 is three quarters of the way up"
+        "--bert-layer",
+        type=int,
+        default=0,
+        help="the encoder's layer for BERTScore; 0 is at three quarters of its depth",
     )
     add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records that a system answers at once.")
     vllm_rollout.add_arguments(parser)
     check.add_bad_data_arguments(parser)
-    parser.add_argument("--write-figures", action="store_true", help="write the figures into the model's manifest")
+    parser.add_argument("--write-figures", action="store_true", help="write the scores into the model's manifest")
     parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `evaluate_service` command."""
-    means = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder)
-    systems = [parse_system(spec, means) for spec in options.system]  # all of them known before the first works
+    """Run `evaluate`. Raises ValueError for an unknown system, and if `--write-figures` has no score to write."""
+    settings = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder)
+    # All of them, so that an unknown system ends the run before the first one works.
+    systems = [parse_system(spec, settings) for spec in options.system]
     read = read_records(*options.records)[: options.limit or None]
     kinds = {system.kind for system in systems} or {"service"}
-    needs = ["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"})
-    hears, speech = bool(kinds & AUDIO_KINDS), options.check_speech
     checked = check.check_records(
-        read, [], options.bad_data, answers=(), audio=hears, required_fields=needs, require_speech=speech
+        read,
+        [],
+        options.bad_data,
+        answers=(),
+        audio=bool(kinds & AUDIO_KINDS),
+        required_fields=["query"] + ["transcript"] * bool(options.judge or kinds & {"reads", "endpoint"}),
+        require_speech=options.check_speech,
     )
     records = checked.records
     if systems:

@@ -1,10 +1,10 @@
-"""Where a checkpoint comes from: the chain of its parents as a tree, each with its stages, what they were trained on,
-and its figures.
+"""Print where a checkpoint comes from: the chain of its parents as a tree, each with its scores, its stages and their
+data.
 
     speechsum-train lineage speechsum-tiny
 
-Read from the registry's manifests alone. A parent that is not, or no longer, in the registry is shown as such, and so
-is one whose weights are no longer those that the child was trained from. Knows nothing about weights.
+Everything is read from the manifests of the registry. The tree says if a parent is not in the registry, or if its
+weights are not those that the child was trained from. Knows nothing about weights.
 """
 
 import argparse
@@ -17,11 +17,13 @@ from model_repo.registry import REGISTRY_ROOT, UnknownModel, resolve_model
 from training.eval import report
 
 DIGEST_CHARS = 10
-MAX_FILES_SHOWN = 4  # files of one kind
+MAX_FILES_SHOWN = 4  # of the files of one stage
 
 
 def lineage_lines(root: Path, model: str) -> Iterator[str]:
-    """The lines. Raises `UnknownModel` if the registry does not hold the model itself."""
+    """Yield the lines of the tree, from the model to its oldest parent. Raises UnknownModel if the registry does not
+    have the model itself.
+    """
     manifest: Manifest | None = resolve_model(root, model)
     depth, seen, note = 0, set[str](), ""
     while manifest:
@@ -57,7 +59,9 @@ def _branch(depth: int) -> str:
 
 
 def manifest_lines(manifest: Manifest) -> Iterator[str]:
-    """Figures, then each stage's line; of what was exported before stages were recorded, what there is."""
+    """Yield a line of scores, then a line for each stage. A manifest from before stages were recorded has its data and
+    its commands instead.
+    """
     yield figures_line(manifest.figures)
     training = manifest.training
     for run in training.get("runs", []):
@@ -69,7 +73,7 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def figures_line(figures: Figures | None) -> str:
-    """The figures that tables show, and the file that holds the raw result."""
+    """Return the scores that the tables show, and the file of the raw result; "not measured" if there are none."""
     if figures is None:
         return "not measured"
     known = figures.model_dump()
@@ -82,7 +86,7 @@ def figures_line(figures: Figures | None) -> str:
 
 
 def stage_line(run: dict[str, Any]) -> str:
-    """One stage: what it was trained on and from, who taught and judged, seed and commit."""
+    """Return the line of one stage: its data, base, teacher, starting adapters, writer, judge, seed and commit."""
     parts = [f"data {_digests(run['data'])}"] if run.get("data") else []
     for name in ("base", "teacher"):
         if of := run.get(name):
@@ -96,20 +100,20 @@ def stage_line(run: dict[str, Any]) -> str:
 
 
 def _digests(files: dict[str, str]) -> str:
-    """The first few, and how many more there are: the manifest holds them all."""
+    """Return the first few names with their digests, and the number of the others."""
     shown = [f"{name} {sha[:DIGEST_CHARS]}" for name, sha in list(files.items())[:MAX_FILES_SHOWN]]
     more = len(files) - len(shown)
     return ", ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the options of `lineage`."""
     parser.add_argument("model", help="NAME for its newest version, or NAME@VERSION")
     parser.add_argument("--root", type=Path, default=REGISTRY_ROOT, help="registry folder")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `lineage` command."""
+    """Run `lineage`: print the tree."""
     for line in lineage_lines(options.root, options.model):
         print(line)
     return 0

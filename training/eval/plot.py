@@ -1,8 +1,8 @@
-"""The table as a picture: the ladder of systems from top to bottom, a panel for each of the figures that matter most.
+"""The table of systems as a chart: a row for each system, and a panel for each of the most important scores.
 
-Rungs that hear grow darker as they climb, so that the order of the stages is seen; what they are compared with has
-other colours. The best of those that read the true transcript is a line through all panels: what a model that heard
-every word could do. Knows nothing about how the figures came about.
+Systems that take audio have shades of blue that grow darker from top to bottom, in the order of the stages; the others
+have other colours. A line through each panel marks the best system that reads the true transcript: an upper bound for
+models that hear. Knows nothing about how the scores were computed.
 """
 
 import textwrap
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 AUDIO_KINDS, ABLATION_KINDS, TRANSCRIPT_KINDS = ("hears", "service"), ("silent", "shuffled"), ("reads", "endpoint")
-# What they are → colour and words for the legend. Rungs that hear have a colour each.
+# Role of a system → its colour and its words in the legend. Systems that hear have a shade of blue each.
 COLOURS = {"cascade": "#d99a4e", "reads": "#6a9f6d", "ablated": "#d4d4d4", "reference": "#a9a9a9"}
 LEGEND = {
     "hears": "hears the recording",
@@ -20,7 +20,7 @@ LEGEND = {
     "ablated": "hears silence or another recording",
     "reference": "the data's own summaries",
 }
-# figure, heading, whether more is better, how it is written, the axis' end if it has one
+# (score, heading, whether more is better, format, end of the axis or None)
 PANELS: tuple[tuple[str, str, bool, str, float | None], ...] = (
     ("overall", "Judge, 1 to 7", True, ".2f", 7),
     ("core_coverage", "Core facts covered", True, ".0%", 1),
@@ -34,7 +34,11 @@ BOUND_COLOUR = "#3c7340"
 
 
 def draw_systems(results: Sequence[dict[str, Any]], out: Path, note: str = "") -> None:
-    """Write the PNG. results: `system`, `kind` and `figures`, top to bottom. note: a line under it."""
+    """Write the chart as a PNG file.
+
+    results: for each system, from top to bottom, its `system` (name), `kind` and `figures`. note: a line of text under
+    the chart.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -69,13 +73,13 @@ def draw_systems(results: Sequence[dict[str, Any]], out: Path, note: str = "") -
 
 
 def system_role(kind: str) -> str:
-    """Which of `LEGEND` a system of this kind is."""
+    """Return the key of `LEGEND` for a system of this kind, or the kind itself if there is none."""
     groups = {"hears": AUDIO_KINDS, "ablated": ABLATION_KINDS, "reads": TRANSCRIPT_KINDS}
     return next((name for name, kinds in groups.items() if kind in kinds), kind)
 
 
 def system_colour(results: Sequence[dict[str, Any]], place: int) -> Any:
-    """A system's colour; of those that hear, the last is the darkest."""
+    """Return the colour of the system at this place; of those that hear, the last one is the darkest."""
     from matplotlib import colormaps
 
     what = system_role(results[place]["kind"])
@@ -86,7 +90,9 @@ def system_colour(results: Sequence[dict[str, Any]], place: int) -> Any:
 
 
 def upper_bound(results: Sequence[dict[str, Any]], name: str, more: bool) -> dict[str, Any] | None:
-    """The best of the systems that read the true transcript."""
+    """Return the best system by this score among those that read the true transcript, or None. more: whether a higher
+    score is better.
+    """
     known = [r for r in results if system_role(r["kind"]) == "reads" and name in r["figures"]]
     return (max if more else min)(known, key=lambda r: r["figures"][name], default=None)
 
@@ -109,7 +115,7 @@ def _panel(axis: Any, panel: tuple[str, str, bool, str, float | None], results: 
         axis.barh(
             row, value - left, left=left, height=0.62, color=colours[row], hatch=hatch, edgecolor="white", zorder=2
         )
-        for shade, width in (("white", 3.2), ("0.15", 1.2)):  # cased, to be seen on a dark bar
+        for shade, width in (("white", 3.2), ("0.15", 1.2)):  # a white border makes it visible on a dark bar
             axis.plot([low, high], [row, row], color=shade, linewidth=width, solid_capstyle="butt", zorder=4)
         label = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.8}
         axis.annotate(

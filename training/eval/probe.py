@@ -1,14 +1,14 @@
-"""What can be read off the frames of a model that hears? The nearest token to each, as text, beside what was said.
+"""Probe the audio frames of a model: take the nearest token to each frame, and compare this text with what was said.
 
     speechsum-train legible --base var/aligned --data var/data/dev/records.jsonl [--classes var/runs/align/classes.json]
 
-`align` teaches frames to lie at the embeddings of the tokens that are said; here it is seen how far that has come,
-without the language model: the frames' tokens, repeats and blanks taken out, as text. `word_error`: insertions,
-deletions and changes a word said; `character_error`: the same a character, by which "traler" for "trailer" is nearly
-right. Capitals and signs do not count. Intervals are 95 %, bootstrap over recordings.
+`align` trains frames to be near the embeddings of the tokens that are said. This command measures how far it has come
+without the language model: the text of a clip is the tokens of its frames without repeats and blanks. `word_error` is
+the edit distance for each word that was said, and `character_error` the same for characters, by which "traler" for
+"trailer" is nearly right. Capitals and punctuation do not count. Intervals are 95 %, bootstrap over recordings.
 
-Limits: one window (30 s) a clip; longer ones are left out and counted. A model that SFT went on with, projector and
-all, may have frames that only its own language model reads. Trains nothing.
+Limits: a clip has one window (30 s); longer ones are left out and counted. If SFT trained the projector further, only
+the model's own language model may understand its frames. Trains nothing.
 """
 
 import argparse
@@ -36,7 +36,9 @@ ERROR_NAMES = ("word_error", "character_error")
 
 
 def error_row(record: Record, said: str, read: str) -> dict[str, Any]:
-    """What was said and what was read, and how many of its words and characters are wrong."""
+    """Return what was said and what was read, the edit distances in words and characters, and the words and characters
+    that were said (`…_of`).
+    """
     said, read = (" ".join(text.lower().split()) for text in (said, read))
     row: dict[str, Any] = {"id": record.id, "recording": record.recording or record.id, "said": said, "read": read}
     for name, parts in zip(ERROR_NAMES, ((said.split(), read.split()), (said, read)), strict=True):
@@ -45,7 +47,9 @@ def error_row(record: Record, said: str, read: str) -> dict[str, Any]:
 
 
 class FrameReader:
-    """Reads a model's frames. classes: token ids that they may say, the blank first; None is any token at all."""
+    """Reads the frames of a model. classes: the token ids that frames may stand for, the blank first; None allows
+    all.
+    """
 
     def __init__(
         self, model: Any, tokenizer: Any, extractor: WhisperFeatureExtractor, classes: list[int] | None
@@ -58,25 +62,27 @@ class FrameReader:
 
     @torch.no_grad()
     def read(self, records: Sequence[Record]) -> list[str]:
-        """The text of each recording's frames."""
+        """Return the text of each record's frames."""
         hidden, lengths = self.aligner.encoder.run_lower_layers(*mel_features(records, self.extractor))
         paths = self.aligner.best_classes(*self.aligner.encoder(hidden, lengths))
         return [self.tokenizer.decode([self.classes[token] for token in ctc_collapse(path)]) for path in paths]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the options of `legible`."""
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
-    parser.add_argument("--classes", type=Path, help="only these tokens: what `align` leaves beside its adapter")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
+    parser.add_argument("--classes", type=Path, help="classes.json of `align`, to allow only its tokens")
     add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Clips that are read at once.")
     parser.add_argument("--max-words", type=int, default=0, help="leave out records of more spoken words; 0 keeps all")
-    parser.add_argument("--show", type=int, default=3, help="recordings to print")
-    parser.add_argument("--out", type=Path, help="JSON file of the figures and of all that was read")
+    parser.add_argument("--show", type=int, default=3, help="number of recordings whose texts are printed")
+    parser.add_argument("--out", type=Path, help="JSON file to write, with the scores and all texts")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `legible` command."""
+    """Run `legible`: print the error rates, and write them if `--out` is given. Raises ValueError if no clip is
+    left.
+    """
     records = clips_in_one_window(read_training_records(options))
     if not records:
         raise ValueError("no clip is left to read")

@@ -1,9 +1,9 @@
-"""Systems side by side: one table, as Markdown. Knows nothing about how the figures came about."""
+"""The table of systems as Markdown. Knows nothing about how the scores were computed."""
 
 from collections.abc import Sequence
 from typing import Any
 
-# figure → heading, how it is written, whether it is the judge's
+# (score, heading, format)
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("overall", "Judge, 1 to 7", ".2f"),
     ("adherence", "Adherence, 1 to 7", ".2f"),
@@ -22,9 +22,10 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 
 def markdown_table(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None = None) -> str:
-    """One line a system, columns that no system has left out; intervals in brackets.
+    """Return a table with a line for each system, and a column for each score that a system has; with its interval.
 
-    results: `system`, `kind` and `figures`. judge, bertscore: what they were, for the line under the table.
+    results: for each system its `system` (name), `kind` and `figures`. judge, bertscore: their names, for the line
+    under the table.
     """
     columns = [column for column in COLUMNS if any(column[0] in r["figures"] for r in results)]
     lines = [
@@ -38,10 +39,10 @@ def markdown_table(results: Sequence[dict[str, Any]], judge: str | None, bertsco
 
 
 def table_note(results: Sequence[dict[str, Any]], judge: str | None, bertscore: str | None) -> str:
-    """What the figures are of, and by what they were measured."""
+    """Return the line under the table: the number of recordings, and how the scores were measured."""
     recordings, summaries = (max(r["figures"].get(name, 0) for r in results) for name in ("recordings", "summaries"))
-    asked = f", {summaries} summaries" if summaries > recordings else ""
-    parts = [f"{recordings} recordings{asked}; intervals are 95 %, bootstrap over recordings."]
+    summaries_text = f", {summaries} summaries" if summaries > recordings else ""
+    parts = [f"{recordings} recordings{summaries_text}; intervals are 95 %, bootstrap over recordings."]
     if any("rougeL" in r["figures"] for r in results):
         parts.append("ROUGE: F-measure against the data's own summaries, stemmed.")
     if bertscore:
@@ -52,7 +53,9 @@ def table_note(results: Sequence[dict[str, Any]], judge: str | None, bertscore: 
 
 
 def format_cell(figures: dict[str, Any], name: str, form: str) -> str:
-    """A figure and its interval."""
+    """Return a score and its interval (`…_95`) as text, or "-" if there is no such score. form: a format
+    specification.
+    """
     if name not in figures:
         return "-"
     interval = figures.get(f"{name}_95")

@@ -1,8 +1,8 @@
-"""ROUGE: how many words, pairs of words and longest common runs a summary shares with the data's own, or answers with
-each other.
+"""ROUGE: how many words, pairs of words and common subsequences a summary shares with the reference, or several answers
+share with each other.
 
-F-measures by Google's `rouge-score`, stemmed as usual where the record is in English; in other languages the words are
-taken as they are. Knows nothing about meaning: two good summaries can share little.
+The scores are F-measures of Google's `rouge-score`. Words are stemmed if the record is in English, and compared as they
+are in other languages. Knows nothing about meaning: two good summaries can share few words.
 """
 
 import re
@@ -17,31 +17,31 @@ ROUGE_NAMES = ("rouge1", "rouge2", "rougeL")
 
 
 def rouge(record: Record, summary: str) -> dict[str, float]:
-    """`rouge1`, `rouge2`, `rougeL`, 0 to 1; none for a record without a summary of its own."""
+    """Return `rouge1`, `rouge2` and `rougeL` (0 to 1) of the summary; nothing if the record has no summary itself."""
     if not record.summary.strip():
         return {}
-    found = _scorer(_is_english(record.language)).score(record.summary, summary)
-    return {name: round(found[name].fmeasure, 4) for name in ROUGE_NAMES}
+    scores = _scorer(_is_english(record.language)).score(record.summary, summary)
+    return {name: round(scores[name].fmeasure, 4) for name in ROUGE_NAMES}
 
 
 def rouge_agreement(answers: Sequence[str], language: str = "en") -> list[float]:
-    """Of each answer the mean ROUGE-1 with the others, 0 to 1; 0 where there are none."""
+    """Return for each answer its mean ROUGE-1 with the other answers, 0 to 1; 0 if there are no others."""
     scorer = _scorer(_is_english(language))
     mutual = {
         (a, b): scorer.score(answers[a], answers[b])["rouge1"].fmeasure for a, b in combinations(range(len(answers)), 2)
     }
-    found = [0.0] * len(answers)
+    means = [0.0] * len(answers)
     for pair, value in mutual.items():
         for place in pair:
-            found[place] += value / (len(answers) - 1)
-    return found
+            means[place] += value / (len(answers) - 1)
+    return means
 
 
 class WordTokenizer:
-    """`rouge-score`'s own tokenizer knows no letters but a to z."""
+    """Splits text of any language into words. The default tokenizer of `rouge-score` knows only the letters a to z."""
 
     def tokenize(self, text: str) -> list[str]:
-        """The text's words, in small letters."""
+        """Return the words of the text in lower case."""
         return re.findall(r"\w+", text.lower())
 
 

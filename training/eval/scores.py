@@ -1,9 +1,8 @@
-"""Counts of one summary, and figures over many, each with the interval that chance alone would give it.
+"""The scores of one summary, and their means over many summaries with confidence intervals.
 
-Intervals are bootstrap percentiles over recordings, 95 %: rows about one recording are drawn together, since what makes
-it hard makes it hard for all of them. A figure is there where some row can be counted for it: facts where facts are
-known, inventions where there is a transcript, ROUGE where the data has a summary. Knows nothing about who wrote the
-summaries.
+Intervals are bootstrap percentiles over recordings, 95 %. Rows of the same recording are drawn together, because a hard
+recording is hard for all of them. A score exists only if some row has what it needs: coverage needs facts, inventions
+need a transcript, ROUGE needs a reference summary. Knows nothing about who wrote the summaries.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,9 @@ MEANS = ("hallucinations_per_summary", "facts_less_inventions", "repetition", "w
 
 
 def score_summary(record: Record, summary: str) -> dict[str, Any]:
-    """The counts of one summary; `hallucinated` only where a transcript tells what was said."""
+    """Return the counts of `training.facts.coverage.FactCounts` for the summary, its `words` and its `repetition` (0 to
+    1). `hallucinated` is left out if the record has no transcript.
+    """
     counts = asdict(count_facts(record.facts, summary, record.transcript))
     if not record.transcript:
         del counts["hallucinated"]
@@ -31,8 +32,8 @@ def score_summary(record: Record, summary: str) -> dict[str, Any]:
 
 
 def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a record: its id, the first record's id that is about the same recording, the summary, its counts, and how
-    much of it is in the data's own.
+    """Return a row for each record: its `id`, its `recording` (the id of the first record about the same recording),
+    the `summary`, the scores of `score_summary`, and ROUGE.
     """
     first: dict[str, str] = {}
     return [
@@ -44,7 +45,9 @@ def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict
 
 
 def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """Shares and means over all rows, their intervals (`…_95`), and how many recordings and summaries they are of."""
+    """Return shares and means over all rows, their intervals (`…_95`), and the number of recordings and summaries.
+    seed: of the bootstrap.
+    """
     out: dict[str, Any] = {"recordings": len(set(_recordings(rows))), "summaries": len(rows)}
     for name, (covered, total) in SHARES.items():
         if any(row[total] for row in rows):
@@ -53,8 +56,8 @@ def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
 
 
 def with_invention_counts(row: dict[str, Any]) -> dict[str, Any]:
-    """The row, where inventions are known with how many there are, and where facts are too with how many more of those
-    it covers: by that `pairs` prefers.
+    """Return the row with `hallucinations_per_summary`, the number of its inventions, if these are known; and with
+    `facts_less_inventions` if the facts are known too. The latter is the score by which `pairs` prefers an answer.
     """
     if "hallucinated" not in row:
         return row
@@ -64,7 +67,9 @@ def with_invention_counts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def mean_figures(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
-    """Means of these fields over the rows that have them, and their intervals; nothing for a field that no row has."""
+    """Return the means of these fields over the rows that have them, and their intervals. A field of no row is left
+    out.
+    """
     out: dict[str, Any] = {}
     for name in names:
         if having := [row for row in rows if name in row]:
@@ -75,7 +80,11 @@ def mean_figures(rows: Sequence[dict[str, Any]], names: Sequence[str], seed: int
 def bootstrap_interval(
     name: str, rows: Sequence[dict[str, Any]], counted: Sequence[float], of: Sequence[float], seed: int
 ) -> dict[str, Any]:
-    """Sum of `counted` by sum of `of`, a pair of them a row, and of many samples of the recordings the middle 95 %."""
+    """Return the sum of `counted` divided by the sum of `of` as `name`, and its 95 % interval as `name_95`.
+
+    counted, of: a number for each row. The interval is the middle 95 % over `BOOTSTRAP_SAMPLES` samples of the
+    recordings, drawn with this seed.
+    """
     places = {recording: place for place, recording in enumerate(dict.fromkeys(_recordings(rows)))}
     sums = np.zeros((len(places), 2))
     np.add.at(sums, [places[r] for r in _recordings(rows)], np.array([counted, of], np.float64).T)
@@ -87,5 +96,5 @@ def bootstrap_interval(
 
 
 def _recordings(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Which recording each row is about; a row that does not say has its own."""
+    """Return the recording of each row; a row without one counts as a recording of its own."""
     return [str(row.get("recording", f"row {number}")) for number, row in enumerate(rows)]

@@ -1,20 +1,20 @@
-"""What can be evaluated: anything that answers records with summaries.
+"""The systems that can be evaluated: anything that answers records with summaries.
 
-    service:URL          a running speechsum, posted the recordings, whatever it serves (a model that hears, a cascade)
-    hears:FOLDER         a checkpoint that hears, here, by Transformers' generate
-    reads:FOLDER         a text model, here, given the true transcripts
-    endpoint:URL#MODEL   any OpenAI-compatible endpoint, given the true transcripts (key: OPENAI_API_KEY)
-    cascade:FOLDER       a text model, here, given what Whisper heard; cascade:WHISPER#FOLDER for another Whisper, a
-                         folder in CTranslate2's format, than the service's own
-    silent:FOLDER        a checkpoint that hears, given silence as long as each recording
-    shuffled:FOLDER      a checkpoint that hears, given another recording each time
-    reference            the data's own summaries
-    kept:RESULT#SYSTEM   what a system answered in an earlier result over the same records, counted anew
+    service:URL          a running speechsum service, which is sent the recordings, whatever model it serves
+    hears:FOLDER         a checkpoint that takes audio, in this process, with Transformers' generate
+    reads:FOLDER         a text model, in this process, which reads the true transcripts
+    endpoint:URL#MODEL   any OpenAI-compatible endpoint, which reads the true transcripts (key: OPENAI_API_KEY)
+    cascade:FOLDER       a text model, in this process, which reads Whisper's transcripts; cascade:WHISPER#FOLDER takes
+                         another Whisper (a folder in CTranslate2's format) than the service's own
+    silent:FOLDER        a checkpoint that takes audio, which gets silence of the length of each recording
+    shuffled:FOLDER      a checkpoint that takes audio, which gets another recording each time
+    reference            the summaries of the data itself
+    kept:RESULT#SYSTEM   the answers of a system in an earlier result over the same records, scored again
 
-Silence and another's recording are no rivals but checks: a model that listens is at a loss there. All answer greedily,
-in the words of `app.core.prompts`, within the tokens that the style allows. With a vLLM server (`speechsum-train
-serve`) to answer on, checkpoints that hear do so there, one after another, and it is given the weights of each. Knows
-nothing about scores.
+`silent` and `shuffled` are checks and not competitors: a model that listens must do badly there. All systems answer
+greedily, with the prompts of `app.core.prompts`, within the tokens that the style allows. With the address of a vLLM
+server (`speechsum-train serve`), checkpoints that take audio answer there, one after another; the server is given the
+weights of each. Knows nothing about scores.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ LOCAL_KINDS = {"hears": True, "reads": False}
 
 
 class UnknownSystem(ValueError):
-    """A system cannot be had; the message says which and why."""
+    """A system is unknown or cannot be used. The message says which and why."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A name for the table, what it is, and how it answers."""
+    """A system: its name in the table, its kind, and the function that answers records with summaries."""
 
     name: str
     kind: str
@@ -58,8 +58,10 @@ class System:
 
 @dataclass(frozen=True)
 class AnswerSettings:
-    """How systems answer. batch: records at once, here or of a service. rollout: address of a vLLM server for those
-    that hear. rollout_folder: in which it is given their weights.
+    """How systems answer.
+
+    batch: records that are answered at the same time, in this process or by a service. rollout: the address of a vLLM
+    server for checkpoints that take audio. rollout_folder: a folder that the server shares, for the weights.
     """
 
     batch: int = 8
@@ -67,9 +69,11 @@ class AnswerSettings:
     rollout_folder: Path | None = None
 
 
-def parse_system(spec: str, means: AnswerSettings | None = None) -> System:
-    """`NAME=KIND:WHERE`, or without the name. Raises `UnknownSystem` for one that is not known or not there."""
-    means = means or AnswerSettings()
+def parse_system(spec: str, settings: AnswerSettings | None = None) -> System:
+    """Return the system for `NAME=KIND:WHERE`, or for `KIND:WHERE`, which is its name too. Raises UnknownSystem if the
+    kind is unknown or the place is missing.
+    """
+    settings = settings or AnswerSettings()
     name, named, what = spec.partition("=")
     if not named:
         name, what = spec, spec
@@ -78,67 +82,72 @@ def parse_system(spec: str, means: AnswerSettings | None = None) -> System:
         return System(name, kind, lambda records: [record.summary for record in records])
     if not where:
         raise UnknownSystem(
-            f"{spec!r} says not where: NAME=service:URL, endpoint:URL#MODEL, cascade:FOLDER, or hears, reads, silent, "
-            "shuffled and a FOLDER"
+            f"{spec!r} does not say where the system is: give NAME=service:URL, endpoint:URL#MODEL, cascade:FOLDER, or "
+            "hears, reads, silent or shuffled with a FOLDER"
         )
     if kind == "kept":
         return earlier_system(name, where)
     if kind == "service":
-        return System(name, kind, lambda records: service_summaries(where, records, means.batch))
+        return System(name, kind, lambda records: service_summaries(where, records, settings.batch))
     if kind in LOCAL_KINDS:
-        return System(name, kind, lambda records: checkpoint_summaries(Path(where), LOCAL_KINDS[kind], records, means))
+        return System(
+            name, kind, lambda records: checkpoint_summaries(Path(where), LOCAL_KINDS[kind], records, settings)
+        )
     if kind == "endpoint":
-        return System(name, kind, lambda records: endpoint_summaries(where, records, means.batch))
+        return System(name, kind, lambda records: endpoint_summaries(where, records, settings.batch))
     if kind == "cascade":
         whisper, _, folder = where.rpartition("#")
         return System(
             name,
             kind,
-            lambda records: cascade_summaries(Path(whisper) if whisper else None, Path(folder), records, means),
+            lambda records: cascade_summaries(Path(whisper) if whisper else None, Path(folder), records, settings),
         )
     if kind in ABLATIONS:
-        return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, means))
+        return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, settings))
     known = ("service", *LOCAL_KINDS, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
-    raise UnknownSystem(f"{spec!r}: {kind!r} is none of {', '.join(known)}")
+    raise UnknownSystem(f"{spec!r}: {kind!r} is not one of {', '.join(known)}")
 
 
 def read_earlier_system(where: str) -> dict[str, Any]:
-    """What `evaluate --system … --out RESULT` kept of a system, RESULT#SYSTEM: `kind`, `figures` and `rows`. Raises
-    `UnknownSystem`.
+    """Return the `kind`, `figures` and `rows` of RESULT#SYSTEM, a system in a result of `evaluate --system … --out
+    RESULT`. Raises UnknownSystem if there is no such result or system.
     """
     file, _, system = where.partition("#")
     try:
         result = json.loads(Path(file).read_text())
-        found: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
+        system_result: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
     except (OSError, ValueError, KeyError) as error:
-        raise UnknownSystem(f"{file} is no result of `evaluate --system`: {error!r}") from None
-    if found is None:
+        raise UnknownSystem(f"{file} is not a result of `evaluate --system`: {error!r}") from None
+    if system_result is None:
         raise UnknownSystem(f"{file} has no system {system!r}; it has {[one['system'] for one in result['systems']]}")
-    return found
+    return system_result
 
 
 def earlier_system(name: str, where: str) -> System:
-    """A system of an earlier result: its kind and its answers. Raises `UnknownSystem`."""
-    found = read_earlier_system(where)
+    """Return the system of an earlier result, which gives the answers of that result. Raises UnknownSystem."""
+    result = read_earlier_system(where)
     file, _, system = where.partition("#")
-    answers = {row["id"]: row["summary"] for row in found["rows"]}
+    answers = {row["id"]: row["summary"] for row in result["rows"]}
 
     def summaries(records: Sequence[Record]) -> list[str]:
         if missing := [record.id for record in records if record.id not in answers]:
-            raise UnknownSystem(f"{file} holds no answer of {system!r} to {', '.join(missing[:3])}")
+            raise UnknownSystem(f"{file} has no answer of {system!r} to {', '.join(missing[:3])}")
         return [answers[record.id] for record in records]
 
-    return System(name, found["kind"], summaries)
+    return System(name, result["kind"], summaries)
 
 
 async def post_records(url: str, records: Sequence[Record], concurrency: int) -> list[dict[str, Any]]:
-    """A running service's JSON answers, in the order of the records; at most `at_once` requests are open."""
+    """Post the records to a running service, and return its JSON responses in the order of the records.
+
+    concurrency: the most open requests. Raises RuntimeError, which names the record, for a response other than 200.
+    """
     gate = asyncio.Semaphore(concurrency)
 
     async def ask(client: httpx.AsyncClient, record: Record) -> dict[str, Any]:
         async with gate:
             audio = await asyncio.to_thread(audio_file_bytes, record)
-            # A service is asked by style; a query that is in nobody's style is what it calls instructions.
+            # The service takes style fields. A query that belongs to no style is its field `instructions`.
             style = {"instructions": record.query} if record.style is None else record.style
             fields = {key: str(value) for key, value in style.items()}
             answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
@@ -151,29 +160,33 @@ async def post_records(url: str, records: Sequence[Record], concurrency: int) ->
 
 
 def service_summaries(url: str, records: Sequence[Record], concurrency: int) -> list[str]:
-    """A running service's summaries."""
+    """Return the summaries of a running service."""
     return [answer["summary"] for answer in asyncio.run(post_records(url, records, concurrency))]
 
 
 def open_checkpoint(folder: Path, hears: bool) -> Any:
-    """The checkpoint, on the GPU if there is one. Raises `UnknownSystem` if it hears and should not, or the reverse."""
+    """Return the checkpoint's model, on the GPU if there is one. Raises UnknownSystem if it takes audio and `hears` is
+    False, or the reverse.
+    """
     model = open_model(folder)
     if family_by_model_type(architecture := model_type_of(model)).takes_audio != hears:
         raise UnknownSystem(f"{folder} is {architecture}, which {'reads' if hears else 'hears'}")
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], means: AnswerSettings) -> list[str]:
-    """Greedy answers of a checkpoint: here, or on the server if it hears."""
+def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
+    """Return greedy answers of a checkpoint, from this process, or from the vLLM server if there is one and it
+    hears.
+    """
     model = open_checkpoint(folder, hears)
-    return model_summaries(model, build_collator(folder, model), records, means)
+    return model_summaries(model, build_collator(folder, model), records, settings)
 
 
-def model_summaries(model: Any, collator: Any, records: Sequence[Record], means: AnswerSettings) -> list[str]:
-    """Greedy answers of a model that is open."""
-    writer = make_rollout(collator, 0, means.rollout if collator.takes_audio else None, means.rollout_folder)
-    # A server makes batches of its own out of all that is open.
-    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else means.batch, []
+def model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
+    """Return greedy answers of a loaded model."""
+    writer = make_rollout(collator, 0, settings.rollout if collator.takes_audio else None, settings.rollout_folder)
+    # A server makes its own batches from all open requests.
+    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else settings.batch, []
     for start in range(0, len(records), batch):
         for answer in writer.sample(model, records[start : start + batch]):
             out.append(collator.decode_answer(answer.ids))
@@ -181,25 +194,25 @@ def model_summaries(model: Any, collator: Any, records: Sequence[Record], means:
 
 
 def cascade_summaries(
-    whisper: Path | None, folder: Path, records: Sequence[Record], means: AnswerSettings
+    whisper: Path | None, folder: Path, records: Sequence[Record], settings: AnswerSettings
 ) -> list[str]:
-    """Greedy answers of a text model to what Whisper heard; none where it heard nothing, as in the service."""
+    """Return greedy answers of a text model to Whisper's transcripts; "" for an empty transcript, as in the service."""
     model = open_checkpoint(folder, hears=False)
-    told = asyncio.run(transcribe(records, whisper))
+    transcribed = asyncio.run(transcribe(records, whisper))
     answers = iter(
-        model_summaries(model, build_collator(folder, model), [row for row in told if row.transcript], means)
+        model_summaries(model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings)
     )
-    return [next(answers) if row.transcript else "" for row in told]
+    return [next(answers) if row.transcript else "" for row in transcribed]
 
 
-def ablation_summaries(folder: Path, how: str, records: Sequence[Record], means: AnswerSettings) -> list[str]:
-    """Greedy answers of a checkpoint that is given other audio than the right one."""
+def ablation_summaries(folder: Path, how: str, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
+    """Return greedy answers of a checkpoint that gets wrong audio. how: a key of `ABLATIONS`."""
     with ABLATIONS[how](records) as changed:
-        return checkpoint_summaries(folder, True, changed, means)
+        return checkpoint_summaries(folder, True, changed, settings)
 
 
 def endpoint_summaries(where: str, records: Sequence[Record], concurrency: int) -> list[str]:
-    """An endpoint's answers to the true transcripts. where: URL#MODEL."""
+    """Return the answers of an endpoint to the true transcripts. where: URL#MODEL. Raises EndpointError."""
     client, name = open_endpoint(where)
 
     def ask(record: Record) -> str:

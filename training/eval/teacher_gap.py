@@ -1,16 +1,17 @@
-"""Is a teacher worth distilling from? How likely it finds given answers, and how likely the student does.
+"""Measure whether a teacher is worth distilling from: how likely the teacher and the student find the same answers.
 
     speechsum-train apart --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
         --data var/data/dev/records.jsonl [--answers "results/dev.json#SFT"] --out results/apart.json
 
-Both are led along the same answers, the data's own summaries or those that a system wrote in an earlier result
-(`evaluate --system … --out RESULT`): the student hears, the teacher reads the true transcript, as in `distill`. For
-names and figures that the transcript holds, for those it does not, and for the rest: tokens, the mean log-probability
-in nats that either gives them, how often either would have chosen them, the mean divergence in both directions, and
-how undecided (entropy) either is. Distillation can teach where the teacher finds what is said likelier than the student
-does and what is invented less likely. An answer's last kind holds its end of turn.
+Both models predict the tokens of the same answers: the summaries of the data, or those of a system in an earlier result
+(`evaluate --system … --out RESULT`). The student hears the recording, and the teacher reads the true transcript, as in
+`distill`. There are three kinds of tokens: names and figures that the transcript holds, names and figures that it does
+not hold, and the rest, to which the end of turn belongs. For each kind the command prints the number of tokens, the
+mean log-probability in nats, the share of tokens that are the model's first choice, the mean divergence in both
+directions, and the entropy. Distillation can help if the teacher finds supported tokens likelier than the student does,
+and invented ones less likely.
 
-Limits: needs a tokenizer that tells where in the text its tokens lie, which Mistral's does not. Trains nothing.
+Limits: the student's tokenizer must give the offsets of its tokens, which Mistral's does not. Trains nothing.
 """
 
 import argparse
@@ -60,7 +61,7 @@ MEASURES = (  # name, heading, format
 
 
 def token_kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """For each token of the record's summary, of which `spans` tells where it lies in it, which of the three it is."""
+    """Return the kind of each token of the record's summary. spans: the (start, end) of each token in the summary."""
     text = record.summary
     names = {part for name in proper_names(text) for part in name.split()}
     invented = {part for one in hallucinations(text, record.transcript) for part in normalize(one)}
@@ -78,20 +79,24 @@ def token_kinds(record: Record, spans: Sequence[tuple[int, int]]) -> list[str]:
 def measure_gap(
     model: Any, collator: Collator, teacher: LocalTeacher, records: Sequence[Record], batch: int
 ) -> dict[str, dict[str, float]]:
-    """By kind: `tokens`, and the means over them of `MEASURES`. Raises `BadExample` for a record without a summary."""
+    """Return for each kind of token its number (`tokens`) and the means of `MEASURES` (nats and shares).
+
+    model: the student. teacher: has the probabilities of all tokens. batch: records at a time. Raises UnusableRecord
+    for a record without a summary.
+    """
     rows: dict[str, list[torch.Tensor]] = defaultdict(list)
     writer = ReferenceRollout(collator)
     for first in range(0, len(records), batch):
         group = records[first : first + batch]
         answers: list[Answer] = writer.sample(model, group)
-        given = append_answers(collate_questions(collator, group), answers, collator.tokenizer.pad_token_id)
-        logits = exclude_tokens(answer_logits(model, given, answers)[:, : teacher.vocabulary], teacher.excluded_ids)
+        inputs = append_answers(collate_questions(collator, group), answers, collator.tokenizer.pad_token_id)
+        logits = exclude_tokens(answer_logits(model, inputs, answers)[:, : teacher.vocabulary], teacher.excluded_ids)
         student = logits.log_softmax(-1)
         reads = teacher.read(group, answers)
         assert isinstance(reads, DenseDistribution)
         wanted = reads.log_probabilities.to(student.device)
         ids = torch.tensor([token for answer in answers for token in answer.ids], device=student.device)
-        found = torch.stack(
+        values = torch.stack(
             [
                 *(side.gather(-1, ids[:, None])[:, 0] for side in (student, wanted)),
                 *((side.argmax(-1) == ids).float() for side in (student, wanted)),
@@ -102,7 +107,7 @@ def measure_gap(
             -1,
         ).cpu()
         for kind, row in zip(
-            (k for record in group for k in _answer_token_kinds(collator, record)), found, strict=True
+            (k for record in group for k in _answer_token_kinds(collator, record)), values, strict=True
         ):
             rows[kind].append(row)
     return {
@@ -116,12 +121,12 @@ def measure_gap(
 
 
 def _answer_token_kinds(collator: Collator, record: Record) -> list[str]:
-    said = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
-    return [*token_kinds(record, said["offset_mapping"]), OTHER_TOKENS]  # the end of turn
+    encoding = collator.tokenizer(record.summary, add_special_tokens=False, return_offsets_mapping=True)
+    return [*token_kinds(record, encoding["offset_mapping"]), OTHER_TOKENS]  # the end of turn
 
 
 def gap_table(found: dict[str, dict[str, float]]) -> str:
-    """As Markdown."""
+    """Return the result of `measure_gap` as a Markdown table."""
     headings = " | ".join(heading for _, heading, _ in MEASURES)
     lines = [f"| | tokens | {headings} |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
     for kind, row in found.items():
@@ -131,9 +136,9 @@ def gap_table(found: dict[str, dict[str, float]]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the options of `apart`."""
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
-    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make it the student")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make the base the student")
     add_option(parser, "--lora-rank", "--rank", type=int, default=16, help="rank of their LoRA pairs")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a text model with the same tokens")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files")
@@ -144,7 +149,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `apart` command."""
+    """Run `apart`: print the table, and write the values if `--out` is given. Raises ValueError if the tokens
+    differ.
+    """
     records = read_training_records(options)
     if options.answers:
         wrote = {row["id"]: row["summary"] for row in read_earlier_system(options.answers)["rows"]}
@@ -154,14 +161,14 @@ def run(options: argparse.Namespace) -> int:
     collator = build_collator(options.base, model.eval())
     reader = Family().set_end_token(AutoTokenizer.from_pretrained(options.teacher))
     if difference := token_difference(collator.tokenizer, reader):
-        raise ValueError(f"their probabilities cannot be compared: {difference}")
+        raise ValueError(f"the probabilities of student and teacher cannot be compared: {difference}")
     if torch.cuda.is_available():
         model.to("cuda")
     shared = shared_tokens(collator.tokenizer, reader)
     teacher = LocalTeacher(open_teacher(options.teacher), TextCollator(reader), shared.size, shared.excluded_ids)
-    found = measure_gap(model, collator, teacher, records, options.batch_size)
-    print(gap_table(found))
+    gap = measure_gap(model, collator, teacher, records, options.batch_size)
+    print(gap_table(gap))
     if options.out:
-        result = {"command": command_line(), "records": len(records), "kinds": found}
+        result = {"command": command_line(), "records": len(records), "kinds": gap}
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -1,9 +1,9 @@
-"""Curves of one or several runs, out of their logs: one panel for each figure that was logged, one line for each run.
+"""Draw the training curves of one or several runs from their logs: a panel for each logged value, a line for each run.
 
     speechsum-train curves var/runs/sft/log.json var/runs/kd/log.json --out var/curves.png
 
-Reads every recipe's `log.json`, and those under `results/`, which hold several runs by name. Knows nothing about how
-the figures came about.
+Reads the `log.json` of every recipe, and the files under `results/` that hold the logs of several runs by name. Knows
+nothing about how the values were computed.
 """
 
 import argparse
@@ -30,17 +30,19 @@ Points = list[tuple[float, float]]
 
 
 def read_logs(file: Path) -> dict[str, list[dict[str, Any]]]:
-    """Name → log lines. A file of one run is named by its folder. Raises ValueError for a file that holds no log."""
-    found = json.loads(file.read_text())
-    if isinstance(found, list):
-        found = {file.parent.name if file.name == "log.json" else file.stem: found}
-    if not isinstance(found, dict) or not all(isinstance(lines, list) for lines in found.values()):
+    """Return the log lines of each run by its name. A run that is alone in its file is named after the folder. Raises
+    ValueError if the file holds no log.
+    """
+    logs = json.loads(file.read_text())
+    if isinstance(logs, list):
+        logs = {file.parent.name if file.name == "log.json" else file.stem: logs}
+    if not isinstance(logs, dict) or not all(isinstance(lines, list) for lines in logs.values()):
         raise ValueError(f"{file} holds no log")
-    return found
+    return logs
 
 
 def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]]:
-    """Figure → run → (step, value), for the figures that have a title and were logged at least twice by some run."""
+    """Return {value: {run: [(step, value)]}} for the values that have a title and that a run logged at least twice."""
     out: dict[str, dict[str, Points]] = {}
     for figure in TITLES:
         lines = {
@@ -53,52 +55,54 @@ def panels(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Points]
 
 
 def draw_curves(runs: dict[str, list[dict[str, Any]]], out: Path) -> int:
-    """Write the PNG; returns the number of panels. Raises ValueError if there is nothing to draw."""
+    """Write the curves as a PNG file, and return the number of panels. Raises ValueError if there is nothing to
+    draw.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.lines import Line2D
 
-    found = panels(runs)
-    if not found:
-        raise ValueError("no figure was logged twice: there is no curve to draw")
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
+    curves = panels(runs)
+    if not curves:
+        raise ValueError("there is no curve to draw: no value was logged twice")
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(5 * columns, 3.4 * rows), squeeze=False, layout="constrained"
     )
     colours = {name: f"C{i}" for i, name in enumerate(runs)}
-    for axis, (name, lines) in zip(axes.flat, found.items(), strict=False):
+    for axis, (name, lines) in zip(axes.flat, curves.items(), strict=False):
         for run, points in lines.items():
             axis.plot(*zip(*points, strict=True), color=colours[run], label=run, linewidth=1.4)
         axis.set_title(TITLES[name], fontsize=10)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(found) :]:
+    for axis in list(axes.flat)[len(curves) :]:
         axis.set_visible(False)
-    drawn = [run for run in runs if any(run in lines for lines in found.values())]
+    drawn = [run for run in runs if any(run in lines for lines in curves.values())]
     handles = [Line2D([], [], color=colours[run]) for run in drawn]
     figure.legend(handles, [shorten_name(run) for run in drawn], loc="outside lower center", fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     pyplot.close(figure)
-    return len(found)
+    return len(curves)
 
 
 def shorten_name(name: str, most: int = 90) -> str:
-    """A run's name, short enough for a legend."""
+    """Return the name, cut to at most `most` characters for the legend."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("logs", type=Path, nargs="+", help="log.json of runs, or such logs by name in one file")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    """Add the options of `curves`."""
+    parser.add_argument("logs", type=Path, nargs="+", help="log.json of runs, or files that hold such logs by name")
+    parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The `curves` command."""
+    """Run `curves`: draw the chart and print its number of panels."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for file in options.logs:
         for name, lines in read_logs(file).items():
@@ -108,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _unused_name(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
-    number, found = 1, name
-    while found in taken:
-        number, found = number + 1, f"{name} {number + 1}"
-    return found
+    number, unused = 1, name
+    while unused in taken:
+        number, unused = number + 1, f"{name} {number + 1}"
+    return unused

@@ -1,6 +1,6 @@
-"""What Whisper hears in records: the first half of a cascade, by the service's own transcriber.
+"""Transcripts of records by Whisper: the first half of a cascade, with the service's own transcriber.
 
-Knows nothing about what becomes of the transcripts.
+Knows nothing about what the transcripts are used for.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ WHISPER_PART = "whisper-tiny-en-ct2"
 
 
 async def transcribe(records: Sequence[Record], whisper: Path | None = None) -> list[Record]:
-    """The records with a transcript that is what Whisper made of their audio; "" where it found no speech, or was too
+    """Return the records with Whisper's transcript of their audio; it is "" if Whisper found no speech or was too
     unsure of it, as in the service.
 
-    whisper: a folder in CTranslate2's format; None is the part that the service's own cascade has. A recording that
-    several records ask about is transcribed once. Raises `BadExample` for audio that cannot be read.
+    whisper: a folder in CTranslate2's format; None means the model of the service's own cascade. A recording of several
+    records is transcribed once. Raises UnusableRecord for audio that cannot be read.
     """
     transcriber = WhisperTranscriber(whisper or fetch_part(WHISPER_PART))
     await transcriber.start()

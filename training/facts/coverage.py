@@ -1,9 +1,8 @@
 # ruff: noqa: RUF001, SIM905  (a typographic apostrophe is meant; word lists read better as text)
-"""Facts of a recording, and counting them in a summary: coverage, invented figures and names, repetition.
+"""Facts of a recording, and how many of them a summary covers; its invented figures and names; its repetition.
 
-Counting is by canonical tokens (`training.facts.normalize`), so it needs no model and gives the same number twice. It
-cannot see a contradiction that uses only words of the source. Knows nothing about how the material or the summary was
-made.
+The comparison uses normalized tokens (`training.facts.normalize`), so it needs no model and is deterministic. It cannot
+see a contradiction that uses only words of the source. Knows nothing about how the recordings or summaries were made.
 """
 
 import re
@@ -32,10 +31,10 @@ _SENTENCE_END = re.compile(r"(?<=[.!?:;])(?<![ap]\.m\.)(?<!\b(?:Dr|Mr|St|Ms)\.)(
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing the recording says.
+    """One thing that the recording says.
 
-    accept: alternatives, any of which counts as a mention; a list inside is a conjunction (all of its strings,
-    anywhere). Empty means `text` itself. core: the summary is poor without it.
+    accept: alternatives, of which any counts as a mention; a list inside means all of its strings, anywhere in the
+    summary. Empty means `text` itself. core: whether a summary without this fact is poor.
     """
 
     kind: FactKind
@@ -44,10 +43,12 @@ class Fact:
     core: bool = False
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fact as values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Fact":
+        """Return the fact of values that `to_json` returned. Raises KeyError if one is missing."""
         return cls(
             cast(FactKind, data["kind"]), data["text"], list(data.get("accept", [])), bool(data.get("core", False))
         )
@@ -55,7 +56,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class FactCounts:
-    """What `count_facts` found; `hallucinated` holds figures and names of the summary that the source does not
+    """The result of `count_facts`. `hallucinated` holds the figures and names of the summary that the source does not
     support.
     """
 
@@ -89,8 +90,9 @@ def _sentences(summary: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _mentions(phrase: str, summary: str) -> bool:
-    """All figures of the phrase, and its content words (three quarters of four or more), within one sentence of the
-    summary."""
+    """Return whether one sentence of the summary has all figures of the phrase, and its content words (three quarters
+    of them if there are four or more).
+    """
     wanted = _content_tokens(phrase)
     if not wanted:
         return False
@@ -105,7 +107,7 @@ def _mentions(phrase: str, summary: str) -> bool:
 
 
 def is_covered(fact: Fact, summary: str) -> bool:
-    """Does the summary mention the fact, in any of its accepted forms?"""
+    """Return whether the summary mentions the fact in any of its accepted forms."""
     for alternative in fact.accept or [fact.text]:
         parts = [alternative] if isinstance(alternative, str) else alternative
         if parts and all(_mentions(part, summary) for part in parts):
@@ -114,17 +116,19 @@ def is_covered(fact: Fact, summary: str) -> bool:
 
 
 def count_facts(facts: Sequence[Fact], summary: str, source_text: str) -> FactCounts:
-    """Coverage of `facts` by `summary`, and what the summary invents against `source_text` (the true transcript)."""
+    """Count the facts that the summary covers, and find what it invents compared with `source_text`, the transcript."""
     hits = [is_covered(fact, summary) for fact in facts]
     core = [hit for fact, hit in zip(facts, hits, strict=True) if fact.core]
     return FactCounts(sum(core), len(core), sum(hits), len(hits), hallucinations(summary, source_text))
 
 
 def hallucinations(summary: str, source_text: str) -> list[str]:
-    """Figures, dates, times, amounts and proper names of the summary that the source does not hold, each once."""
+    """Return the figures, dates, times, amounts and proper names of the summary that are not in the source, each
+    once.
+    """
     source = normalize(source_text)
     known = set(source)
-    # A hyphen or a dropped letter is not an invention: names are compared without what separates their parts.
+    # A hyphen or a space inside a name is not an invention, so names are also searched in the text without spaces.
     solid = "".join(source)
     pairs = set(pairwise(source))
     found: dict[str, None] = {}
@@ -134,7 +138,7 @@ def hallucinations(summary: str, source_text: str) -> list[str]:
         after = tokens[i + 1] if i + 1 < len(tokens) else ""
         if token[0].isdigit():
             if token in ("1", "2") and after not in _CURRENCY:
-                continue  # "one of them", "first": no figure
+                continue  # "one of them" and "first" are not figures
             if token not in known:
                 found[token] = None
             elif after in _CURRENCY and (token, after) not in pairs and after not in known:
@@ -151,7 +155,9 @@ def hallucinations(summary: str, source_text: str) -> list[str]:
 
 
 def proper_names(text: str) -> Iterable[str]:
-    """Capitalised words and runs of them that do not merely open a sentence. Lines in title case are passed over."""
+    """Yield the capitalized words, and sequences of them, that are names and do not only open a sentence. Lines in
+    title case are skipped.
+    """
     for line in _SENTENCE_END.split(text):
         words = list(_WORD.finditer(line))
         letters = [w for w in words if w[0][0].isalpha()]
@@ -167,7 +173,7 @@ def proper_names(text: str) -> Iterable[str]:
                 or line[: match.start()].endswith("m. ")
             )
             if word[:1].isupper() and word not in _NOT_NAMES and word.lower() not in (*MONTHS, *WEEKDAYS):
-                # The first word is a name only if the next is capitalised too ("Maria Lopez called").
+                # The first word is a name only if the next word is capitalized too ("Maria Lopez called").
                 following = words[position + 1][0] if position + 1 < len(words) else ""
                 if not opens or (
                     following[:1].isupper()
@@ -184,8 +190,9 @@ def proper_names(text: str) -> Iterable[str]:
 
 
 def repetition_rate(summary: str) -> float:
-    """Share of the summary's 4-grams, or of its lines if that is more, that already occurred in it; 0 for no
-    repetition."""
+    """Return the share of the summary's 4-grams, or of its lines if that is higher, that occurred in it before (0 to
+    1).
+    """
     tokens = re.findall(r"\w+", summary.lower())
     grams = [tuple(tokens[i : i + 4]) for i in range(len(tokens) - 3)]
     lines = [line.strip().lower() for line in summary.splitlines() if line.strip()]

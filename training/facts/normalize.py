@@ -1,7 +1,8 @@
 # ruff: noqa: SIM905, RUF001  (word lists read better as text)
-"""Text → canonical tokens, so that a fact is recognised however it is written: "$4,200", "4200 dollars" and
-"forty-two hundred dollars" are the same tokens, and so are "3:30 p.m." and "half past three", "March 3rd" and "the
-third of March", "25%" and "twenty-five percent". Knows nothing about facts or summaries.
+"""Normalize text to tokens that are the same however a value is written.
+
+"$4,200", "4200 dollars" and "forty-two hundred dollars" give the same tokens, and so do "3:30 p.m." and "half past
+three", "March 3rd" and "the third of March", "25%" and "twenty-five percent". Knows nothing about facts or summaries.
 """
 
 import re
@@ -72,7 +73,7 @@ def _is_number(token: str) -> bool:
 
 
 def _numbers(tokens: list[str]) -> list[str]:
-    """Number words and digits with scales → one digit token each; hour followed by minutes → a time."""
+    """Join number words, and digits with words such as "thousand", to one token of digits each."""
     out: list[str] = []
     i = 0
     while i < len(tokens):
@@ -86,7 +87,7 @@ def _numbers(tokens: list[str]) -> list[str]:
             i += 1
             continue
         total, current = 0.0, value if used else 0.0
-        last = 0.0  # the last small part taken, to know whether another may follow it
+        last = 0.0  # the last part of the number, which decides whether another part may follow
         start = i
         while i < len(tokens):
             word = tokens[i]
@@ -128,7 +129,7 @@ def _numbers(tokens: list[str]) -> list[str]:
 
 
 def _dates(tokens: list[str]) -> list[str]:
-    """ "3 march", "the 3 of march" → "march 3"."""
+    """Write the day after the month: "3 march" and "the 3 of march" become "march 3"."""
     out: list[str] = []
     for token in tokens:
         if token in MONTHS and out:
@@ -147,7 +148,9 @@ def _dates(tokens: list[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def normalize(text: str) -> tuple[str, ...]:
-    """Lower-case tokens with numbers as digits, money as "4200 dollars", times as "3:30" or "3", dates as "march 3"."""
+    """Return lower-case tokens, with numbers as digits, money as "4200 dollars", times as "3:30" or "3", and dates as
+    "march 3".
+    """
     text = text.lower().replace("’", "'").replace("–", "-").replace("—", " ").replace("per cent", "percent")
     text = _MONEY.sub(_money, text)
     text = _COMPACT.sub(lambda m: f" {_plain(float(m[1]) * _SUFFIX[m[2].lower()])} ", text)
@@ -168,8 +171,9 @@ def normalize(text: str) -> tuple[str, ...]:
 
 
 def _clock_pairs(tokens: list[str]) -> list[str]:
-    """Spoken clock times, found before numbers are joined: an hour word followed by a tens word ("three thirty", "ten
-    forty-five")."""
+    """Join spoken times of an hour and a number of minutes ("three thirty", "ten forty-five"). This has to come before
+    number words are joined.
+    """
     out = list(tokens)
     i = 0
     while i + 1 < len(out):

@@ -1,8 +1,9 @@
-"""A text model behind an OpenAI-compatible endpoint: many questions at once, at a rate, every answer kept.
+"""A client of an OpenAI-compatible endpoint: concurrent questions, a limit per minute, and a file that keeps the
+answers.
 
-An answer is stored under the SHA-256 of model and question the moment it comes, so that a run that is ended goes on
-without asking twice. What fails for a while (429, 5xx, no connection) the client asks again, waiting longer each time;
-what the endpoint will not answer is `RequestRefused`. Knows nothing about what is asked.
+An answer is written to the file when it arrives, under the SHA-256 of model and question, so that a run that was ended
+continues without repeating a question. Requests that fail temporarily (429, 5xx, no connection) are repeated with
+growing delays; a question that the endpoint refuses raises RequestRefused. Knows nothing about what is asked.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ TEMPERATURE = 0.7
 
 
 class RequestRefused(ValueError):
-    """The endpoint will not answer this question (longer than its context, a shape it cannot hold answers to, …)."""
+    """The endpoint refuses the question, for example because it exceeds the context or its schema is not supported."""
 
 
 @dataclass(frozen=True)
 class LlmAnswer:
-    """An answer. ended: False if it met its limit of tokens."""
+    """An answer. `is_complete` is False if it reached its limit of tokens."""
 
     text: str
     is_complete: bool = True
@@ -34,7 +35,7 @@ class LlmAnswer:
 
 @dataclass
 class Usage:
-    """What it took. Tokens are those of answers that were asked for in this run, not of kept ones."""
+    """The number of questions that were asked and of answers that the file had, and the tokens of the asked ones."""
 
     asked: int = 0
     kept: int = 0
@@ -42,14 +43,16 @@ class Usage:
     completion_tokens: int = 0
 
     def cost(self, prompt_price: float, completion_price: float) -> float:
-        """Prices are for a million tokens."""
+        """Return the cost of the tokens. The prices are those of a million tokens."""
         return (self.prompt_tokens * prompt_price + self.completion_tokens * completion_price) / 1e6
 
 
 @dataclass
 class LlmClient:
-    """client: an `openai.AsyncOpenAI`, which repeats what fails for a while. kept: the file of answers. at_once: open
-    questions. per_minute: most questions a minute, 0 for as many as it takes.
+    """Asks the model `model` of an endpoint.
+
+    client: an `openai.AsyncOpenAI`, which repeats what fails temporarily. cache_file: the file of answers. concurrency:
+    the most open questions. per_minute: the most questions in a minute; 0 is no limit.
     """
 
     client: Any
@@ -65,20 +68,22 @@ class LlmClient:
         self._answers: dict[str, LlmAnswer] = {}
         if self.cache_file.exists():
             text = self.cache_file.read_text(encoding="utf-8")
-            if text and not text.endswith("\n"):  # what comes next begins a line of its own
+            if text and not text.endswith("\n"):  # end the half line of a run that was killed
                 with self.cache_file.open("a") as file:
                     file.write("\n")
             for line in text.split("\n"):
                 try:
                     row = json.loads(line)
                 except ValueError:
-                    continue  # the last line of a run that was ended while it wrote
+                    continue  # the half line of a run that was killed while it wrote
                 self._answers[row["key"]] = LlmAnswer(row["answer"], row.get("ended", True))
 
     async def ask(
         self, messages: list[dict[str, str]], max_tokens: int, shape: type[BaseModel] | None = None, seed: int = 0
     ) -> LlmAnswer:
-        """The answer. shape: the JSON schema that the endpoint holds it to. Raises `RequestRefused`."""
+        """Return the answer to the chat messages, from the file if it is there. shape: the model whose JSON schema the
+        answer must follow. Raises RequestRefused, and the errors of the client for requests that keep failing.
+        """
         from openai import BadRequestError, UnprocessableEntityError
 
         question: dict[str, Any] = {
@@ -104,15 +109,15 @@ class LlmClient:
         if answer.usage:
             self.usage.prompt_tokens += answer.usage.prompt_tokens
             self.usage.completion_tokens += answer.usage.completion_tokens
-        said = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
-        self._answers[key] = said
+        result = LlmAnswer(str(answer.choices[0].message.content or ""), answer.choices[0].finish_reason != "length")
+        self._answers[key] = result
         with self.cache_file.open("a", encoding="utf-8") as file:
-            row = {"key": key, "answer": said.text, "ended": said.is_complete}
+            row = {"key": key, "answer": result.text, "ended": result.is_complete}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return said
+        return result
 
     async def _wait_for_rate(self) -> None:
-        """Wait until the rate allows one more."""
+        """Wait until `per_minute` allows another question."""
         if not self.per_minute:
             return
         now = time.monotonic()
@@ -120,5 +125,5 @@ class LlmClient:
         await asyncio.sleep(self._next - now - 60 / self.per_minute)
 
     def report(self, prompt_price: float, completion_price: float) -> dict[str, Any]:
-        """What it took, and what that cost."""
+        """Return the usage, and its cost at these prices of a million tokens."""
         return asdict(self.usage) | {"cost": round(self.usage.cost(prompt_price, completion_price), 4)}

@@ -1,4 +1,6 @@
-"""OpenAI-compatible endpoints: how one is named, opened and held to a shape. Knows nothing about what it is asked."""
+"""OpenAI-compatible endpoints: their addresses, their clients, and answers that follow a JSON schema. Knows nothing
+about what is asked.
+"""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -12,17 +14,16 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 TIMEOUT_S = 900
-MAX_RETRIES = (
-    6  # of what fails for a while (429, 5xx, no connection): the client waits 0.5 s, 1 s, … 8 s, or as it is told
-)
+# After 429, 5xx and failed connections. The client waits 0.5 s, 1 s, … 8 s, or as long as the response says.
+MAX_RETRIES = 6
 
 
 class EndpointError(RuntimeError):
-    """An endpoint cannot be used; the message names it and says what it answered."""
+    """An endpoint cannot be used. The message names it and says what it answered."""
 
 
 def api_key() -> str:
-    """OPENAI_API_KEY, or something for endpoints that want none."""
+    """Return the environment's OPENAI_API_KEY, or a placeholder for endpoints that need no key."""
     return os.environ.get("OPENAI_API_KEY", "none")
 
 
@@ -32,14 +33,16 @@ def vllm_client(url: str) -> httpx.Client:
 
 
 def open_endpoint(spec: str) -> tuple["OpenAI", str]:
-    """`URL#MODEL`, or a URL alone for the first model it lists → a client, and the model's name. Raises
-    `EndpointError`.
+    """Return a client and the model's name for `URL#MODEL`, or for `URL`, which means the first model that the endpoint
+    lists. Raises EndpointError if this is not an address, or if the models cannot be listed.
     """
     from openai import OpenAI, OpenAIError
 
     url, _, model = spec.partition("#")
     if not url.startswith(("http://", "https://")):
-        raise EndpointError(f"{spec!r} is no address of an endpoint: URL#MODEL, such as http://127.0.0.1:8001/v1#judge")
+        raise EndpointError(
+            f"{spec!r} is not the address of an endpoint; one is URL#MODEL, such as http://127.0.0.1:8001/v1#judge"
+        )
     client = OpenAI(base_url=url, api_key=api_key(), timeout=TIMEOUT_S, max_retries=MAX_RETRIES)
     if model:
         return client, model
@@ -52,6 +55,6 @@ def open_endpoint(spec: str) -> tuple["OpenAI", str]:
 
 
 def json_schema_format(shape: type[BaseModel]) -> Any:
-    """The `response_format` that holds an answer to the model's JSON schema."""
+    """Return the `response_format` that makes an answer follow the JSON schema of the model `shape`."""
     schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
     return {"type": "json_schema", "json_schema": schema}

@@ -1,12 +1,12 @@
-"""From transcripts: a text model asks for summaries, writes them, and checks them.
+"""Let a text model think of requests for summaries of transcripts, write the summaries, and check them.
 
     speechsum-train data synthesize --records mine.jsonl --out train.jsonl --url http://127.0.0.1:8001/v1
 
-The synthetic data of arXiv 2509.19631, in four questions a recording, each to the same endpoint: which summaries would
-people want of this (as the service's own style fields, so that what is trained can be asked for); how important is each
-wish; the summary itself; and does it keep to transcript and wish. What is unimportant, malformed, cut short,
-unfaithful or beside the wish is dropped, as is what the endpoint refuses; how much of each is printed and kept beside
-the data. Started again, it asks nothing twice.
+This is the synthetic data of arXiv 2509.19631. For each recording the same endpoint is asked four kinds of questions:
+which summaries people would want (in the service's style fields, so that users can ask for what was trained); how
+important each of these wishes is; the summary itself; and whether it follows the transcript and the wish. Summaries
+that are unimportant, malformed, cut short, unfaithful or off the wish are dropped, as are questions that the endpoint
+refuses. The counts are printed and written beside the data. A run that is started again repeats no question.
 """
 
 import argparse
@@ -42,7 +42,7 @@ you."""
 
 
 class Wish(BaseModel):
-    """What one person asks for. No field has a default: endpoints that hold answers to a schema want all of them."""
+    """What one person asks for. No field has a default, because endpoints require all fields of a strict schema."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class Wish(BaseModel):
 
 
 class Wishes(BaseModel):
-    """What several people ask for."""
+    """The wishes of several people."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,7 +62,7 @@ class Wishes(BaseModel):
 
 
 class Importance(BaseModel):
-    """How much a wish matters."""
+    """How important a wish is, from 1 to 5."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,19 +70,23 @@ class Importance(BaseModel):
 
 
 class TranscriptSummarizer:
-    """llm: the endpoint. wishes: how many to ask for a recording. importance, adherence: least kept, of 5 and of 7."""
+    """Makes records with summaries from records with transcripts.
+
+    llm: asks the endpoint. wishes: how many wishes to ask for per recording. importance: the least importance of a wish
+    that is kept, from 1 to 5. adherence: the least adherence of a summary that is kept, from 1 to 7.
+    """
 
     def __init__(self, llm: LlmClient, wishes: int, importance: int, adherence: int) -> None:
         self.llm, self.wishes, self.importance, self.adherence = llm, wishes, importance, adherence
         self.dropped_counts: Counter[str] = Counter()
 
     async def summarize_all(self, records: Sequence[Record]) -> list[Record]:
-        """The records with a query and a summary each, several for a recording, in order."""
-        found = await asyncio.gather(*(self.summarize_one(record) for record in records))
-        return [record for several in found for record in several]
+        """Return new records with a query and a summary, several for each recording, in the order of the records."""
+        groups = await asyncio.gather(*(self.summarize_one(record) for record in records))
+        return [record for several in groups for record in several]
 
     async def summarize_one(self, record: Record) -> list[Record]:
-        """One recording's."""
+        """Return the new records of one recording; what is dropped is counted."""
         if not record.transcript.strip():
             self.dropped_counts["no transcript"] += 1
             return []
@@ -91,15 +95,15 @@ class TranscriptSummarizer:
         except RequestRefused as error:
             self.count_refusal(record, error)
             return []
-        found = await asyncio.gather(*(self.summarize_style(record, style, i) for i, style in enumerate(styles)))
-        return [one for one in found if one]
+        summaries = await asyncio.gather(*(self.summarize_style(record, style, i) for i, style in enumerate(styles)))
+        return [one for one in summaries if one]
 
     async def wished_styles(self, record: Record) -> list[Style]:
-        """Different wishes that the service understands."""
-        ask = WISHES_PROMPT.format(n=self.wishes, styles=", ".join(SummaryStyle))
-        said = await self.llm.ask(_messages(ask, record), 150 * self.wishes, Wishes)
+        """Return the different wishes that the service's style fields can express. Raises RequestRefused."""
+        prompt = WISHES_PROMPT.format(n=self.wishes, styles=", ".join(SummaryStyle))
+        answer = await self.llm.ask(_messages(prompt, record), 150 * self.wishes, Wishes)
         try:
-            wishes = Wishes.model_validate_json(said.text).wishes
+            wishes = Wishes.model_validate_json(answer.text).wishes
         except ValidationError:
             self.dropped_counts["no wishes"] += 1
             return []
@@ -110,20 +114,20 @@ class TranscriptSummarizer:
             except ValidationError:
                 self.dropped_counts["malformed"] += 1
                 continue
-            if (asked := instruction(style)) in out:
+            if (query := instruction(style)) in out:
                 self.dropped_counts["asked for twice"] += 1
             else:
-                out[asked] = style
+                out[query] = style
         return list(out.values())
 
     def count_refusal(self, record: Record, error: RequestRefused) -> None:
-        """Count a question that the endpoint would not answer; the first time, say what it said."""
+        """Count a question that the endpoint refused, and print the reason the first time."""
         if not self.dropped_counts["refused"]:
             print(f"{record.id}: the endpoint refuses: {error}", flush=True)
         self.dropped_counts["refused"] += 1
 
     async def summarize_style(self, record: Record, style: Style, number: int) -> Record | None:
-        """The record with this wish and its summary, or None if one of the checks dropped it."""
+        """Return the record with this wish and its summary, or None if it was dropped."""
         try:
             return await self._summarize_style(record, style, number)
         except RequestRefused as error:
@@ -132,9 +136,9 @@ class TranscriptSummarizer:
 
     async def _summarize_style(self, record: Record, style: Style, number: int) -> Record | None:
         query = instruction(style)
-        said = await self.llm.ask(_messages(IMPORTANCE_PROMPT, record, query), 60, Importance)
+        answer = await self.llm.ask(_messages(IMPORTANCE_PROMPT, record, query), 60, Importance)
         try:
-            if Importance.model_validate_json(said.text).importance < self.importance:
+            if Importance.model_validate_json(answer.text).importance < self.importance:
                 self.dropped_counts["unimportant"] += 1
                 return None
         except ValidationError:
@@ -148,7 +152,7 @@ class TranscriptSummarizer:
         if not summary:
             self.dropped_counts["empty"] += 1
             return None
-        made = replace(
+        new_record = replace(
             record,
             id=f"{record.id}-{number}",
             style=style.model_dump(mode="json", exclude_none=True),
@@ -156,8 +160,8 @@ class TranscriptSummarizer:
             summary=summary,
         )
         try:
-            said = await self.llm.ask(grading_messages(made, summary), 200, Verdict)
-            verdict = Verdict.model_validate_json(said.text)
+            answer = await self.llm.ask(grading_messages(new_record, summary), 200, Verdict)
+            verdict = Verdict.model_validate_json(answer.text)
         except ValidationError:
             self.dropped_counts["not checked"] += 1
             return None
@@ -166,7 +170,7 @@ class TranscriptSummarizer:
         elif verdict.adherence < self.adherence:
             self.dropped_counts["beside the wish"] += 1
         else:
-            return made
+            return new_record
         return None
 
 
@@ -180,7 +184,7 @@ def _messages(ask: str, record: Record, query: str | None = None) -> list[dict[s
 async def summarize_transcripts(
     options: argparse.Namespace, records: list[Record]
 ) -> tuple[list[Record], dict[str, Any]]:
-    """The new records, and the report."""
+    """Return the new records, and the report: the model, counts, token usage and cost."""
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(
@@ -203,7 +207,7 @@ async def summarize_transcripts(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Add the options of `data synthesize`."""
     parser.add_argument(
         "--records", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records with transcripts"
     )
@@ -211,18 +215,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="JSONL or Parquet file to write; answers and report go beside it"
     )
     parser.add_argument("--url", required=True, help="OpenAI-compatible endpoint (its key: OPENAI_API_KEY)")
-    parser.add_argument("--model", help="its name there [the first that the endpoint lists]")
-    parser.add_argument("--wishes", type=int, default=5, help="summaries to ask for a recording")
-    parser.add_argument("--importance", type=int, default=3, help="least importance of a wish, 1 to 5")
-    parser.add_argument("--adherence", type=int, default=5, help="least adherence of a summary, 1 to 7")
+    parser.add_argument("--model", help="name of the model [the first that the endpoint lists]")
+    parser.add_argument("--wishes", type=int, default=5, help="wishes for summaries to ask for per recording")
+    parser.add_argument("--importance", type=int, default=3, help="drop wishes of less importance, 1 to 5")
+    parser.add_argument("--adherence", type=int, default=5, help="drop summaries of less adherence, 1 to 7")
     parser.add_argument("--at-once", type=int, default=8, help="open questions")
-    parser.add_argument("--per-minute", type=float, default=0, help="most questions a minute; 0 is no limit")
-    parser.add_argument("--prompt-price", type=float, default=0, help="of a million tokens read")
-    parser.add_argument("--completion-price", type=float, default=0, help="of a million tokens written")
+    parser.add_argument("--per-minute", type=float, default=0, help="most questions in a minute; 0 is no limit")
+    parser.add_argument("--prompt-price", type=float, default=0, help="price of a million prompt tokens")
+    parser.add_argument("--completion-price", type=float, default=0, help="price of a million completion tokens")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the data, and the report beside it."""
+    """Run `data synthesize`: write the records, and the report beside them. Return 1 if there is no record."""
     records = read_records(*options.records)
     made, report = asyncio.run(summarize_transcripts(options, records))
     write_records(options.out, made)

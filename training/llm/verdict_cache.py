@@ -1,8 +1,8 @@
-"""A file of a judge's verdicts, one JSON line each, written the moment they come.
+"""A file of a judge's verdicts, one line of JSON each, written when they arrive.
 
-A run that ends early, or one whose judge failed on some rows, is started again and asks only for what is missing. A
-verdict belongs to the SHA-256 of judge and question, so that another judge or another summary is never taken for it.
-Knows nothing about what is asked.
+A run that ended early, or whose judge failed on some rows, can be started again and asks only for the missing verdicts.
+A verdict is stored under the SHA-256 of judge and question, so that it is never used for another judge or another
+summary. Knows nothing about what is asked.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class VerdictCache:
-    """Answers by question. Used by several threads at once. Without a file they last as long as the object."""
+    """The judge's answers by question. Safe for several threads. Without a file they last as long as the object."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file, self._lock = file, Lock()
@@ -26,23 +26,23 @@ class VerdictCache:
                 row = json.loads(line)
                 self._answers[str(row["key"])] = str(row["answer"])
             except (ValueError, KeyError, TypeError):
-                continue  # the last line of a run that was ended while it wrote
-        if data and not data.endswith(b"\n"):  # what comes next begins a line of its own
+                continue  # the half line of a run that was killed while it wrote
+        if data and not data.endswith(b"\n"):  # end the half line
             with file.open("ab") as out:
                 out.write(b"\n")
 
     @staticmethod
     def key(model: str, messages: Any, shape: str) -> str:
-        """What a verdict is kept under. shape: the name of what the judge was asked for."""
-        asked = json.dumps([model, messages, shape], sort_keys=True)
-        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        """Return the key of a question. shape: the name of the schema that the answer follows."""
+        question = json.dumps([model, messages, shape], sort_keys=True)
+        return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()
 
     def get(self, key: str) -> str | None:
-        """The answer that was kept, or None."""
+        """Return the answer to a question, or None if there is none."""
         return self._answers.get(key)
 
     def put(self, key: str, answer: str) -> None:
-        """Keep an answer, in the file too."""
+        """Keep an answer, also in the file. Raises OSError if the file cannot be written."""
         with self._lock:
             self._answers[key] = answer
             if self._file:

@@ -72,8 +72,12 @@ def translate_disk_full() -> Iterator[None]:
 def create_unnamed_file(data: bytes = b"") -> BinaryIO:
     """Return a new file without a name that holds `data`; its position is at the end."""
     file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(data)
-    file.flush()
+    try:
+        file.write(data)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
     return file
 
 

@@ -1,0 +1,1 @@
+"""Chat models on vLLM servers, over HTTP."""

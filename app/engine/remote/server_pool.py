@@ -66,7 +66,7 @@ class RemoteChatModel:
         except TimeoutError:
             await self.stop()
             raise Unavailable(
-                f"no vLLM server was up within {self._settings.start_seconds:g} s (the setting is "
+                f"No vLLM server was up within {self._settings.start_seconds:g} s (the setting is "
                 f"{setting_name('remote', 'start_seconds')}): {self._server_faults()}",
                 code="engine_failed",
             ) from None
@@ -84,7 +84,7 @@ class RemoteChatModel:
                 return
             if all(server.unusable for server in self.servers):
                 raise Unavailable(
-                    f"no vLLM server can be asked ({setting_name('remote', 'urls')}): {self._server_faults()}",
+                    f"No vLLM server can be used ({setting_name('remote', 'urls')}): {self._server_faults()}",
                     code="engine_failed",
                 )
             await asyncio.sleep(min(START_POLL_SECONDS, self._settings.health_seconds))
@@ -203,7 +203,7 @@ class RemoteChatModel:
         raise self._all_dead_error()
 
     def _all_dead_error(self) -> EngineDead:
-        return EngineDead(f"none of the {len(self.servers)} vLLM servers can be asked now", code="engine_dead")
+        return EngineDead(f"None of the {len(self.servers)} vLLM servers can be used now.", code="engine_dead")
 
     def _server_faults(self) -> str:
         return "; ".join(f"{server.name}: {server.fault}" for server in self.servers)

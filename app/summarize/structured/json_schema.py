@@ -1,10 +1,10 @@
-"""Which JSON Schemas a caller may ask for: a part of draft 2020-12 that is enforced token by token, whose
-every reference stays inside the schema, and whose size stays bounded after everything in it is written out.
+"""Checks the JSON Schemas that callers send.
 
-What passes here costs whoever works with it little, whatever it is: no address is ever fetched, no reference goes in
-circles without reading anything, no pattern needs more than linear time. What the engine's grammar compiler cannot
-enforce of the rest is found by the compiler itself (`app.summarize.structured.schema_tasks`). Knows nothing about
-engines or HTTP.
+A caller may use a part of draft 2020-12 that the engine can enforce token by token, in which every reference stays
+inside the schema, and whose size stays bounded after all references are expanded. A schema that passes is cheap to work
+with: no URL is ever fetched, no reference is circular, and no pattern needs more than linear time. What the engine's
+grammar compiler still cannot enforce is found by the compiler itself (`app.summarize.structured.schema_tasks`). Knows
+nothing about engines or HTTP.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from app.summarize.structured.schema_graph import Positions, check_expansion, ch
 from app.summarize.structured.strict_json import JsonError, loads
 
 MAX_CHARACTERS = 16_384
-MAX_DEPTH = 32  # levels of arrays and objects in the schema's text; each level of an answer takes about two
-MAX_NODES = 500  # values in the schema's text
-MAX_COUNT = 4096  # items; an answer has no room for more
+MAX_DEPTH = 32  # levels of arrays and objects in the schema; it needs about two for each level of an answer
+MAX_NODES = 500  # number of values in the schema
+MAX_COUNT = 4096  # the highest minItems, maxItems, minProperties or maxProperties; an answer has no room for more
 MAX_INTEGER = 2**63 - 1
-# All patterns of a schema together. The grammar compiler gives up at about 7,000 on nested repetitions.
+# The limit for all patterns of a schema together. The grammar compiler gives up at about 7,000 nested repetitions.
 MAX_PATTERN_ELEMENTS = 4000
 
 DIALECTS = ("draft/2020-12/schema", "draft/2019-09/schema", "draft-07/schema", "draft-06/schema")
@@ -39,20 +39,18 @@ ANNOTATION_KEYWORDS = (
     *("contentEncoding", "contentMediaType"),
 )
 SUPPORTED_KEYWORDS = {*MAP_KEYWORDS, *LIST_KEYWORDS, *SINGLE_KEYWORDS, *PLAIN_KEYWORDS, *ANNOTATION_KEYWORDS}
-DROPPED_KEYWORDS = (
-    "$comment",
-    "$anchor",
-    "discriminator",
-)  # they say nothing that is still needed once references are resolved
+DROPPED_KEYWORDS = ("$comment", "$anchor", "discriminator")  # not needed once references are resolved
 
 
 class InvalidSchema(ValueError):
-    """The schema cannot be used. The message goes on from "the schema"."""
+    """The schema cannot be used. The message is the end of a sentence that begins "the schema"."""
 
 
 def parse_schema(text: str) -> dict[str, Any]:
-    """A caller's schema, as it is given to the engine: without identifiers and comments, each reference as a plain
-    JSON pointer. Takes milliseconds for any text. Raises InvalidSchema.
+    """Return a caller's schema in the form that the engine gets.
+
+    It has no identifiers and comments, and each reference is a plain JSON pointer. This takes milliseconds for any
+    text. Raises InvalidSchema if the schema cannot be used.
     """
     if len(text) > MAX_CHARACTERS:
         raise InvalidSchema(f"has {len(text)} characters; at most {MAX_CHARACTERS} are accepted")
@@ -85,22 +83,23 @@ def parse_schema(text: str) -> dict[str, Any]:
 
 
 def position_text(at: tuple[str, ...]) -> str:
-    """A position for a message."""
+    """Return a position in a schema as a message names it."""
     return f"at {_pointer(at)}"[:120]
 
 
 def check_schema_size(schema: Any) -> None:
-    """Bound the number of values, the length of texts and the size of integers, before anyone works with them. Takes
-    no longer than an accepted schema does, however large the value is. Raises InvalidSchema.
+    """Raise InvalidSchema if a schema has too many values, too long texts or too large integers.
+
+    However large the value is, this takes no longer than for a schema that is accepted.
     """
-    nodes, characters, open_ = 1, 0, [schema]
-    while open_:
-        value = open_.pop()
+    nodes, characters, pending = 1, 0, [schema]
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict | list):
             nodes += len(value)
             if nodes > MAX_NODES:
                 raise InvalidSchema(f"has {nodes} parts or more; at most {MAX_NODES} are accepted")
-            open_ += value.values() if isinstance(value, dict) else value
+            pending += value.values() if isinstance(value, dict) else value
             characters += sum(map(len, value)) if isinstance(value, dict) else 0
         elif isinstance(value, str):
             characters += len(value)
@@ -111,7 +110,7 @@ def check_schema_size(schema: Any) -> None:
 
 
 def _strip_identity(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema without its own `$schema` and `$id`: references to them are not local, and are refused as such."""
+    """Return the schema without its `$schema` and `$id`. References to them are not local and are refused later."""
     dialect = schema.get("$schema")
     if dialect is not None and not (
         isinstance(dialect, str) and dialect.rstrip("#").split("://")[-1].removeprefix("json-schema.org/") in DIALECTS
@@ -125,7 +124,7 @@ def _strip_identity(schema: dict[str, Any]) -> dict[str, Any]:
 def _collect_positions(
     at: tuple[str, ...], node: Any, positions: Positions, anchors: dict[str, tuple[str, ...]]
 ) -> None:
-    """Write down every place where a schema stands; what says nothing is taken out of it on the way."""
+    """Add every subschema to `positions`, and remove keywords that forbid nothing from it."""
     if not isinstance(node, dict | bool):
         raise InvalidSchema(f"is not valid {position_text(at)}: a schema is an object, true or false")
     positions[at] = node
@@ -144,8 +143,10 @@ def _collect_positions(
 
 
 def _is_ignored_keyword(name: str, value: Any) -> bool:
-    """Whether a keyword forbids nothing. Names that begin with x- are their authors' own, and some grammar compilers
-    read orders from them.
+    """Return whether a keyword forbids nothing.
+
+    Names that begin with x- belong to their authors. They are removed because some grammar compilers take options from
+    them.
     """
     if name == "propertyNames":
         return value in (True, {}, {"type": "string"})
@@ -153,7 +154,7 @@ def _is_ignored_keyword(name: str, value: Any) -> bool:
 
 
 def _child_schemas(at: tuple[str, ...], node: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The schemas directly inside one, each with the steps to it."""
+    """Yield the schemas directly inside a schema, each with the steps to it."""
     for keyword in MAP_KEYWORDS:
         if keyword in node:
             if not isinstance(node[keyword], dict):
@@ -192,20 +193,19 @@ def _check_metaschema(schema: dict[str, Any]) -> None:
         jsonschema_rs.meta.validate({**schema, "$schema": "https://json-schema.org/draft/2020-12/schema"})
     except jsonschema_rs.ValidationError as error:
         where = position_text(tuple(map(str, error.instance_path)))
-        raise InvalidSchema(f"is no JSON Schema {where}: {error.message[:200]}") from None
+        raise InvalidSchema(f"is not a JSON Schema {where}: {error.message[:200]}") from None
 
 
 def _reference_target(
     at: tuple[str, ...], reference: Any, positions: Positions, anchors: dict[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
-    """The position that a reference leads to."""
+    """Return the position that a reference points to."""
     if not isinstance(reference, str):
         raise InvalidSchema(f"has a $ref {position_text(at)} that is not a text")
     if not reference.startswith("#"):
         raise InvalidSchema(
             f"refers to {reference[:80]!r} {position_text(at)}; only references inside the schema, such as "
-            "#/$defs/name, are "
-            "followed"
+            "#/$defs/name, are followed"
         )
     fragment = unquote(reference[1:])
     target = _pointer_steps(reference) if fragment == "" or fragment.startswith("/") else anchors.get(fragment)
@@ -217,7 +217,7 @@ def _reference_target(
 
 
 def _pointer_steps(reference: str) -> tuple[str, ...]:
-    """The steps of a JSON pointer in a fragment (RFC 6901, section 6)."""
+    """Return the steps of a JSON pointer in a URI fragment (RFC 6901, section 6)."""
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in unquote(reference[1:]).split("/")[1:])
 
 
@@ -243,7 +243,10 @@ def _check_patterns(positions: Positions) -> None:
 
 
 def _is_object(schema: dict[str, Any], positions: Positions, targets: dict[tuple[str, ...], tuple[str, ...]]) -> bool:
-    """Whether the root says that it is an object, itself or by where it refers to; there is no circle in that."""
+    """Return whether the root's type is "object", its own or that of the schema it refers to.
+
+    The references have been checked and are not circular.
+    """
     at: tuple[str, ...] = ()
     node: Any = schema
     while isinstance(node, dict) and "type" not in node and at in targets:

@@ -1,9 +1,9 @@
-"""Summaries as data: the JSON Schema that an answer must follow, the service's own or the caller's.
+"""Summaries as JSON: the schema that the answer must follow, which is the service's own or the caller's.
 
 The engine enforces the schema token by token (vLLM's structured outputs). A caller's schema is checked before
-(`app.summarize.structured.json_schema`, `app.summarize.structured.schema_workers`), and the answer is read by it after
-(`app.summarize.structured.schema_tasks`). Sizes are bounded in `MEETING_SCHEMA`, so that a small model comes to an end.
-Knows nothing about engines or HTTP.
+(`app.summarize.structured.json_schema`, `app.summarize.structured.schema_workers`), and the answer is parsed with it
+afterwards (`app.summarize.structured.schema_tasks`). Sizes are bounded in `MEETING_SCHEMA`, so that a small model comes
+to an end. Knows nothing about engines or HTTP.
 """
 
 import json
@@ -14,7 +14,7 @@ from app.core.errors import InvalidRequest
 from app.summarize.request import OutputFormat
 from app.summarize.structured.json_schema import InvalidSchema, check_schema_size, parse_schema
 
-STRUCTURED_TOKENS = 1024  # a JSON object takes more than the same in words
+STRUCTURED_TOKENS = 1024  # a JSON object needs more tokens than the same content as prose
 
 
 def _string_list(most: int, description: str) -> dict[str, Any]:
@@ -55,21 +55,21 @@ MEETING_SCHEMA: dict[str, Any] = {
 }
 
 
-# A model that was not trained to write JSON without spaces writes worse JSON without them. llguidance reads this option
-# at a schema's root; a space of any length or place, with which an answer could be filled, stays forbidden.
+# A model that was not trained to write JSON without spaces writes worse JSON without them. llguidance reads these
+# options at a schema's root. Other spaces stay forbidden, because a model could fill an answer with them.
 _SPACED = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
 
 
 def with_spaces(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema for JSON with one space behind each colon and each comma."""
+    """Return the same schema for JSON with one space after each colon and each comma."""
     return schema | {"x-guidance": _SPACED}
 
 
 def parse_caller_schema(text: str, param: str = "json_schema") -> dict[str, Any]:
-    """A caller's JSON Schema for an object, as the engine gets it. Raises InvalidRequest (400) with what is wrong with
-    it; what only the grammar compiler finds is left to `app.summarize.structured.schema_workers`.
+    """Return a caller's JSON Schema for an object in the form that the engine gets.
 
-    param: the field that it came in.
+    Raises InvalidRequest (400) if it cannot be used. Faults that only the grammar compiler finds are left to
+    `app.summarize.structured.schema_workers`. param: the field of the request that it came in.
     """
     try:
         return parse_schema(text)
@@ -78,8 +78,9 @@ def parse_caller_schema(text: str, param: str = "json_schema") -> dict[str, Any]
 
 
 def schema_output_format(schema: str | dict[str, Any], param: str) -> OutputFormat:
-    """The form of an answer by a caller's own schema, as a text or as a value. Raises InvalidRequest as
-    `parse_caller_schema`.
+    """Return the output format for a caller's own schema, given as text or as a parsed value.
+
+    Raises InvalidRequest (400) if it cannot be used. param: the field of the request that it came in.
     """
     if not isinstance(schema, str):
         try:

@@ -1,7 +1,7 @@
-"""What a regular expression costs whoever matches it: its elements, once all counted repetitions are written out.
+"""The cost of matching a regular expression: the number of its elements once all counted repetitions are expanded.
 
-`((zaaa|[a-z]{3}){1,1000}){1,1000}` is 34 characters long and has seven million elements. Engines in linear time are
-linear in exactly this number. Knows nothing about schemas, nor whether an expression is valid otherwise.
+`((zaaa|[a-z]{3}){1,1000}){1,1000}` has 34 characters and seven million elements. The time of linear-time regex engines
+grows with exactly this number. Knows nothing about schemas, nor whether an expression is valid otherwise.
 """
 
 import re
@@ -9,21 +9,23 @@ import re
 _REPEAT = re.compile(r"\{([0-9]*)(,?)([0-9]*)\}")
 _GROUP = re.compile(r"\(\?(?::|P?<[A-Za-z_]\w*>)")
 _BRACED_ESCAPE = re.compile(r"\\[pPux]\{[^{}]{0,60}\}")
-MAX_COST = 10**9  # where counting ends, so that the numbers stay small
+MAX_COST = 10**9  # higher costs are not distinguished, so that the numbers stay small
 
 
 class UnsupportedPattern(ValueError):
-    """The expression uses what differs between engines, or what none has in linear time. The message goes on from "the
-    pattern".
+    """The expression uses syntax that differs between regex engines, or that no engine matches in linear time.
+
+    The message is the end of a sentence that begins "the pattern".
     """
 
 
 def pattern_cost(pattern: str) -> int:
-    """The number of elements, at most `MAX_COST`. Raises UnsupportedPattern.
+    """Return the number of elements, at most `MAX_COST`. Raises UnsupportedPattern.
 
-    A character, an escape or a class is one element; `{n,m}` multiplies what it repeats by m, `{n,}` by n + 1.
+    A character, an escape or a class is one element. `{n,m}` multiplies the elements of its item by m, `{n,}` by n + 1.
     """
-    sums, last, at = [0], 0, 0  # elements of each open group; those of the latest item, which a repetition multiplies
+    # sums: elements of each open group. last: elements of the latest item, which a repetition multiplies.
+    sums, last, at = [0], 0, 0
     while at < len(pattern):
         letter = pattern[at]
         step = 1
@@ -41,7 +43,7 @@ def pattern_cost(pattern: str) -> int:
                 group = _GROUP.match(pattern, at)
                 if group is None:
                     raise UnsupportedPattern(
-                        "looks around or sets flags; of groups, (…), (?:…) and (?<name>…) are taken"
+                        "looks around or sets flags; the groups that are accepted are (…), (?:…) and (?<name>…)"
                     )
                 step = len(group[0])
             sums.append(0)
@@ -74,8 +76,9 @@ def _repeat_count(digits: str) -> int:
 
 
 def _class_length(pattern: str, start: int) -> int:
-    """Characters of the class that begins at `start`. What engines read differently is refused, so that nothing can be
-    hidden in a class that is none.
+    """Return the number of characters of the class that begins at `start`.
+
+    Raises UnsupportedPattern for syntax that engines read differently: in some of them the class would end elsewhere.
     """
     at = start + 1 + pattern.startswith("^", start + 1)
     if pattern.startswith("]", at):

@@ -1,7 +1,7 @@
-"""List items that a model wrote again: left out of the lists of an answer by the service's own schema.
+"""Removes repeated items from the lists of an answer that follows the service's own schema.
 
-Small models fall into loops inside a list. A caller's own schema may mean its repeats, so its data is never changed
-(`app.summarize.structured.schema_tasks`). Knows nothing about why an answer ended.
+Small models fall into loops inside a list. Under a caller's own schema repeats may be intended, so that such an answer
+is never changed (`app.summarize.structured.schema_tasks`). Knows nothing about why an answer ended.
 """
 
 import re
@@ -11,12 +11,18 @@ _WORD = re.compile(r"\w+")
 
 
 def drop_repeated_items(value: Any, schema: dict[str, Any], cut: str = "") -> dict[str, int]:
-    """Remove from each list that the schema names in an object every item that stands earlier in the same list. Texts
-    are compared by their words, without case and punctuation.
+    """Remove every item that occurs earlier in the same list, from each list property in the schema.
 
-    cut: name of the list in which the answer broke off. Its last item may be only the beginning of an earlier one;
-    then it is removed too, and not counted. Returns how many items were removed from each list, by its name; lists
-    that lost none are not in it.
+    Texts are compared by their words, without case and punctuation.
+
+    Args:
+        value: The parsed answer, which is changed in place.
+        schema: Its JSON Schema.
+        cut: Name of the list in which the answer broke off. If its last item is only the beginning of an earlier one,
+            it is removed too, but not counted.
+
+    Returns:
+        How many items were removed from each list, by its name, without lists that lost none.
     """
     removed: dict[str, int] = {}
     properties: dict[str, Any] = schema.get("properties", {})
@@ -29,22 +35,22 @@ def drop_repeated_items(value: Any, schema: dict[str, Any], cut: str = "") -> di
 
 
 def _without_repeats(items: list[Any], cut: bool) -> tuple[list[Any], int]:
-    """The items that stay, and how many were whole repeats."""
+    """Return the items that stay, and the number of whole repeats."""
     kept: list[Any] = []
-    said: list[Any] = []  # what is kept, as it is compared
+    kept_words: list[Any] = []  # the kept items in the form in which they are compared
     repeats = 0
     for number, item in enumerate(items, 1):
         words = _comparable(item)
-        if words in said:
+        if words in kept_words:
             repeats += 1
-        elif not (cut and number == len(items) and any(_begins(words, one) for one in said)):
+        elif not (cut and number == len(items) and any(_is_beginning(words, one) for one in kept_words)):
             kept.append(item)
-            said.append(words)
+            kept_words.append(words)
     return kept, repeats
 
 
 def _comparable(item: Any) -> Any:
-    """An item with each text in it reduced to its words."""
+    """Return an item with each text in it reduced to its words."""
     if isinstance(item, dict):
         return {name: _comparable(one) for name, one in item.items()}
     if isinstance(item, list):
@@ -52,13 +58,13 @@ def _comparable(item: Any) -> Any:
     return _words(item) if isinstance(item, str) else item
 
 
-def _begins(item: Any, whole: Any) -> bool:
-    """Whether each text of an item is the beginning of the same text of another."""
+def _is_beginning(item: Any, whole: Any) -> bool:
+    """Return whether each text of an item is the beginning of the same text of another item."""
     if isinstance(item, dict) and isinstance(whole, dict):
-        return item.keys() == whole.keys() and all(_begins(item[name], whole[name]) for name in item)
+        return item.keys() == whole.keys() and all(_is_beginning(item[name], whole[name]) for name in item)
     return isinstance(item, str) and isinstance(whole, str) and whole.startswith(item)
 
 
 def _words(text: str) -> str:
-    """The text's words in lower case, or the text itself if it has none."""
+    """Return the words of a text in lower case, or the text itself if it has no words."""
     return " ".join(_WORD.findall(text.casefold())) or text

@@ -1,7 +1,8 @@
-"""A schema as a graph: what has to be read in the same place (references, allOf, anyOf, oneOf), and what comes after.
+"""Analyses a schema as a graph, in which references, allOf, anyOf and oneOf connect positions that apply to one value.
 
-Both questions asked here are answered in time that grows with the schema's size, whatever its references do: how large
-is each place once it is written out, and does an answer ever come to an end? Knows nothing about JSON texts.
+It answers two questions, in time that grows with the schema's size whatever its references are: how large is each
+position once its references and combinations are expanded, and can a finite answer follow the schema? Knows nothing
+about JSON texts.
 """
 
 from collections import defaultdict
@@ -9,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-Position = tuple[str, ...]  # the steps to a place in the schema
-Positions = dict[Position, Any]  # what stands at each place: an object, true or false
+Position = tuple[str, ...]  # the steps to a subschema
+Positions = dict[Position, Any]  # the subschema at each position: an object, true or false
 
-# A compiler merges what is read in one place: every choice of one part with every choice of the others.
+# A compiler merges the subschemas that apply to one value: every choice of one with every choice of the others.
 MAX_EXPANDED = 4000
 _CAP = 10**12
 SCALARS = {"string", "number", "integer", "boolean", "null"}
@@ -20,13 +21,16 @@ SCALARS = {"string", "number", "integer", "boolean", "null"}
 
 @dataclass(frozen=True)
 class _Expansion:
-    """choices: alternatives that one place comes to. size: parts in all of them together."""
+    """The size of an expanded position.
+
+    choices: number of alternatives. size: number of parts in all alternatives together.
+    """
 
     choices: int
     size: int
 
     def __and__(self, other: "_Expansion") -> "_Expansion":
-        """Both at once: each choice of one with each of the other."""
+        """Return the expansion of two schemas that both apply: each choice of one with each choice of the other."""
         size = self.size * other.choices + other.size * self.choices
         return _Expansion(min(_CAP, self.choices * other.choices), min(_CAP, size))
 
@@ -35,8 +39,12 @@ class _Expansion:
 
 
 def check_expansion(positions: Positions, targets: dict[Position, Position], error_type: type[ValueError]) -> None:
-    """Raise `fault` for references that go in a circle without reading anything, and for a schema that grows beyond
-    MAX_EXPANDED parts where its references and combinations are written out.
+    """Raise an error for circular references, and for a position with more than MAX_EXPANDED parts once expanded.
+
+    Args:
+        positions: The subschemas.
+        targets: The position that each reference points to, by the position of the reference.
+        error_type: The class of the error, whose message is the end of a sentence that begins "the schema".
     """
     inside = {at: list(_merged_positions(at, node, targets)) for at, node in positions.items()}
     expansions: dict[Position, _Expansion] = {}
@@ -48,12 +56,11 @@ def check_expansion(positions: Positions, targets: dict[Position, Position], err
     ready = [at for at, count in waiting.items() if count == 0]
     while ready:
         at = ready.pop()
-        expansions[at] = found = _expansion(at, positions[at], targets, expansions)
-        if found.size > MAX_EXPANDED:
+        expansions[at] = expansion = _expansion(at, positions[at], targets, expansions)
+        if expansion.size > MAX_EXPANDED:
             raise error_type(
-                f"grows to more than {MAX_EXPANDED} parts at {_position_text(at)} where its references and "
-                "combinations are "
-                "written out"
+                f"grows to more than {MAX_EXPANDED} parts at {_position_text(at)} when its references and "
+                "combinations are expanded"
             )
         for user in users[at]:
             waiting[user] -= 1
@@ -64,25 +71,28 @@ def check_expansion(positions: Positions, targets: dict[Position, Position], err
 
 
 def check_finite(positions: Positions, targets: dict[Position, Position], error_type: type[ValueError]) -> None:
-    """Raise `fault` for a place that no finite answer can fill, such as an object that requires another like itself."""
+    """Raise an error for a position that no finite value can follow, such as an object that requires itself.
+
+    The parameters are those of `check_expansion`.
+    """
     users: dict[Position, list[Position]] = defaultdict(list)
     for at, node in positions.items():
         for part in _needed_positions(at, node, targets):
             users[part].append(at)
-    ending: set[Position] = set()
-    open_ = list(positions)
-    while open_:
-        at = open_.pop()
-        if at not in ending and _has_finite_value(at, positions[at], targets, ending):
-            ending.add(at)
-            open_ += users[at]
+    finite: set[Position] = set()
+    pending = list(positions)
+    while pending:
+        at = pending.pop()
+        if at not in finite and _has_finite_value(at, positions[at], targets, finite):
+            finite.add(at)
+            pending += users[at]
     for at, node in positions.items():
-        if at not in ending and node is not False:
+        if at not in finite and node is not False:
             raise error_type(f"cannot be followed by any answer that comes to an end, at {_position_text(at)}")
 
 
 def _merged_positions(at: Position, node: Any, targets: dict[Position, Position]) -> Iterator[Position]:
-    """The places whose schemas are read where this one is."""
+    """Yield the positions whose schemas apply to the same value as this one."""
     if isinstance(node, dict):
         if at in targets:
             yield targets[at]
@@ -116,7 +126,7 @@ def _required_names(node: dict[str, Any]) -> list[str]:
 
 
 def _needed_positions(at: Position, node: Any, targets: dict[Position, Position]) -> Iterator[Position]:
-    """All places that may decide whether this one ends."""
+    """Yield all positions that may decide whether a finite value can follow this one."""
     if isinstance(node, dict):
         yield from _merged_positions(at, node, targets)
         for name in _required_names(node):
@@ -127,34 +137,34 @@ def _needed_positions(at: Position, node: Any, targets: dict[Position, Position]
             yield (*at, "items")
 
 
-def _has_finite_value(at: Position, node: Any, targets: dict[Position, Position], ending: set[Position]) -> bool:
-    """Whether there is a finite value, as far as is known from the places that have one."""
+def _has_finite_value(at: Position, node: Any, targets: dict[Position, Position], finite: set[Position]) -> bool:
+    """Return whether a finite value can follow a position, given the positions that are known to be finite."""
     if not isinstance(node, dict):
         return bool(node)
     if "enum" in node or "const" in node:
         return True
-    if at in targets and targets[at] not in ending:
+    if at in targets and targets[at] not in finite:
         return False
-    if any((*at, "allOf", str(index)) not in ending for index in range(len(node.get("allOf", ())))):
+    if any((*at, "allOf", str(index)) not in finite for index in range(len(node.get("allOf", ())))):
         return False
     for keyword in ("anyOf", "oneOf"):
         choices = range(len(node.get(keyword, ())))
-        if choices and not any((*at, keyword, str(index)) in ending for index in choices):
+        if choices and not any((*at, keyword, str(index)) in finite for index in choices):
             return False
-    said = node.get("type", list(SCALARS))
-    types = {said} if isinstance(said, str) else set(said)
+    type_names = node.get("type", list(SCALARS))
+    types = {type_names} if isinstance(type_names, str) else set(type_names)
     if types & SCALARS:
         return True
-    if "object" in types and all((*at, "properties", name) in ending for name in _required_names(node)):
+    if "object" in types and all((*at, "properties", name) in finite for name in _required_names(node)):
         return True
-    return "array" in types and _has_finite_array(at, node, ending)
+    return "array" in types and _has_finite_array(at, node, finite)
 
 
-def _has_finite_array(at: Position, node: dict[str, Any], ending: set[Position]) -> bool:
+def _has_finite_array(at: Position, node: dict[str, Any], finite: set[Position]) -> bool:
     least, first = int(node.get("minItems", 0)), len(node.get("prefixItems", ()))
-    if any((*at, "prefixItems", str(index)) not in ending for index in range(min(least, first))):
+    if any((*at, "prefixItems", str(index)) not in finite for index in range(min(least, first))):
         return False
-    return least <= first or "items" not in node or (*at, "items") in ending
+    return least <= first or "items" not in node or (*at, "items") in finite
 
 
 def _position_text(at: Position) -> str:

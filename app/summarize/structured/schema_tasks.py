@@ -1,7 +1,7 @@
-"""What is done with a caller's schema in a process of its own (`app.summarize.structured.schema_workers`): trying it on
-the grammar compiler that enforces it, and reading an answer by it.
+"""The tasks of the schema workers (`app.summarize.structured.schema_workers`): compiling a caller's schema with the
+grammar compiler that enforces it, and parsing an answer with it.
 
-Imports little, because each worker imports it. Knows nothing about processes, engines or HTTP.
+This module imports little, because each worker process imports it. Knows nothing about engines or HTTP.
 """
 
 import json
@@ -16,25 +16,25 @@ from app.summarize.structured.repeated_items import drop_repeated_items
 from app.summarize.structured.strict_json import JsonError, MalformedJson, loads
 from app.summarize.structured.truncated_json import close_json, fill_missing
 
-# The compiler runs again in the engine, in part on the event loop of everybody's requests. Usual schemas take 1 to 20.
+# The compiler runs again in the engine, in part on the event loop of all requests. Usual schemas take 1 to 20 ms.
 MAX_COMPILE_MS = 200
-# The compiler stops at so many symbols, after about 100 ms; with its own 500,000 it works for seconds before it does.
+# The compiler stops at so many symbols, after about 100 ms. At its default of 500,000 it would stop after seconds.
 MAX_GRAMMAR_SYMBOLS = 50_000
-MAX_ANSWER_DEPTH = 100  # levels of arrays and objects in an answer; what writes JSON out recurses
+MAX_ANSWER_DEPTH = 100  # levels of arrays and objects in an answer; a JSON encoder is recursive
 PATTERN_OPTIONS = jsonschema_rs.RegexOptions(
     size_limit=10 << 20, dfa_size_limit=10 << 20
 )  # linear time, no backtracking
 
 
 def limit_process_memory(memory_bytes: int) -> None:
-    """In a new worker process: bound the address space beyond what is in use now, and leave no core file."""
+    """Limit this process to `memory_bytes` of address space beyond what it uses now, and let it write no core file."""
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + memory_bytes, in_use + memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def enforcement_error(schema: dict[str, Any]) -> str | None:
-    """Why the engine could not enforce a schema, in words that go on from "the schema"; None if it can.
+    """Return why the engine cannot enforce a schema, as the end of a sentence that begins "the schema"; None if it can.
 
     The compiler is llguidance, which vLLM's guidance backend uses, with the options of `app.engine.vllm_options`.
     """
@@ -45,13 +45,13 @@ def enforcement_error(schema: dict[str, Any]) -> str | None:
     except Exception as unusable:  # ValidationError, ReferencingError, ValueError: all are about the schema
         return f"cannot be used to check an answer: {_first_line(unusable)}"
     limits = LLParserLimits(max_grammar_size=MAX_GRAMMAR_SYMBOLS)
-    began = time.process_time()
+    started_at = time.process_time()
     try:
         grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults={"whitespace_flexible": False})
         error = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=limits).get_error()
     except Exception as raised:
         error = str(raised)
-    elapsed_ms = 1000 * (time.process_time() - began)
+    elapsed_ms = 1000 * (time.process_time() - started_at)
     if error.startswith("oneOf"):  # the compiler then recommends an option that callers cannot set
         return "has a oneOf whose alternatives do not exclude each other, which cannot be enforced; use anyOf"
     if error:
@@ -62,12 +62,12 @@ def enforcement_error(schema: dict[str, Any]) -> str | None:
 
 
 def parse_answer(text: str, schema: dict[str, Any], *, own: bool = False) -> tuple[Any, str | None]:
-    """The value of an answer, and None or a warning about it; None and what is wrong where there is no value that
-    follows the schema. The value can always be written out as JSON.
+    """Return the value of an answer and a warning or None. The value is None if none follows the schema.
 
-    own: whether the schema is the service's and not a caller's. Then an item that stands in a list already is left out,
-    and where the answer breaks off, what the schema requires is completed with empty texts and lists. The warning says
-    so.
+    The value can always be encoded as JSON.
+
+    own: whether the schema is the service's and not a caller's. If it is, repeated list items are left out, and
+    properties that an answer which broke off lacks are filled with empty texts and lists. The warning says so.
     """
     try:
         value = loads(text, MAX_ANSWER_DEPTH)
@@ -81,7 +81,7 @@ def parse_answer(text: str, schema: dict[str, Any], *, own: bool = False) -> tup
 
 
 def _parse_truncated_answer(text: str, schema: dict[str, Any], own: bool) -> tuple[Any, str | None]:
-    """The value of an answer that breaks off, as far as it goes."""
+    """Return the value of an answer that broke off, as far as it goes, and a warning."""
     for candidate in close_json(text):
         try:
             value = loads(candidate, MAX_ANSWER_DEPTH)
@@ -90,15 +90,17 @@ def _parse_truncated_answer(text: str, schema: dict[str, Any], own: bool) -> tup
         last = next(reversed(value), "") if isinstance(value, dict) else ""
         missing = fill_missing(value, schema) if own else []
         if not _schema_violation(value, schema):
-            said = ["The JSON broke off and was closed in `structured`; its end is missing."]
-            said += [f"Nothing was written about {', '.join(missing)}."] if missing else []
+            sentences = ["The JSON broke off and was closed in `structured`; its end is missing."]
+            sentences += [f"Nothing was written about {', '.join(missing)}."] if missing else []
             repeats = _repeats_warning(drop_repeated_items(value, schema, last)) if own else None
-            return value, " ".join([*said, repeats] if repeats else said)
-    return None, "The JSON breaks off, or is none: `structured` is null, and `summary` holds as much as was written."
+            return value, " ".join([*sentences, repeats] if repeats else sentences)
+    return None, (
+        "The answer broke off too early, or it is not JSON: `structured` is null, and `summary` holds what was written."
+    )
 
 
 def _repeats_warning(removed: dict[str, int]) -> str | None:
-    """What is said of list items that were left out. None if there are none."""
+    """Return the warning about list items that were left out, or None if there are none."""
     if not removed:
         return None
     lists = ", ".join(f"{count} of {name}" for name, count in removed.items())
@@ -106,7 +108,7 @@ def _repeats_warning(removed: dict[str, int]) -> str | None:
 
 
 def _schema_violation(value: Any, schema: dict[str, Any]) -> str | None:
-    """Where a value departs from the schema; None if it follows it."""
+    """Return where a value does not follow the schema, or None if it does."""
     try:
         _validator(schema).validate(value)
     except jsonschema_rs.ValidationError as error:

@@ -1,7 +1,7 @@
-"""Work with callers' schemas off the event loop, in processes of their own that are ended if they take too long.
+"""Runs the work with callers' schemas in worker processes, which are ended if they take too long.
 
-Threads would not do: what does not end cannot be ended in one, and it keeps the interpreter from everybody else. A
-schema that was accepted is remembered, so that it is tried once. Knows nothing about HTTP or engines.
+Threads would not do: a thread cannot be ended, and it would hold the interpreter's lock while other requests wait. A
+schema that was accepted is remembered, so that it is compiled only once. Knows nothing about HTTP or engines.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ from app.workers.fork_server import worker_context
 log = logging.getLogger(__name__)
 
 WORKER_COUNT = 2
-TASKS_PER_WORKER = 1000  # after so many a worker is replaced, so that what a library leaks stays small
-MEMORY_BYTES = 512 << 20  # address space that a worker may take beyond what it starts with
-MAX_ACCEPTED_SCHEMAS = 256  # schemas
+TASKS_PER_WORKER = 1000  # after so many tasks a worker is replaced, which bounds the leaks of a library
+MEMORY_BYTES = 512 << 20  # address space that a worker may use beyond what it starts with
+MAX_ACCEPTED_SCHEMAS = 256  # number of accepted schemas that are remembered
 
 
 class _WorkerFailed(Exception):
-    """The work took too long, or its process died. The message goes on from "it"."""
+    """The task took too long, or its process died. The message says which."""
 
 
 class SchemaWorkers:
-    """Tries schemas on the grammar compiler, and reads answers by them. Processes start with the first schema.
+    """Compiles schemas, and parses answers with them. The processes start with the first schema.
 
-    seconds: wall-clock time that either may take once a process is at it.
+    timeout_s: wall-clock seconds that a task may take once a process works on it.
     """
 
     def __init__(self, timeout_s: float = 5.0) -> None:
@@ -44,9 +44,13 @@ class SchemaWorkers:
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
     async def check_schema(self, schema: dict[str, Any], param: str) -> None:
-        """Refuse a schema that the engine could not enforce. Cancelling ends the work.
+        """Check that the engine can enforce a schema. Cancelling the coroutine ends the task.
 
-        param: the field that it came in. Raises InvalidRequest (400), Unavailable (503).
+        param: the field of the request that it came in.
+
+        Raises:
+            InvalidRequest: The engine cannot enforce it (400).
+            Unavailable: The workers are restarting (503).
         """
         digest = sha256(json.dumps(schema).encode()).digest()
         if digest in self._accepted:
@@ -63,8 +67,10 @@ class SchemaWorkers:
             self._accepted.popitem(last=False)
 
     async def parse_answer(self, text: str, schema: dict[str, Any], *, own: bool = False) -> tuple[Any, str | None]:
-        """As `app.summarize.structured.schema_tasks.parse_answer`. Work that is given up is a warning, never an
-        exception: the answer's text is there all the same, and to try again would not end better.
+        """Parse an answer, as `app.summarize.structured.schema_tasks.parse_answer` does.
+
+        A task that fails becomes a warning and not an exception, because the caller still gets the answer's text, and
+        another try would fail too.
         """
         try:
             value, fault = await self._run_in_worker(parse_answer, text, schema, own=own)
@@ -73,14 +79,14 @@ class SchemaWorkers:
             return None, f"The answer could not be checked against the schema ({error}): `structured` is null."
 
     async def stop(self) -> None:
-        """End the processes, whatever they are at. Harmless twice."""
+        """End the processes at once. Calling it twice does no harm."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(pool.join)
 
     async def _run_in_worker(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Raises _GaveUp, Unavailable."""
+        """Return the result of a task. Raises _WorkerFailed or Unavailable."""
         try:
             future = self._ensure_pool().schedule(work, args=arguments, kwargs=options, timeout=self._timeout_s)
         except RuntimeError as error:  # the pool is stopping
@@ -91,17 +97,17 @@ class SchemaWorkers:
             setting = setting_name("limits", "schema_seconds")
             raise _WorkerFailed(f"it took longer than {self._timeout_s:g} s; the setting is {setting}") from error
         except pebble.ProcessExpired as error:
-            log.warning("a schema worker died: exit code %s", error.exitcode)
+            log.warning("A schema worker died with exit code %s.", error.exitcode)
             raise _WorkerFailed("its process died of it") from error
         except concurrent.futures.BrokenExecutor as error:
             raise _restarting_error() from error
         except Exception as error:
-            log.exception("a schema or an answer met a fault that was not foreseen")
+            log.exception("A schema worker raised an unexpected exception.")
             raise _WorkerFailed(f"it met a fault, {type(error).__name__}") from error
 
     def _ensure_pool(self) -> pebble.ProcessPool:
         if self._pool is None or not self._pool.active:
-            # From the fork server that the audio decoder uses too: no engine is in it, and a worker is up in a moment.
+            # The workers are forked from the audio decoder's fork server, which is fast and holds no engine.
             self._pool = pebble.ProcessPool(
                 max_workers=WORKER_COUNT,
                 max_tasks=TASKS_PER_WORKER,

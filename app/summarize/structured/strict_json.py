@@ -1,7 +1,7 @@
-"""JSON from strangers, read strictly: what is accepted can always be written out again as JSON (RFC 8259).
+"""A strict JSON parser for untrusted text: a value that it accepts can always be encoded as JSON again (RFC 8259).
 
-Python's `json` also takes NaN, Infinity, numbers that overflow, repeated names and half surrogate pairs, and it raises
-RecursionError for a deeply nested text. Here each of these is a `JsonError`. Knows nothing about schemas.
+Python's `json` also accepts NaN, Infinity, numbers that overflow, repeated names and lone surrogates, and it raises
+RecursionError for a deeply nested text. Here, each of these is a `JsonError`. Knows nothing about schemas.
 """
 
 import json
@@ -14,7 +14,7 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', 
 
 
 class JsonError(ValueError):
-    """The text is not JSON that is accepted here. The message goes on from "the text"."""
+    """The text is not accepted. The message is the end of a sentence that begins "the text"."""
 
 
 class MalformedJson(JsonError):
@@ -22,10 +22,12 @@ class MalformedJson(JsonError):
 
 
 def loads(text: str, max_depth: int) -> Any:
-    """The value of a JSON text whose arrays and objects nest at most `max_depth` levels.
+    """Return the value of a JSON text.
 
-    Raises IncompleteJson for a text that is not well-formed, JsonFault for one with too many levels, NaN or Infinity, a
-    number that no double holds, a name that is given twice in one object, or half of a surrogate pair.
+    Raises:
+        MalformedJson: The text is not well-formed.
+        JsonError: Its arrays and objects are nested more than `max_depth` levels deep, or it has NaN or Infinity, a
+            number that no double can hold, a name twice in one object, or half of a surrogate pair.
     """
     if (depth := nesting_depth(text)) > max_depth:
         raise JsonError(f"is nested {depth} levels deep; at most {max_depth} are accepted")
@@ -43,7 +45,7 @@ def loads(text: str, max_depth: int) -> Any:
 
 
 def nesting_depth(text: str) -> int:
-    """The most arrays and objects that are open at once, in linear time and without recursion."""
+    """Return the number of levels of arrays and objects in a text, in linear time and without recursion."""
     depth = deepest = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         if match[0] in "[{":
@@ -55,7 +57,7 @@ def nesting_depth(text: str) -> int:
 
 
 def has_lone_surrogate(value: Any) -> bool:
-    """Whether a name or a text in the value cannot be encoded as UTF-8."""
+    """Return whether a name or a text in the value cannot be encoded as UTF-8."""
     if isinstance(value, str):
         return any("\ud800" <= letter <= "\udfff" for letter in value) if not value.isascii() else False
     if isinstance(value, dict):

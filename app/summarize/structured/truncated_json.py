@@ -1,4 +1,4 @@
-"""A JSON text that was cut: closed where it ends, or where its last whole value ends.
+"""Repairs a JSON text that was cut: closes it where it ends, or where its last whole value ends.
 
 Knows nothing about schemas beyond the names and types that `fill_missing` needs, nor why a text was cut.
 """
@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# A string (whole, or running to the end), one mark, or a run of anything else: a number or a literal.
+# A string (whole, or up to the end of the text), one punctuation mark, or a run of other characters, which is a number
+# or a literal.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?P<close>"|\\?\Z)|(?P<mark>[\[\]{}:,])|[^\s"\[\]{}:,]+', re.DOTALL)
 _WHOLE_SCALAR = re.compile(r"true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-# The whole characters of a string; half of a surrogate pair is not one.
+# The whole characters of a string. Half of a surrogate pair is not a character.
 _CHARACTERS = re.compile(
     r'"(?:[^"\\]|\\[^u]|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*',
     re.DOTALL,
@@ -18,11 +19,13 @@ _CHARACTERS = re.compile(
 
 
 def close_json(text: str) -> Iterator[str]:
-    """The text made whole, at most in two ways: with the string closed in which it was cut, and without what had
-    begun after the last whole value. None for a text that has nothing to close. Linear in the text's length.
+    """Yield at most two completions of a text, in time linear in its length.
+
+    The first closes the string in which the text was cut. The second removes what had begun after the last whole
+    value. Nothing is yielded for a text that has nothing to close.
     """
-    open_: list[str] = []  # the closing marks that are due
-    whole, due = 0, ""  # where the last whole value ended, or a container opened, and what was due there
+    open_: list[str] = []  # the closing marks of the open containers
+    whole, due = 0, ""  # the end of the last whole value or opening mark, and the closing marks that are due there
     names: list[bool] = []  # for each open container, whether a name comes next
     cut: re.Match[str] | None = None
     for token in _TOKEN.finditer(text):
@@ -49,21 +52,22 @@ def close_json(text: str) -> Iterator[str]:
             cut = token
             break
         elif token.end() == len(text) or not _WHOLE_SCALAR.fullmatch(token[0]):
-            break  # more digits may have been to come
+            break  # the number may have been cut
         whole, due = token.end(), "".join(reversed(open_))
     if not open_:
         return
     if cut is not None and not names[-1]:
         kept = _CHARACTERS.match(text, cut.start())
-        assert kept is not None, "a string that was cut begins with its mark"
+        assert kept is not None, "a string that was cut begins with its quotation mark"
         yield text[: kept.end()] + '"' + "".join(reversed(open_))
     if due:
         yield text[:whole] + due
 
 
 def fill_missing(value: Any, schema: dict[str, Any]) -> list[str]:
-    """Give an object, and the objects inside it, the properties that the schema requires and that are missing: an empty
-    text, an empty list. Returns the names of those missing at the top.
+    """Add the required properties that an object, or an object inside it, lacks, as empty texts and lists.
+
+    Returns the names of those that the object itself lacked.
     """
     missing: list[str] = []
     if not isinstance(value, dict):

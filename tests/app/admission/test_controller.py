@@ -1,4 +1,4 @@
-"""Places are counted, refused when there are none, and given back whatever happens."""
+"""Slots are counted, refused when none is free, and released whatever happens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.app.running_service import settings_for
 
 
 @contextmanager
-def taken(admission: AdmissionController, client: str) -> Iterator[RequestSlot]:
+def acquired_slot(admission: AdmissionController, client: str) -> Iterator[RequestSlot]:
     """A place whose recording has arrived."""
     with admission.request_slot(client) as place:
         place.acquire()
@@ -37,25 +37,30 @@ def test_an_upload_takes_no_place() -> None:
 
 def test_capacity_is_the_engine_and_the_queue() -> None:
     admission = AdmissionController(settings_for(engine={"max_num_seqs": 1}, limits={"max_waiting": 1}))
-    with taken(admission, "a"), taken(admission, "a"):
-        with pytest.raises(Unavailable) as refused, taken(admission, "b"):
+    with acquired_slot(admission, "a"), acquired_slot(admission, "a"):
+        with pytest.raises(Unavailable) as refused, acquired_slot(admission, "b"):
             pass
         assert refused.value.retry_after_s == 5
         assert admission.active_requests == 2
-    with taken(admission, "b"):
+    with acquired_slot(admission, "b"):
         assert admission.active_requests == 1
     assert admission.active_requests == 0
 
 
 def test_no_queue_at_all_is_possible() -> None:
     admission = AdmissionController(settings_for(engine={"max_num_seqs": 1}, limits={"max_waiting": 0}))
-    with taken(admission, "a"), pytest.raises(Unavailable), taken(admission, "a"):
+    with acquired_slot(admission, "a"), pytest.raises(Unavailable), acquired_slot(admission, "a"):
         pass
 
 
 def test_clients_are_counted_apart() -> None:
     admission = AdmissionController(settings_for(limits={"client_concurrency": 1}))
-    with taken(admission, "a"), taken(admission, "b"), pytest.raises(TooManyRequests), taken(admission, "a"):
+    with (
+        acquired_slot(admission, "a"),
+        acquired_slot(admission, "b"),
+        pytest.raises(TooManyRequests),
+        acquired_slot(admission, "a"),
+    ):
         pass
     assert admission.requests_by_client == {}
 
@@ -64,7 +69,7 @@ def test_everything_is_given_back_after_an_error() -> None:
     admission = AdmissionController(settings_for(limits={"held_bytes": 100}))
 
     def hold_too_much() -> None:
-        with taken(admission, "a") as place:
+        with acquired_slot(admission, "a") as place:
             place.add_bytes(60)
             place.add_bytes(41)
 
@@ -75,7 +80,7 @@ def test_everything_is_given_back_after_an_error() -> None:
 
 def test_bytes_are_released_once() -> None:
     admission = AdmissionController(settings_for())
-    with taken(admission, "a") as place:
+    with acquired_slot(admission, "a") as place:
         place.add_bytes(10)
         place.release_bytes()
         place.release_bytes()
@@ -85,12 +90,12 @@ def test_bytes_are_released_once() -> None:
 
 def test_seconds_of_audio_are_bounded_over_all_requests() -> None:
     admission = AdmissionController(settings_for(limits={"queued_audio_seconds": 100}))
-    with taken(admission, "a") as first:
+    with acquired_slot(admission, "a") as first:
         first.reserve_audio(500)  # alone it is never too much
-        with pytest.raises(Unavailable, match="QUEUED_AUDIO_SECONDS") as refused, taken(admission, "b"):
+        with pytest.raises(Unavailable, match="QUEUED_AUDIO_SECONDS") as refused, acquired_slot(admission, "b"):
             pass
         assert (refused.value.code, refused.value.retry_after_s) == ("audio_queue_full", 5)
-    with taken(admission, "a") as first, taken(admission, "b") as second:
+    with acquired_slot(admission, "a") as first, acquired_slot(admission, "b") as second:
         first.reserve_audio(60)
         with pytest.raises(Unavailable):
             second.reserve_audio(41)
@@ -103,11 +108,11 @@ def test_the_refusal_says_when_there_will_be_room() -> None:
     admission = AdmissionController(settings_for(limits={"queued_audio_seconds": 100}))
     now = 0.0
     admission.throughput = Throughput(lambda: now)
-    with taken(admission, "a") as place:
+    with acquired_slot(admission, "a") as place:
         place.reserve_audio(80)
         now = 4.0
     assert admission.throughput.rate == 20
-    with taken(admission, "a") as first, taken(admission, "b") as second:
+    with acquired_slot(admission, "a") as first, acquired_slot(admission, "b") as second:
         first.reserve_audio(90)
         with pytest.raises(Unavailable) as refused:
             second.reserve_audio(70)
@@ -118,7 +123,7 @@ def test_what_failed_tells_nothing_of_the_pace() -> None:
     admission = AdmissionController(settings_for())
 
     def fail() -> None:
-        with taken(admission, "a") as place:
+        with acquired_slot(admission, "a") as place:
             place.reserve_audio(10)
             raise Unavailable("x", code="x")
 

@@ -1,4 +1,4 @@
-"""How fast the service is, by its answers."""
+"""The throughput of the service, measured from its answers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Uploads that are slow, many or large: bounded in number, rate and bytes, by client and in all."""
+"""The limits on uploads: their number, rate and bytes, per client and in all."""
 
 import asyncio
 from contextlib import ExitStack
@@ -25,11 +25,11 @@ def uploads(**limits: float) -> tuple[Uploads, Clock]:
     return Uploads(settings_for(limits=limits, timeouts=timeouts), clock), clock
 
 
-def patience(upload: Upload) -> float:
+def seconds_until_timeout(upload: Upload) -> float:
     return upload.time_for_next_chunk()[0]
 
 
-def refused(uploads: Uploads, client: str) -> tuple[type[ServiceError], str]:
+def refusal(uploads: Uploads, client: str) -> tuple[type[ServiceError], str]:
     with pytest.raises(ServiceError) as error, uploads.new_upload(client):
         pass
     return type(error.value), error.value.code
@@ -38,8 +38,8 @@ def refused(uploads: Uploads, client: str) -> tuple[type[ServiceError], str]:
 def test_too_many_uploads_are_refused_by_client_and_in_all() -> None:
     all_, _ = uploads(uploads=3, client_uploads=2)
     with all_.new_upload("a"), all_.new_upload("a"), all_.new_upload("b"):
-        assert refused(all_, "a") == (TooManyRequests, "too_many_uploads")
-        assert refused(all_, "c") == (Unavailable, "too_many_uploads")
+        assert refusal(all_, "a") == (TooManyRequests, "too_many_uploads")
+        assert refusal(all_, "c") == (Unavailable, "too_many_uploads")
     assert all_.in_progress == {}
 
 
@@ -56,7 +56,7 @@ async def test_a_stalled_upload_gives_way_to_another_one() -> None:
         await asyncio.sleep(0)
         slow.add_bytes(1)
         clock.now = 2
-        assert refused(all_, "a")[0] is TooManyRequests  # nobody has stalled for long enough
+        assert refusal(all_, "a")[0] is TooManyRequests  # nobody has stalled for long enough
         clock.now = 4
         quick.add_bytes(100_000)
         other.add_bytes(100_000)
@@ -64,7 +64,7 @@ async def test_a_stalled_upload_gives_way_to_another_one() -> None:
             with pytest.raises(RequestTimeout) as error:
                 await waiting[slow]
             assert error.value.code == "upload_displaced"
-            assert refused(all_, "c")[0] is Unavailable  # the rest moves
+            assert refusal(all_, "c")[0] is Unavailable  # the rest moves
         for task in (waiting[quick], waiting[other]):
             assert not task.done()
             task.cancel()
@@ -74,7 +74,7 @@ def test_an_upload_that_is_not_waited_for_is_not_displaced() -> None:
     all_, clock = uploads(uploads=1)
     with all_.new_upload("a"):
         clock.now = 100
-        assert refused(all_, "b")[0] is Unavailable
+        assert refusal(all_, "b")[0] is Unavailable
 
 
 def test_bytes_are_bounded_by_client_and_in_all() -> None:
@@ -97,7 +97,7 @@ def test_a_byte_now_and_then_is_too_slow() -> None:
         upload.add_bytes(1)
         clock.now = 22
         upload.add_bytes(1)
-        assert patience(upload) == 8
+        assert seconds_until_timeout(upload) == 8
         clock.now = 30
         seconds, late = upload.time_for_next_chunk()
         assert seconds == 0
@@ -108,13 +108,13 @@ def test_a_burst_does_not_pay_for_a_trickle() -> None:
     all_, clock = uploads(upload_bytes_per_second=500)
     with all_.new_upload("a") as upload:
         upload.add_bytes(10_000_000)
-        assert patience(upload) == 30
+        assert seconds_until_timeout(upload) == 30
         for clock.now in range(20, 60, 20):
             upload.add_bytes(1)
-            assert patience(upload) > 0
+            assert seconds_until_timeout(upload) > 0
         clock.now = 80
         upload.add_bytes(1)
-        assert patience(upload) <= 0
+        assert seconds_until_timeout(upload) <= 0
 
 
 def test_a_live_recording_is_quick_enough() -> None:
@@ -123,7 +123,7 @@ def test_a_live_recording_is_quick_enough() -> None:
         for second in range(800):
             clock.now = second
             upload.add_bytes(750)  # Opus at 6 kbit/s
-            assert patience(upload) > 0
+            assert seconds_until_timeout(upload) > 0
 
 
 def test_pauses_and_the_whole_are_bounded_and_named() -> None:

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from app.keys.store import KeyStore
-from tests.app.models.scripted_models import FIRST, PATH, SECOND, Fleet, fleet_serving, loaded
+from tests.app.models.scripted_models import FIRST, PATH, SECOND, Fleet, load_model, serving_fleet
 from tests.app.running_service import Site, code
 
 ROUTES = [
@@ -26,7 +26,7 @@ def headers(key: str | None) -> dict[str, str]:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("admins", ["", "root-key"])
 async def test_others_stay_out(method: str, path: str, admins: str) -> None:
-    async with fleet_serving(Fleet(FIRST), auth={"keys": "caller", "admin_keys": admins}) as site:
+    async with serving_fleet(Fleet(FIRST), auth={"keys": "caller", "admin_keys": admins}) as site:
         for key, expected in (
             (None, (401, "missing_api_key")),
             ("caller", (403, "scope_missing")),
@@ -39,13 +39,13 @@ async def test_others_stay_out(method: str, path: str, admins: str) -> None:
 
 
 async def test_where_everyone_may_call_nobody_may_change_what_is_served() -> None:
-    async with fleet_serving(Fleet(FIRST), auth={"admin_keys": ""}) as site:
+    async with serving_fleet(Fleet(FIRST), auth={"admin_keys": ""}) as site:
         assert (await site.post()).status_code == 200
         assert code(await site.client.get(PATH)) == (401, "missing_api_key")
 
 
 async def test_a_key_with_the_scope_opens_too() -> None:
-    async with fleet_serving(Fleet(FIRST), auth={"admin_keys": ""}) as site:
+    async with serving_fleet(Fleet(FIRST), auth={"admin_keys": ""}) as site:
         _, text = await KeyStore(site.jobs.database).create("operator", ["admin"])
         assert (await site.client.get(PATH, headers=headers(text))).status_code == 200
         assert code(await site.post(headers=headers(text))) == (403, "scope_missing")
@@ -54,14 +54,14 @@ async def test_a_key_with_the_scope_opens_too() -> None:
 async def test_an_admin_key_in_either_form_opens_all() -> None:
     digest = f"sha256:{hashlib.sha256(b'root-key').hexdigest()}"
     for key in ("root-key", digest):
-        async with fleet_serving(Fleet(FIRST, SECOND), auth={"keys": "caller", "admin_keys": key}) as site:
-            assert (await loaded(site, model=SECOND))["state"] == "ready"
+        async with serving_fleet(Fleet(FIRST, SECOND), auth={"keys": "caller", "admin_keys": key}) as site:
+            assert (await load_model(site, model=SECOND))["state"] == "ready"
             site.client.headers["authorization"] = "Bearer root-key"
             assert (await site.post()).status_code == 200
 
 
 async def test_admin_keys_alone_leave_the_rest_open() -> None:
-    async with fleet_serving(Fleet(FIRST)) as site:
+    async with serving_fleet(Fleet(FIRST)) as site:
         assert (await site.post()).status_code == 200
         assert code(await site.client.get(PATH)) == (401, "missing_api_key")
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.http_origin import HOST, OPEN, PUBLIC, Names, Origin, Reply, Way, full, moved, origin, reply, way
+from tests.app.http_origin import HOST, OPEN, PUBLIC, Names, Origin, Reply, Way, full, origin, redirect, reply, way
 from tests.app.running_service import PATH, Site, code, serving, until, value, wav
 
 CHAT = "/v1/chat/completions"
@@ -143,7 +143,7 @@ ASTRAY = [
 async def test_nothing_inside_is_fetched(url: str) -> None:
     async with run_fetching_site() as (site, served, to):
         url = url.replace("{port}", str(served.port))
-        served.replies["/start"] = moved(url)
+        served.replies["/start"] = redirect(url)
         for post in WAYS:
             response = await post(site, url)
             assert code(response) in [(400, "invalid_audio_url"), (400, "audio_url_not_allowed")]

@@ -37,16 +37,16 @@ def messages(*parts: dict[str, Any], text: str = "Three bullets, in German.") ->
 
 def client(site: Site, **more: Any) -> openai.AsyncOpenAI:
     given = {"api_key": "none", "max_retries": 0, **more}
-    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
+    made = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", **given)
+    site.closed_with_it.append(made)
+    return made
 
 
-async def ask(site: Site, **more: Any) -> Any:
-    known = client(site)
-    try:
-        return await known.chat.completions.create(**{"model": "test-model", "messages": messages(), **more})
-    finally:
-        if not more.get("stream"):
-            await known.close()
+async def ask(site: Site, options: dict[str, Any] | None = None, **more: Any) -> Any:
+    """Return the answer; for a stream, the list of its chunks. options: of the client."""
+    async with client(site, **(options or {})) as openai_client:
+        answer = await openai_client.chat.completions.create(**{"model": "test-model", "messages": messages(), **more})
+        return [chunk async for chunk in answer] if more.get("stream") else answer
 
 
 async def test_a_recording_is_summarized_as_the_texts_say(site: Site) -> None:
@@ -77,8 +77,7 @@ async def test_a_data_url_is_a_recording_too(site: Site) -> None:
 
 
 async def test_a_stream_comes_in_pieces(site: Site) -> None:
-    stream = await ask(site, stream=True, stream_options={"include_usage": True})
-    chunks = [chunk async for chunk in stream]
+    chunks = await ask(site, stream=True, stream_options={"include_usage": True})
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == TEXT
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
@@ -89,7 +88,7 @@ async def test_a_stream_comes_in_pieces(site: Site) -> None:
 
 
 async def test_without_include_usage_there_is_none(site: Site) -> None:
-    chunks = [chunk async for chunk in await ask(site, stream=True)]
+    chunks = await ask(site, stream=True)
     assert all(chunk.choices for chunk in chunks)
     assert all(chunk.usage is None for chunk in chunks)
 
@@ -106,7 +105,7 @@ async def test_several_answers_are_of_one_decoding_with_seeds_of_their_own(strea
         texts = ["", "", ""]
         if stream:
             ends = []
-            async for chunk in answer:
+            for chunk in answer:
                 for one in chunk.choices:
                     texts[one.index] += one.delta.content or ""
                     ends += [one.index] if one.finish_reason else []
@@ -160,7 +159,7 @@ async def test_silence_is_an_empty_answer(site: Site) -> None:
     answer = await ask(site, messages=messages(part(wav(2, amplitude=0))))
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("", "stop")
     assert answer.model_extra["speechsum"]["finish_reason"] == "no_speech"
-    chunks = [chunk async for chunk in await ask(site, messages=messages(part(wav(2, amplitude=0))), n=2, stream=True)]
+    chunks = await ask(site, messages=messages(part(wav(2, amplitude=0))), n=2, stream=True)
     assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == ["stop", "stop"]
 
 
@@ -276,8 +275,8 @@ async def test_errors_are_openais_own_exceptions(site: Site) -> None:
 async def test_a_key_is_asked_for_where_there_are_keys() -> None:
     async with serving(auth={"keys": ["secret"]}) as site:
         with pytest.raises(openai.AuthenticationError):
-            await client(site).chat.completions.create(model="test-model", messages=messages())
-        answer = await client(site, api_key="secret").chat.completions.create(model="test-model", messages=messages())
+            await ask(site)
+        answer = await ask(site, {"api_key": "secret"})
         assert answer.choices[0].message.content == TEXT
 
 
@@ -292,7 +291,7 @@ async def test_a_body_too_large_is_refused_with_its_setting() -> None:
 async def test_it_is_tried_again_when_told_so_and_as_late_as_told() -> None:
     async with serving(ScriptedEngine(start_s=0.7), ready=False, limits={"retry_after_seconds": 0.3}) as site:
         began = time.monotonic()
-        answer = await client(site, max_retries=5).chat.completions.create(model="test-model", messages=messages())
+        answer = await ask(site, {"max_retries": 5})
         assert answer.choices[0].message.content is not None
         assert 0.6 < time.monotonic() - began < 3, "it waited as long as it was told, not as long as it would"
 
@@ -301,7 +300,7 @@ async def test_what_will_not_get_better_is_not_tried_again() -> None:
     async with serving() as site:
         site.engine.error = Unavailable("Broken.", code="engine_failed")
         with pytest.raises(openai.InternalServerError):
-            await client(site, max_retries=5).chat.completions.create(model="test-model", messages=messages())
+            await ask(site, {"max_retries": 5})
         assert len(site.engine.requests) == 1
 
 
@@ -310,11 +309,12 @@ async def test_a_client_that_times_out_leaves_nothing_running() -> None:
     async with serving(engine) as site:
         engine.piece_s = 30
         with pytest.raises(openai.APITimeoutError):
-            await client(site, timeout=0.4).chat.completions.create(model="test-model", messages=messages())
+            await ask(site, {"timeout": 0.4})
         await site.until_idle()
-        stream = await client(site).chat.completions.create(model="test-model", messages=messages(), stream=True)
-        await anext(aiter(stream))
-        await stream.close()
+        async with client(site) as leaving:
+            stream = await leaving.chat.completions.create(model="test-model", messages=messages(), stream=True)
+            await anext(aiter(stream))
+            await stream.close()
         await site.until_idle()
 
 

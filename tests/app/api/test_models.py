@@ -26,8 +26,10 @@ async def test_the_list_has_what_openai_clients_read_and_more(site: Site) -> Non
 
 
 async def test_the_openai_client_lists_and_retrieves() -> None:
-    async with serving() as site:
-        client = openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1")
+    async with (
+        serving() as site,
+        openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1") as client,
+    ):
         assert [model.id async for model in client.models.list()] == ["test-model@3"]
         assert (await client.models.retrieve("test-model@3")).owned_by == "speechsum"
 

@@ -33,21 +33,24 @@ async def events_of(site: Site, audio: bytes | None = None, **fields: str) -> li
 
 
 def openai_client(site: Site) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1", max_retries=0)
+    made = openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{site.port}/v1", max_retries=0)
+    site.closed_with_it.append(made)
+    return made
 
 
 async def openai_stream(site: Site, audio: bytes, **fields: str) -> list[Event]:
     """The events as the OpenAI package's own stream decoder hands them out."""
-    stream = await openai_client(site).post(
-        "/audio/summaries",
-        cast_to=object,
-        body={"stream": "true", **fields},
-        files={"file": ("recording.wav", audio)},
-        options={"headers": {"content-type": "multipart/form-data"}},
-        stream=True,
-        stream_cls=openai.AsyncStream[object],
-    )
-    return [event async for event in stream]  # type: ignore[misc]
+    async with openai_client(site) as client:
+        stream = await client.post(
+            "/audio/summaries",
+            cast_to=object,
+            body={"stream": "true", **fields},
+            files={"file": ("recording.wav", audio)},
+            options={"headers": {"content-type": "multipart/form-data"}},
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+        return [event async for event in stream]  # type: ignore[misc]
 
 
 async def test_progress_then_text_then_the_whole_answer(site: Site) -> None:

@@ -46,7 +46,7 @@ async def test_a_full_disk_under_the_database_says_when_to_come_again() -> None:
     async with serving(jobs={"workers": 0}, auth={"keys": ["anna"]}) as site:
         site.client.headers["authorization"] = "Bearer anna"
         with full(site):
-            response = await filled(site)
+            response = await fill_disk(site)
             assert code(response) == (503, "disk_full")
             assert int(response.headers["retry-after"]) > 0
             assert response.headers["x-should-retry"] == "true"
@@ -55,7 +55,7 @@ async def test_a_full_disk_under_the_database_says_when_to_come_again() -> None:
         assert (await site.client.get("/readyz")).status_code == 200
 
 
-async def filled(site: Site) -> Any:
+async def fill_disk(site: Site) -> Any:
     """The first answer that is no 202, to jobs with much text."""
     for _ in range(100):
         response = await post(site, instructions="x" * 2000)

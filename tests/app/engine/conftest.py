@@ -1,4 +1,4 @@
-"""The engines that the suite is run over: each of these fixtures gives one that is started."""
+"""Fixtures that each give one kind of engine, started."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ from app.engine.vllm_options import STRUCTURED_OUTPUTS
 from app.settings import RemoteSettings, Settings
 from model_repo import registry
 from model_repo.assemble import assemble_checkpoint
-from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
+from tests.app.engine.remote.fake_vllm_server import WANTED, FakeVllmServer, chat_tokenizer
 
 MODEL = "speechsum-tiny"
 WORDS = [f"word{number} " for number in range(120)]
@@ -56,8 +56,8 @@ async def _scripted() -> AsyncIterator[ScriptedEngine]:
 @pytest_asyncio.fixture(loop_scope="package", name="remote")
 async def _remote() -> AsyncIterator[AudioLlmEngine]:
     """Behind a stand-in for a server."""
-    server = StandIn(WORDS, piece_s=PIECE_S).start()
-    made = AudioLlmEngine(RemoteChatModel(WANTED, tokens(), RemoteSettings(urls=[server.url])))
+    server = FakeVllmServer(WORDS, piece_s=PIECE_S).start()
+    made = AudioLlmEngine(RemoteChatModel(WANTED, chat_tokenizer(), RemoteSettings(urls=[server.url])))
     await made.start()
     yield made
     await made.stop()

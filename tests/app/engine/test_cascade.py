@@ -1,4 +1,4 @@
-"""A cascade: what its text model is asked, in which language, and what is never put to it."""
+"""A cascade: the prompts of its text model, their language, and what never reaches it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from app.summarize.request import SummaryRequest
 SAMPLES = np.zeros(16_000, np.float32)
 
 
-class Core:
+class FakeChatModel:
     """Writes one word; keeps what it was asked."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Core:
         yield GenerationFinished("stop", 9, 2, {"prefill": 0.1})
 
 
-class Hearing:
+class FakeTranscriber:
     """A transcriber that always hears the same."""
 
     def __init__(self, *stretches: TranscriptSegment, language: str = "en", probability: float = 0.95) -> None:
@@ -39,12 +39,12 @@ class Hearing:
         return self.transcript
 
 
-def said(text: str, log_probability: float = -0.3, start: float = 0.0) -> TranscriptSegment:
+def segment(text: str, log_probability: float = -0.3, start: float = 0.0) -> TranscriptSegment:
     return TranscriptSegment(start, start + 4, text, log_probability, 1.2, 0.05)
 
 
-async def answered(hearing: Hearing, style: Style, **changes: Any) -> tuple[list[EngineEvent], list[Any]]:
-    core = Core()
+async def generate(hearing: FakeTranscriber, style: Style, **changes: Any) -> tuple[list[EngineEvent], list[Any]]:
+    core = FakeChatModel()
     engine = CascadeEngine(core, hearing, languages=("en", "de", "es"))  # type: ignore[arg-type]
     summary_request = SummaryRequest("x", None, style)  # type: ignore[arg-type]
     generation_request = GenerationRequest(
@@ -62,7 +62,7 @@ async def answered(hearing: Hearing, style: Style, **changes: Any) -> tuple[list
 
 async def test_the_summary_is_asked_for_in_the_language_that_is_spoken() -> None:
     style = Style(length="short", instructions="No names.")  # type: ignore[call-arg]
-    events, ((_, user),) = await answered(Hearing(said("Anna ruft an."), language="de"), style)
+    events, ((_, user),) = await generate(FakeTranscriber(segment("Anna ruft an."), language="de"), style)
     assert user["content"].endswith("in one paragraph. Use about 30 words. Write in German. No names.")
     last = events[-1]
     assert isinstance(last, GenerationFinished)
@@ -81,20 +81,20 @@ async def test_the_summary_is_asked_for_in_the_language_that_is_spoken() -> None
     ],
 )
 async def test_another_language_is_asked_for_only_where_the_caller_asks(language: str, style: Style, end: str) -> None:
-    _, ((_, user),) = await answered(Hearing(said("Words."), language=language), style)
+    _, ((_, user),) = await generate(FakeTranscriber(segment("Words."), language=language), style)
     assert user["content"].endswith(end)
 
 
 async def test_notes_are_merged_in_the_language_of_their_recording_and_as_plain_texts() -> None:
-    _, ((system, user),) = await answered(
-        Hearing(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken_language="es"
+    _, ((system, user),) = await generate(
+        FakeTranscriber(), Style(), samples=None, notes="[0:00:00]\n- Hola.", spoken_language="es"
     )
     assert isinstance(system["content"], str), "templates of text models take no parts"
     assert user["content"].endswith("Write in Spanish.")
 
 
 async def test_what_was_not_understood_never_reaches_the_text_model() -> None:
-    events, asked = await answered(Hearing(said("I'm so much of a sloth", -1.3)), Style())
+    events, asked = await generate(FakeTranscriber(segment("I'm so much of a sloth", -1.3)), Style())
     assert asked == []
     (_, last) = events
     assert isinstance(last, GenerationFinished)
@@ -104,21 +104,25 @@ async def test_what_was_not_understood_never_reaches_the_text_model() -> None:
 
 
 async def test_where_no_word_was_found_there_is_no_speech() -> None:
-    events, asked = await answered(Hearing(), Style())
+    events, asked = await generate(FakeTranscriber(), Style())
     assert (asked, events[-1].finish_reason) == ([], "no_speech")  # type: ignore[union-attr]
 
 
 async def test_of_a_recording_that_is_understood_in_part_the_rest_is_left_out() -> None:
-    hearing = Hearing(said("Anna calls."), said("Gargle.", -1.3, start=30), said("Ben pays.", start=60))
-    events, ((_, user),) = await answered(hearing, Style())
+    hearing = FakeTranscriber(
+        segment("Anna calls."), segment("Gargle.", -1.3, start=30), segment("Ben pays.", start=60)
+    )
+    events, ((_, user),) = await generate(hearing, Style())
     assert "Anna calls. Ben pays." in user["content"]
     assert "Gargle" not in user["content"]
     assert events[-1].recognition.omitted_spans == ((30, 34),)  # type: ignore[union-attr]
 
 
 async def test_the_system_message_is_the_one_that_is_asked_for() -> None:
-    _, ((first, _),) = await answered(Hearing(said("Words.")), Style())
+    _, ((first, _),) = await generate(FakeTranscriber(segment("Words.")), Style())
     assert first == {"role": "system", "content": SYSTEM_PROMPT}
     for material in ({}, {"samples": None, "notes": "[0:00:00]\n- Words."}):
-        _, ((first, _),) = await answered(Hearing(said("Words.")), Style(), system=SYSTEM_FOR_DATA, **material)
+        _, ((first, _),) = await generate(
+            FakeTranscriber(segment("Words.")), Style(), system=SYSTEM_FOR_DATA, **material
+        )
         assert first == {"role": "system", "content": SYSTEM_FOR_DATA}

@@ -1,4 +1,4 @@
-"""From the registry's entries to engines in front of servers, with the checkpoints' own tokenizer and chat template."""
+"""Engines for the registry's entries in front of servers, with the checkpoints' own tokenizer and chat template."""
 
 import os
 import subprocess
@@ -22,22 +22,22 @@ from model_repo import registry
 from model_repo.assemble import companion_files
 from model_repo.manifest import Manifest
 from model_repo.registry import RegistryError
-from tests.app.engine.remote.fake_vllm_server import StandIn
+from tests.app.engine.remote.fake_vllm_server import FakeVllmServer
 from tests.app.running_service import settings_for
 
 SPEECH = np.zeros(32_000, np.float32)
 
 
-def entry(name: str) -> Manifest:
+def manifest_entry(name: str) -> Manifest:
     return registry.resolve_model(registry.REGISTRY_ROOT, name)
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeVllmServer]:
     """One that serves the registry's checkpoints, as far as prompts go."""
-    cards = [{"id": entry(name).id, "max_model_len": 8192} for name in ("speechsum-tiny", "cascade-tiny")]
-    files = companion_files(entry("speechsum-tiny"))
-    made = StandIn(
+    cards = [{"id": manifest_entry(name).id, "max_model_len": 8192} for name in ("speechsum-tiny", "cascade-tiny")]
+    files = companion_files(manifest_entry("speechsum-tiny"))
+    made = FakeVllmServer(
         ["Anna ", "calls."], served=cards, tokenizer=files["tokenizer.json"], template=files["chat_template.jinja"]
     )
     made.start()
@@ -45,11 +45,11 @@ def server() -> Iterator[StandIn]:
     made.die()
 
 
-def settings(server: StandIn) -> Settings:
+def settings(server: FakeVllmServer) -> Settings:
     return Settings.model_validate({"remote": {"urls": server.url}})
 
 
-async def written(engine: Engine) -> tuple[list[str], str, GenerationFinished]:
+async def generate(engine: Engine) -> tuple[list[str], str, GenerationFinished]:
     """Stages, text and end."""
     events = [event async for event in engine.generate(GenerationRequest("id", SPEECH, "Be brief.", 20))]
     last = events[-1]
@@ -58,18 +58,18 @@ async def written(engine: Engine) -> tuple[list[str], str, GenerationFinished]:
     return stages, "".join(event.text for event in events if isinstance(event, TextDelta)), last
 
 
-async def test_the_model_that_hears_is_asked_at_its_server(server: StandIn) -> None:
-    engine = build_engine(entry("speechsum-tiny"), settings(server))
+async def test_the_model_that_hears_is_asked_at_its_server(server: FakeVllmServer) -> None:
+    engine = build_engine(manifest_entry("speechsum-tiny"), settings(server))
     await engine.start()
-    stages, text, end = await written(engine)
+    stages, text, end = await generate(engine)
     await engine.stop()
     assert (stages, text, end.transcript) == (["prefill", "decode"], "Anna calls.", None)
     (asked,) = server.asked
-    assert asked["model"] == entry("speechsum-tiny").id
+    assert asked["model"] == manifest_entry("speechsum-tiny").id
     assert asked["messages"][1]["content"][0]["type"] == "input_audio"
 
 
-class Heard:
+class FakeTranscriber:
     """A transcriber that understands the same words in everything."""
 
     text = "Anna will call."
@@ -82,41 +82,43 @@ class Heard:
         return Transcript((TranscriptSegment(0, 2, self.text, -0.2, 1.0, 0.01),))
 
 
-async def test_a_cascade_transcribes_here_and_asks_for_the_rest(server: StandIn) -> None:
-    manifest = entry("cascade-tiny")
-    engine = CascadeEngine(build_remote_model(manifest, settings(server), [server.url]), Heard())  # type: ignore[arg-type]
+async def test_a_cascade_transcribes_here_and_asks_for_the_rest(server: FakeVllmServer) -> None:
+    manifest = manifest_entry("cascade-tiny")
+    engine = CascadeEngine(build_remote_model(manifest, settings(server), [server.url]), FakeTranscriber())  # type: ignore[arg-type]
     await engine.start()
     server.asked.clear()
-    stages, text, end = await written(engine)
+    stages, text, end = await generate(engine)
     await engine.stop()
     assert stages == ["transcribe", "prefill", "decode"]
-    assert (text, end.transcript) == ("Anna calls.", Heard.text)
+    assert (text, end.transcript) == ("Anna calls.", FakeTranscriber.text)
     assert set(end.stage_seconds) == {"transcribe", "prefill", "decode"}
     (asked,) = server.asked
     assert asked["model"] == manifest.id
-    assert f"{TRANSCRIPT_OPEN}\n{Heard.text}" in asked["messages"][1]["content"]
+    assert f"{TRANSCRIPT_OPEN}\n{FakeTranscriber.text}" in asked["messages"][1]["content"]
 
 
-async def test_a_cascade_is_built_with_its_own_whisper(server: StandIn) -> None:
-    engine = build_engine(entry("cascade-tiny"), settings(server))
+async def test_a_cascade_is_built_with_its_own_whisper(server: FakeVllmServer) -> None:
+    engine = build_engine(manifest_entry("cascade-tiny"), settings(server))
     assert isinstance(engine, CascadeEngine)
     assert list(engine._transcriber._folder.iterdir())
     await engine.stop()
 
 
-async def test_a_server_of_another_version_fails_the_start_by_name(server: StandIn) -> None:
+async def test_a_server_of_another_version_fails_the_start_by_name(server: FakeVllmServer) -> None:
     server.served = [{"id": "speechsum-tiny@0"}]
-    engine = build_engine(entry("speechsum-tiny"), settings(server))
-    with pytest.raises(Unavailable, match=f"speechsum-tiny@0, not {entry('speechsum-tiny').id}"):
+    engine = build_engine(manifest_entry("speechsum-tiny"), settings(server))
+    with pytest.raises(Unavailable, match=f"speechsum-tiny@0, not {manifest_entry('speechsum-tiny').id}"):
         await engine.start()
 
 
-def test_in_front_of_servers_no_checkpoint_is_assembled(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_front_of_servers_no_checkpoint_is_assembled(
+    server: FakeVllmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def assemble_checkpoint(*_: object, **__: object) -> Path:
         raise AssertionError("the weights are not needed here")
 
     monkeypatch.setattr("app.engine.factory.assemble_checkpoint", assemble_checkpoint)
-    build_engine(entry("speechsum-tiny"), settings(server))
+    build_engine(manifest_entry("speechsum-tiny"), settings(server))
 
 
 WITHOUT = """
@@ -133,7 +135,7 @@ sys.exit(main(["serve", "--model", "speechsum-tiny", "--port", "0"]))
 """
 
 
-def test_the_command_needs_neither_torch_nor_vllm(server: StandIn, tmp_path: Path) -> None:
+def test_the_command_needs_neither_torch_nor_vllm(server: FakeVllmServer, tmp_path: Path) -> None:
     environment = {**os.environ, "SPEECHSUM_REMOTE__URLS": server.url, "PYTHONUNBUFFERED": "1"}
     log = tmp_path / "log.txt"
     with log.open("w") as out:
@@ -154,9 +156,9 @@ def test_the_command_needs_neither_torch_nor_vllm(server: StandIn, tmp_path: Pat
 
 
 def test_companions_that_are_not_the_manifests_are_refused() -> None:
-    weights = entry("speechsum-tiny").weights | {"chat_template.jinja": "0" * 64}
+    weights = manifest_entry("speechsum-tiny").weights | {"chat_template.jinja": "0" * 64}
     with pytest.raises(RegistryError, match=r"chat_template\.jinja"):
-        companion_files(entry("speechsum-tiny").model_copy(update={"weights": weights}))
+        companion_files(manifest_entry("speechsum-tiny").model_copy(update={"weights": weights}))
 
 
 def test_the_scripted_model_has_no_servers() -> None:

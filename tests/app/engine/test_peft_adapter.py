@@ -1,4 +1,4 @@
-"""Which adapters are taken as they are, which under other names, and which are refused, with the reason."""
+"""Which adapters are used as they are, which with other tensor names, and which are refused and why."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_transformers_names_become_the_checkpoints(tmp_path: Path, checkpoint: P
         ({"module": "base_model.model.multi_modal_projector.linear_1", "rows": WIDTH}, "not on the language model"),
         ({"columns": WIDTH + 1}, "has shape"),
         ({"rows": INNER + 1}, "has shape"),
-        ({"peft_type": "IA3"}, "is no LoRA adapter"),
+        ({"peft_type": "IA3"}, "is not a LoRA adapter"),
         ({"module": AS_TRANSFORMERS, "rank_pattern": {"layers.0": 1}}, "patterns"),
     ],
     ids=["another model's", "the projector's", "too wide", "too high", "no LoRA", "patterns"],
@@ -83,12 +83,12 @@ def test_whole_weights_beside_the_pairs_are_refused(tmp_path: Path, checkpoint: 
     folder = adapter(tmp_path / "adapter")
     tensors = load_file(folder / WEIGHTS_FILE)
     save_file(tensors | {f"{ON_DISK}.weight": np.zeros((INNER, WIDTH), np.float32)}, folder / WEIGHTS_FILE)
-    with pytest.raises(UnusableAdapter, match="no LoRA pair"):
+    with pytest.raises(UnusableAdapter, match="not a LoRA weight"):
         prepare_adapter(folder, checkpoint, tmp_path / "scratch")
 
 
 def test_a_folder_that_holds_none_is_refused(tmp_path: Path, checkpoint: Path) -> None:
-    with pytest.raises(UnusableAdapter, match="is no adapter as PEFT saves it"):
+    with pytest.raises(UnusableAdapter, match="is not an adapter as PEFT saves it"):
         prepare_adapter(tmp_path / "nowhere", checkpoint, tmp_path / "scratch")
     folder = adapter(tmp_path / "adapter")
     (folder / WEIGHTS_FILE).unlink()
@@ -99,5 +99,5 @@ def test_a_folder_that_holds_none_is_refused(tmp_path: Path, checkpoint: Path) -
 def test_the_rank_is_the_highest_of_all_pairs(tmp_path: Path) -> None:
     assert adapter_rank(adapter(tmp_path / "one")) == RANK
     assert adapter_rank(adapter(tmp_path / "two", rank_pattern={"up_proj": 16})) == 16
-    with pytest.raises(UnusableAdapter, match="names no rank"):
+    with pytest.raises(UnusableAdapter, match="has no rank"):
         adapter_rank(adapter(tmp_path / "three", r=None))

@@ -1,4 +1,4 @@
-"""Prompts of checkpoints that are not the registry's: as the pipeline words them, no control token of a caller's."""
+"""Prompts of checkpoints that are not in the registry: as in training, and without a caller's control tokens."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sentences that come again are stopped before anybody sees them; everything else passes through as it came."""
+"""Repeated sentences are stopped before they are passed on; all other text is passed on unchanged."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from app.engine.repetition import RepetitionDetector
 
 
-def watched(text: str, size: int) -> tuple[bool, str]:
+def detect(text: str, size: int) -> tuple[bool, str]:
     """Whether a repetition was found, and what was passed on of a text that comes in pieces of so many letters."""
     watch, out = RepetitionDetector(), ""
     for start in range(0, len(text), size):
@@ -76,7 +76,7 @@ LOOPS = {
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_sentence_that_comes_again_ends_the_answer_and_is_not_passed_on(name: str, size: int) -> None:
     text, shown = LOOPS[name]
-    assert watched(text, size) == (True, shown)
+    assert detect(text, size) == (True, shown)
 
 
 PARALLEL = {
@@ -103,7 +103,7 @@ PARALLEL = {
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("name", PARALLEL)
 def test_like_sentences_pass_untouched(name: str, size: int) -> None:
-    assert watched(PARALLEL[name], size) == (False, PARALLEL[name])
+    assert detect(PARALLEL[name], size) == (False, PARALLEL[name])
 
 
 def test_text_is_held_back_only_while_it_may_be_a_repetition() -> None:

@@ -1,4 +1,4 @@
-"""vLLM's families of several engines, which vLLM by itself shows of the last one only."""
+"""The metrics of several vLLM engines, of which vLLM alone exposes only the last one's."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
         REGISTRY.register(others)
 
 
-def registered(model: str, running: int) -> None:
+def register_metrics(model: str, running: int) -> None:
     """What vLLM does when it makes an engine: takes out what is there of others, and puts in its own."""
     for collector in list(REGISTRY._collector_to_names):
         if getattr(collector, "_name", "").startswith("vllm:"):
@@ -33,28 +33,28 @@ def registered(model: str, running: int) -> None:
     Histogram("vllm:e2e", "Seconds.", ["model_name"], buckets=(1, 2)).labels(model).observe(running)
 
 
-def shown(name: str) -> dict[str, str]:
+def exposed_samples(name: str) -> dict[str, str]:
     lines = [line for line in generate_latest().decode().splitlines() if line.startswith(name + "{")]
     return {line.split('model_name="')[1].split('"')[0]: line.split()[-1] for line in lines}
 
 
 def test_each_engines_are_shown_beside_the_others(engines: list[object]) -> None:
     for engine, model, running in zip(engines, ("one@1", "two@1"), (1, 2), strict=True):
-        registered(model, running)
+        register_metrics(model, running)
         vllm_metrics.register_engine(engine)
-    assert shown("vllm:num_requests_running") == {"one@1": "1.0", "two@1": "2.0"}
-    assert shown("vllm:prompt_tokens_total") == {"one@1": "1.0", "two@1": "2.0"}
-    assert shown("vllm:e2e_count") == {"one@1": "1.0", "two@1": "1.0"}
+    assert exposed_samples("vllm:num_requests_running") == {"one@1": "1.0", "two@1": "2.0"}
+    assert exposed_samples("vllm:prompt_tokens_total") == {"one@1": "1.0", "two@1": "2.0"}
+    assert exposed_samples("vllm:e2e_count") == {"one@1": "1.0", "two@1": "1.0"}
     text = generate_latest().decode()
     assert text.count("# TYPE vllm:num_requests_running gauge") == 1
 
 
 def test_an_engine_that_is_gone_is_shown_no_more(engines: list[object]) -> None:
     for engine, model in zip(engines, ("one@1", "two@1"), strict=True):
-        registered(model, 1)
+        register_metrics(model, 1)
         vllm_metrics.register_engine(engine)
     vllm_metrics.unregister_engine(engines[0])
     vllm_metrics.unregister_engine(engines[0])
-    assert set(shown("vllm:num_requests_running")) == {"two@1"}
+    assert set(exposed_samples("vllm:num_requests_running")) == {"two@1"}
     vllm_metrics.unregister_engine(engines[1])
     assert "vllm:num_requests_running" not in generate_latest().decode()

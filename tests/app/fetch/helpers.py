@@ -18,7 +18,7 @@ AUDIO = bytes(range(256)) * 1000
 URL = f"http://{HOST}/wav"
 
 
-async def refused(to: Way, url: str = URL, **more: Any) -> ServiceError:
+async def refusal(to: Way, url: str = URL, **more: Any) -> ServiceError:
     """What a fetch is refused with."""
     with pytest.raises(ServiceError) as error:
         await to.fetch(url, **more)
@@ -27,7 +27,7 @@ async def refused(to: Way, url: str = URL, **more: Any) -> ServiceError:
     return error.value
 
 
-def certified(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def self_signed_contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's context with a certificate of its own for these names, and a client's that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.core.errors import Unavailable
-from tests.app.fetch.helpers import AUDIO, URL, refused
-from tests.app.http_origin import HOST, PUBLIC, Reply, full, moved, origin, reply, way
+from tests.app.fetch.helpers import AUDIO, URL, refusal
+from tests.app.http_origin import HOST, PUBLIC, Reply, full, origin, redirect, reply, way
 from tests.app.running_service import until
 
 BOMB = gzip.compress(bytes(50_000_000))
@@ -30,7 +30,7 @@ async def test_too_many_bytes_are_refused_and_not_read(announced: bool) -> None:
 
     async with origin(wav=endless) as served:
         held: list[int] = []
-        error = await refused(way(served, limits={"upload_bytes": 100_000}), hold=held.append)
+        error = await refusal(way(served, limits={"upload_bytes": 100_000}), hold=held.append)
         assert (error.status, error.code) == (413, "upload_too_large")
         assert "100000" in error.message
         assert "SPEECHSUM_LIMITS__UPLOAD_BYTES" in error.message
@@ -43,7 +43,7 @@ async def test_just_at_the_limit_is_not_too_many() -> None:
     async with origin(wav=reply(AUDIO), more=reply(AUDIO + b"\0", content_length=None)) as served:
         to = way(served, limits={"upload_bytes": len(AUDIO)})
         assert await to.fetch(URL) == AUDIO
-        assert (await refused(to, f"http://{HOST}/more")).code == "upload_too_large"
+        assert (await refusal(to, f"http://{HOST}/more")).code == "upload_too_large"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_just_at_the_limit_is_not_too_many() -> None:
 )
 async def test_an_answer_that_breaks_http_is_a_failure_of_the_other_side(answer: bytes) -> None:
     async with origin(wav=answer) as served:
-        error = await refused(way(served))
+        error = await refusal(way(served))
         assert (error.status, error.code) == (422, "audio_url_failed")
 
 
@@ -75,7 +75,7 @@ async def test_more_than_announced_is_not_read() -> None:
 async def test_what_is_compressed_is_not_unpacked(coding: str) -> None:
     async with origin(wav=reply(BOMB, content_encoding=coding)) as served:
         tracemalloc.start()
-        error = await refused(way(served))
+        error = await refusal(way(served))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert (error.status, error.code) == (422, "audio_url_failed")
@@ -89,7 +89,7 @@ async def test_what_is_compressed_is_not_unpacked(coding: str) -> None:
 async def test_another_status_is_told_and_its_body_is_not(status: str) -> None:
     body = b"" if status[:3] in ("204", "304") else b"a secret of the origin"
     async with origin(wav=reply(body, status)) as served:
-        error = await refused(way(served))
+        error = await refusal(way(served))
         assert (error.status, error.code) == (422, "audio_url_failed")
         assert status[:3] in error.message
 
@@ -103,7 +103,7 @@ async def test_a_pause_ends_it(after: str) -> None:
         await asyncio.sleep(5)
 
     async with origin(wav=pausing) as served:
-        error = await asyncio.wait_for(refused(way(served, fetch={"idle_seconds": 0.2})), 2)
+        error = await asyncio.wait_for(refusal(way(served, fetch={"idle_seconds": 0.2})), 2)
         assert (error.status, error.code) == (422, "audio_url_timeout")
         assert "SPEECHSUM_FETCH__IDLE_SECONDS" in error.message
 
@@ -111,7 +111,7 @@ async def test_a_pause_ends_it(after: str) -> None:
 @pytest.mark.parametrize("where", ["body", "head", "redirects"])
 async def test_a_trickle_ends_too(where: str) -> None:
     async def trickle(writer: asyncio.StreamWriter) -> None:
-        whole = moved("/wav") if where == "redirects" else reply(AUDIO)
+        whole = redirect("/wav") if where == "redirects" else reply(AUDIO)
         start = whole.index(b"\r\n\r\n") + 4 if where == "body" else 0
         step = 10 if where == "redirects" else 1
         writer.write(whole[:start])
@@ -122,7 +122,7 @@ async def test_a_trickle_ends_too(where: str) -> None:
 
     async with origin(wav=trickle) as served:
         given = {"idle_seconds": 0.2, "seconds": 0.6, "redirects": 1000}
-        error = await asyncio.wait_for(refused(way(served, fetch=given)), 3)
+        error = await asyncio.wait_for(refusal(way(served, fetch=given)), 3)
         assert (error.status, error.code) == (422, "audio_url_timeout")
         assert "SPEECHSUM_FETCH__SECONDS" in error.message
 
@@ -132,7 +132,7 @@ async def test_the_request_s_own_time_bounds_it_too() -> None:
         await asyncio.sleep(5)
 
     async with origin(wav=never) as served:
-        error = await asyncio.wait_for(refused(way(served, timeouts={"request_seconds": 0.2})), 2)
+        error = await asyncio.wait_for(refusal(way(served, timeouts={"request_seconds": 0.2})), 2)
         assert "SPEECHSUM_TIMEOUTS__REQUEST_SECONDS" in error.message
 
 
@@ -140,14 +140,14 @@ async def test_a_resolver_that_does_not_answer_ends_it() -> None:
     async with origin(wav=reply(AUDIO)) as served:
         to = way(served, fetch={"connect_seconds": 0.2})
         to.names.delay_s = 5
-        error = await asyncio.wait_for(refused(to), 2)
+        error = await asyncio.wait_for(refusal(to), 2)
         assert (error.status, error.code) == (422, "audio_url_timeout")
         assert "SPEECHSUM_FETCH__CONNECT_SECONDS" in error.message
 
 
 async def test_a_host_that_does_not_answer_is_a_failure_of_the_other_side() -> None:
     async with origin(wav=reply(AUDIO)) as served:
-        error = await refused(way(served, dead=[PUBLIC]))
+        error = await refusal(way(served, dead=[PUBLIC]))
         assert (error.status, error.code) == (422, "audio_url_failed")
 
 

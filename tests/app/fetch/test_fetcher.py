@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.fetch.fetcher import Fetcher
-from tests.app.fetch.helpers import AUDIO, URL, refused
+from tests.app.fetch.helpers import AUDIO, URL, refusal
 from tests.app.http_origin import HOST, PUBLIC, origin, reply, way
 from tests.app.running_service import settings_for
 
@@ -65,7 +65,7 @@ async def test_off_means_off() -> None:
     async with origin(wav=reply(AUDIO)) as served:
         to = way(served, fetch={"enabled": False})
         for url in (URL, "file:///etc/passwd", "nonsense"):
-            error = await refused(to, url)
+            error = await refusal(to, url)
             assert (error.status, error.code) == (400, "audio_url_disabled")
             assert "SPEECHSUM_FETCH__ENABLED" in error.message
         assert (to.names.asked, to.internet.asked) == ([], [])
@@ -98,7 +98,7 @@ async def test_what_the_settings_do_not_allow_is_not_even_looked_up(
 ) -> None:
     async with origin(wav=reply(AUDIO)) as served:
         to = way(served, fetch=given)
-        error = await refused(to, url)
+        error = await refusal(to, url)
         assert (error.status, error.code) == (400, "audio_url_not_allowed")
         assert f"SPEECHSUM_FETCH__{setting}" in error.message
         assert (to.names.asked, to.internet.asked) == ([], [])

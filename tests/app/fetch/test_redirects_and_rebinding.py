@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.fetch.helpers import AUDIO, URL, certified, refused
-from tests.app.http_origin import HOST, PUBLIC, PUBLIC_6, Names, Reply, moved, origin, reply, way
+from tests.app.fetch.helpers import AUDIO, URL, refusal, self_signed_contexts
+from tests.app.http_origin import HOST, PUBLIC, PUBLIC_6, Names, Reply, origin, redirect, reply, way
 
 INSIDE = [
     "http://127.0.0.1/",
@@ -71,10 +71,10 @@ async def test_nothing_inside_is_fetched(url: str) -> None:
     async with origin() as served:
         to = way(served, names=Names(**NAMES))
         if url == f"http://{HOST}#@127.0.0.1:22/":  # a fragment, to every reader alike: the host is the one before it
-            assert (await refused(to, url)).status == 422
+            assert (await refusal(to, url)).status == 422
             assert to.internet.asked == [(PUBLIC, 80)]
             return
-        error = await refused(to, url)
+        error = await refusal(to, url)
         assert (error.status, error.code) in [(400, "invalid_audio_url"), (400, "audio_url_not_allowed")]
         assert to.internet.asked == []
 
@@ -82,9 +82,9 @@ async def test_nothing_inside_is_fetched(url: str) -> None:
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 @pytest.mark.parametrize("url", [url for url in INSIDE if url.isascii() and "#" not in url])
 async def test_no_redirect_leads_inside(url: str, status: str) -> None:
-    async with origin(start=moved(url, status)) as served:
+    async with origin(start=redirect(url, status)) as served:
         to = way(served, names=Names(**NAMES))
-        error = await refused(to, f"http://{HOST}/start")
+        error = await refusal(to, f"http://{HOST}/start")
         assert (error.status, error.code) == (400, "audio_url_not_allowed")
         assert "10.1.2.3" not in error.message
         assert to.internet.asked == [(PUBLIC, 80)]
@@ -97,22 +97,22 @@ async def test_a_name_that_changes_its_mind_is_not_asked_again() -> None:
         assert await to.fetch(URL) == AUDIO
         assert to.internet.asked == [(PUBLIC, 80)]
         assert names.asked == [HOST]
-        assert (await refused(to)).code == "audio_url_not_allowed"
+        assert (await refusal(to)).code == "audio_url_not_allowed"
         assert to.internet.asked == [(PUBLIC, 80)]
 
 
 async def test_a_redirect_to_the_same_name_is_checked_again() -> None:
     names = Names(audio_example_org=[[PUBLIC], ["127.0.0.1"]])
-    async with origin(start=moved("/wav"), wav=reply(AUDIO)) as served:
+    async with origin(start=redirect("/wav"), wav=reply(AUDIO)) as served:
         to = way(served, names=names)
-        assert (await refused(to, f"http://{HOST}/start")).code == "audio_url_not_allowed"
+        assert (await refusal(to, f"http://{HOST}/start")).code == "audio_url_not_allowed"
         assert to.internet.asked == [(PUBLIC, 80)]
 
 
 async def test_an_allowed_host_cannot_lead_off_the_list() -> None:
     names = Names(audio_example_org=[[PUBLIC]], evil_example_com=[[PUBLIC]])
-    async with origin(start=moved("http://evil.example.com/wav"), wav=reply(AUDIO)) as served:
-        error = await refused(way(served, names=names, fetch={"hosts": HOST}), f"http://{HOST}/start")
+    async with origin(start=redirect("http://evil.example.com/wav"), wav=reply(AUDIO)) as served:
+        error = await refusal(way(served, names=names, fetch={"hosts": HOST}), f"http://{HOST}/start")
         assert error.code == "audio_url_not_allowed"
         assert "evil" not in error.message
         assert await way(served, names=names).fetch(f"http://{HOST}/start") == AUDIO
@@ -120,25 +120,25 @@ async def test_an_allowed_host_cannot_lead_off_the_list() -> None:
 
 
 async def test_https_is_not_left_for_http_unless_that_is_allowed() -> None:
-    server, client = certified(HOST)
-    async with origin(tls=server, start=moved(f"http://{HOST}/wav")) as served:
+    server, client = self_signed_contexts(HOST)
+    async with origin(tls=server, start=redirect(f"http://{HOST}/wav")) as served:
         to = way(served, tls=client, fetch={"plain_http": False})
-        error = await refused(to, f"https://{HOST}/start")
+        error = await refusal(to, f"https://{HOST}/start")
         assert (error.code, "PLAIN_HTTP" in error.message) == ("audio_url_not_allowed", True)
 
 
 async def test_redirects_are_followed_as_often_as_set() -> None:
-    chain: dict[str, Reply] = {f"hop{n}": moved(f"/hop{n + 1}") for n in range(4)}
+    chain: dict[str, Reply] = {f"hop{n}": redirect(f"/hop{n + 1}") for n in range(4)}
     async with origin(**chain, hop4=reply(AUDIO)) as served:
         assert await way(served, fetch={"redirects": 4}).fetch(f"http://{HOST}/hop0") == AUDIO
-        error = await refused(way(served, fetch={"redirects": 3}), f"http://{HOST}/hop0")
+        error = await refusal(way(served, fetch={"redirects": 3}), f"http://{HOST}/hop0")
         assert (error.status, error.code) == (422, "audio_url_failed")
         assert "SPEECHSUM_FETCH__REDIRECTS" in error.message
-        assert (await refused(way(served, fetch={"redirects": 0}), f"http://{HOST}/hop3")).code == "audio_url_failed"
+        assert (await refusal(way(served, fetch={"redirects": 0}), f"http://{HOST}/hop3")).code == "audio_url_failed"
 
 
 async def test_a_circle_of_redirects_ends() -> None:
-    async with origin(a=moved("/b"), b=moved("/a"), nowhere=moved("")) as served:
-        assert (await refused(way(served), f"http://{HOST}/a")).code == "audio_url_failed"
+    async with origin(a=redirect("/b"), b=redirect("/a"), nowhere=redirect("")) as served:
+        assert (await refusal(way(served), f"http://{HOST}/a")).code == "audio_url_failed"
         assert len(served.requests) == 4
-        assert (await refused(way(served), f"http://{HOST}/nowhere")).code == "audio_url_failed"
+        assert (await refusal(way(served), f"http://{HOST}/nowhere")).code == "audio_url_failed"

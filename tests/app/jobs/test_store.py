@@ -43,7 +43,7 @@ async def test_an_id_that_a_database_cannot_hold_is_nobodys(store: JobStore) -> 
 
 async def test_a_job_ends_once(store: JobStore) -> None:
     await queue(store)
-    job = await claimed_by(store, "me")
+    job = await claim_job(store, "me")
     assert await store.finish(job, SUCCEEDED, result={"summary": "ü\u2028"})
     assert not await store.finish(job, FAILED, error={"status": 500})
     found = await store.get(job.id, "")
@@ -55,9 +55,9 @@ async def test_a_job_ends_once(store: JobStore) -> None:
 
 async def test_who_lost_the_lease_writes_nothing(store: JobStore) -> None:
     await queue(store)
-    slow = await claimed_by(store, "slow")
+    slow = await claim_job(store, "slow")
     assert await store.requeue_expired(await store.active_leases(), 3, {}) == 1
-    quick = await claimed_by(store, "quick")
+    quick = await claim_job(store, "quick")
     assert (quick.id, quick.attempt) == (slow.id, 2)
     assert not await store.renew(slow)
     assert not await store.finish(slow, SUCCEEDED, result={"by": "slow"})
@@ -71,7 +71,7 @@ async def test_who_lost_the_lease_writes_nothing(store: JobStore) -> None:
 
 async def test_a_lease_that_was_renewed_since_it_was_looked_at_is_not_queued_again(store: JobStore) -> None:
     await queue(store)
-    job = await claimed_by(store, "me")
+    job = await claim_job(store, "me")
     seen = await store.active_leases()
     await store.renew(job, stage="windows", done=3, of=9)
     assert await store.requeue_expired(seen, 3, {}) == 0
@@ -82,7 +82,7 @@ async def test_a_lease_that_was_renewed_since_it_was_looked_at_is_not_queued_aga
 
 async def test_a_worker_that_only_slept_goes_on_with_its_job_if_nobody_has_claimed_it(store: JobStore) -> None:
     await queue(store)
-    job = await claimed_by(store, "sleeper")
+    job = await claim_job(store, "sleeper")
     assert await store.requeue_expired(await store.active_leases(), 3, {}) == 1
     assert await store.renew(job, stage="merge")
     assert await store.claim("another") is None, "it is held again, and not done twice"
@@ -95,10 +95,10 @@ async def test_a_worker_that_only_slept_goes_on_with_its_job_if_nobody_has_claim
 
 async def test_a_fence_tells_two_claims_of_one_worker_apart(store: JobStore) -> None:
     await queue(store)
-    first = await claimed_by(store, "me")
+    first = await claim_job(store, "me")
     await store.release(first, counts=False)
     assert not await store.renew(first), "who has given a job back does not hold it any more"
-    second = await claimed_by(store, "me")
+    second = await claim_job(store, "me")
     assert (second.id, second.attempt, second.leased_by) == (first.id, first.attempt, first.leased_by)
     assert not await store.renew(first)
     assert not await store.finish(first, FAILED, error={"status": 500})
@@ -108,13 +108,13 @@ async def test_a_fence_tells_two_claims_of_one_worker_apart(store: JobStore) -> 
 async def test_a_long_queue_of_one_caller_holds_up_nobody_else(store: JobStore) -> None:
     many = [await queue(store, caller="many") for _ in range(3)]
     one = await queue(store, caller="one")
-    assert [(await claimed_by(store, "me")).id for _ in range(4)] == [many[0], one, many[1], many[2]]
+    assert [(await claim_job(store, "me")).id for _ in range(4)] == [many[0], one, many[1], many[2]]
 
 
 @pytest.mark.parametrize("state", [QUEUED, RUNNING, SUCCEEDED])
 async def test_a_deleted_job_is_gone_with_its_webhook(store: JobStore, state: str) -> None:
     id_ = await queue(store, webhook="http://example.org/", owner="anna")
-    job = await claimed_by(store, "me") if state != QUEUED else None
+    job = await claim_job(store, "me") if state != QUEUED else None
     if job and state == SUCCEEDED:
         await store.finish(job, SUCCEEDED, result={})
     assert await store.delete(id_, "bob") is None
@@ -132,7 +132,7 @@ async def test_a_deleted_job_is_gone_with_its_webhook(store: JobStore, state: st
 async def test_a_job_at_which_services_die_fails_in_the_end(store: JobStore) -> None:
     await queue(store, webhook="http://example.org/")
     for attempt in (1, 2):
-        job = await claimed_by(store, "doomed")
+        job = await claim_job(store, "doomed")
         assert job.attempt == attempt
         assert await store.requeue_expired(await store.active_leases(), 2, {"status": 500, "body": {}}) == 1
     assert await store.claim("me") is None
@@ -145,7 +145,7 @@ async def test_a_job_at_which_services_die_fails_in_the_end(store: JobStore) -> 
 async def test_what_is_given_back_when_the_service_stops_is_no_try(store: JobStore) -> None:
     await queue(store)
     for counts, after in ((False, 0), (True, 1)):
-        job = await claimed_by(store, "me")
+        job = await claim_job(store, "me")
         await store.release(job, counts=counts)
         found = await store.get(job.id, "")
         assert found is not None
@@ -155,7 +155,7 @@ async def test_what_is_given_back_when_the_service_stops_is_no_try(store: JobSto
 @pytest.mark.parametrize("running", [False, True])
 async def test_cancelling_ends_it_and_tells_once(store: JobStore, running: bool) -> None:
     id_ = await queue(store, webhook="http://example.org/")
-    job = await claimed_by(store, "me") if running else None
+    job = await claim_job(store, "me") if running else None
     for _ in range(2):
         found = await store.cancel(id_, "")
         assert found is not None
@@ -194,7 +194,7 @@ async def test_what_is_over_is_forgotten_but_not_before_its_webhook_is_settled(d
     untold = await queue(store, webhook="http://example.org/", created=time.time() + 1)
     waiting = await queue(store, created=time.time() + 2)
     for _ in range(2):
-        assert await store.finish(await claimed_by(store, "me"), SUCCEEDED, result={})
+        assert await store.finish(await claim_job(store, "me"), SUCCEEDED, result={})
     assert await store.delete_expired() == 1
     assert {job.id for job in await store.page("", None, None, 9)} == {untold, waiting}
 
@@ -203,12 +203,12 @@ async def test_recordings_of_jobs_that_wait_or_run_are_needed(store: JobStore) -
     for blob in "abc":
         await queue(store, blob=blob)
     for _ in range(2):
-        job = await claimed_by(store, "me")
+        job = await claim_job(store, "me")
     await store.finish(job, SUCCEEDED, result={})
     assert await store.needed_blobs() == {"a", "c"}
 
 
-async def claimed_by(store: JobStore, worker: str) -> Any:
+async def claim_job(store: JobStore, worker: str) -> Any:
     job = await store.claim(worker)
     assert job is not None
     return job

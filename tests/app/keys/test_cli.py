@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def found(folder: Path, text: str) -> StoredKey | None:
+def find_key(folder: Path, text: str) -> StoredKey | None:
     async def find() -> StoredKey | None:
         database = await open_database(database_url("", folder))
         try:
@@ -39,7 +39,7 @@ def test_a_key_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFi
     text = printed.out.strip()
     assert "not stored" in printed.err
     assert "SPEECHSUM_AUTH__REQUIRED=true" in printed.err, "a key is of little use where none is required"
-    key = found(folder, text)
+    key = find_key(folder, text)
     assert key is not None
     assert (key.name, key.scopes, key.requests_per_minute) == ("front desk", {"jobs"}, 5)
     assert key.expires == pytest.approx(key.created + 30 * 86_400)
@@ -52,7 +52,7 @@ def test_a_key_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFi
     assert "any audio min/day (default)" in line
     assert text not in line
     assert main(["keys", "revoke", key.id]) == 0
-    assert found(folder, text) is None
+    assert find_key(folder, text) is None
     assert main(["keys", "list"]) == 0
     assert "revoked" in capsys.readouterr().out
 
@@ -76,7 +76,7 @@ def test_quotas_that_the_settings_give_are_listed_as_such(
 def test_the_last_use_of_a_key_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "create", "anna"]) == 0
     text = capsys.readouterr().out.strip()
-    key = found(folder, text)
+    key = find_key(folder, text)
     assert key is not None
 
     async def use() -> None:
@@ -92,7 +92,7 @@ def test_the_last_use_of_a_key_is_listed(folder: Path, capsys: pytest.CaptureFix
 def test_a_key_gets_a_webhook_secret_and_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "create", "anna", "--webhook-secret"]) == 0
     text, secret = capsys.readouterr().out.split()
-    key = found(folder, text)
+    key = find_key(folder, text)
     assert key is not None
     assert main(["keys", "list"]) == 0
     assert "own webhook secret" in capsys.readouterr().out

@@ -21,8 +21,8 @@ PATH = "/v1/admin/models"
 FIRST, SECOND, OTHER = MODEL.id, "test-model@4", "other@1"
 
 
-class Gated(ScriptedEngine):
-    """One that starts, and writes, only while the test lets it."""
+class GatedEngine(ScriptedEngine):
+    """A scripted engine that starts and writes only while its events are set."""
 
     def __init__(self, *pieces: str) -> None:
         super().__init__(pieces)
@@ -44,12 +44,13 @@ class Gated(ScriptedEngine):
 
 
 class Fleet:
-    """A `Source` of models whose engines a test has in its hands; each writes its own name. asked: with which servers
-    each was asked for.
+    """A `ModelSource` of models whose engines a test controls. Each engine writes its model's name.
+
+    asked: the names that were asked for, each with its servers.
     """
 
     def __init__(self, *ids: str) -> None:
-        self.engines = {id_: Gated(f"{id_} ", "wrote ", "this.") for id_ in ids}
+        self.engines = {id_: GatedEngine(f"{id_} ", "wrote ", "this.") for id_ in ids}
         self.broken: dict[str, Exception] = {}
         self.asked: list[tuple[str, list[str]]] = []
 
@@ -72,8 +73,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> AsyncIterator[Site]:
-    """A service of the fleet's first model that an operator may change. wait: until all of its models are loaded."""
+async def serving_fleet(fleet: Fleet, wait: bool = True, **sections: Any) -> AsyncIterator[Site]:
+    """Run a service of the fleet's first model with the admin API.
+
+    wait: whether to wait until all of its models are loaded.
+    """
     sections["auth"] = {"admin_keys": "root-key", **sections.get("auth", {})}
     engine = next(iter(fleet.engines.values()))
     async with serving(engine, source=fleet, **sections) as site:
@@ -84,42 +88,42 @@ async def fleet_serving(fleet: Fleet, wait: bool = True, **sections: Any) -> Asy
         yield site
 
 
-async def admin(site: Site, method: str, path: str = "", **body: Any) -> httpx.Response:
-    """What an operator asks."""
+async def admin_request(site: Site, method: str, path: str = "", **body: Any) -> httpx.Response:
+    """Send a request to the admin API."""
     return await site.client.request(method, f"{PATH}{path}", json=body or None, headers=ADMIN)
 
 
-async def loaded(site: Site, **body: Any) -> Any:
-    """Load a model and wait until that has ended; the model as it is then."""
-    response = await admin(site, "POST", **body)
+async def load_model(site: Site, **body: Any) -> Any:
+    """Load a model, wait until loading has ended, and return the model's card."""
+    response = await admin_request(site, "POST", **body)
     assert response.status_code == 202, response.text
     return await until_not(site, response.json()["id"], "loading")
 
 
 async def until_not(site: Site, id_: str, state: str) -> Any:
-    """Wait until a model is in another state; the model as it is then."""
+    """Wait until a model is in another state than `state`, and return its card."""
     model = site.service.models.by_id[id_]
     await until(lambda: model.state != state, lambda: model.state, seconds=60)
-    return next(one for one in (await admin(site, "GET")).json()["data"] if one["id"] == id_)
+    return next(one for one in (await admin_request(site, "GET")).json()["data"] if one["id"] == id_)
 
 
-async def wrote(site: Site, **fields: str) -> str:
-    """The model that an answer names, which has to be the one that wrote it."""
+async def answering_model(site: Site, **fields: str) -> str:
+    """Return the model that a response names, after checking that this model wrote it."""
     answer = await site.post(**fields)
     assert answer.status_code == 200, answer.text
     assert answer.json()["summary"].startswith(answer.json()["model"]), "each engine writes its model's name"
     return str(answer.json()["model"])
 
 
-async def job(site: Site, **fields: str) -> str:
-    """Queue a recording; the job's id."""
+async def queue_job(site: Site, **fields: str) -> str:
+    """Queue a recording as a job, and return the job's id."""
     made = await site.client.post(f"{SUMMARIES}/jobs", files={"file": wav()}, data=fields)
     assert made.status_code == 202, made.text
     return str(made.json()["id"])
 
 
-async def ended(site: Site, id_: str) -> Any:
-    """The job, once it has ended."""
+async def wait_for_job(site: Site, id_: str) -> Any:
+    """Wait until a job has ended, and return it."""
     for _ in range(500):
         found = (await site.client.get(f"{SUMMARIES}/jobs/{id_}")).json()
         if found["state"] in ("succeeded", "failed"):
@@ -128,13 +132,15 @@ async def ended(site: Site, id_: str) -> Any:
     raise AssertionError(found)
 
 
-async def tally(site: Site, count: int, **how: Any) -> Counter[str]:
-    """How many of so many requests each model answered; their ids, and so what is drawn, are always the same."""
-    return Counter([await wrote_under(site, f"tally-{number}", **how) for number in range(count)])
+async def count_answers(site: Site, count: int, **how: Any) -> Counter[str]:
+    """Return how many of `count` requests each model answered. Their ids, and so the draws, are always the same."""
+    return Counter([await answering_model_for_id(site, f"tally-{number}", **how) for number in range(count)])
 
 
-async def wrote_under(site: Site, request_id: str, headers: dict[str, str] | None = None, **fields: str) -> str:
-    """The model that answers the request of this id."""
+async def answering_model_for_id(
+    site: Site, request_id: str, headers: dict[str, str] | None = None, **fields: str
+) -> str:
+    """Return the model that answers the request with this id."""
     response = await site.client.post(
         SUMMARIES,
         files={"file": ("recording.wav", wav(0.2))},

@@ -1,4 +1,4 @@
-"""Adapters by name: a request's `model` picks one, the answer says so, and who is inside keeps it."""
+"""Adapters by name: a request's `model` chooses one, the response names it, and a running request keeps it."""
 
 import asyncio
 from pathlib import Path
@@ -14,11 +14,11 @@ from tests.app.models.scripted_models import (
     OTHER,
     SECOND,
     Fleet,
-    admin,
-    ended,
-    fleet_serving,
-    job,
+    admin_request,
+    queue_job,
+    serving_fleet,
     until_not,
+    wait_for_job,
 )
 from tests.app.running_service import MODEL, Site, WaveDecoder, code, settings_for, until, value, wav
 
@@ -42,11 +42,11 @@ async def add(site: Site, **body: Any) -> Any:
 
 
 async def test_a_request_is_written_with_the_adapter_it_names() -> None:
-    async with fleet_serving(fleet_of(FIRST), adapters={"served": "terse=/adapters/1, formal=/adapters/2"}) as site:
+    async with serving_fleet(fleet_of(FIRST), adapters={"served": "terse=/adapters/1, formal=/adapters/2"}) as site:
         for name, written in (("terse", "/adapters/1"), ("formal", "/adapters/2"), ("test-model", "plain")):
             answer = (await site.post(model=name)).json()
             assert (answer["summary"], answer["model"]) == (written, FIRST if name == "test-model" else name)
-        made = await ended(site, await job(site, model="terse"))
+        made = await wait_for_job(site, await queue_job(site, model="terse"))
         assert (made["summary"]["summary"], made["summary"]["model"]) == ("/adapters/1", "terse")
         assert '"model":"terse"' in (await site.post(model="terse", stream="true")).text
         card = (await site.client.get(f"/v1/models/{FIRST}")).json()
@@ -56,7 +56,7 @@ async def test_a_request_is_written_with_the_adapter_it_names() -> None:
 
 
 async def test_every_window_of_a_long_recording_is_read_with_it() -> None:
-    async with fleet_serving(fleet_of(FIRST), adapters={"served": "terse=/adapters/1"}) as site:
+    async with serving_fleet(fleet_of(FIRST), adapters={"served": "terse=/adapters/1"}) as site:
         answer = (await site.post(wav(130), model="terse")).json()
         assert len(answer["windows"]) > 1
         assert {one.adapter.name for one in site.engine.requests if one.adapter} == {"terse"}
@@ -65,7 +65,7 @@ async def test_every_window_of_a_long_recording_is_read_with_it() -> None:
 
 async def test_adapters_are_loaded_and_unloaded_beside_requests() -> None:
     fleet = fleet_of(FIRST)
-    async with fleet_serving(fleet) as site:
+    async with serving_fleet(fleet) as site:
         made = await add(site, name="terse", folder="/adapters/1")
         assert (made.status_code, made.json()["model"]) == (201, FIRST)
         site.engine.may_write.clear()
@@ -82,7 +82,7 @@ async def test_adapters_are_loaded_and_unloaded_beside_requests() -> None:
 
 
 async def test_one_takes_anothers_name_and_who_is_inside_keeps_the_old_one() -> None:
-    async with fleet_serving(fleet_of(FIRST)) as site:
+    async with serving_fleet(fleet_of(FIRST)) as site:
         await add(site, name="terse", folder="/adapters/1")
         site.engine.may_write.clear()
         inside = asyncio.create_task(site.post(model="terse"))
@@ -99,12 +99,12 @@ async def test_one_takes_anothers_name_and_who_is_inside_keeps_the_old_one() -> 
 
 
 async def test_an_adapter_goes_with_its_model_and_may_be_on_several() -> None:
-    async with fleet_serving(fleet_of(FIRST, SECOND), models=SECOND) as site:
+    async with serving_fleet(fleet_of(FIRST, SECOND), models=SECOND) as site:
         await add(site, name="terse", folder="/adapters/1")
         await add(site, name="terse", folder="/adapters/2", model=SECOND)
         got = {(await site.post(model="terse")).json()["summary"] for _ in range(30)}
         assert got == {"/adapters/1", "/adapters/2"}
-        await admin(site, "DELETE", f"/{FIRST}")
+        await admin_request(site, "DELETE", f"/{FIRST}")
         await until_not(site, FIRST, "draining")
         assert {(await site.post(model="terse")).json()["summary"] for _ in range(5)} == {"/adapters/2"}
 
@@ -119,7 +119,7 @@ async def test_an_adapter_goes_with_its_model_and_may_be_on_several() -> None:
     ],
 )
 async def test_what_cannot_be_an_adapter_is_refused(body: dict[str, str], expected: tuple[int, str]) -> None:
-    async with fleet_serving(fleet_of(FIRST, OTHER)) as site:
+    async with serving_fleet(fleet_of(FIRST, OTHER)) as site:
         assert code(await add(site, **body)) == expected
         assert site.engine.adapters == []
 

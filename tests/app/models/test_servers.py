@@ -1,4 +1,4 @@
-"""Several models in front of vLLM servers: each is asked at its own, and a version is switched by switching servers."""
+"""Several models on vLLM servers: each uses its own, and a version is replaced by one on other servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,9 +15,9 @@ from app.engine.remote.server import ExpectedModel
 from app.engine.remote.server_pool import RemoteChatModel
 from app.models.model_source import LoadableModel
 from app.settings import RemoteSettings, Settings
-from tests.app.engine.remote.fake_vllm_server import CONTEXT, StandIn, tokens
+from tests.app.engine.remote.fake_vllm_server import CONTEXT, FakeVllmServer, chat_tokenizer
 from tests.app.engine.remote.remote_engine import HEALTH_S
-from tests.app.models.scripted_models import ADMIN, FIRST, OTHER, SECOND, admin, until_not, wrote
+from tests.app.models.scripted_models import ADMIN, FIRST, OTHER, SECOND, admin_request, answering_model, until_not
 from tests.app.running_service import MODEL, Site, serving, settings_for, until, value
 
 
@@ -27,7 +27,7 @@ class Servers:
     """
 
     def __init__(self, *ids: str) -> None:
-        self.of = {id_: StandIn([f"{id_} ", "wrote ", "this."], served=[card(id_)]).start() for id_ in ids}
+        self.of = {id_: FakeVllmServer([f"{id_} ", "wrote ", "this."], served=[card(id_)]).start() for id_ in ids}
 
     def source(self, remote: RemoteSettings) -> Any:
         return partial(_find, remote)
@@ -44,7 +44,7 @@ def card(id_: str) -> dict[str, Any]:
 def _find(remote: RemoteSettings, asked: str, urls: Sequence[str]) -> LoadableModel:
     name, _, version = asked.partition("@")
     there = list(urls) or remote.model_urls(name, version)
-    made: ChatTokenizer = tokens()
+    made: ChatTokenizer = chat_tokenizer()
     core = RemoteChatModel(ExpectedModel(name, version, CONTEXT), made, remote.model_copy(update={"urls": there}))
     served = ModelInfo(name, version, MODEL.kind, max_seconds=60.0)
     return LoadableModel(served, lambda: AudioLlmEngine(core), ", ".join(there))
@@ -58,7 +58,7 @@ def servers() -> Iterator[Servers]:
 
 
 @asynccontextmanager
-async def fronted(servers: Servers, remote: dict[str, Any], **sections: Any) -> AsyncIterator[Site]:
+async def serving_remote(servers: Servers, remote: dict[str, Any], **sections: Any) -> AsyncIterator[Site]:
     settings: Settings = settings_for(remote={"health_seconds": HEALTH_S, "start_seconds": 20, **remote})
     source = servers.source(settings.remote)
     engine = source(FIRST, ()).build_engine()
@@ -70,19 +70,19 @@ async def fronted(servers: Servers, remote: dict[str, Any], **sections: Any) -> 
 async def test_each_model_is_asked_at_its_own_servers(servers: Servers) -> None:
     of = servers.of
     remote = {"urls": of[FIRST].url, "models": f"{SECOND}={of[SECOND].url},other={of[OTHER].url}"}
-    async with fronted(servers, remote, models=f"{FIRST}=50,{SECOND}=50,{OTHER}") as site:
+    async with serving_remote(servers, remote, models=f"{FIRST}=50,{SECOND}=50,{OTHER}") as site:
         for id_ in (FIRST, SECOND, OTHER):
-            assert await wrote(site, model=id_) == id_
-        assert {await wrote(site) for _ in range(30)} == {FIRST, SECOND}
+            assert await answering_model(site, model=id_) == id_
+        assert {await answering_model(site) for _ in range(30)} == {FIRST, SECOND}
         assert value("speechsum_remote_up", model=OTHER, server=of[OTHER].name) == 1
         assert value("speechsum_remote_up", model=FIRST, server=of[OTHER].name) == 0
 
 
 async def test_of_one_list_each_model_takes_the_servers_that_serve_it(servers: Servers) -> None:
     remote = {"urls": ",".join(server.url for server in servers.of.values())}
-    async with fronted(servers, remote, models=f"{SECOND}=0") as site:
+    async with serving_remote(servers, remote, models=f"{SECOND}=0") as site:
         for id_ in (FIRST, SECOND):
-            assert await wrote(site, model=id_) == id_
+            assert await answering_model(site, model=id_) == id_
         up = {id_: value("speechsum_remote_up", model=id_) for id_ in (FIRST, SECOND)}
         assert up == {FIRST: 1, SECOND: 1}, "of three servers each"
 
@@ -90,21 +90,21 @@ async def test_of_one_list_each_model_takes_the_servers_that_serve_it(servers: S
 async def test_a_model_whose_server_dies_is_out_until_it_is_back(servers: Servers) -> None:
     of = servers.of
     remote = {"urls": of[FIRST].url, "models": f"{SECOND}={of[SECOND].url}"}
-    async with fronted(servers, remote, models=f"{FIRST}=50,{SECOND}=50") as site:
+    async with serving_remote(servers, remote, models=f"{FIRST}=50,{SECOND}=50") as site:
         await asyncio.to_thread(of[SECOND].die)
         await until(lambda: value("speechsum_remote_up", model=SECOND) == 0)
-        assert {await wrote(site) for _ in range(10)} == {FIRST}
+        assert {await answering_model(site) for _ in range(10)} == {FIRST}
         await asyncio.to_thread(of[SECOND].start)
         await until(lambda: value("speechsum_remote_up", model=SECOND) == 1)
-        assert {await wrote(site) for _ in range(30)} == {FIRST, SECOND}
+        assert {await answering_model(site) for _ in range(30)} == {FIRST, SECOND}
 
 
 async def test_a_version_behind_new_servers_takes_the_place_of_the_old(servers: Servers) -> None:
-    async with fronted(servers, {"urls": servers.of[FIRST].url}) as site:
+    async with serving_remote(servers, {"urls": servers.of[FIRST].url}) as site:
         body = {"model": SECOND, "replace": FIRST, "urls": [servers.of[SECOND].url]}
-        assert (await admin(site, "POST", **body)).status_code == 202
+        assert (await admin_request(site, "POST", **body)).status_code == 202
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
-        assert {await wrote(site) for _ in range(10)} == {SECOND}
+        assert {await answering_model(site) for _ in range(10)} == {SECOND}
         await until(lambda: site.service.models.by_id[FIRST].state == "unloaded")
         assert value("speechsum_remote_up", model=FIRST) == 0
 
@@ -112,8 +112,8 @@ async def test_a_version_behind_new_servers_takes_the_place_of_the_old(servers: 
 async def test_an_adapter_of_the_servers_is_named_by_requests(servers: Servers) -> None:
     servers.of[FIRST].served = [card(FIRST), {"id": "terse", "root": "/adapters/terse", "parent": FIRST}]
     servers.of[FIRST].pieces = lambda body: [f"{body['model']} ", "wrote ", "this."]
-    async with fronted(servers, {"urls": servers.of[FIRST].url}, adapters={"served": "terse"}) as site:
-        assert await wrote(site, model="terse") == "terse"
-        assert await wrote(site) == FIRST
+    async with serving_remote(servers, {"urls": servers.of[FIRST].url}, adapters={"served": "terse"}) as site:
+        assert await answering_model(site, model="terse") == "terse"
+        assert await answering_model(site) == FIRST
         refused = await site.client.post("/v1/admin/adapters", json={"name": "formal"}, headers=ADMIN)
         assert refused.status_code == 422

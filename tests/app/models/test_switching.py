@@ -1,4 +1,4 @@
-"""One version in another's place: under load nobody fails, and one that cannot come leaves the old one where it is."""
+"""One version replaces another: no request fails under load, and the old one stays if the new one cannot be loaded."""
 
 import asyncio
 import random
@@ -13,21 +13,21 @@ from tests.app.models.scripted_models import (
     OTHER,
     SECOND,
     Fleet,
-    admin,
-    ended,
-    fleet_serving,
-    job,
-    loaded,
-    tally,
+    admin_request,
+    answering_model,
+    count_answers,
+    load_model,
+    queue_job,
+    serving_fleet,
     until_not,
-    wrote,
+    wait_for_job,
 )
 from tests.app.running_service import Site, until, value
 
 AT_ONCE = 50
 
 
-class Load:
+class BackgroundLoad:
     """So many requests at once, again and again, plain and streamed, until it is ended."""
 
     def __init__(self, site: Site) -> None:
@@ -60,11 +60,11 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
     for engine in fleet.engines.values():
         engine.prefill_s = 0.02
     wide = {"max_num_seqs": 16}
-    async with fleet_serving(fleet, engine=wide, limits={"max_waiting": 2 * AT_ONCE, "client_concurrency": 0}) as site:
-        load = Load(site)
+    async with serving_fleet(fleet, engine=wide, limits={"max_waiting": 2 * AT_ONCE, "client_concurrency": 0}) as site:
+        load = BackgroundLoad(site)
         await until(lambda: len(load.got) > AT_ONCE, seconds=30)
-        queued = await job(site)
-        response = await admin(site, "POST", model=SECOND, replace=FIRST)
+        queued = await queue_job(site)
+        response = await admin_request(site, "POST", model=SECOND, replace=FIRST)
         assert response.status_code == 202
         fleet.engines[SECOND].may_start.set()
         assert (await until_not(site, SECOND, "loading"))["state"] == "ready"
@@ -76,18 +76,18 @@ async def test_a_switch_under_fifty_requests_fails_none() -> None:
         counts = Counter(load.got)
         assert min(counts[FIRST], counts[SECOND]) > AT_ONCE, counts
         assert set(load.got[-AT_ONCE:]) == {SECOND}
-        assert (await ended(site, queued))["state"] == "succeeded"
+        assert (await wait_for_job(site, queued))["state"] == "succeeded"
         assert fleet.engines[FIRST].up is False
         assert (await site.client.get("/readyz")).json()["model"] == SECOND
         await site.until_idle()
 
 
 async def test_the_new_one_has_the_old_ones_weight_unless_it_is_given_another() -> None:
-    async with fleet_serving(Fleet(FIRST, SECOND, "test-model@5", OTHER), models=f"{FIRST}=30,test-model@5=70") as site:
-        card = await loaded(site, model=SECOND, replace=FIRST)
+    async with serving_fleet(Fleet(FIRST, SECOND, "test-model@5", OTHER), models=f"{FIRST}=30,test-model@5=70") as site:
+        card = await load_model(site, model=SECOND, replace=FIRST)
         assert (card["weight"], card["share"]) == (30, pytest.approx(0.3))
         await until(lambda: site.service.models.by_id[FIRST].state == "unloaded")
-        card = await loaded(site, model=FIRST, replace=SECOND, weight=7)
+        card = await load_model(site, model=FIRST, replace=SECOND, weight=7)
         assert (card["weight"], card["share"]) == (7, pytest.approx(7 / 77))
 
 
@@ -95,43 +95,43 @@ async def test_until_it_is_ready_the_new_one_gets_nothing_and_if_it_fails_the_ol
     fleet = Fleet(FIRST, SECOND)
     fleet.engines[SECOND].may_start.clear()
     fleet.engines[SECOND].error = Unavailable("It has no room.", code="engine_failed")
-    async with fleet_serving(fleet) as site:
-        card = (await admin(site, "POST", model=SECOND, replace=FIRST, weight=1000)).json()
-        assert await tally(site, 5) == {FIRST: 5}
+    async with serving_fleet(fleet) as site:
+        card = (await admin_request(site, "POST", model=SECOND, replace=FIRST, weight=1000)).json()
+        assert await count_answers(site, 5) == {FIRST: 5}
         fleet.engines[SECOND].may_start.set()
         card = await until_not(site, SECOND, "loading")
         assert (card["state"], card["why"]) == ("failed", "It has no room.")
-        shown = (await admin(site, "GET", f"/{FIRST}")).json()
+        shown = (await admin_request(site, "GET", f"/{FIRST}")).json()
         assert (shown["state"], shown["weight"], shown["share"]) == ("ready", 100, 1.0)
-        assert await tally(site, 5) == {FIRST: 5}
+        assert await count_answers(site, 5) == {FIRST: 5}
 
 
 async def test_a_dead_one_can_be_replaced() -> None:
     fleet = Fleet(FIRST, SECOND)
-    async with fleet_serving(fleet) as site:
+    async with serving_fleet(fleet) as site:
         site.engine.die()
         assert (await site.client.get("/livez")).status_code == 503
         assert value("speechsum_ready") == 0
-        await loaded(site, model=SECOND, replace=FIRST)
+        await load_model(site, model=SECOND, replace=FIRST)
         assert (await site.client.get("/livez")).status_code == 200
         assert value("speechsum_ready") == 1
-        assert await wrote(site) == SECOND
+        assert await answering_model(site) == SECOND
 
 
 async def test_where_the_last_of_the_default_is_replaced_by_another_name_that_is_the_default() -> None:
-    async with fleet_serving(Fleet(FIRST, OTHER)) as site:
-        await loaded(site, model=OTHER, replace=FIRST)
-        assert await wrote(site) == OTHER
-        cards = {one["id"]: one["default"] for one in (await admin(site, "GET")).json()["data"]}
+    async with serving_fleet(Fleet(FIRST, OTHER)) as site:
+        await load_model(site, model=OTHER, replace=FIRST)
+        assert await answering_model(site) == OTHER
+        cards = {one["id"]: one["default"] for one in (await admin_request(site, "GET")).json()["data"]}
         assert cards == {FIRST: False, OTHER: True}
 
 
 async def test_a_canary_is_widened_step_by_step() -> None:
-    async with fleet_serving(Fleet(FIRST, SECOND), models=f"{FIRST}=100,{SECOND}=0") as site:
+    async with serving_fleet(Fleet(FIRST, SECOND), models=f"{FIRST}=100,{SECOND}=0") as site:
         shares = []
         for weight in (0, 25, 100, 300):
-            card = (await admin(site, "PATCH", f"/{SECOND}", weight=weight)).json()
-            got = await tally(site, 100)
+            card = (await admin_request(site, "PATCH", f"/{SECOND}", weight=weight)).json()
+            got = await count_answers(site, 100)
             assert got[SECOND] / 100 == pytest.approx(card["share"], abs=0.15)
             shares.append(got[SECOND])
         assert shares == sorted(shares)
@@ -141,8 +141,8 @@ async def test_a_canary_is_widened_step_by_step() -> None:
 async def test_a_service_that_stops_stops_all_its_models() -> None:
     fleet = Fleet(FIRST, SECOND, OTHER)
     fleet.engines[OTHER].may_start.clear()
-    async with fleet_serving(fleet, models=SECOND) as site:
-        await admin(site, "POST", model=OTHER)
+    async with serving_fleet(fleet, models=SECOND) as site:
+        await admin_request(site, "POST", model=OTHER)
         models: ModelManager = site.service.models
         await until(lambda: models.by_id[OTHER].engine is not None)
     assert [engine.up for engine in fleet.engines.values()] == [False] * 3

@@ -1,4 +1,4 @@
-"""Versions drawn by weight: as often as they say, by one seed always the same, and no more moved than has to be."""
+"""Versions are drawn by weight: in proportion, the same one for a seed, and with few changes if a weight changes."""
 
 from collections import Counter
 

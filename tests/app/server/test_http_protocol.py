@@ -58,7 +58,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def wired(site: Site, number: int = 1, address: str = "127.0.0.1") -> AsyncIterator[list[Wire]]:
+async def connect_wires(site: Site, number: int = 1, address: str = "127.0.0.1") -> AsyncIterator[list[Wire]]:
     opened = [
         Wire(*await asyncio.open_connection("127.0.0.1", site.port, local_addr=(address, 0))) for _ in range(number)
     ]
@@ -71,7 +71,7 @@ async def wired(site: Site, number: int = 1, address: str = "127.0.0.1") -> Asyn
 
 @asynccontextmanager
 async def one_wire(**server: Any) -> AsyncIterator[Wire]:
-    async with serving(server=server) as site, wired(site) as (wire,):
+    async with serving(server=server) as site, connect_wires(site) as (wire,):
         yield wire
 
 
@@ -110,21 +110,21 @@ HEADS: dict[str, tuple[bytes, tuple[int, str]]] = {
 @pytest.mark.parametrize("what", HEADS)
 async def test_a_head_that_is_refused(shared: Site, what: str) -> None:
     head, expected = HEADS[what]
-    async with wired(shared) as (wire,):
+    async with connect_wires(shared) as (wire,):
         wire.writer.write(head)
         assert await wire.refusal() == expected
 
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_length_of_many_zeros_is_the_number_behind_them(shared: Site) -> None:
-    async with wired(shared) as (wire,):
+    async with connect_wires(shared) as (wire,):
         await wire.send(SLOW.replace(b": 9", b": " + b"0" * 5000 + b"9") + b"\r\nnot audio")
         status, _, body = await wire.answer()
         assert (status, json.loads(body)["error"]["code"]) == (415, "unsupported_audio")
 
 
 async def test_the_setting_moves_the_limits_of_a_head() -> None:
-    async with serving(server={"header_bytes": 100_000, "header_count": 300}) as site, wired(site) as (wire,):
+    async with serving(server={"header_bytes": 100_000, "header_count": 300}) as site, connect_wires(site) as (wire,):
         await wire.send(head_of(99_000))
         assert (await wire.answer())[0] == 200
         await wire.send(b"GET /livez HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 299 + b"\r\n")
@@ -179,9 +179,13 @@ async def test_an_idle_connection_is_closed() -> None:
 
 async def test_many_idle_connections_do_not_keep_others_out() -> None:
     bounds = {"connections": 20, "connections_per_address": 10}
-    async with serving(server=bounds) as site, wired(site, 60) as idle, wired(site, 60, "127.0.0.2") as others:
+    async with (
+        serving(server=bounds) as site,
+        connect_wires(site, 60) as idle,
+        connect_wires(site, 60, "127.0.0.2") as others,
+    ):
         assert (await site.client.get("/livez")).status_code == 200
-        async with wired(site, 1, "127.0.0.3") as (wire,):
+        async with connect_wires(site, 1, "127.0.0.3") as (wire,):
             await wire.send(LIVE)
             assert (await wire.answer())[0] == 200
         closed = [one.closed() for one in (*idle[:50], *others[:50])]
@@ -191,13 +195,13 @@ async def test_many_idle_connections_do_not_keep_others_out() -> None:
 async def test_connections_in_use_are_bounded_in_all_and_by_address() -> None:
     async with serving(server={"connections": 3, "connections_per_address": 2}) as site:
         half = SLOW + b"\r\nRIFF"
-        async with wired(site, 2) as first, wired(site, 1, "127.0.0.2") as (other,):
+        async with connect_wires(site, 2) as first, connect_wires(site, 1, "127.0.0.2") as (other,):
             for one in (*first, other):
                 await one.send(half)
             await until(lambda: site.service.admission.held_bytes == 12)
-            async with wired(site) as (wire,):
+            async with connect_wires(site) as (wire,):
                 assert await wire.refusal() == (429, "too_many_connections")
-            async with wired(site, 1, "127.0.0.3") as (wire,):
+            async with connect_wires(site, 1, "127.0.0.3") as (wire,):
                 assert await wire.refusal() == (503, "too_many_connections")
         await site.until_idle()
         assert (await site.client.get("/livez")).status_code == 200
@@ -205,7 +209,7 @@ async def test_connections_in_use_are_bounded_in_all_and_by_address() -> None:
 
 async def test_a_proxy_that_is_trusted_may_open_as_many_as_it_needs() -> None:
     bounds = {"connections_per_address": 1, "trusted_proxies": ["127.0.0.0/8"]}
-    async with serving(server=bounds) as site, wired(site, 3) as wires:
+    async with serving(server=bounds) as site, connect_wires(site, 3) as wires:
         for one in wires:
             await one.send(SLOW + b"\r\nRIFF")
         await until(lambda: site.service.admission.held_bytes == 12)
@@ -225,7 +229,7 @@ CHUNKS: dict[str, bytes] = {
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("what", CHUNKS)
 async def test_chunks_that_cost_more_than_they_carry(shared: Site, what: str) -> None:
-    async with wired(shared) as (wire,):
+    async with connect_wires(shared) as (wire,):
         wire.writer.write(CHUNKED + CHUNKS[what])
         assert (await wire.refusal())[0] in (400, 413)
     await shared.until_idle()
@@ -236,7 +240,7 @@ async def test_chunks_of_any_usual_size_are_read(shared: Site) -> None:
     audio = wav(1)
     for size in (20, 160, 8192):
         chunks = [audio[start : start + size] for start in range(0, len(audio), size)]
-        async with wired(shared) as (wire,):
+        async with connect_wires(shared) as (wire,):
             await wire.send(CHUNKED, *(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks), b"0\r\nx: y\r\n\r\n")
             status, _, body = await wire.answer()
             assert (status, json.loads(body)["audio_seconds"]) == (200, 1.0)
@@ -244,7 +248,7 @@ async def test_chunks_of_any_usual_size_are_read(shared: Site) -> None:
 
 async def test_a_client_that_reads_nothing_is_left() -> None:
     wordy = ScriptedEngine(("word " * 2000,) * 4000)
-    async with serving(wordy, server={"write_seconds": 0.3}) as site, wired(site) as (wire,):
+    async with serving(wordy, server={"write_seconds": 0.3}) as site, connect_wires(site) as (wire,):
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         head, body = request("summary stream", wav())
         await wire.send(head.replace(b"stream=true", b"stream=true&max_tokens=4000") + body)
@@ -254,7 +258,7 @@ async def test_a_client_that_reads_nothing_is_left() -> None:
 
 async def test_the_rest_of_a_refused_upload_does_not_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.api.middleware.drain_body.MAX_DRAIN_SECONDS", 0.2)
-    async with serving() as site, wired(site) as (wire,):
+    async with serving() as site, connect_wires(site) as (wire,):
         await wire.send(b"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc")
 
         async def drip() -> None:
@@ -277,7 +281,7 @@ async def test_a_request_behind_does_not_hide_that_the_client_left(way: str, beh
     async with serving() as site:
         site.engine.prefill_s = 30
         head, body = request(way, wav())
-        async with wired(site) as (wire,):
+        async with connect_wires(site) as (wire,):
             await wire.send(head + body)
             await until(lambda: site.engine.running_requests == 1)
             await wire.send(behind)
@@ -293,7 +297,7 @@ async def test_a_large_request_behind_does_not_hide_it_either() -> None:
         site.engine.prefill_s = 30
         head, body = request("summary", wav())
         large = request("summary", wav(60))
-        async with wired(site) as (wire,):
+        async with connect_wires(site) as (wire,):
             await wire.send(head + body, *large)
             await until(lambda: site.engine.running_requests == 1)
         await until(lambda: site.engine.running_requests == 0, seconds=1)
@@ -301,7 +305,7 @@ async def test_a_large_request_behind_does_not_hide_it_either() -> None:
 
 
 async def test_requests_behind_one_another_are_answered_in_order() -> None:
-    async with serving(ScriptedEngine(piece_s=0.01)) as site, wired(site) as (wire,):
+    async with serving(ScriptedEngine(piece_s=0.01)) as site, connect_wires(site) as (wire,):
         head, body = request("summary", wav())
         await wire.send(head + body + LIVE + head + body + LIVE)
         bodies = [json.loads((await wire.answer())[2]) for _ in range(4)]
@@ -311,7 +315,7 @@ async def test_requests_behind_one_another_are_answered_in_order() -> None:
 
 
 async def test_too_many_requests_behind_one_another_end_with_the_connection() -> None:
-    async with serving(ScriptedEngine(piece_s=0.05)) as site, wired(site) as (wire,):
+    async with serving(ScriptedEngine(piece_s=0.05)) as site, connect_wires(site) as (wire,):
         head, body = request("summary", wav())
         wire.writer.write(head + body + LIVE * 1000)
         statuses = [(await wire.answer())[0] for _ in range(17)]
@@ -326,7 +330,7 @@ async def test_too_many_requests_behind_one_another_end_with_the_connection() ->
 async def test_an_upgrade_that_is_not_made_leaves_the_request_as_it_is(shared: Site) -> None:
     more = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQ\r\n"
     head, body = request("summary", wav())
-    async with wired(shared) as (wire,):
+    async with connect_wires(shared) as (wire,):
         await wire.send(head[:-2] + more + b"\r\n", body)
         status, _, answer = await wire.answer()
         assert (status, json.loads(answer)["audio_seconds"]) == (200, 2.0)

@@ -1,4 +1,4 @@
-"""Sentences are traced to the windows they share their rare words with."""
+"""Sentences are cited with the windows whose rare words they share."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A recording longer than one pass: nothing of it is lost in silence, and the caller's words are in every prompt."""
+"""A recording longer than one pass: nothing is lost without a warning, and each prompt has the caller's instruction."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def fact(minute: int) -> str:
     return f"ship{minute}"
 
 
-def listener(request: GenerationRequest) -> Sequence[str]:
+def write_ships(request: GenerationRequest) -> Sequence[str]:
     """Notes of a window by its loudness, which says where it lies; of notes, what is said in them."""
     if request.samples is None:
         return [f"{word} " for word in request.notes.split() if word.startswith("ship")]
@@ -46,7 +46,7 @@ def listener(request: GenerationRequest) -> Sequence[str]:
     return [f"{ship} ", "lies ", "in ", "the ", "harbour ", "and ", "waits ", "there"]
 
 
-class Tape(WaveDecoder):
+class LoudnessDecoder(WaveDecoder):
     """A recording whose every minute has its own loudness: minute n is n thousandths louder than `QUIET`."""
 
     async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
@@ -56,28 +56,28 @@ class Tape(WaveDecoder):
         return DecodedAudio(samples, "wav", 16_000, 1, count * 60.0, [])
 
 
-async def path(engine: ScriptedEngine, **long: Any) -> Summarizer:
+async def make_summarizer(engine: ScriptedEngine, **long: Any) -> Summarizer:
     await engine.start()
-    return Summarizer(settings_for(long=long), MODEL, engine, Tape(), minutes)
+    return Summarizer(settings_for(long=long), MODEL, engine, LoudnessDecoder(), minutes)
 
 
-async def summary_of(
+async def summarize(
     count: int,
-    pieces: Callable[[GenerationRequest], Sequence[str]] = listener,
+    pieces: Callable[[GenerationRequest], Sequence[str]] = write_ships,
     context: int = 8192,
     choices: int = 1,
     **long: Any,
 ) -> tuple[Summary, ScriptedEngine, list[StageProgress | SummaryDelta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
     events: list[StageProgress | SummaryDelta] = []
-    job = SummaryRequest(
+    summary_request = SummaryRequest(
         "long", create_unnamed_file(str(count).encode()), STYLE, choice_count=choices, temperature=0.5, seed=10
     )
-    return await (await path(engine, **long)).summarize(job, events.append), engine, events
+    return await (await make_summarizer(engine, **long)).summarize(summary_request, events.append), engine, events
 
 
 async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> None:
-    summary, engine, events = await summary_of(5)
+    summary, engine, events = await summarize(5)
     assert [(one.window.start, one.window.end) for one in summary.window_results] == [
         (start, start + 50) for start in range(0, 300, 60)
     ]
@@ -96,15 +96,15 @@ async def test_every_window_is_read_and_the_summary_is_made_of_their_notes() -> 
 
 
 async def test_what_fits_one_pass_is_read_in_one() -> None:
-    summary, engine, _ = await summary_of(1)
+    summary, engine, _ = await summarize(1)
     assert len(engine.requests) == 1
     assert [(one.window.start, one.window.end, one.note) for one in summary.window_results] == [(0, 60, None)]
     assert summary.choices[0].citations == []
 
 
 async def test_a_little_speech_in_a_long_silence_is_read_in_one_pass() -> None:
-    engine = ScriptedEngine(listener)
-    way = await path(engine)
+    engine = ScriptedEngine(write_ships)
+    way = await make_summarizer(engine)
     way.find_speech = lambda samples, left: [(100.0, 130.0)]
     summary = await way.summarize(SummaryRequest("long", create_unnamed_file(b"5")), lambda _: None)
     assert [(one.window.start, one.window.end, one.note) for one in summary.window_results] == [(100, 130, None)]
@@ -113,7 +113,7 @@ async def test_a_little_speech_in_a_long_silence_is_read_in_one_pass() -> None:
 
 
 async def test_the_callers_words_are_in_every_prompt_and_the_last_has_the_whole_style() -> None:
-    _, engine, _ = await summary_of(40, context=720)
+    _, engine, _ = await summarize(40, context=720)
     assert len(engine.requests) > 42, "notes were condensed on the way"
     for request in engine.requests:
         assert "Focus on the harbour." in request.instruction
@@ -124,7 +124,7 @@ async def test_the_callers_words_are_in_every_prompt_and_the_last_has_the_whole_
 
 
 async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_lost() -> None:
-    summary, engine, events = await summary_of(60, context=720)
+    summary, engine, events = await summarize(60, context=720)
     assert sorted(summary.text.split(), key=lambda word: int(word[4:])) == [fact(n) for n in range(1, 61)]
     for request in engine.requests:
         used = engine.count_tokens(
@@ -144,15 +144,15 @@ SEEDS = {10: "lies", 11: "waits", 12: "there"}
 def seeded(request: GenerationRequest) -> Sequence[str]:
     """Notes as ever; of them, a summary that ends by its seed."""
     last = request.samples is None and "-m" not in request.request_id
-    return [*listener(request), *([SEEDS[request.seed or 0]] if last else [])]
+    return [*write_ships(request), *([SEEDS[request.seed or 0]] if last else [])]
 
 
 @pytest.mark.parametrize(("minutes_long", "context", "notes"), [(5, 8192, 5), (40, 720, None)])
 async def test_several_summaries_are_made_of_notes_that_are_made_once(
     minutes_long: int, context: int, notes: int | None
 ) -> None:
-    one, engine_of_one, _ = await summary_of(minutes_long, context=context)
-    three, engine, events = await summary_of(minutes_long, seeded, context=context, choices=3)
+    one, engine_of_one, _ = await summarize(minutes_long, context=context)
+    three, engine, events = await summarize(minutes_long, seeded, context=context, choices=3)
     assert len(engine.requests) == len(engine_of_one.requests) + 2
     assert notes is None or len(engine.requests) == notes + 3
     assert len({request.request_id for request in engine.requests}) == len(engine.requests)
@@ -177,15 +177,17 @@ async def test_several_summaries_are_made_of_notes_that_are_made_once(
 
 
 async def test_where_nothing_was_noted_no_choice_makes_anything_up() -> None:
-    summary, engine, _ = await summary_of(3, lambda request: [], choices=2)
+    summary, engine, _ = await summarize(3, lambda request: [], choices=2)
     assert [(choice.text, choice.finish_reason) for choice in summary.choices] == [("", "stop")] * 2
     assert len(engine.requests) == 3
 
 
 async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_read() -> None:
-    engine = ScriptedEngine(listener, context_tokens=300)
+    engine = ScriptedEngine(write_ships, context_tokens=300)
     with pytest.raises(TooLarge) as caught:
-        await (await path(engine)).summarize(SummaryRequest("long", create_unnamed_file(b"5"), STYLE), lambda _: None)
+        await (await make_summarizer(engine)).summarize(
+            SummaryRequest("long", create_unnamed_file(b"5"), STYLE), lambda _: None
+        )
     assert (caught.value.code, caught.value.param) == ("context_exceeded", "instructions")
     assert engine.requests == []
 
@@ -200,8 +202,10 @@ async def test_an_instruction_that_leaves_no_room_is_refused_before_anything_is_
     ],
 )
 async def test_only_so_many_windows_are_in_the_engine_at_once(bounds: dict[str, Any], most: int) -> None:
-    engine = ScriptedEngine(listener, piece_s=0.01)
-    await (await path(engine, **bounds)).summarize(SummaryRequest("long", create_unnamed_file(b"12")), lambda _: None)
+    engine = ScriptedEngine(write_ships, piece_s=0.01)
+    await (await make_summarizer(engine, **bounds)).summarize(
+        SummaryRequest("long", create_unnamed_file(b"12")), lambda _: None
+    )
     assert engine.max_running == most
 
 
@@ -212,15 +216,15 @@ async def test_a_models_own_windows_are_taken_where_no_others_are_asked_for(
     of_the_model: float, asked: float, longest: float
 ) -> None:
     settings, model = settings_for(long={"window_seconds": asked}), replace(MODEL, note_seconds=of_the_model)
-    engine = ScriptedEngine(listener)
+    engine = ScriptedEngine(write_ships)
     await engine.start()
-    reads = Summarizer(settings, model, engine, Tape(), minutes)
+    reads = Summarizer(settings, model, engine, LoudnessDecoder(), minutes)
     summary = await reads.summarize(SummaryRequest("long", create_unnamed_file(b"2"), STYLE), lambda _: None)
     assert longest - 15 < max(one.window.seconds for one in summary.window_results) <= longest
 
 
 async def test_shorter_windows_can_be_asked_for() -> None:
-    summary, _, _ = await summary_of(2, window_seconds=25.0)
+    summary, _, _ = await summarize(2, window_seconds=25.0)
     assert len(summary.window_results) >= 4
     assert all(one.window.seconds <= 25 for one in summary.window_results)
     assert summary.complete
@@ -237,7 +241,7 @@ async def test_what_is_wrong_with_a_window_is_said(reason: Any, said: str) -> No
                 faulty = isinstance(event, GenerationFinished) and request.request_id == "long-w2"
                 yield GenerationFinished(reason, 1, 1) if faulty else event
 
-    summary = await (await path(Faulty(listener))).summarize(
+    summary = await (await make_summarizer(Faulty(write_ships))).summarize(
         SummaryRequest("long", create_unnamed_file(b"3")), lambda _: None
     )
     (warning,) = summary.warnings
@@ -247,25 +251,27 @@ async def test_what_is_wrong_with_a_window_is_said(reason: Any, said: str) -> No
 
 
 async def test_where_nothing_was_noted_nothing_is_made_up() -> None:
-    summary, engine, _ = await summary_of(3, lambda request: ["made up"] if request.samples is None else [])
+    summary, engine, _ = await summarize(3, lambda request: ["made up"] if request.samples is None else [])
     assert (summary.text, summary.finish_reason) == ("", "stop")
     assert all(request.samples is not None for request in engine.requests)
     assert len([warning for warning in summary.warnings if "nothing was noted down" in warning]) == 3
 
 
 async def test_a_window_that_fails_ends_the_request_and_the_others() -> None:
-    engine = ScriptedEngine(listener, piece_s=0.05, error=Unavailable("no more", code="engine_refused"))
+    engine = ScriptedEngine(write_ships, piece_s=0.05, error=Unavailable("no more", code="engine_refused"))
     with pytest.raises(Unavailable, match="no more"):
-        await (await path(engine)).summarize(SummaryRequest("long", create_unnamed_file(b"30")), lambda _: None)
+        await (await make_summarizer(engine)).summarize(
+            SummaryRequest("long", create_unnamed_file(b"30")), lambda _: None
+        )
     assert engine.running_requests == 0
     assert len(engine.requests) < 30
 
 
 @pytest.mark.parametrize("stage", ["windows", "merge"])
 async def test_leaving_ends_every_window(stage: str) -> None:
-    engine = ScriptedEngine(listener, prefill_s=0.02, piece_s=0.02)
+    engine = ScriptedEngine(write_ships, prefill_s=0.02, piece_s=0.02)
     at_stage = asyncio.Event()
-    way = await path(engine)
+    way = await make_summarizer(engine)
     task = asyncio.create_task(
         way.summarize(
             SummaryRequest("long", create_unnamed_file(b"9")),

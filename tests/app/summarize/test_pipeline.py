@@ -1,4 +1,4 @@
-"""The path itself, without HTTP."""
+"""The path of a request, without HTTP."""
 
 import asyncio
 from dataclasses import replace
@@ -29,16 +29,16 @@ async def summarizer(engine: ScriptedEngine | None = None, decoder: WaveDecoder 
 
 async def test_events_come_in_order_and_the_summary_is_their_text() -> None:
     events: list[StageProgress | SummaryDelta] = []
-    job = SummaryRequest("one", create_unnamed_file(wav()), Style(tone="dry"))
-    summary = await (await summarizer()).summarize(job, events.append)
+    summary_request = SummaryRequest("one", create_unnamed_file(wav()), Style(tone="dry"))
+    summary = await (await summarizer()).summarize(summary_request, events.append)
     stages = [event.stage for event in events if isinstance(event, StageProgress)]
     assert stages == ["decode", "speech", "queue", "engine_prefill", "engine_decode"]
     assert summary.text == "".join(event.text for event in events if isinstance(event, SummaryDelta))
     assert summary.complete
-    assert job.audio.closed, "the recording is let go"
+    assert summary_request.audio.closed, "the recording is let go"
 
 
-class Incomplete(WaveDecoder):
+class IncompleteDecoder(WaveDecoder):
     """Finds something in the file that it cannot read."""
 
     async def decode(self, recording: BinaryIO, limits: DecodeLimits, requester: Requester = ANONYMOUS) -> DecodedAudio:
@@ -48,7 +48,7 @@ class Incomplete(WaveDecoder):
 
 @pytest.mark.parametrize("recording", [wav(), wav(amplitude=0)])
 async def test_a_recording_of_which_something_was_not_read_is_not_called_complete(recording: bytes) -> None:
-    summary = await (await summarizer(decoder=Incomplete())).summarize(
+    summary = await (await summarizer(decoder=IncompleteDecoder())).summarize(
         SummaryRequest("one", create_unnamed_file(recording)), lambda _: None
     )
     assert not summary.complete
@@ -67,7 +67,7 @@ async def test_cancelling_reaches_the_decoder() -> None:
     assert (decoder.running, decoder.cancelled) == (0, 1)
 
 
-class Unsure(SpeechDetector):
+class UnsureDetector(SpeechDetector):
     """Hears speech in the first and the last ten seconds of a recording, and perhaps between them."""
 
     def __init__(self, *undecided: tuple[float, float]) -> None:
@@ -93,13 +93,13 @@ async def test_a_summary_without_what_may_be_speech_is_not_complete(
 ) -> None:
     engine = ScriptedEngine()
     await engine.start()
-    path = Summarizer(settings_for(), MODEL, engine, WaveDecoder(), detector=Unsure(*undecided))
+    path = Summarizer(settings_for(), MODEL, engine, WaveDecoder(), detector=UnsureDetector(*undecided))
     summary = await path.summarize(SummaryRequest("one", create_unnamed_file(wav(seconds))), lambda _: None)
     assert summary.complete is complete
     assert any("20.0 to 30.0 s" in warning for warning in summary.warnings) is not complete
 
 
-class Broken(ScriptedEngine):
+class BrokenEngine(ScriptedEngine):
     """Ends without `Finished`, or with an abort nobody asked for."""
 
     abort = False
@@ -112,7 +112,7 @@ class Broken(ScriptedEngine):
 
 @pytest.mark.parametrize("abort", [True, False])
 async def test_an_engine_that_gives_up_is_not_taken_for_an_empty_summary(abort: bool) -> None:
-    engine = Broken()
+    engine = BrokenEngine()
     engine.abort = abort
     path = await summarizer(engine)
     with pytest.raises(Unavailable) as caught:

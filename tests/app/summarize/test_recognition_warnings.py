@@ -1,5 +1,6 @@
-"""What a caller of a cascade is told of how the recording was heard, over every way in."""
+"""The warnings about a cascade's transcript, in every kind of response."""
 
+import asyncio
 import base64
 import json
 import re
@@ -15,14 +16,14 @@ from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.summarize.recognition_warnings import overall_recognition
 from app.summarize.request import WindowResult
-from tests.app.running_service import PATH, serving, until, value, wav
+from tests.app.running_service import PATH, serving, value, wav
 
 CASCADE = ModelInfo("two-steps", "1", "cascade", max_seconds=60.0, languages=("en", "de"))
 SURE = Recognition("de", 0.97, -0.25)
 GARBLED = Recognition("en", 0.4, -1.4, ((0.0, 2.0),))
 
 
-async def told(recognition: Recognition, **request: Any) -> dict[str, Any]:
+async def summary_with(recognition: Recognition, **request: Any) -> dict[str, Any]:
     """The answer to two seconds that were recognized so."""
     reason = "not_understood" if recognition is GARBLED else None
     engine = ScriptedEngine([] if reason else ["Anna calls."], recognition=recognition, finish_reason=reason)
@@ -31,7 +32,7 @@ async def told(recognition: Recognition, **request: Any) -> dict[str, Any]:
 
 
 async def test_language_and_certainty_are_told_and_a_sure_recognizer_gives_no_warning() -> None:
-    answer = await told(SURE)
+    answer = await summary_with(SURE)
     audio = answer["audio"]
     assert (audio["language"], audio["language_probability"], audio["recognizer_log_probability"]) == (
         "de",
@@ -63,7 +64,7 @@ async def test_a_model_that_hears_tells_nothing_of_a_recognizer() -> None:
     ],
 )
 async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, said: str) -> None:
-    answer = await told(recognition)
+    answer = await summary_with(recognition)
     assert answer["summary"] == "Anna calls."
     (warning,) = answer["warnings"]
     assert re.search(said, warning), warning
@@ -71,12 +72,12 @@ async def test_what_a_reader_should_know_is_a_warning(recognition: Recognition, 
 
 
 async def test_who_asks_for_a_language_is_not_told_that_the_model_does_not_write_another() -> None:
-    assert (await told(replace(SURE, language="pl"), language="en"))["warnings"] == []
+    assert (await summary_with(replace(SURE, language="pl"), language="en"))["warnings"] == []
 
 
 async def test_what_was_not_understood_is_no_summary_and_the_settings_are_named() -> None:
     before = value("speechsum_not_understood_total")
-    answer = await told(GARBLED)
+    answer = await summary_with(GARBLED)
     assert (answer["summary"], answer["finish_reason"], answer["complete"]) == ("", "not_understood", False)
     (warning,) = answer["warnings"]
     assert "could not be understood" in warning
@@ -104,17 +105,12 @@ async def test_streams_chats_and_jobs_say_so_too() -> None:
         files = {"file": ("recording.wav", wav())}
         job = (await site.client.post(f"{PATH}/jobs", files=files)).json()
         result = f"{PATH}/jobs/{job['id']}/result"
-        found: list[Any] = []
-
-        async def ended() -> bool:
-            found.append(await site.client.get(result))
-            return bool(found[-1].status_code == 200)
-
-        for _ in range(200):
-            if await ended():
+        for _ in range(500):
+            response = await site.client.get(result)
+            if response.status_code == 200:
                 break
-            await until(lambda: True)
-        assert found[-1].json()["finish_reason"] == "not_understood"
+            await asyncio.sleep(0.02)
+        assert response.json()["finish_reason"] == "not_understood"
 
 
 async def test_windows_that_were_not_understood_are_left_out_and_named() -> None:

@@ -9,6 +9,8 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from app.core.audio.samples import create_unnamed_file
 from app.core.errors import ServiceError, TooLarge, TooManyRequests, Unavailable, Unprocessable
 from app.workers import decoder_pool, shared_files
 from app.workers.decoder_pool import DecoderPool
-from app.workers.fair_scheduler import Requester
+from app.workers.fair_scheduler import ANONYMOUS, Requester
 from tests import recordings
 from tests.app.workers.slow_decoding import spin_or_work
 from tests.recordings import encode_audio, speech
@@ -39,8 +41,16 @@ async def decoder() -> AsyncIterator[DecoderPool]:
     await decoder.stop()
 
 
+async def decode_bytes(decoder: DecoderPool, data: bytes, requester: Requester = ANONYMOUS) -> DecodedAudio:
+    """Decode the bytes of a file, and return its samples in memory."""
+    with create_unnamed_file(data) as recording:
+        audio = await decoder.decode(recording, LIMITS, requester)
+    with closing(audio):
+        return replace(audio, samples=audio.samples[:])
+
+
 async def check_decoder(decoder: DecoderPool) -> None:
-    audio = await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
+    audio = await decode_bytes(decoder, recordings.speech_wav())
     np.testing.assert_allclose(audio.samples[:], speech(), atol=1e-4)
 
 
@@ -49,7 +59,7 @@ def resident_mb() -> float:
 
 
 async def test_decodes_as_the_function_does(decoder: DecoderPool) -> None:
-    audio = await decoder.decode(create_unnamed_file(encode_audio(speech() * 3, 48000, subtype="FLOAT")), LIMITS)
+    audio = await decode_bytes(decoder, encode_audio(speech() * 3, 48000, subtype="FLOAT"))
     assert (audio.source_format, audio.source_rate, audio.source_channels) == ("wav", 48000, 1)
     assert audio.seconds == len(audio.samples) / 16000
     assert any("scaled" in warning for warning in audio.warnings)
@@ -60,7 +70,7 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
     before = resident_mb()
     files = recordings.broken_files()
     outcomes = await asyncio.gather(
-        *(decoder.decode(create_unnamed_file(data), LIMITS) for data, _, _ in files.values()), return_exceptions=True
+        *(decode_bytes(decoder, data) for data, _, _ in files.values()), return_exceptions=True
     )
     for (_, status, code), outcome in zip(files.values(), outcomes, strict=True):
         assert isinstance(outcome, ServiceError)
@@ -72,19 +82,17 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
 
 async def test_memory_is_back_after_large_recordings(decoder: DecoderPool) -> None:
     large = encode_audio(np.zeros(16000 * 900, np.int16))
-    await decoder.decode(create_unnamed_file(large), LIMITS)
+    await decode_bytes(decoder, large)
     descriptors, before = len(os.listdir("/proc/self/fd")), resident_mb()
     for _ in range(4):
-        assert (await decoder.decode(create_unnamed_file(large), LIMITS)).seconds == 900
+        assert (await decode_bytes(decoder, large)).seconds == 900
     assert resident_mb() < before + 80
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 1
 
 
 async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
     lengths = list(range(1000, 41000, 1000))
-    audios = await asyncio.gather(
-        *(decoder.decode(create_unnamed_file(encode_audio(speech()[:length])), LIMITS) for length in lengths)
-    )
+    audios = await asyncio.gather(*(decode_bytes(decoder, encode_audio(speech()[:length])) for length in lengths))
     assert [len(audio.samples) for audio in audios] == lengths
 
 
@@ -92,7 +100,7 @@ async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
 async def test_cancelling_frees_the_worker() -> None:
     decoder = DecoderPool(1)
     await decoder.start()
-    slow = asyncio.create_task(decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS))
+    slow = asyncio.create_task(decode_bytes(decoder, recordings.opus_hour()))
     await asyncio.sleep(0.3)
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -107,7 +115,7 @@ async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> No
     decoder = DecoderPool(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)
+        await decode_bytes(decoder, recordings.opus_hour())
     assert caught.value.code == "decode_timeout"
     assert "SOME_SETTING" in caught.value.message
     await check_decoder(decoder)
@@ -119,7 +127,7 @@ async def test_a_worker_that_dies_takes_only_its_file_along(
 ) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _abort_in_worker)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
+        await decode_bytes(decoder, recordings.speech_wav())
     assert caught.value.code == "undecodable_audio"
     monkeypatch.undo()
     await check_decoder(decoder)
@@ -130,7 +138,7 @@ async def test_an_unforeseen_exception_is_the_files_fault(
 ) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _raise_in_worker)
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
+        await decode_bytes(decoder, recordings.speech_wav())
     assert caught.value.code == "undecodable_audio"
     assert "list index" not in caught.value.message
 
@@ -139,9 +147,7 @@ async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after()
     decoder = DecoderPool(1, memory_bytes=100 << 20)
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decoder.decode(
-            create_unnamed_file(encode_audio(np.zeros(16000 * 3600, np.int16))), LIMITS
-        )  # 115 MB to be mapped
+        await decode_bytes(decoder, encode_audio(np.zeros(16000 * 3600, np.int16)))  # 115 MB to be mapped
     assert caught.value.code == "undecodable_audio"
     await check_decoder(decoder)
     await decoder.stop()
@@ -152,7 +158,8 @@ async def test_hours_of_samples_take_no_memory() -> None:
     await decoder.start()
     await check_decoder(decoder)
     before = resident_mb()
-    audio = await decoder.decode(create_unnamed_file(recordings.opus_hour()), LIMITS)  # 230 MB of samples
+    with create_unnamed_file(recordings.opus_hour()) as recording:
+        audio = await decoder.decode(recording, LIMITS)  # 230 MB of samples
     assert audio.seconds == pytest.approx(3600, abs=1)
     assert resident_mb() < before + 20
     assert audio.samples[-16_000:].shape == (16_000,)
@@ -177,7 +184,7 @@ async def test_a_short_recording_waits_for_no_long_ones(monkeypatch: pytest.Monk
     await decoder.start()
     await check_decoder(decoder)
     large = b"spin60" + bytes(1_000_000)
-    long = [asyncio.create_task(decoder.decode(create_unnamed_file(large), LIMITS)) for _ in range(6)]
+    long = [asyncio.create_task(decode_bytes(decoder, large)) for _ in range(6)]
     for _ in range(4):
         await asyncio.sleep(0.05)
         start = time.perf_counter()
@@ -197,7 +204,7 @@ async def test_what_was_paused_is_decoded_to_its_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, max_paused=paused)
     await decoder.start()
-    long = [asyncio.create_task(decoder.decode(create_unnamed_file(b"spin0.12"), LIMITS)) for _ in range(3)]
+    long = [asyncio.create_task(decode_bytes(decoder, b"spin0.12")) for _ in range(3)]
     await asyncio.sleep(0.1)
     await check_decoder(decoder)
     assert [audio.seconds for audio in await asyncio.gather(*long)] == [0.12] * 3
@@ -209,10 +216,10 @@ async def test_a_pause_does_not_count_as_time_taken(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", spin_or_work)
     decoder = DecoderPool(1, timeout_s=0.7)
     await decoder.start()
-    waiting = asyncio.create_task(decoder.decode(create_unnamed_file(b"spin0.1"), LIMITS, Requester(background=True)))
+    waiting = asyncio.create_task(decode_bytes(decoder, b"spin0.1", Requester(background=True)))
     await asyncio.sleep(0.06)
     with pytest.raises(Unprocessable):
-        await decoder.decode(create_unnamed_file(b"spin60"), LIMITS)
+        await decode_bytes(decoder, b"spin60")
     assert (await waiting).seconds == 0.1
     await decoder.stop()
 
@@ -225,7 +232,7 @@ async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monk
     ended: list[str] = []
 
     async def one(name: str, background: bool = False) -> None:
-        await decoder.decode(create_unnamed_file(b"spin0.2"), LIMITS, Requester(name, background))
+        await decode_bytes(decoder, b"spin0.2", Requester(name, background))
         ended.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -242,7 +249,7 @@ async def test_callers_share_and_nobody_waits_for_what_is_in_the_background(monk
 async def test_a_small_file_that_unpacks_to_too_much_is_refused(decoder: DecoderPool) -> None:
     """It is refused by the ratio to its size, once it has more samples than any real file of silence."""
     bomb = encode_audio(np.zeros((16_000 * 60, 6), np.int16), 192_000, "FLAC")
-    assert (await decoder.decode(create_unnamed_file(bomb), LIMITS)).seconds == 5, "what little it is takes no time"
+    assert (await decode_bytes(decoder, bomb)).seconds == 5, "what little it is takes no time"
     limits = DecodeLimits(max_samples_per_byte=100).for_file_size(8_000_000)
     with pytest.raises(TooLarge, match="SPEECHSUM_AUDIO__MAX_SAMPLES_PER_BYTE") as caught:
         limits.check_samples(800_000_001)
@@ -331,7 +338,7 @@ async def test_a_worker_keeps_no_recording_that_it_could_not_read(decoder: Decod
 async def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool) -> None:
     monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", _fill_disk_in_worker)
     with pytest.raises(Unavailable) as caught:
-        await decoder.decode(create_unnamed_file(recordings.speech_wav()), LIMITS)
+        await decode_bytes(decoder, recordings.speech_wav())
     assert caught.value.code == "disk_full"
     assert caught.value.retry_after_s
 

@@ -105,3 +105,4 @@ async def test_every_kind_of_route_is_called(client_folder: Path) -> None:
         assert (await import_part("api.models.get_model").asyncio("test-model", client=client)).audio.max_seconds == 60
         assert (await import_part("api.operations.readyz").asyncio(client=client)).status == "ok"
         assert isinstance(await import_part("api.operations.metrics").asyncio(client=client), str)
+        await client.get_async_httpx_client().aclose()

@@ -58,7 +58,7 @@ def test_a_stage_that_fails_ends_the_run_and_shows_why(tmp_path: Path) -> None:
 
 
 def test_a_stage_cut_short_keeps_the_adapter_it_saved(tmp_path: Path) -> None:
-    status, output, _ = run(tmp_path, "twin", hangs="--rate", TWIN_S="2")
+    status, output, _ = run(tmp_path, "twin", hangs="--learning-rate", TWIN_S="2")
     assert status == 0, output
     assert "twin: cut short" in output
     assert (tmp_path / "out/twin.safetensors").read_text() == "half\n"

@@ -22,5 +22,5 @@ def test_a_version_of_the_registry_is_parted_without_a_rest(tmp_path: Path) -> N
 
 
 def test_only_stages_that_begin_from_one_get_one() -> None:
-    with pytest.raises(ValueError, match="dpo begins from no adapter"):
+    with pytest.raises(ValueError, match="the stage dpo does not begin from an adapter"):
         start_adapters("dpo", {})

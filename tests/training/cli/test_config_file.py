@@ -84,9 +84,9 @@ def test_without_a_file_nothing_changes(parser: argparse.ArgumentParser) -> None
         ("steps: [1]", "should not be a list"),
         ("data: one.jsonl", "should be a list"),
         ("data: []", "an empty list"),
-        ("shape: oval", "'oval' is none of round, square"),
+        ("shape: oval", "'oval' is not one of round, square"),
         ("quick: 1", "neither true nor false"),
-        ("- steps", "no mapping"),
+        ("- steps", "not a mapping"),
         ("steps: [", "c.yaml: "),
     ],
 )

@@ -110,7 +110,7 @@ def test_every_format_that_is_served_is_trained_on(tmp_path: Path) -> None:
 
 def test_a_part_outside_the_file_is_refused(whole: NDArray[np.float32], tmp_path: Path) -> None:
     row = record(1, tmp_path, whole)
-    assert "has 3.00 s, the record is its part from 2 to 3.5 s" in refusal(
+    assert "has 3.00 s, and the record is its part from 2 to 3.5 s" in refusal(
         replace(row, start=2, end=3.5), "outside its file"
     )
     assert "from 3 to 9 s" in refusal(replace(row, start=3, end=9), "outside its file")

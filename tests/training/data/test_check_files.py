@@ -19,7 +19,7 @@ def speech_file(folder: Path) -> Path:
     return file
 
 
-def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+def run_data_check(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     status = main(["data", "check", "--records", *map(str, arguments)])
     return status, capsys.readouterr().out
 
@@ -29,7 +29,7 @@ def test_good_records_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[
     rows = [record(i, tmp_path, heard, split=split) for i, split in enumerate(("train", "train", "test"))]
     write_records(tmp_path / "a.jsonl", rows[:2])
     write_records(tmp_path / "b.parquet", rows[2:])
-    assert check(capsys, tmp_path / "a.jsonl", tmp_path / "b.parquet", "--audio") == (
+    assert run_data_check(capsys, tmp_path / "a.jsonl", tmp_path / "b.parquet", "--audio") == (
         0,
         "3 records, no problem: 2 train, 1 test\n",
     )
@@ -41,18 +41,18 @@ def test_all_that_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     broken[7] = np.inf
     rows = [row, replace(row, split="dev"), record(2, tmp_path, broken), record(3, tmp_path, audio="nowhere.wav")]
     write_records(tmp_path / "a.jsonl", rows)
-    status, said = check(capsys, tmp_path / "a.jsonl")
+    status, said = run_data_check(capsys, tmp_path / "a.jsonl")
     assert status == 1
     assert "clip-1: 2 records have this id" in said
     assert "1.wav lies in train (clip-1) and dev (clip-1)" in said
     assert "clip-3: " in said, "a file that is not there is missed without looking into any"
     assert "3 problems" in said
-    status, said = check(capsys, tmp_path / "a.jsonl", "--audio")
+    status, said = run_data_check(capsys, tmp_path / "a.jsonl", "--audio")
     assert "clip-2: " in said
     assert "not finite" in said
     assert "4 problems" in said
     (tmp_path / "a.jsonl").write_text("{}\n")
-    status, said = check(capsys, tmp_path / "a.jsonl")
+    status, said = run_data_check(capsys, tmp_path / "a.jsonl")
     assert (status, "a.jsonl, line 1: not a record: id: is missing" in said) == (1, True)
 
 
@@ -76,7 +76,7 @@ def test_what_a_stage_cannot_learn_from_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], stage: str, said: str
 ) -> None:
     write_records(tmp_path / "a.jsonl", [replace(record(1, tmp_path), **changed)])
-    status, printed = check(capsys, tmp_path / "a.jsonl", "--stage", stage)
+    status, printed = run_data_check(capsys, tmp_path / "a.jsonl", "--stage", stage)
     assert status == 1
     assert said in printed
 
@@ -86,7 +86,7 @@ def test_the_audios_files_are_looked_for(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "empty.wav").write_bytes(b"")
     rows = [record(i, tmp_path, audio=name) for i, name in enumerate(("gone.wav", "folder.wav", "empty.wav"))]
     (tmp_path / "a.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
-    status, said = check(capsys, tmp_path / "a.jsonl")
+    status, said = run_data_check(capsys, tmp_path / "a.jsonl")
     assert status == 1
     for line in ("gone.wav does not exist", "folder.wav is a folder, and a file is needed", "is empty"):
         assert line in said
@@ -110,7 +110,7 @@ def test_what_the_service_would_refuse_or_warn_about_is_found(
     names = ["blank", "offset", "dither", "antiphase", "hum", "cut", "good"]
     rows = [record(i, tmp_path, audio=str(tmp_path / f"{n}.wav"), id=n) for i, n in enumerate(names)]
     write_records(tmp_path / "a.jsonl", rows)
-    status, said = check(capsys, tmp_path / "a.jsonl", "--audio")
+    status, said = run_data_check(capsys, tmp_path / "a.jsonl", "--audio")
     assert status == 1
     assert {line.split(": ")[0] for line in said.splitlines()[:-1]} == set(names) - {"antiphase", "good"}
 
@@ -121,7 +121,7 @@ def test_files_that_are_none_are_said_and_the_others_still_read(
     write_records(tmp_path / "good.jsonl", [record(1, tmp_path)])
     (tmp_path / "blank.jsonl").write_text("\n\n")
     (tmp_path / "no.parquet").write_text("no")
-    status, said = check(capsys, tmp_path / "no.parquet", tmp_path / "good.jsonl")
+    status, said = run_data_check(capsys, tmp_path / "no.parquet", tmp_path / "good.jsonl")
     assert (status, "no.parquet: is no Parquet file" in said, "1 records, 1 problems" in said) == (1, True, True)
-    status, said = check(capsys, tmp_path / "blank.jsonl")
+    status, said = run_data_check(capsys, tmp_path / "blank.jsonl")
     assert (status, "there is no record at all" in said) == (1, True)

@@ -38,7 +38,7 @@ def test_a_line_in_another_encoding_is_named_and_the_rest_is_read(tmp_path: Path
         ('{"id": "a", "extra": {"x": ["\\udc00"]}}', "extra: holds half a character"),
         ('{"id": "a", "extra": {"\\ud800": 1}}', "extra: holds half a character"),
         ('{"id": "a", "summary": "x \\u0000."}', "summary: holds the control character U+0000"),
-        ('{"id": "a", "duration_s": NaN}', "holds NaN, which is no number of JSON"),
+        ('{"id": "a", "duration_s": NaN}', "holds NaN, which JSON has no number for"),
         ('{"id": "a", "extra": {"x": -Infinity}}', "holds -Infinity"),
         ('{"id": "a", "extra": {"x": 1e999}}', "extra: holds inf"),
         ('{"id": "a", "id": "b"}', "has the key 'id' more than once"),

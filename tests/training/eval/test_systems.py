@@ -43,7 +43,7 @@ def test_an_earlier_result_is_taken_as_it_is(rows: list[Record], tmp_path: Path)
     with pytest.raises(UnknownSystem, match="no system 'DPO'"):
         parse_system(f"kept:{file}#DPO")
     file.write_text("{}")
-    with pytest.raises(UnknownSystem, match="no result"):
+    with pytest.raises(UnknownSystem, match="is not a result"):
         parse_system(f"kept:{file}#SFT, KD")
 
 

@@ -1,5 +1,7 @@
-"""For rehearsals: hides every installed package that the GPU machine would not have, in every Python process started
-with this folder on PYTHONPATH. What is missing from the lists beside it then fails here instead of there.
+"""Hide every installed package that the GPU machine does not have, in every Python process that is started with this
+folder on PYTHONPATH.
+
+This is for rehearsals: an import of a package that is missing from the lists `packages*.txt` fails here and not there.
 """
 
 import importlib.machinery
@@ -17,20 +19,20 @@ def _plain(name: str) -> str:
 
 
 def allowed_distributions() -> set[str]:
-    """Distributions that are there or are brought there, by their normalized names."""
+    """Return the normalized names of the distributions that the machine has, or that are packed for it."""
     lines = [line for name in _LISTS for line in (Path(__file__).parent.parent / name).read_text().splitlines()]
     return {_plain(line) for line in lines if line and not line.startswith("#")}
 
 
 def hidden_modules() -> set[str]:
-    """Importable names that only distributions outside the lists provide; this project's own are not among them."""
+    """Return the names of modules that only distributions outside the lists provide, without this project's own."""
     known = allowed_distributions() | {"speechsum"}
     owners = importlib.metadata.packages_distributions()
     return {module for module, dists in owners.items() if not any(_plain(dist) in known for dist in dists)}
 
 
 class GuardedFinder(importlib.machinery.PathFinder):
-    """Finds what `PathFinder` finds, but for the hidden names."""
+    """Finds what `PathFinder` finds, except for the hidden modules."""
 
     names = frozenset(hidden_modules())
 

@@ -1,10 +1,10 @@
-"""Speech for training: texts are spoken by three text-to-speech engines, disturbed as real recordings are, and written
-as compact files.
+"""Speech for training: three text-to-speech engines speak texts, which are augmented with the defects of real
+recordings and written as compact files.
 
-    voices.py      who may speak in which split; the voices kept for acceptance
-    spoken.py      written text → the words an engine should say
-    synthesize.py  one text, or the turns of a conversation → 16 kHz samples (espeak-ng, flite)
-    kokoro.py      the same for Kokoro-82M
-    augment.py     noise, reverberation, telephone, speed, gain, clipping, codecs
-    build.py       a JSONL of records → audio files and a JSONL that names them
+    voices.py         the voices of each split, and the voices that are reserved for acceptance
+    verbalize.py      written text → the words that an engine should say
+    synthesize.py     one text, or the turns of a conversation → 16 kHz samples
+    kokoro.py         the engine Kokoro-82M
+    augment.py        noise, reverberation, telephone, speed, gain, clipping, codecs
+    speak_records.py  a JSONL of records → audio files, and a JSONL that names them
 """

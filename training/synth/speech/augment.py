@@ -1,7 +1,7 @@
-"""Disturbs clean speech the way recordings are disturbed: rooms, noise, telephones, microphones, codecs.
+"""Augment clean speech with the defects of real recordings: rooms, noise, telephones, microphones, codecs.
 
-Everything is drawn from the generator given, so a seed repeats it. In: float32 mono 16 kHz in [-1, 1]; out: the same,
-finite. Knows nothing about voices or files.
+All random choices come from the given generator. Input and output are float32 mono samples at 16 kHz in [-1, 1]. Knows
+nothing about voices or files.
 """
 
 import io
@@ -20,10 +20,10 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How likely each disturbance is, and its range. The defaults leave about a fifth of the clips clean.
+    """The probability and the range of each effect. The defaults leave about a fifth of the clips clean.
 
-    snr_db: speech level over noise level. rt60_s: seconds until a room's echo has fallen by 60 dB. speed: resampling
-    factor, so it moves the pitch too.
+    snr_db: the level of the speech above the noise, in dB. rt60_s: the seconds in which the echo of a room falls by 60
+    dB. speed_range: factors of resampling, which change the pitch too. gain_db: the change of the level in dB.
     """
 
     noise: float = 0.5
@@ -38,7 +38,7 @@ class AugmentConfig:
     gain_db: tuple[float, float] = (-15.0, 3.0)
 
     def scale_probabilities(self, share: float) -> "AugmentConfig":
-        """The same with every probability times `share`."""
+        """Return a configuration with every probability multiplied by `share`."""
         rates = {k: getattr(self, k) * share for k in ("noise", "reverb", "speed", "telephone", "clip", "codec")}
         return AugmentConfig(**{**self.__dict__, **rates})
 
@@ -46,9 +46,10 @@ class AugmentConfig:
 def augment(
     samples: Samples, rng: np.random.Generator, settings: AugmentConfig | None = None, babble: Sequence[Samples] = ()
 ) -> tuple[Samples, list[str]]:
-    """Disturb a clip at random; the second value names what was done, in order: `["reverb 0.31s", "babble 12dB"]`.
+    """Apply random effects to a clip. Return the clip and the effects in their order, such as `["reverb 0.31s", "babble
+    12dB"]`.
 
-    babble: other clips, of which some are mixed when babble is drawn; without any, another noise is taken.
+    babble: other clips, of which some are mixed if the noise is babble; without any, the noise is never babble.
     """
     settings = settings or AugmentConfig()
     done: list[str] = []
@@ -82,12 +83,14 @@ def augment(
 
 
 def speed(samples: Samples, factor: float) -> Samples:
-    """Play faster (factor above 1) or slower by resampling; the length becomes 1 / factor."""
+    """Return the clip faster (factor above 1) or slower, by resampling. The length is divided by the factor."""
     return np.asarray(soxr.resample(samples, RATE * factor, RATE), dtype=np.float32)
 
 
 def reverb(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samples:
-    """A room: direct sound, then noise that decays by 60 dB in `rt60_s` seconds. The length and the level stay."""
+    """Return the clip in a room, whose echo is noise that decays by 60 dB in `rt60_s` seconds. Length and level
+    stay.
+    """
     length = max(2, int(rt60_s * RATE))
     time = np.arange(length) / RATE
     tail = rng.standard_normal(length) * np.exp(-6.908 * time / rt60_s)
@@ -100,7 +103,9 @@ def reverb(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samples
 
 
 def noise(kind: str, length: int, rng: np.random.Generator, babble: Sequence[Samples] = ()) -> Samples:
-    """`length` samples of "white", "pink" (1/f power), "hum" (mains, harmonics, faint hiss) or "babble" noise."""
+    """Return `length` samples of noise: "white", "pink" (1/f power), "hum" (mains hum with harmonics and faint hiss) or
+    "babble". Raises ValueError for another kind.
+    """
     if kind == "white":
         return rng.standard_normal(length).astype(np.float32)
     if kind == "pink":
@@ -119,17 +124,17 @@ def noise(kind: str, length: int, rng: np.random.Generator, babble: Sequence[Sam
             other = babble[talker] / np.float32(_rms(babble[talker]) + 1e-9)
             mixed += np.resize(np.roll(other, int(rng.integers(len(other)))), length)
         return mixed
-    raise ValueError(f"no noise {kind!r}")
+    raise ValueError(f"there is no noise of the kind {kind!r}")
 
 
 def add_noise(samples: Samples, added: Samples, snr_db: float) -> Samples:
-    """Mix noise of the same length so that the speech is `snr_db` louder (over the whole clip)."""
+    """Add noise of the same length, so that the speech is `snr_db` dB louder than the noise, over the whole clip."""
     scale = _rms(samples) / (_rms(added) + 1e-12) / 10 ** (snr_db / 20)
     return (samples + added * scale).astype(np.float32)
 
 
 def telephone(samples: Samples) -> Samples:
-    """A telephone line: 8 kHz, 300 to 3400 Hz, 8-bit mu-law (G.711's curve), back at 16 kHz."""
+    """Return the clip over a telephone line: 8 kHz, 300 to 3400 Hz, 8-bit mu-law (ITU-T G.711), and back at 16 kHz."""
     narrow = np.asarray(soxr.resample(_limit_peak(samples), RATE, 8_000))
     narrow = sosfilt(butter(4, (300, 3400), "bandpass", fs=8_000, output="sos"), narrow).clip(-1, 1)
     curved = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)
@@ -139,19 +144,19 @@ def telephone(samples: Samples) -> Samples:
 
 
 def clip(samples: Samples, share: float) -> Samples:
-    """An overdriven microphone: everything above `share` of the peak is cut flat."""
+    """Return the clip of an overdriven microphone: everything above `share` times the peak is cut."""
     limit = share * float(np.abs(samples).max(initial=0.0))
     return samples.clip(-limit, limit)
 
 
 def codec(samples: Samples, kind: str) -> Samples:
-    """Through a lossy codec and back: "MP3" or "OGG" (Opus), both at a low bit rate."""
+    """Encode and decode the clip with a lossy codec at a low bit rate: "MP3" or "OGG" (Opus)."""
     buffer = io.BytesIO()
     subtype = {"MP3": "MPEG_LAYER_III", "OGG": "OPUS"}[kind]
     sf.write(buffer, samples, RATE, format=kind, subtype=subtype, compression_level=0.95)
     buffer.seek(0)
-    heard = sf.read(buffer, dtype="float32")[0]
-    return np.pad(heard, (0, max(0, len(samples) - len(heard))))[: len(samples)]
+    decoded = sf.read(buffer, dtype="float32")[0]
+    return np.pad(decoded, (0, max(0, len(samples) - len(decoded))))[: len(samples)]
 
 
 def _rms(samples: NDArray[np.floating]) -> float:
@@ -159,6 +164,6 @@ def _rms(samples: NDArray[np.floating]) -> float:
 
 
 def _limit_peak(samples: Samples) -> Samples:
-    """Scaled down where it leaves [-1, 1], so that noise never clips what was not meant to clip."""
+    """Scale the clip down if it leaves [-1, 1], so that only `clip` ever clips it."""
     peak = float(np.abs(samples).max(initial=0.0))
     return (samples / np.float32(peak) if peak > 1 else samples).astype(np.float32)

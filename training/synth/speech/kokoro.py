@@ -1,4 +1,5 @@
-"""Kokoro-82M (int8 ONNX) in this process, one inference thread: the most natural of the engines and the slowest.
+"""The engine Kokoro-82M (int8 ONNX) in this process, with one inference thread. It is the most natural engine, and the
+slowest.
 
 Its weights and voices are the verified parts `kokoro-82m-int8` and `kokoro-voices`. Knows nothing about splits.
 """
@@ -28,8 +29,11 @@ def _engine(model: Path, voices: Path) -> Any:
         return Kokoro.from_session(session, pack.name)
 
 
-def synthesize(text: str, name: str, speed: float = 1.0) -> tuple[NDArray[np.float32], int]:
-    """Speak one text: (float32 mono, 24 000 Hz). speed: 0.5 to 2. British voices (`b…`) read British English."""
+def kokoro_samples(text: str, name: str, speed: float = 1.0) -> tuple[NDArray[np.float32], int]:
+    """Speak one text with the voice `name`. Return the samples, float32 mono, and their rate, 24 000 Hz.
+
+    speed: a factor from 0.5 to 2. Voices whose names begin with `b` read British English, the others American.
+    """
     engine = _engine(fetch_once("kokoro-82m-int8") / "kokoro-int8.onnx", fetch_once("kokoro-voices"))
     samples, rate = engine.create(text, name, speed=speed, lang="en-gb" if name.startswith("b") else "en-us")
     return np.asarray(samples, dtype=np.float32), int(rate)
@@ -37,5 +41,5 @@ def synthesize(text: str, name: str, speed: float = 1.0) -> tuple[NDArray[np.flo
 
 @lru_cache
 def fetch_once(part: str) -> Path:
-    """The part's folder; its digests are verified once a process, not once a sentence."""
+    """Return the folder of the part. Its digests are verified once in a process instead of for every sentence."""
     return fetch_part(part)

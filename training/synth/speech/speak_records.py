@@ -1,13 +1,14 @@
-"""Records → audio files beside a JSONL that names them; resumes where it was stopped, speaks in several processes.
+"""Speak records: write their audio files and a JSONL that names them, in several processes. A run that was stopped can
+be resumed.
 
-    out/settings.json      what the folder was built with; another setting needs another folder
+    out/settings.json      the settings of the folder; other settings need another folder
     out/audio/<id>.ogg     16 kHz mono, Opus (or .flac)
-    out/clips.jsonl        a line a finished clip: id, audio, duration_s, voice, augmentation; what resuming reads
-    out/records.jsonl      the records in the order of the input, with audio, duration_s, voice; written last, whole
+    out/clips.jsonl        a line for each finished clip (id, audio, duration_s, voice, augmentation), to resume from
+    out/records.jsonl      the records in the order of the input, with audio, duration_s and voice; written at the end
     out/failures.jsonl     the records that could not be spoken, and why
 
-The voices, manner and disturbance of a record depend on the seed and its id alone, not on the number of processes.
-Knows nothing about what records are for.
+The voices, the manner and the augmentation of a record depend on the seed and its id only, and not on the number of
+processes. Knows nothing about what the records are for.
 """
 
 import json
@@ -35,7 +36,11 @@ _REPORT_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """What decides the audio. shares: (engine, weight); augment: 0 is clean, 1 the full `Disturbance`; kbps: Opus."""
+    """The settings that the audio depends on.
+
+    shares: (engine, weight). augment: the share of the probabilities of `AugmentConfig`; 0 is clean speech. format:
+    "opus" or "flac". kbps: the bit rate of Opus in kbit/s.
+    """
 
     shares: tuple[tuple[Engine, float], ...]
     seed: int = 0
@@ -46,7 +51,9 @@ class SpeechSettings:
 
 @dataclass
 class SpeechOutcome:
-    """Records spoken now, found finished, and failed; seconds of audio spoken now, seconds it took."""
+    """The number of records that this run spoke, that were finished before, and that failed; the seconds of audio that
+    it spoke, and the seconds that it took.
+    """
 
     spoken: int = 0
     resumed: int = 0
@@ -56,17 +63,17 @@ class SpeechOutcome:
 
 
 def speak_records(records: Path, out: Path, settings: SpeechSettings, *, jobs: int = 1) -> SpeechOutcome:
-    """Speak every record of a JSONL into `out`. Records need id, split and turns; all other fields pass through unread.
+    """Speak every record of a JSONL file, and write the folder `out`. jobs: number of processes.
 
-    Raises `ValueError` if `out` was built with other settings, ids repeat, or a split has no voice of any engine asked
-    for.
+    Records need the fields id, split and turns; all other fields are copied unread. Raises ValueError if `out` has
+    other settings, if ids repeat, or if none of the engines has a voice in a record's split.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "audio").mkdir(exist_ok=True)
     _claim_folder(out, settings)
     rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines() if line.strip()]
     if len({_file_stem(row["id"]) for row in rows}) != len(rows):
-        raise ValueError(f"{records}: ids repeat")
+        raise ValueError(f"{records}: several records have the same id")
     for split in {row["split"] for row in rows}:
         _usable_engines(settings, split)
     finished = {row["id"]: row for row in _finished_clips(out / "clips.jsonl") if (out / row["audio"]).is_file()}
@@ -123,7 +130,9 @@ def _write_whole(file: Path, lines: Iterable[str]) -> None:
 
 
 def _finished_clips(file: Path) -> Iterator[dict[str, Any]]:
-    """Finished records. The last line may be cut where the process was killed: its record is spoken again."""
+    """Yield the finished clips. A last line that was cut because the process was killed is removed, and its record is
+    spoken again.
+    """
     if not file.exists():
         return
     whole = file.read_text(encoding="utf-8")
@@ -149,7 +158,9 @@ def _usable_engines(settings: SpeechSettings, split: Split) -> tuple[list[Engine
 
 
 def choose_voices(row: dict[str, Any], settings: SpeechSettings, rng: np.random.Generator) -> list[Voice]:
-    """A voice for each speaker of a record, all of one engine and, as far as it goes round, of different speakers."""
+    """Return a voice for each speaker of a record: all of one engine, and of different speakers as long as there are
+    enough.
+    """
     engines, shares = _usable_engines(settings, row["split"])
     engine = engines[int(rng.choice(len(engines), p=shares))]
     by_speaker: dict[str, list[Voice]] = {}
@@ -162,7 +173,9 @@ def choose_voices(row: dict[str, Any], settings: SpeechSettings, rng: np.random.
 
 
 def _babble(rows: list[dict[str, Any]], settings: SpeechSettings) -> dict[str, list[Samples]]:
-    """Other people's talk to mix under the clips of each split, spoken by the cheap engines from the first records."""
+    """Return clips of other people for each split, to mix under its clips as babble: the first records, spoken by
+    espeak-ng.
+    """
     bank: dict[str, list[Samples]] = {}
     if settings.augment <= 0:
         return bank
@@ -170,8 +183,8 @@ def _babble(rows: list[dict[str, Any]], settings: SpeechSettings) -> dict[str, l
         rng = np.random.default_rng([settings.seed, 77])
         # espeak-ng has many voices in each split, and is fast enough not to matter
         pool = voices("espeak", split)
-        said = (str(text) for row in rows if row["split"] == split for _, text in row["turns"][:1])
-        texts = [text[:300] for text in said if any(letter.isalpha() for letter in text)][:_BABBLE_CLIPS]
+        first_turns = (str(text) for row in rows if row["split"] == split for _, text in row["turns"][:1])
+        texts = [text[:300] for text in first_turns if any(letter.isalpha() for letter in text)][:_BABBLE_CLIPS]
         bank[split] = [speak([(0, text)], [pool[int(rng.integers(len(pool)))]], rng) for text in texts]
     return bank
 
@@ -198,7 +211,7 @@ def _start_worker(babble: dict[str, list[Samples]], out: Path, settings: SpeechS
 
 
 def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
-    """Speak one record into its file: the fields to add to it, or its id and the error."""
+    """Speak one record and write its file. Return the fields to add to the record, or its id and the error."""
     settings: SpeechSettings = _worker_state["settings"]
     try:
         rng = np.random.default_rng([settings.seed, zlib.crc32(row["id"].encode())])
@@ -214,7 +227,7 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
             )
         name = f"audio/{_file_stem(row['id'])}.{'flac' if settings.format == 'flac' else 'ogg'}"
         _write_audio(_worker_state["out"] / name, samples, settings)
-    except Exception as error:  # one bad text must not end a run of hours: it is counted and named
+    except Exception as error:  # one bad text must not end a run of hours; it is counted and reported
         return {"id": row["id"], "error": f"{type(error).__name__}: {error}"}
     return {
         "id": row["id"],
@@ -226,14 +239,16 @@ def _speak_one(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_opus(file: Path, samples: Samples, kbps: int) -> None:
-    """Ogg/Opus at the encoder's lower effort: libsndfile has only the highest, slower than the synthesis."""
-    import av  # FFmpeg's libraries, which a machine that writes FLAC need not have
+    """Write an Ogg Opus file with a low effort of the encoder. libsndfile has only the highest effort, which is slower
+    than the synthesis.
+    """
+    import av  # imported here because a machine that writes FLAC need not have FFmpeg's libraries
 
     with av.open(str(file), "w", format="ogg") as container:
         effort = {"compression_level": "3", "application": "voip"}
         stream = container.add_stream("libopus", rate=RATE, layout="mono", options=effort)
         stream.bit_rate = kbps * 1000
-        # whole frames: the encoder fills the last one, and the container notes where the clip ends
+        # One frame for the whole clip: the encoder fills its last packet, and the container notes where the clip ends.
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
         frame.sample_rate, frame.pts = RATE, 0
         for packet in (*stream.encode(frame), *stream.encode(None)):

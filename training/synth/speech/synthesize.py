@@ -1,8 +1,8 @@
-"""Text → speech: espeak-ng and flite as subprocesses, Kokoro in this process, and the turns of a conversation joined
+"""Speech from text: espeak-ng and flite as subprocesses, Kokoro in this process, and the turns of a conversation joined
 with pauses.
 
-One subprocess speaks a whole text, its answer is read from a pipe: about 10 ms a call beside the synthesis. Knows
-nothing about records, files or augmentation.
+A subprocess speaks a whole text and writes it to a pipe, which costs about 10 ms besides the synthesis. Knows nothing
+about records, files or augmentation.
 """
 
 import subprocess
@@ -18,31 +18,31 @@ from training.synth.speech.voices import RESERVED_VOICES, ReservedVoice, Voice
 RATE = 16_000
 _TIMEOUT_S = 120.0
 _ESPEAK_WPM = 175
-# Mean pitch of flite's diphone voice, Hz; its statistical voices take a factor instead.
+# Mean pitch in Hz of flite's diphone voice, whose option is a pitch. The option of the statistical voices is a factor.
 _KAL_PITCH_HZ = 95.0
 
 Samples = NDArray[np.float32]
 
 
 class SpeechError(RuntimeError):
-    """An engine did not speak: it is not installed, failed, or answered with silence."""
+    """An engine did not speak: it is not installed, it failed, or it returned silence."""
 
 
 def synthesize(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) -> tuple[Samples, int]:
-    """Speak one text: (float32 mono in [-1, 1], Hz). speed, pitch: factors, 1 is the voice's own; Kokoro has no pitch
-    to set.
+    """Speak one text. Return the samples, float32 mono in [-1, 1], and their rate in Hz.
 
-    Raises `ReservedVoice` for an acceptance voice and `SpeechError` if nothing was spoken.
+    speed, pitch: factors; 1 is the voice's own. Kokoro ignores the pitch. Raises ReservedVoice for an acceptance voice,
+    and SpeechError if nothing was spoken.
     """
     if voice.name in RESERVED_VOICES:
-        raise ReservedVoice(f"{voice.id} is kept for acceptance: training and development audio must not use it")
+        raise ReservedVoice(f"{voice.id} is reserved for acceptance: training and development audio must not use it")
     words = verbalize(text, voice.engine)
     if not any(letter.isalnum() for letter in words):
         raise SpeechError(f"nothing to say in {text[:60]!r}")
     if voice.engine == "kokoro":
-        from training.synth.speech import kokoro
+        from training.synth.speech.kokoro import kokoro_samples
 
-        samples, rate = kokoro.synthesize(words, voice.name, speed)
+        samples, rate = kokoro_samples(words, voice.name, speed)
     elif voice.engine == "flite":
         samples, rate = _run_engine(_flite_command(words, voice.name, speed, pitch), None)
     else:
@@ -61,11 +61,11 @@ def speak(
     pitch: tuple[float, float] = (0.9, 1.12),
     pause_s: tuple[float, float] = (0.15, 0.7),
 ) -> Samples:
-    """Speak a conversation: float32 mono at 16 kHz, peak at most 0.9.
+    """Speak a conversation. Return the samples, float32 mono at 16 kHz, with a peak of at most 0.9.
 
-    turns: (speaker index, text); speaker i speaks with `voices[i]`. A speaker keeps one speed, pitch and level
-    throughout; pauses between turns are drawn from `pause_s` seconds. Raises as `synthesize`, and `IndexError` if a
-    speaker has no voice.
+    turns: (speaker index, text); speaker i speaks with `voices[i]`. speed, pitch: ranges from which each speaker's
+    factors are drawn, for the whole conversation. pause_s: the range of the pauses between turns, in seconds. Raises
+    the errors of `synthesize`, and IndexError if a speaker has no voice.
     """
     manner = [(rng.uniform(*speed), rng.uniform(*pitch), rng.uniform(0.6, 1.0)) for _ in voices]
     pieces: list[Samples] = [_silence(rng.uniform(0.05, 0.4))]
@@ -81,8 +81,8 @@ def speak(
 
 
 def trim(samples: Samples, floor: float = 0.01, margin_s: float = 0.03, rate: int = RATE) -> Samples:
-    """Cut the silence an engine puts before and after its speech, all below `floor` of the peak, but for a margin in
-    seconds.
+    """Cut the silence before and after the speech: everything below `floor` times the peak, except for a margin of
+    `margin_s` seconds.
     """
     loud = np.flatnonzero(np.abs(samples) > floor * float(np.abs(samples).max(initial=0.0)))
     if not len(loud):
@@ -97,7 +97,7 @@ def _silence(seconds: float) -> Samples:
 
 def _flite_command(text: str, name: str, speed: float, pitch: float) -> list[str]:
     raised = f"int_f0_target_mean={_KAL_PITCH_HZ * pitch:.1f}" if name.startswith("kal") else f"f0_shift={pitch:.3f}"
-    # Text as an argument: flite waits for ever on standard input.
+    # The text is an argument, because flite waits for ever on standard input.
     stretch = f"duration_stretch={1 / speed:.3f}"
     return ["flite", "-voice", name, "--setf", stretch, "--setf", raised, "-t", text, "-o", "/dev/stdout"]
 
@@ -120,8 +120,8 @@ def _espeak_command(name: str, speed: float, pitch: float) -> list[str]:
 
 
 def _run_engine(command: list[str], stdin: str | None) -> tuple[Samples, int]:
-    """Run an engine that writes one 16-bit mono RIFF to its output; the length its header gives is not believed (pipes
-    cannot seek).
+    """Run an engine that writes a 16-bit mono WAV file to its output. The length in the header is ignored, because the
+    engine cannot go back and write it in a pipe.
     """
     try:
         done = subprocess.run(command, input=(stdin or "").encode(), capture_output=True, timeout=_TIMEOUT_S)

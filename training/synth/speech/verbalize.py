@@ -1,9 +1,9 @@
-"""Written text → the words a speech engine should say, so that what is heard is what the transcript says.
+"""Turn written text into the words that a speech engine should say, so that the audio says what the transcript says.
 
-The engines each misread something: "$4,200" as four, two hundred dollars, "3:30 p.m." with a full stop in it, phone
-numbers as millions, addresses by their punctuation. So figures, signs and abbreviations become words here, once for all
-engines. American usage ("four hundred twenty", "March third"), since that is what most transcripts write. Knows nothing
-about engines.
+Each engine reads something wrongly: "$4,200" as "four, two hundred dollars", "3:30 p.m." with a pause inside, phone
+numbers as millions, and addresses without their punctuation. So numbers, signs and abbreviations become words here, for
+all engines. The words are American ("four hundred twenty", "March third"), as in most transcripts. Knows nothing about
+how engines are run.
 """
 
 import re
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from training.synth.speech.voices import Engine
 
-# The letter's name. Written "A" it is heard as the article, and flite makes "AM" the verb; espeak-ng rhymes "ay" with
-# "eye".
+# Stands for the name of the letter A, which each engine needs in another spelling: "A" is spoken as the article, flite
+# reads "AM" as the verb, and espeak-ng speaks "ay" like "eye".
 _A = "\ue000"
 _UNITS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -41,7 +41,7 @@ _MEASURES = {
     "GB": "gigabytes", "TB": "terabytes", "ms": "milliseconds", "mph": "miles per hour", "ft": "feet",
     "°C": "degrees Celsius", "°F": "degrees Fahrenheit",
 }  # fmt: skip
-# After these a number is read digit by digit: it is a name, not a quantity.
+# A number after one of these words is a name and not a quantity, and is read digit by digit.
 _LABELS = (
     "code|pin|ticket|order|invoice|reference|ref|case|account|extension|ext|flight|booking|serial|badge|zip|postcode|"
     "confirmation"
@@ -49,9 +49,10 @@ _LABELS = (
 
 
 def verbalize(text: str, engine: Engine | None = "espeak") -> str:
-    """The text with figures, signs, addresses and abbreviations as words; punctuation stays, for the pauses it makes.
+    """Return the text with numbers, signs, addresses and abbreviations as words. Punctuation stays, because it makes
+    pauses.
 
-    engine: how the letter A is spelled depends on it, nothing else; None leaves it a letter.
+    engine: the engine, on which only the spelling of the letter A depends; None leaves it as a letter.
     """
     text = text.replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"').replace("\u00a0", " ")
     for pattern, words in _RULES:
@@ -62,7 +63,7 @@ def verbalize(text: str, engine: Engine | None = "espeak") -> str:
 
 
 def cardinal(number: int) -> str:
-    """4200 → "four thousand two hundred"."""
+    """Return the number in words: 4200 becomes "four thousand two hundred"."""
     if number < 20:
         return _UNITS[number]
     if number < 100:
@@ -75,7 +76,7 @@ def cardinal(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """22 → "twenty-second"."""
+    """Return the ordinal number in words: 22 becomes "twenty-second"."""
     words = cardinal(number)
     head, last = words[: -len(tail)] if (tail := re.split(r"[ -]", words)[-1]) else words, tail
     if last in _IRREGULAR_ORDINALS:
@@ -84,7 +85,7 @@ def ordinal(number: int) -> str:
 
 
 def digits(text: str) -> str:
-    """ "B-407" → "B, four oh seven": letters apart, digits one by one, a comma where the writing is divided."""
+    """Return letters and digits one by one, with a comma between groups: "B-407" becomes "B, four oh seven"."""
     groups = [g for g in re.split(r"[-\s.()/]+", text) if g]
     named = (" ".join("oh" if c == "0" else _UNITS[int(c)] if c.isdigit() else _letter(c) for c in g) for g in groups)
     return ", ".join(named)
@@ -95,7 +96,7 @@ def _letter(letter: str) -> str:
 
 
 def number(text: str) -> str:
-    """ "1,250" and "12.5" as words."""
+    """Return a number such as "1,250" or "12.5" in words."""
     whole, _, fraction = text.replace(",", "").partition(".")
     if len(whole) > 12:
         return digits(whole)
@@ -104,7 +105,7 @@ def number(text: str) -> str:
 
 
 def year(value: int) -> str:
-    """1984 → "nineteen eighty-four", 2007 → "two thousand seven"."""
+    """Return the year in words: 1984 becomes "nineteen eighty-four", and 2007 "two thousand seven"."""
     first, last = divmod(value, 100)
     if value % 1000 < 10:
         return cardinal(value)
@@ -163,14 +164,14 @@ def _plain_number(match: re.Match[str]) -> str:
 
 
 def _code(match: re.Match[str]) -> str:
-    """ "B12" → "B twelve", "H532" → "H five three two"."""
+    """Return a code in words: "B12" becomes "B twelve", and "H532" "H five three two"."""
     figures = match[2]
     words = cardinal(int(figures)) if len(figures) < 3 and figures[0] != "0" else digits(figures)
     return " ".join([*map(_letter, match[1]), words, *map(_letter, match[3])])
 
 
 def _range(match: re.Match[str]) -> str:
-    """ "10-15" is a range, "45-232" a code."""
+    """Return a range in words, such as "10-15"; "45-232" is a code and not a range."""
     if len(match[2]) - len(match[1]) > 0 and len(match[2]) > 2:
         return digits(match[0])
     return f"{cardinal(int(match[1]))} to {cardinal(int(match[2]))}"
@@ -182,12 +183,12 @@ def _decade(match: re.Match[str]) -> str:
 
 
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
-# The abbreviation's full stop goes, unless it ends the sentence too.
+# The full stop of the abbreviation is removed, unless it ends the sentence too.
 _HALF = r"([ap])\.?\s?m\b(?:\.(?=\s+(?-i:[a-z0-9])|\s*[,;:?!]))?"
 _HOST = r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|edu|gov|io|uk)\b(?:/[\w./-]*\w)?"
 _UNIT = "|".join(sorted(_MEASURES, key=len, reverse=True))
 _ABBREVIATION = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in _WORDS)
-# In this order: what is special first, bare numbers last.
+# Applied in this order: special forms first, plain numbers last.
 _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
     (re.compile(r"\bhttps?://[\w./?=&%-]*[\w/]|\bwww\.[\w./-]*[\w/]"), _address),

@@ -1,8 +1,7 @@
-"""The voices training audio may use, and in which split.
+"""The voices for training audio, and the split of each.
 
-A voice is one speaker to the ear: espeak-ng's accents share their variants' timbre, so its split is by variant, and
-flite's `kal` and `kal16` are one man at two sampling rates. Splits share no voice. Knows nothing about how a voice is
-made to speak.
+Splits have no speaker in common. The accents of espeak-ng share the timbre of their variant, so variants are split and
+not accents; flite's `kal` and `kal16` are the same man at two sampling rates. Knows nothing about how a voice speaks.
 """
 
 import argparse
@@ -13,8 +12,7 @@ Split = Literal["train", "dev", "test"]
 Engine = Literal["kokoro", "flite", "espeak"]
 ENGINES: tuple[Engine, ...] = ("kokoro", "flite", "espeak")
 
-# Kokoro voices that only the acceptance set speaks with: heard in training or development, they would flatter the
-# figures.
+# Kokoro voices that are used in the acceptance set only: its scores would be too good if training had used them.
 RESERVED_VOICES = ("bf_emma", "bf_lily", "bm_lewis", "bm_daniel", "am_puck", "am_fenrir", "af_nova", "af_sarah")
 
 _KOKORO: dict[Split, tuple[str, ...]] = {
@@ -25,7 +23,7 @@ _KOKORO: dict[Split, tuple[str, ...]] = {
     "dev": ("af_river", "am_liam", "bm_fable"),
     "test": ("af_sky", "am_onyx", "bf_isabella"),
 }  # fmt: skip
-# Flite has four speakers in all, so test has none of them.
+# Flite has only four speakers, so test has none of them.
 _FLITE: dict[Split, tuple[str, ...]] = {"train": ("slt", "rms", "kal16", "kal"), "dev": ("awb",), "test": ()}
 _ESPEAK_ACCENTS = (
     "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc",
@@ -43,12 +41,12 @@ _ESPEAK_VARIANTS: dict[Split, tuple[str, ...]] = {
 
 
 class ReservedVoice(ValueError):
-    """A voice was asked for that is kept for acceptance."""
+    """The requested voice is reserved for acceptance."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One voice. name: as its engine calls it, for espeak-ng `accent+variant`."""
+    """A voice. name: its name in the engine; for espeak-ng `accent+variant`."""
 
     engine: Engine
     name: str
@@ -56,17 +54,18 @@ class Voice:
 
     @property
     def id(self) -> str:
+        """The engine and the name, such as `flite:slt`."""
         return f"{self.engine}:{self.name}"
 
     @property
     def speaker(self) -> str:
-        """What two voices of one speaker have in common: `flite:kal`, `espeak:f3`, `kokoro:af_heart`."""
+        """The speaker, which several voices may share: `flite:kal`, `espeak:f3`, `kokoro:af_heart`."""
         name = {"espeak": self.name.split("+")[-1], "flite": self.name.removesuffix("16")}.get(self.engine, self.name)
         return f"{self.engine}:{name}"
 
 
 def voices(engine: Engine, split: Split) -> tuple[Voice, ...]:
-    """The voices of an engine in a split; flite has none in test."""
+    """Return the voices of an engine in a split. Flite has none in test."""
     if engine == "kokoro":
         names = _KOKORO[split]
     elif engine == "flite":
@@ -77,11 +76,11 @@ def voices(engine: Engine, split: Split) -> tuple[Voice, ...]:
 
 
 def find_voice(voice_id: str) -> Voice:
-    """The voice of an id such as `flite:slt`. Raises `ReservedVoice` for an acceptance voice, `KeyError` for an unknown
-    one.
+    """Return the voice with this id, such as `flite:slt`. Raises ReservedVoice for an acceptance voice, and KeyError if
+    there is no such voice.
     """
     if voice_id.split(":")[-1] in RESERVED_VOICES:
-        raise ReservedVoice(f"{voice_id} is kept for acceptance: training and development audio must not use it")
+        raise ReservedVoice(f"{voice_id} is reserved for acceptance: training and development audio must not use it")
     for split in _KOKORO:
         for engine in ENGINES:
             for voice in voices(engine, split):
@@ -91,11 +90,13 @@ def find_voice(voice_id: str) -> Voice:
 
 
 def engine_shares(text: str) -> tuple[tuple[Engine, float], ...]:
-    """`flite:0.5,espeak:0.5` → the engines and their shares, for a command line."""
+    """Parse engines and their shares from a command line, such as `flite:0.5,espeak:0.5`. Raises ArgumentTypeError for
+    an unknown engine.
+    """
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, _, share = part.partition(":")
         if name not in ENGINES:
-            raise argparse.ArgumentTypeError(f"no engine {name!r}: {', '.join(ENGINES)}")
+            raise argparse.ArgumentTypeError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
         shares[name] = float(share or 1)
     return tuple((engine, shares[engine]) for engine in ENGINES if engine in shares)

@@ -1,6 +1,9 @@
-"""Spoken material whose facts are known by construction: text only, seeded, no model.
+"""Texts of recordings whose facts are known by construction, from templates and a seed, without a model.
 
-from training.synth.text import generate for record in generate(seed=1, n=1000, split="train"): ...
+from training.synth.text import generate
+
+for record in generate(seed=1, n=1000, split="train"):
+    ...
 """
 
 from training.data.record import Record, Split

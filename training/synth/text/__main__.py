@@ -1,5 +1,6 @@
-"""Print records to read: `python -m training.synth.text --n 5 --seed 1 --split train [--register voicemail]
-[--json]`.
+"""Print generated records.
+
+python -m training.synth.text --n 5 --seed 1 --split train [--register voicemail] [--json]
 """
 
 import argparse
@@ -10,23 +11,29 @@ from training.synth.text import generate, mishear_record
 
 
 def main() -> None:
+    """Print the records that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m training.synth.text", description=__doc__)
     parser.add_argument("--n", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--split", choices=["train", "dev", "test"], default="train")
     parser.add_argument("--min-words", type=int, default=20)
     parser.add_argument("--max-words", type=int, default=1500)
-    parser.add_argument("--register", action="append", default=[], help="only this register; may be repeated")
+    parser.add_argument("--register", action="append", default=[], help="only this register (repeat for several)")
     parser.add_argument(
-        "--open-vocabulary", type=float, default=0.0, help="share of records about made-up things, with rare names"
+        "--open-vocabulary",
+        type=float,
+        default=0.0,
+        help="share of records about made-up things and people with rare names",
     )
     parser.add_argument(
         "--asr-noise",
         type=float,
         default=0.0,
-        help="share of words misheard as a recogniser would, in every other record",
+        help="share of words that are misheard as a speech recognizer does, in every second record",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line a record, as in the data files")
+    parser.add_argument(
+        "--json", action="store_true", help="print a line of JSON for each record, as in the data files"
+    )
     args = parser.parse_args()
     misheard = Random(args.seed)
     for number, record in enumerate(

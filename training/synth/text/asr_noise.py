@@ -1,8 +1,9 @@
-"""Transcripts as a small recogniser writes them: misheard names, homophones, lost punctuation, other number formats,
-merged words.
+"""Transcripts with the errors of a small speech recognizer: misheard names, homophones, lost punctuation, other formats
+of numbers, merged words.
 
-Facts stay recognisable (`training.facts.normalize` reads every number format made here); names are misheard the same
-way everywhere in a record, so that its summary copies what the input says. Knows nothing about audio.
+Facts stay recognizable, because `training.facts.normalize` reads every format of numbers that is made here. A name is
+misheard in the same way everywhere in a record, so that the summary copies what its input says. Knows nothing about
+audio.
 """
 
 import re
@@ -67,7 +68,7 @@ _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def mishear_name(name: str, rng: Random) -> str:
-    """A name as it may be spelled by ear; the same name if no spelling rule fits it."""
+    """Return the name as it may be spelled by ear, or the same name if no spelling rule fits."""
     fitting = [(a, b) for a, b in _SWAPS if a in name[1:].lower()]
     if not fitting:
         return name
@@ -77,7 +78,9 @@ def mishear_name(name: str, rng: Random) -> str:
 
 
 def add_asr_noise(text: str, rng: Random, rate: float) -> str:
-    """The text with about `rate` of its words touched (0 to 1). Names are left alone, see `mishear_record`."""
+    """Return the text with errors in about `rate` (0 to 1) of its words. Names stay as they are (see
+    `mishear_record`).
+    """
     for filler in _FILLERS:
         if rng.random() < 0.8:
             text = text.replace(filler, "")
@@ -110,10 +113,11 @@ def _respell(text: str, names: dict[str, str]) -> str:
 
 
 def mishear_record(record: Record, rng: Random, rate: float) -> Record:
-    """The record as a recogniser would have heard it: noise in the transcript and turns, and misheard names in all of
-    it.
+    """Return the record as a speech recognizer would have heard it: with errors in the transcript and the turns, and
+    misheard names everywhere.
 
-    The instruction keeps its own spelling, except for names, which a caller would take from the same recording.
+    The query keeps its spelling except for names, which a user would take from the same transcript. rate: as in
+    `add_asr_noise`.
     """
     parts = {part for name in record.names for part in name.split() if part[:1].isupper()}
     names = {part: mishear_name(part, rng) for part in sorted(parts) if rng.random() < min(1.0, rate * 8)}

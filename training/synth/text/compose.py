@@ -1,7 +1,7 @@
-"""A register's description → a script: opening, points with links and asides between them, closing, until it is long
-enough.
+"""Compose the script of a recording from the description of its register: an opening, points with links and asides
+between them, and a closing.
 
-Knows nothing about summaries' styles.
+Knows nothing about the styles of summaries.
 """
 
 import re
@@ -20,13 +20,13 @@ from training.synth.text.template_language import tidy_text
 
 @dataclass(frozen=True)
 class Register:
-    """One kind of recording. Texts are templates; see `Matter`.
+    """One kind of recording. Its texts are templates, as in `PointTemplate`.
 
-    words: shortest, usual and longest. speakers: fewest and most. scene: slots drawn before anything is said,
-    "name=kind". opens, closes, links, asides: what is said around the points; asides hold no facts. gists, heads,
-    topics: for summaries.
-    gist_facts: as in `Matter`. apart: every point has a domain of its own. fillers: how often a sentence opens
-    with one.
+    weight: how often it is drawn, relative to the others. words: the fewest, the usual and the most words. speakers:
+    the fewest and the most speakers. scene: slots that are drawn before anything is said, "name=kind". openings,
+    closings, links, asides: what is said around the points; asides hold no facts. gists, headlines, topics: texts for
+    summaries. gist_facts: as the facts of a `PointTemplate`. domain_per_point: whether every point has its own domain.
+    fillers: the probability that a sentence begins with a filler. lead_templates: the templates of the first point.
     """
 
     name: str
@@ -52,14 +52,20 @@ class Register:
 
 
 def target_words(register: Register, rng: Random, low: int, high: int) -> int:
-    """A length: log-normal around the register's usual one, within both bounds."""
+    """Draw the number of words of a recording: log-normal around the usual one, within the bounds of the register and
+    between `low` and `high`.
+    """
     shortest, usual, longest = register.words
     words = int(0.8 * usual * rng.lognormvariate(0.0, 0.6))
     return max(low, shortest, min(words, longest, high))
 
 
 def spoken_facts(specs: tuple[str, ...], slots: dict[str, str], used: set[str], core: bool) -> list[Fact]:
-    """Facts whose slots were all spoken."""
+    """Return the facts whose slots were all spoken.
+
+    specs: as the facts of a `PointTemplate`. slots: the values by name. used: the spoken slots. core: whether facts
+    that are marked as core count as core.
+    """
     out = []
     for spec in specs:
         kind, _, rest = spec.partition(":")
@@ -73,35 +79,35 @@ def spoken_facts(specs: tuple[str, ...], slots: dict[str, str], used: set[str], 
 
 
 class _Talk:
-    """Turns as they grow."""
+    """The turns of a conversation while it is composed."""
 
-    def __init__(self, gen: RecordingState, speakers: int, fillers: float) -> None:
-        self.gen, self.speakers, self.fillers = gen, speakers, fillers
+    def __init__(self, state: RecordingState, speakers: int, fillers: float) -> None:
+        self.state, self.speakers, self.fillers = state, speakers, fillers
         self.turns: list[tuple[int, list[str]]] = []
         self.speaker = 0
         self.words = 0
 
     def next_speaker(self) -> None:
         if self.speakers > 1:
-            self.speaker = (self.speaker + 1 + int(self.gen.rng.random() * (self.speakers - 1))) % self.speakers
+            self.speaker = (self.speaker + 1 + int(self.state.rng.random() * (self.speakers - 1))) % self.speakers
 
     def say(self, text: str) -> None:
         for i, part in enumerate(text.split("//")):
             if i:
                 self.next_speaker()
-            said = self._add_fillers(tidy_text(part))
-            if not said:
+            spoken = self._add_fillers(tidy_text(part))
+            if not spoken:
                 continue
-            self.words += len(said.split())
+            self.words += len(spoken.split())
             if self.turns and self.turns[-1][0] == self.speaker:
-                self.turns[-1][1].append(said)
+                self.turns[-1][1].append(spoken)
             else:
-                self.turns.append((self.speaker, [said]))
+                self.turns.append((self.speaker, [spoken]))
 
     def _add_fillers(self, text: str) -> str:
-        gen = self.gen
-        if text and gen.happens(self.fillers):
-            opener = gen.rng.choice(
+        state = self.state
+        if text and state.happens(self.fillers):
+            opener = state.rng.choice(
                 [
                     "Um, ",
                     "Uh, ",
@@ -117,16 +123,16 @@ class _Talk:
                     "Okay so ",
                 ]
             )
-            text = opener + gen.lower_first_letter(text)
-        if gen.happens(self.fillers * 0.8):
+            text = opener + state.lower_first_letter(text)
+        if state.happens(self.fillers * 0.8):
             places = [m.start() for m in re.finditer(r"(?<=[a-z]) (?:the|a|to|we|it|is) ", text)]
             if places:
-                at = gen.rng.choice(places)
+                at = state.rng.choice(places)
                 word = text[at:].split()[0]
-                text = text[:at] + gen.rng.choice(
+                text = text[:at] + state.rng.choice(
                     [
                         f", uh,{text[at:]}",
-                        f" {word}{',' if gen.happens(0.5) else ''}{text[at:]}",
+                        f" {word}{',' if state.happens(0.5) else ''}{text[at:]}",
                         f", you know,{text[at:]}",
                         f", um,{text[at:]}",
                     ]
@@ -137,138 +143,146 @@ class _Talk:
         return [(speaker, " ".join(parts)) for speaker, parts in self.turns]
 
 
-def make_point(gen: RecordingState, matter: PointTemplate, spoken: set[str], *, core: bool) -> tuple[str, Point] | None:
-    """A matter said once: the spoken text and the point; None where nothing of it can be told (its slots went
-    unsaid)."""
+def make_point(
+    state: RecordingState, template: PointTemplate, spoken: set[str], *, core: bool
+) -> tuple[str, Point] | None:
+    """Return the spoken text of a template and its point, or None if the slots of every summary went unsaid.
+
+    spoken: the slots that are known already. core: whether the point may have core facts.
+    """
     for _ in range(4):
         local: dict[str, str] = {}
         used: set[str] = set()
-        text = gen.fill(gen.pick(matter.say), local, spoken=True, used=used)
+        text = state.fill(state.pick(template.say), local, spoken=True, used=used)
         known = used | spoken
-        tells = gen.tell(matter.tell, local, known)
+        tells = state.tell(template.tell, local, known)
         if not tells:
             continue
-        values = {**gen.scene, **local}
+        values = {**state.scene, **local}
         action = None
-        if matter.act and matter.act[0] in known and matter.act[1] in known:
-            who, what, when = matter.act
+        if template.act and template.act[0] in known and template.act[1] in known:
+            who, what, when = template.act
             action = (values[who], values[what], values[when] if when in used else "")
         tells = [tidy_text(t) for t in tells]
-        facts = spoken_facts(matter.facts, values, known, core)
-        # The fullest wording goes first, and only what it holds is core: a fact that no summary would mention is not.
+        facts = spoken_facts(template.facts, values, known, core)
+        # The first wording has the most facts. A fact that it lacks is not core, because no summary would mention it.
         facts = [f if not f.core or is_covered(f, tells[0]) else replace(f, core=False) for f in facts]
-        briefs = gen.tell(matter.brief, local, known) or [t.rstrip(".") if not t.endswith(".m.") else t for t in tells]
+        briefs = state.tell(template.brief, local, known) or [
+            t.rstrip(".") if not t.endswith(".m.") else t for t in tells
+        ]
         return text, Point(
-            matter.name,
+            template.name,
             tells,
             [tidy_text(b) for b in briefs],
-            [tidy_text(h) for h in gen.tell(matter.head, local, known)],
+            [tidy_text(h) for h in state.tell(template.head, local, known)],
             facts,
             core,
             action,
-            matter.is_decision,
+            template.is_decision,
             {k: values[k] for k in used if k in values},
         )
     return None
 
 
-def _draw_scene(gen: RecordingState, register: Register) -> None:
+def _draw_scene(state: RecordingState, register: Register) -> None:
     for item in register.scene:
         name, _, kind = item.partition("=")
-        gen.scene[name] = gen.draw(kind or name, gen.scene)
+        state.scene[name] = state.draw(kind or name, state.scene)
 
 
 def compose(register: Register, rng: Random, split: Split, words: int, open_vocabulary: float = 0.0) -> Script:
-    """A script of about `words` words, with so much chance about things and people that no list holds."""
-    own = DEV_ONLY + TEST_ONLY  # where `domains_for` offers them, they suit every register
+    """Return a script of about `words` words. open_vocabulary: the probability that it is about made-up things and
+    people.
+    """
+    own = DEV_ONLY + TEST_ONLY  # these domains are allowed in every register of their split
     fitting = [d for d in domains_for(split) if not register.domains or d.name in register.domains or d.name in own]
-    gen = RecordingState(rng, split, rng.choice(fitting))
+    state = RecordingState(rng, split, rng.choice(fitting))
     if open_vocabulary and rng.random() < open_vocabulary:
-        gen.inventor = Inventor(rng, split)
-        gen.domain = gen.inventor.domain()
+        state.inventor = Inventor(rng, split)
+        state.domain = state.inventor.domain()
     speakers = rng.randint(*register.speakers)
-    gen.cast = [gen.first_name() for _ in range(max(2, speakers))]
-    gen.scene["self"], gen.scene["to"] = gen.cast[0], gen.cast[1]
-    _draw_scene(gen, register)
-    talk = _Talk(gen, speakers, register.fillers * rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]))
+    state.cast = [state.first_name() for _ in range(max(2, speakers))]
+    state.scene["self"], state.scene["to"] = state.cast[0], state.cast[1]
+    _draw_scene(state, register)
+    talk = _Talk(state, speakers, register.fillers * rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]))
     used: set[str] = set()
-    talk.say(gen.fill(gen.pick(register.openings), gen.scene, used=used))
+    talk.say(state.fill(state.pick(register.openings), state.scene, used=used))
     if "self" not in used:
-        gen.scene["self"] = register.unnamed_speaker if speakers == 1 else "one of the speakers"
+        state.scene["self"] = register.unnamed_speaker if speakers == 1 else "one of the speakers"
         used.add("self")
-    if "next" in gen.scene:
+    if "next" in state.scene:
         used.add("next")
-    home, opened = gen.domain, talk.words
+    home, opened = state.domain, talk.words
     points: list[Point] = []
     room = max(1, min(14, round(words / (23 if words < 250 else 30 if words < 500 else 50))))
     last = ""
     asides: set[str] = set()
-    suited = [m for m in register.point_templates if not m.domains or gen.domain.name in m.domains]
+    suited = [m for m in register.point_templates if not m.domains or state.domain.name in m.domains]
     queue = [rng.choice([m for m in register.lead_templates if not m.domains or m in suited])]
     core_left = min(8, 2 + words // 90)
     for _ in range(160):
         if talk.words >= words - 8 and points:
             break
         due = talk.words >= opened + len(points) * (words - opened) / room
-        if len(points) < room and (due or gen.happens(0.15)):
+        if len(points) < room and (due or state.happens(0.15)):
             options = [
                 m
                 for m in suited
                 if m.name != last and not (m.at_most_once and any(p.template == m.name for p in points))
             ]
             if not (queue or options):
-                room = len(points)  # all that happens once has happened
+                room = len(points)  # only templates that may be used once were left, and all are used
                 continue
-            matter = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
-            last = matter.name
+            template = queue.pop(0) if queue else rng.choices(options, [m.weight for m in options])[0]
+            last = template.name
             if register.domain_per_point and points:
-                gen.change_domain(register.domains)
-            made = make_point(gen, matter, used, core=core_left > 0)
+                state.change_domain(register.domains)
+            made = make_point(state, template, used, core=core_left > 0)
             if made is None:
                 continue
             spoken, point = made
             link = (
-                tidy_text(gen.fill(gen.pick(register.links), {}))
-                if points and register.links and gen.happens(0.45)
+                tidy_text(state.fill(state.pick(register.links), {}))
+                if points and register.links and state.happens(0.45)
                 else ""
             )
             if link and len(link.split()) < 3 and link[-1] == ".":
-                spoken = f"{link[:-1]}, {gen.lower_first_letter(tidy_text(spoken))}"
+                spoken = f"{link[:-1]}, {state.lower_first_letter(tidy_text(spoken))}"
             elif link:
                 talk.say(link)
             talk.say(spoken)
             points.append(point)
             core_left -= 1
-            if speakers > 1 and gen.happens(0.5):
+            if speakers > 1 and state.happens(0.5):
                 talk.next_speaker()
-                if gen.happens(0.5):
-                    talk.say(gen.fill("{@react}", {}))
+                if state.happens(0.5):
+                    talk.say(state.fill("{@react}", {}))
         elif words - talk.words > 8:
-            aside = gen.fill(
-                gen.pick(register.asides),
-                {"topic": rng.choice(gen.domain.topics), "thing": rng.choice(gen.domain.things)},
+            aside = state.fill(
+                state.pick(register.asides),
+                {"topic": rng.choice(state.domain.topics), "thing": rng.choice(state.domain.things)},
             )
             ends = {" ".join(aside.split()[:3]), " ".join(aside.split()[-3:])}
             if ends & asides:
-                room += gen.happens(0.2)  # nothing new to chat about: another point instead
+                room += state.happens(0.2)  # the aside is not new, so that another point is better
                 continue
             asides |= ends
             if speakers > 1:
                 talk.next_speaker()
             talk.say(aside)
-    gen.domain = home
-    if register.closings and gen.happens(0.85):
-        talk.say(gen.fill(gen.pick(register.closings), gen.scene, used=used))
+    state.domain = home
+    if register.closings and state.happens(0.85):
+        talk.say(state.fill(state.pick(register.closings), state.scene, used=used))
     turns = talk.finished_turns()
-    scene = gen.scene
+    scene = state.scene
     return Script(
         register.name,
         turns,
         points,
-        [tidy_text(t) for t in gen.tell(register.gists, scene, used)],
-        [tidy_text(t) for t in gen.tell(register.headlines, scene, used)],
-        [tidy_text(t) for t in gen.tell(register.topics, scene, used)],
+        [tidy_text(t) for t in state.tell(register.gists, scene, used)],
+        [tidy_text(t) for t in state.tell(register.headlines, scene, used)],
+        [tidy_text(t) for t in state.tell(register.topics, scene, used)],
         spoken_facts(register.gist_facts, scene, used, True),
-        sorted(gen.names),
-        gen.cast,
+        sorted(state.names),
+        state.cast,
     )

@@ -1,6 +1,6 @@
-"""Days, dates, times, deadlines as they are said and as Whisper writes them.
+"""Days, dates, times and deadlines as they are said and as Whisper writes them.
 
-Each maker takes a generator and returns text. Knows nothing about sentences.
+Each function takes a random generator and returns text. Knows nothing about sentences.
 """
 
 from random import Random
@@ -26,18 +26,22 @@ SMALL_NUMBERS = ["two", "three", "four", "five", "six", "seven", "eight", "nine"
 
 
 def ordinal(n: int) -> str:
+    """Return the ordinal number: 22 becomes "22nd"."""
     return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 def weekday(r: Random) -> str:
+    """Return a weekday, mostly one from Monday to Friday."""
     return r.choice(_DAYS[:5] * 3 + _DAYS[5:])
 
 
 def month(r: Random) -> str:
+    """Return the name of a month."""
     return r.choice(_MONTHS)
 
 
 def date(r: Random) -> str:
+    """Return a day of a month."""
     n, m = r.randint(1, 28), month(r)
     return r.choice(
         [
@@ -52,7 +56,7 @@ def date(r: Random) -> str:
 
 
 def day(r: Random) -> str:
-    """A day that fits after "to", "until", "by" and "for"."""
+    """Return a day that can follow "to", "until", "by" and "for"."""
     d = weekday(r)
     return r.choice(
         [
@@ -74,6 +78,7 @@ def day(r: Random) -> str:
 
 
 def time(r: Random) -> str:
+    """Return a time of day."""
     h = r.randint(7, 12) if r.random() < 0.5 else r.randint(1, 8)
     half = "a.m." if 7 <= h < 12 else "p.m."
     minute = r.choice([0, 0, 15, 30, 30, 45, 10, 20, 40, 50, 5])
@@ -90,7 +95,7 @@ def time(r: Random) -> str:
 
 
 def later_time(r: Random, text: str) -> str:
-    """A time some minutes or a few hours after another, in figures."""
+    """Return a time that is some minutes or a few hours after the time in `text`, in figures."""
     figures = next((t for t in normalize(text) if t[0].isdigit()), "9")
     hour, _, minute = figures.partition(":")
     total = int(hour) * 60 + int(minute or 0) + r.choice([10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180])
@@ -100,7 +105,7 @@ def later_time(r: Random, text: str) -> str:
 
 
 def time_phrase(r: Random) -> str:
-    """A time with its preposition."""
+    """Return a day or time with its preposition, such as "on Friday at 3:30"."""
     d = weekday(r)
     return r.choice(
         [
@@ -121,7 +126,7 @@ def time_phrase(r: Random) -> str:
 
 
 def deadline(r: Random) -> str:
-    """A deadline with its preposition."""
+    """Return a deadline with its preposition, such as "by Friday"."""
     d = weekday(r)
     return r.choice(
         [
@@ -148,6 +153,7 @@ def deadline(r: Random) -> str:
 
 
 def past_time(r: Random) -> str:
+    """Return a time in the past with its preposition, such as "last Friday"."""
     return r.choice(
         [
             f"last {weekday(r)}",
@@ -166,6 +172,7 @@ def past_time(r: Random) -> str:
 
 
 def period(r: Random) -> str:
+    """Return a period such as "this quarter"."""
     return r.choice(
         [
             "this week",

@@ -1,7 +1,7 @@
-"""Domains: the worlds the recordings speak about, each with phrases for every noun and verb slot.
+"""Domains: the subjects of recordings, each with phrases for every slot of nouns and verbs.
 
-The phrases lie in `domains_*.txt` beside this module, one domain a block of `field: a; b; c` lines. Two domains are
-met only in the dev split and four only in test. Knows nothing about sentences.
+The phrases are in `domains_*.txt` beside this module; a domain is a block of lines `field: a; b; c`. Two domains occur
+only in the dev split, and four only in test. Knows nothing about sentences.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,13 @@ from training.data.record import Split
 
 @dataclass(frozen=True)
 class Domain:
-    """topics: subjects ("about the roof"). things: singular, with article. acts: base verb phrases. faults: past
-    clauses.
-    reasons: clauses after "because". choices: pairs of base verb phrases, either may win. metrics: singular noun
-    phrases.
-    roles: people without a name. places: rooms and sites, with article. notes: sentences without any fact."""
+    """The phrases of one domain.
+
+    topics: subjects ("about the roof"). things: singular nouns with an article. acts: verb phrases in the base form.
+    faults: clauses in the past tense. reasons: clauses that follow "because". choices: pairs of verb phrases in the
+    base form, of which either may be chosen. metrics: singular noun phrases. roles: people without a name. places:
+    rooms and sites with an article.
+    """
 
     name: str
     topics: tuple[str, ...]
@@ -37,7 +39,7 @@ TEST_ONLY = ("museum", "fishing", "vet", "airport")
 
 @lru_cache(maxsize=1)
 def all_domains() -> tuple[Domain, ...]:
-    """Every domain of the data files. Raises ValueError where a block lacks a field."""
+    """Return every domain of the data files. Raises ValueError if a block lacks a field."""
     out = []
     for path in sorted(Path(__file__).parent.glob("domains_*.txt")):
         for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
@@ -56,7 +58,7 @@ def all_domains() -> tuple[Domain, ...]:
 
 @lru_cache(maxsize=4)
 def domains_for(split: Split) -> tuple[Domain, ...]:
-    """Domains of a split: its own, weighted up in dev and test, and the common ones."""
+    """Return the domains of a split: the common ones, and its own, which are repeated to be drawn more often."""
     own = {"train": (), "dev": DEV_ONLY, "test": TEST_ONLY}[split]
     common = [d for d in all_domains() if d.name not in DEV_ONLY + TEST_ONLY]
     return tuple(common + [d for d in all_domains() if d.name in own for _ in range(6)])

@@ -1,4 +1,4 @@
-"""Seed and index → record, the same one every time. Knows nothing about audio."""
+"""Records from a seed: the same seed and index always give the same record. Knows nothing about audio."""
 
 from collections.abc import Iterator
 from random import Random
@@ -22,9 +22,21 @@ def make_record(
     registers: tuple[str, ...] = (),
     open_vocabulary: float = 0.0,
 ) -> Record:
-    """One record. max_answer: tokens that its style may allow an answer, 0 for any number. open_vocabulary: how likely
-    it is about things and people of `training.synth.text.open_vocabulary`. Raises ValueError if no register can speak
-    between `min_words` and `max_words`, or a name is unknown.
+    """Return the record of this seed, index and split.
+
+    Args:
+        seed: Seed of the data set.
+        index: Number of the record in it.
+        split: The split, which has its own names, words and domains.
+        min_words: The least number of words of the transcript.
+        max_words: The largest number of words of the transcript.
+        max_answer: The most tokens that the record's style may allow an answer; 0 is no limit.
+        registers: Names of the registers to choose from; none means all.
+        open_vocabulary: Probability that the record is about things and people of
+            `training.synth.text.open_vocabulary`.
+
+    Raises:
+        ValueError: No register has texts between `min_words` and `max_words`, or a register is unknown.
     """
     able = [
         r
@@ -63,6 +75,8 @@ def make_record(
 
 
 def generate(seed: int, n: int, split: Split, **bounds: Any) -> Iterator[Record]:
-    """`n` records; the i-th depends on `seed`, `split` and i only (and the bounds, those of `make_record`)."""
+    """Yield `n` records. The i-th depends on `seed`, `split`, i and the bounds only, which are options of
+    `make_record`. Raises the errors of `make_record`.
+    """
     for index in range(n):
         yield make_record(seed, index, split, **bounds)

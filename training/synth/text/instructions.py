@@ -1,6 +1,6 @@
-"""Free instructions ("three bullets", "start with the decision"), each with the summary that follows it.
+"""Free instructions ("three bullets", "start with the decision"), each with a summary that follows it.
 
-Knows nothing about how often which is asked for.
+Knows nothing about how often each kind of request occurs.
 """
 
 from random import Random
@@ -15,13 +15,15 @@ StyledSummary = tuple[Style, str]
 
 
 def make_style(**fields: Any) -> Style:
-    """A style of these fields."""
+    """Return the style with these fields."""
     return Style.model_validate(fields)
 
 
 def instructed_summary(script: Script, rng: Random) -> StyledSummary | None:
-    """One free instruction and the summary that follows it; None if the script has nothing it could be about."""
-    made = rng.choice(
+    """Return a style with a free instruction, and the summary that follows it; None if the script has nothing for
+    it.
+    """
+    result = rng.choice(
         [
             _n_bullets,
             _n_bullets,
@@ -34,7 +36,7 @@ def instructed_summary(script: Script, rng: Random) -> StyledSummary | None:
             _no_introduction,
         ]
     )(script, rng)
-    return made
+    return result
 
 
 def _n_bullets(script: Script, rng: Random) -> StyledSummary | None:
@@ -42,7 +44,7 @@ def _n_bullets(script: Script, rng: Random) -> StyledSummary | None:
     if len(script.points) < n:
         return None
     word = ["two", "three", "four", "five"][n - 2]
-    said = rng.choice(
+    wording = rng.choice(
         [
             "{} bullets.",
             "Exactly {} bullet points",
@@ -51,9 +53,11 @@ def _n_bullets(script: Script, rng: Random) -> StyledSummary | None:
             "No more than {} bullets, please.",
         ]
     )
-    said = said.format(word if said[0] != "{" else word.capitalize()) if rng.random() < 0.7 else said.format(n)
+    wording = (
+        wording.format(word if wording[0] != "{" else word.capitalize()) if rng.random() < 0.7 else wording.format(n)
+    )
     text = SummaryWriter(script, rng).bullets(script.points, most=n, gist=False)
-    return (make_style(style=SummaryStyle.BULLETS, instructions=said), text) if text.count("\n") + 1 == n else None
+    return (make_style(style=SummaryStyle.BULLETS, instructions=wording), text) if text.count("\n") + 1 == n else None
 
 
 def _dates(script: Script, rng: Random) -> StyledSummary | None:
@@ -124,10 +128,10 @@ def _at_most(script: Script, rng: Random) -> StyledSummary | None:
         text = sentence(writer.point_sentence(p))
         if word_count(" ".join([*picked, text])) <= n:
             picked.append(text)
-    said = rng.choice(["At most {} words.", "No more than {} words", "Stay under {} words.", "Maximum {} words."])
-    bound = n + 1 if "under" in said else n
+    wording = rng.choice(["At most {} words.", "No more than {} words", "Stay under {} words.", "Maximum {} words."])
+    bound = n + 1 if "under" in wording else n
     return (
-        (make_style(style=SummaryStyle.PARAGRAPH, instructions=said.format(bound)), " ".join(picked))
+        (make_style(style=SummaryStyle.PARAGRAPH, instructions=wording.format(bound)), " ".join(picked))
         if picked
         else None
     )
@@ -137,12 +141,12 @@ def _order_or_audience(script: Script, rng: Random) -> StyledSummary | None:
     writer = SummaryWriter(script, rng)
     acts = [p for p in script.points if p.action]
     if acts and rng.random() < 0.6:
-        said = rng.choice(["End with the next steps.", "Put the actions last", "Finish with who does what."])
+        wording = rng.choice(["End with the next steps.", "Put the actions last", "Finish with who does what."])
         rest = [p for p in script.points if not p.action and p.core]
-        return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), " ".join(
+        return make_style(style=SummaryStyle.PARAGRAPH, instructions=wording), " ".join(
             sentence(writer.point_sentence(p)) for p in rest + acts
         )
-    said = rng.choice(
+    wording = rng.choice(
         [
             "Write for someone who missed it.",
             "It is for my boss.",
@@ -151,13 +155,13 @@ def _order_or_audience(script: Script, rng: Random) -> StyledSummary | None:
             "Only facts, no opinions.",
         ]
     )
-    return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), writer.paragraph(script.points, 90)
+    return make_style(style=SummaryStyle.PARAGRAPH, instructions=wording), writer.paragraph(script.points, 90)
 
 
 def _no_introduction(script: Script, rng: Random) -> StyledSummary | None:
-    said = rng.choice(
+    wording = rng.choice(
         ["Skip the introduction.", "No introduction, straight to the points", "Leave out greetings and small talk."]
     )
-    return make_style(style=SummaryStyle.PARAGRAPH, instructions=said), SummaryWriter(script, rng).paragraph(
+    return make_style(style=SummaryStyle.PARAGRAPH, instructions=wording), SummaryWriter(script, rng).paragraph(
         script.points, 90, gist=False
     )

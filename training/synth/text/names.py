@@ -1,6 +1,7 @@
 # ruff: noqa: E501, SIM905  (word lists read better as text)
-"""Invented people, companies and places of many origins, disjoint between the splits. Any likeness is chance: first names and
-surnames are combined freely, companies and towns are built from syllables.
+"""Invented names of people, companies and places of many origins. The splits have no name in common.
+
+Any likeness is chance: first names and surnames are combined at random, and companies and towns are built from syllables.
 """
 
 from functools import lru_cache
@@ -55,24 +56,24 @@ _BRAND = ("via tec nova line path lio mark ora sys berry point dex wave form ero
 _ORG = ["", "", "", "", " Group", " Partners", " Supplies", " Services", " and Sons", " Trust", " Logistics", " Systems", " Foods", " Energy",
         " Media", " Homes", " Health", " Engineering", " Consulting", " Motors", " Textiles"]  # fmt: skip
 _ROAD = ["Street", "Street", "Road", "Road", "Avenue", "Lane", "Drive", "Hill", "Square", "Park"]
-# Letters that open a name decide where it may occur; a tenth of the names each go to dev and to test.
+# The first letters of a name decide its split; dev and test get a tenth of the names each.
 _SPLIT_OF_CHECKSUM: dict[int, Split] = {0: "dev", 1: "test"}
 
 
 def split_of_name(name: str) -> Split:
-    """The only split in which a name occurs."""
+    """Return the only split in which the name occurs."""
     return _SPLIT_OF_CHECKSUM.get(crc32(name.encode()) % 9, "train")
 
 
 @lru_cache(maxsize=8)
 def first_names(split: Split) -> tuple[str, ...]:
-    """First names of a split."""
+    """Return the first names of a split."""
     return tuple(n for n in FIRST_NAMES if split_of_name(n) == split)
 
 
 @lru_cache(maxsize=8)
 def surnames(split: Split) -> tuple[str, ...]:
-    """Surnames of a split; half of them built, so that names no list holds are met too."""
+    """Return the surnames of a split. Half of them are built from syllables, so that there are unusual names too."""
     first = set(FIRST_NAMES)
     built = [
         a + b
@@ -86,18 +87,18 @@ def surnames(split: Split) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def towns(split: Split) -> tuple[str, ...]:
-    """Town names of a split."""
+    """Return the names of towns of a split."""
     return tuple(n for n in (a + b for a in _ONSET for b in _TOWN) if split_of_name(n) == split)
 
 
 @lru_cache(maxsize=8)
 def brands(split: Split) -> tuple[str, ...]:
-    """Company and product stems of a split."""
+    """Return the stems of names of companies and products of a split."""
     return tuple(n for n in (a + b for a in _ONSET for b in _BRAND) if split_of_name(n) == split)
 
 
 def company_name(rng: Random, split: Split) -> str:
-    """A company's name: a built stem, or one or two surnames."""
+    """Return the name of a company: a stem, or one or two surnames."""
     kind = rng.random()
     if kind < 0.65:
         return rng.choice(brands(split)) + rng.choice(_ORG)
@@ -107,11 +108,11 @@ def company_name(rng: Random, split: Split) -> str:
 
 
 def street_name(rng: Random, split: Split) -> str:
-    """A street's name."""
+    """Return the name of a street."""
     stem = rng.choice(surnames(split)) if rng.random() < 0.4 else rng.choice(towns(split))
     return f"{stem} {rng.choice(_ROAD)}"
 
 
 def product_name(rng: Random, split: Split) -> str:
-    """A product's name."""
+    """Return the name of a product."""
     return rng.choice(brands(split))

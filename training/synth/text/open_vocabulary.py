@@ -1,8 +1,9 @@
-"""Domains about anything at all: phrases put together from thousands of words, and people with rare names.
+"""Made-up domains: phrases that are combined from thousands of words, and people with rare names.
 
-The domains of `domains_*.txt` have some 1,600 phrases and first names come to 400: a model that hears learns which of
-these it is, and not to write down a word it has never met. Here a recording's phrases are drawn anew. Every split has
-words of its own, as it has names. The words lie in `open_words.txt` beside this module. Knows nothing about sentences.
+The domains of `domains_*.txt` have about 1,600 phrases, and there are 400 first names. A model that hears only these
+learns to choose among them, and not to write a word that it has never met. Here the phrases are new in each recording.
+Every split has its own words, as it has its own names. The words are in `open_words.txt` beside this module. Knows
+nothing about sentences.
 """
 
 from functools import lru_cache
@@ -14,7 +15,7 @@ from training.synth.text.domains import Domain
 from training.synth.text.names import split_of_name
 from training.synth.text.slot_phrases import split_phrases
 
-PHRASES_PER_KIND = 8  # of each kind, in a domain
+PHRASES_PER_KIND = 8  # in a domain
 
 _FAULTS = split_phrases(
     "broke down; went missing; was stolen; came too late; fell over; got stuck; caught fire; was the wrong size; "
@@ -37,14 +38,14 @@ _PLACES = split_phrases("room; yard; hall; shed; office; store; corner; cellar; 
 
 @lru_cache(maxsize=16)
 def words_of_split(kind: str, split: Split) -> tuple[str, ...]:
-    """A split's words: "first names", "surnames", "things", "verbs" or "adjectives"."""
+    """Return the split's words of a kind: "first names", "surnames", "things", "verbs" or "adjectives"."""
     text = (Path(__file__).parent / "open_words.txt").read_text(encoding="utf-8")
     _, _, rest = text.partition(f"[{kind}]\n")
     return tuple(word for word in rest.partition("\n\n")[0].split() if split_of_name(word) == split)
 
 
 class Inventor:
-    """Phrases of a split, as `rng` draws them."""
+    """Makes phrases from the words of a split. Every choice comes from `rng`."""
 
     def __init__(self, rng: Random, split: Split) -> None:
         self.rng, self.split = rng, split
@@ -65,7 +66,7 @@ class Inventor:
         return self.rng.choice(templates).format(thing=self._word("things"), adjective=self._word("adjectives"))
 
     def domain(self) -> Domain:
-        """A domain that no list holds."""
+        """Return a made-up domain."""
         often = range(PHRASES_PER_KIND)
         return Domain(
             name="invented",
@@ -81,11 +82,9 @@ class Inventor:
         )
 
     def slot_phrase(self, kind: str) -> str:
-        """For the lists of `training.synth.text.slot_phrases` that name things: a thing to buy, a defect, an event, a
-        device.
-        """
+        """Return a made-up phrase for a slot of `OPEN_SLOTS`, whose phrases otherwise come from `slot_phrases`."""
         noun = self._noun()
         return f"a {noun}" if kind in ("good", "defect") else noun
 
 
-OPEN_SLOTS = ("good", "defect", "event", "device")  # that `Inventor.word` has
+OPEN_SLOTS = ("good", "defect", "event", "device")  # the slots that `Inventor.slot_phrase` makes phrases for

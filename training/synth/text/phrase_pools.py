@@ -1,6 +1,6 @@
 # ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
-"""Phrases shared by all registers: reactions, hedges, small talk, opinions that hold no fact. Knows nothing about slots beyond
-`topic` and `thing`.
+"""Phrases of all registers that hold no fact: reactions, hedges, small talk, opinions. Their only slots are `topic` and
+`thing`.
 """
 
 POOLS: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,8 @@
 # ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
-"""Matters that occur in many registers: actions, decisions, delays, costs, faults, figures, changes, meetings, people.
+"""Templates of points that occur in many registers: actions, decisions, delays, costs, faults, figures, changes,
+meetings, people.
 
-A matter whose wording assumes a dialogue has "//" in it. Knows nothing about registers.
+A wording that needs a dialogue has "//" in it. Knows nothing about registers.
 """
 
 from training.synth.text.script import PointTemplate

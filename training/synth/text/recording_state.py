@@ -1,5 +1,5 @@
-"""The state of one recording while it is made: its random generator, its domain, its people, and the way slots are
-filled.
+"""The state of one recording while it is generated: its random generator, domain, people and values, and how slots of
+templates are filled.
 
 Knows nothing about particular registers or about summaries.
 """
@@ -33,18 +33,20 @@ _PROPER = re.compile(
     r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Jan|Feb|March|April|May |June|July|Aug|Sept|Oct|Nov|Dec|Dr|Mr|Ms|(?!From |On |At |In |By |The |And |To |With |For |Is |Are |Does |Has |Can |Did |Will |Who |A |So |Hi |Hello |Hey |Then |If |What |Could |Would )[A-Z][\w']+ [A-Z]"  # noqa: E501
 )
 
-_BEFORE = {"time2": "time", "time3": "time2"}  # said in the order in which they happen
+_BEFORE = {"time2": "time", "time3": "time2"}  # these times are in the order in which things happen
 
 
 def slot_kind(name: str) -> str:
-    """A slot's kind: its name without the number that tells two of a kind apart."""
+    """Return the kind of a slot: its name without the number that distinguishes slots of the same kind."""
     return name.rstrip("0123456789")
 
 
 @dataclass
 class RecordingState:
-    """scene: values that hold for the whole recording. cast: people who speak or are spoken to, by first name, in
-    speaker order. inventor: where a recording's people and things are drawn from instead of the domains' lists.
+    """The state of one recording.
+
+    scene: values of slots for the whole recording. cast: first names of the people who speak or are addressed, in the
+    order of the speakers. inventor: if it is set, people and things come from it instead of the lists of the domains.
     """
 
     rng: Random
@@ -59,7 +61,7 @@ class RecordingState:
     inventor: open_vocabulary.Inventor | None = None
 
     def lower_first_letter(self, text: str) -> str:
-        """A sentence to stand after an opener: its first letter small, unless it begins with a name or "I"."""
+        """Return the sentence to follow an opener: with a small first letter, unless it begins with a name or "I"."""
         head = re.match(r"[\w']+", text)
         word = head[0].removesuffix("'s") if head else ""
         known = word in self.names or any(
@@ -75,25 +77,27 @@ class RecordingState:
         return text if keep else text[0].lower() + text[1:]
 
     def happens(self, p: float) -> bool:
+        """Return True with the probability `p`."""
         return self.rng.random() < p
 
     def pick(self, templates: Sequence[str]) -> str:
-        """One template. A sixth of a long list is kept for the test split, which uses nothing else of that list."""
+        """Return one of the templates. A sixth of a list of six or more is used in the test split only, which uses no
+        others of that list.
+        """
         if len(templates) >= 6:
             kept = [t for t in templates if (crc32(t.encode()) % 6 == 0) == (self.split == "test")]
             templates = kept or templates
         return templates[int(self.rng.random() * len(templates))]
 
     def change_domain(self, allowed: tuple[str, ...]) -> None:
-        """Change the subject altogether, as a bulletin does between items, to one of the allowed domains (empty:
-        any)."""
+        """Change the domain, as a bulletin does between items, to one of the allowed ones (none means all)."""
         if self.inventor:
             self.domain = self.inventor.domain()
             return
         self.domain = self.rng.choice([d for d in domains_for(self.split) if not allowed or d.name in allowed])
 
     def first_name(self) -> str:
-        """A first name not used yet, with a title or surname now and then."""
+        """Return a first name, if possible one that the recording does not use yet."""
         known = (
             open_vocabulary.words_of_split("first names", self.split)
             if self.inventor
@@ -107,15 +111,17 @@ class RecordingState:
         return name
 
     def full_name(self) -> str:
+        """Return a first name and a surname."""
         return f"{self.first_name()} {self.surname()}"
 
     def surname(self) -> str:
+        """Return a surname."""
         return self.rng.choice(
             open_vocabulary.words_of_split("surnames", self.split) if self.inventor else names.surnames(self.split)
         )
 
     def in_currency(self, text: str) -> str:
-        """An amount in the recording's one currency."""
+        """Return the amount in the currency of this recording."""
         if not self.currency:
             self.currency = self.rng.choice(["$", "$", "$", "£", "€"])
         number = text.strip("$£").replace(" dollars", "").replace(" euros", "").replace(" pounds", "")
@@ -123,7 +129,7 @@ class RecordingState:
         return f"{number} {word}" if self.currency == "€" or text[0] not in "$£" else self.currency + number
 
     def _similar_amount(self, text: str) -> str:
-        """An amount of the same order as another, to be compared with it."""
+        """Return an amount of the same order of magnitude as another, for a comparison."""
         digits = "".join(c for c in text if c.isdigit() or c == ".")
         scaled = float(digits) * self.rng.choice([0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.5])
         number = (
@@ -134,7 +140,9 @@ class RecordingState:
         return re.sub(r"\d[\d,.]*", number, text, count=1)
 
     def draw(self, kind: str, local: dict[str, str]) -> str:
-        """A fresh value of a kind, not met before in this recording if there is one left."""
+        """Draw a value of this kind, if possible one that the recording does not use yet. local: the values of slots
+        that are known.
+        """
         for _ in range(6):
             value = self._draw(kind, local)
             if value not in self.drawn_values:
@@ -217,9 +225,11 @@ class RecordingState:
                 return r.choice(getattr(d, kind + "s"))
 
     def fill(self, template: str, local: dict[str, str], *, spoken: bool = False, used: set[str] | None = None) -> str:
-        """Render a template; slots come from `local`, then the scene, then are drawn and kept in `local`.
+        """Render a template. The value of a slot comes from `local` or from the scene; otherwise it is drawn, and kept
+        in `local`.
 
-        spoken: values may be misspoken and corrected, at most once a call. used: collects the slots that were rendered.
+        spoken: whether the speaker may say a wrong value and correct it, at most once in a call. used: collects the
+        names of the rendered slots.
         """
         corrected = not spoken
 
@@ -229,28 +239,28 @@ class RecordingState:
                 return render(self.rng.choice(POOLS[name[1:]]), self.rng, value)
             if used is not None:
                 used.add(name)
-            found = local.get(name) or self.scene.get(name)
-            if found is None:
-                found = (
+            text = local.get(name) or self.scene.get(name)
+            if text is None:
+                text = (
                     self._similar_amount(local[slot_kind(name)])
                     if name in ("money2", "big2") and slot_kind(name) in local
                     else dates.later_time(self.rng, local[_BEFORE[name]])
                     if local.get(_BEFORE.get(name, ""))
                     else self.draw(slot_kind(name), local)
                 )
-                local[name] = found
+                local[name] = text
             kind = slot_kind(name)
             if not corrected and kind in slot_values.CORRECTABLE and self.happens(self.correct_rate):
                 corrected = True
                 wrong = self._draw(kind, {})
-                if wrong not in found and found not in wrong and len(wrong.split()) <= 3:
-                    return f"{wrong}{self.rng.choice(_BRIDGES)}{found}"
-            return found
+                if wrong not in text and text not in wrong and len(wrong.split()) <= 3:
+                    return f"{wrong}{self.rng.choice(_BRIDGES)}{text}"
+            return text
 
         return render(template, self.rng, value)
 
     def tell(self, templates: Sequence[str], local: dict[str, str], used: set[str]) -> list[str]:
-        """Up to four renderings, the fullest first, of templates whose slots were all spoken."""
+        """Render up to four of the templates whose slots are all in `used`, those with the most slots first."""
         ready = [t for t in templates if slot_names(t) <= used]
         ready.sort(key=lambda t: (-len(slot_names(t)), self.rng.random()))
         return [self.fill(t, local) for t in ready[:4]]

@@ -1,5 +1,4 @@
-"""What one recording says: its turns, its points with their facts, and ways to tell each point. Summaries are
-rendered from this.
+"""What one recording says: its turns, its points with their facts, and the wordings of each point for summaries.
 
 Knows nothing about styles.
 """
@@ -11,14 +10,14 @@ from training.facts.coverage import Fact, FactKind
 
 @dataclass(frozen=True)
 class PointTemplate:
-    """One kind of thing that can be said, in many wordings. All texts are templates.
+    """One kind of thing that can be said, in many wordings. All texts are templates (`template_language`).
 
-    say: as spoken; "//" changes to another speaker. tell: a sentence of a summary. brief: a bullet. head: a headline.
-    facts: "kind:slot" or "kind:slot+slot" (a conjunction), with "!" where the fact is core. A tell is used only if
-    all of its slots were spoken, so a summary cannot say more than the recording.
-    act: (who, what, when) slots of the action it holds, when may be "". weight: how often, against the others of a
-    register.
-    domains: the only ones it suits, where that is so. once: at most once in a recording.
+    say: the spoken texts; "//" changes to another speaker. tell: sentences of a summary. brief: bullets. head:
+    headlines. A text for summaries is used only if all of its slots were spoken, so that a summary says no more than
+    the recording. facts: "kind:slot" or "kind:slot+slot" (a conjunction), with "!" if the fact is core. act: the slots
+    (who, what, when) of the action that it holds; `when` may be "". weight: how often it is drawn, relative to the
+    others of a register. domains: the only domains that it suits; none means all. at_most_once: whether a recording has
+    it once at most.
     """
 
     name: str
@@ -36,7 +35,7 @@ class PointTemplate:
 
 @dataclass
 class Point:
-    """A matter as it was said in this recording: `tells`, `briefs` and `heads` are alternatives."""
+    """A point as it was said in this recording. `tells`, `briefs` and `heads` each hold alternatives for a summary."""
 
     template: str
     tells: list[str]
@@ -49,13 +48,17 @@ class Point:
     slots: dict[str, str] = field(default_factory=dict)
 
     def has_fact(self, *kinds: FactKind) -> bool:
+        """Return whether the point has a fact of one of these kinds."""
         return any(f.kind in kinds for f in self.facts)
 
 
 @dataclass
 class Script:
-    """turns: (speaker, text). gists: opening sentences of a summary. heads: headlines for the whole. topic: what it is
-    about."""
+    """What one recording says.
+
+    turns: (speaker's number, text). gists: alternatives for the opening sentence of a summary. heads: headlines of the
+    whole recording. topics: alternatives for what it is about. cast: first names of its people.
+    """
 
     register: str
     turns: list[tuple[int, str]]
@@ -69,6 +72,7 @@ class Script:
 
     @property
     def facts(self) -> list[Fact]:
+        """All facts of the recording, each once; core if it is core anywhere."""
         unique: dict[tuple[str, str], Fact] = {}
         for fact in self.gist_facts + [f for p in self.points for f in p.facts]:
             held = unique.get((fact.kind, fact.text))

@@ -1,11 +1,13 @@
 # ruff: noqa: E501  (templates are data: one a line reads better than wrapped)
-"""Word lists for slots that belong to one register: symptoms, drugs, defects, claims, goods … Knows nothing about sentences."""
+"""Word lists for slots that belong to one register: symptoms, drugs, defects, claims, goods … Knows nothing about
+sentences.
+"""
 
 from training.synth.text.phrase_pools import REMEDIES, SYMPTOMS
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
-    """The parts of a list that semicolons divide, its line breaks taken out."""
+    """Return the phrases of a text that semicolons divide, without line breaks."""
     return tuple(" ".join(part.split()) for part in text.split(";") if part.strip())
 
 

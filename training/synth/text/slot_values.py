@@ -1,5 +1,7 @@
-"""Figures as they are said and as Whisper writes them: money, shares, counts, durations, phone numbers, and by name the
-days and times of `dates`. Each maker takes a generator and returns text. Knows nothing about sentences.
+"""Values of slots as they are said and as Whisper writes them: money, percentages, counts, durations, phone numbers,
+and the days and times of `dates`.
+
+Each function takes a random generator and returns text. Knows nothing about sentences.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,7 @@ def _format_amount(r: Random, n: int) -> str:
 
 
 def money(r: Random) -> str:
+    """Return an amount of money from 15 to 95,000."""
     scale = r.choice(
         [(15, 99, 1), (100, 990, 10), (100, 990, 5), (1000, 9900, 100), (1000, 9900, 50), (10000, 95000, 500)]
     )
@@ -33,25 +36,30 @@ def money(r: Random) -> str:
 
 
 def large_amount(r: Random) -> str:
+    """Return an amount of money from 20,000 to 40 million."""
     if r.random() < 0.5:
         return r.choice(["$", "$", "£"]) + f"{r.choice([r.randint(1, 40), round(r.uniform(1, 9.9), 1)])} million"
     return _format_amount(r, r.randrange(20_000, 900_000, 5_000))
 
 
 def small_money(r: Random) -> str:
+    """Return an amount of money below 400."""
     return _format_amount(r, r.choice([r.randint(3, 60), r.randrange(20, 400, 5)]))
 
 
 def percentage(r: Random) -> str:
+    """Return a percentage."""
     n = r.choice([r.randint(2, 40), r.randrange(5, 95, 5), r.randint(2, 95)])
     return r.choice([f"{n}%", f"{n}%", f"{n}%", f"{n} percent", f"{n}.{r.choice('2345678')}%"])
 
 
 def small_count(r: Random) -> str:
+    """Return a number from two to nine as a word."""
     return r.choice(SMALL_NUMBERS[:8])
 
 
 def count(r: Random) -> str:
+    """Return a number from three to 2,500."""
     return r.choice(
         [
             str(r.randint(11, 60)),
@@ -64,11 +72,12 @@ def count(r: Random) -> str:
 
 
 def large_count(r: Random) -> str:
+    """Return a number from 110 to 60,000."""
     return f"{r.choice([r.randrange(150, 3000, 10), r.randrange(1200, 60000, 100), r.randint(110, 900)]):,}"
 
 
 def duration(r: Random) -> str:
-    """A duration."""
+    """Return a duration from minutes to months."""
     n = r.choice(SMALL_NUMBERS[:7])
     return r.choice(
         [
@@ -89,6 +98,7 @@ def duration(r: Random) -> str:
 
 
 def minutes(r: Random) -> str:
+    """Return a duration from minutes to hours."""
     return r.choice(
         [
             f"{r.choice([11, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 70, 90])} minutes",
@@ -100,6 +110,7 @@ def minutes(r: Random) -> str:
 
 
 def phone(r: Random) -> str:
+    """Return a telephone number or an extension."""
     return r.choice(
         [
             f"555-{r.randint(1000, 9999)}",
@@ -110,6 +121,7 @@ def phone(r: Random) -> str:
 
 
 def code(r: Random) -> str:
+    """Return a code of an order, a ticket and the like."""
     return r.choice(
         [
             f"{r.randint(1000, 99999)}",
@@ -120,6 +132,7 @@ def code(r: Random) -> str:
 
 
 def room(r: Random) -> str:
+    """Return the name of a room."""
     return r.choice(
         [
             f"room {r.randint(2, 40)}",
@@ -139,6 +152,7 @@ def room(r: Random) -> str:
 
 
 def age(r: Random) -> str:
+    """Return the age of an adult in years."""
     return str(r.randint(19, 91))
 
 
@@ -166,5 +180,5 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "room": room,
     "age": age,
 }
-# Values a speaker may misspeak and put right at once.
+# Kinds of values that a speaker may say wrongly and correct at once.
 CORRECTABLE = frozenset({"weekday", "date", "day", "time", "money", "big", "pct", "few", "count", "room", "month"})

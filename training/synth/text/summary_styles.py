@@ -1,7 +1,7 @@
-"""Which summary is asked for: styles, lengths, focus and tone, each with the points that honour it; free
-instructions are in `instructed`.
+"""The request for a summary (style, length, focus, tone) and the summary that follows it. Free instructions are in
+`instructions`.
 
-About 45 % of requests carry nothing but a style. Knows nothing about speech.
+About 45 % of the requests have nothing but a style. Knows nothing about speech.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ _LENGTHS = [
 
 
 def write_summary(script: Script, rng: Random) -> StyledSummary:
-    """A style and the summary that honours it."""
+    """Draw a style for the script, and return it with the summary that follows it ("" if the script allows none)."""
     for _ in range(6):
         shape = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
         kind = rng.random()

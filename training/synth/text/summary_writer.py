@@ -1,8 +1,7 @@
-"""A script and a style → the summary a careful writer would give, and only what was said.
+"""Write the summary of a script in a style, from what was said only.
 
-Picks points (core ones first, those that fit the focus), tells each in one of its wordings, and holds to the length
-asked for. Returns None where a style cannot be honoured with this material; the caller then asks for another. Knows
-nothing about speech.
+The writer picks points, core ones first, tells each in one of its wordings, and keeps to the requested length. A
+summary is None if the script does not allow the style; the caller then draws another style. Knows nothing about speech.
 """
 
 from random import Random
@@ -15,28 +14,30 @@ _JOINS = ("Also, ", "In addition, ", "Meanwhile, ", "Besides, ")
 
 
 def word_count(text: str) -> int:
+    """Return the number of words of the text."""
     return len(text.split())
 
 
 def sentence(text: str) -> str:
-    """The text as a sentence, with its full stop."""
+    """Return the text as a sentence with a full stop."""
     return tidy_text(text if text.endswith((".", "!", "?")) else text + ".")
 
 
 class SummaryWriter:
-    """Writes one summary of one script; every choice of wording comes from `rng`."""
+    """Writes one summary of one script. Every choice comes from `rng`."""
 
     def __init__(self, script: Script, rng: Random) -> None:
         self.script, self.rng = script, rng
 
     def point_sentence(self, point: Point, *, full: bool = True) -> str:
-        """A sentence; `full` prefers wordings that carry more of the point's facts."""
+        """Return a sentence about the point. full: prefer wordings with more of its facts."""
         options = point.tells
         if not full or len(options) == 1:
             return self.rng.choice(options)
         return max(options, key=lambda t: (self._fact_weight(point, t), self.rng.random()))
 
     def point_bullet(self, point: Point) -> str:
+        """Return a bullet about the point without a dash; a sentence if no bullet has all core facts."""
         options = point.briefs[:4]
         best = max(options, key=lambda t: (self._fact_weight(point, t), self.rng.random()))
         return best if self._fact_weight(point, best) >= self._core_weight(point) else self.point_sentence(point)
@@ -56,32 +57,37 @@ class SummaryWriter:
         )
 
     def gist(self) -> str | None:
+        """Return the opening sentence with the most core facts, or None if there is none."""
         core = [f.text.lower() for f in self.script.gist_facts if f.core]
         return max(
             self.script.gists, key=lambda g: (sum(c in g.lower() for c in core), self.rng.random()), default=None
         )
 
     def topic(self) -> str:
+        """Return what the recording is about."""
         return self.rng.choice(self.script.topics) if self.script.topics else self.script.register.replace("_", " ")
 
     def body(self, points: list[Point], limit: int | None = None, *, gist: bool = True) -> list[str]:
-        """Sentences in the order of the talk: the gist, every core point, then others while they fit `limit` words."""
+        """Return sentences in the order of the recording: the gist, every core point, and other points while all fit
+        into `limit` words.
+        """
         opening = self.gist() if gist else None
         core = [p for p in points if p.core]
-        told = {id(p): self.point_sentence(p) for p in core}
-        total = sum(word_count(t) for t in told.values()) + word_count(opening or "")
+        point_texts = {id(p): self.point_sentence(p) for p in core}
+        total = sum(word_count(t) for t in point_texts.values()) + word_count(opening or "")
         for p in (p for p in points if not p.core):
             text = self.point_sentence(p)
             if limit is None or total + word_count(text) <= limit:
-                told[id(p)] = text
+                point_texts[id(p)] = text
                 total += word_count(text)
         sentences = [opening] if opening else []
         for p in points:
-            if id(p) in told and told[id(p)] not in sentences:
-                sentences.append(told[id(p)])
+            if id(p) in point_texts and point_texts[id(p)] not in sentences:
+                sentences.append(point_texts[id(p)])
         return sentences
 
     def paragraph(self, points: list[Point], limit: int | None, *, gist: bool = True) -> str:
+        """Return the sentences of `body` as a paragraph."""
         sentences = self.body(points, limit, gist=gist)
         out = []
         for i, text in enumerate(sentences):
@@ -90,6 +96,7 @@ class SummaryWriter:
         return " ".join(out)
 
     def bullets(self, points: list[Point], *, most: int | None = None, gist: bool = True) -> str:
+        """Return a list of bullets. most: the most bullets; None has every core point and some others."""
         chosen = (
             self.rank_points(points)[:most]
             if most
@@ -111,9 +118,11 @@ class SummaryWriter:
         )
 
     def rank_points(self, points: list[Point]) -> list[Point]:
+        """Return the points in the order of importance: core points, then decisions and actions."""
         return sorted(points, key=lambda p: (not p.core, not (p.is_decision or p.action is not None)))
 
     def headline(self, points: list[Point]) -> str | None:
+        """Return a headline of at most 12 words, or None if there is none."""
         lead = [h for p in self.rank_points(points)[:2] for h in p.heads]
         options = [h for h in self.script.heads + lead if word_count(h) <= 12] or [
             t for t in self.script.gists if word_count(t) <= 12
@@ -122,6 +131,7 @@ class SummaryWriter:
         return self.rng.choice(options).rstrip(".") if options else None
 
     def actions(self, points: list[Point]) -> str:
+        """Return a list of the actions: who does what, and when."""
         form = self.rng.randrange(3)
         lines = []
         for p in points:
@@ -141,6 +151,7 @@ class SummaryWriter:
         )
 
     def minutes(self, points: list[Point]) -> str:
+        """Return minutes: the topic, key points, decisions and actions."""
         key = [p for p in points if not p.is_decision and not p.action]
         decided = [p for p in points if p.is_decision]
         topic = self.topic()
@@ -152,6 +163,7 @@ class SummaryWriter:
         return "\n".join(parts)
 
     def tldr(self, points: list[Point]) -> str:
+        """Return one or two sentences about the most important points."""
         top = self.rank_points(points)[: 2 if self.rng.random() < 0.6 else 1]
         sentences = [self.point_sentence(p) for p in points if any(p is t for t in top)]
         opening = self.gist()
@@ -160,8 +172,9 @@ class SummaryWriter:
         return " ".join(sentence(s) for s in sentences[:2])
 
     def paragraph_of_length(self, points: list[Point], words: int) -> str | None:
-        """A paragraph of `words` words within 30 %, core points first; None where the material is too thin or too
-        thick."""
+        """Return a paragraph of `words` words, 28 % more or less, with the most important points; None if the points
+        are too short or too long for it.
+        """
         order = self.rank_points(points)
         opening = self.gist()
         best: str | None = None
@@ -169,8 +182,8 @@ class SummaryWriter:
             chosen = order[:count]
             for lead in ([opening] if opening else []), []:
                 for pick in (max, min):
-                    told = [pick(p.tells, key=word_count) for p in points if any(p is c for c in chosen)]
-                    text = " ".join(sentence(s) for s in dict.fromkeys([*lead, *told]))
+                    texts = [pick(p.tells, key=word_count) for p in points if any(p is c for c in chosen)]
+                    text = " ".join(sentence(s) for s in dict.fromkeys([*lead, *texts]))
                     if abs(word_count(text) - words) <= 0.28 * words and (
                         best is None or abs(word_count(text) - words) < abs(word_count(best) - words)
                     ):
@@ -181,7 +194,10 @@ class SummaryWriter:
 def render_summary(
     script: Script, style: Style, rng: Random, points: list[Point] | None = None, *, gist: bool = True
 ) -> str | None:
-    """The summary in a style's shape and length; `points` narrows it to some of the script's."""
+    """Return the summary in the shape and length of the style, or None if the script does not allow it.
+
+    points: the points to tell; None is all of the script. gist: whether it may begin with the gist.
+    """
     writer = SummaryWriter(script, rng)
     points = script.points if points is None else points
     if style.words is not None and style.style in (SummaryStyle.PARAGRAPH, SummaryStyle.TLDR):

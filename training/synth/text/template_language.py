@@ -1,5 +1,5 @@
-"""The template language: `{slot}`, `{Slot}` (capitalised), `{@pool}` (a phrase of a named pool) and `(one|another|)`
-choices, nested as deep as wanted. Templates are parsed once and rendered with a caller's way of filling slots.
+"""The template language: `{slot}`, `{Slot}` (capitalized), `{@pool}` (a phrase of a named pool) and `(one|another|)`
+(a choice), nested to any depth. A template is parsed once; the caller gives the values of slots when it is rendered.
 
 Knows nothing about registers or facts.
 """
@@ -11,11 +11,11 @@ from random import Random
 
 
 class Slot(str):
-    """A slot's name."""
+    """A slot, by its name."""
 
 
 class Choice(tuple[tuple["Slot | Choice | str", ...], ...]):
-    """Alternatives, each a sequence of nodes."""
+    """A choice between alternatives, each a sequence of nodes."""
 
 
 Nodes = tuple["Slot | Choice | str", ...]
@@ -23,7 +23,7 @@ Nodes = tuple["Slot | Choice | str", ...]
 
 @lru_cache(maxsize=65536)
 def parse(template: str) -> Nodes:
-    """Nodes of a template. Raises ValueError on an unbalanced one."""
+    """Return the nodes of a template. Raises ValueError if its brackets are unbalanced."""
     nodes, end = _sequence(template, 0, "")
     if end != len(template):
         raise ValueError(f"unbalanced template: {template!r}")
@@ -67,7 +67,7 @@ def _sequence(text: str, i: int, stop: str) -> tuple[Nodes, int]:
 
 @lru_cache(maxsize=65536)
 def slot_names(template: str) -> frozenset[str]:
-    """Lower-case names of every slot a template may use, in any of its choices; pools left out."""
+    """Return the lower-case names of all slots in any choice of the template, without pools."""
     found: set[str] = set()
 
     def walk(nodes: Nodes) -> None:
@@ -84,8 +84,8 @@ def slot_names(template: str) -> frozenset[str]:
 
 
 def render(template: str, rng: Random, fill: Callable[[str], str]) -> str:
-    """The template with one alternative of each choice and every slot filled; whitespace as it falls, see
-    `tidy_text`.
+    """Return the template with one alternative of each choice, and with every slot filled by `value(name)`. The text is
+    not tidied (see `tidy_text`).
     """
     out: list[str] = []
 
@@ -107,7 +107,7 @@ def render(template: str, rng: Random, fill: Callable[[str], str]) -> str:
     return "".join(out)
 
 
-_END = "\x00"  # an abbreviation's full stop that also ends the sentence
+_END = "\x00"  # the full stop of an abbreviation that also ends the sentence
 _BEFORE_MARK = re.compile(r"\s+([,.;:!?])")
 _MARKS = re.compile(r",([.,;!?])")
 _CAPITAL = re.compile(rf"((?<![apP]\.m)(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bSt)[.!?]|{_END})(\s+)([a-z])")
@@ -116,7 +116,7 @@ _AN_CONSONANT = re.compile(r"\b([Aa])n (?=(?:[bcdfgjklmnpqrstvwxyz]|h(?!our|ones
 
 
 def tidy_text(text: str) -> str:
-    """Spaces, doubled marks, a/an and sentence capitals put right."""
+    """Return the text with correct spaces, punctuation, articles (a or an) and capitals at the start of sentences."""
     text = " ".join(text.split())
     if " ," in text or " ." in text or " ?" in text or " :" in text or " ;" in text:
         text = _BEFORE_MARK.sub(r"\1", text)

@@ -1,6 +1,6 @@
 """Samples in a file are read like an array."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ ARRAY = np.arange(1000, dtype=np.float32)
 
 
 @pytest.fixture
-def stored() -> StoredSamples:
-    return StoredSamples(create_unnamed_file(ARRAY.tobytes()))
+def stored() -> Iterator[StoredSamples]:
+    samples = StoredSamples(create_unnamed_file(ARRAY.tobytes()))
+    yield samples
+    samples.close()
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(3, 10), slice(-5, None), slice(900, 5000), slice(10, 3)])

@@ -51,19 +51,29 @@ def _tokenizer() -> str:
 TOKENIZER = _tokenizer()
 
 
-def tokens() -> ChatTokenizer:
-    """What the front of such servers knows of their checkpoint."""
+def chat_tokenizer() -> ChatTokenizer:
+    """Return the tokenizer of the servers' checkpoint."""
     return ChatTokenizer(TOKENIZER, CHAT_TEMPLATE)
 
 
-class StandIn:
-    """A server that writes `pieces`, one token each; given a function, what it makes of the request's body.
+class FakeVllmServer:
+    """A server with vLLM's API that writes `pieces`, one token each.
 
-    served: the names in `/v1/models`. prefill_s, piece_s: seconds before the first piece and before each. key: what
-    `--api-key` would be. health: status of `/health`; health_s: seconds that takes. refusal: (status, body, headers) of
-    every answer. error_after: (pieces, error) after which an answer ends with vLLM's error event. breaks_after: pieces
-    after which the connection breaks. slams: it breaks once the request is read. asked: bodies of all requests.
-    running, aborted: requests now, and those whose client left.
+    Attributes:
+        pieces: The texts to write, or a function that returns them for a request's body.
+        served: The cards in `/v1/models`.
+        prefill_s: Seconds before the first piece.
+        piece_s: Seconds before each piece.
+        key: The value of vLLM's `--api-key`.
+        health: The status of `/health`.
+        health_s: Seconds that `/health` takes.
+        refusal: (status, body, headers) of every response.
+        error_after: (number of pieces, error), after which an answer ends with vLLM's error event.
+        breaks_after: Number of pieces after which the connection breaks.
+        slams: Whether the connection breaks once the request is read.
+        asked: The bodies of all requests.
+        running: Number of requests now.
+        aborted: Number of requests whose client left.
     """
 
     def __init__(self, pieces: Sequence[str] | Callable[[dict[str, Any]], Sequence[str]] = (), **how: Any) -> None:
@@ -96,10 +106,10 @@ class StandIn:
 
     @property
     def name(self) -> str:
-        """As metrics call it."""
+        """The server's name in metrics."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> "StandIn":
+    def start(self) -> "FakeVllmServer":
         """Listen, on the same port as before."""
         routes = [
             Route("/health", self._health),
@@ -123,7 +133,7 @@ class StandIn:
         return self
 
     def die(self) -> None:
-        """All connections break, and nobody listens any more, as when the process is killed. Harmless twice."""
+        """Break all connections and stop listening, as when the process is killed. Calling it twice does no harm."""
         server, thread = self._server, self._thread
         if server is None or thread is None:
             return

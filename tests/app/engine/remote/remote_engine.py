@@ -1,4 +1,4 @@
-"""An engine in front of stand-ins for vLLM servers."""
+"""An engine in front of fake vLLM servers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +12,7 @@ from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import EngineEvent, GenerationRequest, TextDelta
 from app.engine.remote.server_pool import RemoteChatModel
 from app.settings import RemoteSettings
-from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn, tokens
+from tests.app.engine.remote.fake_vllm_server import WANTED, FakeVllmServer, chat_tokenizer
 from tests.app.running_service import value
 
 HEALTH_S = 0.1
@@ -20,58 +20,64 @@ PIECES = [f"piece{number} " for number in range(8)]
 FOREVER = [f"piece{number} " for number in range(5000)]
 
 
-def asked(seconds: float = 1.0, name: str = "one", **how: Any) -> GenerationRequest:
+def generation_request(seconds: float = 1.0, name: str = "one", **how: Any) -> GenerationRequest:
     return GenerationRequest(
         name, np.zeros(round(seconds * 16_000), np.float32), "Summarize.", how.pop("max_tokens", 100), **how
     )
 
 
 class Front:
-    """The engine, its core, and the servers behind it."""
+    """An engine, its chat model, and the servers behind it."""
 
-    def __init__(self, core: RemoteChatModel, servers: Sequence[StandIn]) -> None:
-        self.core = core
-        self.engine = AudioLlmEngine(core)
+    def __init__(self, model: RemoteChatModel, servers: Sequence[FakeVllmServer]) -> None:
+        self.model = model
+        self.engine = AudioLlmEngine(model)
         self.behind = servers
 
     async def read(self, generation: GenerationRequest | None = None) -> list[EngineEvent]:
-        return [event async for event in self.engine.generate(generation or asked())]
+        return [event async for event in self.engine.generate(generation or generation_request())]
 
     async def text(self, generation: GenerationRequest | None = None) -> str:
         return "".join(event.text for event in await self.read(generation) if isinstance(event, TextDelta))
 
     def up(self) -> list[bool]:
-        return [server.up for server in self.core.servers]
+        return [server.up for server in self.model.servers]
 
     def gauges(self, name: str) -> list[float]:
         return [value(f"speechsum_remote_{name}", server=server.name) for server in self.behind]
 
 
-def core_of(servers: Sequence[StandIn], **how: Any) -> RemoteChatModel:
+def remote_model_of(servers: Sequence[FakeVllmServer], **how: Any) -> RemoteChatModel:
     settings = {"health_seconds": HEALTH_S, "connect_seconds": 5, "start_seconds": 30, **how}
-    return RemoteChatModel(WANTED, tokens(), RemoteSettings(urls=[server.url for server in servers], **settings))
+    return RemoteChatModel(
+        WANTED, chat_tokenizer(), RemoteSettings(urls=[server.url for server in servers], **settings)
+    )
 
 
 @asynccontextmanager
-async def fronting(*servers: StandIn, asleep: Sequence[StandIn] = (), **how: Any) -> AsyncIterator[Front]:
-    """An engine in front of these servers, and of those that nobody has started."""
+async def started_front(
+    *servers: FakeVllmServer, asleep: Sequence[FakeVllmServer] = (), **how: Any
+) -> AsyncIterator[Front]:
+    """Start these servers and an engine in front of them, and of the `asleep` ones, which are not started."""
     async with AsyncExitStack() as stack:
         for server in servers:
             stack.callback(server.start().die)
         for server in asleep:
             stack.callback(server.die)
-        front = Front(core_of([*servers, *asleep], **how), [*servers, *asleep])
+        front = Front(remote_model_of([*servers, *asleep], **how), [*servers, *asleep])
         await front.engine.start()
         stack.push_async_callback(front.engine.stop)
         yield front
 
 
-async def fails(front: Front, generation: GenerationRequest | None = None) -> tuple[ServiceError, list[EngineEvent]]:
-    """The error, and what came before it."""
+async def expect_error(
+    front: Front, generation: GenerationRequest | None = None
+) -> tuple[ServiceError, list[EngineEvent]]:
+    """Return the error of a request, and the events before it."""
     seen: list[EngineEvent] = []
 
     async def listen() -> None:
-        async for event in front.engine.generate(generation or asked()):
+        async for event in front.engine.generate(generation or generation_request()):
             seen.append(event)
 
     with pytest.raises(ServiceError) as failure:

@@ -1,4 +1,4 @@
-"""A server's words: events in whatever pieces they come, and errors as what they mean."""
+"""A server's answer: events are read in whatever pieces they come, and errors become the service's."""
 
 import json
 from collections.abc import AsyncIterator, Sequence

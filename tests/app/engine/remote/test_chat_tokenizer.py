@@ -1,4 +1,4 @@
-"""The tokens that the front of servers counts and expects are those of Transformers."""
+"""The tokens that the service counts and expects of its servers are those of Transformers."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from app.core.prompts import notes_messages, transcript_messages
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from model_repo.architectures import CHAT_TEMPLATE
-from tests.app.engine.remote.fake_vllm_server import TOKENIZER, tokens
+from tests.app.engine.remote.fake_vllm_server import TOKENIZER, chat_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.mark.parametrize("text", ["", "Hello there", "  spaces \n\n", "Zürich 🚆 <|im_end|> 19 °C"])
 def test_a_text_has_as_many_tokens(theirs: object, text: str) -> None:
-    assert tokens().count_tokens(text) == len(theirs.encode(text, add_special_tokens=False))  # type: ignore[attr-defined]
+    assert chat_tokenizer().count_tokens(text) == len(theirs.encode(text, add_special_tokens=False))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_text_has_as_many_tokens(theirs: object, text: str) -> None:
 )
 def test_messages_are_worded_alike(theirs: object, messages: list[dict[str, object]]) -> None:
     prompt = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)  # type: ignore[attr-defined]
-    assert tokens().token_ids(messages) == theirs.encode(prompt, add_special_tokens=False)  # type: ignore[attr-defined]
+    assert chat_tokenizer().token_ids(messages) == theirs.encode(prompt, add_special_tokens=False)  # type: ignore[attr-defined]
 
 
 def test_every_control_token_is_known() -> None:

@@ -1,4 +1,4 @@
-"""What a server is sent: the samples as they are, and everything that decides how the answer is written."""
+"""The body of a request to a server: the exact samples, and all sampling fields."""
 
 import base64
 import io

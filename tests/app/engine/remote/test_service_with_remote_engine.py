@@ -1,4 +1,4 @@
-"""The whole service in front of stand-ins for vLLM servers: answers, refusals, death and return as callers see them."""
+"""The whole service in front of fake vLLM servers: answers, refusals, and servers that die and return."""
 
 import asyncio
 import base64
@@ -13,26 +13,26 @@ import pytest
 import soundfile
 
 from app.engine.audio_llm import AudioLlmEngine
-from tests.app.engine.remote.fake_vllm_server import WANTED, StandIn
-from tests.app.engine.remote.remote_engine import FOREVER, PIECES, core_of
+from tests.app.engine.remote.fake_vllm_server import WANTED, FakeVllmServer
+from tests.app.engine.remote.remote_engine import FOREVER, PIECES, remote_model_of
 from tests.app.running_service import PATH, Site, code, serving, until, value, wav
 
 
 @asynccontextmanager
-async def served_by(*servers: StandIn, **sections: Any) -> AsyncIterator[Site]:
+async def serving_with(*servers: FakeVllmServer, **sections: Any) -> AsyncIterator[Site]:
     """A service in front of these servers, which have forgotten its warm-up."""
     async with AsyncExitStack() as stack:
         for server in servers:
             stack.callback(server.die)
             await asyncio.to_thread(server.start)
-        site = await stack.enter_async_context(serving(AudioLlmEngine(core_of(servers)), **sections))
+        site = await stack.enter_async_context(serving(AudioLlmEngine(remote_model_of(servers)), **sections))
         for server in servers:
             server.asked.clear()
         yield site
 
 
 async def test_a_recording_is_summarized() -> None:
-    async with served_by(StandIn(PIECES)) as site:
+    async with serving_with(FakeVllmServer(PIECES)) as site:
         answer = (await site.post(style="bullets")).json()
         assert answer["summary"] == "".join(PIECES)
         assert answer["finish_reason"] == "stop"
@@ -41,7 +41,7 @@ async def test_a_recording_is_summarized() -> None:
 
 
 async def test_samples_arrive_as_they_were_decoded() -> None:
-    async with served_by(server := StandIn(PIECES)) as site:
+    async with serving_with(server := FakeVllmServer(PIECES)) as site:
         await site.post(wav(2))
         (asked,) = server.asked
         (part,) = (part for part in asked["messages"][1]["content"] if part["type"] == "input_audio")
@@ -51,8 +51,8 @@ async def test_samples_arrive_as_they_were_decoded() -> None:
 
 
 async def test_windows_of_a_long_recording_go_to_all_servers() -> None:
-    one, other = (StandIn(PIECES, piece_s=0.02) for _ in range(2))
-    async with served_by(one, other) as site:
+    one, other = (FakeVllmServer(PIECES, piece_s=0.02) for _ in range(2))
+    async with serving_with(one, other) as site:
         answer = (await site.post(wav(150))).json()
         assert answer["complete"] is True
         assert len(answer["windows"]) > 1
@@ -62,7 +62,7 @@ async def test_windows_of_a_long_recording_go_to_all_servers() -> None:
 
 @pytest.mark.parametrize("stream", ["false", "true"])
 async def test_a_caller_who_leaves_frees_the_server(stream: str) -> None:
-    async with served_by(server := StandIn(FOREVER, piece_s=0.01)) as site:
+    async with serving_with(server := FakeVllmServer(FOREVER, piece_s=0.01)) as site:
         left = asyncio.create_task(site.post(stream=stream, max_tokens="4000"))
         await until(lambda: server.running == 1)
         left.cancel()
@@ -72,7 +72,7 @@ async def test_a_caller_who_leaves_frees_the_server(stream: str) -> None:
 
 
 async def test_an_error_in_the_middle_of_a_stream_is_the_streams_last_word() -> None:
-    async with served_by(server := StandIn(PIECES)) as site:
+    async with serving_with(server := FakeVllmServer(PIECES)) as site:
         server.error_after = (3, {"message": "EngineCore ran out of memory", "code": 500})
         lines = (await site.post(stream="true")).text.splitlines()
         data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
@@ -83,7 +83,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_the_streams_last_word() -> 
 
 
 async def test_a_server_without_room_is_a_503_that_says_when_to_come_back() -> None:
-    async with served_by(server := StandIn(PIECES)) as site:
+    async with serving_with(server := FakeVllmServer(PIECES)) as site:
         server.refusal = (503, {"error": {"message": "full"}}, {"retry-after": "11"})
         refused = await site.post()
         assert code(refused) == (503, "engine_busy")
@@ -91,7 +91,7 @@ async def test_a_server_without_room_is_a_503_that_says_when_to_come_back() -> N
 
 
 async def test_errors_name_no_address() -> None:
-    async with served_by(server := StandIn(PIECES)) as site:
+    async with serving_with(server := FakeVllmServer(PIECES)) as site:
         server.breaks_after = 2
         lost = await site.post()
         assert code(lost) == (503, "engine_lost")
@@ -102,7 +102,7 @@ async def test_errors_name_no_address() -> None:
 
 
 async def test_with_all_servers_dead_it_is_not_live_and_with_one_back_it_is_again() -> None:
-    async with served_by(server := StandIn(PIECES)) as site:
+    async with serving_with(server := FakeVllmServer(PIECES)) as site:
         assert (await site.client.get("/readyz")).status_code == 200
         await asyncio.to_thread(server.die)
         await until(lambda: value("speechsum_remote_up", server=server.name) == 0)
@@ -117,7 +117,7 @@ async def test_with_all_servers_dead_it_is_not_live_and_with_one_back_it_is_agai
 
 
 async def test_each_servers_load_is_among_the_metrics() -> None:
-    async with served_by(server := StandIn(FOREVER, piece_s=0.01)) as site:
+    async with serving_with(server := FakeVllmServer(FOREVER, piece_s=0.01)) as site:
         asking = asyncio.create_task(site.client.post(PATH, files={"file": wav(3)}, data={"max_tokens": "4000"}))
         await until(lambda: server.running == 1)
         shown = (await site.client.get("/metrics")).text

@@ -1,4 +1,4 @@
-"""Which vLLM servers are taken for the model's, and what a start without them says."""
+"""Which vLLM servers are accepted, and what a start without any of them reports."""
 
 import asyncio
 from typing import Any
@@ -11,14 +11,14 @@ from app.engine.remote.server import ExpectedModel
 from app.engine.remote.server_pool import RemoteChatModel
 from app.settings import RemoteSettings
 from model_repo.architectures import CHAT_TEMPLATE
-from tests.app.engine.remote.fake_vllm_server import CONTEXT, WANTED, StandIn, tokens
-from tests.app.engine.remote.remote_engine import HEALTH_S, PIECES, core_of, fails, fronting
+from tests.app.engine.remote.fake_vllm_server import CONTEXT, WANTED, FakeVllmServer, chat_tokenizer
+from tests.app.engine.remote.remote_engine import HEALTH_S, PIECES, expect_error, remote_model_of, started_front
 from tests.app.running_service import until
 
 
 async def test_it_waits_for_the_first_server_only() -> None:
-    late = StandIn(PIECES)
-    async with fronting(StandIn(PIECES), asleep=[late]) as front:
+    late = FakeVllmServer(PIECES)
+    async with started_front(FakeVllmServer(PIECES), asleep=[late]) as front:
         assert front.up() == [True, False]
         assert front.gauges("up") == [1, 0]
         await asyncio.to_thread(late.start)
@@ -26,8 +26,8 @@ async def test_it_waits_for_the_first_server_only() -> None:
 
 
 async def test_servers_may_come_after_the_service() -> None:
-    server = StandIn(PIECES)
-    core = core_of([server])
+    server = FakeVllmServer(PIECES)
+    core = remote_model_of([server])
     starting = asyncio.create_task(core.start())
     await asyncio.sleep(HEALTH_S * 3)
     assert not starting.done()
@@ -39,8 +39,8 @@ async def test_servers_may_come_after_the_service() -> None:
 
 
 async def test_without_any_server_the_start_fails_and_says_what_is_wrong_with_each() -> None:
-    one, other = StandIn(PIECES), StandIn(PIECES, health=503).start()
-    core = core_of([one, other], start_seconds=1)
+    one, other = FakeVllmServer(PIECES), FakeVllmServer(PIECES, health=503).start()
+    core = remote_model_of([one, other], start_seconds=1)
     with pytest.raises(Unavailable, match="SPEECHSUM_REMOTE__START_SECONDS") as failure:
         await core.start()
     assert failure.value.code == "engine_failed"
@@ -65,8 +65,8 @@ async def test_without_any_server_the_start_fails_and_says_what_is_wrong_with_ea
     ids=["another model", "no model", "too little room", "another template", "a key", "no vLLM"],
 )
 async def test_servers_that_serve_something_else_fail_the_start_at_once(how: dict[str, Any], said: str) -> None:
-    server = StandIn(PIECES, **how).start()
-    core = core_of([server], start_seconds=60)
+    server = FakeVllmServer(PIECES, **how).start()
+    core = remote_model_of([server], start_seconds=60)
     with pytest.raises(Unavailable, match=said) as failure:
         await asyncio.wait_for(core.start(), 20)
     assert failure.value.code == "engine_failed"
@@ -74,8 +74,8 @@ async def test_servers_that_serve_something_else_fail_the_start_at_once(how: dic
 
 
 async def test_one_that_serves_something_else_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    wrong = StandIn(PIECES, served=[{"id": "other@1"}])
-    async with fronting(wrong, StandIn(PIECES)) as front:
+    wrong = FakeVllmServer(PIECES, served=[{"id": "other@1"}])
+    async with started_front(wrong, FakeVllmServer(PIECES)) as front:
         assert front.up() == [False, True]
         await front.read()
         assert wrong.asked == []
@@ -86,13 +86,13 @@ async def test_one_that_serves_something_else_is_left_out_and_named(caplog: pyte
 
 
 async def test_one_that_comes_back_with_another_model_is_left_out() -> None:
-    server = StandIn(PIECES)
-    async with fronting(server, StandIn(PIECES)) as front:
+    server = FakeVllmServer(PIECES)
+    async with started_front(server, FakeVllmServer(PIECES)) as front:
         await asyncio.to_thread(server.die)
         await until(lambda: front.up() == [False, True], front.up)
         server.served = [{"id": "other@1"}]
         await asyncio.to_thread(server.start)
-        await until(lambda: front.core.servers[0].unusable)
+        await until(lambda: front.model.servers[0].unusable)
         assert front.up() == [False, True]
 
 
@@ -105,31 +105,31 @@ async def test_one_that_comes_back_with_another_model_is_left_out() -> None:
     ],
 )
 async def test_the_model_is_known_by_its_folder_too(card: dict[str, Any]) -> None:
-    async with fronting(StandIn(PIECES, served=[{"id": "first"}, card])) as front:
+    async with started_front(FakeVllmServer(PIECES, served=[{"id": "first"}, card])) as front:
         assert await front.text() == "".join(PIECES)
         assert front.behind[0].asked[0]["model"] == card["id"]
 
 
 async def test_another_version_is_another_model() -> None:
-    server = StandIn(PIECES).start()
+    server = FakeVllmServer(PIECES).start()
     wanted = ExpectedModel(WANTED.name, "2", CONTEXT)
-    core = RemoteChatModel(wanted, tokens(), RemoteSettings(urls=[server.url]))
+    core = RemoteChatModel(wanted, chat_tokenizer(), RemoteSettings(urls=[server.url]))
     with pytest.raises(Unavailable, match="serves stand-in@1, not stand-in@2"):
         await core.start()
     server.die()
 
 
 async def test_a_gateway_without_tokenize_is_taken_at_its_word(caplog: pytest.LogCaptureFixture) -> None:
-    async with fronting(StandIn(PIECES, no_tokenize=True)) as front:
+    async with started_front(FakeVllmServer(PIECES, no_tokenize=True)) as front:
         assert await front.text() == "".join(PIECES)
         assert "has no /tokenize" in caplog.text
 
 
 async def test_once_stopped_nothing_is_left_of_it() -> None:
-    async with fronting(StandIn(PIECES)) as front:
+    async with started_front(FakeVllmServer(PIECES)) as front:
         (server,) = front.behind
         await front.engine.stop()
         await front.engine.stop()
-        error, _ = await fails(front)
+        error, _ = await expect_error(front)
         assert error.code == "engine_not_ready"
         assert f'server="{server.name}"' not in generate_latest().decode()

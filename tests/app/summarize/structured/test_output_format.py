@@ -1,4 +1,4 @@
-"""The form of an answer by the caller's schema, and by the service's own."""
+"""The output format for the caller's schema, and for the service's own."""
 
 import json
 import time
@@ -18,8 +18,8 @@ from app.summarize.structured.schema_tasks import parse_answer
 ITEM = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def nested(depth: int) -> dict[str, Any]:
-    return {"type": "object", "properties": {"a": nested(depth - 1)}} if depth else {"type": "object"}
+def nested_schema(depth: int) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": nested_schema(depth - 1)}} if depth else {"type": "object"}
 
 
 def test_a_schema_is_taken_as_it_is() -> None:
@@ -87,8 +87,8 @@ def test_a_value_that_is_no_json_is_refused_like_a_text() -> None:
         ("[" * 100_000, "characters"),
         ("[]", '"type" is "object"'),
         ('{"type": "array"}', '"type" is "object"'),
-        ('{"type": "object", "required": 3}', "is no JSON Schema"),
-        (json.dumps(nested(20)), "deep"),
+        ('{"type": "object", "required": 3}', "is not a JSON Schema"),
+        (json.dumps(nested_schema(20)), "deep"),
         (json.dumps({"type": "object", "required": [str(n) for n in range(600)]}), "at most 500"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A pattern's elements, counted before anyone writes its repetitions out."""
+"""The elements of a pattern, counted without expanding its repetitions."""
 
 import pytest
 

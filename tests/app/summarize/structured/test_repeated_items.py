@@ -1,4 +1,4 @@
-"""Which items of an answer's lists are left out as repeats."""
+"""Which list items of an answer are removed as repeats."""
 
 from typing import Any
 

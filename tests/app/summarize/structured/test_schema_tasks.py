@@ -1,4 +1,4 @@
-"""What the grammar compiler makes of schemas, and how answers are read."""
+"""Which schemas the grammar compiler can enforce, and how answers are parsed."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from app.summarize.structured.schema_tasks import enforcement_error, parse_answe
 ITEM = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def of(**properties: Any) -> dict[str, Any]:
+def object_schema(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -32,19 +32,19 @@ def of(**properties: Any) -> dict[str, Any]:
     ],
 )
 def test_what_the_compiler_cannot_enforce_is_a_fault(property_: dict[str, Any]) -> None:
-    fault = enforcement_error(parse_schema(json.dumps(of(a=property_))))
+    fault = enforcement_error(parse_schema(json.dumps(object_schema(a=property_))))
     assert fault
     assert "\n" not in fault
 
 
 def test_alternatives_that_overlap_are_refused_with_what_to_use_instead() -> None:
     overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
-    assert "use anyOf" in (enforcement_error(parse_schema(json.dumps(of(a=overlapping)))) or "")
+    assert "use anyOf" in (enforcement_error(parse_schema(json.dumps(object_schema(a=overlapping)))) or "")
 
 
 def test_the_compiler_stops_early_at_a_schema_that_grows() -> None:
     lists = {f"p{n}": {"type": "array", "items": {"type": "string"}, "maxItems": 4096 - n} for n in range(60)}
-    schema = parse_schema(json.dumps(of(**lists)))
+    schema = parse_schema(json.dumps(object_schema(**lists)))
     began = time.thread_time()
     assert "cannot be enforced" in (enforcement_error(schema) or "")
     assert time.thread_time() - began < 1
@@ -55,13 +55,17 @@ def test_the_compiler_stops_early_at_a_schema_that_grows() -> None:
     [
         MEETING_SCHEMA,
         {"type": "object"},
-        of(a={"allOf": [{"type": "string"}, {"enum": ["x", "y"]}]}),
-        of(a={"type": "string", "format": "date-time"}, b={"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}),
-        of(**{f"p{n}": {"type": "string", "maxLength": 40} for n in range(90)}),
-        of(a={"oneOf": [of(kind={"const": "x"}, n={"type": "integer"}), of(kind={"const": "y"})]}),
-        of(**{"a/b c": {"type": "string"}, "d": {"$ref": "#/properties/a~1b%20c"}}),
+        object_schema(a={"allOf": [{"type": "string"}, {"enum": ["x", "y"]}]}),
+        object_schema(
+            a={"type": "string", "format": "date-time"}, b={"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}
+        ),
+        object_schema(**{f"p{n}": {"type": "string", "maxLength": 40} for n in range(90)}),
+        object_schema(
+            a={"oneOf": [object_schema(kind={"const": "x"}, n={"type": "integer"}), object_schema(kind={"const": "y"})]}
+        ),
+        object_schema(**{"a/b c": {"type": "string"}, "d": {"$ref": "#/properties/a~1b%20c"}}),
         {
-            "$defs": {"n": of(next={"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]})},
+            "$defs": {"n": object_schema(next={"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]})},
             "$ref": "#/$defs/n",
             "type": "object",
         },
@@ -75,7 +79,7 @@ def test_an_answer_is_read_or_its_fault_said() -> None:
     assert parse_answer('{"a": 1}', ITEM) == ({"a": 1}, None)
     value, fault = parse_answer('{"a": ', ITEM)
     assert value is None
-    assert "breaks off" in (fault or "")
+    assert "broke off" in (fault or "")
     value, fault = parse_answer('{"a": "x"}', ITEM)
     assert value is None
     assert "at a:" in (fault or "")
@@ -104,7 +108,7 @@ def test_an_answer_that_breaks_off_is_closed_if_the_schema_allows_it() -> None:
     value, fault = parse_answer('{"a": 1, "text": "It was sa', ITEM)
     assert value == {"a": 1, "text": "It was sa"}
     assert "its end is missing" in (fault or "")
-    mood = of(a={"type": "integer"}) | {"properties": {"a": {"type": "integer"}, "mood": {"enum": ["calm"]}}}
+    mood = object_schema(a={"type": "integer"}) | {"properties": {"a": {"type": "integer"}, "mood": {"enum": ["calm"]}}}
     assert parse_answer('{"a": 1, "mood": "ca', mood)[0] == {"a": 1}, "half of a choice is no choice"
 
 
@@ -139,17 +143,17 @@ def test_repeated_items_of_the_meetings_lists_are_left_out_and_the_warning_count
 
 
 def test_the_items_of_a_callers_list_stay_as_the_model_wrote_them() -> None:
-    votes = of(votes={"type": "array", "items": {"type": "string"}})
+    votes = object_schema(votes={"type": "array", "items": {"type": "string"}})
     assert parse_answer('{"votes": ["yes", "no", "yes"]}', votes) == ({"votes": ["yes", "no", "yes"]}, None)
     any_object = {"type": "object"}
     assert parse_answer('{"votes": ["yes", "yes"]}', any_object, own=True) == ({"votes": ["yes", "yes"]}, None)
 
 
 def test_what_a_callers_schema_requires_is_never_made_up() -> None:
-    assert parse_answer('{"b": "x', of(a={"type": "string"}) | {"additionalProperties": True})[0] is None
+    assert parse_answer('{"b": "x', object_schema(a={"type": "string"}) | {"additionalProperties": True})[0] is None
 
 
 def test_an_exponential_pattern_takes_linear_time() -> None:
-    schema = of(a={"type": "string", "pattern": "^(\\w+)+$"})
+    schema = object_schema(a={"type": "string", "pattern": "^(\\w+)+$"})
     assert parse_answer(json.dumps({"a": "a" * 5000 + "!"}), schema)[0] is None
     assert parse_answer(json.dumps({"a": "a" * 5000}), schema)[1] is None

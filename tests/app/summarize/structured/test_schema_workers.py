@@ -1,4 +1,4 @@
-"""Schemas and answers are worked on elsewhere, and nothing of it lasts."""
+"""Schemas and answers are processed in worker processes, and a task that takes too long is ended."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What is read strictly can always be written out again."""
+"""A value that the strict parser accepts can always be encoded again."""
 
 import json
 

@@ -97,7 +97,7 @@ def test_other_settings_need_another_folder(tmp_path: Path) -> None:
 
 
 def test_repeated_ids_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="ids repeat"):
+    with pytest.raises(ValueError, match="several records have the same id"):
         speak_records(_records(tmp_path, [_rows()[0], _rows()[0]]), tmp_path / "out", SpeechSettings(SHARES))
 
 

@@ -1,4 +1,4 @@
-"""Every register, each in a module of its own that holds one `REGISTER`."""
+"""The registers, the kinds of recordings. Each module here has one, `REGISTER`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
