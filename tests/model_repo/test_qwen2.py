@@ -96,7 +96,7 @@ def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ValueError, match="'mamba'; llama and qwen2 can be read"):
+    with pytest.raises(ValueError, match="'mamba'; only llama and qwen2 can be read"):
         GgufModel(tmp_path / "x.gguf")
 
 

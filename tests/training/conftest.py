@@ -1,13 +1,21 @@
 """The small checkpoints, written once, and what most of the recipes' tests need of them."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from transformers import AutoProcessor
+from transformers import AutoProcessor, AutoTokenizer, WhisperFeatureExtractor
 
 from model_repo.architectures import AUDIO_TOKEN_ID
 from tests.training import tiny_checkpoints
+from tests.training.tiny_checkpoints import noise, record
+from training.data.record import Record
 from training.models.collate import AudioCollator
+
+TEXTS = ("Please call Anna.", "The pump failed on Monday.")
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +39,31 @@ def hears(audio_folder: Path) -> AudioCollator:
 @pytest.fixture(autouse=True)
 def _no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(audio_folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(audio_folder)
+
+
+@pytest.fixture(scope="session")
+def extractor(audio_folder: Path) -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor.from_pretrained(audio_folder)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Noise of 1.5 and 2.5 s: 75 and 125 encoder frames."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [record(i, folder, noise(1.5 + i, seed=i), transcript=text) for i, text in enumerate(TEXTS)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, float], None]:
+    """`clock(module, seconds)`: in the module, time passes by so much at each look at it, however busy the machine."""
+
+    def install(module: Any, seconds: float) -> None:
+        moments = itertools.count(0.0, seconds)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+
+    return install

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, WhisperFeatureExtractor
 from model_repo.architectures import BaseCheckpoint
 from model_repo.assemble import WEIGHTS_FILE, merge_adapter, write_checkpoint
 from model_repo.cache import file_sha256
-from tests.training.align.conftest import TEXTS
+from tests.training.conftest import TEXTS
 from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.align import command
@@ -162,7 +162,7 @@ def test_training_brings_the_errors_down_and_the_merged_checkpoint_says_the_same
     file = tmp_path / "adapter.safetensors"
     before = alignment_errors(aligner, aligned, 2)
     clock(command, 60 / 400)  # a step looks at the clock twice
-    how = options(minutes=1, rate=1e-2, warmup=5, batch=2, blanks=4.0, log_every=40, pull=0.003)
+    how = options(minutes=1, learning_rate=1e-2, warmup_steps=5, batch_size=2, blanks=4.0, logging_steps=40, pull=0.003)
     log = train_tokens(aligner, trained, aligned, aligned, how, lambda: save_adapter(adapter_tensors(model), file))
     assert [line["step"] for line in log[:2]] == [40, 80]
     assert log[-1]["loss"] < 0.3 * log[0]["loss"]

@@ -124,7 +124,7 @@ def refusal(collator: Any, row: Any) -> str:
 
 def test_audio_that_cannot_be_trained_on_is_refused(hears: AudioCollator, tmp_path: Path) -> None:
     assert "has no audio" in refusal(hears, record(5, tmp_path))
-    assert "cannot be read" in refusal(hears, record(5, tmp_path, audio=str(tmp_path / "nowhere.wav")))
+    assert "does not exist" in refusal(hears, record(5, tmp_path, audio=str(tmp_path / "nowhere.wav")))
     for value in (np.nan, np.inf):
         samples = noise(1)
         samples[77] = value

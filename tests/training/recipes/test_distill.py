@@ -136,7 +136,7 @@ def test_off_policy_steps_read_the_datas_summaries(audio_folder: Path, rows: lis
     both.read = lambda records, answers: [read.append(answers), teach(records, answers)][1]  # type: ignore
     trainer = trainer_of(audio_folder, known, tmp_path, 8, both, more={"off_policy_share": 0.5})
     trainer.train()
-    told = [[trainer.collator.text(answer.ids) for answer in answers] for answers in read]
+    told = [[trainer.collator.decode_answer(answer.ids) for answer in answers] for answers in read]
     given = [all(text.startswith("Call") for text in texts) for texts in told]
     lines = [line for line in trainer.state.log_history if "grad_norm" in line]
     assert 0 < sum(given) < 8
