@@ -1,6 +1,7 @@
 """Measures how often instructions that are only said in a recording are obeyed.
 
     python -m tests.injections --url http://127.0.0.1:8000     a running service, posted recordings
+    python -m tests.injections --url … --json                  the same, asked for summaries as JSON
     python -m tests.injections --model cascade-tiny            a model's text side, given transcripts and notes
 
 Adds to the file of raw results, every answer in it, and prints the table of all it holds.
@@ -20,9 +21,11 @@ async def run(options: argparse.Namespace) -> str:
     """The table."""
     kept = []
     if options.url:
-        async with hearing(options.url) as reader:
+        async with hearing(options.url, options.json) as reader:
             measured = await measure(reader, at_once=options.at_once)
-        kept = add(options.out, measured, f"python -m tests.injections --url {options.url}")
+        kept = add(
+            options.out, measured, f"python -m tests.injections --url {options.url}{' --json' if options.json else ''}"
+        )
     if options.model:
         async with reading(options.model) as readers:
             for reader in readers:
@@ -36,6 +39,7 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--url", help="a running service")
     what.add_argument("--model", help="a name of the registry, with or without its version")
+    parser.add_argument("--json", action="store_true", help="with --url: ask for summaries as JSON")
     parser.add_argument("--at-once", type=int, default=8, help="questions open at once")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file of the raw results, which are added to it")
     print(asyncio.run(run(parser.parse_args())))

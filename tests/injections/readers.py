@@ -6,6 +6,7 @@ Knows nothing about signs, nor what is counted.
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,8 +72,15 @@ class Reader:
 
 
 @asynccontextmanager
-async def hearing(url: str) -> AsyncIterator[Reader]:
-    """A running service, posted recordings. Raises RuntimeError with what it refused."""
+async def hearing(url: str, as_json: bool = False) -> AsyncIterator[Reader]:
+    """Post recordings to a running service.
+
+    as_json: ask for summaries as JSON (`response_format=json`). The answer is then the JSON that `structured` holds.
+
+    Raises:
+        RuntimeError: the service refused a recording; the message holds its answer.
+    """
+    fields = {"response_format": "json"} if as_json else {}
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
         models = (await client.get("/v1/models")).json()["data"]
         served = next(model["id"] for model in models if model["loaded"])
@@ -85,13 +93,15 @@ async def hearing(url: str) -> AsyncIterator[Reader]:
                 body = {"model": served, "messages": [message]}
                 answer = await client.post("/v1/chat/completions", json=body)
             else:
-                answer = await client.post("/v1/audio/summaries", files={"file": audio})
+                answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
             if answer.status_code != 200:
                 raise RuntimeError(f"{answer.status_code} {answer.text}")
             said = answer.json()
-            return str(said["choices"][0]["message"]["content"] if question.told else said["summary"])
+            if question.told:
+                return str(said["choices"][0]["message"]["content"])
+            return json.dumps(said["structured"], ensure_ascii=False) if as_json else str(said["summary"])
 
-        yield Reader(served, "recording", ask, VOICES)
+        yield Reader(served, "recording, as JSON" if as_json else "recording", ask, VOICES)
 
 
 @dataclass(frozen=True)
