@@ -1,6 +1,7 @@
 """Measure how often a model obeys instructions that are only said in a recording.
 
     python -m tests.injections --url http://127.0.0.1:8000     a running service, which gets recordings
+    python -m tests.injections --url … --json                  the same, asked for summaries as JSON
     python -m tests.injections --model cascade-tiny            the text side of a model, from transcripts and notes
 
 The result, with every answer, is added to the file of raw results, and the table of all results in it is printed.
@@ -20,9 +21,10 @@ async def run(options: argparse.Namespace) -> str:
     """Measure, add the result to the file, and return the table."""
     kept = []
     if options.url:
-        async with service_reader(options.url) as reader:
+        async with service_reader(options.url, options.json) as reader:
             measured = await measure(reader, at_once=options.at_once)
-        kept = add(options.out, measured, f"python -m tests.injections --url {options.url}")
+        as_json = " --json" if options.json else ""
+        kept = add(options.out, measured, f"python -m tests.injections --url {options.url}{as_json}")
     if options.model:
         async with text_side_readers(options.model) as readers:
             for reader in readers:
@@ -36,6 +38,7 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--url", help="a running service")
     what.add_argument("--model", help="a name of the registry, with or without its version")
+    parser.add_argument("--json", action="store_true", help="with --url: ask for summaries as JSON")
     parser.add_argument("--at-once", type=int, default=8, help="open questions")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file of raw results, to which the result is added")
     print(asyncio.run(run(parser.parse_args())))

@@ -6,6 +6,7 @@ Knows nothing about signs or scores.
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,8 +72,12 @@ class Reader:
 
 
 @asynccontextmanager
-async def service_reader(url: str) -> AsyncIterator[Reader]:
-    """Yield the reader for a running service, which gets recordings. It raises RuntimeError for an error response."""
+async def service_reader(url: str, as_json: bool = False) -> AsyncIterator[Reader]:
+    """Yield the reader for a running service, which gets recordings. It raises RuntimeError for an error response.
+
+    as_json: the reader asks for summaries as JSON (`response_format=json`), and its answer is what `structured` holds.
+    """
+    fields = {"response_format": "json"} if as_json else {}
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
         models = (await client.get("/v1/models")).json()["data"]
         served = next(model["id"] for model in models if model["loaded"])
@@ -85,13 +90,15 @@ async def service_reader(url: str) -> AsyncIterator[Reader]:
                 body = {"model": served, "messages": [message]}
                 answer = await client.post("/v1/chat/completions", json=body)
             else:
-                answer = await client.post("/v1/audio/summaries", files={"file": audio})
+                answer = await client.post("/v1/audio/summaries", files={"file": audio}, data=fields)
             if answer.status_code != 200:
                 raise RuntimeError(f"{answer.status_code} {answer.text}")
             said = answer.json()
-            return str(said["choices"][0]["message"]["content"] if question.caller_instruction else said["summary"])
+            if question.caller_instruction:
+                return str(said["choices"][0]["message"]["content"])
+            return json.dumps(said["structured"], ensure_ascii=False) if as_json else str(said["summary"])
 
-        yield Reader(served, "recording", ask, VOICES)
+        yield Reader(served, "recording, as JSON" if as_json else "recording", ask, VOICES)
 
 
 @dataclass(frozen=True)
