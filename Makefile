@@ -34,17 +34,17 @@ test-slow: env system  ## the heavier checks (marker `slow`)
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 
-lint:
+lint: env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-names:
+names: env
 	@$(BIN)/python tools/check_names.py
 
-imports:
+imports: env
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-types:
+types: env
 	@$(BIN)/mypy
 
 docs: env  ## build the documentation into var/site; every broken link is an error
@@ -54,7 +54,7 @@ docs: env  ## build the documentation into var/site; every broken link is an err
 docs-write: env  ## write the page of the settings again
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 
-format:  ## put the code into shape
+format: env  ## put the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 env: $(STAMP)  ## the virtual environment alone
