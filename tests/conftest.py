@@ -1,5 +1,5 @@
-"""What holds for every test: nothing is read from, or written to, the state folder of the person who runs them; and how
-pytest-xdist shares the tests out among its workers.
+"""Two things that hold for every test: a state folder of the run's own, and the order in which pytest-xdist gives the
+tests to its workers.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Tests that need minutes of one worker. They are begun first, so that no worker is left with one of them at the end.
+# Tests that take minutes. They run first, so that at the end no worker still has one of them to run.
 LONGEST = (
     "tests/training/families",
     "tests/training/runtime",
@@ -18,13 +18,12 @@ LONGEST = (
     "tests/model_repo",
 )
 
-
 # Files whose tests share one engine, which takes half a minute to start.
 SHARED_ENGINE = ("tests/app/engine/test_engine_contract.py", "tests/app/engine/test_vllm.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that need a worker for minutes."""
+    """Put the tests that take minutes first."""
     items.sort(key=_rank)
 
 
@@ -35,7 +34,7 @@ def _rank(item: pytest.Item) -> int:
 class FileScheduling(LoadScopeScheduling):
     """Gives whole files to workers, as `--dist loadfile` does, in their order; those that share an engine together.
 
-    `--dist loadgroup`, which is meant for that, groups nothing: pytest-xdist 3.8 with pytest 9.1.
+    `--dist loadgroup`, which is meant for that, groups nothing: pytest-xdist 3.8 with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:

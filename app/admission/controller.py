@@ -60,7 +60,7 @@ class RequestSlot(Upload):
         self._acquired = False
 
     def __enter__(self) -> Self:
-        self._check_capacity()  # so that no recording is uploaded in vain
+        self._check_capacity()  # before the upload, so that a client does not send a recording that is refused
         return super().__enter__()
 
     def acquire(self) -> None:

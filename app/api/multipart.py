@@ -96,8 +96,9 @@ async def read_form(headers: Headers, chunks: AsyncGenerator[bytes, None]) -> Re
 
 
 def _check_charset(headers: Headers) -> None:
-    """Raise InvalidRequest (400) for a charset that is none, such as Python's codec `punycode`, which raises errors of
-    its own.
+    """Raise InvalidRequest (400) if the form names a charset that is not supported.
+
+    Python knows codecs that are not charsets, such as `punycode`. They raise other errors than charsets do.
     """
     _, options = parse_options_header(headers.get("content-type", ""))
     name = options.get(b"charset", b"utf-8").decode("latin-1")

@@ -73,7 +73,7 @@ class SummaryOptions(BaseModel):
                 prompts.STRUCTURED_INSTRUCTION,
                 output_format.MEETING_SCHEMA,
                 output_format.STRUCTURED_TOKENS,
-                wording_untrained=prompts.AS_DATA_UNTRAINED,
+                untrained_prompt_suffix=prompts.UNTRAINED_STRUCTURED_INSTRUCTION,
             )
         return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
 

@@ -24,7 +24,7 @@ from app.core.audio.vad import Span
 from app.core.audio.vad_second_pass import SpeechDetection
 from app.core.audio.windows import Window, split_into_windows
 from app.core.errors import InvalidRequest, Unavailable
-from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT
+from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT
 from app.engine.base import Engine, EngineEvent, GenerationRequest, StageStarted, TextDelta
 from app.engine.model_info import ModelInfo
 from app.settings import Settings, setting_name
@@ -143,7 +143,7 @@ class Summarizer:
         """Return what the engine is asked, still without the samples."""
         schema, system = request.output_format.schema, SYSTEM_PROMPT
         if schema is not None and not self.model.trained:
-            schema, system = with_spaces(schema), SYSTEM_FOR_DATA
+            schema, system = with_spaces(schema), UNTRAINED_STRUCTURED_SYSTEM_PROMPT
         return GenerationRequest(
             request_id=request.id,
             samples=None,

@@ -26,15 +26,15 @@ class OutputFormat:
         schema: JSON Schema that the summary follows.
         max_tokens: Number of tokens that this form needs at least.
         param: The field of the request that a caller's own schema came in. Empty if the schema is the service's.
-        wording_untrained: Replaces `prompt_suffix` for a model that was not trained on the service's prompts, if it is
-            not empty.
+        untrained_prompt_suffix: If it is not empty, it replaces `prompt_suffix` for a model that was not trained on the
+            service's prompts.
     """
 
     prompt_suffix: str = ""
     schema: dict[str, Any] | None = None
     max_tokens: int = 0
     param: str = ""
-    wording_untrained: str = ""
+    untrained_prompt_suffix: str = ""
 
 
 async def _ignore_decoded(_: float) -> None:
@@ -112,7 +112,7 @@ class SummaryRequest:
             self,
             output_format=replace(
                 self.output_format,
-                prompt_suffix=self.output_format.wording_untrained or self.output_format.prompt_suffix,
+                prompt_suffix=self.output_format.untrained_prompt_suffix or self.output_format.prompt_suffix,
             ),
         )
 

@@ -1,4 +1,4 @@
-"""What a recipe is told: every field of `TrainConfig` and `DistillConfig`, with the sentence that documents it.
+"""The configuration of a recipe: every field of `TrainConfig` and `DistillConfig`, with the sentence that documents it.
 
 The options of the commands are made from these fields, so that a field's sentence is also the option's help. Names are
 those of Transformers' `TrainingArguments` and TRL's configurations where these have the same thing. An option's old
@@ -168,7 +168,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(TrainConfig):
-    """What `distill` is told beside `TrainConfig`: the teacher, the sampling and the divergence."""
+    """The options that `distill` has beside those of `TrainConfig`: the teacher, the sampling and the divergence."""
 
     teacher: Path = field(metadata=option("Folder of the teacher: a text model, such as the text twin.", required=True))
     teacher_url: str | None = field(

@@ -62,9 +62,9 @@ def train(
 ) -> Path:
     """Train the base checkpoint on the records, write the adapter into the folder `out`, and return the adapter's file.
 
-    log_header: what the first line of the log holds beside what is said of the data.
+    log_header: entries for the first line of the log, beside those about the data.
 
-    Raises UnusableRecord for data that cannot be used, and ValueError for a configuration that cannot.
+    Raises UnusableRecord if the data cannot be used, and ValueError if the configuration cannot be used.
     """
     model = open_configured_student(base, config)
     plain = build_collator(base, model)

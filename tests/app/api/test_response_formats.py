@@ -62,12 +62,15 @@ async def test_json_is_enforced_by_the_meetings_schema() -> None:
 async def test_a_model_that_was_not_trained_on_the_prompts_is_asked_for_data_in_other_words() -> None:
     async with serving(ScriptedEngine(data), model=replace(MODEL, trained=False)) as site:
         answer = (await site.post(response_format="json")).json()
-        assert answer["style"]["instruction"].endswith(prompts.AS_DATA_UNTRAINED)
+        assert answer["style"]["instruction"].endswith(prompts.UNTRAINED_STRUCTURED_INSTRUCTION)
         await site.post(json_schema=json.dumps(OWN))
         await site.post()
         as_meeting, as_own, in_words = site.engine.requests[-3:]
         assert as_meeting.instruction == answer["style"]["instruction"]
-        assert (as_meeting.system, as_own.system) == (prompts.SYSTEM_FOR_DATA, prompts.SYSTEM_FOR_DATA)
+        assert (as_meeting.system, as_own.system) == (
+            prompts.UNTRAINED_STRUCTURED_SYSTEM_PROMPT,
+            prompts.UNTRAINED_STRUCTURED_SYSTEM_PROMPT,
+        )
         assert (as_meeting.schema, as_own.schema) == (with_spaces(MEETING_SCHEMA), with_spaces(OWN))
         assert in_words.system == prompts.SYSTEM_PROMPT, "summaries in words are asked for as they were measured"
 

@@ -69,18 +69,18 @@ def full(site: Site) -> Iterator[None]:
     """As long as the block lasts the database may not grow, which SQLite reports as it reports a full disk."""
     engine = site.jobs.database.sync_engine
 
-    def begun(connection: Any) -> None:
+    def forbid_growth(connection: Any) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count=1")
 
-    def ended(connection: Any) -> None:
+    def allow_growth(connection: Any) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count=1000000")
 
-    event.listen(engine, "begin", begun)
+    event.listen(engine, "begin", forbid_growth)
     try:
         yield
     finally:
-        event.remove(engine, "begin", begun)
-        event.listen(engine, "begin", ended)
+        event.remove(engine, "begin", forbid_growth)
+        event.listen(engine, "begin", allow_growth)
 
 
 async def test_a_full_disk_under_the_recordings_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.core.asr.whisper import Transcript, TranscriptSegment
-from app.core.prompts import SYSTEM_FOR_DATA, SYSTEM_PROMPT, Style
+from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style
 from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine
 from app.summarize.request import SummaryRequest
@@ -123,6 +123,6 @@ async def test_the_system_message_is_the_one_that_is_asked_for() -> None:
     assert first == {"role": "system", "content": SYSTEM_PROMPT}
     for material in ({}, {"samples": None, "notes": "[0:00:00]\n- Words."}):
         _, ((first, _),) = await generate(
-            FakeTranscriber(segment("Words.")), Style(), system=SYSTEM_FOR_DATA, **material
+            FakeTranscriber(segment("Words.")), Style(), system=UNTRAINED_STRUCTURED_SYSTEM_PROMPT, **material
         )
-        assert first == {"role": "system", "content": SYSTEM_FOR_DATA}
+        assert first == {"role": "system", "content": UNTRAINED_STRUCTURED_SYSTEM_PROMPT}

@@ -67,7 +67,7 @@ async def generate(engine: AudioLlmEngine, generation: GenerationRequest) -> tup
 
 
 @pytest.fixture(scope="package")
-def expected(checkpoint: Path) -> Callable[[float], list[int]]:
+def reference_tokens(checkpoint: Path) -> Callable[[float], list[int]]:
     """Gives Transformers' greedy tokens for a length in seconds."""
     import torch
     from transformers import AutoProcessor
@@ -93,18 +93,18 @@ def expected(checkpoint: Path) -> Callable[[float], list[int]]:
 
 @pytest.mark.parametrize("seconds", [*SECONDS, *(pytest.param(s, marks=pytest.mark.slow) for s in LONG_SECONDS)])
 async def test_greedy_tokens_equal_those_of_transformers(
-    real: AudioLlmEngine, expected: Callable[[float], list[int]], seconds: float
+    real: AudioLlmEngine, reference_tokens: Callable[[float], list[int]], seconds: float
 ) -> None:
     _, end = await generate(real, generation_request(f"alone-{seconds}", recording(seconds)))
-    assert list(end.token_ids) == expected(seconds)
+    assert list(end.token_ids) == reference_tokens(seconds)
 
 
 @pytest.mark.parametrize("others", [SECONDS, pytest.param((*SECONDS, 45.0), marks=pytest.mark.slow)], ids=len)
 async def test_a_clip_among_others_gives_the_tokens_it_gives_alone(
-    real: AudioLlmEngine, expected: Callable[[float], list[int]], others: tuple[float, ...]
+    real: AudioLlmEngine, reference_tokens: Callable[[float], list[int]], others: tuple[float, ...]
 ) -> None:
     ends = await asyncio.gather(*(generate(real, generation_request(f"among-{s}", recording(s))) for s in others))
-    assert [list(end.token_ids) for _, end in ends] == [expected(s) for s in others]
+    assert [list(end.token_ids) for _, end in ends] == [reference_tokens(s) for s in others]
 
 
 @pytest.mark.parametrize("seconds", [90.0, pytest.param(180.0, marks=pytest.mark.slow)])

@@ -34,7 +34,7 @@ class Post:
     secrets: WebhookSecrets
     sender: WebhookSender
 
-    async def ended(self, url: str = "", owner: str = "") -> str:
+    async def finish_job(self, url: str = "", owner: str = "") -> str:
         """A job that has ended and wants that told; returns its id."""
         id_ = await queue(self.store, webhook=url or self.receiver.url, owner=owner, caller=owner)
         job = await self.store.claim("me")
@@ -71,7 +71,7 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
 
 async def test_a_receiver_can_verify_a_webhook(database: AsyncEngine) -> None:
     async with receiving() as receiver, posting(database, receiver) as post:
-        await post.ended()
+        await post.finish_job()
         row = await post.until_state("delivered")
         (got,) = receiver.got
         assert Webhook(SECRET).verify(got.body, got.headers) == {"type": "succeeded", "data": {"summary": "ü"}}
@@ -83,7 +83,7 @@ async def test_a_receiver_can_verify_a_webhook(database: AsyncEngine) -> None:
 
 async def test_it_comes_again_with_the_same_id_until_it_is_heard(database: AsyncEngine) -> None:
     async with receiving(500, 404) as receiver, posting(database, receiver) as post:
-        await post.ended()
+        await post.finish_job()
         row = await post.until_state("delivered")
         assert row["attempt"] == 3
         assert {got.headers["webhook-id"] for got in receiver.got} == {row["id"]}
@@ -92,7 +92,7 @@ async def test_it_comes_again_with_the_same_id_until_it_is_heard(database: Async
 
 async def test_it_is_dead_after_the_last_try_and_says_what_was_met(database: AsyncEngine) -> None:
     async with receiving(*[503] * 9) as receiver, posting(database, receiver) as post:
-        await post.ended()
+        await post.finish_job()
         row = await post.until_state("dead")
         assert (row["attempt"], row["said"]) == (3, "status 503")
         await asyncio.sleep(0.1)
@@ -101,13 +101,13 @@ async def test_it_is_dead_after_the_last_try_and_says_what_was_met(database: Asy
 
 async def test_who_says_410_is_not_asked_again(database: AsyncEngine) -> None:
     async with receiving(410) as receiver, posting(database, receiver) as post:
-        await post.ended()
+        await post.finish_job()
         assert (await post.until_state("dead"))["attempt"] == 1
 
 
 async def test_a_redirect_is_no_answer_and_is_not_followed(database: AsyncEngine) -> None:
     async with receiving(307, 307, 307) as receiver, posting(database, receiver) as post:
-        await post.ended()
+        await post.finish_job()
         row = await post.until_state("dead")
         assert row["said"] == "status 307"
         assert {got.path for got in receiver.got} == {"/hook"}
@@ -116,12 +116,12 @@ async def test_a_redirect_is_no_answer_and_is_not_followed(database: AsyncEngine
 async def test_a_server_that_answers_nothing_or_is_not_there_holds_nobody_up(database: AsyncEngine) -> None:
     async with receiving() as receiver, posting(database, receiver, seconds=0.1, delays=[]) as post:
         receiver.delay_s = 5
-        await post.ended()
+        await post.finish_job()
         assert (await post.until_state("dead"))["said"] == "no answer within 0.1 s"
     async with receiving() as gone:
         pass
     async with posting(database, gone, delays=[]) as post:
-        await post.ended()
+        await post.finish_job()
         await until_all_settled(post)
         assert any("ConnectError" in str(row["said"]) for row in await deliveries(post.store))
 
@@ -129,7 +129,7 @@ async def test_a_server_that_answers_nothing_or_is_not_there_holds_nobody_up(dat
 async def test_two_senders_send_each_only_once(database: AsyncEngine) -> None:
     async with receiving() as receiver, posting(database, receiver) as post, posting(database, receiver):
         for _ in range(12):
-            await post.ended()
+            await post.finish_job()
         await until_all_settled(post)
         ids = [got.headers["webhook-id"] for got in receiver.got]
         assert len(ids) == len(set(ids)) == 12
@@ -138,7 +138,7 @@ async def test_two_senders_send_each_only_once(database: AsyncEngine) -> None:
 async def test_the_secret_of_a_key_signs_for_its_jobs_alone(database: AsyncEngine) -> None:
     async with receiving() as receiver, posting(database, receiver) as post:
         of_anna = await post.secrets.rotate("anna", 0)
-        jobs = {await post.ended(owner=owner): owner for owner in ("anna", "bob")}
+        jobs = {await post.finish_job(owner=owner): owner for owner in ("anna", "bob")}
         await until_all_settled(post)
         for got, row in zip(receiver.got, await by_id(post, receiver), strict=True):
             right, wrong = (of_anna, SECRET) if jobs[str(row["job"])] == "anna" else (SECRET, of_anna)
@@ -151,10 +151,10 @@ async def test_while_a_secret_is_changed_both_are_good(database: AsyncEngine) ->
     async with receiving() as receiver, posting(database, receiver) as post:
         old = await post.secrets.rotate("anna", 0)
         new = await post.secrets.rotate("anna", 3600)
-        await post.ended(owner="anna")
+        await post.finish_job(owner="anna")
         await until_all_settled(post)
         newest = await post.secrets.rotate("anna", 0)
-        await post.ended(owner="anna")
+        await post.finish_job(owner="anna")
         await until_all_settled(post)
         during, after = receiver.got
         for secret in (old, new):
@@ -168,7 +168,7 @@ async def test_while_a_secret_is_changed_both_are_good(database: AsyncEngine) ->
 async def test_the_services_own_secret_is_changed_likewise(database: AsyncEngine) -> None:
     before = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     async with receiving() as receiver, posting(database, receiver, previous_secret=before) as post:
-        await post.ended()
+        await post.finish_job()
         await until_all_settled(post)
         (got,) = receiver.got
         for secret in (SECRET, before):
@@ -187,9 +187,9 @@ async def test_receivers_that_hang_do_not_delay_one_that_answers(database: Async
         for receiver in (hanging, other_hanging, third_hanging):
             receiver.delay_s = 60
             for _ in range(5):
-                await post.ended(receiver.url)
+                await post.finish_job(receiver.url)
         for _ in range(3):
-            await post.ended()
+            await post.finish_job()
         await until(lambda: len(healthy.got) == 3, seconds=10)
         assert [len(one.got) for one in (hanging, other_hanging, third_hanging)] == [1, 1, 1]
 
@@ -203,16 +203,16 @@ async def test_many_receivers_of_one_caller_that_hang_leave_places_for_others(da
         many = [await stack.enter_async_context(receiving()) for _ in range(5)]
         for receiver in many:
             receiver.delay_s = 60
-            await post.ended(receiver.url, owner="many")
+            await post.finish_job(receiver.url, owner="many")
         await until(lambda: sum(len(one.got) for one in many) == 3, seconds=10)
-        await post.ended(owner="healthy")
+        await post.finish_job(owner="healthy")
         await until(lambda: len(healthy.got) == 1, seconds=10)
         assert sum(len(one.got) for one in many) == 3
 
 
 async def test_a_host_that_failed_is_left_alone_and_its_other_deliveries_lose_no_try(database: AsyncEngine) -> None:
     async with receiving(*[503] * 9) as receiver, posting(database, receiver, delays=[60, 60], per_host=1) as post:
-        await asyncio.gather(*(post.ended() for _ in range(5)))
+        await asyncio.gather(*(post.finish_job() for _ in range(5)))
         await until(lambda: bool(post.sender.host_backoff.paused_hosts()), seconds=10)
         await asyncio.sleep(0.2)  # ten looks of the sender
         assert len(receiver.got) == 1
@@ -225,7 +225,7 @@ async def test_what_waits_for_a_host_that_never_answers_is_given_up_in_the_end(
     monkeypatch.setattr("app.jobs.webhooks.EXPIRY_CHECK_SECONDS", 0)
     async with receiving(*[503] * 9) as receiver, posting(database, receiver, delays=[60], per_host=1) as post:
         post.sender.max_age_s = -1
-        await asyncio.gather(*(post.ended() for _ in range(3)))
+        await asyncio.gather(*(post.finish_job() for _ in range(3)))
         await until_all_settled(post)
         assert [row["state"] for row in await deliveries(post.store)] == ["dead"] * 3
         assert len(receiver.got) == 1
@@ -233,7 +233,7 @@ async def test_what_waits_for_a_host_that_never_answers_is_given_up_in_the_end(
 
 async def test_a_deleted_job_is_not_told_of(database: AsyncEngine) -> None:
     async with receiving(500) as receiver, posting(database, receiver, delays=[0.2]) as post:
-        id_ = await post.ended()
+        id_ = await post.finish_job()
         await until(lambda: bool(receiver.got), seconds=10)
         await post.store.delete(id_, "")
         await asyncio.sleep(0.4)

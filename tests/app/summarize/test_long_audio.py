@@ -141,7 +141,7 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
 SEEDS = {10: "lies", 11: "waits", 12: "there"}
 
 
-def seeded(request: GenerationRequest) -> Sequence[str]:
+def pieces_for_seed(request: GenerationRequest) -> Sequence[str]:
     """Notes as ever; of them, a summary that ends by its seed."""
     last = request.samples is None and "-m" not in request.request_id
     return [*write_ships(request), *([SEEDS[request.seed or 0]] if last else [])]
@@ -152,7 +152,7 @@ async def test_several_summaries_are_made_of_notes_that_are_made_once(
     minutes_long: int, context: int, notes: int | None
 ) -> None:
     one, engine_of_one, _ = await summarize(minutes_long, context=context)
-    three, engine, events = await summarize(minutes_long, seeded, context=context, choices=3)
+    three, engine, events = await summarize(minutes_long, pieces_for_seed, context=context, choices=3)
     assert len(engine.requests) == len(engine_of_one.requests) + 2
     assert notes is None or len(engine.requests) == notes + 3
     assert len({request.request_id for request in engine.requests}) == len(engine.requests)

@@ -58,7 +58,7 @@ def reads(llama_folder: Path) -> TextCollator:
 
 
 @pytest.fixture
-def spoiled(good: list[Record], tmp_path: Path) -> list[Record]:
+def faulty_records(good: list[Record], tmp_path: Path) -> list[Record]:
     """Two records that are good, and one of each way to be bad."""
     return [*good, *(how(replace(good[0], id=f"bad-{i}"), tmp_path) for i, (how, _) in enumerate(BAD.values()))]
 
@@ -95,9 +95,11 @@ def sft(base: Path, rows: list[Record], out: Path, *more: str) -> int:
     return main([*map(str, command), "--steps", "1", "--batch", "2", "--rank", "2", *more])
 
 
-def test_training_does_not_begin_with_bad_data(audio_folder: Path, spoiled: list[Record], tmp_path: Path) -> None:
+def test_training_does_not_begin_with_bad_data(
+    audio_folder: Path, faulty_records: list[Record], tmp_path: Path
+) -> None:
     with pytest.raises(UnusableData) as caught:
-        sft(audio_folder, spoiled, tmp_path)
+        sft(audio_folder, faulty_records, tmp_path)
     said = str(caught.value)
     assert "5 of 7 records" in said
     for number, (_, reason) in enumerate(BAD.values()):
@@ -106,20 +108,22 @@ def test_training_does_not_begin_with_bad_data(audio_folder: Path, spoiled: list
 
 
 def test_training_goes_on_without_bad_data_and_the_log_says_how_much(
-    audio_folder: Path, spoiled: list[Record], good: list[Record], tmp_path: Path
+    audio_folder: Path, faulty_records: list[Record], good: list[Record], tmp_path: Path
 ) -> None:
-    write_records(tmp_path / "held.jsonl", [*(replace(r, id=f"h{r.id}") for r in good), replace(spoiled[2], id="h")])
+    write_records(
+        tmp_path / "held.jsonl", [*(replace(r, id=f"h{r.id}") for r in good), replace(faulty_records[2], id="h")]
+    )
     more = ["--bad-data", "drop", "--held", str(tmp_path / "held.jsonl")]
-    assert sft(audio_folder, spoiled, tmp_path, *more) == 0
+    assert sft(audio_folder, faulty_records, tmp_path, *more) == 0
     head = json.loads((tmp_path / "run" / "log.json").read_text())[0]
     assert head["data"] == {"records": 2, "dropped": dict.fromkeys(BAD, 1)}
     assert head["held"] == {"records": 2, "dropped": {"audio missing": 1}}
 
 
-def test_dpo_drops_what_holds_no_pair(audio_folder: Path, spoiled: list[Record], tmp_path: Path) -> None:
-    alike = replace(spoiled[0], id="alike", rejected=spoiled[0].chosen)
+def test_dpo_drops_what_holds_no_pair(audio_folder: Path, faulty_records: list[Record], tmp_path: Path) -> None:
+    alike = replace(faulty_records[0], id="alike", rejected=faulty_records[0].chosen)
     how = TrainConfig(max_steps=1, per_device_train_batch_size=2, learning_rate=1e-3, lora_rank=2, bad_data="drop")
-    file = dpo.train(audio_folder, [*spoiled, alike], tmp_path / "run", how)
+    file = dpo.train(audio_folder, [*faulty_records, alike], tmp_path / "run", how)
     head = json.loads((file.parent / "log.json").read_text())[0]
     dropped = {reason: 1 for reason in BAD if reason != "empty answer"} | {"no pair": 2}
     assert head["data"] == {"records": 2, "dropped": dropped}
@@ -127,9 +131,9 @@ def test_dpo_drops_what_holds_no_pair(audio_folder: Path, spoiled: list[Record],
 
 
 def test_where_answers_are_sampled_none_is_needed_but_a_transcript_to_correct_them_by(
-    audio_folder: Path, llama_folder: Path, spoiled: list[Record], tmp_path: Path
+    audio_folder: Path, llama_folder: Path, faulty_records: list[Record], tmp_path: Path
 ) -> None:
-    rows = [*spoiled, replace(spoiled[0], id="deaf", transcript="", turns=[])]
+    rows = [*faulty_records, replace(faulty_records[0], id="deaf", transcript="", turns=[])]
     short = [replace(row, style={"style": "headline"}, summary="") for row in rows]
     write_records(tmp_path / "data.jsonl", short)
     command = ["distill", "--base", audio_folder, "--teacher", llama_folder, "--data", tmp_path / "data.jsonl"]
@@ -141,9 +145,9 @@ def test_where_answers_are_sampled_none_is_needed_but_a_transcript_to_correct_th
 
 
 def test_evaluation_checks_the_audio_of_what_hears_alone(
-    spoiled: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    faulty_records: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_records(tmp_path / "data.jsonl", spoiled)
+    write_records(tmp_path / "data.jsonl", faulty_records)
     command = ["evaluate", "--records", str(tmp_path / "data.jsonl"), "--out", str(tmp_path / "x.json")]
     assert main([*command, "--system", "own=reference"]) == 0
     assert json.loads((tmp_path / "x.json").read_text())["data"] == {"records": 7, "dropped": {}}

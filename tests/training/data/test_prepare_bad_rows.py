@@ -161,13 +161,13 @@ def test_a_run_that_was_ended_goes_on(folder: Path, tmp_path: Path, monkeypatch:
         (folder / f"{name}.wav").write_bytes(speech_wav())
         (folder / f"{name}.txt").write_text(f"Recording {name}.")
 
-    def ended(data: Any, limits: Any) -> Any:
+    def decode_until_interrupted(data: Any, limits: Any) -> Any:
         made.append("x")
         if len(made) == 3:
             raise KeyboardInterrupt
         return decode(data, limits)
 
-    monkeypatch.setattr(prepare, "decode", ended)
+    monkeypatch.setattr(prepare, "decode", decode_until_interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepared(folder, out)
     assert [row.id for row in read_records(out / "train.jsonl")] == ["a.wav", "b.wav"], "written as they come"

@@ -28,14 +28,14 @@ def saying(audio_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`saying(classes, *tokens)`: reads a model whose frames lie near the tokens' embeddings, whatever it hears."""
     tokenizer = AutoTokenizer.from_pretrained(audio_folder)
 
-    def made(classes: list[str] | None, *tokens: str) -> FrameReader:
+    def make_reader(classes: list[str] | None, *tokens: str) -> FrameReader:
         model = open_model(audio_folder)
         frames = model.get_input_embeddings().weight.detach()[tokenizer.convert_tokens_to_ids(list(tokens))]
         monkeypatch.setattr(SplitEncoder, "forward", lambda *_: (1.01 * frames[None], torch.tensor([len(frames) - 1])))
         ids = None if classes is None else tokenizer.convert_tokens_to_ids(classes)
         return FrameReader(model, tokenizer, WhisperFeatureExtractor.from_pretrained(audio_folder), ids)
 
-    return made
+    return make_reader
 
 
 @pytest.mark.parametrize("classes", [None, ["Ġ", "Ġcall", "Ġm", "n", "a"]])

@@ -28,7 +28,7 @@ def exact(p: list[float], q: list[float]) -> float:
     return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a)
 
 
-def expected(teacher: Tensor, student: Tensor, beta: float) -> list[float]:
+def reference_divergence(teacher: Tensor, student: Tensor, beta: float) -> list[float]:
     """Of probabilities, row by row."""
     out = []
     for t, s in zip(teacher.tolist(), student.tolist(), strict=True):
@@ -44,7 +44,7 @@ def expected(teacher: Tensor, student: Tensor, beta: float) -> list[float]:
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_it_is_the_definition_however_it_is_cut(student: Tensor, teacher: Tensor, beta: float, chunk: int) -> None:
     found = divergence(student, DenseDistribution(teacher), beta, chunk)
-    assert found.tolist() == pytest.approx(expected(teacher.exp(), student.softmax(-1), beta), abs=1e-6)
+    assert found.tolist() == pytest.approx(reference_divergence(teacher.exp(), student.softmax(-1), beta), abs=1e-6)
 
 
 @pytest.mark.parametrize("beta", [0, 0.5, 1])
@@ -77,7 +77,7 @@ def test_known_tokens_and_a_tail(student: Tensor, teacher: Tensor, beta: float, 
 
     found = divergence(student, known, beta, 2)
     assert found.tolist() == pytest.approx(
-        expected(sum_of_tail(teacher.exp()), sum_of_tail(student.softmax(-1)), beta), abs=1e-5
+        reference_divergence(sum_of_tail(teacher.exp()), sum_of_tail(student.softmax(-1)), beta), abs=1e-5
     )
     assert (found <= divergence(student, DenseDistribution(teacher), beta) + 1e-5).all(), (
         "a bucket hides differences, it adds none"

@@ -20,7 +20,7 @@ def told(tmp_path: Path) -> Record:
     return told_by_anna(tmp_path, noise(0.6))
 
 
-def ended(writer: TransformersRollout, texts: list[str]) -> list[Answer]:
+def answers_with_end(writer: TransformersRollout, texts: list[str]) -> list[Answer]:
     """These answers, as the writer would have sampled them."""
     tokenizer = writer.collator.tokenizer
     return [Answer([*tokenizer(text)["input_ids"], tokenizer.eos_token_id], True) for text in texts]
@@ -38,7 +38,7 @@ def test_the_command_writes_pairs_and_says_what_it_dropped(
     def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
         """The first record's answers lie apart, the second's do not."""
         assert [r.id for r in records] == ["clip-1", "clip-2"]
-        return ended(self, [next(tries) for _ in records])
+        return answers_with_end(self, [next(tries) for _ in records])
 
     monkeypatch.setattr(TransformersRollout, "sample", sample)
     folder = tmp_path / "data"
@@ -65,7 +65,7 @@ def three_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = itertools.cycle([GOOD, "Somebody wants two pumps.", ""])
 
     def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
-        return ended(self, [next(tries)] * len(records))
+        return answers_with_end(self, [next(tries)] * len(records))
 
     monkeypatch.setattr(TransformersRollout, "sample", sample)
 
@@ -78,7 +78,7 @@ def test_lengths_are_balanced_where_that_is_asked_for(
     tries = itertools.cycle([[GOOD] * 3, worse])
 
     def sample(self: TransformersRollout, model: object, records: list[Record], questions: object) -> list[Answer]:
-        return ended(self, next(tries))
+        return answers_with_end(self, next(tries))
 
     monkeypatch.setattr(TransformersRollout, "sample", sample)
     rows = [replace(told, id=name) for name in ("one", "two", "three")]

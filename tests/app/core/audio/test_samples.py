@@ -12,29 +12,29 @@ ARRAY = np.arange(1000, dtype=np.float32)
 
 
 @pytest.fixture
-def stored() -> Iterator[StoredSamples]:
+def samples_file() -> Iterator[StoredSamples]:
     samples = StoredSamples(create_unnamed_file(ARRAY.tobytes()))
     yield samples
     samples.close()
 
 
 @pytest.mark.parametrize("part", [slice(None), slice(3, 10), slice(-5, None), slice(900, 5000), slice(10, 3)])
-def test_a_slice_is_what_it_is_of_an_array(stored: StoredSamples, part: slice) -> None:
-    np.testing.assert_array_equal(stored[part], ARRAY[part])
-    assert stored[part].dtype == np.float32
-    assert len(stored) == 1000
+def test_a_slice_is_what_it_is_of_an_array(samples_file: StoredSamples, part: slice) -> None:
+    np.testing.assert_array_equal(samples_file[part], ARRAY[part])
+    assert samples_file[part].dtype == np.float32
+    assert len(samples_file) == 1000
 
 
-def test_steps_are_refused(stored: StoredSamples) -> None:
+def test_steps_are_refused(samples_file: StoredSamples) -> None:
     with pytest.raises(ValueError, match="step"):
-        stored[::2]
+        samples_file[::2]
 
 
 def test_none_are_an_empty_file_and_closing_is_harmless_twice() -> None:
-    stored = StoredSamples(create_unnamed_file())
-    assert len(stored) == len(stored[:]) == 0
-    stored.close()
-    stored.close()
+    samples_file = StoredSamples(create_unnamed_file())
+    assert len(samples_file) == len(samples_file[:]) == 0
+    samples_file.close()
+    samples_file.close()
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 20])

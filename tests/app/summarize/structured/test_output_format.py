@@ -41,7 +41,7 @@ def test_a_schema_with_spaces_takes_one_behind_each_mark_and_no_others() -> None
     schema = json.dumps(with_spaces(MEETING_SCHEMA))
     grammar = LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False})
 
-    def taken(text: str) -> bool:
+    def grammar_accepts(text: str) -> bool:
         return LLMatcher(tokenizer, grammar).try_consume_tokens(tokenizer.tokenize_str(text)) == len(text)
 
     whole = {name: [] for name in MEETING_SCHEMA["properties"]} | {
@@ -49,10 +49,10 @@ def test_a_schema_with_spaces_takes_one_behind_each_mark_and_no_others() -> None
         "summary": "",
         "key_points": ["a", "b"],
     }
-    assert taken(json.dumps({name: whole[name] for name in MEETING_SCHEMA["properties"]}))
-    assert not taken('{"title":"A')
-    assert not taken('{"title":  "A')
-    assert not taken('{ "title": "A')
+    assert grammar_accepts(json.dumps({name: whole[name] for name in MEETING_SCHEMA["properties"]}))
+    assert not grammar_accepts('{"title":"A')
+    assert not grammar_accepts('{"title":  "A')
+    assert not grammar_accepts('{ "title": "A')
     assert parse_answer(json.dumps(whole), with_spaces(MEETING_SCHEMA)) == (whole, None)
 
 

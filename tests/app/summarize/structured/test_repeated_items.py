@@ -40,13 +40,13 @@ def test_the_same_words_may_stand_in_two_lists() -> None:
 def test_the_beginning_of_a_repeat_goes_only_where_the_answer_broke_off() -> None:
     cut = {"who": "Ann", "what": "Call the", "when": ""}
 
-    def made() -> dict[str, Any]:
+    def repeated_answer() -> dict[str, Any]:
         return {"key_points": ["One is late.", "One is"], "action_items": [CALL, dict(cut)]}
 
-    value = made()
+    value = repeated_answer()
     assert drop_repeated_items(value, MEETING_SCHEMA, cut="action_items") == {}
     assert value == {"key_points": ["One is late.", "One is"], "action_items": [CALL]}
-    assert drop_repeated_items(made(), MEETING_SCHEMA) == {}
+    assert drop_repeated_items(repeated_answer(), MEETING_SCHEMA) == {}
 
 
 def test_a_list_that_the_schema_does_not_name_is_left_alone() -> None:
