@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from model_repo.hub_models import (
 )
 
 SPARE_BYTES = 1 << 30  # free space that a download leaves on the disk
-CHUNK_BYTES = 1 << 20
 REQUEST_SECONDS = 30.0  # without a byte from the hub
 ATTEMPTS = 5  # to get a file, without a byte more between them
 
@@ -68,6 +67,7 @@ def fetch_hub_model(model: HubModel, cache: Path | None = None) -> Path:
     assert process.stdout is not None
     with process, process.stdin, process.stdout:  # its input stays open for as long as this process lives
         said = process.stdout.read().strip()
+        process.wait()
     if process.returncode:
         raise HubDownloadError(said or f"the download of {model.name} ended with status {process.returncode}")
     return Path(said)
@@ -252,8 +252,8 @@ def _append_from_hub(repository: str, commit: str, name: str, part: Path, progre
         resumed = response.status_code == 206
         if start and not resumed:  # the whole file comes again
             progress.add(-start)
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_bytes(CHUNK_BYTES):
+        with part.open("ab" if resumed else "wb", buffering=0) as file:  # what has arrived is there after a crash
+            for chunk in response.iter_bytes():
                 file.write(chunk)
                 progress.add(len(chunk))
 
@@ -286,8 +286,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _end_with_parent() -> None:
-    with suppress(OSError):
-        sys.stdin.buffer.read()
+    # Not through `sys.stdin`, whose lock a waiting thread would hold when the interpreter ends.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os._exit(1)
 
 
