@@ -37,12 +37,12 @@ def hub_answers() -> bool:
     """Return whether a hub answers within `PROBE_SECONDS`. It is asked once in the life of a process."""
     if is_offline():
         return False
+    import httpx
+    from huggingface_hub import constants
+
     answers: list[bool] = []
 
     def probe() -> None:
-        import httpx
-        from huggingface_hub import constants
-
         try:
             answers.append(httpx.head(constants.ENDPOINT, timeout=PROBE_SECONDS).status_code < 500)
         except (httpx.HTTPError, httpx.InvalidURL, OSError):
