@@ -124,6 +124,7 @@ INPUTS: dict[str, PathChecks] = {
         "--log": file_problem,
     },
     "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
+    "word-errors": {"--records": file_problem, "--whisper": folder_problem},
     "lineage": {"--root": folder_problem},
 }
 # Options that name something to write. If the path exists it must be a folder, or for FILE_OUTPUTS a file.
@@ -131,6 +132,7 @@ FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--feature-cache", "--features", 
 FILE_OUTPUTS = {
     "pairs",
     "evaluate",
+    "word-errors",
     "curves",
     "apart",
     "compare",
