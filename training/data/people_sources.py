@@ -80,7 +80,7 @@ def read_sounds(folder: Path, names: Sequence[str], sha256: str | None = None) -
         for data in _sound_files(folder, name):
             digest.update(data)
             try:
-                samples = decode_bytes(data).samples
+                samples = decode_bytes(data).samples[:]
             except ServiceError as error:
                 raise WrongSound(f"{name} cannot be read: {error}") from error
             parts += [pause, samples] if parts else [samples]

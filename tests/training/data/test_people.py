@@ -10,6 +10,7 @@ import soundfile
 
 from training.data import people
 from training.data.people_sources import PAUSE_S, WrongSound
+from training.data.record import Record
 from training.data.record_files import read_records
 from training.eval.breakdown import voice_kind
 from training.facts.coverage import Fact, is_covered
@@ -38,7 +39,8 @@ def write_rows(tmp_path: Path, *sources: dict[str, Any]) -> Path:
 def test_sounds_are_joined_into_a_record_with_a_file_at_16_khz(packages: Path, tmp_path: Path) -> None:
     rows = write_rows(tmp_path, {"files": ["one.wav", "two.wav"]}, {"files": ["one.wav", "two.wav"], "seconds": 0.75})
     whole, part = people.build_records(packages, tmp_path / "out", rows)
-    assert (whole.duration_s, part.duration_s) == (pytest.approx(0.5 + PAUSE_S + 0.5, abs=0.01), 0.75)
+    assert whole.duration_s == pytest.approx(0.5 + PAUSE_S + 0.5, abs=0.01)
+    assert part.duration_s == 0.75
     assert read_records(tmp_path / "out" / "records.jsonl") == [whole, part]
     samples, rate = soundfile.read(str(whole.audio))
     assert (rate, len(samples)) == (16_000, round((whole.duration_s or 0) * 16_000))
@@ -70,7 +72,7 @@ def test_the_set_has_people_in_several_languages_and_recordings_without_speech()
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_each_row_is_a_test_record_of_a_person_or_of_nobody(row: dict[str, Any]) -> None:
-    record = people.Record.from_fields(row)
+    record = Record.from_fields(row)
     assert record.query
     assert record.split == "test"
     assert record.license != "unknown"
