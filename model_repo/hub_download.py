@@ -9,10 +9,11 @@ engines.
 """
 
 import argparse
+import errno
 import fcntl
-import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from model_repo.cache import cache_root, file_sha256
+from model_repo.cache import cache_root, file_git_sha1, file_sha256
 from model_repo.download_progress import DownloadProgress, gigabytes
 from model_repo.hub_access import OFFLINE_SETTING, OFFLINE_VARIABLE, describe_failure, is_offline
 from model_repo.hub_models import (
@@ -40,6 +41,8 @@ from model_repo.hub_models import (
 SPARE_BYTES = 1 << 30  # free space that a download leaves on the disk
 REQUEST_SECONDS = 30.0  # without a byte from the hub
 ATTEMPTS = 5  # to get a file, without a byte more between them
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class HubDownloadError(Exception):
@@ -74,7 +77,7 @@ def fetch_hub_model(model: HubModel, cache: Path | None = None) -> Path:
 
 
 def download_model(model: HubModel, cache: Path | None = None) -> Path:
-    """Download a model in this process and return its folder. Another process that downloads it is waited for.
+    """Download a model in this process, after any other that downloads it, and return its folder.
 
     cache: the cache folder; by default the usual one. Raises `HubDownloadError` if it cannot be downloaded.
     """
@@ -119,11 +122,16 @@ def _request_record(model: HubModel) -> dict[str, Any]:
         )
     except Exception as error:  # the library's HTTP client has errors of its own
         raise HubDownloadError(_explain(model, describe_failure(error, model.repository, model.revision))) from error
+    pinned = model.revision if COMMIT.fullmatch(model.revision) else info.sha
+    if info.sha != pinned or not COMMIT.fullmatch(str(info.sha)):
+        raise HubDownloadError(_explain(model, f"the hub answers with the commit {info.sha}, not {model.revision}."))
     files = {}
     for file in info.siblings or ():
         if "/" in file.rfilename or not any(fnmatch(file.rfilename, pattern) for pattern in model.files):
             continue
         digest = {"sha256": file.lfs.sha256} if file.lfs else {"git_sha1": file.blob_id}
+        if file.size is None or None in digest.values():
+            raise HubDownloadError(_explain(model, f"the hub names no size or no digest for {file.rfilename}."))
         files[file.rfilename] = {"size": file.size, **digest}
     for needed in ("config.json", *model.family.required_files):
         if needed not in files:
@@ -132,10 +140,8 @@ def _request_record(model: HubModel) -> dict[str, Any]:
 
 
 def _explain(model: HubModel, reason: str) -> str:
-    return (
-        f"{model.name} cannot be downloaded: {reason} A folder with its files can be served too: "
-        f"--model /path/to/checkpoint"
-    )
+    instead = "A folder with its files can be served too: --model /path/to/checkpoint"
+    return f"{model.name} cannot be downloaded: {reason} {instead}"
 
 
 def _write_record(model: HubModel, cache: Path | None, record: dict[str, Any]) -> None:
@@ -164,9 +170,7 @@ def _expected_digest(facts: dict[str, Any]) -> str:
 
 
 def _found_digest(file: Path, facts: dict[str, Any]) -> str:
-    if facts.get("sha256"):
-        return file_sha256(file)
-    return hashlib.sha1(b"blob %d\0" % file.stat().st_size + file.read_bytes()).hexdigest()
+    return file_sha256(file) if facts.get("sha256") else file_git_sha1(file)
 
 
 def _link_from_hub_cache(model: HubModel, record: dict[str, Any], folder: Path, name: str) -> bool:
@@ -211,6 +215,8 @@ def _download_file(
         try:
             _append_from_hub(model.repository, str(record["commit"]), name, part, progress)
         except Exception as error:  # the library's HTTP client has errors of its own
+            if getattr(error, "errno", None) in DISK_ERRORS:
+                raise
             failures = 1 if part.stat().st_size > size else failures + 1
             if failures == ATTEMPTS or _is_final(error) or is_offline():
                 reason = describe_failure(error, model.repository, str(record["commit"]))
@@ -220,13 +226,8 @@ def _download_file(
             time.sleep(failures)
     if (found := _found_digest(part, facts)) != _expected_digest(facts):
         part.unlink()
-        raise HubDownloadError(
-            _explain(
-                model,
-                f"{name} is not the expected file: its digest should be {_expected_digest(facts)}, but is {found}. It "
-                "was deleted.",
-            )
-        )
+        reason = f"{name} is not the expected file: its digest should be {_expected_digest(facts)}, but is {found}."
+        raise HubDownloadError(_explain(model, f"{reason} It was deleted."))
     part.replace(folder / name)
     facts["verified_mtime_ns"] = (folder / name).stat().st_mtime_ns
 
@@ -277,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
             if model is None:
                 raise HubDownloadError(f"there is no model {name!r} for download; there are {', '.join(HUB_MODELS)}")
             print(download_model(model, options.cache))
-    except HubDownloadError as error:
+    except (HubDownloadError, OSError) as error:  # such as a full disk, or a cache that may not be written to
         print(error if options.child else f"error: {error}", file=sys.stdout if options.child else sys.stderr)
         return 1
     except KeyboardInterrupt:

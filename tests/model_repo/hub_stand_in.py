@@ -29,8 +29,13 @@ class Repository:
     token: str = ""
     refusal: tuple[int, str] = (401, "GatedRepo")
     advertised_sizes: dict[str, int] = field(default_factory=dict)
+    without_digests: bool = False
+    told_commit: str = ""
 
     def facts(self, name: str) -> dict[str, Any]:
+        """What the hub says about a file."""
+        if self.without_digests:
+            return {"rfilename": name}
         data = self.files[name]
         size = self.advertised_sizes.get(name, len(data))
         git_sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -120,7 +125,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_info(self, name: str, revision: str, token: str) -> None:
         if repository := self._readable(name, revision, token):
             siblings = [repository.facts(file) for file in repository.files]
-            info = {"id": name, "modelId": name, "sha": repository.commit, "siblings": siblings}
+            info = {
+                "id": name,
+                "modelId": name,
+                "sha": repository.told_commit or repository.commit,
+                "siblings": siblings,
+            }
             info |= {"tags": [], "private": False, "downloads": 0, "likes": 0}
             self._send(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
 

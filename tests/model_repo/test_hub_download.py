@@ -6,6 +6,7 @@ The hub is a stand-in on loopback; `huggingface_hub` and the process that downlo
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import pytest
 
 from model_repo import hub_download
 from model_repo.hub_download import HubDownloadError, fetch_hub_model
-from model_repo.hub_models import downloaded_folder
+from model_repo.hub_models import HubModel, downloaded_folder
 from tests.model_repo.hub_fixtures import GRANITE, QWEN, QWEN_SERVED, VOXTRAL, WEIGHTS, qwen_files
 from tests.model_repo.hub_stand_in import HubStandIn
 
@@ -217,6 +218,27 @@ def test_a_disk_that_is_too_small_is_named_before_the_download(hub: HubStandIn, 
     with pytest.raises(HubDownloadError, match=r"needs 1000000001\.1 GB in .*GB free.*SPEECHSUM_CACHE_DIR"):
         fetch_hub_model(QWEN, tmp_path)
     assert hub.fetched("config.json") == []
+
+
+def test_a_hub_that_names_no_digest_is_not_believed(hub: HubStandIn, tmp_path: Path) -> None:
+    hub.add(QWEN, qwen_files()).without_digests = True
+    with pytest.raises(HubDownloadError, match=r"names no size or no digest for config\.json"):
+        fetch_hub_model(QWEN, tmp_path)
+
+
+@pytest.mark.parametrize(("model", "told"), [(QWEN, "d" * 40), (GRANITE, "../../elsewhere")])
+def test_a_hub_that_answers_with_another_commit_is_not_believed(
+    model: HubModel, told: str, hub: HubStandIn, tmp_path: Path
+) -> None:
+    hub.add(model, qwen_files()).told_commit = told
+    with pytest.raises(HubDownloadError, match=f"answers with the commit {re.escape(told)}, not {model.revision}"):
+        fetch_hub_model(model, tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub: HubStandIn, tmp_path: Path) -> None:
+    (tmp_path / "hub").write_text("a file where the folder has to be")
+    with pytest.raises(HubDownloadError, match=rf"{tmp_path}/hub"):
+        fetch_hub_model(QWEN, tmp_path)
 
 
 def test_the_command_prints_the_folder_and_how_far_it_is(hub: HubStandIn, tmp_path: Path) -> None:
