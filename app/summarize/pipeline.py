@@ -211,7 +211,8 @@ class Summarizer:
                 self.generator.generate(replace(one, samples=pass_samples), partial(on_event, number))
                 for number, one in enumerate(generation_requests)
             )
-            window_results = [WindowResult(windows[0], recognition=answers[0].finished.recognition)]
+            heard = answers[0].finished
+            window_results = [WindowResult(windows[0], None, heard.recognition, heard.transcript)]
             generated = [
                 GeneratedSummary(one, window_results, one.finished.prompt_tokens, one.finished.completion_tokens)
                 for one in answers

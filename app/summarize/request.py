@@ -13,6 +13,7 @@ from app.core.asr.confidence import Recognition
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
 from app.core.prompts import Style, Turn
+from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
 
@@ -159,11 +160,13 @@ class WindowResult:
         window: The window.
         note: The notes on it. None if the recording was read in one pass.
         recognition: How well a cascade's recognizer understood it. None from other engines.
+        transcript: What was heard in it. None from an engine that cannot say that.
     """
 
     window: Window
     note: str | None = None
     recognition: Recognition | None = None
+    transcript: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,12 +178,14 @@ class Choice:
         finish_reason: Why the model stopped.
         citations: The windows that its sentences come from, if the recording was read in several.
         structured: The parsed JSON, if the text had to follow a schema and does.
+        unsupported: The names and figures in it that were not heard. None if the model cannot say what it heard.
     """
 
     text: str
     finish_reason: FinishReason
     citations: list[Citation]
     structured: Any = None
+    unsupported: list[Unsupported] | None = None
 
 
 @dataclass(frozen=True)
