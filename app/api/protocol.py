@@ -123,8 +123,9 @@ class SummaryResponse(ResponseModel):
     timings: dict[str, float] = Field(
         description="Seconds by stage: receive, decode, speech (voice activity detection), queue, engine_prefill, "
         "engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is "
-        "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. Also "
-        "sent in the header `Server-Timing`."
+        "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. With "
+        "`effort=high`, `sampling` is the time of all this for all summaries that were written, and `choosing` that of "
+        "the choice. Also sent in the header `Server-Timing`."
     )
     rtfx: float = Field(
         description="Seconds of audio per second of work, without the time of the upload and in the queue."
@@ -141,7 +142,8 @@ class ProgressEvent(ResponseModel):
     model: str
     stage: str = Field(
         description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
-        "engine_decode …; for a recording longer than one pass, windows and merge before these."
+        "engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, "
+        "sampling while the summaries are written, and choosing."
     )
     done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
     of: int | None = Field(None, description="Number of the stage's parts.")

@@ -6,7 +6,7 @@ Knows nothing about how a summary is made.
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from app.core import prompts
 from app.core.asr.confidence import Recognition
@@ -16,6 +16,8 @@ from app.core.prompts import Style, Turn
 from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
+
+Effort = Literal["normal", "high"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class SummaryRequest:
         turns: The conversation about the recording before this request.
         output_format: The form of the summary.
         choice_count: Number of summaries to write.
+        effort: "high" writes several summaries and sends the one that the others agree with most.
         max_tokens: Upper bound on the tokens of a summary. None means as many as the style and the form ask for.
         temperature: 0 is greedy decoding.
         seed: Seed for sampling. None draws one.
@@ -77,6 +80,7 @@ class SummaryRequest:
     turns: tuple[Turn, ...] = ()
     output_format: OutputFormat = field(default_factory=OutputFormat)
     choice_count: int = 1
+    effort: Effort = "normal"
     max_tokens: int | None = None
     temperature: float = 0.0
     seed: int | None = None
@@ -97,6 +101,11 @@ class SummaryRequest:
         return " ".join(
             filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
         )
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether one of several candidates is the summary."""
+        return self.effort == "high"
 
     @property
     def leaves_language_open(self) -> bool:
@@ -133,7 +142,8 @@ class StageProgress:
     """The request entered a stage, or made progress in it.
 
     The stages are decode, speech, queue, engine_transcribe, engine_prefill and engine_decode. A recording longer than
-    one pass also has windows and merge, of whose `total` parts `done` are finished.
+    one pass also has windows and merge, of whose `total` parts `done` are finished. With the effort "high" there are
+    sampling, of which the same is said, and choosing.
     """
 
     stage: str

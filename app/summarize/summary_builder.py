@@ -146,8 +146,13 @@ class SummaryBuilder:
 
 
 def _overhead_seconds(timings: dict[str, float]) -> float:
-    """Return the seconds that belong to no stage. The engine's stages are part of the stage `long`."""
-    stages = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
-    if "long" not in timings:
-        stages |= {stage for stage in timings if stage.startswith("engine_")}
+    """Return the seconds that belong to no stage.
+
+    The engine's stages are part of `long`, and that is part of `sampling`, if there are such stages.
+    """
+    stages = {"receive", "decode", "speech", "choosing"}
+    if whole := [stage for stage in ("sampling", "long") if stage in timings]:
+        stages.add(whole[0])
+    else:
+        stages |= {stage for stage in timings if stage == "queue" or stage.startswith("engine_")}
     return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in stages))
