@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001  (typographic marks are meant)
 """Finds the numbers, dates and times in an English text, each with its place.
 
-Each is small enough to be reported by itself: "$4,200", "forty-two hundred dollars", "March 3rd", "half past three".
-What numbers a list, as in "1." or "(2)", is none. Knows nothing about what was heard.
+Each is small enough to be reported by itself: "$4,200", "forty-two hundred dollars", "March 3rd", "half past three",
+"R177". What numbers a list, as in "1." or "(2)", is none. Knows nothing about what was heard.
 """
 
 import re
@@ -46,7 +46,8 @@ _FIGURE = re.compile(
     | (?P<date>\d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d{{1,2}}(?P<mark>[./])\d{{1,2}}(?P=mark)(?:\d{{4}}|\d{{2}})(?!\d)
         | (?:the\s+)?{_DAY}\s+(?:of\s+)?{_MONTH}\b{_YEAR} | {_MONTH}\s+(?:the\s+)?{_DAY}{_YEAR}
         | {_MONTH},?\s+\d{{4}}\b | {_MONTH}(?![\w]) | {_WEEKDAY})
-    | (?P<number>\+?\d{{2,}}(?:[\s().-]{{1,2}}\d{{2,}}){{2,}} | [$£€]\s?{_DIGITS}{_SCALED} | {_DIGITS}(?:st|nd|rd|th)\b
+    | (?P<number>(?-i:[A-Z]{{1,3}})\d{{2,}}\b
+        | \+?\d{{2,}}(?:[\s().-]{{1,2}}\d{{2,}}){{2,}} | [$£€]\s?{_DIGITS}{_SCALED} | {_DIGITS}(?:st|nd|rd|th)\b
         | {_DIGITS}{_SCALED}{_UNIT} | {_NUMBER_WORDS}{_UNIT})
     )""",
     re.IGNORECASE | re.VERBOSE,

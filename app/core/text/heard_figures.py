@@ -152,8 +152,9 @@ class HeardFigures:
         return words is None or words in self._words.letters
 
     def _has_date_word(self, token: str) -> bool:
-        """Return whether a token is no weekday and no month, or one that was heard."""
-        return token not in _DATE_WORDS or token in self._figures or self._words.has_word(token)
+        """Return whether a token is no weekday and no month, or one that was heard, in the plural perhaps."""
+        heard = token in self._figures or self._words.has_word(token) or self._words.has_word(token + "s")
+        return heard or token not in _DATE_WORDS
 
     def _has_date(self, date: re.Match[str]) -> bool:
         """Return whether the day and the month of a date in digits were heard. The year is often left out."""

@@ -69,7 +69,7 @@ def _name_words(text: str, start: int, words: list[re.Match[str]], is_name: bool
     for position, match in enumerate(words):
         bare = _POSSESSIVE.sub("", match[0].rstrip(".-'’&"))
         before = text[max(start, match.start() - 4) : match.start()].rstrip("*_")
-        is_opening = not is_name and (position == 0 or before[-1:] in tuple(_OPENING_MARKS))
+        is_opening = not is_name and (position == 0 or before[-1:] in tuple(_OPENING_MARKS) or before.endswith("m. "))
         belongs = bare[:1].isupper() and is_name_like(bare)
         if belongs:
             end = match.start() + len(bare)

@@ -46,6 +46,7 @@ def texts(summary: str, heard: str = HEARD, requested: str = "", **how: object) 
         ("Tom will order the tiles by Thursday.", [("Thursday", "date")]),
         ("They meet on July 12 and on 2026-06-13.", [("July 12", "date"), ("2026-06-13", "date")]),
         ("They meet at 4:30 p.m. and at quarter past five.", [("4:30 p.m.", "time"), ("quarter past five", "time")]),
+        ("They work on Tuesdays on the order R177.", [("Tuesdays", "date"), ("R177", "number")]),
         ("Call 555-9876 about the roof.", [("9876", "number")]),
     ],
 )
@@ -70,6 +71,7 @@ def test_what_was_not_heard_is_found_with_its_place_and_kind(summary: str, expec
         "1. Rent\n2. Roof\n3. Tiles\n4) Wall\n(5) Door\n## 6. Window",
         "**Topic:** Renovation\n**Key Points:**\n- Prices\n## Next Steps\n**Decisions:** Order\nActions:\n- Paint",
         "Roof Repair And Tile Order For Brookdale Home",
+        "They meet on Fridays at 3:30 p.m. Helpers come along, for the order D25.",
         "First, one of them pays; second, two of them order.",
         'She said: "Payment is due" (Invoice to follow).',
     ],
