@@ -72,7 +72,7 @@ class UnsupportedSpan(ResponseModel):
 
     start: int
     end: int
-    text: str
+    text: str = Field(description="The part itself; if `summary` is JSON, without escapes.")
     kind: Literal["name", "number", "date", "time"]
 
 

@@ -62,7 +62,10 @@ _HEADING_PROPERTIES = frozenset({"title", "headline", "heading", "subject", "top
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A part of a summary, `summary[start:end]`, that was not heard. Places are counted in Unicode code points."""
+    """A part of a summary, `summary[start:end]`, that was not heard. Places are counted in Unicode code points.
+
+    If the summary is JSON, `text` is without escapes.
+    """
 
     start: int
     end: int
@@ -101,8 +104,7 @@ def find_unsupported(
     found: list[Unsupported] = []
     for one in texts:
         for start, end, kind in sorted(finder.find(one, is_english=written == "en")):
-            first, last = one.offsets[start], one.offsets[end - 1] + 1
-            found.append(Unsupported(first, last, one.text[start:end], kind))
+            found.append(Unsupported(one.offsets[start], one.offsets[end], one.text[start:end], kind))
     return found
 
 
