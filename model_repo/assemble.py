@@ -120,8 +120,8 @@ def write_checkpoint(base: BaseCheckpoint, folder: Path) -> None:
 
 
 def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale: float) -> Tensors:
-    """Return the base tensors with the adapter merged: `W + scale · B·A` for low-rank pairs, replacement for whole
-    tensors.
+    """Return the base tensors with the adapter merged: `W + scale · B·A` in the type of `W` for low-rank pairs,
+    replacement for whole tensors.
 
     Args:
         base: tensors by name. `W` has the shape (out, in).
@@ -156,7 +156,7 @@ def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale:
         delta = np.zeros(base[target].shape, np.float64)
         for rank in range(rows.shape[0]):
             delta += np.multiply.outer(columns[:, rank], rows[rank])
-        merged[target] = (base[target] + scale * delta).astype(np.float32)
+        merged[target] = (base[target] + scale * delta).astype(base[target].dtype)
     return merged
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "curves": "draw the training curves of one or several runs",
     "export": "put a trained model into the registry, after a check that vLLM loads it",
     "evaluate": "score summaries, of a running service in depth or of several systems in one table",
+    "word-errors": "measure the word errors of a recognizer, apart for people and synthetic voices",
     "compare": "compare two systems of such tables: is the difference more than chance?",
     "lineage": "print where a checkpoint of the registry comes from",
 }
@@ -46,6 +47,7 @@ MODULES = {
     "curves": "training.eval.training_curves",
     "export": "training.models.export",
     "evaluate": "training.eval.evaluate",
+    "word-errors": "training.eval.word_errors",
     "compare": "training.eval.compare",
     "lineage": "training.eval.lineage",
 }

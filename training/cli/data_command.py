@@ -2,7 +2,7 @@
 
 import argparse
 
-from training.data import check_files, people, prepare
+from training.data import check_files, people, prepare, written_talks
 from training.llm import transcript_summaries
 from training.synth import command
 
@@ -11,6 +11,7 @@ COMMANDS = {
     "synthesize": transcript_summaries,
     "prepare": prepare,
     "people": people,
+    "talks": written_talks,
     "check": check_files,
 }
 

@@ -90,6 +90,7 @@ _RECIPE_INPUTS: PathChecks = {
 }
 INPUTS: dict[str, PathChecks] = {
     "data people": {"--packages": folder_problem},
+    "data talks": {"--folder": folder_problem},
     "data synthesize": {"--records": file_problem},
     "data prepare": {"--folder": folder_problem},
     "data check": {"--records": file_problem},
@@ -124,6 +125,7 @@ INPUTS: dict[str, PathChecks] = {
         "--log": file_problem,
     },
     "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
+    "word-errors": {"--records": file_problem, "--whisper": folder_problem},
     "lineage": {"--root": folder_problem},
 }
 # Options that name something to write. If the path exists it must be a folder, or for FILE_OUTPUTS a file.
@@ -131,11 +133,13 @@ FOLDER_OUTPUTS = ("--out", "--rollout-folder", "--feature-cache", "--features", 
 FILE_OUTPUTS = {
     "pairs",
     "evaluate",
+    "word-errors",
     "curves",
     "apart",
     "compare",
     "legible",
     "data synthesize",
+    "data talks",
 }  # whose --out is a file
 
 

@@ -92,7 +92,7 @@ def check_records(
         audio: Whether the audio is used. By default it is if one of the collators takes audio.
         required_fields: Text fields that must not be empty.
         threads: Number of threads that read files; by default one for each core.
-        require_speech: Whether a recording without speech counts as bad.
+        require_speech: Whether a recording without speech counts as bad, unless the record says `no_speech`.
 
     Raises:
         UnusableData: `bad_data` is "stop" and a record is bad, or no record is left.
@@ -182,7 +182,7 @@ def _audio_length(record: Record, longest_s: float, speech: bool) -> float | Unu
     """Return the seconds of the record's audio, or why it cannot be used."""
     blank = None
     try:
-        seconds = check_audio(record, require_speech=True) if speech else check_audio(record)
+        seconds = check_audio(record, require_speech=True) if speech and not record.no_speech else check_audio(record)
     except BlankAudio as error:
         seconds, blank = error.seconds, error
     except UnusableRecord as error:

@@ -47,6 +47,9 @@ class Record:
     language: Annotated[str, Field(description="what is spoken, a BCP 47 tag")] = "en"
     query: Annotated[str, Field(description="what is asked for; without it `style` is worded as the service does")] = ""
     transcript: Annotated[str, Field(description="what is said, as text")] = ""
+    notes: Annotated[
+        str, Field(description="notes on the windows of a long recording, read instead of the transcript, as text")
+    ] = ""
     summary: Annotated[str, Field(description="the answer to learn, as text")] = ""
     written: Annotated[
         str | None, Field(description="what a model wrote instead, after whose words the summary is learned, as text")
@@ -72,6 +75,9 @@ class Record:
     words: Annotated[int, Field(ge=0, description="words of the transcript; counted where it is not given")] = 0
     names: Annotated[list[str], Field(description="names said, as a list of text")] = field(default_factory=list)
     voice: Annotated[str | None, Field(description="the synthetic voices that speak it, as text")] = None
+    no_speech: Annotated[
+        bool, Field(description="true if nobody speaks in it, so that any summary would be an invention")
+    ] = False
     extra: Annotated[dict[str, Any], Field(description="anything else, kept and never read")] = field(
         default_factory=dict
     )
@@ -84,8 +90,9 @@ class Record:
         return json.dumps(self.non_empty_fields(), ensure_ascii=False)
 
     def non_empty_fields(self) -> dict[str, Any]:
-        """Return the fields that are neither None nor empty."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", [], {})}
+        """Return the fields that are neither None, False nor empty."""
+        values = asdict(self).items()
+        return {name: value for name, value in values if value is not False and value not in (None, "", [], {})}
 
     @classmethod
     def from_json(cls, line: str) -> "Record":

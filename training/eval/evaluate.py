@@ -27,7 +27,14 @@ from training.data.record_files import read_records
 from training.eval import plot, report
 from training.eval.ablations import ABLATIONS
 from training.eval.bertscore import BertScore
-from training.eval.breakdown import breakdown, evaluation_set_name, natural_rows, voice_kind
+from training.eval.breakdown import (
+    breakdown,
+    evaluation_set_name,
+    natural_rows,
+    no_speech_figures,
+    scored_rows,
+    voice_kind,
+)
 from training.eval.rouge import ROUGE_NAMES as ROUGE
 from training.eval.scores import aggregate, mean_figures, score_rows
 from training.eval.systems import AnswerSettings, System, parse_system, post_records
@@ -38,6 +45,7 @@ from training.models.export import add_figures
 from training.runtime.option_names import add_option
 from training.runtime.run_record import command_line
 
+DECLINED = ("no_speech", "not_understood")  # finish reasons of the service where it writes no summary
 AUDIO_KINDS = {"service", "hears", "cascade", *ABLATIONS}  # kinds of systems that are given the audio
 
 
@@ -45,8 +53,9 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
     """Post all records to the service once for each concurrency, and return the result.
 
     The result has the rows of the first run, its scores (`figures`) on natural voices (on all voices if there are no
-    natural ones), the same by kind of voice and by length (`by`), and the time of each run (`runs`), with the number of
-    its answers that are the same as with concurrency 1.
+    natural ones), the same by kind of voice, language and length (`by`), the share of recordings without speech that
+    were declined (`no_speech`, if there are such recordings), and the time of each run (`runs`), with the number of its
+    answers that are the same as with concurrency 1.
     """
     runs: dict[int, list[dict[str, Any]]] = {}
     wall: dict[int, float] = {}
@@ -63,12 +72,14 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
         if 1 in runs:
             same = [a["summary"] == b["summary"] for a, b in zip(runs[1], answers, strict=True)]
             run_times[str(n)]["same_as_alone"] = sum(same)
+    no_speech = no_speech_figures(records, rows, [answer.get("finish_reason") in DECLINED for answer in first])
     return {
         "model": first[0]["model"],
         "kind": first[0]["kind"],
         "set": evaluation_set_name(records),
-        "figures": aggregate(natural_rows(records, rows) or rows),
+        "figures": aggregate(natural_rows(records, rows) or scored_rows(records, rows)),
         "by": breakdown(records, rows),
+        **({"no_speech": no_speech} if no_speech else {}),
         "runs": run_times,
         "rows": [
             row
@@ -81,8 +92,9 @@ def evaluate_service(url: str, records: list[Record], concurrencies: list[int]) 
 def evaluate_system(
     system: System, records: list[Record], judge: Judge | None, bert: BertScore | None
 ) -> dict[str, Any]:
-    """Return one system's `figures` and `rows`. The reference summaries get no ROUGE and no BERTScore, because these
-    would compare them with themselves.
+    """Return one system's `figures` and `rows`, and in `no_speech` the share of recordings without speech that got an
+    empty answer. The reference summaries get no ROUGE and no BERTScore, because these would compare them with
+    themselves.
     """
     answers = system.answers(records)
     rows = score_rows(records, answers)
@@ -93,12 +105,15 @@ def evaluate_system(
         scores = bert.f1([records[i].summary for i in having], [answers[i] for i in having])
         for place, value in zip(having, scores, strict=True):
             rows[place]["bertscore"] = round(value, 4)
-    figures = aggregate(rows) | mean_figures(rows, ["bertscore"])
+    scored = scored_rows(records, rows)
+    figures = aggregate(scored) | mean_figures(scored, ["bertscore"])
     if judge:
         for row, verdict in zip(rows, judge.grade(records, answers), strict=True):
             row |= verdict.model_dump() if verdict else {}
-        figures |= mean_figures(rows, list(Verdict.model_fields))
-    return {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
+        figures |= mean_figures(scored, list(Verdict.model_fields))
+    no_speech = no_speech_figures(records, rows, [not answer.strip() for answer in answers])
+    result = {"system": system.name, "kind": system.kind, "figures": figures, "rows": rows}
+    return result | ({"no_speech": no_speech} if no_speech else {})
 
 
 def evaluate_systems(
@@ -196,7 +211,8 @@ def run(options: argparse.Namespace) -> int:
     result["command"] = command_line()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps({key: result[key] for key in ("model", "figures", "runs")}, indent=1))
+    shown = ("model", "figures", "no_speech", "runs")
+    print(json.dumps({key: result[key] for key in shown if key in result}, indent=1))
     if options.write_figures:
         if "facts_less_inventions" not in result["figures"]:
             raise ValueError("no record has facts and a transcript: --write-figures has no score to write")

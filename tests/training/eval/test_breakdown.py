@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 
 from tests.training.tiny_checkpoints import record
-from training.eval.breakdown import breakdown, evaluation_set_name, length_bucket, natural_rows, voice_kind
+from training.eval.breakdown import (
+    breakdown,
+    evaluation_set_name,
+    length_bucket,
+    natural_rows,
+    no_speech_figures,
+    scored_rows,
+    voice_kind,
+)
 from training.eval.scores import score_rows
 from training.facts.coverage import Fact
 
@@ -66,3 +74,34 @@ def test_a_set_is_known_by_what_is_asked_and_counted_and_not_by_order_or_place(t
     assert evaluation_set_name([one]) != evaluation_set_name([two]) != evaluation_set_name([one, two])
     other = record(1, tmp_path, duration_s=5, transcript="Anna calls on Friday.", facts=FACTS[:1])
     assert evaluation_set_name([other]) != evaluation_set_name([one])
+
+
+def test_recordings_without_speech_have_no_scores_but_a_share_that_was_declined(tmp_path: Path) -> None:
+    records = [
+        spoken(1, tmp_path, None, 8),
+        *(record(n, tmp_path, transcript="", facts=[], no_speech=True, duration_s=9) for n in (2, 3, 4, 5)),
+    ]
+    rows = score_rows(records, ["Anna calls on Friday.", "A talk.", "", "", ""])
+    found = breakdown(records, rows)
+    assert list(found["voices"]) == ["person"]
+    assert list(found["lengths"]) == ["0-15 s"]
+    assert (
+        [row["id"] for row in natural_rows(records, rows)]
+        == ["clip-1"]
+        == [r["id"] for r in scored_rows(records, rows)]
+    )
+    assert voice_kind(records[1]) == "none"
+    figures = no_speech_figures(records, rows, [True, False, True, True, True])
+    assert (figures["recordings"], figures["declined"]) == (4, 0.75)
+    low, high = figures["declined_95"]
+    assert 0 <= low < 0.75 < high <= 1
+    assert no_speech_figures(records[:1], rows[:1], [True]) == {}
+
+
+def test_natural_voices_are_scored_by_language_where_there_are_several(tmp_path: Path) -> None:
+    one = spoken(1, tmp_path, None, 5)
+    two = record(2, tmp_path, language="es", transcript="Anna llama el viernes.", facts=FACTS, duration_s=5)
+    rows = score_rows([one, two], ["Anna calls on Friday.", "Anna."])
+    assert "languages" not in breakdown([one], rows[:1])
+    found = breakdown([one, two], rows)["languages"]
+    assert {name: figures["coverage"] for name, figures in found.items()} == {"en": 1, "es": 0.5}

@@ -16,6 +16,7 @@ from tests.training.tiny_checkpoints import noise, record
 from training.__main__ import main
 from training.data.record import Record
 from training.eval import evaluate
+from training.eval.systems import System
 from training.facts.coverage import Fact
 
 TRANSCRIPT = "Please send the report to Anna by Friday afternoon."
@@ -50,6 +51,31 @@ async def test_a_running_service_is_asked_and_its_summaries_counted(tmp_path: Pa
     asked = [request.instruction for request in engine.requests]
     assert sum("Use about 80 words." in text for text in asked) == 2
     assert sum("Focus on Anna." in text for text in asked) == 2
+
+
+async def test_declined_recordings_without_speech_are_counted_and_not_scored(tmp_path: Path) -> None:
+    hiss = record(8, tmp_path, noise(2.0), transcript="", facts=[], no_speech=True, style={"style": "tldr"})
+    spoken_as_quiet = replace(
+        spoken(tmp_path, [{"style": "tldr"}])[0], id="clip-9", transcript="", facts=[], no_speech=True
+    )
+    records = [*spoken(tmp_path, [{"style": "tldr"}]), hiss, spoken_as_quiet]
+    async with serving(ScriptedEngine(["Anna."]), real_audio=True) as site:
+        found = await asyncio.to_thread(evaluate.evaluate_service, f"http://127.0.0.1:{site.port}", records, [1])
+    assert found["figures"]["summaries"] == 1
+    assert list(found["by"]["voices"]) == ["person"]
+    assert (found["no_speech"]["recordings"], found["no_speech"]["declined"]) == (2, 0.5)
+    reasons = {row["id"]: (row["voice"], row["finish_reason"]) for row in found["rows"]}
+    assert reasons == {"clip-0": ("person", "stop"), "clip-8": ("none", "no_speech"), "clip-9": ("none", "stop")}
+
+
+def test_an_empty_answer_of_a_system_declines_a_recording_without_speech(tmp_path: Path) -> None:
+    quiet = [record(n, tmp_path, transcript="", facts=[], no_speech=True) for n in (1, 2)]
+    answers = {"clip-0": "Anna.", "clip-1": " ", "clip-2": "Somebody calls."}
+    system = System("some", "hears", lambda records: [answers[one.id] for one in records])
+    found = evaluate.evaluate_system(system, [record(0, tmp_path), *quiet], None, None)
+    assert (found["figures"]["summaries"], found["figures"]["core_coverage"]) == (1, 1)
+    assert (found["no_speech"]["recordings"], found["no_speech"]["declined"]) == (2, 0.5)
+    assert "no_speech" not in evaluate.evaluate_system(system, [record(0, tmp_path)], None, None)
 
 
 async def test_no_more_are_open_than_allowed_and_other_answers_are_noticed(tmp_path: Path) -> None:
