@@ -156,7 +156,8 @@ def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale:
         delta = np.zeros(base[target].shape, np.float64)
         for rank in range(rows.shape[0]):
             delta += np.multiply.outer(columns[:, rank], rows[rank])
-        merged[target] = (base[target] + scale * delta).astype(base[target].dtype)
+        whole = base[target] + scale * delta
+        merged[target] = whole.astype(np.float16 if base[target].dtype == np.float16 else np.float32)
     return merged
 
 

@@ -1,8 +1,9 @@
-"""Two things that hold for every test: a state folder of the run's own, and the order in which pytest-xdist gives the
-tests to its workers.
+"""Three things that hold for every test: a state folder of the run's own, the order in which pytest-xdist gives the
+tests to its workers, and garbage collection that leaves out what was imported and collected.
 """
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,17 @@ LONGEST = (
 
 # Files whose tests share one engine, which takes half a minute to start.
 SHARED_ENGINE = ("tests/app/engine/test_engine_contract.py", "tests/app/engine/test_vllm.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep garbage collection from looking at what all tests have in common, millions of objects, time and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
