@@ -157,7 +157,8 @@ def merge_adapter(base: Tensors, adapter: dict[str, NDArray[np.float16]], scale:
         for rank in range(rows.shape[0]):
             delta += np.multiply.outer(columns[:, rank], rows[rank])
         whole = base[target] + scale * delta
-        merged[target] = whole.astype(np.float16 if base[target].dtype == np.float16 else np.float32)
+        is_half = base[target].dtype == np.float16
+        merged[target] = whole.astype(np.float16) if is_half else whole.astype(np.float32)
     return merged
 
 

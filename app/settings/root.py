@@ -12,7 +12,7 @@ from app.settings.engine import AdapterSettings, EngineSettings, RemoteSettings
 from app.settings.http import AuthSettings, FetchSettings, ServerSettings
 from app.settings.jobs import JobSettings, WebhookSettings
 from app.settings.names import DELIMITER, PREFIX
-from app.settings.requests import DecoderSettings, LimitSettings, LongSettings, TimeoutSettings
+from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from model_repo.cache import cache_root
 
 
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     long: LongSettings = Field(default_factory=LongSettings)
+    effort: EffortSettings = Field(default_factory=EffortSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     decoder: DecoderSettings = Field(default_factory=DecoderSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

@@ -2,9 +2,10 @@
 
 import argparse
 
-from training.data import check_files, people, prepare, written_talks
+from training.data import check_files, people, prepare
 from training.llm import transcript_summaries
 from training.synth import command
+from training.synth.text import written_talks
 
 COMMANDS = {
     "generate": command,

@@ -9,8 +9,8 @@ import pytest
 from app.core.prompts import STRUCTURED_INSTRUCTION, Style, instruction, note_instruction
 from training.__main__ import main
 from training.data.record_files import read_records
-from training.data.written_talks import TALKS_FOLDER, read_talks, talk_records, talk_split
 from training.facts.coverage import count_facts, is_covered, repetition_rate
+from training.synth.text.written_talks import TALKS_FOLDER, read_talks, talk_records, talk_split
 
 
 def talk(**changed: Any) -> dict[str, Any]:
