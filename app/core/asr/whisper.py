@@ -109,11 +109,12 @@ class WhisperTranscriber:
             language, probability = expected
             segments, info = self._model.transcribe(samples, language=language, **options)
         windows = group_by_window(_read(segments, cancelled))
-        ends = [one.start for one in windows[1:]] + [len(samples) / _SAMPLE_RATE]
         found: list[TranscriptSegment] = []
-        for window, end in zip(windows, ends, strict=True):
+        for number, window in enumerate(windows):
             if window.circles(probability):
-                found += self._decode_again(samples, window, min(end, window.start + _WINDOW_S), language, cancelled)
+                next_start = windows[number + 1].start if number + 1 < len(windows) else np.inf
+                end = min(window.start + _WINDOW_S, next_start, len(samples) / _SAMPLE_RATE)
+                found += self._decode_again(samples, window, end, language, cancelled)
             else:
                 found += window.segments
         # What was read until the call was cancelled is not the transcript.
