@@ -127,22 +127,36 @@ class WhisperTranscriber:
 
         end: where the window ends, in seconds. language: the recording's, as Whisper's code.
         """
+        second = self._decode_speech(samples, window.start, end, language, cancelled, _NO_REPEAT_TOKENS)
+        if second:
+            return second
+        before, loop = window.split_at_loop()
+        # The figures of the window are mostly those of the loop, and say nothing about what comes before it.
+        alone = self._decode_speech(samples, window.start, loop[0].start, language, cancelled) if before else ()
+        return alone + loop if alone else window.segments
+
+    def _decode_speech(
+        self,
+        samples: NDArray[np.float32],
+        start: float,
+        end: float,
+        language: str,
+        cancelled: threading.Event,
+        no_repeat_tokens: int = 0,
+    ) -> tuple[TranscriptSegment, ...]:
+        """Return the segments between two times in seconds, or none unless Whisper is sure that this is speech.
+
+        no_repeat_tokens: number of tokens that may not occur twice as a sequence; 0 allows all.
+        """
         if cancelled.is_set():
             return ()
-        # The language is detected in this window alone: Whisper knows none of noise that follows speech.
-        segments, info = self._model.transcribe(
-            _cut(samples, window.start, end), language=None, no_repeat_ngram_size=_NO_REPEAT_TOKENS, **_OPTIONS
-        )
-        if info.language == language:
-            second = join_windows(group_by_window(_read(segments, cancelled), window.start))
-            if is_surely_speech(second, float(info.language_probability)):
-                return second
-        before, loop = window.split_at_loop()
-        if not before or cancelled.is_set():
-            return window.segments
-        # The figures of the window are mostly those of the loop, and say nothing about what comes before it.
-        segments, _ = self._model.transcribe(_cut(samples, window.start, loop[0].start), language=language, **_OPTIONS)
-        return join_windows(group_by_window(_read(segments, cancelled), window.start)) + loop
+        # The language is detected in this part alone: Whisper knows none of noise that follows speech.
+        part = samples[round(start * _SAMPLE_RATE) : round(end * _SAMPLE_RATE)]
+        segments, info = self._model.transcribe(part, language=None, no_repeat_ngram_size=no_repeat_tokens, **_OPTIONS)
+        if info.language != language:
+            return ()
+        found = join_windows(group_by_window(_read(segments, cancelled), start))
+        return found if is_surely_speech(found, float(info.language_probability)) else ()
 
     def _expected_language(self, info: Any) -> tuple[str, float] | None:
         """Return the most probable of the expected languages and its probability, or None if Whisper's choice stands.
@@ -167,11 +181,6 @@ def _read(segments: Iterable[Any], cancelled: threading.Event) -> list[Any]:
             break
         found.append(segment)
     return found
-
-
-def _cut(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
-    """Return the samples between two times in seconds."""
-    return samples[round(start * _SAMPLE_RATE) : round(end * _SAMPLE_RATE)]
 
 
 def _bcp47_tag(code: str) -> str:

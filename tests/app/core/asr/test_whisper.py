@@ -145,7 +145,15 @@ async def test_what_comes_before_a_loop_is_decoded_alone_where_no_better_text_is
     assert [(one.start, one.end) for one in found.segments] == [(40, 46), (46, 52), (52, 70)]
     assert [one.text for one in found.segments[:2]] == ["Anna calls!", "Ben pays!"]
     assert [one.compression_ratio > 2.4 for one in found.segments] == [False, False, True]
-    assert whisper.calls == [(100, None, 0), (30, None, 3), (12, "en", 0)]
+    assert whisper.calls == [(100, None, 0), (30, None, 3), (12, None, 0)]
+
+
+async def test_what_whisper_is_unsure_of_before_a_loop_is_left_out_with_it() -> None:
+    first = [segment(0, 8, " We don't need that."), segment(8, 15, LOOP)]
+    whisper = ScriptedWhisper(first, [segment(0, 15, " Mumble.", lp=-0.98)], [segment(0, 8, " We're done.", lp=-0.8)])
+    found = await transcribe(whisper, seconds=15)
+    assert (found.text, len(whisper.calls)) == ("We don't need that. " + LOOP.strip(), 3)
+    assert min(one.compression_ratio for one in found.segments) > 10
 
 
 async def test_cancelling_ends_the_second_decoding_before_its_next_window() -> None:
