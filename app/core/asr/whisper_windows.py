@@ -19,11 +19,11 @@ from app.core.asr.transcript import TranscriptSegment, mean_log_probability
 
 # faster-whisper gives the start of a window in frames of 10 ms.
 _FRAMES_PER_SECOND = 100
-# The second text of a window that went round in circles is taken if Whisper is as sure of it as of speech. Measured
-# were -0.33 to -0.46 where people speak and laugh. Noise, music, crowds, reversed speech and languages that the model
-# does not know had -0.80 and less, but for two noises read as numbers (-0.50 and -0.63, with a language probability
-# below 0.6) and two texts that still repeated themselves (-0.64 and -0.74).
-_MIN_LOG_PROBABILITY = -0.6
+# What is decoded again of a window that went round in circles is taken if Whisper is as sure of it as of speech.
+# Measured were -0.33 to -0.62 where people speak and laugh. Noise, music, crowds, reversed speech and languages that
+# the model does not know had -0.80 and less, but for two noises read as numbers (-0.50 and -0.63, with a language
+# probability below 0.6) and two texts that still repeated themselves (-0.64 and -0.74).
+_MIN_LOG_PROBABILITY = -0.7
 _MIN_LANGUAGE_PROBABILITY = 0.8
 
 Segments = tuple[TranscriptSegment, ...]
@@ -91,9 +91,9 @@ def join_windows(windows: Iterable[WhisperWindow]) -> Segments:
 
 
 def is_surely_speech(segments: Sequence[TranscriptSegment], language_probability: float) -> bool:
-    """Return whether the second text of a window that went round in circles is what was said.
+    """Return whether what was decoded again of a window that went round in circles is what was said.
 
-    language_probability: that of the language in this window.
+    language_probability: that of the language in what was decoded again.
     """
     log_probability = mean_log_probability(segments)
     return (
