@@ -1,8 +1,8 @@
-"""Helpers for asyncio tasks: run several until all are done or one fails, and cancel tasks that run."""
+"""Helpers for asyncio tasks: run several until all are done or one fails, share a result, and cancel tasks that run."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +18,21 @@ async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+class SharedResult(Generic[T]):
+    """A result that several tasks need: one task computes it, and the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._results: list[T] = []
+
+    async def get(self, compute: Callable[[], Awaitable[T]]) -> T:
+        """Return the result. If the task that computes it fails or is cancelled, the next one computes it."""
+        async with self._lock:
+            if not self._results:
+                self._results.append(await compute())
+            return self._results[0]
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:

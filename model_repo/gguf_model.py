@@ -9,12 +9,13 @@ specification, `LlamaModel.permute` of llama.cpp.
 
 import json
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, dequantize
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, dequantize
 from numpy.typing import NDArray
 
 _BLOCK_NAMES = {
@@ -45,7 +46,7 @@ class GgufModel:
     """A GGUF language model of the Llama or Qwen2 family. Raises ValueError for another architecture."""
 
     def __init__(self, file: Path) -> None:
-        self._reader = GGUFReader(str(file))
+        self._reader = _QuickReader(str(file))
         self.architecture = str(self.field("general.architecture"))
         if self.architecture not in ("llama", "qwen2"):
             raise ValueError(f"{file} has the architecture {self.architecture!r}; only llama and qwen2 can be read")
@@ -133,6 +134,37 @@ class GgufModel:
             },
         }
         return json.dumps(tokenizer, ensure_ascii=False)
+
+
+class _QuickReader(GGUFReader):
+    """gguf's reader, which is quick for arrays in the metadata too.
+
+    A vocabulary is three arrays of up to 150,000 entries each. gguf makes several views of the mapped file for each
+    entry, which is three seconds for SmolLM2 and ten for Qwen2.5.
+    """
+
+    def _get_field_parts(
+        self, orig_offs: int, raw_type: int
+    ) -> tuple[int, list[NDArray[Any]], list[int], list[GGUFValueType]]:
+        if raw_type != GGUFValueType.ARRAY or self.byte_order != "I":
+            return super()._get_field_parts(orig_offs, raw_type)
+        data, buffer = self.data.view(np.ndarray), self.data.data
+        item, count = struct.unpack_from("=IQ", buffer, orig_offs)
+        start = orig_offs + 12
+        head: list[NDArray[Any]] = [np.array([item], np.uint32), np.array([count], np.uint64)]
+        types = [GGUFValueType.ARRAY, GGUFValueType(item)]
+        if item == GGUFValueType.STRING:
+            texts: list[NDArray[Any]] = []
+            offset = start
+            for _ in range(count):
+                (size,) = struct.unpack_from("=Q", buffer, offset)
+                texts.append(data[offset + 8 : offset + 8 + size])
+                offset += 8 + size
+            return offset - orig_offs, [*head, *texts], list(range(2, 2 + count)), types
+        if item in self.gguf_scalar_to_np:
+            values = np.frombuffer(buffer, self.gguf_scalar_to_np[types[1]], count, start)
+            return start + values.nbytes - orig_offs, [*head, values], [2], types
+        return super()._get_field_parts(orig_offs, raw_type)
 
 
 def _unpermute_rotary(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

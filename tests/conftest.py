@@ -1,8 +1,9 @@
-"""Two things that hold for every test: a state folder of the run's own, and the order in which pytest-xdist gives the
-tests to its workers.
+"""Three things that hold for every test: a state folder of the run's own, the order in which pytest-xdist gives the
+tests to its workers, and garbage collection that leaves out what was imported and collected.
 """
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,17 @@ LONGEST = (
 
 # Files whose tests share one engine, which takes half a minute to start.
 SHARED_ENGINE = ("tests/app/engine/test_engine_contract.py", "tests/app/engine/test_vllm.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep garbage collection from looking at what all tests have in common, millions of objects, time and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,8 +64,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Services that a test starts in a process of their own keep their database in a folder of this run."""
+    """Services that a test starts in a process of their own keep their database in a folder of this run.
+
+    Nothing asks a model hub: that costs seconds on a machine that reaches none.
+    """
     patch = pytest.MonkeyPatch()
+    patch.setenv("SPEECHSUM_HUB", "false")
     patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     yield
     patch.undo()

@@ -115,8 +115,8 @@ def silence_wav(seconds: float = 3.0) -> bytes:
 
 
 @functools.cache
-def opus_hour() -> bytes:
-    """Return an hour of speech as Ogg Opus at 6 kbit/s (3 MB): the packets of one minute are written sixty times."""
+def opus_minutes(minutes: int) -> bytes:
+    """Return minutes of speech as Ogg Opus at 6 kbit/s (3 MB an hour): the packets of one are repeated."""
     minute = np.resize(speech(rate=48000), 60 * 48000)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="ogg") as target:
@@ -125,7 +125,7 @@ def opus_hour() -> bytes:
         frame = AudioFrame.from_ndarray((minute * 32767).astype(np.int16)[None], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
         packets = [bytes(packet) for packet in track.encode(frame)]
-        for number in range(60 * len(packets)):
+        for number in range(minutes * len(packets)):
             packet = av.Packet(packets[number % len(packets)])
             packet.stream, packet.time_base = track, Fraction(1, 48000)
             packet.pts = packet.dts = number * 2880

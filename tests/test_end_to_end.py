@@ -27,14 +27,16 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 CLIPS = sorted(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav"))
 START_S = 420
-# Longest pass and window that are set here: the default model's own would take minutes of these two cores.
-PASS_S, WINDOW_S = 60, 30
+# What the default model's own would take minutes of these two cores for: longest pass, window and notes on a window.
+PASS_S, WINDOW_S, NOTE_TOKENS = 15, 10, 32
+TOKENS = 16  # where it is not what is said that matters
 
 
 class Served:
-    """A served process that can be killed and started again on the same port."""
+    """A served process that can be killed and started again on the same port. settings: of this process alone."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **settings: str) -> None:
+        self.environment = os.environ | {f"SPEECHSUM_{name}": value for name, value in settings.items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -49,6 +51,7 @@ class Served:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self.environment,
             )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -86,23 +89,18 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPEECHSUM_LONG__PASS_SECONDS", str(PASS_S))
-        patch.setenv("SPEECHSUM_LONG__WINDOW_SECONDS", str(WINDOW_S))
-        service = Served(tmp_path_factory.mktemp("served") / "log.txt")
-        yield service
-        service.stop()
+    short = {"LONG__PASS_SECONDS": str(PASS_S), "LONG__WINDOW_SECONDS": str(WINDOW_S)}
+    service = Served(tmp_path_factory.mktemp("served") / "log.txt", **short, LONG__NOTE_TOKENS=str(NOTE_TOKENS))
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The smallest model, in long windows: where it is not what is said that matters."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPEECHSUM_MODEL", "speechsum-tiny")
-        patch.setenv("SPEECHSUM_LONG__PASS_SECONDS", "300")
-        service = Served(tmp_path_factory.mktemp("small") / "log.txt")
-        yield service
-        service.stop()
+    service = Served(tmp_path_factory.mktemp("small") / "log.txt", MODEL="speechsum-tiny", LONG__PASS_SECONDS="300")
+    yield service
+    service.stop()
 
 
 def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:
@@ -126,9 +124,13 @@ def test_a_clip_among_seven_others_gets_the_summary_it_gets_alone(served: Served
     clips = [recordings.encode_audio(recordings.speech()), *(clip.read_bytes() for clip in CLIPS)]
     audio = clips[:distinct]
     assert len(audio) == distinct
-    alone = [served.summarize(data).json()["summary"] for data in audio]
+
+    def summary(data: bytes) -> str:
+        return str(served.summarize(data, max_tokens=str(TOKENS)).json()["summary"])
+
+    alone = list(map(summary, audio))
     with ThreadPoolExecutor(8) as pool:
-        among = list(pool.map(lambda i: served.summarize(audio[i % len(audio)]).json()["summary"], range(8)))
+        among = list(pool.map(summary, [audio[i % len(audio)] for i in range(8)]))
     assert among == [alone[i % len(audio)] for i in range(8)]
     assert all(alone)
 
@@ -146,13 +148,13 @@ def test_silence_spends_no_engine_time(served: Served) -> None:
 
 def test_broken_files_are_refused_and_the_service_answers_as_before(served: Served) -> None:
     good = CLIPS[1].read_bytes()
-    before = served.summarize(good).json()["summary"]
+    before = served.summarize(good, max_tokens=str(TOKENS)).json()["summary"]
     memory = _resident(served.process.pid)
     broken: dict[str, Any] = recordings.broken_files()
     for name, (data, status, code) in broken.items():
         answer = served.summarize(data)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), name
-    assert served.summarize(good).json()["summary"] == before
+    assert served.summarize(good, max_tokens=str(TOKENS)).json()["summary"] == before
     assert _resident(served.process.pid) - memory < 200e6
 
 
@@ -167,13 +169,18 @@ def read_whole(answer: dict[str, Any], longest: float) -> None:
         assert set(cited["windows"]) <= indices
 
 
-def test_a_recording_longer_than_one_pass_is_read_in_windows(served: Served) -> None:
-    clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
-    cycle = np.concatenate(clips)
+@pytest.mark.parametrize(
+    ("rounds", "bounds"), [(1, {"max_tokens": str(NOTE_TOKENS)}), pytest.param(4, {}, marks=pytest.mark.slow)]
+)
+def test_a_recording_longer_than_one_pass_is_read_in_windows(
+    served: Served, rounds: int, bounds: dict[str, str]
+) -> None:
     # Whole clips: half a word at the end is rightly left out as not understood.
-    samples = np.tile(cycle, -(-(PASS_S + 20) * recordings.RATE // len(cycle)))
-    answer = served.summarize(recordings.encode_audio(samples), style="bullets").json()
-    assert len(answer["windows"]) >= (PASS_S + 20) / WINDOW_S
+    samples = np.tile(np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]), rounds)
+    seconds = len(samples) / recordings.RATE
+    assert seconds > PASS_S
+    answer = served.summarize(recordings.encode_audio(samples), style="bullets", **bounds).json()
+    assert len(answer["windows"]) >= seconds / WINDOW_S
     read_whole(answer, WINDOW_S)
     assert answer["summary"].strip()
 
@@ -184,7 +191,7 @@ def test_an_hour_takes_no_more_memory_than_a_minute(small: Served) -> None:
     with _peak(small) as minute:
         small.summarize(recordings.encode_audio(np.resize(recordings.speech(), 60 * recordings.RATE)))
     with _peak(small) as hour:
-        answer = small.summarize(recordings.opus_hour()).json()
+        answer = small.summarize(recordings.opus_minutes(60)).json()
     assert answer["audio_seconds"] == pytest.approx(3600, abs=1)
     assert len(answer["windows"]) >= 3600 / longest
     read_whole(answer, longest)

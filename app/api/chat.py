@@ -139,6 +139,7 @@ def _build_summary_request(upload: _ChatUpload, started_at: float, upload_second
         turns=conversation.turns,
         output_format=upload.output_format,
         choice_count=chat_request.n or 1,
+        effort=chat_request.effort or "normal",
         max_tokens=chat_request.max_summary_tokens,
         temperature=0.0 if chat_request.temperature is None else chat_request.temperature,
         seed=None if chat_request.seed is None else chat_request.seed % 2**63,

@@ -13,10 +13,10 @@ from app.api.chat_parameters import add_openai_parameters, check_parameters
 from app.api.chat_turns import Conversation, PlainMessage, parse_conversation
 from app.api.json_body import LONG_STRING_BYTES, JsonBody, LongString
 from app.api.protocol import ResponseModel, SummaryResponse, Usage
-from app.api.summary_fields import invalid_field_error
+from app.api.summary_fields import check_effort, invalid_field_error
 from app.core import prompts
 from app.core.errors import InvalidRequest
-from app.summarize.request import OutputFormat
+from app.summarize.request import Effort, OutputFormat
 from app.summarize.structured import output_format
 
 MAX_CHOICES = 8
@@ -66,6 +66,11 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
+    effort: Effort | None = Field(
+        None,
+        description="This service's own: `high` writes several answers and sends the one that the others agree with "
+        "most, which takes about as many times the decoding. It goes neither with `temperature` nor with `n`.",
+    )
     _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @property
@@ -146,6 +151,7 @@ def parse_chat_request(body: JsonBody) -> ChatRequest:
     request._body = body
     _check_long_strings(request, body)
     check_parameters(request.model_extra or {})
+    check_effort(request.effort, temperature_given=request.temperature is not None, choice_count=request.n or 1)
     stop_sequences = request.stop_sequences
     if len(stop_sequences) > MAX_STOP_SEQUENCES or not all(
         0 < len(text) <= MAX_STOP_CHARACTERS for text in stop_sequences

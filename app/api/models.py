@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from app.api.app_state import app_state
 from app.api.auth import require_key
 from app.api.error_responses import error_responses
-from app.api.protocol import ModelCard, ModelList, model_card
+from app.api.models_protocol import ModelCard, ModelList, model_card
 from app.api.query_parameters import reject_unknown_query
 from app.core.errors import ModelNotFound, quote
 from app.models.loaded_model import State

@@ -1,5 +1,6 @@
 """The typed responses of the HTTP interface. Knows nothing about how their contents are made."""
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.core.prompts import Style
 from app.engine.base import FinishReason
 from app.engine.model_info import ModelInfo
-from app.models.loaded_model import LoadedModel, State
 from app.summarize.recognition_warnings import overall_recognition
 from app.summarize.request import Summary
 
@@ -67,6 +67,15 @@ class CitedSentence(ResponseModel):
     )
 
 
+class UnsupportedSpan(ResponseModel):
+    """A part of the summary that was not heard. It is `summary[start:end]`, in Unicode code points."""
+
+    start: int
+    end: int
+    text: str = Field(description="The part itself; if `summary` is JSON, without escapes.")
+    kind: Literal["name", "number", "date", "time"]
+
+
 class Usage(ResponseModel):
     """Numbers of tokens that the model has read, audio tokens included, and written."""
 
@@ -102,14 +111,21 @@ class SummaryResponse(ResponseModel):
         "model's longest pass several, which were cut in pauses and whose notes were merged."
     )
     citations: list[CitedSentence] = Field(description="The source of each sentence, if there are several windows.")
+    unsupported: list[UnsupportedSpan] | None = Field(
+        None,
+        description="Names, numbers, dates and times in the summary that were not heard in the recording and not named "
+        "in the request; empty if there are none, null if the model cannot say what it heard. With "
+        "`response_format=json` the places are those in `summary`.",
+    )
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
     timings: dict[str, float] = Field(
         description="Seconds by stage: receive, decode, speech (voice activity detection), queue, engine_prefill, "
         "engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is "
-        "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. Also "
-        "sent in the header `Server-Timing`."
+        "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. With "
+        "`effort=high`, `sampling` is the time of all this for all summaries that were written, and `choosing` that of "
+        "the choice. Also sent in the header `Server-Timing`."
     )
     rtfx: float = Field(
         description="Seconds of audio per second of work, without the time of the upload and in the queue."
@@ -126,7 +142,8 @@ class ProgressEvent(ResponseModel):
     model: str
     stage: str = Field(
         description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
-        "engine_decode …; for a recording longer than one pass, windows and merge before these."
+        "engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, "
+        "sampling while the summaries are written, and choosing."
     )
     done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
     of: int | None = Field(None, description="Number of the stage's parts.")
@@ -157,77 +174,11 @@ class ErrorResponse(ResponseModel):
     error: ErrorDetail
 
 
-class AudioCard(ResponseModel):
-    """The recordings that a model accepts. Times are in seconds, the sampling rate is in Hz."""
-
-    sampling_rate: int
-    window_seconds: float
-    max_seconds: float
-    note_seconds: float = Field(
-        description="Length of the windows in which longer recordings are read for notes; 0 is `max_seconds`."
-    )
-    trained_seconds: float = Field(
-        description="Length of the recordings that the model was trained on; longer ones are read in windows of this "
-        "length. 0 if not known."
-    )
-
-
-class ModelCard(ResponseModel):
-    """A model, or an adapter that is loaded on one."""
-
-    id: str = Field(description="The `model` of a request that asks for it: `name@version`, or the name of an adapter.")
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "speechsum"
-    name: str
-    version: str
-    kind: str
-    loaded: bool = Field(description="Whether the service serves it now.")
-    state: State | None = Field(description="State of the model in this service; null if it was never loaded.")
-    adapters: list[str] = Field(
-        description="LoRA adapters that are loaded on it; the `model` of a request can name one."
-    )
-    adapter_of: str | None = Field(
-        None, description="`name@version` of the model that this adapter is loaded on; null for a model."
-    )
-    description: str
-    license: str | None
-    architecture: str | None
-    stage: str | None = Field(description="Training stage that made the model.")
-    parent: str | None = Field(description="The model that it was trained from.")
-    prompt_format: int | None
-    languages: list[str]
-    audio: AudioCard
-    figures: dict[str, Any] = Field(description="Measured results and the command that produced them.")
-
-
-class ModelList(ResponseModel):
-    """A list of models and adapters."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 class Health(ResponseModel):
     """The service is alive, or ready."""
 
     status: Literal["ok"] = "ok"
     model: str
-
-
-def model_card(model: ModelInfo, loaded: LoadedModel | None, adapter: str | None = None) -> ModelCard:
-    """Return a model as `GET /v1/models` shows it. loaded: the same model in this service, if it was ever loaded.
-    adapter: the name of one of its adapters, which is shown instead of the model.
-    """
-    values = {name: getattr(model, name) for name in ModelCard.model_fields if hasattr(model, name)}
-    audio = AudioCard(**{name: getattr(model, name) for name in AudioCard.model_fields})
-    state = loaded.state if loaded else None
-    adapters = sorted(loaded.adapters) if loaded else []
-    serving: dict[str, Any] = {"loaded": state is State.READY, "state": state, "adapters": adapters}
-    if adapter is not None:
-        # The figures were measured without the adapter.
-        serving |= {"id": adapter, "adapter_of": model.id, "adapters": [], "figures": {}}
-    return ModelCard.model_validate({**values, "languages": list(model.languages), "audio": audio, **serving})
 
 
 def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: bool = False) -> SummaryResponse:
@@ -268,6 +219,9 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
             )
             for cited in summary.choices[0].citations
         ],
+        unsupported=None
+        if (unsupported := summary.choices[0].unsupported) is None
+        else [UnsupportedSpan(**asdict(span)) for span in unsupported],
         style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),

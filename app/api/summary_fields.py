@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from app.core import prompts
 from app.core.errors import InvalidRequest, quote
 from app.core.prompts import Style
-from app.summarize.request import OutputFormat
+from app.settings import setting_name
+from app.summarize.request import Effort, OutputFormat
 from app.summarize.structured import output_format
 
 # How much an error tells about a request with many faults.
@@ -48,6 +49,11 @@ class SummaryOptions(BaseModel):
         description="`verbose_json` (the default): the summary as text, with all facts about it; `json`: the same, "
         "with the summary as data in `structured`; `text`, `markdown`: the summary alone, with facts about it in "
         "headers.",
+    )
+    effort: Effort = Field(
+        "normal",
+        description="`high` writes several summaries of the recording and sends the one that the others agree with "
+        "most, which takes about as many times the decoding. It does not go with `temperature`.",
     )
     json_schema: str | None = Field(
         None,
@@ -125,7 +131,28 @@ class SummaryFields:
 def parse_summary_fields(pairs: Iterable[tuple[str, str]]) -> SummaryFields:
     """Validate the fields, and the caller's own JSON Schema too. Raises InvalidRequest (400) as `parse_fields` does."""
     style, options = parse_fields(pairs)
+    check_effort(options.effort, temperature_given="temperature" in options.model_fields_set)
     return SummaryFields(style, options, options.output_format)
+
+
+def check_effort(effort: Effort | None, *, temperature_given: bool, choice_count: int = 1) -> None:
+    """Raise InvalidRequest (400) if effort `high` is combined with what it decides itself."""
+    if effort != "high":
+        return
+    if temperature_given:
+        raise InvalidRequest(
+            "effort high samples at a temperature of its own, so temperature cannot be given with it. Leave one of the "
+            f"two out. The service's setting is {setting_name('effort', 'temperature')}.",
+            code="invalid_field",
+            param="temperature",
+        )
+    if choice_count > 1:
+        raise InvalidRequest(
+            f"effort high sends the best one of several answers, and n asks for {choice_count}. Leave one of the two "
+            "out.",
+            code="invalid_field",
+            param="n",
+        )
 
 
 def invalid_field_error(errors: Iterable[Any]) -> InvalidRequest:

@@ -100,6 +100,7 @@ def build_summary_request(
         audio=audio,
         style=fields.style,
         output_format=fields.output_format,
+        effort=fields.options.effort,
         max_tokens=fields.options.max_tokens,
         temperature=fields.options.temperature,
         seed=fields.options.seed,

@@ -18,7 +18,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.concurrency import SharedResult
 from app.core.asr.confidence import Recognition
+from app.core.asr.whisper import Transcript
 from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
@@ -67,6 +69,7 @@ class GenerationRequest:
         spoken_language: BCP 47 tag of the language of the notes, if it is known.
         turns: The conversation about the recording before the instruction.
         system: The system message.
+        shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
     """
 
     request_id: str
@@ -86,6 +89,7 @@ class GenerationRequest:
     spoken_language: str | None = None
     turns: tuple[Turn, ...] = ()
     system: str = SYSTEM_PROMPT
+    shared_transcript: SharedResult[Transcript] | None = None
 
 
 @dataclass(frozen=True)

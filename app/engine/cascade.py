@@ -8,8 +8,10 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from app.concurrency import SharedResult
 from app.core.asr.confidence import FilteredTranscript, filter_transcript
 from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
@@ -85,7 +87,8 @@ class CascadeEngine(ChatModelEngine):
             self._transcribing += 1
             try:
                 yield StageStarted("transcribe")
-                transcript = await self._transcriber.transcribe(request.samples)
+                shared = request.shared_transcript or SharedResult()
+                transcript = await shared.get(partial(self._transcriber.transcribe, request.samples))
             finally:
                 self._transcribing -= 1
             filtered = filter_transcript(transcript, self._limits)

@@ -12,7 +12,7 @@ from app.settings.http import AuthSettings, FetchSettings, ServerSettings
 from app.settings.jobs import JobSettings, WebhookSettings, state_folder
 from app.settings.names import DELIMITER, PREFIX, setting_name
 from app.settings.reference import env_example, setting_fields, unknown_variables
-from app.settings.requests import DecoderSettings, LimitSettings, LongSettings, TimeoutSettings
+from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from app.settings.root import Settings
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "AdapterSettings",
     "AuthSettings",
     "DecoderSettings",
+    "EffortSettings",
     "EngineSettings",
     "FetchSettings",
     "JobSettings",

@@ -128,6 +128,19 @@ class LongSettings(Section):
     note_tokens: int = Field(256, ge=32, description="Most tokens of the notes on one window.")
 
 
+class EffortSettings(Section):
+    """Requests with `effort=high`: of several summaries, the one that the others agree with most is sent."""
+
+    samples: int = Field(
+        6,
+        ge=2,
+        le=64,
+        description="Summaries of which a request with `effort=high` sends the best: one by greedy decoding, the "
+        "others sampled. Each takes a place among `ENGINE__MAX_NUM_SEQS`.",
+    )
+    temperature: float = Field(0.7, gt=0, le=2, description="Temperature at which these samples are drawn.")
+
+
 class TimeoutSettings(Section):
     """How long things may take, in seconds."""
 

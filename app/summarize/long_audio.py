@@ -17,7 +17,7 @@ from app.core import prompts
 from app.core.audio.samples import Samples
 from app.core.audio.windows import Window
 from app.core.errors import TooLarge
-from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest
+from app.engine.base import FinishReason, GenerationFinished, GenerationRequest
 from app.settings import LongSettings
 from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenerator
 from app.summarize.recognition_warnings import spoken_language
@@ -81,12 +81,16 @@ class LongAudioSummarizer:
         )
 
     async def summarize(
-        self, samples: Samples, windows: Sequence[Window], emit: Emit, on_event: Callable[[int, EngineEvent], None]
+        self,
+        samples: Samples,
+        windows: Sequence[Window],
+        emit: Emit,
+        generate_all: Callable[[Sequence[GenerationRequest]], Awaitable[list[GeneratedText]]],
     ) -> list[GeneratedSummary]:
         """Return one summary per choice. The tokens of the notes are counted with the first choice.
 
-        emit: called with the progress. on_event: called with the events of the final answers, each with the number of
-        its choice. Raises the ServiceError that the engine raises.
+        emit: called with the progress. generate_all: generates the final answers. Raises the ServiceError that the
+        engine raises.
         """
         longest = max(window.seconds for window in windows)
         limit = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
@@ -97,7 +101,7 @@ class LongAudioSummarizer:
             )
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, answers, strict=True)]
         window_results = [
-            WindowResult(window, note.text, one.finished.recognition)
+            WindowResult(window, note.text, one.finished.recognition, one.finished.transcript)
             for window, note, one in zip(windows, notes, answers, strict=True)
         ]
         recognitions = [(one.window.seconds, one.recognition) for one in window_results if one.recognition is not None]
@@ -105,10 +109,7 @@ class LongAudioSummarizer:
         notes = await self._condense_to_fit([note for note in notes if note.text], emit)
         if notes:
             emit(StageProgress("merge", 0, 1))
-            finals = await run_all(
-                self.generator.generate(self._with_notes(notes, one), partial(on_event, number))
-                for number, one in enumerate(self.generation_requests)
-            )
+            finals = await generate_all([self._with_notes(notes, one) for one in self.generation_requests])
         else:  # without any notes, the model would invent something
             finished = GenerationFinished(_finish_reason_without_notes(answers), 0, 0)
             finals = [GeneratedText("", finished, 0.0)] * len(self.generation_requests)

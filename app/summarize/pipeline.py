@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from threading import Event
 from typing import BinaryIO, Protocol
 
 from app import metrics
-from app.concurrency import run_all
+from app.concurrency import SharedResult
+from app.core.asr.whisper import Transcript
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples
@@ -25,12 +25,20 @@ from app.core.audio.vad_second_pass import SpeechDetection
 from app.core.audio.windows import Window, split_into_windows
 from app.core.errors import InvalidRequest, Unavailable
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT
-from app.engine.base import Engine, EngineEvent, GenerationRequest, StageStarted, TextDelta
+from app.engine.base import Engine, GenerationRequest
 from app.engine.model_info import ModelInfo
 from app.settings import Settings, setting_name
+from app.summarize.candidates import (
+    CHOOSING_STAGE,
+    SAMPLING_STAGE,
+    AnswerGenerator,
+    CandidateChooser,
+    requests_for_candidates,
+    requests_for_choices,
+)
 from app.summarize.generation import GeneratedSummary, TextGenerator
 from app.summarize.long_audio import LongAudioSummarizer
-from app.summarize.request import Emit, StageProgress, Summary, SummaryDelta, SummaryRequest, WindowResult
+from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest, WindowResult
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
@@ -79,6 +87,7 @@ class Summarizer:
         self.generator = TextGenerator(engine, settings.engine.max_num_seqs)
         self.limits = decode_limits(settings)
         schema_workers = schema_workers or SchemaWorkers(settings.limits.schema_seconds)
+        self.candidate_chooser = CandidateChooser(schema_workers)
         self.summary_builder = SummaryBuilder(model, settings.recognizer, schema_workers)
 
     def check_max_tokens(self, max_tokens: int | None) -> None:
@@ -133,10 +142,13 @@ class Summarizer:
         generation_request = self._build_generation_request(request)
         generated: list[GeneratedSummary] = []
         if detection.spans:
-            generation_requests = _requests_for_choices(generation_request, request.choice_count)
             generated = await self._generate_summaries(
-                generation_requests, audio.samples, request, detection.spans, timings, emit
+                generation_request, audio.samples, request, detection.spans, timings, emit
             )
+            # The times are those of the first choice, because choices that run at once slow each other down.
+            first = generated[0].final
+            timings["queue"] = first.queue_seconds
+            timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
         return await self.summary_builder.build(request, generation_request, audio, detection, generated, timings)
 
     def _build_generation_request(self, request: SummaryRequest) -> GenerationRequest:
@@ -177,63 +189,66 @@ class Summarizer:
 
     async def _generate_summaries(
         self,
-        generation_requests: list[GenerationRequest],
+        generation_request: GenerationRequest,
         samples: Samples,
         request: SummaryRequest,
         speech: Sequence[Span],
         timings: dict[str, float],
         emit: Emit,
     ) -> list[GeneratedSummary]:
-        """Return one answer per choice.
+        """Return one answer per choice, or with the effort "high" the best of several candidates."""
+        answers = AnswerGenerator(self.generator, request, self.model.kind, emit)
+        if not request.is_sampled:
+            requests = requests_for_choices(generation_request, request.choice_count)
+            return await self._read_recording(requests, samples, request, speech, timings, emit, answers)
+        with _measure_stage(timings, SAMPLING_STAGE):
+            requests = requests_for_candidates(generation_request, self.settings.effort)
+            candidates = await self._read_recording(requests, samples, request, speech, timings, emit, answers)
+        emit(StageProgress(CHOOSING_STAGE))
+        with _measure_stage(timings, CHOOSING_STAGE):
+            chosen = await self.candidate_chooser.choose(request, generation_request, candidates)
+        if chosen.final.text:
+            answers.report_text(chosen.final.text)
+        return [chosen]
+
+    async def _read_recording(
+        self,
+        generation_requests: list[GenerationRequest],
+        samples: Samples,
+        request: SummaryRequest,
+        speech: Sequence[Span],
+        timings: dict[str, float],
+        emit: Emit,
+        answers: AnswerGenerator,
+    ) -> list[GeneratedSummary]:
+        """Return one answer per generation request.
 
         The recording is read in one pass if it, or all speech in it, fits one. Otherwise it is read in windows, whose
-        notes are made once for all choices.
+        notes are made once for all answers.
         """
-        started_choices: set[int] = set()
-
-        def on_event(choice: int, event: EngineEvent) -> None:
-            match event:
-                case StageStarted(stage):
-                    emit(StageProgress(f"engine_{stage}"))
-                case TextDelta(text):
-                    if choice not in started_choices:
-                        metrics.FIRST_TOKEN_SECONDS.labels(self.model.kind).observe(
-                            time.perf_counter() - request.started_at
-                        )
-                    started_choices.add(choice)
-                    emit(SummaryDelta(text, choice))
-
         windows = await self._split_into_passes(samples, speech)
         if len(windows) == 1:
             emit(StageProgress("queue"))
             pass_samples = await asyncio.to_thread(windows[0].extract, samples)
-            answers = await run_all(
-                self.generator.generate(replace(one, samples=pass_samples), partial(on_event, number))
-                for number, one in enumerate(generation_requests)
+            shared: SharedResult[Transcript] = SharedResult()
+            texts = await answers.generate_all(
+                [replace(one, samples=pass_samples, shared_transcript=shared) for one in generation_requests]
             )
-            window_results = [WindowResult(windows[0], recognition=answers[0].finished.recognition)]
-            generated = [
+            heard = texts[0].finished
+            window_results = [WindowResult(windows[0], None, heard.recognition, heard.transcript)]
+            return [
                 GeneratedSummary(one, window_results, one.finished.prompt_tokens, one.finished.completion_tokens)
-                for one in answers
+                for one in texts
             ]
-        else:
-            note_instruction_for_language = (
-                (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None
-            )
-            long_audio_summarizer = LongAudioSummarizer(
-                self.settings.long,
-                self.generator,
-                request.note_instruction,
-                generation_requests,
-                note_instruction_for_language,
-            )
-            with _measure_stage(timings, "long"):
-                generated = await long_audio_summarizer.summarize(samples, windows, emit, on_event)
-        # The times are those of the first choice, because choices that run at once slow each other down.
-        first = generated[0].final
-        timings["queue"] = first.queue_seconds
-        timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
-        return generated
+        long_audio_summarizer = LongAudioSummarizer(
+            self.settings.long,
+            self.generator,
+            request.note_instruction,
+            generation_requests,
+            (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None,
+        )
+        with _measure_stage(timings, "long"):
+            return await long_audio_summarizer.summarize(samples, windows, emit, answers.generate_all)
 
     async def _split_into_passes(self, samples: Samples, speech: Sequence[Span]) -> list[Window]:
         """Return the windows in which the recording is read: one for all of it if it fits one pass."""
@@ -269,16 +284,6 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_parts=limits.parts,
         setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
     )
-
-
-def _requests_for_choices(first: GenerationRequest, choice_count: int) -> list[GenerationRequest]:
-    """Return one generation request per choice; they differ in their ids and seeds."""
-    return [first] + [
-        replace(
-            first, request_id=f"{first.request_id}-{number}", seed=None if first.seed is None else first.seed + number
-        )
-        for number in range(1, choice_count)
-    ]
 
 
 def _requester(request: SummaryRequest) -> Requester:

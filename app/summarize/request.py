@@ -6,15 +6,18 @@ Knows nothing about how a summary is made.
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from app.core import prompts
 from app.core.asr.confidence import Recognition
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
 from app.core.prompts import Style, Turn
+from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
+
+Effort = Literal["normal", "high"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class SummaryRequest:
         turns: The conversation about the recording before this request.
         output_format: The form of the summary.
         choice_count: Number of summaries to write.
+        effort: "high" writes several summaries and sends the one that the others agree with most.
         max_tokens: Upper bound on the tokens of a summary. None means as many as the style and the form ask for.
         temperature: 0 is greedy decoding.
         seed: Seed for sampling. None draws one.
@@ -76,6 +80,7 @@ class SummaryRequest:
     turns: tuple[Turn, ...] = ()
     output_format: OutputFormat = field(default_factory=OutputFormat)
     choice_count: int = 1
+    effort: Effort = "normal"
     max_tokens: int | None = None
     temperature: float = 0.0
     seed: int | None = None
@@ -96,6 +101,11 @@ class SummaryRequest:
         return " ".join(
             filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
         )
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether one of several candidates is the summary."""
+        return self.effort == "high"
 
     @property
     def leaves_language_open(self) -> bool:
@@ -132,7 +142,8 @@ class StageProgress:
     """The request entered a stage, or made progress in it.
 
     The stages are decode, speech, queue, engine_transcribe, engine_prefill and engine_decode. A recording longer than
-    one pass also has windows and merge, of whose `total` parts `done` are finished.
+    one pass also has windows and merge, of whose `total` parts `done` are finished. With the effort "high" there are
+    sampling, of which the same is said, and choosing.
     """
 
     stage: str
@@ -159,11 +170,13 @@ class WindowResult:
         window: The window.
         note: The notes on it. None if the recording was read in one pass.
         recognition: How well a cascade's recognizer understood it. None from other engines.
+        transcript: What was heard in it. None from an engine that cannot say that.
     """
 
     window: Window
     note: str | None = None
     recognition: Recognition | None = None
+    transcript: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,12 +188,14 @@ class Choice:
         finish_reason: Why the model stopped.
         citations: The windows that its sentences come from, if the recording was read in several.
         structured: The parsed JSON, if the text had to follow a schema and does.
+        unsupported: The names and figures in it that were not heard. None if the model cannot say what it heard.
     """
 
     text: str
     finish_reason: FinishReason
     citations: list[Citation]
     structured: Any = None
+    unsupported: list[Unsupported] | None = None
 
 
 @dataclass(frozen=True)

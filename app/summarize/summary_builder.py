@@ -21,6 +21,7 @@ from app.summarize.generation import GeneratedSummary
 from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
 from app.summarize.request import Choice, Summary, SummaryRequest
 from app.summarize.structured.schema_workers import SchemaWorkers
+from app.summarize.unsupported_spans import find_unsupported_spans, unsupported_warnings
 
 
 class SummaryBuilder:
@@ -56,7 +57,7 @@ class SummaryBuilder:
         """
         warnings = [*audio.warnings, *detection.warnings]
         choices = [await self._build_choice(request, generation_request, one, warnings) for one in generated]
-        choices = choices or [Choice("", "no_speech", [])]
+        choices = choices or [Choice("", "no_speech", [], None, [] if self.model.kind == "cascade" else None)]
         reason = choices[0].finish_reason
         if reason == "no_speech":
             metrics.NO_SPEECH.inc()
@@ -109,7 +110,9 @@ class SummaryBuilder:
                 text, generation_request.schema, own=not request.output_format.param
             )
             warnings += [fault] if fault else []
-        return Choice(text, reason, cite(text, notes) if notes else [], value)
+        unsupported = await find_unsupported_spans(request, generated, is_json=generation_request.schema is not None)
+        warnings += unsupported_warnings(unsupported or [])
+        return Choice(text, reason, cite(text, notes) if notes else [], value, unsupported)
 
     def _choice_warnings(
         self, style: Style, generation_request: GenerationRequest, generated: GeneratedSummary
@@ -143,8 +146,13 @@ class SummaryBuilder:
 
 
 def _overhead_seconds(timings: dict[str, float]) -> float:
-    """Return the seconds that belong to no stage. The engine's stages are part of the stage `long`."""
-    stages = {"receive", "decode", "speech", "long" if "long" in timings else "queue"}
-    if "long" not in timings:
-        stages |= {stage for stage in timings if stage.startswith("engine_")}
+    """Return the seconds that belong to no stage.
+
+    The engine's stages are part of `long`, and that is part of `sampling`, if there are such stages.
+    """
+    stages = {"receive", "decode", "speech", "choosing"}
+    if whole := [stage for stage in ("sampling", "long") if stage in timings]:
+        stages.add(whole[0])
+    else:
+        stages |= {stage for stage in timings if stage == "queue" or stage.startswith("engine_")}
     return max(0.0, timings["total"] - sum(timings.get(stage, 0.0) for stage in stages))

@@ -39,6 +39,9 @@ def test_merging_adds_the_scaled_product() -> None:
     # float32 keeps 24 bits: half a unit in the last place of values up to 50 is 2e-6.
     np.testing.assert_allclose(out, exact, rtol=1e-6, atol=1e-6)
     assert merge_adapter({"x.weight": weights}, pair, 2.0)["x.weight"].tobytes() == out.tobytes()
+    half = merge_adapter({"x.weight": weights.astype(np.float16)}, pair, 2.0)["x.weight"]
+    assert half.dtype == np.float16, "a base that is stored in float16 stays half as large"
+    np.testing.assert_allclose(half, out, atol=0.05)
 
 
 def test_merging_replaces_whole_tensors_and_leaves_the_base_alone() -> None:

@@ -1,12 +1,14 @@
+from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model_repo.architectures import AUDIO_TOKEN, AUDIO_TOKEN_ID, END_OF_TURN_TOKEN, PAD_TOKEN
-from model_repo.gguf_model import _unpermute_rotary
+from model_repo.gguf_model import GgufModel, _unpermute_rotary
 from tests.model_repo.fakes import smollm
 
 LAYERS, HIDDEN, INNER, VOCABULARY, KV = 30, 576, 1536, 49_152, 192
@@ -46,6 +48,30 @@ def test_special_tokens_are_single_and_have_their_numbers(tokenizer: Any) -> Non
 
 def test_merges_make_whole_words(tokenizer: Any) -> None:
     assert tokenizer.encode("The recording is a summary").tokens == ["The", "Ġrecording", "Ġis", "Ġa", "Ġsummary"]
+
+
+ARRAYS: dict[str, list[Any]] = {
+    "texts": ["a", "", "Zürich", "東京"],
+    "numbers": [1, -2, 3],
+    "shares": [0.5, -1.25],
+    "switches": [True, False],
+}
+
+
+@pytest.mark.parametrize("order", list(gguf.GGUFEndian))
+def test_every_kind_of_metadata_is_read(order: gguf.GGUFEndian, tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(str(tmp_path / "x.gguf"), "llama", endianess=order)
+    for key, value in ARRAYS.items():
+        writer.add_array(key, value)
+    writer.add_string("after them", "text")
+    writer.add_uint32("number", 7)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    model = GgufModel(tmp_path / "x.gguf")
+    assert {key: model.field(key) for key in ARRAYS} == ARRAYS
+    assert (model.field("after them"), model.field("number")) == ("text", 7)
 
 
 def permute(weights: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AudioFlamingo3Config, AudioFlamingo3ForConditionalGeneration, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AudioFlamingo3Config,
+    AudioFlamingo3ForConditionalGeneration,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from app.core.audio.wav import encode_wav
 from app.core.prompts import Style, instruction
@@ -47,6 +54,14 @@ def write_llama(folder: Path, **changed: int) -> Path:
     files = llama_files(smollm())
     config = json.loads(files["config.json"]) | TEXT | changed
     return _write("llama", LlamaForCausalLM, LlamaConfig.from_dict(config), config, files, folder)
+
+
+def write_qwen2(folder: Path, **changed: int) -> Path:
+    """A `qwen2` checkpoint with SmolLM2's tokenizer, but for what is changed."""
+    files = llama_files(smollm())
+    config = json.loads(files["config.json"]) | TEXT | {"tie_word_embeddings": False} | changed
+    config |= {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "use_sliding_window": False}
+    return _write("qwen2", Qwen2ForCausalLM, Qwen2Config.from_dict(config), config, files, folder)
 
 
 def _write(architecture: str, kind: Any, model_config: Any, config: Any, files: dict[str, str], folder: Path) -> Path:

@@ -5,12 +5,14 @@ import argparse
 from training.data import check_files, people, prepare
 from training.llm import transcript_summaries
 from training.synth import command
+from training.synth.text import written_talks
 
 COMMANDS = {
     "generate": command,
     "synthesize": transcript_summaries,
     "prepare": prepare,
     "people": people,
+    "talks": written_talks,
     "check": check_files,
 }
 

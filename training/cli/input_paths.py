@@ -90,6 +90,7 @@ _RECIPE_INPUTS: PathChecks = {
 }
 INPUTS: dict[str, PathChecks] = {
     "data people": {"--packages": folder_problem},
+    "data talks": {"--folder": folder_problem},
     "data synthesize": {"--records": file_problem},
     "data prepare": {"--folder": folder_problem},
     "data check": {"--records": file_problem},
@@ -138,6 +139,7 @@ FILE_OUTPUTS = {
     "compare",
     "legible",
     "data synthesize",
+    "data talks",
 }  # whose --out is a file
 
 

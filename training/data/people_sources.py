@@ -27,7 +27,6 @@ PACKAGES = (
     "asterisk-core-sounds-ru-wav",
     "asterisk-moh-opsound-wav",
     "codec2-examples",
-    "fillets-ng-data-nl",
     "flight-of-the-amazon-queen",
     "pocketsphinx-testdata",
 )

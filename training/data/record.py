@@ -47,6 +47,9 @@ class Record:
     language: Annotated[str, Field(description="what is spoken, a BCP 47 tag")] = "en"
     query: Annotated[str, Field(description="what is asked for; without it `style` is worded as the service does")] = ""
     transcript: Annotated[str, Field(description="what is said, as text")] = ""
+    notes: Annotated[
+        str, Field(description="notes on the windows of a long recording, read instead of the transcript, as text")
+    ] = ""
     summary: Annotated[str, Field(description="the answer to learn, as text")] = ""
     written: Annotated[
         str | None, Field(description="what a model wrote instead, after whose words the summary is learned, as text")

@@ -26,12 +26,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from app.core.text.normalize import MONTHS, WEEKDAYS, normalize
 from training.data.check import read_training_records
 from training.data.record import Record
 from training.eval.report import format_cell
 from training.eval.systems import read_earlier_system
 from training.facts.coverage import hallucinations, proper_names
-from training.facts.normalize import MONTHS, WEEKDAYS, normalize
 from training.families import Family
 from training.kd.divergence import DenseDistribution, divergence, exclude_tokens
 from training.kd.rollout import Answer, ReferenceRollout, answer_logits, append_answers, collate_questions

@@ -18,6 +18,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from app.core.text.normalize import normalize
 from model_repo.parts import fetch_part
 from training.data.record import Record
 from training.data.record_files import read_records
@@ -25,7 +26,6 @@ from training.data.splits import recording_names
 from training.eval.breakdown import NATURAL, voice_kind
 from training.eval.scores import bootstrap_interval
 from training.eval.transcribe import transcribe
-from training.facts.normalize import normalize
 from training.runtime.run_record import command_line
 
 DEFAULT_PART = "whisper-base-ct2"  # what `cascade-base` hears with

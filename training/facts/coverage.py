@@ -1,8 +1,11 @@
 # ruff: noqa: RUF001, SIM905  (a typographic apostrophe is meant; word lists read better as text)
 """Facts of a recording, and how many of them a summary covers; its invented figures and names; its repetition.
 
-The comparison uses normalized tokens (`training.facts.normalize`), so it needs no model and is deterministic. It cannot
+The comparison uses normalized tokens (`app.core.text.normalize`), so it needs no model and is deterministic. It cannot
 see a contradiction that uses only words of the source. Knows nothing about how the recordings or summaries were made.
+
+`hallucinations` counts as it did when the published figures were measured, and is not changed. What the service reports
+to callers is found by `app.core.text.unsupported`, which is more careful.
 """
 
 import re
@@ -12,9 +15,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, cast
 
-from training.facts.normalize import MONTHS, WEEKDAYS, normalize
+from app.core.text.normalize import MONTHS, WEEKDAYS
+from app.core.text.normalize import normalize as normalize_uncached
 
 FactKind = Literal["who", "what", "when", "where", "amount", "decision", "action", "reason", "problem", "result"]
+
+# The same texts are compared with many facts.
+normalize = lru_cache(maxsize=4096)(normalize_uncached)
 
 _STOP = frozenset(
     "a an the of to in on at by for with from and or is are was were be been being will would has have had it "

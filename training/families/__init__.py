@@ -11,13 +11,14 @@ from training.families.audioflamingo3 import AudioFlamingo3
 from training.families.base import Family
 from training.families.granite_speech import GraniteSpeech
 from training.families.llama import Llama
+from training.families.qwen2 import Qwen2
 from training.families.qwen2_5_omni import Qwen25Omni
 from training.families.qwen2_audio import Qwen2Audio
 from training.families.voxtral import Voxtral
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
-    for family in (AudioFlamingo3(), GraniteSpeech(), Llama(), Qwen25Omni(), Qwen2Audio(), Voxtral())
+    for family in (AudioFlamingo3(), GraniteSpeech(), Llama(), Qwen2(), Qwen25Omni(), Qwen2Audio(), Voxtral())
 }
 
 

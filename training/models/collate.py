@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from app.core.prompts import transcript_messages
+from app.core.prompts import notes_messages, transcript_messages
 from training.data.audio import audio_key, read_audio
 from training.data.record import Record
 from training.data.record_files import UnusableRecord
@@ -24,6 +24,8 @@ from training.models.checkpoint import model_type_of
 from training.models.recovery_labels import recovery_labels
 
 IGNORE_INDEX = -100
+Example = tuple[list[int], list[int], list[int]]
+"""A question's ids, its answer's ids, and the answer's labels. The last two have the same length."""
 
 
 def shuffle_audio(records: Sequence[Record]) -> list[Record]:
@@ -98,19 +100,23 @@ class Collator(ABC):
         return [*self.tokenizer(record.summary, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
 
     def __call__(self, records: Sequence[Any]) -> dict[str, torch.Tensor]:
-        rows = [_as_record(r) for r in records]
-        examples, others = [], []
-        for row in rows:
-            ids, other = self.encode_question(row)
-            answer = wanted = self.encode_answer(row)
-            if row.written:
-                answer = self.encode_answer(replace(row, summary=row.written))
-                wanted = [IGNORE_INDEX if label is None else label for label in recovery_labels(answer, wanted)]
-            if len(ids) + len(answer) > self.max_tokens:
-                raise UnusableRecord(f"{row.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
-            examples.append((ids, answer, wanted))
-            others.append(other)
+        encoded = [self.encode_example(_as_record(r)) for r in records]
+        examples, others = [example for example, _ in encoded], [other for _, other in encoded]
         return pad_batch(examples, self.tokenizer.pad_token_id) | self.join_inputs(others)
+
+    def encode_example(self, record: Record) -> tuple[Example, dict[str, torch.Tensor]]:
+        """Return the question's ids, the answer's ids and the answer's labels, and the model's further inputs.
+
+        Raises UnusableRecord as `encode_question` and `encode_answer` do, and if the model has too few positions.
+        """
+        ids, other = self.encode_question(record)
+        answer = wanted = self.encode_answer(record)
+        if record.written:
+            answer = self.encode_answer(replace(record, summary=record.written))
+            wanted = [IGNORE_INDEX if label is None else label for label in recovery_labels(answer, wanted)]
+        if len(ids) + len(answer) > self.max_tokens:
+            raise UnusableRecord(f"{record.id}: {len(ids) + len(answer)} tokens, the model takes {self.max_tokens}")
+        return (ids, answer, wanted), other
 
     def collate_questions(self, records: Sequence[Record], room: int = 0) -> dict[str, torch.Tensor]:
         """Return the prompts alone, padded on the left, so that answers after them begin in the same column.
@@ -153,12 +159,14 @@ class TextCollator(Collator):
         """Return the ids of the prompt with the transcript; there are no further inputs. Raises UnusableRecord without
         a transcript.
         """
-        if not record.transcript.strip():
+        if record.notes.strip():
+            messages = notes_messages(record.query, record.notes)
+        elif record.transcript.strip():
+            messages = transcript_messages(record.query, record.transcript)
+        else:
             raise UnusableRecord(f"{record.id}: has no transcript to read", "no transcript")
         # Rendered to tokens directly: Mistral's tokenizer does not tokenize the text that it renders.
-        encoded = self.tokenizer.apply_chat_template(
-            transcript_messages(record.query, record.transcript), add_generation_prompt=True, return_dict=True
-        )
+        encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return list(encoded["input_ids"]), {}
 
 
@@ -243,7 +251,7 @@ def build_collator(base: Path, model: Any) -> Collator:
     return AudioCollator(processor, family.placeholder_id(processor), positions, family, base)
 
 
-def pad_batch(examples: Sequence[tuple[list[int], list[int], list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
+def pad_batch(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]:
     """Return `input_ids`, `attention_mask` and `labels` of shape (batch, longest), padded on the right. Labels of all
     other positions than the answer's are IGNORE_INDEX.
 

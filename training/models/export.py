@@ -77,6 +77,11 @@ LANGUAGES = {
 DESCRIPTIONS = {
     "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
     "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
+    "qwen2": (
+        "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct, taught on transcripts, summarizes it."
+    ),
+}
+UNTRAINED_DESCRIPTIONS = DESCRIPTIONS | {
     "qwen2": "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct summarizes it; both as published.",
 }
 
@@ -164,7 +169,7 @@ def export_version(options: argparse.Namespace) -> Manifest:
         version=options.version,
         kind="cascade" if cascade else "audio-llm",
         architecture=architecture,
-        description=DESCRIPTIONS[architecture],
+        description=(DESCRIPTIONS if tensors else UNTRAINED_DESCRIPTIONS)[architecture],
         languages=LANGUAGES.get(architecture, ["en"]),
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT_TOKENS,

@@ -167,6 +167,19 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainConfig):
+    """The options that `sft` has beside those of `TrainConfig`."""
+
+    share_prefix: bool = field(
+        default=False,
+        metadata=option(
+            "For text models: compute a transcript once for all requests about it. A batch then counts transcripts "
+            "instead of records."
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillConfig(TrainConfig):
     """The options that `distill` has beside those of `TrainConfig`: the teacher, the sampling and the divergence."""
 

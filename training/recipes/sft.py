@@ -18,6 +18,9 @@ audio is decoded, turned into mel windows and encoded for every batch. Under `ac
 (training/configs/accelerate) each process trains on its part of every batch, and the loss is a mean over the tokens of
 all of them. Each process computes features that are missing itself.
 
+With `--share-prefix` a text model reads each transcript once for all requests about it
+(`training.models.shared_prefix`).
+
 A model that was trained on correct summaries alone has never had to continue after a wrong word. A teacher has to,
 because it reads what its student wrote. With `--answers FILE` (written by `pairs`) each record is used once more for
 each of its answers in the file: the model learns to continue from the answer to the summary
@@ -25,16 +28,19 @@ each of its answers in the file: the model learns to continue from the answer to
 """
 
 import argparse
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from training.data.answer_files import read_answers
 from training.data.record import Record
 from training.models.collate import AudioCollator, Collator, build_collator
+from training.models.shared_prefix import SharedPrefixCollator, accept_branches, records_of_recordings
 from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
 from training.recipes.callbacks import build_callbacks
@@ -48,7 +54,7 @@ from training.recipes.common import (
     train_and_save,
     training_collator,
 )
-from training.recipes.config import TrainConfig
+from training.recipes.config import FinetuneConfig, TrainConfig, add_config_arguments
 from training.recipes.resumable_trainer import ResumableTrainerMixin
 from training.runtime import distributed
 
@@ -71,7 +77,12 @@ def train(
     records, config, data = check_training_data(config, records, [plain])
     collator = training_collator(config, model, plain, records)
     callbacks = build_callbacks(config, model, collator, records, out)
-    trainer = make_trainer(model, collator, records, out, config, callbacks)
+    if isinstance(config, FinetuneConfig) and config.share_prefix:
+        if collator.takes_audio:
+            raise ValueError("--share-prefix works with text models only, and this one takes audio")
+        trainer = make_shared_prefix_trainer(model, collator, records, out, config, callbacks)
+    else:
+        trainer = make_trainer(model, collator, records, out, config, callbacks)
     return train_and_save(trainer, model, out, config, (log_header or {}) | data)
 
 
@@ -84,18 +95,45 @@ def make_trainer(
     callbacks: list[TrainerCallback],
 ) -> SummaryTrainer:
     """Return TRL's trainer for the records, as this recipe uses it."""
-    trainer = SummaryTrainer(
+    return _make_trainer(
         model=model,
-        args=SFTConfig(
-            **config.training_arguments(out),
-            dataset_kwargs={"skip_prepare_dataset": True},
-            max_length=None,
-        ),
+        args=_trl_config(config, out),
         train_dataset=json_dataset(records_in_training_order(records, config)),
         data_collator=collator,
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
+
+
+def make_shared_prefix_trainer(
+    model: Any,
+    collator: Collator,
+    records: list[Record],
+    out: Path,
+    config: TrainConfig,
+    callbacks: list[TrainerCallback],
+) -> SummaryTrainer:
+    """Return TRL's trainer for a text model, which computes what the records of a transcript share once."""
+    groups = records_of_recordings(records)
+    random.Random(config.seed).shuffle(groups)
+    distributed.print_once(f"{len(records)} records of {len(groups)} transcripts or notes")
+    accept_branches(model)
+    return _make_trainer(
+        model=model,
+        args=_trl_config(config, out),
+        train_dataset=Dataset.from_list([{"records": [record.to_json() for record in group]} for group in groups]),
+        data_collator=SharedPrefixCollator(collator),
+        processing_class=collator.tokenizer,
+        callbacks=callbacks,
+    )
+
+
+def _trl_config(config: TrainConfig, out: Path) -> SFTConfig:
+    return SFTConfig(**config.training_arguments(out), dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
+
+
+def _make_trainer(*, model: Any, **given: Any) -> SummaryTrainer:
+    trainer = SummaryTrainer(model=model, **given)
     skip_backbone_logits(model)
     score_answers_only(model)
     keep_row_order(trainer)
@@ -118,6 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe's options."""
     parser.add_argument("--base", type=Path, required=True, help="Assembled checkpoint to start from.")
     common.add_arguments(parser, max_steps=500, learning_rate=5e-4)
+    add_config_arguments(parser, FinetuneConfig)
     parser.add_argument(
         "--answers",
         type=Path,
@@ -127,7 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the `sft` command."""
-    records, how = records_and_config(options, TrainConfig)
+    records, how = records_and_config(options, FinetuneConfig)
     if options.answers:
         records = add_recovery_records(records, options.answers)
     distributed.print_once(str(train(options.base, records, options.out, how)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.concurrency import SharedResult
 from app.core.asr.whisper import Transcript, TranscriptSegment
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style
 from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
@@ -34,8 +35,10 @@ class FakeTranscriber:
 
     def __init__(self, *stretches: TranscriptSegment, language: str = "en", probability: float = 0.95) -> None:
         self.transcript = Transcript(stretches, language, probability)
+        self.calls = 0
 
     async def transcribe(self, samples: object) -> Transcript:
+        self.calls += 1
         return self.transcript
 
 
@@ -58,6 +61,19 @@ async def generate(hearing: FakeTranscriber, style: Style, **changes: Any) -> tu
     )
     events = [event async for event in engine.generate(replace(generation_request, **changes))]
     return events, core.asked
+
+
+async def test_requests_for_the_same_recording_are_transcribed_once() -> None:
+    transcriber = FakeTranscriber(segment("Anna is calling."))
+    shared: SharedResult[Transcript] = SharedResult()
+    for _ in range(3):
+        events, _ = await generate(transcriber, Style(), shared_transcript=shared)
+        last = events[-1]
+        assert isinstance(last, GenerationFinished)
+        assert last.transcript == "Anna is calling."
+    assert transcriber.calls == 1
+    await generate(transcriber, Style())
+    assert transcriber.calls == 2
 
 
 async def test_the_summary_is_asked_for_in_the_language_that_is_spoken() -> None:

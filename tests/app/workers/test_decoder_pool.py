@@ -100,7 +100,7 @@ async def test_many_at_once_get_each_their_own(decoder: DecoderPool) -> None:
 async def test_cancelling_frees_the_worker() -> None:
     decoder = DecoderPool(1)
     await decoder.start()
-    slow = asyncio.create_task(decode_bytes(decoder, recordings.opus_hour()))
+    slow = asyncio.create_task(decode_bytes(decoder, recordings.opus_minutes(60)))
     await asyncio.sleep(0.3)
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -115,7 +115,7 @@ async def test_a_file_that_takes_too_long_is_ended_and_the_setting_named() -> No
     decoder = DecoderPool(1, timeout_s=0.2, timeout_setting="SOME_SETTING")
     await decoder.start()
     with pytest.raises(Unprocessable) as caught:
-        await decode_bytes(decoder, recordings.opus_hour())
+        await decode_bytes(decoder, recordings.opus_minutes(60))
     assert caught.value.code == "decode_timeout"
     assert "SOME_SETTING" in caught.value.message
     await check_decoder(decoder)
@@ -158,7 +158,7 @@ async def test_hours_of_samples_take_no_memory() -> None:
     await decoder.start()
     await check_decoder(decoder)
     before = resident_mb()
-    with create_unnamed_file(recordings.opus_hour()) as recording:
+    with create_unnamed_file(recordings.opus_minutes(60)) as recording:
         audio = await decoder.decode(recording, LIMITS)  # 230 MB of samples
     assert audio.seconds == pytest.approx(3600, abs=1)
     assert resident_mb() < before + 20

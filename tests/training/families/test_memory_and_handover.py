@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 from trl.trainer.utils import add_fused_lm_head
 
 from tests.training.families import tiny_families
-from tests.training.tiny_checkpoints import record, write_audio, write_llama
+from tests.training.tiny_checkpoints import record, write_audio, write_llama, write_qwen2
 from training.families import FAMILIES, family_of_folder
 from training.kd.rollout import Answer, TransformersRollout, answer_logits
 from training.kd.weight_sync import write_weights
@@ -24,7 +24,11 @@ from training.models.export import export_copy
 from training.models.trl_patches import IGNORE_INDEX, answer_loss, score_answers_only, skip_backbone_logits
 from training.runtime.vllm_server import family_options
 
-ALL: dict[str, Callable[[Path], Any]] = tiny_families.WEIGHTS | {"audioflamingo3": write_audio, "llama": write_llama}
+ALL: dict[str, Callable[[Path], Any]] = tiny_families.WEIGHTS | {
+    "audioflamingo3": write_audio,
+    "llama": write_llama,
+    "qwen2": write_qwen2,
+}
 WORDS = 11  # tokens of a prompt
 
 

@@ -152,7 +152,7 @@ def losses(log: Path) -> list[float]:
     return [line["loss"] for line in json.loads(log.read_text()) if "loss" in line]
 
 
-@pytest.mark.parametrize("recipe", [sft, dpo])
+@pytest.mark.parametrize("recipe", [sft, pytest.param(dpo, marks=pytest.mark.slow)])
 def test_a_recipe_learns_the_same_from_them(
     recipe: Any, audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,22 +22,30 @@ from training.recipes.config import TrainConfig
 Recipe = Callable[[Path, TrainConfig], Path]
 
 
-@pytest.fixture(params=["sft", "distill", "dpo"])
+def recipes(*in_every_run: str) -> pytest.MarkDecorator:
+    """Run a test for these recipes, and in `make test-slow` for the others too."""
+    names = ("sft", "distill", "dpo")
+    params = [name if name in in_every_run else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("recipe", params, indirect=True)
+
+
+@pytest.fixture
 def recipe(request: Any, audio_folder: Path, llama_folder: Path, tmp_path: Path) -> Recipe:
     good = [f"Caller {i} wants a pump." for i in range(2)]
     pairs = [{"chosen": text, "rejected": "It is about a garden."} for text in good]
     short = {"style": "headline"}
     rows = [record(i, tmp_path, noise(0.5, i), good[i], style=short, **pairs[i]) for i in range(2)]
-    recipes: dict[str, Recipe] = {
+    made: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),
         "distill": lambda out, how: distill.train(
             audio_folder, rows, out, distillation(how, llama_folder, temperature=0)
         ),
         "dpo": lambda out, how: dpo.train(audio_folder, rows, out, how),
     }
-    return recipes[request.param]
+    return made[request.param]
 
 
+@recipes("sft", "distill")
 def test_gradient_checkpointing_costs_time_and_changes_nothing(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +75,7 @@ def test_gradient_checkpointing_costs_time_and_changes_nothing(
         np.testing.assert_allclose(learned[1][name].astype(float), value.astype(float), atol=1e-4, err_msg=name)
 
 
+@recipes("sft")
 def test_a_command_ends_within_its_minutes_and_its_rate_has_fallen_by_then(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,10 +24,11 @@ from training.runtime.run_record import ADAPTER_FILE
 CONFIGS = Path(training.__file__).parent / "configs" / "accelerate"
 # What a parameter that is gathered was before, in each of the two processes, by the way of sharding.
 HELD = {"fsdp2": ["part"], "zero2": ["whole optimizer's part"], "zero3": ["part"]}
-# Each takes a minute: one of them in every run (beside data parallel, further down), all in `make test-slow`.
+# Each takes a minute: one of them in every run, all in `make test-slow` with data parallel and what learns preferences.
 QUICK = "fsdp2"
+PREFERENCE = ("dpo", "prefers")
 every_sharding = pytest.mark.parametrize(
-    "together", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HELD], indirect=True
+    "sharding", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HELD], indirect=True
 )
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
@@ -63,35 +66,90 @@ def commands(audio: Path, llama: Path, data: Path, out: Path, batch: int) -> lis
     return [found[0], ["copy", str(out / "sft" / last), str(out / "again" / last)], *found[1:]]
 
 
+class Runs(NamedTuple):
+    """Where runs write, and the commands: what learns preferences apart from the others, which come first."""
+
+    out: Path
+    commands: list[list[str]]
+    preference: list[list[str]]
+
+
 @pytest.fixture(scope="module")
-def alone(audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_runs(
+    audio_folder: Path, llama_folder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, int], Runs]:
+    def make(name: str, batch: int) -> Runs:
+        out = tmp_path_factory.mktemp(name)
+        parts: tuple[list[Any], list[Any]] = ([], [])
+        for command in commands(audio_folder, llama_folder, data, out, batch):
+            parts[Path(command[-1]).name in PREFERENCE].append(command)
+        return Runs(out, *parts)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def runs_alone(make_runs: Callable[[str, int], Runs]) -> Runs:
     """What one process makes of batches of four."""
-    out = tmp_path_factory.mktemp("alone")
+    runs = make_runs("alone", 4)
+    run_alone([c for c in runs.commands if c[0] != "copy" and Path(c[-1]).name != "again"])
+    return runs
+
+
+@pytest.fixture(scope="module")
+def alone(runs_alone: Runs) -> Path:
+    return runs_alone.out
+
+
+@pytest.fixture(scope="module")
+def alone_with_preference(runs_alone: Runs) -> Path:
+    run_alone(runs_alone.preference)
+    return runs_alone.out
+
+
+def run_alone(commands: list[list[str]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in (answer_limit, rollout):
             patch.setattr(module, "answer_limit", short)
-        for command in commands(audio_folder, llama_folder, data, out, 4):
-            if out / "again" not in map(Path, command) and command[0] != "copy":
-                assert main(command) == 0
-    return out
+        for command in commands:
+            assert main(command) == 0
 
 
 @pytest.fixture(scope="module")
-def together(
-    request: pytest.FixtureRequest,
-    audio_folder: Path,
-    llama_folder: Path,
-    data: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """What two processes make of two a batch each, sharded in one of the ways that ship."""
-    name, out = request.param, tmp_path_factory.mktemp(request.param)
-    plan = {str(CONFIGS / f"{name}.yaml"): commands(audio_folder, llama_folder, data, out, 2)}
-    (out / "plan.json").write_text(json.dumps(plan))
-    command = [sys.executable, "-m", "tests.training.runtime.two_process_launches", str(out / "plan.json")]
+def sharding(request: pytest.FixtureRequest) -> str:
+    """One of the ways that ship."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def runs_together(sharding: str, make_runs: Callable[[str, int], Runs]) -> Runs:
+    """What two processes make of two a batch each."""
+    runs = make_runs(sharding, 2)
+    run_together(sharding, runs.commands, runs.out)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def together(runs_together: Runs) -> Path:
+    return runs_together.out
+
+
+@pytest.fixture(scope="module")
+def together_with_preference(sharding: str, runs_together: Runs) -> Path:
+    (folder := runs_together.out / "preference").mkdir()
+    run_together(sharding, runs_together.preference, folder)
+    return runs_together.out
+
+
+def run_together(sharding: str, commands: list[list[str]], folder: Path) -> None:
+    """Launch two processes, which write into the folder what they held of the parameters."""
+    (folder / "plan.json").write_text(json.dumps({str(CONFIGS / f"{sharding}.yaml"): commands}))
+    command = [sys.executable, "-m", "tests.training.runtime.two_process_launches", str(folder / "plan.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return out
+    for line in commands:
+        if line[0] != "copy":
+            assert done.stdout.count(f"{line[-1]}/{ADAPTER_FILE}") == 1, "one of them speaks"
 
 
 def lines(folder: Path, figure: str) -> dict[int, float]:
@@ -108,12 +166,23 @@ def lines(folder: Path, figure: str) -> dict[int, float]:
         ("sft", "audio_gain"),
         ("distill", "loss"),
         ("distill", "divergence"),
-        ("dpo", "loss"),
         ("whole", "loss"),
-        ("prefers", "loss"),
     ],
 )
 def test_two_processes_see_what_one_sees(stage: str, figure: str, alone: Path, together: Path) -> None:
+    check_figures(stage, figure, alone, together)
+
+
+@pytest.mark.slow
+@every_sharding
+@pytest.mark.parametrize("stage", PREFERENCE)
+def test_two_processes_prefer_what_one_prefers(
+    stage: str, alone_with_preference: Path, together_with_preference: Path
+) -> None:
+    check_figures(stage, "loss", alone_with_preference, together_with_preference)
+
+
+def check_figures(stage: str, figure: str, alone: Path, together: Path) -> None:
     expected, found = lines(alone / stage, figure), lines(together / stage, figure)
     assert expected.keys() == found.keys()
     assert len(expected) >= {"prefers": 2}.get(stage, 1 if figure == "audio_gain" else 3)
@@ -122,10 +191,20 @@ def test_two_processes_see_what_one_sees(stage: str, figure: str, alone: Path, t
 
 
 @every_sharding
-@pytest.mark.parametrize("stage", ["sft", "distill", "dpo", "whole"])
+@pytest.mark.parametrize("stage", ["sft", "distill", "whole"])
 def test_the_adapter_is_gathered_whole_and_is_the_one_that_one_process_learns(
     stage: str, alone: Path, together: Path
 ) -> None:
+    check_adapters(stage, alone, together)
+
+
+@pytest.mark.slow
+@every_sharding
+def test_the_adapter_of_preferences_is_too(alone_with_preference: Path, together_with_preference: Path) -> None:
+    check_adapters("dpo", alone_with_preference, together_with_preference)
+
+
+def check_adapters(stage: str, alone: Path, together: Path) -> None:
     expected, found = (load_file(folder / stage / ADAPTER_FILE) for folder in (alone, together))
     assert expected.keys() == found.keys()
     for tensor, value in expected.items():
@@ -151,6 +230,7 @@ def test_what_is_sharded_is_sharded(together: Path) -> None:
         assert held == HELD[name]
 
 
+@pytest.mark.slow  # another way to share the work, and three interpreters that import everything
 def test_the_command_in_a_configurations_first_line(
     alone: Path, audio_folder: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     return [record(i, folder, noise(0.5, i), good[i], style=short, **pairs[i]) for i in range(6)]
 
 
-@pytest.fixture(params=["sft", "distill", "dpo"])
+# Every recipe resumes by the same code: two of them in every run, all in `make test-slow`.
+@pytest.fixture(params=["sft", "distill", pytest.param("dpo", marks=pytest.mark.slow)])
 def recipe(request: Any, audio_folder: Path, llama_folder: Path, rows: list[Record]) -> Recipe:
     recipes: dict[str, Recipe] = {
         "sft": lambda out, how: sft.train(audio_folder, rows, out, how),

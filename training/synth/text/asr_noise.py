@@ -1,7 +1,7 @@
 """Transcripts with the errors of a small speech recognizer: misheard names, homophones, lost punctuation, other formats
 of numbers, merged words.
 
-Facts stay recognizable, because `training.facts.normalize` reads every format of numbers that is made here. A name is
+Facts stay recognizable, because `app.core.text.normalize` reads every format of numbers that is made here. A name is
 misheard in the same way everywhere in a record, so that the summary copies what its input says. Knows nothing about
 audio.
 """

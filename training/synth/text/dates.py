@@ -5,7 +5,7 @@ Each function takes a random generator and returns text. Knows nothing about sen
 
 from random import Random
 
-from training.facts.normalize import normalize
+from app.core.text.normalize import normalize
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _MONTHS = [

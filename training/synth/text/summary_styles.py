@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from app.core.prompts import SummaryStyle
-from training.facts.normalize import normalize
+from app.core.text.normalize import normalize
 from training.synth.text.instructions import PROSE, StyledSummary, instructed_summary, make_style
 from training.synth.text.script import Point, Script
 from training.synth.text.summary_writer import SummaryWriter, render_summary

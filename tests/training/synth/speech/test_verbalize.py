@@ -1,6 +1,6 @@
 import pytest
 
-from training.facts.normalize import normalize
+from app.core.text.normalize import normalize
 from training.synth.speech.verbalize import cardinal, ordinal, verbalize, year
 
 

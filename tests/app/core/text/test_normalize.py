@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.facts.normalize import normalize
+from app.core.text.normalize import normalize
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,14 @@ def test_same_figure_in_two_spellings(one: str, other: str) -> None:
 )
 def test_different_figures_stay_different(one: str, other: str) -> None:
     assert normalize(one) != normalize(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["2²", " ² ", "9" * 400, "9" * 5000, "3 " + "hundred " * 400, "٣:٣٠ ٣ March", "$" + "9" * 400]
+)
+def test_no_text_is_refused(text: str) -> None:
+    assert isinstance(normalize(text), tuple)
+
+
+def test_no_text_is_kept() -> None:
+    assert not hasattr(normalize, "cache_info"), "a service must not keep what its callers said"

@@ -2,11 +2,11 @@
 """Normalize text to tokens that are the same however a value is written.
 
 "$4,200", "4200 dollars" and "forty-two hundred dollars" give the same tokens, and so do "3:30 p.m." and "half past
-three", "March 3rd" and "the third of March", "25%" and "twenty-five percent". Knows nothing about facts or summaries.
+three", "March 3rd" and "the third of March", "25%" and "twenty-five percent". The words are English. Knows nothing
+about facts or summaries. Nothing is cached here, because a service keeps no text of its callers.
 """
 
 import re
-from functools import lru_cache
 
 UNITS = {w: i for i, w in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -24,13 +24,20 @@ _SHORT_DAYS = {"mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wed
 _CURRENCY = {"$": "dollars", "£": "pounds", "€": "euros"}
 _SYNONYMS = {"dollar": "dollars", "pound": "pounds", "euro": "euros", "bucks": "dollars", "buck": "dollars", "quid": "pounds",  # noqa: E501
          "midday": "12", "noon": "12", "dozen": "12", "per cent": "percent", "doctor": "dr", "okay": "ok"}  # fmt: skip
+# A token is looked up once. Where two of these have the same key, the later one counts.
+_REPLACEMENTS = _SHORT_DAYS | _SHORT_MONTHS | _SYNONYMS
 _SUFFIX = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000}
 
 _TIME = re.compile(r"\b(\d{1,2})[:.](\d{2})\s*(?:([ap])\.?m\b\.?)?(?!\d)", re.I)
-_HOUR = re.compile(r"\b(\d{1,2}|[a-z]+)\s*(?:([ap])\.?\s?m\b\.?|o[' ]?clock)", re.I)
+# The words before "a.m." are only looked at where they begin like an hour, which saves most of the time.
+_HOUR_WORDS = "|".join(word for word, value in UNITS.items() if 0 < value <= 12)
+_HOUR = re.compile(rf"\b(?=\d|{_HOUR_WORDS})(\d{{1,2}}|[a-z]+)\s*(?:([ap])\.?\s?m\b\.?|o[' ]?clock)", re.I)
 _MONEY = re.compile(r"([$£€])\s?(\d[\d,]*(?:\.\d+)?)\s?(thousand|million|billion|k\b|mn?\b|bn\b)?", re.I)
 _COMPACT = re.compile(r"\b(\d+(?:\.\d+)?)\s?(k|mn|bn)\b", re.I)
 _TOKEN = re.compile(r"\d+:\d\d|\d+(?:\.\d+)?(?:st|nd|rd|th)?|[^\W\d_]+(?:'[^\W\d_]+)?")
+_ORDINAL_ENDING = re.compile(r"(st|nd|rd|th)$")
+_NUMBER_STARTS = frozenset({"a", *UNITS, *TENS})
+_MAX_DIGITS = 300  # a longer run of digits is a token like a word; the largest float has 309
 _PAST = re.compile(r"\b(half|quarter) (past|to|of|after) ([a-z]+|\d{1,2})\b")
 
 
@@ -59,6 +66,8 @@ def _whole_hour(match: re.Match[str]) -> str:
 
 
 def _plain(value: float) -> str:
+    if value == float("inf"):
+        return "inf"
     return str(int(value)) if value == int(value) else f"{value:.6f}".rstrip("0").rstrip(".")
 
 
@@ -69,7 +78,7 @@ def _money(match: re.Match[str]) -> str:
 
 
 def _is_number(token: str) -> bool:
-    return token.replace(".", "", 1).isdigit()
+    return token.replace(".", "", 1).isdecimal() and len(token) <= _MAX_DIGITS
 
 
 def _numbers(tokens: list[str]) -> list[str]:
@@ -78,6 +87,10 @@ def _numbers(tokens: list[str]) -> list[str]:
     i = 0
     while i < len(tokens):
         word = tokens[i]
+        if word not in _NUMBER_STARTS and not word[0].isdecimal():
+            out.append(str(ORDINALS[word]) if word in ORDINALS else word)
+            i += 1
+            continue
         if word in ("a", "one") and i + 1 < len(tokens) and tokens[i + 1] in SCALES:
             value, i, used = 1.0, i + 1, True
         elif word in UNITS or word in TENS or _is_number(word):
@@ -128,16 +141,20 @@ def _numbers(tokens: list[str]) -> list[str]:
     return out
 
 
+def _is_day(token: str) -> bool:
+    return len(token) <= 2 and token.isdecimal() and int(token) <= 31
+
+
 def _dates(tokens: list[str]) -> list[str]:
     """Write the day after the month: "3 march" and "the 3 of march" become "march 3"."""
     out: list[str] = []
     for token in tokens:
         if token in MONTHS and out:
-            if out[-1].isdigit() and int(out[-1]) <= 31 and not (len(out) > 1 and out[-2] in MONTHS):
+            if _is_day(out[-1]) and not (len(out) > 1 and out[-2] in MONTHS):
                 day = out.pop()
                 out += [token, day]
                 continue
-            if len(out) > 1 and out[-1] == "of" and out[-2].isdigit() and int(out[-2]) <= 31:
+            if len(out) > 1 and out[-1] == "of" and _is_day(out[-2]):
                 out.pop()
                 day = out.pop()
                 out += [token, day]
@@ -146,10 +163,11 @@ def _dates(tokens: list[str]) -> list[str]:
     return out
 
 
-@lru_cache(maxsize=4096)
 def normalize(text: str) -> tuple[str, ...]:
     """Return lower-case tokens, with numbers as digits, money as "4200 dollars", times as "3:30" or "3", and dates as
     "march 3".
+
+    It takes time linear in the length of the text and raises nothing, whatever the text is.
     """
     text = text.lower().replace("’", "'").replace("–", "-").replace("—", " ").replace("per cent", "percent")
     text = _MONEY.sub(_money, text)
@@ -162,11 +180,11 @@ def normalize(text: str) -> tuple[str, ...]:
     text = _HOUR.sub(_whole_hour, text)
     tokens: list[str] = []
     for token in _TOKEN.findall(text):
-        token = token.removesuffix("'s").replace("'", "")
+        if "'" in token:
+            token = token.removesuffix("'s").replace("'", "")
         if token[0].isdigit():
-            token = re.sub(r"(st|nd|rd|th)$", "", token)
-        token = _SYNONYMS.get(token, _SHORT_MONTHS.get(token, _SHORT_DAYS.get(token, token)))
-        tokens.append(token)
+            token = _ORDINAL_ENDING.sub("", token)
+        tokens.append(_REPLACEMENTS.get(token, token))
     return tuple(_dates(_numbers(_clock_pairs(tokens))))
 
 
