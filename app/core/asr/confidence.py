@@ -9,23 +9,16 @@ knows nothing about prompts or engines.
 import re
 from dataclasses import dataclass
 
+from app.core.asr.repetition import is_trusted
 from app.core.asr.settings import RecognizerSettings
-from app.core.asr.whisper import Transcript, TranscriptSegment
+from app.core.asr.transcript import Transcript, TranscriptSegment, mean_log_probability
 
 # Omitted spans that are closer together than this are reported as one, in seconds.
 _MAX_JOINED_GAP_S = 1.0
-# The shortest weight of a segment in the mean, in seconds, so that no segment weighs nothing.
-_MIN_WEIGHT_S = 0.1
 # The limit where Whisper is unsure of the language too: it has to be surer of the words.
 _UNCERTAIN_LANGUAGE_MIN_LOG_PROBABILITY = -0.7
 # Whisper writes "Thank you." for music, with a high probability that there is no speech.
 _MAX_NO_SPEECH = 0.6
-# A message that is played in a loop also repeats itself. It is kept if Whisper is sure of it in every respect; what
-# Whisper makes of a crowd or of noise fails at least one of these limits.
-_LOOP_MIN_LOG_PROBABILITY = -0.45
-_LOOP_MIN_LANGUAGE_PROBABILITY = 0.8
-_LOOP_MAX_NO_SPEECH = 0.5
-_LOOP_MAX_COMPRESSION_RATIO = 10.0
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -63,7 +56,7 @@ def filter_transcript(transcript: Transcript, limits: RecognizerSettings) -> Fil
     recognition = Recognition(
         language=transcript.language,
         language_probability=transcript.language_probability,
-        log_probability=_mean_log_probability(clear or spoken),
+        log_probability=mean_log_probability(clear or spoken),
         omitted_spans=_join_spans([(one.start, one.end) for one in unclear]),
     )
     return FilteredTranscript(" ".join(one.text for one in clear), recognition)
@@ -78,23 +71,7 @@ def _is_confident(segment: TranscriptSegment, language_probability: float, limit
         return False
     if segment.no_speech_probability > _MAX_NO_SPEECH and segment.log_probability < limits.sure_log_probability:
         return False
-    if segment.compression_ratio <= limits.compression_ratio:
-        return True
-    return (
-        segment.log_probability >= _LOOP_MIN_LOG_PROBABILITY
-        and language_probability >= _LOOP_MIN_LANGUAGE_PROBABILITY
-        and segment.no_speech_probability < _LOOP_MAX_NO_SPEECH
-        and segment.compression_ratio <= _LOOP_MAX_COMPRESSION_RATIO
-    )
-
-
-def _mean_log_probability(segments: list[TranscriptSegment]) -> float | None:
-    """Return the mean over the segments, weighted by their length, or None if there are none."""
-    weights = [max(one.end - one.start, _MIN_WEIGHT_S) for one in segments]
-    if not weights:
-        return None
-    total = sum(one.log_probability * weight for one, weight in zip(segments, weights, strict=True))
-    return total / sum(weights)
+    return segment.compression_ratio <= limits.compression_ratio or is_trusted(segment, language_probability)
 
 
 def _join_spans(spans: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

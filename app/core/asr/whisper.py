@@ -1,21 +1,31 @@
 """Transcribes recordings with Whisper, through faster-whisper (CTranslate2, int8 on CPU).
 
 It runs in one thread, one recording at a time, so that it does not compete with the language model for the cores. If
-the call is cancelled, the work ends before the next window. This module knows nothing about prompts or vLLM, nor how
-sure Whisper has to be (`app.core.asr.confidence`).
+the call is cancelled, the work ends before the next window.
+
+Where Whisper goes round in circles, up to 30 s of speech are lost: after somebody laughed, it writes "ha ha ha" until
+the window is full. Such a window is decoded a second time, in which no three tokens may occur twice. The second text is
+only taken if Whisper is sure of it, which it is of speech and not of noise; otherwise what it wrote before the loop is
+decoded alone. Other windows cost nothing more.
+
+This module knows nothing about prompts or vLLM, nor how sure Whisper has to be of the rest (`app.core.asr.confidence`).
 """
 
 import asyncio
 import threading
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.core.asr.repetition import compression_ratio
+from app.core.asr.transcript import Transcript, TranscriptSegment
+from app.core.asr.whisper_windows import WhisperWindow, group_by_window, is_surely_speech, join_windows
+
+__all__ = ["Transcript", "TranscriptSegment", "WhisperTranscriber", "compression_ratio"]
 
 # Number of windows of 30 s in which the language is detected, until Whisper is sure of it in one: a recording may begin
 # with music.
@@ -25,39 +35,21 @@ LANGUAGE_THRESHOLD = 0.5
 MAX_PROBABILITY_RATIO = 4
 
 
-@dataclass(frozen=True)
-class TranscriptSegment:
-    """A segment of speech as Whisper transcribed it.
-
-    Attributes:
-        start: In seconds from the start of the recording.
-        end: In seconds from the start of the recording.
-        text: The words.
-        log_probability: Mean log-probability (natural logarithm) of the tokens of Whisper's window.
-        compression_ratio: That of the window's text, see `compression_ratio`.
-        no_speech_probability: Probability that the window holds no speech.
-    """
-
-    start: float
-    end: float
-    text: str
-    log_probability: float
-    compression_ratio: float
-    no_speech_probability: float
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """All segments in order, and the language as a BCP 47 tag with its probability."""
-
-    segments: tuple[TranscriptSegment, ...] = ()
-    language: str = "en"
-    language_probability: float = 1.0
-
-    @property
-    def text(self) -> str:
-        """The text of all segments, joined by spaces."""
-        return " ".join(one.text for one in self.segments if one.text)
+_SAMPLE_RATE = 16_000
+_WINDOW_S = 30.0
+# Greedy decoding without fallback temperatures, so that the same recording always gives the same text. The previous
+# window's text is not used as context, because it makes small models repeat themselves. No window is left out here,
+# however unsure Whisper is of it: the caller would not learn of it.
+_OPTIONS: dict[str, Any] = {
+    "beam_size": 1,
+    "temperature": 0.0,
+    "condition_on_previous_text": False,
+    "without_timestamps": False,
+    "no_speech_threshold": None,
+}
+# In the second decoding of a window that went round in circles, no sequence of three tokens occurs twice. Five lose
+# more of the speech, and a penalty on repeated tokens (1.1) does not end all loops.
+_NO_REPEAT_TOKENS = 3
 
 
 class WhisperTranscriber:
@@ -106,30 +98,65 @@ class WhisperTranscriber:
     def _transcribe(self, samples: NDArray[np.float32], cancelled: threading.Event) -> Transcript:
         if cancelled.is_set():
             return Transcript()
-        # Greedy decoding without fallback temperatures, so that the same recording always gives the same text. The
-        # previous window's text is not used as context, because it makes small models repeat themselves. No window is
-        # left out here, however unsure Whisper is of it: the caller would not learn of it.
-        options: dict[str, Any] = {
-            "beam_size": 1,
-            "temperature": 0.0,
-            "condition_on_previous_text": False,
-            "without_timestamps": False,
-            "no_speech_threshold": None,
+        options = {
             "language_detection_segments": LANGUAGE_WINDOWS,
             "language_detection_threshold": LANGUAGE_THRESHOLD,
-        }
+        } | _OPTIONS
         # The language is detected at once; the text only comes as the segments are read.
         segments, info = self._model.transcribe(samples, language=None, **options)
         language, probability = str(info.language), float(info.language_probability)
         if (expected := self._expected_language(info)) and expected[0] != language:
             language, probability = expected
             segments, info = self._model.transcribe(samples, language=language, **options)
-        found: list[Any] = []
-        for segment in segments:
-            if cancelled.is_set():
-                return Transcript()
-            found.append(segment)
-        return Transcript(_transcript_segments(found), _bcp47_tag(language), probability)
+        windows = group_by_window(_read(segments, cancelled))
+        found: list[TranscriptSegment] = []
+        for number, window in enumerate(windows):
+            if window.circles(probability):
+                next_start = windows[number + 1].start if number + 1 < len(windows) else np.inf
+                end = min(window.start + _WINDOW_S, next_start, len(samples) / _SAMPLE_RATE)
+                found += self._decode_again(samples, window, end, language, cancelled)
+            else:
+                found += window.segments
+        # What was read until the call was cancelled is not the transcript.
+        return Transcript() if cancelled.is_set() else Transcript(tuple(found), _bcp47_tag(language), probability)
+
+    def _decode_again(
+        self, samples: NDArray[np.float32], window: WhisperWindow, end: float, language: str, cancelled: threading.Event
+    ) -> tuple[TranscriptSegment, ...]:
+        """Return better segments of a window that went round in circles, or its own if there are none.
+
+        end: where the window ends, in seconds. language: the recording's, as Whisper's code.
+        """
+        second = self._decode_speech(samples, window.start, end, language, cancelled, _NO_REPEAT_TOKENS)
+        if second:
+            return second
+        before, loop = window.split_at_loop()
+        # The figures of the window are mostly those of the loop, and say nothing about what comes before it.
+        alone = self._decode_speech(samples, window.start, loop[0].start, language, cancelled) if before else ()
+        return alone + loop if alone else window.segments
+
+    def _decode_speech(
+        self,
+        samples: NDArray[np.float32],
+        start: float,
+        end: float,
+        language: str,
+        cancelled: threading.Event,
+        no_repeat_tokens: int = 0,
+    ) -> tuple[TranscriptSegment, ...]:
+        """Return the segments between two times in seconds, or none unless Whisper is sure that this is speech.
+
+        no_repeat_tokens: number of tokens that may not occur twice as a sequence; 0 allows all.
+        """
+        if cancelled.is_set():
+            return ()
+        # The language is detected in this part alone: Whisper knows none of noise that follows speech.
+        part = samples[round(start * _SAMPLE_RATE) : round(end * _SAMPLE_RATE)]
+        segments, info = self._model.transcribe(part, language=None, no_repeat_ngram_size=no_repeat_tokens, **_OPTIONS)
+        if info.language != language:
+            return ()
+        found = join_windows(group_by_window(_read(segments, cancelled), start))
+        return found if is_surely_speech(found, float(info.language_probability)) else ()
 
     def _expected_language(self, info: Any) -> tuple[str, float] | None:
         """Return the most probable of the expected languages and its probability, or None if Whisper's choice stands.
@@ -146,38 +173,14 @@ class WhisperTranscriber:
         return found if found and found[1] >= info.language_probability / MAX_PROBABILITY_RATIO else None
 
 
-def _transcript_segments(segments: Sequence[Any]) -> tuple[TranscriptSegment, ...]:
-    """Convert faster-whisper's segments; those of one window share its figures."""
-    texts: dict[int, str] = {}
-    for one in segments:
-        texts[one.seek] = texts.get(one.seek, "") + one.text
-    ratios = {seek: compression_ratio(text) for seek, text in texts.items()}
-    return tuple(
-        TranscriptSegment(
-            start=float(one.start),
-            end=float(one.end),
-            text=one.text.strip(),
-            log_probability=float(one.avg_logprob),
-            compression_ratio=ratios[one.seek],
-            no_speech_probability=float(one.no_speech_prob),
-        )
-        for one in segments
-    )
-
-
-def compression_ratio(text: str) -> float:
-    """Return the number of letters of a text for each byte of its zlib compression; 0 for an empty text.
-
-    Whisper's own ratio counts UTF-8 bytes. A letter of Thai has three, which begin alike, so that ordinary Thai is
-    taken for repetition. Here each letter counts as one byte, whatever its script (two if the text has more than 256
-    different letters, which text that repeats itself does not have).
-    """
-    if not text:
-        return 0.0
-    numbers = {letter: number for number, letter in enumerate(dict.fromkeys(text))}
-    width = 1 if len(numbers) <= 256 else 2
-    data = b"".join(numbers[letter].to_bytes(width) for letter in text)
-    return len(text) / len(zlib.compress(data))
+def _read(segments: Iterable[Any], cancelled: threading.Event) -> list[Any]:
+    """Return faster-whisper's segments, which are decoded as they are read, or those until the call was cancelled."""
+    found: list[Any] = []
+    for segment in segments:
+        if cancelled.is_set():
+            break
+        found.append(segment)
+    return found
 
 
 def _bcp47_tag(code: str) -> str:
