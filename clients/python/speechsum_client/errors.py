@@ -215,7 +215,7 @@ STATUS_ERRORS: dict[int, type[ServiceError]] = {
 STREAM_CODES: dict[str, type[ServiceError]] = {
     "audio_too_long": TooLarge,
     "decode_timeout": Unprocessable,
-    "empty_audio": UnsupportedAudio,
+    "empty_audio": Unprocessable,
     "internal_error": ServiceError,
     "no_audio_track": Unprocessable,
     "non_finite_samples": Unprocessable,
