@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from speechsum_client.errors import ServiceError, SpeechsumError
 
+IN_FLIGHT = "idempotency_in_flight"
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -24,12 +26,15 @@ class RetryPolicy:
             of up to a half is taken off, so that many clients do not come back together.
         longest_retry_after_s: The longest `Retry-After` that is waited for, in seconds. A longer one is raised, and
             the error's `retry_after_s` says how long it is.
+        longest_in_flight_s: Seconds to wait for the end of the first try, where the connection was lost and the service
+            still works on it. These repeats are not counted.
     """
 
     retries: int = 4
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
     longest_retry_after_s: float = 60.0
+    longest_in_flight_s: float = 600.0
 
     def backoff_s(self, repeats: int) -> float:
         """Return the seconds to wait before a repeat. repeats: how many there were before it."""
@@ -43,17 +48,29 @@ class Attempts:
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
         self.count = 0
+        self._in_flight_since: float | None = None
+        self._in_flight_count = 0
 
     def wait_s(self, error: SpeechsumError) -> float:
         """Return the seconds to wait before the next try. Raises the error if there is no next try."""
         retry_after_s = error.retry_after_s if isinstance(error, ServiceError) else None
         too_long = retry_after_s is not None and retry_after_s > self.policy.longest_retry_after_s
+        if isinstance(error, ServiceError) and error.code == IN_FLIGHT and self.policy.retries and not too_long:
+            return self._in_flight_wait_s(error)
         if not error.can_repeat or too_long or self.count >= self.policy.retries:
             raise error
         wait_s = self.policy.backoff_s(self.count)
         self.count += 1
         # Never before the time that the service names, and not all clients at that very moment.
         return wait_s if retry_after_s is None else retry_after_s + min(wait_s, 0.1 * retry_after_s)
+
+    def _in_flight_wait_s(self, error: ServiceError) -> float:
+        now = time.monotonic()
+        self._in_flight_since = now if self._in_flight_since is None else self._in_flight_since
+        if now - self._in_flight_since >= self.policy.longest_in_flight_s:
+            raise error
+        self._in_flight_count += 1
+        return max(error.retry_after_s or 0.0, self.policy.backoff_s(self._in_flight_count))
 
     def reset(self) -> None:
         """Count anew, because something has arrived."""

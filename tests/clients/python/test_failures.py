@@ -3,6 +3,7 @@
 import httpx
 import pytest
 from speechsum_client import (
+    Conflict,
     ConnectionFailed,
     DeltaEvent,
     InvalidAnswer,
@@ -119,6 +120,19 @@ def test_the_tries_come_to_an_end(connect: Connect, waits: list[float]) -> None:
         check_same_request(server, 3)
     assert (raised.value.code, raised.value.retry_after_s) == ("queue_full", 1)
     assert len(waits) == 2
+
+
+def test_the_end_of_the_first_try_is_waited_for(connect: Connect, waits: list[float]) -> None:
+    # The connection was lost, and the service, behind a proxy, has not noticed and still works.
+    at_work = error(409, "idempotency_in_flight", retry_after="1")
+    with fail(cut_answer, *[at_work] * 9, summary()) as server:
+        assert connect(server.url, retry=RetryPolicy(retries=1)).summarize(RECORDING).summary == "Anna pays."
+        check_same_request(server, 11)
+    assert all(1 <= wait_s <= 8 for wait_s in waits[1:])
+    assert waits[-1] > 2
+    for policy in (RetryPolicy(longest_in_flight_s=0), RetryPolicy(retries=0)):
+        with fail(at_work) as server, pytest.raises(Conflict):
+            connect(server.url, retry=policy).summarize(RECORDING)
 
 
 def test_a_long_retry_after_is_left_to_the_caller(connect: Connect, waits: list[float]) -> None:
