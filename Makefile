@@ -83,7 +83,7 @@ gpu-pack: env system  ## what a quarter of an hour on a GPU without network need
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
