@@ -43,10 +43,11 @@ names: env
 	@$(BIN)/python tools/check_names.py
 
 imports: env
-	@$(BIN)/lint-imports --no-logo --no-cache
+	@PYTHONPATH=clients/python $(BIN)/lint-imports --no-logo --no-cache
 
 types: env
 	@$(BIN)/mypy
+	@cd clients/python && $(abspath $(BIN))/mypy
 
 docs: env  ## build the documentation into var/site; every broken link is an error
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
@@ -60,12 +61,12 @@ format: env  ## put the code into shape
 
 env: $(STAMP)  ## the virtual environment alone
 
-$(STAMP): $(LOCK) pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet uv
 	@echo "installing $(LOCK) into $(VENV)"
 	@$(UV) pip install --quiet --python $(BIN)/python $(FIND_LINKS) $(TORCH) --no-deps -r $(LOCK)
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
 .PHONY: system
@@ -82,7 +83,7 @@ gpu-pack: env system  ## what a quarter of an hour on a GPU without network need
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-FOLDERS = ("app", "training", "model_repo", "tools")
+FOLDERS = ("app", "training", "model_repo", "tools", "clients")
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The fenced code blocks of the README and of every page in `docs/`.
+"""The fenced code blocks of the README, of the client's README and of every page in `docs/`.
 
 A block is run unless the line before it is a marker that says why not, an HTML comment that no reader sees:
 
@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "results/README.md")),
+    ROOT / "clients" / "python" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 RUN = ("sh", "python")

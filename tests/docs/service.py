@@ -36,7 +36,7 @@ def running_service(folder: Path) -> Iterator[DocsService]:
     programs = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHSUM_")} | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients' / 'python'}",
         "XDG_STATE_HOME": str(folder / "state"),
         "ADMIN": ADMIN,
     }

@@ -1,0 +1,49 @@
+"""The typed answers that describe models. Knows nothing about HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechsum_client.answers import AnswerModel
+
+
+class AudioCard(AnswerModel):
+    """The recordings that a model accepts. Times are in seconds, the sampling rate is in Hz."""
+
+    sampling_rate: int
+    window_seconds: float
+    max_seconds: float
+    note_seconds: float
+    trained_seconds: float
+
+
+class Model(AnswerModel):
+    """A model, or an adapter that is loaded on one. id: what the `model` of a request can name."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+    name: str
+    version: str
+    kind: str
+    loaded: bool
+    state: str | None = None
+    adapters: list[str]
+    adapter_of: str | None = None
+    description: str
+    license: str | None = None
+    architecture: str | None = None
+    stage: str | None = None
+    parent: str | None = None
+    prompt_format: int | None = None
+    languages: list[str]
+    audio: AudioCard
+    figures: dict[str, Any]
+
+
+class ModelPage(AnswerModel):
+    """A list of models and adapters."""
+
+    object: str = "list"
+    data: list[Model]

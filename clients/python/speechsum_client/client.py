@@ -1,0 +1,253 @@
+"""The client without asyncio. What it sends is in `requests.py`, what an answer means in `calls.py`.
+
+A client may be shared by threads. Every method raises what `errors.py` draws.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+
+import httpx
+from pydantic import BaseModel
+
+from speechsum_client import requests
+from speechsum_client.answers import ChatCompletion, JobInfo, JobPage, ModelT, ParsedSummary, Summary
+from speechsum_client.calls import (
+    Call,
+    check_event_stream,
+    check_status,
+    parse_answer,
+    target,
+    translate_errors,
+)
+from speechsum_client.cards import Model, ModelPage
+from speechsum_client.errors import ConnectionFailed, SpeechsumError
+from speechsum_client.fields import QuestionFields, Schema, SummaryFields
+from speechsum_client.jobs import Job
+from speechsum_client.recordings import Recording, open_recording
+from speechsum_client.requests import ChatAnswer, Turn
+from speechsum_client.retries import Attempts, RetryPolicy
+from speechsum_client.sse import DONE, EventParser
+from speechsum_client.streams import SummaryEvent, SummaryStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+_sleep = time.sleep
+
+
+class Client:
+    """A client of one service.
+
+    Args:
+        base_url: Where the service is; a `/v1` at its end does no harm.
+        api_key: The key, if the service wants one.
+        timeout: Seconds that an answer may take that the service works on. It is not repeated after that.
+        idle_timeout: Seconds without a byte where the service answers at once, or sends signs of life, as in a stream.
+            It must be longer than the service's `SPEECHSUM_TIMEOUTS__KEEP_ALIVE_SECONDS`.
+        connect_timeout: Seconds in which a connection must be made.
+        retry: How often a request is sent again after a network error, a 429 or a 503.
+        http: httpx's client, for proxies, certificates and tests; the caller closes it.
+
+    Raises: ValueError if `base_url` is not an address of HTTP.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        timeout: float = 600.0,
+        idle_timeout: float = 60.0,
+        connect_timeout: float = 10.0,
+        retry: RetryPolicy | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._target = target(base_url, api_key, timeout, idle_timeout, connect_timeout)
+        self.retry = retry or RetryPolicy()
+        self._http = http or httpx.Client()
+        self._closes_http = http is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, unless they are those of a client that the caller gave."""
+        if self._closes_http:
+            self._http.close()
+
+    @overload
+    def summarize(
+        self,
+        file: Recording,
+        *,
+        json_schema: type[ModelT],
+        idempotency_key: str | None = None,
+        **fields: Unpack[SummaryFields],
+    ) -> ParsedSummary[ModelT]: ...
+
+    @overload
+    def summarize(
+        self,
+        file: Recording,
+        *,
+        json_schema: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SummaryFields],
+    ) -> Summary: ...
+
+    def summarize(
+        self,
+        file: Recording,
+        *,
+        json_schema: Schema | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SummaryFields],
+    ) -> Summary:
+        """Return the summary of a recording.
+
+        Args:
+            file: A path, bytes, an open file, or a URL that the service fetches.
+            json_schema: A JSON Schema that `structured` follows, or a Pydantic model that it is parsed into.
+            idempotency_key: Makes the request the same one as another with this key; a new key if None.
+            fields: How the summary is written; see `SummaryFields`.
+        """
+        with open_recording(file) as recording:
+            call = requests.summary_call(recording, fields, json_schema, idempotency_key)
+            summary = parse_answer(self.send(call), Summary)
+        if isinstance(json_schema, type) and issubclass(json_schema, BaseModel):
+            return ParsedSummary.of(summary, json_schema)
+        return summary
+
+    def summarize_stream(
+        self,
+        file: Recording,
+        *,
+        json_schema: Schema | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SummaryFields],
+    ) -> Iterator[SummaryEvent]:
+        """Yield what happens while a recording is summarized: stages, pieces of text, and at the end the `Summary`.
+
+        The arguments are those of `summarize`. Leaving the loop ends the work. A connection that is lost is made again
+        (`streams.py`).
+        """
+        stream, attempts = SummaryStream(), Attempts(self.retry)
+        with open_recording(file) as recording:
+            call = requests.summary_call(recording, fields, json_schema, idempotency_key, stream=True)
+            while True:
+                try:
+                    stream.begin()
+                    with self.open_stream(call) as response:
+                        parser = EventParser()
+                        for chunk in self.read_chunks(call, response):
+                            for event in parser.feed(chunk):
+                                if event.data != DONE:
+                                    yield from stream.read(event.data)
+                                if stream.is_done:
+                                    return
+                    raise ConnectionFailed("The stream ended before the summary was complete.")
+                except SpeechsumError as error:
+                    _sleep(attempts.wait_s(error))
+
+    def ask(
+        self,
+        file: Recording,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        idempotency_key: str | None = None,
+        **fields: Unpack[QuestionFields],
+    ) -> ChatAnswer:
+        """Return the answer to a question about a recording, which is read anew for each question.
+
+        Args:
+            history: The questions and answers before, as `ChatAnswer.history` holds them.
+            fields: How the answer is written; see `QuestionFields`.
+        """
+        with open_recording(file) as recording:
+            call = requests.question_call(recording, question, history, fields, idempotency_key)
+        return requests.chat_answer(parse_answer(self.send(call), ChatCompletion), question, history)
+
+    def models(self, *, all: bool = False) -> list[Model]:
+        """Return the models and adapters that `model` can name. all: the rest of the registry too."""
+        return parse_answer(self.send(requests.models_call(all=all)), ModelPage).data
+
+    def model(self, name: str) -> Model:
+        """Return one model. Raises NotFound if the service does not serve it."""
+        return parse_answer(self.send(requests.model_call(name)), Model)
+
+    def create_job(
+        self,
+        file: Recording,
+        *,
+        json_schema: Schema | None = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SummaryFields],
+    ) -> Job:
+        """Queue a recording and return the job, which outlives this client and restarts of the service.
+
+        Args:
+            webhook_url: Where the service sends a signed webhook when the job has ended (`verify_webhook`).
+        """
+        with open_recording(file) as recording:
+            call = requests.create_job_call(recording, fields, json_schema, idempotency_key, webhook_url)
+            return Job(self, parse_answer(self.send(call), JobInfo))
+
+    def job(self, id: str) -> Job:
+        """Return a job. Raises NotFound if there is none with this id, or if it is another key's."""
+        return Job(self, parse_answer(self.send(requests.job_call(id)), JobInfo))
+
+    def jobs(self, *, state: str | None = None, page_size: int = 100) -> Iterator[Job]:
+        """Yield the jobs of this API key, newest first, without their summaries. state: only those in this state."""
+        after: str | None = None
+        while True:
+            page = parse_answer(self.send(requests.jobs_call(state, page_size, after)), JobPage)
+            yield from (Job(self, info) for info in page.data)
+            if not page.has_more or page.last_id is None:
+                return
+            after = page.last_id
+
+    def send(self, call: Call) -> httpx.Response:
+        """Return the successful answer to a call, with its body read, after as many tries as it takes."""
+        attempts = Attempts(self.retry)
+        while True:
+            try:
+                with translate_errors(call):
+                    response = self._http.send(self._target.build(self._http, call))
+                check_status(call, response, attempts.count)
+                return response
+            except SpeechsumError as error:
+                _sleep(attempts.wait_s(error))
+
+    @contextmanager
+    def open_stream(self, call: Call) -> Iterator[httpx.Response]:
+        """Hold the successful answer to a call, with its body unread, after one try. The end of the block ends it."""
+        with translate_errors(call, is_stream=True):
+            response = self._http.send(self._target.build(self._http, call), stream=True)
+        try:
+            if response.is_success:
+                check_event_stream(response)
+            else:
+                with translate_errors(call, is_stream=True):
+                    response.read()
+                check_status(call, response)
+            yield response
+        finally:
+            response.close()
+
+    def read_chunks(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
+        """Yield the body of a stream as it comes. Raises ConnectionFailed if it breaks off."""
+        with translate_errors(call, is_stream=True):
+            yield from response.iter_bytes()
