@@ -31,6 +31,9 @@ export class SummaryView {
 
   constructor(player) {
     this.#player = player;
+    $("player").addEventListener("pause", () => {
+      if ($("status").textContent.startsWith("Playing ")) $("status").textContent = "";
+    });
     $("copy").addEventListener("click", () => this.#copy());
     $("save-text").addEventListener("click", () => this.#save(textOf, "txt", "text/plain"));
     $("save-markdown").addEventListener("click", () => this.#save(markdownOf, "md", "text/markdown"));

@@ -84,7 +84,7 @@ def find_all(samples: Any, _: Any = None) -> list[tuple[float, float]]:
 @asynccontextmanager
 async def serving_talks(**sections: Any) -> AsyncIterator[Site]:
     """Run a service that reads `talk` in windows of ten seconds."""
-    long = {"pass_seconds": WINDOW_SECONDS, "window_seconds": WINDOW_SECONDS}
+    long = {"pass_seconds": WINDOW_SECONDS, "window_seconds": WINDOW_SECONDS, "windows_at_once": 1}
     async with serving(talk_engine(), model=MODEL, find_speech=find_all, long=long, **sections) as site:
         yield site
 
@@ -130,16 +130,20 @@ class Visit:
 
 
 @asynccontextmanager
-async def visiting(browser: Browser, site: Site, path: str = "/", **context: Any) -> AsyncIterator[Visit]:
-    """Open the page in a browser context of its own. It fails if the page has failed or broken its policy."""
+async def visiting(browser: Browser, site: Site, *, is_open: bool = True, **context: Any) -> AsyncIterator[Visit]:
+    """Open the page in a browser context of its own. It fails if the page has failed or broken its policy.
+
+    is_open: whether the service lets everybody in, so that the page can show its models.
+    """
     opened = await browser.new_context(**{"viewport": DESK, "locale": "en-GB", "timezone_id": "UTC", **context})
     opened.set_default_timeout(8000)
     visit = Visit(await opened.new_page(), opened, site)
     visit.page.on("console", lambda message: message.type == "error" and visit.complaints.append(message.text))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     try:
-        await visit.page.goto(f"http://127.0.0.1:{site.port}{path}")
-        await visit.page.locator("#model option").first.wait_for(state="attached")
+        await visit.page.goto(f"http://127.0.0.1:{site.port}/")
+        if is_open:
+            await visit.page.locator("#model option").first.wait_for(state="attached")
         yield visit
         unexpected = [one for one in visit.complaints if not any(part in one for part in visit.expected)]
         assert unexpected == []
