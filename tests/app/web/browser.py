@@ -136,7 +136,7 @@ async def visiting(browser: Browser, site: Site, *, is_open: bool = True, **cont
     is_open: whether the service lets everybody in, so that the page can show its models.
     """
     opened = await browser.new_context(**{"viewport": DESK, "locale": "en-GB", "timezone_id": "UTC", **context})
-    opened.set_default_timeout(8000)
+    opened.set_default_timeout(20_000)  # a busy machine is slow
     visit = Visit(await opened.new_page(), opened, site)
     visit.page.on("console", lambda message: message.type == "error" and visit.complaints.append(message.text))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
-from playwright.async_api import Browser, Dialog, Download, Route
+from playwright.async_api import Browser, Dialog, Download, FileChooser, Route
 
 from app.core.errors import Unavailable
 from tests.app.running_service import Site, until
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 MARKUP = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 KEY = "a-key-for-the-tests"
 # With this the screenshots of the documentation are written again.
-WRITE_SCREENSHOTS = bool(os.environ.get("SPEECHSUM_TEST_SCREENSHOTS"))
+WRITE_SCREENSHOTS = bool(os.environ.get("WRITE_SCREENSHOTS"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -420,6 +420,9 @@ async def test_which_model_answers_and_how_good_it_is(visit: Visit) -> None:
 async def test_everything_is_done_by_the_keyboard(visit: Visit) -> None:
     order: list[str] = []
     page = visit.page
+    # From the beginning: until the browser knows that it is watched, it opens a dialog that nothing closes.
+    choosers: asyncio.Queue[FileChooser] = asyncio.Queue()
+    page.on("filechooser", lambda chooser: choosers.put_nowait(chooser))
 
     async def tab_to(id_: str) -> None:
         for _ in range(30):
@@ -430,9 +433,10 @@ async def test_everything_is_done_by_the_keyboard(visit: Visit) -> None:
         raise AssertionError(f"{id_} is not reached: {order}")
 
     await tab_to("file")
-    async with page.expect_file_chooser() as chooser:
-        await page.keyboard.press("Enter")
-    await (await chooser.value).set_files([{"name": "talk.wav", "mimeType": "audio/wav", "buffer": talk()}])
+    await page.keyboard.press("Enter")
+    async with asyncio.timeout(20):
+        chooser = await choosers.get()
+    await chooser.set_files([{"name": "talk.wav", "mimeType": "audio/wav", "buffer": talk()}])
     await tab_to("focus")
     assert [one for one in order if one in ("style", "length", "language", "focus")] == [
         "style",
