@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: serve test test-slow env check lint names imports types docs docs-write format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
-	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),--hub)
+	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),$(if $(filter 0 no off false,$(HUB)),--no-hub,--hub))
 
 # pytest's own addopts leave out what is slow. Most tests run on two processes; those that measure time run afterwards,
 # with nothing beside them.

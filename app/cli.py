@@ -97,7 +97,9 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
         keys.add_parser(commands)
     else:
         commands.add_parser("keys", help="create, list and revoke API keys")
-    commands.add_parser("models", help="list the models of the registry with their figures")
+    commands.add_parser(
+        "models", help="list the models of the registry with their figures, and those that are downloaded from a hub"
+    )
     commands.add_parser("settings", help="print every setting with its description and default, as .env.example")
     show_defaults(parser)
     return parser
@@ -112,7 +114,7 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
 
     def add(name: str, **more: Any) -> None:
         field = Settings.model_fields[name]
-        default = "" if field.default in ("", False) else f"default: {field.default}; "
+        default = "" if field.default in ("", None) else f"default: {field.default}; "
         text = f"{field.description} ({default}setting: {setting_name(name)})"
         option = f"--{name.replace('_', '-')}"
         serve.add_argument(option, default=None, help=text.replace("%", "%%").replace("`", ""), **more)
@@ -120,14 +122,21 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
     add("model")
     add("host")
     add("port", type=int)
-    add("hub", action="store_true")
+    add("hub", action=argparse.BooleanOptionalAction)
     add("log_level", choices=("debug", "info", "warning", "error"))
 
 
 def _list_models(settings: Any) -> int:
     from model_repo import registry
+    from model_repo.hub_models import HUB_MODELS, downloaded_folder
 
     for manifest in registry.comparable_manifests(registry.list_models(settings.model_repo)):
         score = f"{manifest.figures.score:.3f}" if manifest.figures else "not measured"
         print(f"{manifest.id:32} {manifest.kind:10} score {score}  {manifest.description}")
+    print("\nFrom a model hub, downloaded at the first start (memory is that of the weights):")
+    for model in HUB_MODELS.values():
+        state = "downloaded" if downloaded_folder(model, settings.cache_dir) else "not downloaded"
+        size = f"{model.download_gb:g} GB" if model.download_gb else "size unknown"
+        memory = f"GPU {model.gpu_gb:.0f} GB, CPU {model.cpu_gb:.0f} GB" if model.gpu_gb else "memory unknown"
+        print(f"{model.name:20} {state:15} {size:13} {memory:22} {model.license}  {model.repository}")
     return 0

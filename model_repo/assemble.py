@@ -1,6 +1,6 @@
 """Assembles a checkpoint from base parts and an adapter, into a folder that an engine loads.
 
-    python -m model_repo.assemble speechsum-tiny [--hub] [--root model_repo]
+    python -m model_repo.assemble speechsum-tiny [--no-hub] [--root model_repo]
 
 A checkpoint is built once and then cached; it has the same bits on every machine. LoRA pairs are merged here, because
 vLLM refuses or ignores adapters on the projector, and serves merged weights faster. The merge adds rank-one products in
@@ -29,12 +29,12 @@ WEIGHTS_FILE = "model.safetensors"
 LORA_A_SUFFIX, LORA_B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 
 
-def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> Path:
+def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_hub: bool | None = None) -> Path:
     """Return the folder of the assembled checkpoint. It is built at the first call and verified at every call.
 
     Args:
         cache: the cache folder; by default the usual one.
-        from_hub: fetch base parts from a model hub if it carries them.
+        from_hub: whether to fetch base parts from a model hub, as `model_repo.parts.fetch_part` takes it.
 
     Raises:
         PartError: if a base part cannot be fetched, or is not the one that the model was trained on.
@@ -65,7 +65,7 @@ def assemble_checkpoint(manifest: Manifest, *, cache: Path | None = None, from_h
     return folder
 
 
-def companion_files(manifest: Manifest, *, cache: Path | None = None, from_hub: bool = False) -> dict[str, str]:
+def companion_files(manifest: Manifest, *, cache: Path | None = None, from_hub: bool | None = None) -> dict[str, str]:
     """Return the small files beside a checkpoint's weights (name → text), verified: tokenizer, chat template,
     configuration.
 
@@ -103,7 +103,7 @@ def _check_part(manifest: Manifest, part: str) -> None:
 
 
 def build_base_checkpoint(
-    architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool = False
+    architecture: str, parts: list[str], *, cache: Path | None = None, from_hub: bool | None = None
 ) -> BaseCheckpoint:
     """Return the untrained weights and the files of an architecture, built from these parts. Raises PartError."""
     return BASE_BUILDERS[architecture]({name: fetch_part(name, cache=cache, from_hub=from_hub) for name in parts})
@@ -175,7 +175,11 @@ def main(argv: list[str] | None = None) -> int:
         nargs="*",
         help="models to assemble, each as name or name@version; by default the newest version of every name",
     )
-    parser.add_argument("--hub", action="store_true", help="fetch base parts from a model hub if it carries them")
+    parser.add_argument(
+        "--hub",
+        action=argparse.BooleanOptionalAction,
+        help="fetch base parts from a model hub if it carries them, or never; by default if a hub answers",
+    )
     parser.add_argument("--root", type=Path, default=registry.REGISTRY_ROOT, help="folder of the registry")
     options = parser.parse_args(argv)
     try:

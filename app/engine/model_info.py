@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model_repo.families import CheckpointFolder
+from model_repo.hub_models import HubModel
 from model_repo.manifest import MANIFEST_FILE, Manifest
 
 AS_PUBLISHED = "base"  # the stage of a manifest whose model was not trained here
@@ -112,6 +113,20 @@ class ModelInfo:
             languages=checkpoint.family.languages,
             architecture=checkpoint.model_type,
             created=int((checkpoint.folder / "config.json").stat().st_mtime),
+        )
+
+    @classmethod
+    def from_hub(cls, model: HubModel, max_seconds: float) -> "ModelInfo":
+        """Return the facts about a model from a hub, which may not be downloaded yet. max_seconds: of one pass."""
+        return cls(
+            name=model.name,
+            version=model.version,
+            kind="audio-llm",
+            max_seconds=max_seconds,
+            languages=model.family.languages,
+            architecture=model.model_type,
+            description=f"{model.repository} as published. {model.note}".rstrip(),
+            license=model.license,
         )
 
 

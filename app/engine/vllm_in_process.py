@@ -28,9 +28,17 @@ from app.engine.chat_request import (
 )
 from app.engine.peft_adapter import UnusableAdapter, adapter_rank, prepare_adapter
 from app.engine.prompt_builder import PromptBuilder, prompt_builder
-from app.engine.vllm_options import engine_arguments, max_lora_rank, set_environment, vllm_sampling_params
+from app.engine.vllm_options import (
+    engine_arguments,
+    max_lora_rank,
+    own_adapter_folder,
+    set_environment,
+    vllm_sampling_params,
+)
 from app.settings import AdapterSettings, EngineSettings, setting_name
 from model_repo.families import ModelFamily
+
+OWN_ADAPTER_ID = 1 << 30  # vLLM's number of a checkpoint's own adapter; those of the others count up from 1
 
 
 class VllmChatModel:
@@ -67,6 +75,8 @@ class VllmChatModel:
         self._family = family
         self._lora_rank = 0
         self._lora_by_id: dict[int, tuple[Any, TemporaryDirectory[str]]] = {}  # request and scratch folder by load id
+        # The adapter that the checkpoint brings along, for prompts with audio that name no other: request and folder.
+        self._own_adapter: tuple[Any, TemporaryDirectory[str]] | None = None
         self._engine: Any = None
         self._running = 0
         self._prompt_builder: PromptBuilder | None = None
@@ -83,7 +93,8 @@ class VllmChatModel:
         # vLLM is imported here, because the environment must be set first and importing it takes half a minute.
         import vllm
 
-        self._lora_rank = max_lora_rank(self._adapters)
+        own_adapter = own_adapter_folder(self._folder, audio=self._audio)
+        self._lora_rank = max_lora_rank(self._adapters, own_adapter)
         arguments = engine_arguments(
             self._folder,
             self._context_tokens,
@@ -95,8 +106,19 @@ class VllmChatModel:
             family=self._family,
         )
         self._prompt_builder = prompt_builder(self._folder, self._family)
+        if own_adapter:
+            self._own_adapter = self._prepare_own_adapter(own_adapter)
         self._engine = vllm.AsyncLLMEngine.from_engine_args(arguments)
         vllm_metrics.register_engine(self)
+
+    @staticmethod
+    def _prepare_own_adapter(folder: Path) -> tuple[Any, TemporaryDirectory[str]]:
+        """Return vLLM's request for a checkpoint's own adapter, and its scratch folder. Raises `UnusableAdapter`."""
+        from vllm.lora.request import LoRARequest
+
+        scratch = TemporaryDirectory(prefix="speechsum-adapter-")
+        prepared = prepare_adapter(folder, folder, Path(scratch.name))
+        return LoRARequest("own", OWN_ADAPTER_ID, str(prepared)), scratch
 
     async def stop(self) -> None:
         """Stop the engine's process. Calling it twice does no harm."""
@@ -108,9 +130,10 @@ class VllmChatModel:
             # In a thread, because vLLM waits seconds for the process, and other models' requests would wait too.
             await asyncio.to_thread(engine.shutdown)
             vllm_metrics.unregister_engine(self)
-        for _, scratch in self._lora_by_id.values():
+        for _, scratch in [*self._lora_by_id.values(), *([self._own_adapter] if self._own_adapter else [])]:
             scratch.cleanup()
         self._lora_by_id.clear()
+        self._own_adapter = None
 
     async def check_health(self) -> None:
         """Raise `EngineDead` if the engine's process has died, and `Unavailable` if it was not started."""
@@ -181,6 +204,12 @@ class VllmChatModel:
             await self._engine.remove_lora(adapter.load_id)
         scratch.cleanup()
 
+    def _choose_lora(self, sampling: SamplingOptions, *, has_audio: bool) -> Any:
+        """Return vLLM's request for the adapter that the caller asked for, or for the checkpoint's own, or None."""
+        if sampling.adapter:
+            return self._lora_by_id[sampling.adapter.load_id][0]
+        return self._own_adapter[0] if self._own_adapter and has_audio else None
+
     async def stream(
         self, messages: Messages, sampling: SamplingOptions, request_id: str, audio: Any = None
     ) -> AsyncGenerator[EngineEvent, None]:
@@ -204,7 +233,7 @@ class VllmChatModel:
         self._running += 1
         try:
             yield StageStarted("prefill")
-            lora = self._lora_by_id[sampling.adapter.load_id][0] if sampling.adapter else None
+            lora = self._choose_lora(sampling, has_audio=audio is not None)
             generator = self._engine.generate(
                 inputs, parameters, request_id=request_id, priority=sampling.priority, lora_request=lora
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_REPEATS, SamplingOptions
-from app.engine.peft_adapter import adapter_rank
+from app.engine.peft_adapter import CONFIG_FILE, adapter_rank
 from app.setting_types import parse_pair
 from app.settings import AdapterSettings, EngineSettings
 from model_repo.families import ModelFamily
@@ -68,8 +68,10 @@ def engine_arguments(
     dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
     optional: dict[str, Any] = {"limit_mm_per_prompt": {"audio": 1} if audio else {}}
     optional |= family.vllm_arguments if family else {}
-    if lora_rank := max_lora_rank(adapters):
-        optional |= {"enable_lora": True, "max_lora_rank": lora_rank, "max_loras": adapters.at_once}
+    own_adapter = own_adapter_folder(folder, audio=audio)
+    if lora_rank := max_lora_rank(adapters, own_adapter):
+        at_once = adapters.at_once + (own_adapter is not None)
+        optional |= {"enable_lora": True, "max_lora_rank": lora_rank, "max_loras": at_once}
     return vllm.AsyncEngineArgs(
         model=str(folder),
         served_model_name=name,
@@ -111,13 +113,20 @@ def vllm_sampling_params(sampling: SamplingOptions) -> Any:
     )
 
 
-def max_lora_rank(adapters: AdapterSettings) -> int:
+def own_adapter_folder(folder: Path, *, audio: bool) -> Path | None:
+    """Return the folder of the adapter that a checkpoint brings along for audio (Granite Speech 3.3), or None."""
+    return folder if audio and (folder / CONFIG_FILE).is_file() else None
+
+
+def max_lora_rank(adapters: AdapterSettings, own_adapter: Path | None = None) -> int:
     """Return the rank that vLLM has to reserve room for: the smallest that it supports and that is enough.
 
-    0 means that no adapters are served. Raises ValueError if vLLM supports no rank that is enough.
+    0 means that no adapters are served. own_adapter: an adapter that is served besides. Raises ValueError if vLLM
+    supports no rank that is enough.
     """
     folders = [folder for _, folder in map(parse_pair, adapters.served)]
     needed = adapters.rank or max((adapter_rank(Path(folder)) for folder in folders if folder), default=0)
+    needed = max(needed, adapter_rank(own_adapter) if own_adapter else 0)
     if needed > max(LORA_RANKS):
         raise ValueError(f"vLLM serves adapters of ranks up to {max(LORA_RANKS)}, not {needed}")
     return next(rank for rank in (0, *LORA_RANKS) if rank >= needed)

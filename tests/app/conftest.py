@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.database.connection import database_url, open_database
 from tests.app.database.migrated import migrated_postgres_url, write_migrated_file
 from tests.app.running_service import Site, serving
+from tests.model_repo.hub_fixtures import hub, no_hub
+
+__all__ = ["hub", "no_hub"]
 
 
 @pytest.fixture

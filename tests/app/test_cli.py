@@ -38,7 +38,8 @@ def test_models_lists_the_registry(
     register(tmp_path, "two-steps", "1", None)
     monkeypatch.setenv("SPEECHSUM_MODEL_REPO", str(tmp_path))
     assert main(["models"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, empty, *_ = capsys.readouterr().out.splitlines()
+    assert not empty
     assert re.match(r"hears@2 +audio-llm +score 0.625 ", first)
     assert re.match(r"two-steps@1 +cascade +score not measured ", second)
 

