@@ -8,7 +8,19 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.api import admin, chat, docs, error_responses, health, jobs, jobs_protocol, models, openapi_document, summaries
+from app.api import (
+    admin,
+    chat,
+    docs,
+    error_responses,
+    health,
+    jobs,
+    jobs_protocol,
+    models,
+    openapi_document,
+    page,
+    summaries,
+)
 from app.api.middleware.cors import allow_origins
 from app.api.middleware.drain_body import DrainRequestBody
 from app.api.middleware.method_aliases import MethodAliases
@@ -133,7 +145,7 @@ def create_app(
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
     error_responses.install_error_handlers(app)
-    for module in (jobs, summaries, chat, models, admin, health, docs):
+    for module in (jobs, summaries, chat, models, admin, health, docs, page):
         app.include_router(module.router)
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app

@@ -1,9 +1,9 @@
-"""Routes for operators: `/livez`, `/readyz`, `/metrics`, and a redirect from `/` to the documentation."""
+"""Routes for operators: `/livez`, `/readyz` and `/metrics`."""
 
 from fastapi import APIRouter, Request
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from app.api.app_state import app_state
 from app.api.error_responses import error_responses
@@ -43,9 +43,3 @@ async def metrics(request: Request) -> Response:
     """
     encoder, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encoder(REGISTRY), headers={"content-type": content_type})
-
-
-@router.get("/", include_in_schema=False)
-async def root(request: Request) -> RedirectResponse:
-    """Redirect to the documentation."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")

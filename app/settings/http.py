@@ -52,6 +52,9 @@ class ServerSettings(Section):
     root_path: str = Field(
         "", description="Path prefix under which a reverse proxy publishes the service, such as `/speech`."
     )
+    page: bool = Field(
+        True, description="Serve the page for people at `/`. If it is off, `/` leads to the documentation of the API."
+    )
     cors_origins: CommaSeparated[str] = Field(
         default_factory=list,
         description="Origins whose web pages may call the service, separated by commas: `https://app.example.org`. `*` "

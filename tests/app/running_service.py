@@ -191,12 +191,14 @@ async def serving(
     real_audio: bool = False,
     fetcher: Callable[[Settings], Fetcher] = Fetcher,
     source: ModelSource | None = None,
+    find_speech: Callable[..., list[tuple[float, float]]] = loud,
     **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run the service on a free port of the loopback until the block ends.
 
     ready: wait until it is. real_audio: with the real decoder and the real speech detector. fetcher: makes what fetches
-    recordings by URL. source: where other models are found.
+    recordings by URL. source: where other models are found. find_speech: stands in for the speech detector, if it is
+    not the real one.
     """
     engine, decoder = engine or ScriptedEngine(), RealDecoder() if real_audio else WaveDecoder()
     with tempfile.TemporaryDirectory() as folder:
@@ -204,17 +206,23 @@ async def serving(
         settings = settings_for(**sections)
         write_migrated_file(settings.jobs.folder)
         app = create_app(settings, engine, model, decoder, fetcher=fetcher(settings), source=source)
-        async with _served(app, engine, decoder, ready=ready, real_audio=real_audio) as site:
+        detector = None if real_audio else find_speech
+        async with _served(app, engine, decoder, ready=ready, find_speech=detector) as site:
             yield site
 
 
 @asynccontextmanager
 async def _served(
-    app: FastAPI, engine: ScriptedEngine, decoder: Any, *, ready: bool, real_audio: bool
+    app: FastAPI,
+    engine: ScriptedEngine,
+    decoder: Any,
+    *,
+    ready: bool,
+    find_speech: Callable[..., list[tuple[float, float]]] | None,
 ) -> AsyncIterator[Site]:
     service: Service = app.state.service
-    if not real_audio:
-        service.find_speech = loud
+    if find_speech is not None:
+        service.find_speech = find_speech
     server = uvicorn.Server(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)

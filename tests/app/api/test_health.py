@@ -1,4 +1,4 @@
-"""/livez, /readyz, /metrics and /."""
+"""/livez, /readyz and /metrics."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -72,9 +72,3 @@ async def test_metrics_parse_in_both_formats(site: Site) -> None:
     assert {"speechsum_requests", "speechsum_stage_seconds", "speechsum_rtfx", "process_resident_memory_bytes"} <= names
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     assert (await site.client.get("/metrics", headers=accept)).text.endswith("# EOF\n")
-
-
-async def test_the_root_leads_to_the_documentation(site: Site) -> None:
-    response = await site.client.get("/")
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")
-    assert "swagger" in (await site.client.get("/docs")).text

@@ -67,8 +67,11 @@ async def test_behind_a_prefix(prefix: str) -> None:
         get = site.client.get
         assert (await get(f"{prefix}/livez")).status_code == 200
         assert (await get(f"{prefix}/v1/models")).json()["object"] == "list"
-        assert (await get(f"{prefix}/")).headers["location"] == "/speech/docs"
-        # The page's addresses are relative to where the browser sees it, which is /speech/docs.
+        # The pages' addresses are relative to where the browser sees them, which is /speech/ and /speech/docs.
+        assert 'src="page/main.js"' in (await get(f"{prefix}/")).text
+        assert (await get(f"{prefix}/page/main.js")).status_code == 200
+        as_json = await get(f"{prefix}/", headers={"accept": "application/json"})
+        assert as_json.json()["documentation"] == "/speech/docs"
         assert 'src="docs/docs.js"' in (await get(f"{prefix}/docs")).text
         assert 'url: "openapi.json"' in (await get(f"{prefix}/docs/docs.js")).text
         assert (await get(f"{prefix}/openapi.json")).json()["servers"] == [{"url": "/speech"}]

@@ -4,44 +4,22 @@ It needs Node.js 20 or newer. The npm packages are kept in the user's cache fold
 """
 
 import asyncio
-import hashlib
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.app.running_service import serving, wav
+from tests.npm_packages import install_packages, run
 
 SOURCES = Path(__file__).parent / "typescript"
-
-
-def run(folder: Path, *command: str) -> str:
-    """Run a command and return its output."""
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """The folder `node_modules` with the installed packages."""
-    digest = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"speechsum-tests/typescript-{digest}"
-    if not (cache / "node_modules").is_dir():
-        fresh = cache.with_name(f"{cache.name}-{os.getpid()}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, fresh)
-        run(fresh, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        try:
-            fresh.rename(cache)
-        except OSError:  # another run was faster
-            shutil.rmtree(fresh)
-    return cache / "node_modules"
+    return install_packages(SOURCES, "typescript")
 
 
 async def test_every_kind_of_route_is_called(packages: Path, tmp_path: Path) -> None:

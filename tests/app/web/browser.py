@@ -1,0 +1,151 @@
+"""A browser for the page: Debian's Chromium under Playwright, and a service whose answers have something to show."""
+
+import functools
+import io
+import wave
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from app.core.asr.confidence import Recognition
+from app.engine.base import GenerationRequest
+from app.engine.model_info import ModelInfo
+from app.engine.scripted import ScriptedEngine
+from tests.app.running_service import Site, serving
+
+CHROMIUM = "/usr/bin/chromium"
+FAKE_MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 900, "height": 1000}
+
+NOTES = (
+    "The planning meeting opens. Maria Lopez reports that the new harbour office costs 4,200 dollars.",
+    "The team decides to move on Friday at half past three.",
+    "Anna sends the floor plan to everybody, and Tom orders two desks.",
+    "Questions about parking stay open until the next meeting.",
+)
+SUMMARY = (
+    "The harbour office costs 4,200 dollars, Maria Lopez reports. The team decides to move on Friday at half past "
+    "three. Anna sends the floor plan, and Tom orders two desks. Peter Novak pays $9,900 for the parking questions."
+)
+UNHEARD = ("Peter Novak", "$9,900")
+WINDOW_SECONDS = 10
+MODEL = ModelInfo(
+    "test-model",
+    "3",
+    "cascade",
+    max_seconds=60.0,
+    languages=("en", "de"),
+    description="A scripted model for the tests of the page.",
+    figures={"core_coverage": 0.6058, "core_coverage_95": [0.4783, 0.7347], "hallucinations_per_summary": 0.79,
+             "summaries": 29},
+)  # fmt: skip
+
+
+@functools.cache
+def talk(seconds: float = 40.0) -> bytes:
+    """A 16 kHz WAV file that looks like speech: noise in syllables and sentences, with pauses."""
+    rng = np.random.default_rng(5)
+    count = round(seconds * 16_000)
+    syllables = np.repeat(rng.uniform(0.15, 1, count // 2400 + 1), 2400)[:count]
+    sentences = np.repeat(rng.uniform(0, 1, count // 24_000 + 1) > 0.2, 24_000)[:count]
+    samples = rng.normal(0, 0.18, count).clip(-0.9, 0.9) * syllables * (0.03 + 0.97 * sentences)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, 16_000, 0, "NONE", ""))
+        writer.writeframes((samples * 32_767).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def write_pieces(request: GenerationRequest) -> Sequence[str]:
+    """Return the note on a window of `talk`, by where it begins; otherwise the summary."""
+    if request.samples is not None:
+        whole = np.frombuffer(talk()[44:], "<i2").astype(np.float32) / 32_768
+        start = whole.tobytes().find(request.samples[:64].tobytes()) // 4  # in samples; negative if it is no part
+        if start >= 0:
+            return [NOTES[min(start // (WINDOW_SECONDS * 16_000), len(NOTES) - 1)]]
+    return [f"{word} " for word in SUMMARY.split()[:-1]] + [SUMMARY.split()[-1]]
+
+
+def talk_engine() -> ScriptedEngine:
+    """An engine that summarizes `talk`, and heard only what the notes say."""
+    return ScriptedEngine(write_pieces, transcript=" ".join(NOTES), recognition=Recognition("en", 0.98, -0.2))
+
+
+def find_all(samples: Any, _: Any = None) -> list[tuple[float, float]]:
+    """Stands in for the speech detector: everything is speech."""
+    return [(0.0, len(samples) / 16_000)]
+
+
+@asynccontextmanager
+async def serving_talks(**sections: Any) -> AsyncIterator[Site]:
+    """Run a service that reads `talk` in windows of ten seconds."""
+    long = {"pass_seconds": WINDOW_SECONDS, "window_seconds": WINDOW_SECONDS, "windows_at_once": 1}
+    async with serving(talk_engine(), model=MODEL, find_speech=find_all, long=long, **sections) as site:
+        yield site
+
+
+@asynccontextmanager
+async def open_browser(*arguments: str) -> AsyncIterator[Browser]:
+    """Start Chromium until the block ends."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(arguments))
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Visit:
+    """A page that is open, and what its browser complained about. `expected` holds parts of complaints that are part
+    of a test, such as the status of a request that is refused on purpose.
+    """
+
+    page: Page
+    context: BrowserContext
+    site: Site
+    complaints: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    async def choose(self, audio: bytes | None = None, name: str = "meeting.wav") -> None:
+        """Choose a recording, and wait until it is drawn."""
+        await self.page.set_input_files(
+            "#file", [{"name": name, "mimeType": "audio/wav", "buffer": talk() if audio is None else audio}]
+        )
+        await self.page.locator("#file-name", has_text=name).wait_for()
+
+    async def summarize(self) -> None:
+        """Press the button, and wait until the answer is whole."""
+        await self.page.click("#summarize")
+        await self.page.locator("#exports").wait_for()
+
+    async def text(self, selector: str) -> str:
+        """Return what a reader sees of an element."""
+        return await self.page.inner_text(selector)
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, site: Site, *, is_open: bool = True, **context: Any) -> AsyncIterator[Visit]:
+    """Open the page in a browser context of its own. It fails if the page has failed or broken its policy.
+
+    is_open: whether the service lets everybody in, so that the page can show its models.
+    """
+    opened = await browser.new_context(**{"viewport": DESK, "locale": "en-GB", "timezone_id": "UTC", **context})
+    opened.set_default_timeout(20_000)  # a busy machine is slow
+    visit = Visit(await opened.new_page(), opened, site)
+    visit.page.on("console", lambda message: message.type == "error" and visit.complaints.append(message.text))
+    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    try:
+        await visit.page.goto(f"http://127.0.0.1:{site.port}/")
+        if is_open:
+            await visit.page.locator("#model option").first.wait_for(state="attached")
+        yield visit
+        unexpected = [one for one in visit.complaints if not any(part in one for part in visit.expected)]
+        assert unexpected == []
+    finally:
+        await opened.close()
