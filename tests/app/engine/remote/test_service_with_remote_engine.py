@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from prometheus_client import REGISTRY
 
 from app.engine.audio_llm import AudioLlmEngine
 from tests.app.engine.remote.fake_vllm_server import WANTED, FakeVllmServer
@@ -120,11 +121,12 @@ async def test_each_servers_load_is_among_the_metrics() -> None:
     async with serving_with(server := FakeVllmServer(FOREVER, piece_s=0.01)) as site:
         asking = asyncio.create_task(site.client.post(PATH, files={"file": wav(3)}, data={"max_tokens": "4000"}))
         await until(lambda: server.running == 1)
-        queued = f'speechsum_remote_queued_audio_seconds{{model="{WANTED.id}",server="{server.name}"}} 3.0'
-        async with asyncio.timeout(30):  # what runs first may be a probe of the server
-            while queued not in (shown := (await site.client.get("/metrics")).text):
-                await asyncio.sleep(0.01)
+        labels = {"model": WANTED.id, "server": server.name}
+        # What runs first may be a probe of the server.
+        await until(lambda: REGISTRY.get_sample_value("speechsum_remote_queued_audio_seconds", labels) == 3.0)
+        shown = (await site.client.get("/metrics")).text
         assert f'speechsum_remote_up{{model="{WANTED.id}",server="{server.name}"}} 1.0' in shown
+        assert f'speechsum_remote_queued_audio_seconds{{model="{WANTED.id}",server="{server.name}"}} 3.0' in shown
         asking.cancel()
         await asyncio.wait({asking})
         await site.until_idle()
