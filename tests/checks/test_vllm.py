@@ -35,7 +35,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 @cache
 def spoken_sentences() -> NDArray[np.float32]:
-    """Return 26 seconds of LibriVox: a cascade asks its language model only about words."""
+    """Return 25 seconds of LibriVox: a cascade asks its language model only about words."""
     return np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in CLIPS])
 
 
