@@ -11,7 +11,8 @@ for each of its notes, and one that reads the notes instead of the transcript. T
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -42,11 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `data talks`: write the records, all records of a talk one after another."""
-    misheard = Random(options.seed)
+    mishear = partial(add_asr_noise, rng=Random(options.seed), rate=options.asr_noise)
     records: list[Record] = []
     for number, talk in enumerate(read_talks(options.folder, options.split, options.language)):
-        rate = options.asr_noise if number % 2 else 0.0
-        records += talk_records(talk, options.split, lambda text, rate=rate: add_asr_noise(text, misheard, rate))
+        records += talk_records(talk, options.split, mishear if options.asr_noise and number % 2 else None)
     write_records(options.out, records)
     print(options.out, len(records))
     return 0
@@ -69,7 +69,7 @@ def talk_split(talk_id: str) -> Split:
     return "train" if int(sha256(talk_id.encode()).hexdigest(), 16) % DEV_TALKS_IN else "dev"
 
 
-def talk_records(talk: dict[str, Any], split: Split, mishear: Any = None) -> list[Record]:
+def talk_records(talk: dict[str, Any], split: Split, mishear: Callable[[str], str] | None = None) -> list[Record]:
     """Return the records of a talk.
 
     mishear: changes the text of a turn as a speech recognizer would; the summaries stay as they are. Raises
