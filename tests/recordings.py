@@ -18,6 +18,8 @@ Samples = NDArray[np.float32]
 
 TEXT = "The quick brown fox jumps over the lazy dog. Please send the report to Anna by Friday afternoon."
 RATE = 16000
+LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
+CLIPS = sorted(LIBRIVOX.glob("*.wav"))  # five sentences that a person reads
 
 
 @functools.cache
@@ -35,6 +37,12 @@ def speech(text: str = TEXT, voice: str = "slt", rate: int = RATE) -> Samples:
         samples = np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
     samples.setflags(write=False)
     return samples
+
+
+@functools.cache
+def librivox_speech() -> Samples:
+    """Return the sentences of `CLIPS` joined, 25 seconds at 16 kHz as float32, shape (n,)."""
+    return np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in CLIPS])
 
 
 def encode_audio(

@@ -18,14 +18,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import soundfile
 
 from model_repo import registry
 from tests import recordings
+from tests.recordings import CLIPS
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-CLIPS = sorted(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav"))
 START_S = 420
 # What the default model's own would take minutes of these two cores for: longest pass, window and notes on a window.
 PASS_S, WINDOW_S, NOTE_TOKENS = 15, 10, 32
@@ -176,7 +175,7 @@ def test_a_recording_longer_than_one_pass_is_read_in_windows(
     served: Served, rounds: int, bounds: dict[str, str]
 ) -> None:
     # Whole clips: half a word at the end is rightly left out as not understood.
-    samples = np.tile(np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]), rounds)
+    samples = np.tile(recordings.librivox_speech(), rounds)
     seconds = len(samples) / recordings.RATE
     assert seconds > PASS_S
     answer = served.summarize(recordings.encode_audio(samples), style="bullets", **bounds).json()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from app.concurrency import SharedResult
 from app.core.asr.confidence import Recognition
-from app.core.asr.whisper import Transcript
+from app.core.asr.transcript import Transcript
 from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 from app import metrics
 from app.concurrency import SharedResult
-from app.core.asr.whisper import Transcript
+from app.core.asr.transcript import Transcript
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples

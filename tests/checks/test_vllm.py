@@ -3,13 +3,9 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-from numpy.typing import NDArray
 
 from model_repo import registry
 from tests import recordings
@@ -22,7 +18,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3000)]
 
 START_S = 600
 TIMES = 8
-CLIPS = sorted(Path("/usr/share/pocketsphinx/test/data/librivox").glob("*.wav"))
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +26,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     service = ServiceProcess(tmp_path_factory.mktemp("served"), "serve", module="app", start_s=START_S)
     yield service
     service.stop()
-
-
-@cache
-def spoken_sentences() -> NDArray[np.float32]:
-    """Return 25 seconds of LibriVox: a cascade asks its language model only about words."""
-    return np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in CLIPS])
 
 
 def longest_window(service: ServiceProcess) -> float:
@@ -80,8 +69,9 @@ def seconds_until_free(service: ServiceProcess, way: str, audio: bytes, reached:
 def test_who_leaves_frees_vllm_within_a_second(service: ServiceProcess, stage: str, way: str) -> None:
     seconds = []
     for number in range(TIMES):
-        # Each recording begins elsewhere, so that its transcript is not in vLLM's prefix cache.
-        samples = np.roll(spoken_sentences(), -number * recordings.RATE)[: 20 * recordings.RATE]
+        # A cascade asks its language model only about words. Each recording begins elsewhere, so that its transcript is
+        # not in vLLM's prefix cache.
+        samples = np.roll(recordings.librivox_speech(), -number * recordings.RATE)[: 20 * recordings.RATE]
         before = generated_tokens(service)
 
         def reached(before: float = before) -> bool:

@@ -16,7 +16,8 @@ from typing import cast
 import httpx
 import numpy as np
 
-from app.core.asr.whisper import Transcript, TranscriptSegment, WhisperTranscriber
+from app.core.asr.transcript import Transcript, TranscriptSegment
+from app.core.asr.whisper import WhisperTranscriber
 from app.core.prompts import NOTES_CLOSE, NOTES_OPEN, TRANSCRIPT_CLOSE, TRANSCRIPT_OPEN, Style, instruction, notes_text
 from app.engine.audio_llm import AudioLlmEngine
 from app.engine.base import Engine, GenerationRequest, TextDelta

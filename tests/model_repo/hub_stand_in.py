@@ -71,7 +71,7 @@ class HubStandIn:
         self.repositories[model.repository] = Repository(files, commit, **more)
         return self.repositories[model.repository]
 
-    def fetched(self, name: str) -> list[str]:
+    def sent_ranges(self, name: str) -> list[str]:
         """The ranges of the requests that were answered with bytes of the file; empty for all of it."""
         return [asked for method, path, asked, _, _ in self.requests if method == "GET" and self._sends(path, name)]
 

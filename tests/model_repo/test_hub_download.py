@@ -63,8 +63,8 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubStandIn, tm
     hub.add(QWEN, qwen_files())
     hub.cut_after = {FIRST: 300_000, "merges.txt": 2}
     folder = fetch_hub_model(QWEN, tmp_path)
-    assert hub.fetched(FIRST) == ["", "bytes=300000-"]
-    assert hub.fetched("merges.txt") == ["", "bytes=2-"]
+    assert hub.sent_ranges(FIRST) == ["", "bytes=300000-"]
+    assert hub.sent_ranges("merges.txt") == ["", "bytes=2-"]
     assert (folder / FIRST).read_bytes() == WEIGHTS
 
 
@@ -75,8 +75,8 @@ def test_a_process_that_is_ended_is_taken_up_by_the_next(hub: HubStandIn, tmp_pa
     hub.stall_after = {}
     assert downloaded_folder(QWEN, tmp_path) is None, "half a model is no model"
     folder = fetch_hub_model(QWEN, tmp_path)
-    assert hub.fetched(FIRST) == ["", f"bytes={len(WEIGHTS) // 2}-"]
-    assert hub.fetched("config.json") == [""], "what was complete is not fetched again"
+    assert hub.sent_ranges(FIRST) == ["", f"bytes={len(WEIGHTS) // 2}-"]
+    assert hub.sent_ranges("config.json") == [""], "what was complete is not fetched again"
     assert (folder / FIRST).read_bytes() == WEIGHTS
 
 
@@ -103,7 +103,7 @@ def test_two_processes_download_a_model_once(hub: HubStandIn, tmp_path: Path) ->
         hub.may_go_on.set()
         second.join()
     assert (folders[0] / FIRST).read_bytes() == WEIGHTS
-    assert hub.fetched(FIRST) == [""]
+    assert hub.sent_ranges(FIRST) == [""]
 
 
 @pytest.mark.parametrize("name", [SECOND, "config.json"])
@@ -118,7 +118,7 @@ def test_a_file_with_a_wrong_digest_is_named_and_does_not_stay(name: str, hub: H
     assert not list(QWEN.cache_folder(tmp_path).glob(f"*/{name}*"))
     hub.sent_instead = {}
     assert (fetch_hub_model(QWEN, tmp_path) / name).read_bytes() == files[name]
-    assert len(hub.fetched(FIRST)) == 1
+    assert len(hub.sent_ranges(FIRST)) == 1
 
 
 def test_a_file_that_changed_in_the_cache_is_downloaded_again(hub: HubStandIn, tmp_path: Path) -> None:
@@ -129,7 +129,9 @@ def test_a_file_that_changed_in_the_cache_is_downloaded_again(hub: HubStandIn, t
     assert downloaded_folder(QWEN, tmp_path) is None
     assert fetch_hub_model(QWEN, tmp_path) == folder
     assert (folder / FIRST).read_bytes() == WEIGHTS
-    assert (len(hub.fetched(FIRST)), len(hub.fetched(SECOND))) == (2, 1), "the other has another time, but its digest"
+    assert (len(hub.sent_ranges(FIRST)), len(hub.sent_ranges(SECOND))) == (2, 1), (
+        "the other has another time, but its digest"
+    )
 
 
 @pytest.mark.parametrize("refusal", [(401, "GatedRepo"), (403, "GatedRepo"), (401, "RepoNotFound"), (403, "")])
@@ -208,7 +210,7 @@ def test_what_the_hubs_own_cache_holds_is_not_downloaded(hub: HubStandIn, tmp_pa
         (place / "blobs" / name).write_bytes(data)
         (snapshot / name).symlink_to(place / "blobs" / name)
     folder = fetch_hub_model(QWEN, tmp_path)
-    assert (hub.fetched(FIRST), len(hub.fetched(SECOND))) == ([], 1), "only what has its digest"
+    assert (hub.sent_ranges(FIRST), len(hub.sent_ranges(SECOND))) == ([], 1), "only what has its digest"
     assert (folder / FIRST).read_bytes() == WEIGHTS
     assert (snapshot / SECOND).read_bytes() == bytes(len(WEIGHTS)), "that cache is not ours to mend"
 
@@ -217,7 +219,7 @@ def test_a_disk_that_is_too_small_is_named_before_the_download(hub: HubStandIn, 
     hub.add(QWEN, qwen_files(), advertised_sizes={FIRST: 10**18})
     with pytest.raises(HubDownloadError, match=r"needs 1000000001\.1 GB in .*GB free.*SPEECHSUM_CACHE_DIR"):
         fetch_hub_model(QWEN, tmp_path)
-    assert hub.fetched("config.json") == []
+    assert hub.sent_ranges("config.json") == []
 
 
 def test_a_hub_that_names_no_digest_is_not_believed(hub: HubStandIn, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class SharedPrefixCollator:
         return join_rows([[self.collator.encode_example(record)[0] for record in group] for group in groups])
 
 
-def records_of_recordings(records: Sequence[Record], max_words: int = MAX_ROW_WORDS) -> list[list[Record]]:
+def group_by_material(records: Sequence[Record], max_words: int = MAX_ROW_WORDS) -> list[list[Record]]:
     """Return the records in groups with the same material: the same transcript, or the same notes.
 
     The groups are in the order of their first records. Records of the same material are in several groups if their row

@@ -40,7 +40,7 @@ from trl import SFTConfig, SFTTrainer
 from training.data.answer_files import read_answers
 from training.data.record import Record
 from training.models.collate import AudioCollator, Collator, build_collator
-from training.models.shared_prefix import SharedPrefixCollator, accept_branches, records_of_recordings
+from training.models.shared_prefix import SharedPrefixCollator, accept_branches, group_by_material
 from training.models.trl_patches import score_answers_only, skip_backbone_logits
 from training.recipes import common
 from training.recipes.callbacks import build_callbacks
@@ -77,12 +77,9 @@ def train(
     records, config, data = check_training_data(config, records, [plain])
     collator = training_collator(config, model, plain, records)
     callbacks = build_callbacks(config, model, collator, records, out)
-    if isinstance(config, FinetuneConfig) and config.share_prefix:
-        if collator.takes_audio:
-            raise ValueError("--share-prefix works with text models only, and this one takes audio")
-        trainer = make_shared_prefix_trainer(model, collator, records, out, config, callbacks)
-    else:
-        trainer = make_trainer(model, collator, records, out, config, callbacks)
+    if isinstance(config, FinetuneConfig) and config.share_prefix and collator.takes_audio:
+        raise ValueError("--share-prefix works with text models only, and this one takes audio")
+    trainer = make_trainer(model, collator, records, out, config, callbacks)
     return train_and_save(trainer, model, out, config, (log_header or {}) | data)
 
 
@@ -95,49 +92,37 @@ def make_trainer(
     callbacks: list[TrainerCallback],
 ) -> SummaryTrainer:
     """Return TRL's trainer for the records, as this recipe uses it."""
-    return _make_trainer(
+    shares_prefix = isinstance(config, FinetuneConfig) and config.share_prefix
+    if shares_prefix:
+        accept_branches(model)
+    trainer = SummaryTrainer(
         model=model,
-        args=_trl_config(config, out),
-        train_dataset=json_dataset(records_in_training_order(records, config)),
-        data_collator=collator,
+        args=SFTConfig(
+            **config.training_arguments(out),
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+        ),
+        train_dataset=(
+            _shared_prefix_dataset(records, config.seed)
+            if shares_prefix
+            else json_dataset(records_in_training_order(records, config))
+        ),
+        data_collator=SharedPrefixCollator(collator) if shares_prefix else collator,
         processing_class=collator.processor if isinstance(collator, AudioCollator) else collator.tokenizer,
         callbacks=callbacks,
     )
-
-
-def make_shared_prefix_trainer(
-    model: Any,
-    collator: Collator,
-    records: list[Record],
-    out: Path,
-    config: TrainConfig,
-    callbacks: list[TrainerCallback],
-) -> SummaryTrainer:
-    """Return TRL's trainer for a text model, which computes what the records of a transcript share once."""
-    groups = records_of_recordings(records)
-    random.Random(config.seed).shuffle(groups)
-    distributed.print_once(f"{len(records)} records of {len(groups)} transcripts or notes")
-    accept_branches(model)
-    return _make_trainer(
-        model=model,
-        args=_trl_config(config, out),
-        train_dataset=Dataset.from_list([{"records": [record.to_json() for record in group]} for group in groups]),
-        data_collator=SharedPrefixCollator(collator),
-        processing_class=collator.tokenizer,
-        callbacks=callbacks,
-    )
-
-
-def _trl_config(config: TrainConfig, out: Path) -> SFTConfig:
-    return SFTConfig(**config.training_arguments(out), dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
-
-
-def _make_trainer(*, model: Any, **given: Any) -> SummaryTrainer:
-    trainer = SummaryTrainer(model=model, **given)
     skip_backbone_logits(model)
     score_answers_only(model)
     keep_row_order(trainer)
     return trainer
+
+
+def _shared_prefix_dataset(records: list[Record], seed: int) -> Dataset:
+    """Return the rows that `SharedPrefixCollator` takes, in random order."""
+    groups = group_by_material(records)
+    random.Random(seed).shuffle(groups)
+    distributed.print_once(f"{len(records)} records of {len(groups)} transcripts or notes")
+    return Dataset.from_list([{"records": [record.to_json() for record in group]} for group in groups])
 
 
 def add_recovery_records(records: list[Record], file: Path) -> list[Record]:

@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.asr.repetition import compression_ratio
 from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.asr.whisper_windows import WhisperWindow, group_by_window, is_surely_speech, join_windows
-
-__all__ = ["Transcript", "TranscriptSegment", "WhisperTranscriber", "compression_ratio"]
+from app.core.audio.limits import SAMPLE_RATE
 
 # Number of windows of 30 s in which the language is detected, until Whisper is sure of it in one: a recording may begin
 # with music.
@@ -35,7 +33,6 @@ LANGUAGE_THRESHOLD = 0.5
 MAX_PROBABILITY_RATIO = 4
 
 
-_SAMPLE_RATE = 16_000
 _WINDOW_S = 30.0
 # Greedy decoding without fallback temperatures, so that the same recording always gives the same text. The previous
 # window's text is not used as context, because it makes small models repeat themselves. No window is left out here,
@@ -113,7 +110,7 @@ class WhisperTranscriber:
         for number, window in enumerate(windows):
             if window.circles(probability):
                 next_start = windows[number + 1].start if number + 1 < len(windows) else np.inf
-                end = min(window.start + _WINDOW_S, next_start, len(samples) / _SAMPLE_RATE)
+                end = min(window.start + _WINDOW_S, next_start, len(samples) / SAMPLE_RATE)
                 found += self._decode_again(samples, window, end, language, cancelled)
             else:
                 found += window.segments
@@ -151,7 +148,7 @@ class WhisperTranscriber:
         if cancelled.is_set():
             return ()
         # The language is detected in this part alone: Whisper knows none of noise that follows speech.
-        part = samples[round(start * _SAMPLE_RATE) : round(end * _SAMPLE_RATE)]
+        part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
         segments, info = self._model.transcribe(part, language=None, no_repeat_ngram_size=no_repeat_tokens, **_OPTIONS)
         if info.language != language:
             return ()

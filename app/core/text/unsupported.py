@@ -92,9 +92,9 @@ def find_unsupported(
         summary_language: BCP 47 tag of the language that was asked for. None to tell it by the summary's words.
         is_json: Whether the summary is JSON. Its property names are then left out.
     """
-    spoken = _primary(spoken_language) or told_language(heard)
+    spoken = _primary(spoken_language) or guess_language(heard)
     requested_language = _primary(summary_language)
-    written = told_language(summary) or requested_language or spoken or "en"
+    written = guess_language(summary) or requested_language or spoken or "en"
     if requested_language is not None and requested_language != "en":
         written = requested_language  # whatever its words look like
     text = f"{heard}\n{requested}"
@@ -108,7 +108,7 @@ def find_unsupported(
     return found
 
 
-def told_language(text: str) -> str | None:
+def guess_language(text: str) -> str | None:
     """Return the language of a text by its most common words, as a primary BCP 47 tag; None if they do not tell."""
     words = [found[0].lower() for found, _ in zip(_WORD.finditer(text), range(_MARKER_WORDS), strict=False)]
     counts = sorted(

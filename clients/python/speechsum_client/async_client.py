@@ -18,6 +18,7 @@ from speechsum_client import requests
 from speechsum_client.answers import ChatCompletion, JobInfo, JobPage, ModelT, ParsedSummary, Summary
 from speechsum_client.async_jobs import AsyncJob
 from speechsum_client.calls import (
+    DEFAULT_URL,
     Call,
     check_event_stream,
     check_status,
@@ -37,7 +38,6 @@ from speechsum_client.streams import SummaryEvent, SummaryStream
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 _sleep = asyncio.sleep
 
 

@@ -11,9 +11,9 @@ import httpx
 
 from speechsum_client import requests
 from speechsum_client.answers import JobInfo, Summary
-from speechsum_client.calls import parse_answer, retry_after_seconds
+from speechsum_client.calls import retry_after_seconds
 from speechsum_client.errors import ConnectionFailed, JobNotEnded, SpeechsumError
-from speechsum_client.jobs import summary_of
+from speechsum_client.jobs import JobHandle, summary_of
 from speechsum_client.retries import Attempts, Outage, PollPace
 from speechsum_client.sse import DONE, EventParser
 from speechsum_client.streams import parse_event, parse_object
@@ -24,25 +24,12 @@ if TYPE_CHECKING:
 _sleep = asyncio.sleep
 
 
-class AsyncJob:
+class AsyncJob(JobHandle):
     """A recording in the queue of a service. info: what the service said about it last."""
 
     def __init__(self, client: AsyncClient, info: JobInfo) -> None:
+        super().__init__(info)
         self._client = client
-        self.info = info
-
-    def __repr__(self) -> str:
-        return f"<AsyncJob {self.id} {self.state}>"
-
-    @property
-    def id(self) -> str:
-        """The job's id, by which `client.job` finds it again."""
-        return self.info.id
-
-    @property
-    def state(self) -> str:
-        """The last known state: queued, running, succeeded, failed or cancelled."""
-        return self.info.state
 
     async def refresh(self) -> JobInfo:
         """Ask the service about the job, and return what it says."""
@@ -122,7 +109,3 @@ class AsyncJob:
     async def delete(self) -> None:
         """Delete the job and everything that is stored about it; a job that has not ended is cancelled."""
         await self._client.send(requests.delete_call(self.id))
-
-    def _take(self, response: httpx.Response) -> JobInfo:
-        self.info = parse_answer(response, JobInfo)
-        return self.info

@@ -31,6 +31,7 @@ from speechsum_client.version import __version__
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
+DEFAULT_URL = "http://127.0.0.1:8000"  # where a service listens by default
 # Without a word from the service (`x-should-retry`), these statuses are of a proxy or a service that is busy.
 REPEATED_STATUSES = frozenset((429, 502, 503, 504))
 EVENT_STREAM = "text/event-stream"

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 _sleep = time.sleep
 
 
-class Job:
-    """A recording in the queue of a service. info: what the service said about it last."""
+class JobHandle:
+    """What a job is with asyncio and without. info: what the service said about it last."""
 
-    def __init__(self, client: Client, info: JobInfo) -> None:
-        self._client = client
+    def __init__(self, info: JobInfo) -> None:
         self.info = info
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} {self.state}>"
+        return f"<{type(self).__name__} {self.id} {self.state}>"
 
     @property
     def id(self) -> str:
@@ -41,6 +40,18 @@ class Job:
     def state(self) -> str:
         """The last known state: queued, running, succeeded, failed or cancelled."""
         return self.info.state
+
+    def _take(self, response: httpx.Response) -> JobInfo:
+        self.info = parse_answer(response, JobInfo)
+        return self.info
+
+
+class Job(JobHandle):
+    """A recording in the queue of a service. info: what the service said about it last."""
+
+    def __init__(self, client: Client, info: JobInfo) -> None:
+        super().__init__(info)
+        self._client = client
 
     def refresh(self) -> JobInfo:
         """Ask the service about the job, and return what it says."""
@@ -120,10 +131,6 @@ class Job:
     def delete(self) -> None:
         """Delete the job and everything that is stored about it; a job that has not ended is cancelled."""
         self._client.send(requests.delete_call(self.id))
-
-    def _take(self, response: httpx.Response) -> JobInfo:
-        self.info = parse_answer(response, JobInfo)
-        return self.info
 
 
 def summary_of(info: JobInfo) -> Summary:

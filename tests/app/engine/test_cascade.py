@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.concurrency import SharedResult
-from app.core.asr.whisper import Transcript, TranscriptSegment
+from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style
 from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
 from app.engine.cascade import CascadeEngine

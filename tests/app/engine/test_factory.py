@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.core.asr.whisper import Transcript, TranscriptSegment
+from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.errors import Unavailable
 from app.core.prompts import TRANSCRIPT_OPEN
 from app.engine.base import Engine, GenerationFinished, GenerationRequest, StageStarted, TextDelta

@@ -32,11 +32,10 @@ from app.engine.base import GenerationFinished, GenerationRequest, TextDelta
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.summarize.structured.output_format import MEETING_SCHEMA
 from app.summarize.structured.schema_tasks import parse_answer
+from tests.recordings import CLIPS
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="package")]
 
-LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
-CLIPS = sorted(LIBRIVOX.glob("*.wav"))
 TOKENS = 24
 # 30.03 s: three frames into a second window. 3.217 s: no whole number of encoder frames.
 SECONDS = (5.0, 30.03, 3.217)

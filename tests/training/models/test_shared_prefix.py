@@ -12,7 +12,7 @@ from tests.training.tiny_checkpoints import record
 from training.data.record import Record
 from training.models.checkpoint import add_lora, open_model
 from training.models.collate import IGNORE_INDEX, TextCollator
-from training.models.shared_prefix import SharedPrefixCollator, accept_branches, join_rows, records_of_recordings
+from training.models.shared_prefix import SharedPrefixCollator, accept_branches, group_by_material, join_rows
 from training.recipes import sft
 from training.recipes.config import FinetuneConfig
 
@@ -38,7 +38,7 @@ def records(tmp_path: Path) -> list[Record]:
 
 
 def joined_batch(reads: TextCollator, records: list[Record]) -> dict[str, torch.Tensor]:
-    rows = [{"records": [one.to_json() for one in group]} for group in records_of_recordings(records)]
+    rows = [{"records": [one.to_json() for one in group]} for group in group_by_material(records)]
     return SharedPrefixCollator(reads)(rows)
 
 
@@ -60,7 +60,7 @@ def answer_log_probs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor
 
 
 def test_records_with_the_same_transcript_form_a_group(records: list[Record]) -> None:
-    groups = records_of_recordings(records)
+    groups = group_by_material(records)
     assert [[one.transcript for one in group] for group in groups] == [[talk] * 2 for talk in TALKS]
     assert [one.query for one in groups[1]] == [query for query, _ in REQUESTS]
 
@@ -71,10 +71,10 @@ def test_a_long_transcript_has_several_rows(tmp_path: Path) -> None:
         record(number, tmp_path, transcript="word " * 100, query="who " * 10, summary="she " * 10)
         for number in range(5)
     ]
-    groups = records_of_recordings(long, max_words=165)
+    groups = group_by_material(long, max_words=165)
     assert [[one.id for one in group] for group in groups] == [["clip-0", "clip-1", "clip-2"], ["clip-3", "clip-4"]]
-    assert [len(group) for group in records_of_recordings(long, max_words=10)] == [1] * 5
-    assert len(records_of_recordings(long)) == 1
+    assert [len(group) for group in group_by_material(long, max_words=10)] == [1] * 5
+    assert len(group_by_material(long)) == 1
 
 
 def test_a_transcript_is_in_the_row_once(reads: TextCollator, records: list[Record]) -> None:
@@ -88,7 +88,7 @@ def test_a_transcript_is_in_the_row_once(reads: TextCollator, records: list[Reco
 def test_loss_and_gradients_are_those_of_separate_rows(
     llama_folder: Path, reads: TextCollator, records: list[Record]
 ) -> None:
-    groups = [one for group in records_of_recordings(records) for one in group]  # in the order of the joined row
+    groups = [one for group in group_by_material(records) for one in group]  # in the order of the joined row
     plain, shared = student(llama_folder), student(llama_folder)
     accept_branches(shared)
     expected, found = answer_log_probs(plain, reads(groups)), answer_log_probs(shared, joined_batch(reads, records))

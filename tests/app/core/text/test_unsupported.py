@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from app.core.text.unsupported import find_unsupported, told_language
+from app.core.text.unsupported import find_unsupported, guess_language
 
 HEARD = (
     "Hi, this is Maria from Brook Dale. The roof will cost forty-two hundred dollars and Tom Reed will order the tiles "
@@ -150,7 +150,7 @@ def test_a_place_behind_an_escape_is_that_in_the_json() -> None:
     ],
 )
 def test_a_language_is_told_by_its_common_words(text: str, expected: str | None) -> None:
-    assert told_language(text) == expected
+    assert guess_language(text) == expected
 
 
 def test_nothing_raises_whatever_the_texts_are() -> None:

@@ -74,24 +74,24 @@ def test_words_can_be_misheard_in_every_second_talk(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def written() -> list[dict[str, Any]]:
+def all_talks() -> list[dict[str, Any]]:
     return list(read_talks())
 
 
-def test_the_written_talks_are_in_two_splits_and_have_their_own_names(written: list[dict[str, Any]]) -> None:
-    assert len(written) > 400
-    assert len({one["id"] for one in written}) == len(written)
-    dev = [one for one in written if talk_split(one["id"]) == "dev"]
-    assert 0.02 < len(dev) / len(written) < 0.09
+def test_the_written_talks_are_in_two_splits_and_have_their_own_names(all_talks: list[dict[str, Any]]) -> None:
+    assert len(all_talks) > 400
+    assert len({one["id"] for one in all_talks}) == len(all_talks)
+    dev = [one for one in all_talks if talk_split(one["id"]) == "dev"]
+    assert 0.02 < len(dev) / len(all_talks) < 0.09
     assert [one["id"] for one in read_talks(split="dev", languages=["en"])] == [
         one["id"] for one in dev if one["language"] == "en"
     ]
 
 
-def test_every_fact_is_said_and_every_first_summary_has_the_core(written: list[dict[str, Any]]) -> None:
+def test_every_fact_is_said_and_every_first_summary_has_the_core(all_talks: list[dict[str, Any]]) -> None:
     """What the data promises, counted: a fact may be spread over sentences, a summary may miss few."""
     said = covered = core = facts = core_facts = invented = english = 0
-    for one in written:
+    for one in all_talks:
         whole = talk_records(one, "train")[0]
         text = (
             whole.transcript.replace(".", " ").replace("?", " ").replace("!", " ").replace(";", " ").replace(":", " ")
