@@ -59,7 +59,7 @@ def attend_in_float32(
 
     On a CPU PyTorch's fused kernel is slower in bfloat16 than in float32, and attention by plain matrix products keeps
     all attention weights for the backward pass: gigabytes for a row of 2,000 tokens in a model of 24 layers. This way,
-    three steps of `sft` on a text model of 0.5 billion parameters took 109 s, in float32 172 s (two cores, AVX-512 BF16).
+    three steps of `sft` on a text model of 0.5 billion parameters took 109 s, in float32 172 s (AVX-512 BF16).
 
     query, key, value: tensors of the shape (batch, heads, tokens, head size).
     """
