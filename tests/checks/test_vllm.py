@@ -85,7 +85,8 @@ def test_who_leaves_frees_vllm_within_a_second(service: ServiceProcess, stage: s
 def test_ten_minutes_are_read_whole(service: ServiceProcess) -> None:
     count = 600 // long_recording.FACT_INTERVAL_S
     answer = service.summarize(long_recording.recording(10), style="bullets").json()
-    in_notes = [n for n in range(count) if any(long_recording.states_fact(n, one["note"]) for one in answer["windows"])]
+    notes = [one["note"] for one in answer["windows"] if one["note"]]  # none if the transcript fits into one pass
+    in_notes = [n for n in range(count) if any(long_recording.states_fact(n, note) for note in notes)]
     in_summary = [n for n in range(count) if long_recording.states_fact(n, answer["summary"])]
     print(
         f"{answer['model']}: {len(answer['windows'])} windows; of {count} facts {len(in_notes)} in the notes, "
