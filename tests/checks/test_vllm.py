@@ -2,6 +2,7 @@
 
 import socket
 import time
+from typing import Any
 from collections.abc import Callable, Iterator
 
 import numpy as np
