@@ -37,7 +37,7 @@ class FakeTranscriber:
         self.transcript = Transcript(stretches, language, probability)
         self.calls = 0
 
-    async def transcribe(self, samples: object) -> Transcript:
+    async def transcribe(self, samples: object, vocabulary: tuple[str, ...] = ()) -> Transcript:
         self.calls += 1
         return self.transcript
 
