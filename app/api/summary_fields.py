@@ -109,7 +109,6 @@ class SummaryOptions(BaseModel):
             )
         return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
 
-
     @property
     def background(self) -> Background:
         """What the caller knows before the recording is heard."""

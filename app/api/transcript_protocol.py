@@ -1,7 +1,7 @@
 """The transcript beside a summary, as callers read it, and the refusal where a model has none.
 
-The names are those of OpenAI's transcriptions (`POST /v1/audio/transcriptions`). Knows nothing about how a transcript is
-made.
+The names are those of OpenAI's transcriptions (`POST /v1/audio/transcriptions`). Knows nothing about how a
+transcript is made.
 """
 
 from pydantic import BaseModel, Field

@@ -104,9 +104,7 @@ class LongAudioSummarizer:
             )
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, answers, strict=True)]
         window_results = [
-            WindowResult(
-                window, note.text, one.finished.recognition, one.finished.transcript, one.finished.segments
-            )
+            WindowResult(window, note.text, one.finished.recognition, one.finished.transcript, one.finished.segments)
             for window, note, one in zip(windows, notes, answers, strict=True)
         ]
         recognitions = [(one.window.seconds, one.recognition) for one in window_results if one.recognition is not None]

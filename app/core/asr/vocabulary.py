@@ -12,7 +12,7 @@ Knows nothing about Whisper.
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from rapidfuzz.distance import Levenshtein
 
@@ -121,9 +121,9 @@ def _find_terms(keys: Sequence[str], terms: Sequence[str]) -> Iterator[tuple[int
 def _leaked_words(found: Sequence[tuple[int, int]], heard: Sequence[_Word], terms: Sequence[str]) -> set[int]:
     """Return the words where the prompt itself was written: two terms in a row, as they follow in the vocabulary."""
     folded = ["".join(map(_fold, term.split())) for term in terms]
-    following = set(zip(folded, folded[1:], strict=False)) | {(one, one) for one in folded}
+    following = set(pairwise(folded)) | {(one, one) for one in folded}
     leaked: set[int] = set()
-    for (start, end), (next_start, next_end) in zip(found, found[1:], strict=False):
+    for (start, end), (next_start, next_end) in pairwise(found):
         pair = (
             "".join(word.key for word in heard[start:end]),
             "".join(word.key for word in heard[next_start:next_end]),

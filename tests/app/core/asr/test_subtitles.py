@@ -15,8 +15,7 @@ SEGMENTS = [segment(0, 2.5, "Good morning."), segment(3725.0004, 3727.9996, "Ben
 
 def test_subrip() -> None:
     assert srt_text(SEGMENTS) == (
-        "1\n00:00:00,000 --> 00:00:02,500\nGood morning.\n\n"
-        "2\n01:02:05,000 --> 01:02:08,000\nBen & Co: 3 < 4 -> all\n"
+        "1\n00:00:00,000 --> 00:00:02,500\nGood morning.\n\n2\n01:02:05,000 --> 01:02:08,000\nBen & Co: 3 < 4 -> all\n"
     )
 
 
