@@ -134,6 +134,7 @@ class Summarizer:
     ) -> Summary:
         request.audio.close()
         await request.on_decoded(audio.seconds)
+        request = replace(request, background=request.background.with_vocabulary(await request.find_vocabulary()))
         metrics.AUDIO_SECONDS_RECEIVED.inc(audio.seconds)
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(StageProgress("speech"))

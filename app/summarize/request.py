@@ -47,6 +47,11 @@ async def _ignore_decoded(_: float) -> None:
     """Do nothing after a recording is decoded."""
 
 
+async def _find_no_terms() -> tuple[str, ...]:
+    """Return no terms, for a caller without a vocabulary."""
+    return ()
+
+
 @dataclass
 class SummaryRequest:
     """One recording to summarize.
@@ -76,6 +81,7 @@ class SummaryRequest:
         adapter: The model's adapter that the summary is written with.
         on_decoded: Awaited with the recording's length in seconds once the file is no longer needed. It may refuse the
             recording by raising ServiceError.
+        find_vocabulary: Awaited for names and terms of the caller's API key, which stand behind those of the request.
     """
 
     id: str
@@ -101,6 +107,7 @@ class SummaryRequest:
     owner: str = ""
     adapter: Adapter | None = None
     on_decoded: Callable[[float], Awaitable[None]] = _ignore_decoded
+    find_vocabulary: Callable[[], Awaitable[tuple[str, ...]]] = _find_no_terms
 
     @property
     def instruction(self) -> str:

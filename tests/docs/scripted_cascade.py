@@ -23,9 +23,7 @@ def main() -> int:
     )
     heard = " ".join(one.text for one in segments)
     recognition = Recognition("en", 0.99, -0.2)
-    engine = partial(
-        ScriptedEngine, keep_requests=False, transcript=heard, recognition=recognition, segments=segments
-    )
+    engine = partial(ScriptedEngine, keep_requests=False, transcript=heard, recognition=recognition, segments=segments)
     model_source.SCRIPTED_MODEL = replace(model_source.SCRIPTED_MODEL, kind="cascade")
     setattr(model_source, "ScriptedEngine", engine)  # noqa: B010  (mypy takes the name for a type)
     return run_command()
