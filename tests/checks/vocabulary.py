@@ -14,6 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -74,26 +75,37 @@ class Recording(NamedTuple):
 
 
 def recordings(records: Sequence[Record]) -> Iterator[Recording]:
-    """Yield the recordings, each with its vocabulary."""
-    for voice in VOICES:
-        engine, name = voice.split(":")
-        for number, text in enumerate(SENTENCES):
-            samples = _speak_with_kokoro(text, name) if engine == "kokoro" else speak_with_espeak(text, name)
-            yield Recording(f"names, {engine}", f"{voice} {number}", samples, text, TERMS)
-    yield Recording("silence", "silence", np.zeros(10 * RATE, np.float32), None, TERMS)
-    seen: set[str] = set()
+    """Yield the recordings, each with its vocabulary. The groups take turns, so that a part of a run tells of each."""
+    named, others = [], []
+    for record in {Path(one.audio or one.id).stem: one for one in reversed(records)}.values():
+        if Path(record.audio or record.id).stem in WITH_NAMES:
+            named.append(record)
+        elif record.duration_s <= LONGEST_OTHER_S:
+            others.append(record)
+    groups = [*map(_spoken_sentences, VOICES), map(_named_recording, named), _other_recordings(others)]
+    for turn in zip_longest(*groups):
+        yield from (one for one in turn if one is not None)
+
+
+def _spoken_sentences(voice: str) -> Iterator[Recording]:
+    engine, name = voice.split(":")
+    for number, text in enumerate(SENTENCES):
+        samples = _speak_with_kokoro(text, name) if engine == "kokoro" else speak_with_espeak(text, name)
+        yield Recording(f"names, {engine}", f"{voice} {number}", samples, text, TERMS)
+
+
+def _named_recording(record: Record) -> Recording:
+    return Recording("names, people", record.id, read_audio(record), record.transcript, PEOPLE_TERMS)
+
+
+def _other_recordings(records: Sequence[Record]) -> Iterator[Recording]:
     for record in records:
-        name = Path(record.audio or record.id).stem
-        if name in seen or (name not in WITH_NAMES and record.duration_s > LONGEST_OTHER_S):
-            continue
-        seen.add(name)
-        said = record.transcript or None
-        kind = "names, people" if name in WITH_NAMES else "no names, people" if said else "no names, not known"
-        samples = read_audio(record)
-        yield Recording(kind, name, samples, said, PEOPLE_TERMS if name in WITH_NAMES else TERMS)
-        if name in WITH_SILENCE:
+        samples, said = read_audio(record), record.transcript or None
+        yield Recording("no names, people" if said else "noise", record.id, samples, said, TERMS)
+        if record.id in WITH_SILENCE:
             faint = 0.0003 * np.random.default_rng(1).normal(size=20 * RATE).astype(np.float32)
-            yield Recording("no names, before silence", name, np.concatenate([samples, faint]), said, TERMS)
+            yield Recording("no names, before silence", record.id, np.concatenate([samples, faint]), said, TERMS)
+    yield Recording("silence", "silence", np.zeros(10 * RATE, np.float32), None, TERMS)
 
 
 def _speak_with_kokoro(text: str, name: str) -> NDArray[np.float32]:
