@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from app.admission.uploads import Uploads
 from app.api.admin_protocol import (
@@ -22,12 +22,9 @@ from app.api.admin_protocol import (
 from app.api.app_state import app_state
 from app.api.auth import require_admin
 from app.api.error_responses import error_responses
-from app.api.json_body import load_json_body
 from app.api.models import model_manager
 from app.api.openapi import json_request_body
-from app.api.summary_fields import invalid_field_error
-from app.api.upload import read_json
-from app.core.errors import InvalidRequest
+from app.api.typed_body import read_typed_body
 from app.models.loaded_model import LoadedModel
 from app.models.manager import ModelManager
 
@@ -128,19 +125,8 @@ def _model_card(models: ModelManager, model: LoadedModel) -> LoadedCard:
 
 
 async def _read_body(request: Request, model: type[T]) -> T:
-    """Return the request's body, validated. It is read by the route, and not by FastAPI, so that nothing is read for a
-    caller who is not allowed to do this.
-
-    Raises: InvalidRequest (400) if it is invalid, RequestTimeout (408) if it is too slow, TooLarge (413).
-    """
+    """Return the request's body, validated. Raises what `read_typed_body` raises."""
     settings = app_state(request).service.settings
     # With an `Uploads` of its own, so that the uploads of others cannot keep an operator out.
     with Uploads(settings).new_upload("admin") as upload:
-        with await read_json(request, settings, upload, "json_text_bytes") as file:
-            body = load_json_body(file, settings.limits)
-        if body.long_strings:
-            raise InvalidRequest(f"{body.path_of(body.long_strings)} is too long.", code="invalid_field")
-        try:
-            return model.model_validate_json(body.text)
-        except ValidationError as error:
-            raise invalid_field_error(error.errors(include_input=False, include_url=False)) from None
+        return await read_typed_body(request, settings, upload, model)

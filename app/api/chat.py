@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from app.api.background_fields import check_background
 from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import (
     ChatChoice,
@@ -31,6 +32,7 @@ from app.api.protocol import ErrorResponse, server_timing, summary_response, tok
 from app.api.query_parameters import reject_unknown_query
 from app.api.request_scope import AdmittedRequest, RequestScope, check_schema, fetch_recording, open_request_scope
 from app.api.sse import EventStreamResponse, SendEvent
+from app.api.transcript_protocol import check_transcript
 from app.api.upload import read_json
 from app.core.audio.containers.sniff import sniff_file
 from app.core.audio.samples import translate_disk_full
@@ -113,8 +115,10 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
             lambda: parse_chat_request(load_json_body(file, service.settings.limits))
         )
         output_format = chat_request.output_format
+        check_background(chat_request.background, service.settings.limits)
         resolved_model = await scope.resolve_model(chat_request.model)
         resolved_model.summarizer.check_max_tokens(chat_request.max_summary_tokens)
+        check_transcript(service.models, resolved_model, chat_request.transcript)
         await check_schema(request, service, output_format)
         if chat_request.recording_url is None:
             with translate_disk_full():
@@ -137,6 +141,8 @@ def _build_summary_request(upload: _ChatUpload, started_at: float, upload_second
         audio=upload.audio,
         custom_instruction=conversation.question,
         turns=conversation.turns,
+        background=chat_request.background,
+        transcript_format=chat_request.transcript,
         output_format=upload.output_format,
         choice_count=chat_request.n or 1,
         effort=chat_request.effort or "normal",

@@ -6,8 +6,9 @@ Source: OpenAI's API reference, `POST /v1/chat/completions`. Knows nothing about
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
+from app.api.background_fields import CONTEXT_DESCRIPTION, VOCABULARY_DESCRIPTION, clean_terms
 from app.api.chat_messages import AnyMessage, AssistantMessage, AudioUrlPart, InputAudioPart, TextPart
 from app.api.chat_parameters import add_openai_parameters, check_parameters
 from app.api.chat_turns import Conversation, PlainMessage, parse_conversation
@@ -15,8 +16,9 @@ from app.api.json_body import LONG_STRING_BYTES, JsonBody, LongString
 from app.api.protocol import ResponseModel, SummaryResponse, Usage
 from app.api.summary_fields import check_effort, invalid_field_error
 from app.core import prompts
+from app.core.background import Background
 from app.core.errors import InvalidRequest
-from app.summarize.request import Effort, OutputFormat
+from app.summarize.request import Effort, OutputFormat, TranscriptFormat
 from app.summarize.structured import output_format
 
 MAX_CHOICES = 8
@@ -71,7 +73,25 @@ class ChatRequest(BaseModel):
         description="This service's own: `high` writes several answers and sends the one that the others agree with "
         "most, which takes about as many times the decoding. It goes neither with `temperature` nor with `n`.",
     )
+    transcript: TranscriptFormat | None = Field(
+        None,
+        description="This service's own: sends the transcript in `speechsum`, from a model that has one (a cascade).",
+    )
+    context: str | None = Field(None, description=f"This service's own. {CONTEXT_DESCRIPTION.split(' Send ')[0]}")
+    vocabulary: list[str] | None = Field(
+        None, description=f"This service's own. {VOCABULARY_DESCRIPTION.format(form='')}"
+    )
     _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
+
+    @field_validator("vocabulary")
+    @classmethod
+    def _clean_terms(cls, terms: list[str] | None) -> list[str] | None:
+        return None if terms is None else list(clean_terms(terms))
+
+    @property
+    def background(self) -> Background:
+        """What the caller knows before the recording is heard."""
+        return Background((self.context or "").strip(), tuple(self.vocabulary or ()))
 
     @property
     def max_summary_tokens(self) -> int | None:

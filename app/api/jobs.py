@@ -30,6 +30,7 @@ from app.api.request_scope import background_request, model_seed
 from app.api.summaries import format_response
 from app.api.summary_fields import parse_fields, parse_summary_fields
 from app.api.summary_upload import build_summary_request, read_summary_upload
+from app.api.transcript_protocol import check_transcript
 from app.core.errors import Conflict, InvalidRequest, Unauthorized
 from app.jobs.idempotency_store import StoredResponse
 from app.jobs.queue import JobQueue
@@ -254,6 +255,7 @@ async def process_job(
     fields = parse_summary_fields(_field_pairs(job))
     resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
     resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
+    check_transcript(service.models, resolved_model, fields.options.transcript)
     schema, param = fields.output_format.schema, fields.output_format.param
     if schema is not None and param:
         # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.transcript_protocol import TranscriptFacts, transcript_facts
 from app.core.prompts import Style
 from app.engine.base import FinishReason
 from app.engine.model_info import ModelInfo
@@ -74,6 +75,9 @@ class UnsupportedSpan(ResponseModel):
     end: int
     text: str = Field(description="The part itself; if `summary` is JSON, without escapes.")
     kind: Literal["name", "number", "date", "time"]
+    in_context: bool = Field(
+        False, description="Whether `context` or `vocabulary` of the request has it, though it was not heard."
+    )
 
 
 class Usage(ResponseModel):
@@ -116,6 +120,9 @@ class SummaryResponse(ResponseModel):
         description="Names, numbers, dates and times in the summary that were not heard in the recording and not named "
         "in the request; empty if there are none, null if the model cannot say what it heard. With "
         "`response_format=json` the places are those in `summary`.",
+    )
+    transcript: TranscriptFacts | None = Field(
+        None, description="The transcript, if the request asks for it with `transcript`; else null."
     )
     style: StyleEcho
     audio: AudioFacts
@@ -222,6 +229,7 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
         unsupported=None
         if (unsupported := summary.choices[0].unsupported) is None
         else [UnsupportedSpan(**asdict(span)) for span in unsupported],
+        transcript=transcript_facts(summary),
         style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),

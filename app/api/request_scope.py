@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from fastapi import Request
@@ -94,6 +95,7 @@ class RequestScope:
         summary_request.adapter = resolved_model.adapter
         summary_request.caller, summary_request.owner = self.caller.name, self.caller.owner
         summary_request.on_decoded = self._count_decoded_audio
+        summary_request.find_vocabulary = partial(self.keys.vocabularies.get, self.caller.owner)
         return AdmittedRequest(summary_request, resolved_model, int(time.time()), self.request_metrics, self.resources)
 
     def close(self) -> None:
@@ -139,6 +141,7 @@ def background_request(
 
     summary_request.adapter = resolved_model.adapter
     summary_request.on_decoded = count_decoded_audio
+    summary_request.find_vocabulary = partial(keys.vocabularies.get, summary_request.owner)
     with ExitStack() as resources:
         request_metrics = resources.enter_context(
             RequestMetrics(resolved_model.model.info.kind, disconnect_error=ClientDisconnect)

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from app.api.background_fields import CONTEXT_DESCRIPTION, VOCABULARY_DESCRIPTION, split_terms
 from app.core import prompts
+from app.core.background import Background
 from app.core.errors import InvalidRequest, quote
 from app.core.prompts import Style
 from app.settings import setting_name
-from app.summarize.request import Effort, OutputFormat
+from app.summarize.request import Effort, OutputFormat, TranscriptFormat
 from app.summarize.structured import output_format
 
 # How much an error tells about a request with many faults.
@@ -61,6 +63,30 @@ class SummaryOptions(BaseModel):
         "title, summary, key points, decisions, action items and open questions.",
     )
 
+    transcript: TranscriptFormat | None = Field(
+        None,
+        description="Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as "
+        "subtitles (`srt`, `vtt`), or in segments with their times (`verbose_json`).",
+    )
+    context: str | None = Field(None, description=CONTEXT_DESCRIPTION)
+    vocabulary: str | None = Field(
+        None, description=VOCABULARY_DESCRIPTION.format(form=", separated by commas or line breaks")
+    )
+
+    @field_validator("vocabulary")
+    @classmethod
+    def _check_terms(cls, value: str | None) -> str | None:
+        split_terms(value or "")
+        return value
+
+    @model_validator(mode="after")
+    def _require_json_for_transcript(self) -> Self:
+        if self.transcript and self.response_format in ("text", "markdown"):
+            raise ValueError(
+                f"transcript requires response_format json or verbose_json: {self.response_format} is the summary alone"
+            )
+        return self
+
     @model_validator(mode="after")
     def _require_json_for_schema(self) -> Self:
         if self.json_schema and self.response_format not in (None, "json"):
@@ -82,6 +108,11 @@ class SummaryOptions(BaseModel):
                 untrained_prompt_suffix=prompts.UNTRAINED_STRUCTURED_INSTRUCTION,
             )
         return OutputFormat(prompts.MARKDOWN_INSTRUCTION if self.response_format == "markdown" else "")
+
+    @property
+    def background(self) -> Background:
+        """What the caller knows before the recording is heard."""
+        return Background((self.context or "").strip(), split_terms(self.vocabulary or ""))
 
 
 KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)

@@ -13,8 +13,10 @@ from typing import BinaryIO
 from fastapi import Request
 
 from app.admission.uploads import Upload
+from app.api.background_fields import check_background
 from app.api.request_scope import check_schema, fetch_recording
 from app.api.summary_fields import SummaryFields, parse_summary_fields
+from app.api.transcript_protocol import check_transcript
 from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body
 from app.core.audio.containers.sniff import sniff_file
 from app.models.resolver import ResolvedModel
@@ -69,9 +71,9 @@ async def read_summary_upload(
             if received.audio is not None:
                 audio = files.enter_context(received.audio)
             pairs += received.fields
-            fields, resolved_model = await _check_fields(pairs, route_fields, resolve_model)
+            fields, resolved_model = await _check_fields(service, pairs, route_fields, resolve_model)
         else:
-            fields, resolved_model = await _check_fields(pairs, route_fields, resolve_model)
+            fields, resolved_model = await _check_fields(service, pairs, route_fields, resolve_model)
             if fields.options.url:
                 await require_empty_body(request, settings, upload)
             else:
@@ -99,6 +101,8 @@ def build_summary_request(
         id=f"sum-{uuid.uuid4().hex}",
         audio=audio,
         style=fields.style,
+        background=fields.options.background,
+        transcript_format=fields.options.transcript,
         output_format=fields.output_format,
         effort=fields.options.effort,
         max_tokens=fields.options.max_tokens,
@@ -113,9 +117,11 @@ def build_summary_request(
 
 
 async def _check_fields(
-    pairs: list[tuple[str, str]], route_fields: Collection[str], resolve_model: ResolveModel
+    service: Service, pairs: list[tuple[str, str]], route_fields: Collection[str], resolve_model: ResolveModel
 ) -> tuple[SummaryFields, ResolvedModel]:
     fields = parse_summary_fields(pair for pair in pairs if pair[0] not in route_fields)
+    check_background(fields.options.background, service.settings.limits)
     resolved_model = await resolve_model(fields.options.model)
     resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
+    check_transcript(service.models, resolved_model, fields.options.transcript)
     return fields, resolved_model

@@ -235,7 +235,7 @@ def audio_messages(instruction_text: str, system: str = SYSTEM_PROMPT) -> list[d
 
 def transcript_messages(instruction_text: str, transcript: str, system: str = SYSTEM_PROMPT) -> list[dict[str, Any]]:
     """Return the chat messages for a transcript, as a cascade's language model and a text teacher read it."""
-    text = f"{TRANSCRIPT_OPEN}\n{_escape_material(transcript)}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"
+    text = f"{TRANSCRIPT_OPEN}\n{escape_material(transcript)}\n{TRANSCRIPT_CLOSE}\n{instruction_text}"
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
@@ -251,20 +251,20 @@ def note_instruction(style: Style, custom_instruction: str = "") -> str:
 def notes_text(notes: Sequence[tuple[float, str]]) -> str:
     """Return the notes as the model reads them. notes: (second at which the window begins, its notes)."""
     return "\n".join(
-        f"[{clock_time(start)}]\n{_CLOCK.sub(CLOCK_REPLACEMENT, _escape_material(text))}" for start, text in notes
+        f"[{clock_time(start)}]\n{_CLOCK.sub(CLOCK_REPLACEMENT, escape_material(text))}" for start, text in notes
     )
 
 
 def notes_messages(instruction_text: str, notes: str, system: str = SYSTEM_PROMPT) -> list[dict[str, Any]]:
     """Return the chat messages for the notes on the windows of a long recording."""
-    text = f"{NOTES_OPEN}\n{_escape_material(notes)}\n{NOTES_CLOSE}\n{NOTES_PREAMBLE} {instruction_text}"
+    text = f"{NOTES_OPEN}\n{escape_material(notes)}\n{NOTES_CLOSE}\n{NOTES_PREAMBLE} {instruction_text}"
     return [
         {"role": "system", "content": [{"type": "text", "text": system}]},
         {"role": "user", "content": [{"type": "text", "text": text}]},
     ]
 
 
-def _escape_material(text: str) -> str:
+def escape_material(text: str) -> str:
     """Return a transcript or notes that cannot close the tags around them: every "<" is replaced.
 
     To remove the tags themselves would not be enough: when other text is removed later

@@ -90,6 +90,13 @@ WEBHOOK_SECRETS = Table(
     Column("expires", Float(53)),  # when a replaced secret stops signing beside its successor
 )
 
+VOCABULARIES = Table(
+    "vocabularies",
+    metadata,
+    Column("owner", String(128), primary_key=True),
+    Column("terms", JSON, nullable=False),  # names and terms, in the order in which they were given
+)
+
 USAGE = Table(
     "usage",
     metadata,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from app.concurrency import SharedResult
 from app.core.asr.confidence import Recognition
-from app.core.asr.transcript import Transcript
+from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.prompts import SYSTEM_PROMPT, Turn
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
@@ -70,6 +70,7 @@ class GenerationRequest:
         turns: The conversation about the recording before the instruction.
         system: The system message.
         shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
+        vocabulary: Names and terms for a cascade's recognizer. The instruction has them too.
     """
 
     request_id: str
@@ -90,6 +91,7 @@ class GenerationRequest:
     turns: tuple[Turn, ...] = ()
     system: str = SYSTEM_PROMPT
     shared_transcript: SharedResult[Transcript] | None = None
+    vocabulary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class GenerationFinished:
         token_ids: The answer's tokens, if the engine knows them.
         transcript: What a cascade transcribed. None from other engines, and where the request had notes.
         recognition: How well a cascade's recognizer understood the recording. None in the same cases.
+        segments: The segments of the transcript, with their times in the samples. Empty in the same cases.
     """
 
     finish_reason: FinishReason
@@ -124,6 +127,7 @@ class GenerationFinished:
     token_ids: tuple[int, ...] = ()
     transcript: str | None = None
     recognition: Recognition | None = None
+    segments: tuple[TranscriptSegment, ...] = ()
 
 
 EngineEvent = StageStarted | TextDelta | GenerationFinished

@@ -88,7 +88,9 @@ class CascadeEngine(ChatModelEngine):
             try:
                 yield StageStarted("transcribe")
                 shared = request.shared_transcript or SharedResult()
-                transcript = await shared.get(partial(self._transcriber.transcribe, request.samples))
+                transcript = await shared.get(
+                    partial(self._transcriber.transcribe, request.samples, request.vocabulary)
+                )
             finally:
                 self._transcribing -= 1
             filtered = filter_transcript(transcript, self._limits)
@@ -141,4 +143,5 @@ def _add_transcription(
         stage_seconds={"transcribe": seconds, **finished.stage_seconds},
         transcript=transcript.text,
         recognition=transcript.recognition,
+        segments=transcript.segments,
     )

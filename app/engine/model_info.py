@@ -70,6 +70,11 @@ class ModelInfo:
         """Length in seconds of the longest recording that is read in one pass."""
         return min(self.max_seconds, self.trained_seconds or self.max_seconds)
 
+    @property
+    def has_transcript(self) -> bool:
+        """Whether the model reads a transcript, which it can give beside the summary."""
+        return self.kind == "cascade"
+
     def matches(self, name_or_id: str) -> bool:
         """Return whether `name` or `name@version` means this model."""
         return name_or_id in (self.name, self.id)

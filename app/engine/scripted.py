@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import TranscriptSegment
 from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
@@ -39,6 +40,8 @@ class ScriptedEngine:
         transcript: If given, a "transcribe" stage comes first and the transcript is in `GenerationFinished`, as from a
             cascade.
         recognition: The recognition in `GenerationFinished`, as from a cascade.
+        segments: The segments in `GenerationFinished`, as from a cascade, or a function that returns them for a
+            request.
         error: Raised by each request after `error_after` pieces.
         finish_reason: The finish reason of each request. None means "stop" or "length", as it happens.
         keep_requests: Whether each request is kept in `requests`, with its recording, for a test to read.
@@ -58,6 +61,7 @@ class ScriptedEngine:
         piece_s: float = 0.0,
         transcript: str | None = None,
         recognition: Recognition | None = None,
+        segments: Sequence[TranscriptSegment] | Callable[[GenerationRequest], Sequence[TranscriptSegment]] = (),
         error: Exception | None = None,
         error_after: int = 0,
         finish_reason: FinishReason | None = None,
@@ -68,6 +72,7 @@ class ScriptedEngine:
         self.start_s, self.prefill_s, self.piece_s = start_s, prefill_s, piece_s
         self.transcript = transcript
         self.recognition = recognition
+        self.segments = segments
         self.error, self.error_after = error, error_after
         self.finish_reason = finish_reason
         self.keep_requests = keep_requests
@@ -137,6 +142,7 @@ class ScriptedEngine:
 
     async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
+        segments = self.segments(request) if callable(self.segments) else self.segments
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
         sample_count = 0 if request.samples is None else len(request.samples)
         conversation = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
@@ -171,6 +177,7 @@ class ScriptedEngine:
             token_ids=tuple(range(len(written))),
             transcript=self.transcript,
             recognition=None if request.samples is None else self.recognition,
+            segments=() if request.samples is None else tuple(segments),
         )
 
     async def _pause(self, seconds: float) -> None:

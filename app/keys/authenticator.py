@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.errors import ServiceError, TooManyRequests
 from app.keys.quotas import Quota, QuotaCounter, QuotaState
 from app.keys.store import DEFAULT_SCOPES, SCOPES, KeyStore, StoredKey, key_digest
+from app.keys.vocabularies import VocabularyStore
 from app.settings import AuthSettings, setting_name
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,19 @@ class Authenticator:
         self._admin_digests = _secret_digests(settings.admin_keys, setting_name("auth", "admin_keys"))
         self._store: KeyStore | None = None
         self._quota_counter: QuotaCounter | None = None
+        self._vocabularies: VocabularyStore | None = None
         self._last_recorded: dict[str, float] = {}  # key id → when its use was last recorded, by the monotonic clock
 
     def connect(self, database: AsyncEngine) -> None:
         """Start to use the database. Must be called before keys are authenticated."""
         self._store, self._quota_counter = KeyStore(database), QuotaCounter(database)
+        self._vocabularies = VocabularyStore(database)
+
+    @property
+    def vocabularies(self) -> VocabularyStore:
+        """The vocabularies of the keys, by owner. The database must be connected."""
+        assert self._vocabularies is not None
+        return self._vocabularies
 
     async def authenticate(self, text: str) -> Key | None:
         """Return the key with this text; None if there is none, or it is revoked or expired."""

@@ -76,6 +76,19 @@ class LimitSettings(Section):
         description="Most recordings that one file may hold, joined end to end. They are read as one recording.",
     )
     max_tokens: int = Field(4096, ge=1, description="Most tokens that a request may ask for in one summary.")
+    context_characters: int = Field(
+        4000,
+        ge=0,
+        le=16_000,
+        description="Longest `context` of a request, in characters. The model reads it in every prompt of the request, "
+        "beside the recording. 0 accepts none.",
+    )
+    vocabulary_terms: int = Field(
+        100,
+        ge=0,
+        description="Most names and terms in the `vocabulary` of a request. Whisper has room for about 40 names, and a "
+        "warning tells of those that it has no room for. 0 accepts none.",
+    )
     schema_seconds: float = Field(
         5,
         gt=0,

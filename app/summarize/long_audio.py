@@ -51,6 +51,7 @@ class LongAudioSummarizer:
         note_instruction: str,
         generation_requests: Sequence[GenerationRequest],
         note_instruction_for_language: Callable[[str], str] | None = None,
+        note_system: str = prompts.SYSTEM_PROMPT,
     ) -> None:
         """Prepare the reading of one recording.
 
@@ -62,6 +63,7 @@ class LongAudioSummarizer:
                 and seeds; the notes are made with the first one's.
             note_instruction_for_language: Returns the instruction for notes in the language of a BCP 47 tag, if the
                 caller asked for no language.
+            note_system: The system message for the notes.
 
         Raises:
             TooLarge: The instruction and the answer leave no room for notes (413).
@@ -72,6 +74,7 @@ class LongAudioSummarizer:
         self.first_request = generation_requests[0]
         self.note_instruction = note_instruction
         self.note_instruction_for_language = note_instruction_for_language
+        self.note_system = note_system
         self.note_texts: list[GeneratedText] = []
         self.warnings: list[str] = []
         self.spoken_language: str | None = None
@@ -101,7 +104,7 @@ class LongAudioSummarizer:
             )
         notes = [Note(window.start, one.text.strip()) for window, one in zip(windows, answers, strict=True)]
         window_results = [
-            WindowResult(window, note.text, one.finished.recognition, one.finished.transcript)
+            WindowResult(window, note.text, one.finished.recognition, one.finished.transcript, one.finished.segments)
             for window, note, one in zip(windows, notes, answers, strict=True)
         ]
         recognitions = [(one.window.seconds, one.recognition) for one in window_results if one.recognition is not None]
@@ -158,7 +161,7 @@ class LongAudioSummarizer:
             schema=None,
             stop=(),
             turns=(),
-            system=prompts.SYSTEM_PROMPT,
+            system=self.note_system,
         )
         answer = await self.generator.generate(as_note)
         self.note_texts.append(answer)
@@ -193,7 +196,7 @@ class LongAudioSummarizer:
         engine = self.generator.engine
         longest = max(self.first_request.instruction, self.note_instruction, key=engine.count_tokens)
         earlier = [text for turn in self.first_request.turns for text in (turn.question, turn.answer)]
-        marks = [prompts.SYSTEM_PROMPT, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_PREAMBLE]
+        marks = [self.note_system, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_PREAMBLE]
         fixed = " ".join([*marks, longest, *earlier])
         answer = max(self.first_request.max_tokens, self.settings.note_tokens)
         room = (

@@ -134,6 +134,7 @@ class Summarizer:
     ) -> Summary:
         request.audio.close()
         await request.on_decoded(audio.seconds)
+        request = replace(request, background=request.background.with_vocabulary(await request.find_vocabulary()))
         metrics.AUDIO_SECONDS_RECEIVED.inc(audio.seconds)
         metrics.AUDIO_DURATION.observe(audio.seconds)
         emit(StageProgress("speech"))
@@ -159,7 +160,7 @@ class Summarizer:
         return GenerationRequest(
             request_id=request.id,
             samples=None,
-            instruction=request.instruction,
+            instruction=request.prompt,
             turns=request.turns,
             max_tokens=request.max_tokens
             or min(max(request.style.max_tokens, request.output_format.max_tokens), self.settings.limits.max_tokens),
@@ -171,10 +172,11 @@ class Summarizer:
             priority=request.priority,
             cache_salt=request.owner,
             adapter=request.adapter,
-            instruction_for_language=(lambda tag: request.with_language(tag).instruction)
+            instruction_for_language=(lambda tag: request.with_language(tag).prompt)
             if request.leaves_language_open
             else None,
-            system=system,
+            system=request.background.extend_system(system),
+            vocabulary=request.background.vocabulary,
         )
 
     async def detect_speech(self, samples: Samples, requester: Requester) -> SpeechDetection:
@@ -235,7 +237,7 @@ class Summarizer:
                 [replace(one, samples=pass_samples, shared_transcript=shared) for one in generation_requests]
             )
             heard = texts[0].finished
-            window_results = [WindowResult(windows[0], None, heard.recognition, heard.transcript)]
+            window_results = [WindowResult(windows[0], None, heard.recognition, heard.transcript, heard.segments)]
             return [
                 GeneratedSummary(one, window_results, one.finished.prompt_tokens, one.finished.completion_tokens)
                 for one in texts
@@ -246,6 +248,7 @@ class Summarizer:
             request.note_instruction,
             generation_requests,
             (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None,
+            note_system=request.background.extend_system(SYSTEM_PROMPT),
         )
         with _measure_stage(timings, "long"):
             return await long_audio_summarizer.summarize(samples, windows, emit, answers.generate_all)

@@ -25,12 +25,14 @@ class OverallRecognition:
         log_probability: Mean log-probability of a token over all windows, weighted by their length. None if no window
             has one.
         omitted_spans: Start and end in seconds of what was not understood and is not in the summary.
+        unused_terms: Number of terms of the vocabulary that the recognizer had no room for.
     """
 
     language: str
     language_probability: float
     log_probability: float | None
     omitted_spans: tuple[tuple[float, float], ...]
+    unused_terms: int = 0
 
 
 def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecognition | None:
@@ -48,6 +50,7 @@ def overall_recognition(window_results: Sequence[WindowResult]) -> OverallRecogn
         or 0.0,
         log_probability=_weighted_mean(confidences),
         omitted_spans=tuple(spans),
+        unused_terms=max(one.unused_terms for _, one in pairs),
     )
 
 
@@ -93,6 +96,11 @@ def recognition_warnings(
             f"{clock_time(start)} to {clock_time(end + 0.999)}" for start, end in recognition.omitted_spans
         )
         yield f"Not understood, and left out of the summary: {spans}."
+    if recognition.unused_terms:
+        yield (
+            f"The recognizer had no room for the last {recognition.unused_terms} terms of the vocabulary, and listened "
+            "for those before them. Name the most important ones first."
+        )
     if recognition.log_probability is not None and recognition.log_probability < limits.sure_log_probability:
         yield (
             "The recognizer was unsure of much that was said (mean log-probability "

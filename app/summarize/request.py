@@ -10,14 +10,17 @@ from typing import Any, BinaryIO, Literal
 
 from app.core import prompts
 from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import TranscriptSegment
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
+from app.core.background import Background
 from app.core.prompts import Style, Turn
 from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
 
 Effort = Literal["normal", "high"]
+TranscriptFormat = Literal["text", "srt", "vtt", "verbose_json"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ async def _ignore_decoded(_: float) -> None:
     """Do nothing after a recording is decoded."""
 
 
+async def _find_no_terms() -> tuple[str, ...]:
+    """Return no terms, for a caller without a vocabulary."""
+    return ()
+
+
 @dataclass
 class SummaryRequest:
     """One recording to summarize.
@@ -54,6 +62,8 @@ class SummaryRequest:
         style: The style of the summary.
         custom_instruction: An instruction in the caller's own words, instead of the one for the style.
         turns: The conversation about the recording before this request.
+        background: What the caller knows before the recording is heard.
+        transcript_format: The form in which the caller wants the transcript beside the summary. None for no transcript.
         output_format: The form of the summary.
         choice_count: Number of summaries to write.
         effort: "high" writes several summaries and sends the one that the others agree with most.
@@ -71,6 +81,7 @@ class SummaryRequest:
         adapter: The model's adapter that the summary is written with.
         on_decoded: Awaited with the recording's length in seconds once the file is no longer needed. It may refuse the
             recording by raising ServiceError.
+        find_vocabulary: Awaited for names and terms of the caller's API key, which stand behind those of the request.
     """
 
     id: str
@@ -78,6 +89,8 @@ class SummaryRequest:
     style: Style = field(default_factory=Style)
     custom_instruction: str = ""
     turns: tuple[Turn, ...] = ()
+    background: Background = field(default_factory=Background)
+    transcript_format: TranscriptFormat | None = None
     output_format: OutputFormat = field(default_factory=OutputFormat)
     choice_count: int = 1
     effort: Effort = "normal"
@@ -94,13 +107,19 @@ class SummaryRequest:
     owner: str = ""
     adapter: Adapter | None = None
     on_decoded: Callable[[float], Awaitable[None]] = _ignore_decoded
+    find_vocabulary: Callable[[], Awaitable[tuple[str, ...]]] = _find_no_terms
 
     @property
     def instruction(self) -> str:
-        """The instruction for the model."""
+        """The instruction for the model, without the background."""
         return " ".join(
             filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
         )
+
+    @property
+    def prompt(self) -> str:
+        """The instruction for the model, with the background in front of it."""
+        return self.background.introduce(self.instruction)
 
     @property
     def is_sampled(self) -> bool:
@@ -128,13 +147,12 @@ class SummaryRequest:
 
     @property
     def note_instruction(self) -> str:
-        """The instruction for the notes on a part of a long recording.
+        """The instruction for the notes on a part of a long recording, with the background in front of it.
 
         It names all questions of the conversation, because the last one may be no more than "Shorter, please.".
         """
-        return prompts.note_instruction(
-            self.style, "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
-        )
+        questions = "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
+        return self.background.introduce(prompts.note_instruction(self.style, questions))
 
 
 @dataclass(frozen=True)
@@ -171,12 +189,14 @@ class WindowResult:
         note: The notes on it. None if the recording was read in one pass.
         recognition: How well a cascade's recognizer understood it. None from other engines.
         transcript: What was heard in it. None from an engine that cannot say that.
+        segments: The segments of the transcript. Their times are in seconds from the start of the window.
     """
 
     window: Window
     note: str | None = None
     recognition: Recognition | None = None
     transcript: str | None = None
+    segments: tuple[TranscriptSegment, ...] = ()
 
 
 @dataclass(frozen=True)

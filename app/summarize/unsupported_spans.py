@@ -1,14 +1,15 @@
 """Finds what a generated summary says that the model never heard, if the model can say what it heard.
 
 What the caller named is no invention, and neither are the times that the service itself writes into notes. Earlier
-answers of a conversation count for nothing: what was invented once does not become true by being sent back. Knows
-nothing about how the search works (`app.core.text.unsupported`).
+answers of a conversation count for nothing: what was invented once does not become true by being sent back. What stands
+only in the caller's context or vocabulary was not said: it is found, and marked as coming from there. Knows nothing
+about how the search works (`app.core.text.unsupported`).
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.core.prompts import clock_time
 from app.core.text.unsupported import Unsupported, find_unsupported
@@ -39,6 +40,7 @@ async def find_unsupported_spans(
             generated.final.text,
             "\n".join(one for one in transcripts if one),
             _requested_text(request, generated),
+            request.background.text,
             spoken_language=recognition.language if recognition else None,
             summary_language=request.style.language,
             is_json=is_json,
@@ -49,12 +51,21 @@ async def find_unsupported_spans(
 
 
 def unsupported_warnings(unsupported: Sequence[Unsupported]) -> Iterator[str]:
-    """Yield the sentence that names what was not heard, if there is anything."""
-    texts = list(dict.fromkeys(one.text for one in unsupported))
-    if texts:
-        named = ", ".join(f'"{" ".join(text.split())}"' for text in texts[:_MAX_NAMED])
-        more = f" and {len(texts) - _MAX_NAMED} more" if len(texts) > _MAX_NAMED else ""
-        yield f"In the summary, but not heard in the recording: {named}{more}. Check before you rely on it."
+    """Yield the sentences that name what was not heard, if there is anything."""
+    if named := _name_texts(one.text for one in unsupported if not one.in_context):
+        yield f"In the summary, but not heard in the recording: {named}. Check before you rely on it."
+    if named := _name_texts(one.text for one in unsupported if one.in_context):
+        yield (
+            f"In the summary from your context or vocabulary, but not heard in the recording: {named}. Check before "
+            "you rely on it."
+        )
+
+
+def _name_texts(texts: Iterable[str]) -> str:
+    """Return the texts in quotes, without repeats and only the first few. It is empty if there are none."""
+    different = list(dict.fromkeys(" ".join(text.split()) for text in texts))
+    more = f" and {len(different) - _MAX_NAMED} more" if len(different) > _MAX_NAMED else ""
+    return ", ".join(f'"{text}"' for text in different[:_MAX_NAMED]) + more
 
 
 def _requested_text(request: SummaryRequest, generated: GeneratedSummary) -> str:

@@ -47,7 +47,7 @@ def running_service(folder: Path) -> Iterator[DocsService]:
         "SPEECHSUM_JOBS__POLL_SECONDS": "0.1",
     }
     log = folder / "service.log"
-    command = [sys.executable, "-m", "app", "serve", "--model", "scripted", "--port", "0"]
+    command = [sys.executable, "-m", "tests.docs.scripted_cascade", "serve", "--model", "scripted", "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment | settings, stdout=output, stderr=output)
     try:

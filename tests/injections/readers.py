@@ -7,7 +7,7 @@ Knows nothing about signs or scores.
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -108,7 +108,7 @@ class FixedTranscriber:
 
     text: str
 
-    async def transcribe(self, samples: object) -> Transcript:
+    async def transcribe(self, samples: object, vocabulary: Sequence[str] = ()) -> Transcript:
         return Transcript(
             (
                 TranscriptSegment(

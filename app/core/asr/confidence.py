@@ -32,12 +32,14 @@ class Recognition:
         log_probability: Mean log-probability (natural logarithm) of the tokens of the segments that were kept, weighted
             by time; that of all segments if none was kept; None if there are none.
         omitted_spans: (start, end) of what was not understood, in seconds from the start of the recording or window.
+        unused_terms: Number of terms of the vocabulary that the recognizer had no room for.
     """
 
     language: str
     language_probability: float
     log_probability: float | None
     omitted_spans: tuple[tuple[float, float], ...] = ()
+    unused_terms: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class FilteredTranscript:
 
     text: str
     recognition: Recognition
+    segments: tuple[TranscriptSegment, ...] = ()
 
 
 def filter_transcript(transcript: Transcript, limits: RecognizerSettings) -> FilteredTranscript:
@@ -58,8 +61,9 @@ def filter_transcript(transcript: Transcript, limits: RecognizerSettings) -> Fil
         language_probability=transcript.language_probability,
         log_probability=mean_log_probability(clear or spoken),
         omitted_spans=_join_spans([(one.start, one.end) for one in unclear]),
+        unused_terms=transcript.unused_terms,
     )
-    return FilteredTranscript(" ".join(one.text for one in clear), recognition)
+    return FilteredTranscript(" ".join(one.text for one in clear), recognition, tuple(clear))
 
 
 def _is_confident(segment: TranscriptSegment, language_probability: float, limits: RecognizerSettings) -> bool:

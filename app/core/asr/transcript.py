@@ -33,11 +33,15 @@ class TranscriptSegment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """All segments in order, and the language as a BCP 47 tag with its probability."""
+    """All segments in order, and the language as a BCP 47 tag with its probability.
+
+    unused_terms: number of terms at the end of the vocabulary that Whisper's prompt had no room for.
+    """
 
     segments: tuple[TranscriptSegment, ...] = ()
     language: str = "en"
     language_probability: float = 1.0
+    unused_terms: int = 0
 
     @property
     def text(self) -> str:

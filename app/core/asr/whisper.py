@@ -8,6 +8,8 @@ the window is full. Such a window is decoded a second time, in which no three to
 only taken if Whisper is sure of it, which it is of speech and not of noise; otherwise what it wrote before the loop is
 decoded alone. Other windows cost nothing more.
 
+With a vocabulary everything is decoded once more, and only terms are taken from there (`app.core.asr.vocabulary`).
+
 This module knows nothing about prompts or vLLM, nor how sure Whisper has to be of the rest (`app.core.asr.confidence`).
 """
 
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.asr.transcript import Transcript, TranscriptSegment
+from app.core.asr.vocabulary import correct_terms, fit_terms, prompt_text
 from app.core.asr.whisper_windows import WhisperWindow, group_by_window, is_surely_speech, join_windows
 from app.core.audio.limits import SAMPLE_RATE
 
@@ -80,19 +83,22 @@ class WhisperTranscriber:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._model = None
 
-    async def transcribe(self, samples: NDArray[np.float32]) -> Transcript:
+    async def transcribe(self, samples: NDArray[np.float32], vocabulary: Sequence[str] = ()) -> Transcript:
         """Transcribe float32 mono samples at 16 kHz, shape (n,). A multilingual model detects the language.
 
-        If the call is cancelled, the work ends at the next window.
+        If the call is cancelled, the work ends at the next window. vocabulary: names and terms that may occur, the most
+        important first. They take a second decoding.
         """
         cancelled = threading.Event()
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, self._transcribe, samples, cancelled)
+            return await loop.run_in_executor(self._executor, self._transcribe, samples, cancelled, vocabulary)
         finally:
             cancelled.set()
 
-    def _transcribe(self, samples: NDArray[np.float32], cancelled: threading.Event) -> Transcript:
+    def _transcribe(
+        self, samples: NDArray[np.float32], cancelled: threading.Event, vocabulary: Sequence[str]
+    ) -> Transcript:
         if cancelled.is_set():
             return Transcript()
         options = {
@@ -114,8 +120,29 @@ class WhisperTranscriber:
                 found += self._decode_again(samples, window, end, language, cancelled)
             else:
                 found += window.segments
-        # What was read until the call was cancelled is not the transcript.
-        return Transcript() if cancelled.is_set() else Transcript(tuple(found), _bcp47_tag(language), probability)
+        terms = fit_terms(vocabulary, self._count_tokens)
+        corrected = self._correct_terms(samples, found, language, terms, cancelled)
+        if cancelled.is_set():  # what was read until then is not the transcript
+            return Transcript()
+        return Transcript(corrected, _bcp47_tag(language), probability, len(vocabulary) - len(terms))
+
+    def _correct_terms(
+        self,
+        samples: NDArray[np.float32],
+        found: Sequence[TranscriptSegment],
+        language: str,
+        terms: Sequence[str],
+        cancelled: threading.Event,
+    ) -> tuple[TranscriptSegment, ...]:
+        """Return the segments with the terms that Whisper hears where it knows them."""
+        if not found or not terms or cancelled.is_set():
+            return tuple(found)
+        segments, _ = self._model.transcribe(samples, language=language, hotwords=prompt_text(terms), **_OPTIONS)
+        return correct_terms(found, " ".join(str(one.text) for one in _read(segments, cancelled)), terms)
+
+    def _count_tokens(self, text: str) -> int:
+        # With a space before it, as faster-whisper puts it into the prompt.
+        return len(self._model.hf_tokenizer.encode(f" {text}", add_special_tokens=False).ids)
 
     def _decode_again(
         self, samples: NDArray[np.float32], window: WhisperWindow, end: float, language: str, cancelled: threading.Event

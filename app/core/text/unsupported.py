@@ -64,19 +64,22 @@ _HEADING_PROPERTIES = frozenset({"title", "headline", "heading", "subject", "top
 class Unsupported:
     """A part of a summary, `summary[start:end]`, that was not heard. Places are counted in Unicode code points.
 
-    If the summary is JSON, `text` is without escapes.
+    If the summary is JSON, `text` is without escapes. in_context: whether the caller's background has it, though nobody
+    said it.
     """
 
     start: int
     end: int
     text: str
     kind: UnsupportedKind
+    in_context: bool = False
 
 
 def find_unsupported(
     summary: str,
     heard: str,
     requested: str = "",
+    background: str = "",
     *,
     spoken_language: str | None = None,
     summary_language: str | None = None,
@@ -88,6 +91,7 @@ def find_unsupported(
         summary: The summary.
         heard: The transcript.
         requested: What the caller of the summary said, whose names and figures the summary may repeat.
+        background: What the caller knew before. What the summary repeats of it is unsupported, and marked.
         spoken_language: BCP 47 tag of the transcript's language. None to tell it by its words.
         summary_language: BCP 47 tag of the language that was asked for. None to tell it by the summary's words.
         is_json: Whether the summary is JSON. Its property names are then left out.
@@ -98,13 +102,18 @@ def find_unsupported(
     if requested_language is not None and requested_language != "en":
         written = requested_language  # whatever its words look like
     text = f"{heard}\n{requested}"
-    words = HeardWords(text)
-    finder = _Finder(words, HeardFigures(text, spoken, words), with_names=(spoken, written) == ("en", "en"))
+    with_names = (spoken, written) == ("en", "en")
+    finder = _Finder.of(text, spoken, with_names=with_names)
     texts = list(json_texts(summary)) if is_json else [JsonText(summary, "", False, range(len(summary) + 1))]
+    knowing = _Finder.of(f"{text}\n{background}", spoken, with_names=with_names) if background else finder
     found: list[Unsupported] = []
     for one in texts:
-        for start, end, kind in sorted(finder.find(one, is_english=written == "en")):
-            found.append(Unsupported(one.offsets[start], one.offsets[end], one.text[start:end], kind))
+        spans = sorted(finder.find(one, is_english=written == "en"))
+        unknown = list(knowing.find(one, is_english=written == "en")) if background and spans else spans
+        for start, end, kind in spans:
+            in_context = not any(start < other_end and other_start < end for other_start, other_end, _ in unknown)
+            place = one.offsets[start], one.offsets[end]
+            found.append(Unsupported(*place, one.text[start:end], kind, in_context))
     return found
 
 
@@ -127,6 +136,12 @@ class _Finder:
         self._figures = figures
         self._with_names = with_names
         self._names_heard: dict[str, bool] = {}
+
+    @classmethod
+    def of(cls, text: str, language: str | None, *, with_names: bool) -> "_Finder":
+        """Return the finder of what a text does not have. language: that of the text, as a primary BCP 47 tag."""
+        words = HeardWords(text)
+        return cls(words, HeardFigures(text, language, words), with_names=with_names)
 
     def find(self, text: JsonText, *, is_english: bool) -> Iterator[tuple[int, int, UnsupportedKind]]:
         """Yield start, end and kind of what is unsupported in one text of the summary."""

@@ -75,12 +75,45 @@ class CitedSentence(AnswerModel):
 
 
 class UnsupportedSpan(AnswerModel):
-    """A part of the summary, `summary[start:end]`, that was not heard. kind: name, number, date or time."""
+    """A part of the summary, `summary[start:end]`, that was not heard. kind: name, number, date or time.
+
+    in_context: whether `context` or `vocabulary` of the request has it.
+    """
 
     start: int
     end: int
     text: str
     kind: str
+    in_context: bool = False
+
+
+class TranscriptSegment(AnswerModel):
+    """A segment of the transcript. Times are in seconds from the recording's beginning.
+
+    avg_logprob: mean log-probability of the recognizer's tokens, near 0 if it was sure. no_speech_prob: probability
+    that nobody speaks.
+    """
+
+    id: int
+    start: float
+    end: float
+    text: str
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class Transcript(AnswerModel):
+    """What was said, as far as the recognizer understood it.
+
+    text: in the `format` that was asked for; with `verbose_json` it is plain text, and `segments` have the times.
+    language: that is spoken, as a BCP 47 tag; None if nothing was heard.
+    """
+
+    format: str
+    language: str | None = None
+    text: str
+    segments: list[TranscriptSegment] | None = None
 
 
 class Usage(AnswerModel):
@@ -102,6 +135,7 @@ class Summary(AnswerModel):
         kind: An `audio-llm` has heard the recording itself; a `cascade` has read a transcript of it.
         structured: The summary as data, if it was asked for.
         unsupported: What the summary says and nobody said; None if the model cannot say what it heard.
+        transcript: The transcript, if it was asked for.
         timings: Seconds by stage.
         rtfx: Seconds of audio per second of work.
         created: Unix time.
@@ -120,6 +154,7 @@ class Summary(AnswerModel):
     windows: list[WindowFacts]
     citations: list[CitedSentence]
     unsupported: list[UnsupportedSpan] | None = None
+    transcript: Transcript | None = None
     style: StyleEcho
     audio: AudioFacts
     usage: Usage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel
@@ -18,7 +18,9 @@ class SummaryFields(TypedDict, total=False):
     to concentrate on. language: of the summary, as a BCP 47 tag. tone: such as formal or friendly. instructions:
     anything else. response_format: `json` also gives the summary as data in `structured`. model: `name`,
     `name@version` or an adapter's name. temperature: 0 is greedy decoding. seed: makes a sampled summary repeatable.
-    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best.
+    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best. transcript: sends
+    the transcript beside the summary, from a model that has one. context: what is known beforehand, such as an agenda.
+    vocabulary: names and terms that may occur, the most important first.
     """
 
     style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
@@ -33,6 +35,9 @@ class SummaryFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
+    context: str | None
+    vocabulary: Sequence[str] | None
 
 
 class QuestionFields(TypedDict, total=False):
@@ -43,6 +48,9 @@ class QuestionFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
+    context: str | None
+    vocabulary: Sequence[str] | None
 
 
 def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list[tuple[str, str]]:
@@ -52,7 +60,14 @@ def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list
     given = {name: value for name, value in fields.items() if value is not None}
     if schema is not None:
         given["json_schema"] = json.dumps(json_schema(schema))
-    return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in given.items()]
+    return [(name, _form_text(value)) for name, value in given.items()]
+
+
+def _form_text(value: Any) -> str:
+    """Return a value as a form has it: a list has an entry a line."""
+    if isinstance(value, (list, tuple)):
+        return "\n".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def json_schema(schema: Schema) -> dict[str, Any]:

@@ -36,9 +36,11 @@ class FakeTranscriber:
     def __init__(self, *stretches: TranscriptSegment, language: str = "en", probability: float = 0.95) -> None:
         self.transcript = Transcript(stretches, language, probability)
         self.calls = 0
+        self.vocabularies: list[tuple[str, ...]] = []
 
-    async def transcribe(self, samples: object) -> Transcript:
+    async def transcribe(self, samples: object, vocabulary: tuple[str, ...] = ()) -> Transcript:
         self.calls += 1
+        self.vocabularies.append(vocabulary)
         return self.transcript
 
 
@@ -142,3 +144,15 @@ async def test_the_system_message_is_the_one_that_is_asked_for() -> None:
             FakeTranscriber(segment("Words.")), Style(), system=UNTRAINED_STRUCTURED_SYSTEM_PROMPT, **material
         )
         assert first == {"role": "system", "content": UNTRAINED_STRUCTURED_SYSTEM_PROMPT}
+
+
+async def test_the_recognizer_gets_the_vocabulary_and_its_segments_come_with_the_end() -> None:
+    unclear = segment("Gargle.", -1.3, start=30)
+    transcriber = FakeTranscriber(segment("Aoife calls."), unclear, segment("Ben pays.", start=60))
+    events, _ = await generate(transcriber, Style(), vocabulary=("Aoife", "Ben"))
+    assert transcriber.vocabularies == [("Aoife", "Ben")]
+    last = events[-1]
+    assert isinstance(last, GenerationFinished)
+    assert [(one.start, one.text) for one in last.segments] == [(0, "Aoife calls."), (60, "Ben pays.")]
+    events, _ = await generate(FakeTranscriber(unclear), Style())
+    assert events[-1].segments == ()  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,7 @@ class FakeTranscriber:
 
     async def stop(self) -> None: ...
 
-    async def transcribe(self, samples: object) -> Transcript:
+    async def transcribe(self, samples: object, vocabulary: Sequence[str] = ()) -> Transcript:
         return Transcript((TranscriptSegment(0, 2, self.text, -0.2, 1.0, 0.01),))
 
 

@@ -19,8 +19,8 @@ HEARD = "This is Maria, and the roof will cost four thousand two hundred dollars
 ENGLISH = Recognition("en", 0.99, -0.2)
 INVENTED = ["Maria says that ", "Peter Novak ", "pays $4,300."]
 SPANS = [
-    {"start": 16, "end": 27, "text": "Peter Novak", "kind": "name"},
-    {"start": 33, "end": 39, "text": "$4,300", "kind": "number"},
+    {"start": 16, "end": 27, "text": "Peter Novak", "kind": "name", "in_context": False},
+    {"start": 33, "end": 39, "text": "$4,300", "kind": "number", "in_context": False},
 ]
 
 

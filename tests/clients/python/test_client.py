@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from speechsum_client import (
     UnsupportedAudio,
 )
 
+from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import TranscriptSegment
 from app.core.errors import Unprocessable as UndecodableAudio
-from app.engine.scripted import SCRIPT
+from app.engine.scripted import SCRIPT, ScriptedEngine
 from tests.app.api.test_audio_url import URL, run_fetching_site
-from tests.app.running_service import Site, wav
+from tests.app.running_service import MODEL, Site, wav
+from tests.checks.threaded_service import serve_in_thread
 from tests.clients.python.conftest import KEYS, Connect
 
 TEXT = "".join(SCRIPT)
+SEGMENTS = (TranscriptSegment(0.0, 1.5, "Maria calls.", -0.2, 1.1, 0.01),)
 
 
 class Task(BaseModel):
@@ -135,6 +140,32 @@ def test_a_request_with_the_same_key_is_the_same_request(service: Any, site: Sit
     assert first == again
     assert len(site.engine.requests) == before + 1
     assert service.summarize(wav()).id != first.id
+
+
+def test_context_and_vocabulary_reach_the_model(service: Any, site: Site) -> None:
+    given = {"context": "Agenda: the roof", "vocabulary": ["Aoife Gallagher", "Ben"]}
+    service.summarize(wav(), **given)
+    assert site.engine.requests[-1].vocabulary == ("Aoife Gallagher", "Ben")
+    assert "\nAgenda: the roof\n" in site.engine.requests[-1].instruction
+    assert list(service.summarize_stream(wav(), **given))[-1].transcript is None
+    service.ask(wav(), "Who pays?", **given)
+    assert site.engine.requests[-1].vocabulary == ("Aoife Gallagher", "Ben")
+    assert "\nAgenda: the roof\n" in site.engine.requests[-1].instruction
+    with pytest.raises(InvalidRequest) as raised:
+        service.summarize(wav(), transcript="srt")
+    assert (raised.value.code, raised.value.param) == ("no_transcript", "transcript")
+
+
+def test_a_transcript_is_typed(connect: Connect) -> None:
+    engine = ScriptedEngine(transcript="Maria calls.", recognition=Recognition("en", 0.99, -0.2), segments=SEGMENTS)
+    with serve_in_thread(engine, model=replace(MODEL, kind="cascade")) as running:
+        client = connect(f"http://127.0.0.1:{running.port}")
+        found = client.summarize(wav(), transcript="verbose_json").transcript
+        assert (found.format, found.language, found.text) == ("verbose_json", "en", "Maria calls.")
+        (segment,) = found.segments
+        assert (segment.start, segment.end, segment.text) == (0.0, 1.5, "Maria calls.")
+        assert client.ask(wav(), "Who?", transcript="srt").summary.transcript.text.startswith("1\n00:00:00,000 --> ")
+        assert client.create_job(wav(), transcript="text").wait().transcript.text == "Maria calls."
 
 
 def test_a_schema_is_followed(service: Any, json_engine: Any) -> None:

@@ -180,3 +180,67 @@ async def test_cancelling_ends_the_second_decoding_before_its_next_window() -> N
             await asyncio.to_thread(thread.join, 20)
     assert whisper.read[-1].text == " Anna calls.", "the next segment was not decoded"
     assert len(whisper.calls) == 2, "nor the next window that goes round in circles"
+
+
+class Tokens:
+    """Counts a token a letter."""
+
+    def __init__(self, text: str, *, add_special_tokens: bool) -> None:
+        assert not add_special_tokens
+        self.ids = list(text)
+
+
+class PromptedWhisper(ScriptedWhisper):
+    """Keeps the prompts that it was given."""
+
+    def __init__(self, *answers: list[Segment]) -> None:
+        super().__init__(*answers)
+        self.hf_tokenizer = self
+        self.encode = Tokens
+        self.prompts: list[str | None] = []
+
+    def transcribe(self, samples: Any, **options: Any) -> Any:
+        self.prompts.append(options.pop("hotwords", None))
+        return super().transcribe(samples, **options)
+
+
+async def transcribe_with(whisper: Any, vocabulary: tuple[str, ...]) -> Transcript:
+    transcriber = WhisperTranscriber(Path("nowhere"))
+    transcriber._model = whisper
+    try:
+        return await transcriber.transcribe(np.zeros(16_000, np.float32), vocabulary)
+    finally:
+        await transcriber.stop()
+
+
+async def test_terms_are_heard_in_a_second_decoding_that_changes_nothing_else() -> None:
+    plain = [segment(0, 4, " Ask Eva about it."), segment(4, 8, " He pays forty.")]
+    prompted = [segment(0, 8, " Ask Aoife about it. She pays fourteen.")]
+    whisper = PromptedWhisper(plain, prompted)
+    found = await transcribe_with(whisper, ("Aoife", "Kubernetes"))
+    assert found.text == "Ask Aoife about it. He pays forty."
+    assert whisper.prompts == [None, "Aoife, Kubernetes"]
+    assert [language for _, language, _ in whisper.calls] == [None, "en"]
+
+
+async def test_a_recording_without_words_is_not_decoded_with_a_vocabulary() -> None:
+    """Whisper writes a prompt into silence."""
+    whisper = PromptedWhisper([], [segment(0, 2, " Aoife, Kubernetes.")])
+    assert (await transcribe_with(whisper, ("Aoife", "Kubernetes"))).text == ""
+    assert whisper.prompts == [None]
+
+
+async def test_without_a_vocabulary_there_is_one_decoding() -> None:
+    whisper = PromptedWhisper([segment(0, 4, " Ask Eva about it.")])
+    assert (await transcribe_with(whisper, ())).text == "Ask Eva about it."
+    assert whisper.prompts == [None]
+
+
+async def test_terms_that_the_prompt_has_no_room_for_are_counted() -> None:
+    terms = tuple(f"Name number {number:2}" for number in range(20))
+    whisper = PromptedWhisper([segment(0, 4, " Ask Eva about it.")], [])
+    found = await transcribe_with(whisper, terms)
+    given = (whisper.prompts[1] or "").split(", ")
+    assert given == list(terms[: len(given)])
+    assert 0 < len(given) < 20
+    assert found.unused_terms == 20 - len(given)
