@@ -19,6 +19,7 @@ from app.api import (
     models,
     openapi_document,
     page,
+    recordings,
     summaries,
 )
 from app.api.middleware.cors import allow_origins
@@ -145,7 +146,7 @@ def create_app(
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
     error_responses.install_error_handlers(app)
-    for module in (jobs, summaries, chat, models, admin, health, docs, page):
+    for module in (jobs, summaries, chat, recordings, models, admin, health, docs, page):
         app.include_router(module.router)
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app

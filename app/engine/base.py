@@ -70,6 +70,7 @@ class GenerationRequest:
         turns: The conversation about the recording before the instruction.
         system: The system message.
         shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
+        known_transcript: What a recognizer heard earlier. A cascade reads it instead of samples, which are then None.
     """
 
     request_id: str
@@ -90,6 +91,7 @@ class GenerationRequest:
     turns: tuple[Turn, ...] = ()
     system: str = SYSTEM_PROMPT
     shared_transcript: SharedResult[Transcript] | None = None
+    known_transcript: Transcript | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from model_repo.families import CheckpointFolder
 from model_repo.hub_models import HubModel
 from model_repo.manifest import MANIFEST_FILE, Manifest
 
+CASCADE = "cascade"  # the kind of a model that reads a transcript, which a recognizer writes
 AS_PUBLISHED = "base"  # the stage of a manifest whose model was not trained here
 LOCAL_VERSION = "local"  # the version of a model from a folder, which has none
 

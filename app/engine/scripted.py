@@ -10,8 +10,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
@@ -37,7 +39,7 @@ class ScriptedEngine:
         prefill_s: Seconds before the first piece.
         piece_s: Seconds before each piece.
         transcript: If given, a "transcribe" stage comes first and the transcript is in `GenerationFinished`, as from a
-            cascade.
+            cascade, which reads a transcript that is known without that stage.
         recognition: The recognition in `GenerationFinished`, as from a cascade.
         error: Raised by each request after `error_after` pieces.
         finish_reason: The finish reason of each request. None means "stop" or "length", as it happens.
@@ -138,6 +140,7 @@ class ScriptedEngine:
     async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
+        known = request.known_transcript
         sample_count = 0 if request.samples is None else len(request.samples)
         conversation = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
         words = self.count_tokens(f"{request.notes} {request.instruction} {conversation}")
@@ -146,6 +149,8 @@ class ScriptedEngine:
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
+            if request.shared_transcript is not None:
+                await request.shared_transcript.get(partial(self._transcribe, self.transcript, sample_count))
         yield StageStarted("prefill")
         started_at = time.perf_counter()
         await self._pause(self.prefill_s)
@@ -169,9 +174,13 @@ class ScriptedEngine:
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),
-            transcript=self.transcript,
-            recognition=None if request.samples is None else self.recognition,
+            transcript=self.transcript if known is None else known.text,
+            recognition=None if request.samples is None and known is None else self.recognition,
         )
+
+    async def _transcribe(self, text: str, sample_count: int) -> Transcript:
+        language = self.recognition.language if self.recognition else "en"
+        return Transcript((TranscriptSegment(0.0, sample_count / 16_000, text, -0.2, 1.0, 0.0),), language)
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

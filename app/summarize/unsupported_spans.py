@@ -48,13 +48,13 @@ async def find_unsupported_spans(
         return None
 
 
-def unsupported_warnings(unsupported: Sequence[Unsupported]) -> Iterator[str]:
-    """Yield the sentence that names what was not heard, if there is anything."""
+def unsupported_warnings(unsupported: Sequence[Unsupported], where: str = "the summary") -> Iterator[str]:
+    """Yield the sentence that names what was not heard, if there is anything. where: the text that says it."""
     texts = list(dict.fromkeys(one.text for one in unsupported))
     if texts:
         named = ", ".join(f'"{" ".join(text.split())}"' for text in texts[:_MAX_NAMED])
         more = f" and {len(texts) - _MAX_NAMED} more" if len(texts) > _MAX_NAMED else ""
-        yield f"In the summary, but not heard in the recording: {named}{more}. Check before you rely on it."
+        yield f"In {where}, but not heard in the recording: {named}{more}. Check before you rely on it."
 
 
 def _requested_text(request: SummaryRequest, generated: GeneratedSummary) -> str:
