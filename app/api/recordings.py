@@ -14,19 +14,18 @@ from app.api.recordings_protocol import RecordingResponse, recording_response
 router = APIRouter(tags=["recordings"], dependencies=[Depends(reject_unknown_query)])
 
 PATH = "/v1/recordings/{id}"
-SCOPE = "summaries"
 
 
 @router.get(PATH, summary="Look up a recording", responses=error_responses(400, 401, 403, 404, 503))
 async def get_recording(request: Request, credentials: Credentials, id: str) -> RecordingResponse:
     """The answer says what is kept of the recording, and until when."""
-    caller = await authenticate(request, credentials, SCOPE)
+    caller = await authenticate(request, credentials)
     return recording_response(app_state(request).service.recordings.find(id, caller.owner))
 
 
 @router.delete(PATH, summary="Delete a recording", status_code=204, responses=error_responses(400, 401, 403, 404, 503))
 async def delete_recording(request: Request, credentials: Credentials, id: str) -> Response:
     """No further request finds the recording. A request that is reading it is answered, and then it is gone."""
-    caller = await authenticate(request, credentials, SCOPE)
+    caller = await authenticate(request, credentials)
     app_state(request).service.recordings.delete(id, caller.owner)
     return Response(status_code=204)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 ID_PREFIX = "rec-"
 ID_BYTES = 16  # random bytes: without API keys, everybody who knows the id may use the recording
-_LOGGED_CHARACTERS = 8  # of an id
+_LOGGED_CHARACTERS = len(ID_PREFIX) + 4  # of an id
 
 DropReason = Literal["expired", "deleted", "displaced", "stopped"]
 

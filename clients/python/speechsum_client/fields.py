@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel
@@ -18,7 +18,8 @@ class SummaryFields(TypedDict, total=False):
     to concentrate on. language: of the summary, as a BCP 47 tag. tone: such as formal or friendly. instructions:
     anything else. response_format: `json` also gives the summary as data in `structured`. model: `name`,
     `name@version` or an adapter's name. temperature: 0 is greedy decoding. seed: makes a sampled summary repeatable.
-    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best.
+    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best. questions: up to
+    ten, which are answered in `answers`. keep: keeps the recording for further requests, under `recording_id`.
     """
 
     style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
@@ -33,6 +34,8 @@ class SummaryFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    questions: Sequence[str] | None
+    keep: bool | None
 
 
 class QuestionFields(TypedDict, total=False):
@@ -43,16 +46,24 @@ class QuestionFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    keep: bool | None
 
 
 def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list[tuple[str, str]]:
     """Return the fields as a form has them. Names are not checked here: the service refuses those that it does not
-    know, and a later service knows more. schema: becomes the field `json_schema`.
+    know, and a later service knows more. A list is its field repeated, each text as JSON, so that the service takes no
+    text for a list. schema: becomes the field `json_schema`.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if schema is not None:
         given["json_schema"] = json.dumps(json_schema(schema))
-    return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in given.items()]
+    pairs: list[tuple[str, str]] = []
+    for name, value in given.items():
+        if isinstance(value, (list, tuple)):
+            pairs += [(name, json.dumps([one])) for one in value]
+        else:
+            pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+    return pairs
 
 
 def json_schema(schema: Schema) -> dict[str, Any]:
