@@ -13,13 +13,15 @@ from app.summarize.recording_reader import RecordingReader
 from app.summarize.recording_windows import longest_pass_seconds
 from app.summarize.request import Summary
 
+_LENGTH_TOLERANCE_S = 0.01  # of a window, whose ends are rounded to samples
+
 
 def check_readable(content: RecordingContent, model: ModelInfo, settings: LongSettings) -> None:
     """Raise Conflict (409) if only a transcript of the recording was kept, and the model cannot read it."""
     longest_s, pass_s = content.longest_transcript_s, longest_pass_seconds(settings, model)
     if not content.transcripts:
         return
-    if model.kind == CASCADE and longest_s <= pass_s:
+    if model.kind == CASCADE and longest_s <= pass_s + _LENGTH_TOLERANCE_S:
         return
     problem = (
         f"reads at most {pass_s:g} seconds at a time, of which the transcript has {longest_s:.0f}"

@@ -65,8 +65,8 @@ async def test_they_count_towards_the_usage_and_the_time() -> None:
         answer = (await post(site, WHO, WHEN)).json()
         assert answer["usage"]["completion_tokens"] == plain["usage"]["completion_tokens"] + 4
         assert answer["usage"]["prompt_tokens"] > 2.5 * plain["usage"]["prompt_tokens"]
-        assert value("speechsum_output_tokens_total", kind="audio-llm") - written == (
-            answer["usage"]["completion_tokens"]
+        assert (
+            value("speechsum_output_tokens_total", kind="audio-llm") - written == (answer["usage"]["completion_tokens"])
         )
         assert answer["timings"]["questions"] > 0
         assert sum(answer["timings"][name] for name in ("questions", "overhead")) <= answer["timings"]["total"]

@@ -16,6 +16,7 @@ from app.engine.base import Engine
 from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
 from app.models.model_source import LoadableModel
+from tests.app.models.scripted_models import GatedEngine
 from tests.app.recordings.spoken_cascade import (
     CASCADE_MODEL,
     OTHER_CASCADE,
@@ -222,7 +223,7 @@ async def test_it_is_gone_when_its_time_is_over() -> None:
         expired = value("speechsum_recordings_dropped_total", reason="expired")
         id_ = (await keep(site))["recording_id"]
         assert (value("speechsum_recordings"), value("speechsum_recordings_bytes") > 100_000) == (1, True)
-        await until(lambda: site.service.recordings.count == 0)
+        await until(lambda: site.service.recordings.count == 0, seconds=30)
         assert code(await again(site, id_)) == (404, "recording_not_found")
         assert (value("speechsum_recordings"), value("speechsum_recordings_bytes")) == (0, 0)
         assert value("speechsum_recordings_dropped_total", reason="expired") == expired + 1
@@ -247,15 +248,17 @@ async def test_a_service_that_ends_leaves_nothing_for_the_next(tmp_path: Any) ->
 
 
 async def test_a_request_that_reads_it_while_it_is_deleted_is_answered() -> None:
-    async with keeping(real_audio=True) as site:
+    engine = GatedEngine("Yes.")
+    async with keeping(engine, real_audio=True) as site:
         id_ = (await keep(site, encode_audio(speech())))["recording_id"]
         content = site.service.recordings.find(id_, "").content
-        site.engine.prefill_s = 0.3
+        engine.may_write.clear()
         reading = asyncio.create_task(again(site, id_))
         await until(lambda: site.engine.running_requests == 1)
         assert (await site.client.delete(f"{RECORDINGS}/{id_}")).status_code == 204
         assert code(await again(site, id_)) == (404, "recording_not_found")
         assert len(content.audio.samples[:10]) == 10, "still open"
+        engine.may_write.set()
         assert (await reading).json()["finish_reason"] == "stop"
         await site.until_idle()
         with pytest.raises(ValueError, match="closed file"):
@@ -388,13 +391,15 @@ async def test_a_job_reads_a_kept_recording_and_keeps_one() -> None:
 
 
 async def test_a_job_whose_recording_is_gone_before_its_turn_fails_and_says_so() -> None:
-    async with keeping(jobs={"workers": 1}) as site:
+    engine = GatedEngine("Yes.")
+    async with keeping(engine, jobs={"workers": 1}) as site:
         id_ = (await keep(site))["recording_id"]
-        site.engine.prefill_s = 0.4
+        engine.may_write.clear()
         blocking = (await site.client.post(JOBS, files={"file": wav()})).json()["id"]
         await until(lambda: site.engine.running_requests == 1)
         waiting = (await again(site, id_, path=JOBS)).json()["id"]
         await site.client.delete(f"{RECORDINGS}/{id_}")
+        engine.may_write.set()
         await wait_until_ended(site, blocking)
         job = await wait_until_ended(site, waiting)
         assert (job["state"], job["error"]["code"]) == ("failed", "recording_not_found")

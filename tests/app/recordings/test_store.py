@@ -1,6 +1,5 @@
 """What is kept, whose it is, for how long, and what makes room."""
 
-import asyncio
 import logging
 
 import numpy as np
@@ -15,6 +14,7 @@ from app.core.errors import NotFound
 from app.recordings.content import RecordingContent, WindowTranscript
 from app.recordings.store import RecordingStore
 from app.settings import RecordingSettings
+from tests.app.running_service import until
 
 SECOND_BYTES = 64_000
 
@@ -68,7 +68,7 @@ async def test_an_end_of_the_time_closes_the_file() -> None:
     content = samples_of()
     kept = store.keep(content, "", "")
     assert is_open(content)
-    await asyncio.sleep(0.2)
+    await until(lambda: not store.count)
     assert (store.count, is_open(content)) == (0, False)
     assert kept is not None
     with pytest.raises(NotFound):
