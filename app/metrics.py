@@ -69,6 +69,8 @@ RECORDINGS_DROPPED = Counter(
     "service.",
     ["reason"],
 )
+for _reason in ("expired", "deleted", "displaced", "stopped"):  # a zero each, so that rates exist from the start
+    RECORDINGS_DROPPED.labels(_reason)
 RECORDINGS_REUSED = Counter("speechsum_recordings_reused", "Requests and jobs that read a kept recording.")
 QUESTIONS = Counter("speechsum_questions", "Questions that were answered beside a summary.")
 READY = Gauge("speechsum_ready", "1 if the first test recording was summarized and the engine is alive, else 0.")
