@@ -21,11 +21,19 @@ async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 class SharedResult(Generic[T]):
-    """A result that several tasks need: one task computes it, and the others wait for it."""
+    """A result that several tasks need: one task computes it, and the others wait for it.
 
-    def __init__(self) -> None:
+    known: the result, if it is there before the first task asks.
+    """
+
+    def __init__(self, known: T | None = None) -> None:
         self._lock = asyncio.Lock()
-        self._results: list[T] = []
+        self._results: list[T] = [] if known is None else [known]
+
+    @property
+    def value(self) -> T | None:
+        """The result, or None as long as no task has computed it."""
+        return self._results[0] if self._results else None
 
     async def get(self, compute: Callable[[], Awaitable[T]]) -> T:
         """Return the result. If the task that computes it fails or is cancelled, the next one computes it."""

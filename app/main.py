@@ -19,6 +19,7 @@ from app.api import (
     models,
     openapi_document,
     page,
+    recordings,
     summaries,
     vocabulary,
 )
@@ -146,7 +147,7 @@ def create_app(
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
     error_responses.install_error_handlers(app)
-    for module in (jobs, summaries, chat, vocabulary, models, admin, health, docs, page):
+    for module in (jobs, summaries, chat, recordings, vocabulary, models, admin, health, docs, page):
         app.include_router(module.router)
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app

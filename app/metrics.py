@@ -59,6 +59,20 @@ NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was fo
 NOT_UNDERSTOOD = Counter(
     "speechsum_not_understood", "Recordings whose speech a cascade's recognizer could not understand."
 )
+RECORDINGS = Gauge("speechsum_recordings", "Recordings that are kept for further requests.")
+RECORDINGS_BYTES = Gauge(
+    "speechsum_recordings_bytes", "Bytes that the kept recordings take, in memory and on the disk."
+)
+RECORDINGS_DROPPED = Counter(
+    "speechsum_recordings_dropped",
+    "Recordings that are no longer kept, by reason: expired, deleted, displaced by newer ones, or stopped with the "
+    "service.",
+    ["reason"],
+)
+for _reason in ("expired", "deleted", "displaced", "stopped"):  # a zero each, so that rates exist from the start
+    RECORDINGS_DROPPED.labels(_reason)
+RECORDINGS_REUSED = Counter("speechsum_recordings_reused", "Requests and jobs that read a kept recording.")
+QUESTIONS = Counter("speechsum_questions", "Questions that were answered beside a summary.")
 READY = Gauge("speechsum_ready", "1 if the first test recording was summarized and the engine is alive, else 0.")
 REMOTE_UP = Gauge(
     "speechsum_remote_up",

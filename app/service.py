@@ -20,6 +20,7 @@ from app.fetch.fetcher import Fetcher
 from app.models.loaded_model import State
 from app.models.manager import ModelManager
 from app.models.model_source import LoadableModel, ModelSource
+from app.recordings.store import RecordingStore
 from app.setting_types import DEFAULT_WEIGHT
 from app.settings import Settings
 from app.summarize.pipeline import AudioDecoder, Summarizer
@@ -76,6 +77,7 @@ class Service:
         self.admission = AdmissionController(settings)
         self.fetcher = fetcher or Fetcher(settings)
         self.schema_workers = SchemaWorkers(settings.limits.schema_seconds)
+        self.recordings = RecordingStore(settings.recordings)
         self.speech_detector = SpeechDetector()
         # Finds speech in place of the detector, for models that are loaded after it is set.
         self.find_speech: Callable[[Samples, Event], list[Span]] | None = None
@@ -103,6 +105,7 @@ class Service:
         await self.decoder.stop()
         await self.schema_workers.stop()
         self.speech_detector.close()
+        self.recordings.close()
         self.fetcher.close()
 
     @property

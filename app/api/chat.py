@@ -27,6 +27,7 @@ from app.api.disconnect import run_while_connected
 from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request
 from app.api.json_body import load_json_body
+from app.api.kept_recordings import check_recording_fields, use_recordings
 from app.api.openapi import IDEMPOTENCY_KEY, event_stream_content, json_request_body
 from app.api.protocol import ErrorResponse, server_timing, summary_response, token_usage
 from app.api.query_parameters import reject_unknown_query
@@ -35,10 +36,10 @@ from app.api.sse import EventStreamResponse, SendEvent
 from app.api.transcript_protocol import check_transcript
 from app.api.upload import read_json
 from app.core.audio.containers.sniff import sniff_file
-from app.core.audio.samples import translate_disk_full
+from app.core.audio.samples import create_unnamed_file, translate_disk_full
 from app.engine.base import FinishReason
 from app.models.resolver import ResolvedModel
-from app.summarize.request import OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
+from app.summarize.request import OutputFormat, Summary, SummaryDelta, SummaryEvent, SummaryRequest
 
 # A WAV file in base64: a hundredth of a second of silence (16 kHz, 16 bit). Its summary is empty.
 _SILENT_WAV_BASE64 = "UklGRmYBAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YUIBAAAA" + 428 * "A"
@@ -72,8 +73,9 @@ async def create_chat_completion(
     request: Request, scope: Annotated[RequestScope, Depends(open_request_scope)]
 ) -> Response:
     """The answer is that of OpenAI's chat completions. One message holds the recording, as an `input_audio` or
-    `audio_url` part; the texts are the instruction. If the messages hold earlier answers, the text after the last one
-    is a question about the same recording, and the earlier questions and answers are its context.
+    `audio_url` part, unless `recording_id` names one that was kept; the texts are the instruction. If the messages hold
+    earlier answers, the text after the last one is a question about the same recording, and the earlier questions and
+    answers are its context.
     """
     started_at = time.perf_counter()
     upload = await _read_upload(request, scope)
@@ -84,6 +86,8 @@ async def create_chat_completion(
         if idempotent.stored_response is not None:
             scope.close()
             return idempotent.stored_response
+        keep, recording_id = bool(chat_request.keep), chat_request.recording_id
+        use_recordings(scope.service, admitted, keep=keep, recording_id=recording_id)
         if chat_request.stream:
             include_usage = bool(chat_request.stream_options and chat_request.stream_options.include_usage)
             keep_alive_s = scope.service.settings.timeouts.keep_alive_seconds
@@ -116,11 +120,15 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
         )
         output_format = chat_request.output_format
         check_background(chat_request.background, service.settings.limits)
+        check_recording_fields(service, keep=bool(chat_request.keep), recording_id=chat_request.recording_id)
         resolved_model = await scope.resolve_model(chat_request.model)
         resolved_model.summarizer.check_max_tokens(chat_request.max_summary_tokens)
         check_transcript(service.models, resolved_model, chat_request.transcript)
         await check_schema(request, service, output_format)
-        if chat_request.recording_url is None:
+        if chat_request.recording_id is not None:
+            audio = create_unnamed_file()
+            scope.resources.callback(audio.close)
+        elif chat_request.recording_url is None:
             with translate_disk_full():
                 audio = await asyncio.to_thread(decode_audio, chat_request.encoded_recording)
             scope.resources.callback(audio.close)
@@ -129,7 +137,8 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
         else:
             audio = await fetch_recording(request, service, slot, chat_request.recording_url)
             scope.resources.callback(audio.close)
-    sniff_file(audio)
+    if chat_request.recording_id is None:
+        sniff_file(audio)
     return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint)
 
 
@@ -153,6 +162,7 @@ def _build_summary_request(upload: _ChatUpload, started_at: float, upload_second
         stop=chat_request.stop_sequences,
         started_at=started_at,
         upload_seconds=upload_seconds,
+        questions=tuple(chat_request.questions or ()),
     )
 
 
@@ -183,7 +193,7 @@ def _chunk_stream(admitted: AdmittedRequest, include_usage: bool, keep_alive_s: 
         )
 
     async def produce_chunks(send_event: SendEvent) -> None:
-        def emit(event: StageProgress | SummaryDelta) -> None:
+        def emit(event: SummaryEvent) -> None:
             if isinstance(event, SummaryDelta):
                 send_event(chunk(ChunkChoice(index=event.choice_index, delta=ChunkDelta(content=event.text))))
 

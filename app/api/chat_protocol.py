@@ -14,7 +14,9 @@ from app.api.chat_parameters import add_openai_parameters, check_parameters
 from app.api.chat_turns import Conversation, PlainMessage, parse_conversation
 from app.api.json_body import LONG_STRING_BYTES, JsonBody, LongString
 from app.api.protocol import ResponseModel, SummaryResponse, Usage
+from app.api.questions_field import Questions
 from app.api.summary_fields import check_effort, invalid_field_error
+from app.api.upload import two_recordings_error
 from app.core import prompts
 from app.core.background import Background
 from app.core.errors import InvalidRequest
@@ -81,6 +83,16 @@ class ChatRequest(BaseModel):
     vocabulary: list[str] | None = Field(
         None, description=f"This service's own. {VOCABULARY_DESCRIPTION.format(form='')}"
     )
+    questions: Questions | None = None
+    keep: bool | None = Field(
+        None,
+        description="This service's own: keep the recording for further requests; `speechsum` has its `recording_id`.",
+    )
+    recording_id: str | None = Field(
+        None,
+        max_length=100,
+        description="This service's own: a recording that an earlier request has kept, instead of one in the messages.",
+    )
     _body: JsonBody = PrivateAttr(default_factory=lambda: JsonBody(b""))
 
     @field_validator("vocabulary")
@@ -108,11 +120,14 @@ class ChatRequest(BaseModel):
         """The earlier questions and answers, and the question that is asked now. Raises InvalidRequest (400) if no
         question is asked, or if the earlier answers are too long.
         """
+        # A kept recording is read as if it came with the first message of the user.
+        users = [message for message in self.messages if message.role == "user"]
+        holder = users[0] if self.recording_id is not None and users else None
         return parse_conversation(
             PlainMessage(
                 "\n".join(part.text for part in message.parts if isinstance(part, TextPart) and part.text.strip()),
                 from_assistant=isinstance(message, AssistantMessage),
-                has_recording=any(not isinstance(part, TextPart) for part in message.parts),
+                has_recording=message is holder or any(not isinstance(part, TextPart) for part in message.parts),
             )
             for message in self.messages
         )
@@ -151,8 +166,12 @@ class ChatRequest(BaseModel):
         return self._body.long_string(encoded) or encoded
 
     @property
+    def _recording_parts(self) -> list[InputAudioPart | AudioUrlPart]:
+        return [part for message in self.messages for part in message.parts if not isinstance(part, TextPart)]
+
+    @property
     def _recording_part(self) -> InputAudioPart | AudioUrlPart:
-        found = [part for message in self.messages for part in message.parts if not isinstance(part, TextPart)]
+        found = self._recording_parts
         if len(found) != 1:
             raise _field_error(
                 f"the messages hold {len(found)} recordings; this service summarizes one, as an input_audio or "
@@ -172,6 +191,8 @@ def parse_chat_request(body: JsonBody) -> ChatRequest:
     _check_long_strings(request, body)
     check_parameters(request.model_extra or {})
     check_effort(request.effort, temperature_given=request.temperature is not None, choice_count=request.n or 1)
+    if request.recording_id is not None and request._recording_parts:
+        raise two_recordings_error("recording_id", "a recording in its messages")
     stop_sequences = request.stop_sequences
     if len(stop_sequences) > MAX_STOP_SEQUENCES or not all(
         0 < len(text) <= MAX_STOP_CHARACTERS for text in stop_sequences

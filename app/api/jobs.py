@@ -17,6 +17,7 @@ from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request, stored_response
 from app.api.job_events import describe_job, find_job, job_event_stream, job_not_found_error
 from app.api.jobs_protocol import JobList, JobResponse, JobState, job_response
+from app.api.kept_recordings import check_recording, use_recordings
 from app.api.openapi import (
     IDEMPOTENCY_KEY,
     event_stream_content,
@@ -38,7 +39,7 @@ from app.jobs.runner import Progress
 from app.jobs.store import FAILED, SUCCEEDED, Job
 from app.keys.authenticator import Authenticator
 from app.service import Service
-from app.summarize.request import StageProgress, SummaryDelta
+from app.summarize.request import StageProgress, SummaryEvent
 
 router = APIRouter(tags=["jobs"])
 
@@ -90,6 +91,8 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
             async with idempotent_request(request, caller.owner, request_fingerprint) as idempotent:
                 if idempotent.stored_response is not None:
                     return idempotent.stored_response
+                if options.recording_id is not None:
+                    check_recording(service, upload.resolved_model, options.recording_id, caller.owner)
                 answer = partial(_replayable_response, root_path=root_path)
                 idempotent_answer = (idempotent.reservation, answer) if idempotent.reservation else None
                 job = await jobs.enqueue(
@@ -269,11 +272,12 @@ async def process_job(
         owner=job.owner,
     )
 
-    def emit(event: StageProgress | SummaryDelta) -> None:
+    def emit(event: SummaryEvent) -> None:
         if isinstance(event, StageProgress):
             report_progress({"stage": event.stage, "done": event.done, "of": event.total})
 
     with background_request(service, resolved_model, keys, summary_request, int(job.created)) as admitted:
+        use_recordings(service, admitted, keep=fields.options.keep, recording_id=fields.options.recording_id)
         summary = await admitted.summarize(emit)
     return summary_response(summary, resolved_model.model.info, admitted.created).model_dump(mode="json")
 

@@ -7,6 +7,7 @@ document is OpenAPI 3.1, because client generators read that version; `itemSchem
 `x-itemSchema`.
 """
 
+from itertools import combinations
 from typing import Any, Literal
 
 from fastapi.routing import APIRoute
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.summary_fields import SummaryOptions
+from app.api.upload import RECORDING_FIELDS
 from app.core.prompts import Style
 
 SCHEMA_REF_PREFIX = "#/components/schemas/"
@@ -61,19 +63,19 @@ def upload_request_body(extra_fields: dict[str, Any] | None = None) -> dict[str,
     _forms[name] = {
         "type": "object",
         "title": name,
-        "description": "The form holds either the recording in `file` or its URL in `url`.",
+        "description": "The form holds the recording in `file`, its URL in `url`, or the `recording_id` of a kept one.",
         # Not `oneOf`, which generators turn into a union of types.
-        "if": {"not": {"required": ["url"]}},
+        "if": {"not": {"anyOf": [{"required": [name]} for name in RECORDING_FIELDS]}},
         "then": {"required": ["file"]},
-        "not": {"required": ["file", "url"]},
+        "not": {"anyOf": [{"required": list(pair)} for pair in combinations(("file", *RECORDING_FIELDS), 2)]},
         "additionalProperties": False,
         "properties": {"file": _RECORDING, **_summary_field_schemas(), **(extra_fields or {})},
     }
     return {
         "required": False,
-        "description": "A form with the recording in `file` or its URL in `url`; or the recording itself, as "
-        "`application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query "
-        "has a `url`.",
+        "description": "A form with the recording in `file`, its URL in `url`, or the `recording_id` of a kept one; or "
+        "the recording itself, as `application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. "
+        "Leave it out if the query has a `url` or a `recording_id`.",
         "content": {
             "multipart/form-data": {"schema": {"$ref": SCHEMA_REF_PREFIX + name}},
             "application/octet-stream": {"schema": _RECORDING},

@@ -1,5 +1,6 @@
 """The typed responses of the HTTP interface. Knows nothing about how their contents are made."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -7,8 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.transcript_protocol import TranscriptFacts, transcript_facts
 from app.core.prompts import Style
+from app.core.text.unsupported import Unsupported
 from app.engine.base import FinishReason
 from app.engine.model_info import ModelInfo
+from app.summarize.answers import Answer
+from app.summarize.citations import Citation
 from app.summarize.recognition_warnings import overall_recognition
 from app.summarize.request import Summary
 
@@ -80,6 +84,19 @@ class UnsupportedSpan(ResponseModel):
     )
 
 
+class QuestionAnswer(ResponseModel):
+    """The answer to one of the request's questions. Places are those in `answer`, in Unicode code points."""
+
+    question: str
+    answer: str = Field(description="The answer; empty if there was no speech.")
+    finish_reason: FinishReason = Field(description="As that of the summary.")
+    citations: list[CitedSentence] = Field(description="The source of each sentence, if there are several windows.")
+    unsupported: list[UnsupportedSpan] | None = Field(
+        None,
+        description="What was heard neither in the recording nor named in the question; null if the model cannot say.",
+    )
+
+
 class Usage(ResponseModel):
     """Numbers of tokens that the model has read, audio tokens included, and written."""
 
@@ -124,6 +141,11 @@ class SummaryResponse(ResponseModel):
     transcript: TranscriptFacts | None = Field(
         None, description="The transcript, if the request asks for it with `transcript`; else null."
     )
+    answers: list[QuestionAnswer] = Field([], description="The answers to the `questions`, in their order.")
+    recording_id: str | None = Field(
+        None, description="By which further requests name the recording; null if it is not kept."
+    )
+    expires_at: int | None = Field(None, description="Unix time until which the recording is kept.")
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
@@ -132,38 +154,13 @@ class SummaryResponse(ResponseModel):
         "engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is "
         "the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. With "
         "`effort=high`, `sampling` is the time of all this for all summaries that were written, and `choosing` that of "
-        "the choice. Also sent in the header `Server-Timing`."
+        "the choice; `questions` is the time of all answers. A stage that was not needed, such as the decoding of a "
+        "kept recording, is missing. Also sent in the header `Server-Timing`."
     )
     rtfx: float = Field(
         description="Seconds of audio per second of work, without the time of the upload and in the queue."
     )
     warnings: list[str] = Field(description="What a reader of the summary should know about it.")
-
-
-class ProgressEvent(ResponseModel):
-    """A stage has begun, or a part of it is done."""
-
-    id: str
-    object: Literal["audio.summary.progress"] = "audio.summary.progress"
-    created: int
-    model: str
-    stage: str = Field(
-        description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
-        "engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, "
-        "sampling while the summaries are written, and choosing."
-    )
-    done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
-    of: int | None = Field(None, description="Number of the stage's parts.")
-
-
-class DeltaEvent(ResponseModel):
-    """A piece of the summary. All pieces in order are the summary."""
-
-    id: str
-    object: Literal["audio.summary.delta"] = "audio.summary.delta"
-    created: int
-    model: str
-    delta: str
 
 
 class ErrorDetail(ResponseModel):
@@ -217,19 +214,12 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
             )
             for index, one in enumerate(summary.window_results, 1)
         ],
-        citations=[
-            CitedSentence(
-                start=cited.start,
-                end=cited.end,
-                text=summary.text[cited.start : cited.end],
-                windows=list(cited.windows),
-            )
-            for cited in summary.choices[0].citations
-        ],
-        unsupported=None
-        if (unsupported := summary.choices[0].unsupported) is None
-        else [UnsupportedSpan(**asdict(span)) for span in unsupported],
+        citations=_cited_sentences(summary.text, summary.choices[0].citations),
+        unsupported=_unsupported_spans(summary.choices[0].unsupported),
         transcript=transcript_facts(summary),
+        answers=[question_answer(one) for one in summary.answers],
+        recording_id=summary.kept.id if summary.kept else None,
+        expires_at=int(summary.kept.expires) if summary.kept else None,
         style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
@@ -247,6 +237,28 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
         rtfx=round(summary.rtfx, 3),
         warnings=summary.warnings,
     )
+
+
+def question_answer(answer: Answer) -> QuestionAnswer:
+    """Return the answer to a question as the caller reads it."""
+    return QuestionAnswer(
+        question=answer.question,
+        answer=answer.text,
+        finish_reason=answer.finish_reason,
+        citations=_cited_sentences(answer.text, answer.citations),
+        unsupported=_unsupported_spans(answer.unsupported),
+    )
+
+
+def _cited_sentences(text: str, citations: Sequence[Citation]) -> list[CitedSentence]:
+    return [
+        CitedSentence(start=one.start, end=one.end, text=text[one.start : one.end], windows=list(one.windows))
+        for one in citations
+    ]
+
+
+def _unsupported_spans(spans: Sequence[Unsupported] | None) -> list[UnsupportedSpan] | None:
+    return None if spans is None else [UnsupportedSpan(**asdict(span)) for span in spans]
 
 
 def _recognition_facts(summary: Summary) -> dict[str, Any]:

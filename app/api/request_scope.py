@@ -34,10 +34,10 @@ from app.keys.authenticator import AUDIO_QUOTA, Authenticator
 from app.metrics import RequestMetrics
 from app.models.resolver import ResolvedModel
 from app.service import Service
-from app.summarize.request import Emit, OutputFormat, StageProgress, Summary, SummaryDelta, SummaryRequest
+from app.summarize.request import Emit, OutputFormat, Summary, SummaryEvent, SummaryRequest
 
 
-def _ignore_event(_: StageProgress | SummaryDelta) -> None:
+def _ignore_event(_: SummaryEvent) -> None:
     """Ignore the event, because the answer is sent as a whole."""
 
 

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from app.api.disconnect import run_while_connected
 from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request
+from app.api.kept_recordings import use_recordings
 from app.api.openapi import (
     IDEMPOTENCY_KEY,
     event_stream_content,
@@ -17,13 +18,14 @@ from app.api.openapi import (
     text_summary_content,
     upload_request_body,
 )
-from app.api.protocol import DeltaEvent, ErrorResponse, ProgressEvent, SummaryResponse, server_timing, summary_response
+from app.api.protocol import ErrorResponse, SummaryResponse, server_timing, summary_response
 from app.api.request_scope import AdmittedRequest, RequestScope, open_request_scope
 from app.api.sse import EventStreamResponse, SendEvent
+from app.api.summary_events import AnswerDeltaEvent, AnswerEvent, DeltaEvent, ProgressEvent, stream_event
 from app.api.summary_fields import SummaryOptions
 from app.api.summary_upload import build_summary_request, read_summary_upload
 from app.api.text_stream import TextStreamResponse, WriteText
-from app.summarize.request import StageProgress, Summary, SummaryDelta
+from app.summarize.request import StageProgress, Summary, SummaryDelta, SummaryEvent
 
 router = APIRouter(tags=["summaries"])
 
@@ -39,9 +41,12 @@ MEDIA_TYPES = {"text": "text/plain", "markdown": "text/markdown"}
             "description": "The summary; empty where nobody speaks.",
             "content": text_summary_content()
             | event_stream_content(
-                "With `stream=true`: progress, deltas, and the answer as `audio.summary.done`, or an error.",
+                "With `stream=true`: progress, deltas, answers to questions, and all of it as `audio.summary.done`, or "
+                "an error.",
                 ProgressEvent,
                 DeltaEvent,
+                AnswerDeltaEvent,
+                AnswerEvent,
                 SummaryResponse,
                 ErrorResponse,
             ),
@@ -67,6 +72,7 @@ async def create_summary(request: Request, scope: Annotated[RequestScope, Depend
         if idempotent.stored_response is not None:
             scope.close()
             return idempotent.stored_response
+        use_recordings(scope.service, admitted, keep=options.keep, recording_id=options.recording_id)
         if options.stream and options.response_format in MEDIA_TYPES:
             response: Response = _text_stream(admitted, MEDIA_TYPES[options.response_format])
         elif options.stream:
@@ -88,7 +94,7 @@ def format_response(answer: SummaryResponse, options: SummaryOptions) -> Respons
 
 def _text_stream(admitted: AdmittedRequest, media_type: str) -> TextStreamResponse:
     async def produce_text(write: WriteText) -> dict[str, str]:
-        def emit(event: StageProgress | SummaryDelta) -> None:
+        def emit(event: SummaryEvent) -> None:
             if isinstance(event, SummaryDelta):
                 write(event.text)
 
@@ -100,18 +106,11 @@ def _text_stream(admitted: AdmittedRequest, media_type: str) -> TextStreamRespon
 
 
 def _event_stream(admitted: AdmittedRequest, keep_alive_s: float) -> EventStreamResponse:
-    common = {
-        "id": admitted.summary_request.id,
-        "created": admitted.created,
-        "model": admitted.resolved_model.id,
-    }
+    id_, model = admitted.summary_request.id, admitted.resolved_model.id
 
     async def produce_events(send_event: SendEvent) -> None:
-        def emit(event: StageProgress | SummaryDelta) -> None:
-            if isinstance(event, SummaryDelta):
-                send_event(DeltaEvent(**common, delta=event.text))
-            else:
-                send_event(ProgressEvent(**common, stage=event.stage, done=event.done, of=event.total))
+        def emit(event: SummaryEvent) -> None:
+            send_event(stream_event(event, id_=id_, created=admitted.created, model=model))
 
         emit(StageProgress("received"))
         send_event(_summary_response(await admitted.summarize(emit), admitted, done=True))
@@ -132,5 +131,12 @@ def _final_headers(answer: SummaryResponse) -> dict[str, str]:
         "x-summary-complete": str(answer.complete).lower(),
         "x-summary-finish-reason": answer.finish_reason,
         "x-summary-warnings": json.dumps(answer.warnings),
+        **_recording_headers(answer),
         **server_timing(answer.timings),
     }
+
+
+def _recording_headers(answer: SummaryResponse) -> dict[str, str]:
+    if answer.recording_id is None:
+        return {}
+    return {"x-summary-recording-id": answer.recording_id, "x-summary-expires-at": str(answer.expires_at)}

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from app.api.background_fields import CONTEXT_DESCRIPTION, VOCABULARY_DESCRIPTION, split_terms
+from app.api.questions_field import Questions, split_list
 from app.core import prompts
 from app.core.background import Background
 from app.core.errors import InvalidRequest, quote
@@ -62,7 +63,18 @@ class SummaryOptions(BaseModel):
         description="With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has "
         "title, summary, key points, decisions, action items and open questions.",
     )
-
+    questions: Questions = []
+    keep: bool = Field(
+        False,
+        description="Keep the recording for further requests, if the service is set up for that: the answer has its "
+        "`recording_id`.",
+    )
+    recording_id: str | None = Field(
+        None,
+        max_length=100,
+        description="A recording that an earlier request has kept, instead of sending it. Send it in a form rather "
+        "than in the query.",
+    )
     transcript: TranscriptFormat | None = Field(
         None,
         description="Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as "
@@ -95,6 +107,17 @@ class SummaryOptions(BaseModel):
             self.response_format = "json"
         return self
 
+    @model_validator(mode="after")
+    def _require_json_for_answers(self) -> Self:
+        if self.questions and self.response_format in ("text", "markdown"):
+            raise ValueError(f"questions require an answer in JSON, not response_format {self.response_format}")
+        return self
+
+    @property
+    def names_recording(self) -> str | None:
+        """The field that names the recording, or None if it is sent with the request."""
+        return "recording_id" if self.recording_id else "url" if self.url else None
+
     @property
     def output_format(self) -> OutputFormat:
         """The response format as the summarizer takes it. Raises InvalidRequest (400) if `json_schema` is invalid."""
@@ -116,6 +139,7 @@ class SummaryOptions(BaseModel):
 
 
 KNOWN_FIELDS = (*Style.model_fields, *SummaryOptions.model_fields)
+LIST_FIELDS = ("questions",)  # these may be repeated
 
 
 def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOptions]:
@@ -125,16 +149,21 @@ def parse_fields(pairs: Iterable[tuple[str, str]]) -> tuple[Style, SummaryOption
         nothing that the caller asks for is ignored.
     """
     values: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in KNOWN_FIELDS:
             known = ", ".join(KNOWN_FIELDS)
             raise InvalidRequest(
                 f"Unknown field {quote(name)}. The known fields are: {known}.", code="unknown_field", param=name
             )
+        if name in LIST_FIELDS:
+            lists.setdefault(name, []).append(value)
+            continue
         if name in values:
             raise InvalidRequest(f"The field {name!r} is given twice.", code="duplicate_field", param=name)
         values[name] = value
-    given = {name: value for name, value in values.items() if value.strip()}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value.strip()}
+    given |= {name: entries for name, entries in ((name, split_list(one)) for name, one in lists.items()) if entries}
     faults: list[Any] = []
     parsed: list[BaseModel] = []
     for model in (Style, SummaryOptions):

@@ -14,11 +14,13 @@ from fastapi import Request
 
 from app.admission.uploads import Upload
 from app.api.background_fields import check_background
+from app.api.kept_recordings import check_recording_fields
 from app.api.request_scope import check_schema, fetch_recording
 from app.api.summary_fields import SummaryFields, parse_summary_fields
 from app.api.transcript_protocol import check_transcript
-from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body
+from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body, two_recordings_error
 from app.core.audio.containers.sniff import sniff_file
+from app.core.audio.samples import create_unnamed_file
 from app.models.resolver import ResolvedModel
 from app.service import Service
 from app.summarize.request import SummaryRequest
@@ -30,8 +32,8 @@ ResolveModel = Callable[[str | None], Awaitable[ResolvedModel]]
 class SummaryUpload:
     """A recording that has arrived, and what is asked of it.
 
-    audio: the recording in a file, which the holder closes. pairs: names and values of all fields as they were sent,
-    those of the route included. fields: the summary's fields, validated.
+    audio: the recording in a file, which the holder closes; empty if it was kept by an earlier request. pairs: names
+    and values of all fields as they were sent, those of the route included. fields: the summary's fields, validated.
     """
 
     audio: BinaryIO
@@ -41,10 +43,10 @@ class SummaryUpload:
 
     @property
     def uploaded_audio(self) -> BinaryIO | None:
-        """The recording if it came with the request; None if it was fetched, since its URL may give another one the
-        next time.
+        """The recording if it came with the request; None if it was kept, or if it was fetched, since its URL may give
+        another one the next time.
         """
-        return None if self.fields.options.url else self.audio
+        return None if self.fields.options.names_recording else self.audio
 
 
 async def read_summary_upload(
@@ -74,14 +76,17 @@ async def read_summary_upload(
             fields, resolved_model = await _check_fields(service, pairs, route_fields, resolve_model)
         else:
             fields, resolved_model = await _check_fields(service, pairs, route_fields, resolve_model)
-            if fields.options.url:
-                await require_empty_body(request, settings, upload)
+            if named_by := fields.options.names_recording:
+                await require_empty_body(request, settings, upload, named_by)
             else:
                 audio = files.enter_context(await read_raw_upload(request, settings, upload))
         await check_schema(request, service, fields.output_format)
-        if audio is None:
-            audio = files.enter_context(await fetch_recording(request, service, upload, fields.options.url or ""))
-        sniff_file(audio)
+        if fields.options.recording_id is not None:
+            audio = files.enter_context(create_unnamed_file())
+        else:
+            if audio is None:
+                audio = files.enter_context(await fetch_recording(request, service, upload, fields.options.url or ""))
+            sniff_file(audio)
         files.pop_all()
         return SummaryUpload(audio, pairs, fields, resolved_model)
 
@@ -108,6 +113,7 @@ def build_summary_request(
         max_tokens=fields.options.max_tokens,
         temperature=fields.options.temperature,
         seed=fields.options.seed,
+        questions=tuple(fields.options.questions),
         started_at=started_at,
         upload_seconds=upload_seconds,
         timeout_s=timeout_s,
@@ -120,7 +126,11 @@ async def _check_fields(
     service: Service, pairs: list[tuple[str, str]], route_fields: Collection[str], resolve_model: ResolveModel
 ) -> tuple[SummaryFields, ResolvedModel]:
     fields = parse_summary_fields(pair for pair in pairs if pair[0] not in route_fields)
-    check_background(fields.options.background, service.settings.limits)
+    options = fields.options
+    check_recording_fields(service, keep=options.keep, recording_id=options.recording_id)
+    if options.url and options.recording_id:
+        raise two_recordings_error("recording_id", "a `url`")
+    check_background(options.background, service.settings.limits)
     resolved_model = await resolve_model(fields.options.model)
     resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
     check_transcript(service.models, resolved_model, fields.options.transcript)

@@ -15,6 +15,8 @@ from app.core.audio.samples import translate_disk_full, write_unnamed_file
 from app.core.errors import InvalidRequest, TooLarge, UnsupportedAudio
 from app.settings import Settings, setting_name
 
+RECORDING_FIELDS = ("url", "recording_id")  # these name a recording, instead of one that is sent
+
 LimitName = Literal["upload_bytes", "json_bytes", "json_text_bytes"]  # of `LimitSettings`
 
 
@@ -46,39 +48,41 @@ async def read_raw_upload(request: Request, settings: Settings, upload: Upload) 
 async def read_form_upload(request: Request, settings: Settings, upload: Upload) -> ReceivedUpload:
     """Return the recording and the fields of a multipart form; `upload` counts what arrives.
 
-    Raises: InvalidRequest (400) unless there is either a recording or a `url`, in the form or in the query; otherwise
-        as `read_raw_upload`.
+    Raises: InvalidRequest (400) unless there is either a recording, or a `url` or `recording_id` of one, in the form or
+        in the query; otherwise as `read_raw_upload`.
     """
     chunks = _bounded_chunks(request, settings, "upload_bytes", upload, MAX_FORM_OVERHEAD_BYTES)
     with translate_disk_full():
         received = await read_form(request.headers, chunks)
-    has_url = _has_url([*request.query_params.multi_items(), *received.fields])
+    named_by = _name_of_recording([*request.query_params.multi_items(), *received.fields])
     audio = received.audio
     if audio is None:
-        if not has_url:
+        if named_by is None:
             raise InvalidRequest(
-                "The form needs the recording in a field `file`, or its `url`.", code="missing_file", param="file"
+                "The form needs the recording in a field `file`, or its `url` or `recording_id`.",
+                code="missing_file",
+                param="file",
             )
         return received
     size = audio.seek(0, 2)
     audio.seek(0)
-    if has_url and not size:  # a browser sends the empty file of a form that was filled in with a URL
+    if named_by is not None and not size:  # a browser sends the empty file of a form that was filled in with a URL
         audio.close()
         return ReceivedUpload(None, received.fields)
-    if has_url or size > settings.limits.upload_bytes:
+    if named_by is not None or size > settings.limits.upload_bytes:
         audio.close()
-        raise _two_recordings_error() if has_url else _too_large_error(settings, "upload_bytes")
+        raise two_recordings_error(named_by) if named_by is not None else _too_large_error(settings, "upload_bytes")
     return received
 
 
-async def require_empty_body(request: Request, settings: Settings, upload: Upload) -> None:
-    """Read a body that must be empty, because the recording is behind a URL.
+async def require_empty_body(request: Request, settings: Settings, upload: Upload, named_by: str) -> None:
+    """Read a body that must be empty, because a field names the recording. named_by: the field.
 
     Raises: InvalidRequest (400) at the first byte; otherwise as `read_raw_upload`.
     """
     async for chunk in _bounded_chunks(request, settings, "upload_bytes", upload):
         if chunk:
-            raise _two_recordings_error()
+            raise two_recordings_error(named_by)
 
 
 async def read_json(request: Request, settings: Settings, upload: Upload, limit: LimitName = "json_bytes") -> BinaryIO:
@@ -115,16 +119,18 @@ async def _bounded_chunks(
         yield chunk
 
 
-def _has_url(pairs: list[tuple[str, str]]) -> bool:
-    return any(name == "url" and value.strip() for name, value in pairs)
-
-
-def _two_recordings_error() -> InvalidRequest:
+def two_recordings_error(named_by: str, other: str = "a recording") -> InvalidRequest:
+    """Return the error for a request with two recordings. named_by: the field that names one. other: the other one."""
     return InvalidRequest(
-        "The request has both a recording and a `url` to fetch one from. Send only one of them.",
+        f"The request has both {other} and a `{named_by}` of one. Send only one of them.",
         code="recording_given_twice",
-        param="url",
+        param=named_by,
     )
+
+
+def _name_of_recording(pairs: list[tuple[str, str]]) -> str | None:
+    """Return the field that names a recording, or None if there is none."""
+    return next((name for name, value in pairs if name in RECORDING_FIELDS and value.strip()), None)
 
 
 def _too_large_error(settings: Settings, limit: LimitName) -> TooLarge:

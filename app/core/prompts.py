@@ -162,6 +162,14 @@ def instruction(style: Style) -> str:
     return " ".join(parts)
 
 
+def question_instruction(question: str, language: str | None = None) -> str:
+    """Return the instruction for the answer to a caller's question about the recording.
+
+    language: BCP 47 tag of the language to answer in, if the caller asks for one.
+    """
+    return question if language is None else f"{question} Write in {language_name(language)}."
+
+
 MARKDOWN_INSTRUCTION = "Write it in Markdown."
 STRUCTURED_INSTRUCTION = (
     "Answer as one JSON object: title, summary, key_points, decisions, action_items (who, what, when) and "

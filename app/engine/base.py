@@ -71,6 +71,7 @@ class GenerationRequest:
         system: The system message.
         shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
         vocabulary: Names and terms for a cascade's recognizer. The instruction has them too.
+        known_transcript: What a recognizer heard earlier. A cascade reads it instead of samples, which are then None.
     """
 
     request_id: str
@@ -92,6 +93,7 @@ class GenerationRequest:
     system: str = SYSTEM_PROMPT
     shared_transcript: SharedResult[Transcript] | None = None
     vocabulary: tuple[str, ...] = ()
+    known_transcript: Transcript | None = None
 
 
 @dataclass(frozen=True)

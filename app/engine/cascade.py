@@ -73,41 +73,46 @@ class CascadeEngine(ChatModelEngine):
         return self._transcribing + super().running_requests
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
-        """Transcribe the samples and summarize the transcript as the instruction says, or summarize the notes.
+        """Transcribe the samples, unless their transcript is known, and summarize it as the instruction says; or
+        summarize the notes.
 
         If the recognizer understood nothing, the text model is not asked, because it would invent a summary. The
         request then ends with "no_speech" if the recognizer found no word, and with "not_understood" if it was not
         confident enough of any.
         """
-        transcription: tuple[float, FilteredTranscript] | None = None
-        if request.samples is None:
+        filtered: FilteredTranscript | None = None
+        stages: dict[str, float] = {}
+        transcript = request.known_transcript
+        if request.samples is None and transcript is None:
             messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
         else:
-            started_at = time.perf_counter()
-            self._transcribing += 1
-            try:
-                yield StageStarted("transcribe")
-                shared = request.shared_transcript or SharedResult()
-                transcript = await shared.get(
-                    partial(self._transcriber.transcribe, request.samples, request.vocabulary)
-                )
-            finally:
-                self._transcribing -= 1
+            if transcript is None:
+                started_at = time.perf_counter()
+                self._transcribing += 1
+                try:
+                    yield StageStarted("transcribe")
+                    shared = request.shared_transcript or SharedResult()
+                    transcript = await shared.get(
+                        partial(self._transcriber.transcribe, request.samples, request.vocabulary)
+                    )
+                finally:
+                    self._transcribing -= 1
+                stages = {"transcribe": time.perf_counter() - started_at}
             filtered = filter_transcript(transcript, self._limits)
-            transcription = time.perf_counter() - started_at, filtered
             if not filtered.text:
                 reason: FinishReason = "not_understood" if filtered.recognition.omitted_spans else "no_speech"
-                yield _add_transcription(GenerationFinished(reason, 0, 0), *transcription)
+                yield _add_transcription(GenerationFinished(reason, 0, 0), stages, filtered)
                 return
             instruction = self._with_spoken_language(request, filtered.recognition.language).instruction
+            heard = filtered.text
             messages = conversation_messages(
-                lambda text: transcript_messages(text, filtered.text, request.system), instruction, request.turns
+                lambda text: transcript_messages(text, heard, request.system), instruction, request.turns
             )
         stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                if transcription and isinstance(event, GenerationFinished):
-                    event = _add_transcription(event, *transcription)
+                if filtered is not None and isinstance(event, GenerationFinished):
+                    event = _add_transcription(event, stages, filtered)
                 yield event
 
     def _with_spoken_language(self, request: GenerationRequest, spoken_language: str | None) -> GenerationRequest:
@@ -135,12 +140,12 @@ def _flatten_contents(messages: Messages) -> Messages:
 
 
 def _add_transcription(
-    finished: GenerationFinished, seconds: float, transcript: FilteredTranscript
+    finished: GenerationFinished, stages: dict[str, float], transcript: FilteredTranscript
 ) -> GenerationFinished:
-    """Return the event with the stage "transcribe" before its own stages, and with the transcript."""
+    """Return the event with the transcript, and with the seconds of the stages before its own."""
     return replace(
         finished,
-        stage_seconds={"transcribe": seconds, **finished.stage_seconds},
+        stage_seconds={**stages, **finished.stage_seconds},
         transcript=transcript.text,
         recognition=transcript.recognition,
         segments=transcript.segments,

@@ -11,6 +11,7 @@ from model_repo.families import CheckpointFolder
 from model_repo.hub_models import HubModel
 from model_repo.manifest import MANIFEST_FILE, Manifest
 
+CASCADE = "cascade"  # the kind of a model that reads a transcript, which a recognizer writes
 AS_PUBLISHED = "base"  # the stage of a manifest whose model was not trained here
 LOCAL_VERSION = "local"  # the version of a model from a folder, which has none
 
@@ -73,7 +74,7 @@ class ModelInfo:
     @property
     def has_transcript(self) -> bool:
         """Whether the model reads a transcript, which it can give beside the summary."""
-        return self.kind == "cascade"
+        return self.kind == CASCADE
 
     def matches(self, name_or_id: str) -> bool:
         """Return whether `name` or `name@version` means this model."""

@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from app.core.asr.confidence import Recognition
-from app.core.asr.transcript import TranscriptSegment
+from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.errors import EngineDead
 from app.engine.base import (
     Adapter,
@@ -38,7 +39,7 @@ class ScriptedEngine:
         prefill_s: Seconds before the first piece.
         piece_s: Seconds before each piece.
         transcript: If given, a "transcribe" stage comes first and the transcript is in `GenerationFinished`, as from a
-            cascade.
+            cascade, which reads a transcript that is known without that stage.
         recognition: The recognition in `GenerationFinished`, as from a cascade.
         segments: The segments in `GenerationFinished`, as from a cascade, or a function that returns them for a
             request.
@@ -142,8 +143,9 @@ class ScriptedEngine:
 
     async def _play(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
         seconds: dict[str, float] = {}
-        segments = self.segments(request) if callable(self.segments) else self.segments
         pieces = self.pieces(request) if callable(self.pieces) else self.pieces
+        known = request.known_transcript
+        segments = self._segments_of(request)
         sample_count = 0 if request.samples is None else len(request.samples)
         conversation = " ".join(f"{turn.question} {turn.answer}" for turn in request.turns)
         words = self.count_tokens(f"{request.notes} {request.instruction} {conversation}")
@@ -152,6 +154,8 @@ class ScriptedEngine:
         if self.transcript is not None and request.samples is not None:
             yield StageStarted("transcribe")
             seconds["transcribe"] = 0.0
+            if request.shared_transcript is not None:
+                await request.shared_transcript.get(partial(self._transcribe, self.transcript, request))
         yield StageStarted("prefill")
         started_at = time.perf_counter()
         await self._pause(self.prefill_s)
@@ -175,10 +179,23 @@ class ScriptedEngine:
             completion_tokens=len(written),
             stage_seconds=seconds,
             token_ids=tuple(range(len(written))),
-            transcript=self.transcript,
-            recognition=None if request.samples is None else self.recognition,
-            segments=() if request.samples is None else tuple(segments),
+            transcript=self.transcript if known is None else known.text,
+            recognition=None if request.samples is None and known is None else self.recognition,
+            segments=segments,
         )
+
+    def _segments_of(self, request: GenerationRequest) -> tuple[TranscriptSegment, ...]:
+        if request.known_transcript is not None:
+            return request.known_transcript.segments
+        if request.samples is None:
+            return ()
+        return tuple(self.segments(request) if callable(self.segments) else self.segments)
+
+    async def _transcribe(self, text: str, request: GenerationRequest) -> Transcript:
+        language = self.recognition.language if self.recognition else "en"
+        seconds = 0.0 if request.samples is None else len(request.samples) / 16_000
+        whole = (TranscriptSegment(0.0, seconds, text, -0.2, 1.0, 0.0),)
+        return Transcript(self._segments_of(request) or whole, language)
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.server.access_log import shorten_recording_ids
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.open_connections import OpenConnections
 from app.settings import Settings
@@ -27,6 +28,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings, **more: Any) -> uvicorn.Con
     Args:
         more: arguments of `uvicorn.Config` that override those of the settings.
     """
+    shorten_recording_ids()
     server = settings.server
     protocol = partial(BoundedHttpProtocol, server_settings=server, open_connections=OpenConnections(server))
     from_settings: dict[str, Any] = {

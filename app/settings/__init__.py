@@ -2,8 +2,8 @@
 
 Settings are read from the environment (`SPEECHSUM_PORT`, in a section `SPEECHSUM_LIMITS__UPLOAD_BYTES`) and from a
 `.env` file; the environment takes precedence. `.env.example` is the output of `env_example()`. A module holds a few
-sections that belong together: `requests`, `http`, `engine`, `jobs`; `root` puts them together. The package does not
-know what the settings do.
+sections that belong together: `requests`, `http`, `engine`, `jobs`, `recordings`; `root` puts them together. The
+package does not know what the settings do.
 """
 
 from app.core.asr.settings import RecognizerSettings
@@ -11,6 +11,7 @@ from app.settings.engine import AdapterSettings, EngineSettings, RemoteSettings
 from app.settings.http import AuthSettings, FetchSettings, ServerSettings
 from app.settings.jobs import JobSettings, WebhookSettings, state_folder
 from app.settings.names import DELIMITER, PREFIX, setting_name
+from app.settings.recordings import RecordingSettings
 from app.settings.reference import env_example, setting_fields, unknown_variables
 from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from app.settings.root import Settings
@@ -28,6 +29,7 @@ __all__ = [
     "LimitSettings",
     "LongSettings",
     "RecognizerSettings",
+    "RecordingSettings",
     "RemoteSettings",
     "ServerSettings",
     "Settings",

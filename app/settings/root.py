@@ -12,6 +12,7 @@ from app.settings.engine import AdapterSettings, EngineSettings, RemoteSettings
 from app.settings.http import AuthSettings, FetchSettings, ServerSettings
 from app.settings.jobs import JobSettings, WebhookSettings
 from app.settings.names import DELIMITER, PREFIX
+from app.settings.recordings import RecordingSettings
 from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from model_repo.cache import cache_root
 
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     fetch: FetchSettings = Field(default_factory=FetchSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    recordings: RecordingSettings = Field(default_factory=RecordingSettings)
 
     @field_validator("models")
     @classmethod

@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from app.concurrency import run_all
 from app.core import prompts
-from app.core.audio.samples import Samples
 from app.core.audio.windows import Window
 from app.core.errors import TooLarge
-from app.engine.base import FinishReason, GenerationFinished, GenerationRequest
+from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest
 from app.settings import LongSettings
 from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenerator
 from app.summarize.recognition_warnings import spoken_language
+from app.summarize.recording_windows import RecordingWindows
 from app.summarize.request import Emit, StageProgress, WindowResult
 
 _TEMPLATE_TOKENS = 64  # room in a prompt for the chat template's control tokens
@@ -51,6 +51,7 @@ class LongAudioSummarizer:
         note_instruction: str,
         generation_requests: Sequence[GenerationRequest],
         note_instruction_for_language: Callable[[str], str] | None = None,
+        later_requests: Sequence[GenerationRequest] = (),
         note_system: str = prompts.SYSTEM_PROMPT,
     ) -> None:
         """Prepare the reading of one recording.
@@ -63,6 +64,7 @@ class LongAudioSummarizer:
                 and seeds; the notes are made with the first one's.
             note_instruction_for_language: Returns the instruction for notes in the language of a BCP 47 tag, if the
                 caller asked for no language.
+            later_requests: What `answer_from_notes` will be asked.
             note_system: The system message for the notes.
 
         Raises:
@@ -72,12 +74,15 @@ class LongAudioSummarizer:
         self.generator = generator
         self.generation_requests = generation_requests
         self.first_request = generation_requests[0]
+        self.later_requests = later_requests
         self.note_instruction = note_instruction
         self.note_instruction_for_language = note_instruction_for_language
         self.note_system = note_system
         self.note_texts: list[GeneratedText] = []
         self.warnings: list[str] = []
         self.spoken_language: str | None = None
+        self._final_notes: list[Note] = []
+        self._without_notes = GenerationFinished("stop", 0, 0)
         self.notes_budget = self._compute_notes_budget()
         self.max_note_tokens = min(
             settings.note_tokens, self.notes_budget // _MIN_NOTES_PER_PROMPT - _MIN_NOTE_TOKENS // 2
@@ -85,8 +90,7 @@ class LongAudioSummarizer:
 
     async def summarize(
         self,
-        samples: Samples,
-        windows: Sequence[Window],
+        recording: RecordingWindows,
         emit: Emit,
         generate_all: Callable[[Sequence[GenerationRequest]], Awaitable[list[GeneratedText]]],
     ) -> list[GeneratedSummary]:
@@ -95,9 +99,10 @@ class LongAudioSummarizer:
         emit: called with the progress. generate_all: generates the final answers. Raises the ServiceError that the
         engine raises.
         """
+        windows = recording.windows
         longest = max(window.seconds for window in windows)
         limit = max(1, min(self.settings.windows_at_once, int(self.settings.seconds_at_once / longest)))
-        answers = await self._run_concurrently("windows", windows, partial(self._note_window, samples), emit, limit)
+        answers = await self._run_concurrently("windows", windows, partial(self._note_window, recording), emit, limit)
         for index, (window, one) in enumerate(zip(windows, answers, strict=True), 1):
             self._add_warning(
                 f"Of window {index} ({prompts.clock_time(window.start)} to {prompts.clock_time(window.end)})", one
@@ -110,12 +115,13 @@ class LongAudioSummarizer:
         recognitions = [(one.window.seconds, one.recognition) for one in window_results if one.recognition is not None]
         self.spoken_language = spoken_language(recognitions) if recognitions else None
         notes = await self._condense_to_fit([note for note in notes if note.text], emit)
+        self._final_notes = notes
         if notes:
             emit(StageProgress("merge", 0, 1))
             finals = await generate_all([self._with_notes(notes, one) for one in self.generation_requests])
         else:  # without any notes, the model would invent something
-            finished = GenerationFinished(_finish_reason_without_notes(answers), 0, 0)
-            finals = [GeneratedText("", finished, 0.0)] * len(self.generation_requests)
+            self._without_notes = GenerationFinished(_finish_reason_without_notes(answers), 0, 0)
+            finals = [GeneratedText("", self._without_notes, 0.0)] * len(self.generation_requests)
         return [
             GeneratedSummary(
                 one,
@@ -125,6 +131,23 @@ class LongAudioSummarizer:
             )
             for number, one in enumerate(finals)
         ]
+
+    async def answer_from_notes(
+        self,
+        generation_request: GenerationRequest,
+        window_results: list[WindowResult],
+        on_event: Callable[[EngineEvent], None],
+    ) -> GeneratedSummary:
+        """Return a further answer, which is made from the notes of `summarize`.
+
+        window_results: those of the summary. on_event: called with stages and text as they come. Raises the
+        ServiceError that the engine raises.
+        """
+        final = GeneratedText("", self._without_notes, 0.0)
+        if self._final_notes:
+            with_notes = self._with_notes(self._final_notes, generation_request)
+            final = await self.generator.generate(with_notes, on_event)
+        return GeneratedSummary(final, window_results, *_token_counts([final]))
 
     async def _condense_to_fit(self, notes: list[Note], emit: Emit) -> list[Note]:
         """Return notes that fit one prompt: the given ones, or what they were condensed to."""
@@ -140,12 +163,10 @@ class LongAudioSummarizer:
             notes = [note for note in notes if note.text]
         return notes
 
-    async def _note_window(self, samples: Samples, index: int, window: Window) -> GeneratedText:
+    async def _note_window(self, recording: RecordingWindows, index: int, _: Window) -> GeneratedText:
         name = f"{self.first_request.request_id}-w{index + 1}"
-        generation_request = replace(
-            self.first_request, request_id=name, samples=await asyncio.to_thread(window.extract, samples)
-        )
-        return await self._write_note(generation_request)
+        (with_window,) = await recording.read_with(index, [replace(self.first_request, request_id=name)])
+        return await self._write_note(with_window)
 
     async def _condense_group(self, level: int, index: int, group: Sequence[Note]) -> GeneratedText:
         name = f"{self.first_request.request_id}-m{level}-{index + 1}"
@@ -194,11 +215,12 @@ class LongAudioSummarizer:
         Raises `TooLarge` (413) if the instruction and the answer leave too few.
         """
         engine = self.generator.engine
-        longest = max(self.first_request.instruction, self.note_instruction, key=engine.count_tokens)
+        finals = [self.first_request, *self.later_requests]
+        longest = max(*(one.instruction for one in finals), self.note_instruction, key=engine.count_tokens)
         earlier = [text for turn in self.first_request.turns for text in (turn.question, turn.answer)]
         marks = [self.note_system, prompts.NOTES_OPEN, prompts.NOTES_CLOSE, prompts.NOTES_PREAMBLE]
         fixed = " ".join([*marks, longest, *earlier])
-        answer = max(self.first_request.max_tokens, self.settings.note_tokens)
+        answer = max(*(one.max_tokens for one in finals), self.settings.note_tokens)
         room = (
             engine.context_tokens
             - engine.count_tokens(fixed)
@@ -207,9 +229,10 @@ class LongAudioSummarizer:
             - _TEMPLATE_TOKENS_PER_TURN * len(earlier)
         )
         if room < _MIN_NOTES_PER_PROMPT * 2 * _MIN_NOTE_TOKENS:
+            tokens = max(one.max_tokens for one in finals)
             raise TooLarge(
                 f"The recording is longer than one pass, and its notes have no room beside this instruction and an "
-                f"answer of {self.first_request.max_tokens} tokens in the model's {engine.context_tokens}: ask for "
+                f"answer of {tokens} tokens in the model's {engine.context_tokens}: ask for "
                 "less with max_tokens, or in fewer words.",
                 code="context_exceeded",
                 param="instructions",

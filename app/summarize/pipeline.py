@@ -2,31 +2,30 @@
 
 `Summarizer.summarize` is a coroutine that reports its progress by calling `emit` and returns the whole `Summary`. A
 recording that fits the model's longest pass is read in one pass; a longer one is read in windows
-(`app.summarize.long_audio`). Cancelling the coroutine cancels the decoding and aborts the engine's requests. Knows
-nothing about HTTP or codecs, nor how an engine works.
+(`app.summarize.long_audio`). A recording that an earlier request has kept is read without being decoded. Cancelling the
+coroutine cancels the decoding and aborts the engine's requests. Knows nothing about HTTP or codecs, nor how an engine
+works.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from threading import Event
 from typing import BinaryIO, Protocol
 
 from app import metrics
-from app.concurrency import SharedResult
-from app.core.asr.transcript import Transcript
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.limits import DecodeLimits
 from app.core.audio.samples import Samples
 from app.core.audio.vad import Span
 from app.core.audio.vad_second_pass import SpeechDetection
-from app.core.audio.windows import Window, split_into_windows
 from app.core.errors import InvalidRequest, Unavailable
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT
 from app.engine.base import Engine, GenerationRequest
-from app.engine.model_info import ModelInfo
+from app.engine.model_info import CASCADE, ModelInfo
+from app.recordings.content import RecordingContent
 from app.settings import Settings, setting_name
 from app.summarize.candidates import (
     CHOOSING_STAGE,
@@ -36,9 +35,13 @@ from app.summarize.candidates import (
     requests_for_candidates,
     requests_for_choices,
 )
+from app.summarize.decode_limits import decode_limits
 from app.summarize.generation import GeneratedSummary, TextGenerator
-from app.summarize.long_audio import LongAudioSummarizer
-from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest, WindowResult
+from app.summarize.keep_recording import check_readable, keep_recording
+from app.summarize.questions import QUESTIONS_STAGE, GeneratedAnswer, answer_questions, build_questions
+from app.summarize.recording_reader import RecordingReader
+from app.summarize.recording_windows import open_windows
+from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
@@ -121,36 +124,72 @@ class Summarizer:
                 code="deadline_exceeded",
             ) from None
 
+    def check_readable(self, content: RecordingContent) -> None:
+        """Raise Conflict (409) if this model cannot read a kept recording."""
+        check_readable(content, self.model, self.settings.long)
+
     async def _summarize(self, request: SummaryRequest, emit: Emit) -> Summary:
         timings = {"receive": request.upload_seconds}
+        with ExitStack() as resources:
+            if request.kept is None:
+                content = await self._decode(request, timings, emit)
+                resources.callback(content.close)
+            else:
+                content = request.kept.content
+                if content.transcripts is None:  # the model hears it once more
+                    await request.on_decoded(content.audio.seconds)
+            summary, reader = await self._read(request, content, timings, emit)
+            if request.keep_recording is None:
+                return summary
+            summary, samples_kept = keep_recording(summary, content, reader, self.model, self.settings.recordings)
+            if samples_kept:
+                resources.pop_all()  # the store closes them
+            return summary
+
+    async def _decode(self, request: SummaryRequest, timings: dict[str, float], emit: Emit) -> RecordingContent:
+        """Return the recording of a request, decoded, with the speech in it. The caller closes it."""
         emit(StageProgress("decode"))
         with _measure_stage(timings, "decode"):
             audio = await self.decoder.decode(request.audio, self.limits, _requester(request))
-        with closing(audio):
-            return await self._summarize_decoded(request, audio, timings, emit)
+        try:
+            request.audio.close()
+            await request.on_decoded(audio.seconds)
+            metrics.AUDIO_SECONDS_RECEIVED.inc(audio.seconds)
+            metrics.AUDIO_DURATION.observe(audio.seconds)
+            emit(StageProgress("speech"))
+            with _measure_stage(timings, "speech"):
+                detection = await self.detect_speech(audio.samples, _requester(request))
+            return RecordingContent(audio, detection)
+        except BaseException:
+            audio.close()
+            raise
 
-    async def _summarize_decoded(
-        self, request: SummaryRequest, audio: DecodedAudio, timings: dict[str, float], emit: Emit
-    ) -> Summary:
-        request.audio.close()
-        await request.on_decoded(audio.seconds)
+    async def _read(
+        self, request: SummaryRequest, content: RecordingContent, timings: dict[str, float], emit: Emit
+    ) -> tuple[Summary, RecordingReader | None]:
+        """Return the summary, and what has read the recording for it; None if nobody speaks."""
         request = replace(request, background=request.background.with_vocabulary(await request.find_vocabulary()))
-        metrics.AUDIO_SECONDS_RECEIVED.inc(audio.seconds)
-        metrics.AUDIO_DURATION.observe(audio.seconds)
-        emit(StageProgress("speech"))
-        with _measure_stage(timings, "speech"):
-            detection = await self.detect_speech(audio.samples, _requester(request))
         generation_request = self._build_generation_request(request)
+        questions = build_questions(request, self._build_generation_request)
         generated: list[GeneratedSummary] = []
-        if detection.spans:
-            generated = await self._generate_summaries(
-                generation_request, audio.samples, request, detection.spans, timings, emit
-            )
+        reader: RecordingReader | None = None
+        if content.detection.spans:
+            windows = await open_windows(content, self.settings.long, self.model)
+            later = [question.generation_request for question in questions]
+            reader = RecordingReader(self.settings.long, self.generator, request, windows, later)
+            generated = await self._generate_summaries(generation_request, reader, request, timings, emit)
             # The times are those of the first choice, because choices that run at once slow each other down.
             first = generated[0].final
             timings["queue"] = first.queue_seconds
             timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
-        return await self.summary_builder.build(request, generation_request, audio, detection, generated, timings)
+        answers: list[GeneratedAnswer] = []
+        if questions:
+            with _measure_stage(timings, QUESTIONS_STAGE):
+                answers = await answer_questions(
+                    questions, reader, can_say_what_it_heard=self.model.kind == CASCADE, emit=emit
+                )
+        summary = await self.summary_builder.build(request, generation_request, content, generated, timings, answers)
+        return summary, reader
 
     def _build_generation_request(self, request: SummaryRequest) -> GenerationRequest:
         """Return what the engine is asked, still without the samples."""
@@ -192,9 +231,8 @@ class Summarizer:
     async def _generate_summaries(
         self,
         generation_request: GenerationRequest,
-        samples: Samples,
+        reader: RecordingReader,
         request: SummaryRequest,
-        speech: Sequence[Span],
         timings: dict[str, float],
         emit: Emit,
     ) -> list[GeneratedSummary]:
@@ -202,10 +240,10 @@ class Summarizer:
         answers = AnswerGenerator(self.generator, request, self.model.kind, emit)
         if not request.is_sampled:
             requests = requests_for_choices(generation_request, request.choice_count)
-            return await self._read_recording(requests, samples, request, speech, timings, emit, answers)
+            return await _measure_reading(reader, requests, timings, emit, answers)
         with _measure_stage(timings, SAMPLING_STAGE):
             requests = requests_for_candidates(generation_request, self.settings.effort)
-            candidates = await self._read_recording(requests, samples, request, speech, timings, emit, answers)
+            candidates = await _measure_reading(reader, requests, timings, emit, answers)
         emit(StageProgress(CHOOSING_STAGE))
         with _measure_stage(timings, CHOOSING_STAGE):
             chosen = await self.candidate_chooser.choose(request, generation_request, candidates)
@@ -213,80 +251,19 @@ class Summarizer:
             answers.report_text(chosen.final.text)
         return [chosen]
 
-    async def _read_recording(
-        self,
-        generation_requests: list[GenerationRequest],
-        samples: Samples,
-        request: SummaryRequest,
-        speech: Sequence[Span],
-        timings: dict[str, float],
-        emit: Emit,
-        answers: AnswerGenerator,
-    ) -> list[GeneratedSummary]:
-        """Return one answer per generation request.
 
-        The recording is read in one pass if it, or all speech in it, fits one. Otherwise it is read in windows, whose
-        notes are made once for all answers.
-        """
-        windows = await self._split_into_passes(samples, speech)
-        if len(windows) == 1:
-            emit(StageProgress("queue"))
-            pass_samples = await asyncio.to_thread(windows[0].extract, samples)
-            shared: SharedResult[Transcript] = SharedResult()
-            texts = await answers.generate_all(
-                [replace(one, samples=pass_samples, shared_transcript=shared) for one in generation_requests]
-            )
-            heard = texts[0].finished
-            window_results = [WindowResult(windows[0], None, heard.recognition, heard.transcript, heard.segments)]
-            return [
-                GeneratedSummary(one, window_results, one.finished.prompt_tokens, one.finished.completion_tokens)
-                for one in texts
-            ]
-        long_audio_summarizer = LongAudioSummarizer(
-            self.settings.long,
-            self.generator,
-            request.note_instruction,
-            generation_requests,
-            (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None,
-            note_system=request.background.extend_system(SYSTEM_PROMPT),
-        )
-        with _measure_stage(timings, "long"):
-            return await long_audio_summarizer.summarize(samples, windows, emit, answers.generate_all)
-
-    async def _split_into_passes(self, samples: Samples, speech: Sequence[Span]) -> list[Window]:
-        """Return the windows in which the recording is read: one for all of it if it fits one pass."""
-        pass_seconds = min(self.settings.long.pass_seconds or self.model.max_pass_seconds, self.model.max_seconds)
-        whole = Window(0.0, len(samples) / self.model.sampling_rate)
-        if whole.seconds <= pass_seconds:
-            return [whole]
-        window_seconds = self.settings.long.window_seconds or self.model.note_seconds or pass_seconds
-        return await asyncio.to_thread(split_into_windows, speech, min(window_seconds, pass_seconds), samples)
-
-
-def decode_limits(settings: Settings) -> DecodeLimits:
-    """Return the limits on a recording, with the names of the settings that move them."""
-    limits = settings.limits
-    names = {
-        "max_bytes": "upload_bytes",
-        "max_seconds": "decode_seconds",
-        "max_samples": "samples",
-        "max_samples_per_byte": "samples_per_byte",
-        "max_source_rate": "source_rate",
-        "max_channels": "channels",
-        "max_missing_seconds": "missing_seconds",
-        "max_parts": "parts",
-    }
-    return DecodeLimits(
-        max_bytes=limits.upload_bytes,
-        max_seconds=limits.decode_seconds,
-        max_samples=limits.samples,
-        max_samples_per_byte=limits.samples_per_byte,
-        max_source_rate=limits.source_rate,
-        max_channels=limits.channels,
-        max_missing_seconds=limits.missing_seconds,
-        max_parts=limits.parts,
-        setting_names={limit: f"the setting is {setting_name('limits', name)}" for limit, name in names.items()},
-    )
+async def _measure_reading(
+    reader: RecordingReader,
+    requests: list[GenerationRequest],
+    timings: dict[str, float],
+    emit: Emit,
+    answers: AnswerGenerator,
+) -> list[GeneratedSummary]:
+    if not reader.is_long:
+        emit(StageProgress("queue"))
+        return await reader.read(requests, emit, answers.generate_all)
+    with _measure_stage(timings, "long"):
+        return await reader.read(requests, emit, answers.generate_all)
 
 
 def _requester(request: SummaryRequest) -> Requester:

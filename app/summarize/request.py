@@ -17,6 +17,9 @@ from app.core.background import Background
 from app.core.prompts import Style, Turn
 from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
+from app.recordings.content import RecordingContent
+from app.recordings.store import KeptRecording
+from app.summarize.answers import Answer, AnswerDelta, AnswerFinished
 from app.summarize.citations import Citation
 
 Effort = Literal["normal", "high"]
@@ -58,7 +61,8 @@ class SummaryRequest:
 
     Attributes:
         id: The request's id, as the response names it.
-        audio: The recording as it was received, in a file. It is closed as soon as it is decoded.
+        audio: The recording as it was received, in a file. It is closed as soon as it is decoded. Empty if the
+            recording is `kept`.
         style: The style of the summary.
         custom_instruction: An instruction in the caller's own words, instead of the one for the style.
         turns: The conversation about the recording before this request.
@@ -79,9 +83,13 @@ class SummaryRequest:
         caller: Who waits for the request, by API key or address. Callers take turns in the decoder.
         owner: Who owns the request, by API key. Empty if the service has no keys.
         adapter: The model's adapter that the summary is written with.
-        on_decoded: Awaited with the recording's length in seconds once the file is no longer needed. It may refuse the
-            recording by raising ServiceError.
+        on_decoded: Awaited with the recording's length in seconds once the file is no longer needed, and before kept
+            samples are heard again. It may refuse the recording by raising ServiceError.
         find_vocabulary: Awaited for names and terms of the caller's API key, which stand behind those of the request.
+        kept: The recording, if an earlier request has kept it: nothing is received or decoded.
+        keep_recording: Keeps the recording once the summary is written, and returns None if it is too large. None if
+            the caller does not ask for that.
+        questions: Questions about the recording, which are answered beside the summary.
     """
 
     id: str
@@ -108,6 +116,9 @@ class SummaryRequest:
     adapter: Adapter | None = None
     on_decoded: Callable[[float], Awaitable[None]] = _ignore_decoded
     find_vocabulary: Callable[[], Awaitable[tuple[str, ...]]] = _find_no_terms
+    kept: KeptRecording | None = None
+    keep_recording: Callable[[RecordingContent], KeptRecording | None] | None = None
+    questions: tuple[str, ...] = ()
 
     @property
     def instruction(self) -> str:
@@ -149,10 +160,11 @@ class SummaryRequest:
     def note_instruction(self) -> str:
         """The instruction for the notes on a part of a long recording, with the background in front of it.
 
-        It names all questions of the conversation, because the last one may be no more than "Shorter, please.".
+        It names all questions of the conversation, because the last one may be no more than "Shorter, please.", and
+        those that are answered beside the summary.
         """
-        questions = "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
-        return self.background.introduce(prompts.note_instruction(self.style, questions))
+        questions = [*(turn.question for turn in self.turns), self.custom_instruction, *self.questions]
+        return self.background.introduce(prompts.note_instruction(self.style, "\n".join(questions).strip()))
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,7 @@ class StageProgress:
 
     The stages are decode, speech, queue, engine_transcribe, engine_prefill and engine_decode. A recording longer than
     one pass also has windows and merge, of whose `total` parts `done` are finished. With the effort "high" there are
-    sampling, of which the same is said, and choosing.
+    sampling, of which the same is said, and choosing; with questions there is questions.
     """
 
     stage: str
@@ -177,7 +189,8 @@ class SummaryDelta:
     choice_index: int = 0
 
 
-Emit = Callable[[StageProgress | SummaryDelta], None]
+SummaryEvent = StageProgress | SummaryDelta | AnswerDelta | AnswerFinished
+Emit = Callable[[SummaryEvent], None]
 
 
 @dataclass(frozen=True)
@@ -230,10 +243,12 @@ class Summary:
         window_results: The windows that were read, in order, with the notes that all choices are made from.
         complete: Whether all speech in the recording was read.
         encoder_windows: Number of windows that the model's audio encoder read.
-        prompt_tokens: Tokens of the first choice's prompts.
-        completion_tokens: Tokens of all answers that the choices took.
+        prompt_tokens: Tokens of the first choice's prompts, and of those of the questions.
+        completion_tokens: Tokens of all answers that the choices and the questions took.
         timings: Wall-clock seconds by stage, with "total" and "overhead".
         warnings: Sentences for the caller, without repeats.
+        answers: The answers to the request's questions, in order.
+        kept: The recording, if it was kept for further requests, now or by an earlier one.
     """
 
     request: SummaryRequest
@@ -247,6 +262,8 @@ class Summary:
     completion_tokens: int
     timings: dict[str, float]
     warnings: list[str]
+    answers: list[Answer] = field(default_factory=list)
+    kept: KeptRecording | None = None
 
     @property
     def text(self) -> str:

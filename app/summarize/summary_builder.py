@@ -5,19 +5,21 @@ Knows nothing about how the audio was decoded or how an engine works.
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app import metrics
 from app.core.asr.settings import RecognizerSettings
-from app.core.audio.decode import DecodedAudio
 from app.core.audio.vad import count_encoder_windows, speech_seconds
-from app.core.audio.vad_second_pass import SpeechDetection, uncertain_speech_warnings
+from app.core.audio.vad_second_pass import uncertain_speech_warnings
 from app.core.audio.windows import covers
 from app.core.prompts import Style, language_name
 from app.engine.base import GenerationRequest
-from app.engine.model_info import ModelInfo
+from app.engine.model_info import CASCADE, ModelInfo
+from app.recordings.content import RecordingContent
 from app.summarize.citations import cite
 from app.summarize.generation import GeneratedSummary
+from app.summarize.questions import QUESTIONS_STAGE, GeneratedAnswer
 from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
 from app.summarize.request import Choice, Summary, SummaryRequest
 from app.summarize.structured.schema_workers import SchemaWorkers
@@ -40,24 +42,25 @@ class SummaryBuilder:
         self,
         request: SummaryRequest,
         generation_request: GenerationRequest,
-        audio: DecodedAudio,
-        detection: SpeechDetection,
+        content: RecordingContent,
         generated: Sequence[GeneratedSummary],
         timings: dict[str, float],
+        answers: Sequence[GeneratedAnswer] = (),
     ) -> Summary:
         """Return the finished summary and count it in the metrics.
 
         Args:
             request: The request.
             generation_request: What the engine was asked for the first choice, without its samples.
-            audio: The decoded recording.
-            detection: Where speech was found in it.
+            content: The decoded recording.
             generated: One answer per choice; empty if the recording has no speech.
             timings: Seconds by stage until now; "total" and "overhead" are added.
+            answers: The answers to the request's questions.
         """
-        warnings = [*audio.warnings, *detection.warnings]
+        audio, detection = content.audio, content.detection
+        warnings = [*audio.warnings, *detection.warnings, *self._earlier_recognition_warnings(request, content)]
         choices = [await self._build_choice(request, generation_request, one, warnings) for one in generated]
-        choices = choices or [Choice("", "no_speech", [], None, [] if self.model.kind == "cascade" else None)]
+        choices = choices or [Choice("", "no_speech", [], None, [] if self.model.kind == CASCADE else None)]
         reason = choices[0].finish_reason
         if reason == "no_speech":
             metrics.NO_SPEECH.inc()
@@ -66,12 +69,15 @@ class SummaryBuilder:
         window_results = generated[0].window_results if generated else []
         windows = [one.window for one in window_results]
         recognition = overall_recognition(window_results)
+        if recognition and not content.was_heard_with(request.background.vocabulary):
+            recognition = replace(recognition, unused_terms=0)  # those of the request that kept the recording
         if recognition and reason != "no_speech":
             warnings += recognition_warnings(
                 recognition, self.model, request.style.language, self.limits, understood=reason != "not_understood"
             )
         unread_spans = [span for span in detection.uncertain if not covers(windows, [span])]
         warnings += uncertain_speech_warnings(unread_spans)
+        warnings += [warning for one in answers for warning in one.warnings]
         all_speech_read = reason == "no_speech" or (
             covers(windows, detection.spans) and not (recognition and recognition.omitted_spans)
         )
@@ -84,14 +90,27 @@ class SummaryBuilder:
             speech_seconds=speech_seconds(detection.spans),
             window_results=window_results,
             complete=not unread_spans and not audio.unread and all_speech_read,
-            encoder_windows=sum(count_encoder_windows(one.seconds, self.model.window_seconds) for one in windows),
-            prompt_tokens=generated[0].prompt_tokens if generated else 0,
-            completion_tokens=sum(one.completion_tokens for one in generated),
+            encoder_windows=0
+            if content.transcripts is not None
+            else sum(count_encoder_windows(one.seconds, self.model.window_seconds) for one in windows),
+            prompt_tokens=sum(one.prompt_tokens for one in [*generated[:1], *answers]),
+            completion_tokens=sum(one.completion_tokens for one in [*generated, *answers]),
             timings=timings,
             warnings=list(dict.fromkeys(warnings)),
+            answers=[one.answer for one in answers],
+            kept=request.kept,
         )
-        self._record_metrics(summary, sum(one.prompt_tokens for one in generated))
+        self._record_metrics(summary, sum(one.prompt_tokens for one in [*generated, *answers]))
         return summary
+
+    def _earlier_recognition_warnings(self, request: SummaryRequest, content: RecordingContent) -> Iterator[str]:
+        if content.transcripts and content.model != self.model.id:
+            yield f"What is said in the recording was recognized by {content.model}, when the recording was kept."
+        if not content.was_heard_with(request.background.vocabulary):
+            yield (
+                "The recording was heard when it was kept, with another vocabulary than this request's: the recognizer "
+                "did not listen for the terms of this one, and only the model's instruction has them."
+            )
 
     async def _build_choice(
         self,
@@ -142,7 +161,8 @@ class SummaryBuilder:
         for stage, seconds in timings.items():
             if stage not in ("total", "overhead"):
                 metrics.STAGE_SECONDS.labels(stage).observe(seconds)
-        metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
+        if summary.request.kept is None:  # a kept recording would make the service look faster than it is
+            metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
 
 
 def _overhead_seconds(timings: dict[str, float]) -> float:
@@ -150,7 +170,7 @@ def _overhead_seconds(timings: dict[str, float]) -> float:
 
     The engine's stages are part of `long`, and that is part of `sampling`, if there are such stages.
     """
-    stages = {"receive", "decode", "speech", "choosing"}
+    stages = {"receive", "decode", "speech", "choosing", QUESTIONS_STAGE}
     if whole := [stage for stage in ("sampling", "long") if stage in timings]:
         stages.add(whole[0])
     else:

@@ -50,14 +50,14 @@ async def find_unsupported_spans(
         return None
 
 
-def unsupported_warnings(unsupported: Sequence[Unsupported]) -> Iterator[str]:
-    """Yield the sentences that name what was not heard, if there is anything."""
+def unsupported_warnings(unsupported: Sequence[Unsupported], where: str = "the summary") -> Iterator[str]:
+    """Yield the sentences that name what was not heard, if there is anything. where: the text that says it."""
     if named := _name_texts(one.text for one in unsupported if not one.in_context):
-        yield f"In the summary, but not heard in the recording: {named}. Check before you rely on it."
+        yield f"In {where}, but not heard in the recording: {named}. Check before you rely on it."
     if named := _name_texts(one.text for one in unsupported if one.in_context):
         yield (
-            f"In the summary from your context or vocabulary, but not heard in the recording: {named}. Check before "
-            "you rely on it."
+            f"In {where} from your context or vocabulary, but not heard in the recording: {named}. Check before you "
+            "rely on it."
         )
 
 

@@ -45,6 +45,7 @@ def running_service(folder: Path) -> Iterator[DocsService]:
         "SPEECHSUM_WEBHOOKS__SECRET": "whsec_" + base64.b64encode(bytes(32)).decode(),
         "SPEECHSUM_WEBHOOKS__PRIVATE_HOSTS": "127.0.0.1",
         "SPEECHSUM_JOBS__POLL_SECONDS": "0.1",
+        "SPEECHSUM_RECORDINGS__SECONDS": "300",
     }
     log = folder / "service.log"
     command = [sys.executable, "-m", "tests.docs.scripted_cascade", "serve", "--model", "scripted", "--port", "0"]

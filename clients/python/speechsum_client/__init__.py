@@ -5,6 +5,8 @@ service sends.
 """
 
 from speechsum_client.answers import (
+    AnswerDeltaEvent,
+    AnswerEvent,
     AudioFacts,
     CitedSentence,
     DeltaEvent,
@@ -13,6 +15,8 @@ from speechsum_client.answers import (
     JobProgress,
     ParsedSummary,
     ProgressEvent,
+    QuestionAnswer,
+    RecordingInfo,
     StyleEcho,
     Summary,
     Transcript,
@@ -51,6 +55,7 @@ from speechsum_client.errors import (
 )
 from speechsum_client.fields import QuestionFields, SummaryFields
 from speechsum_client.jobs import Job
+from speechsum_client.kept_recordings import RecordingId
 from speechsum_client.recordings import Recording
 from speechsum_client.requests import ChatAnswer, Turn
 from speechsum_client.retries import RetryPolicy
@@ -59,6 +64,8 @@ from speechsum_client.version import __version__
 from speechsum_client.webhooks import WebhookEvent, verify_webhook
 
 __all__ = [
+    "AnswerDeltaEvent",
+    "AnswerEvent",
     "AsyncClient",
     "AsyncJob",
     "AudioFacts",
@@ -82,8 +89,11 @@ __all__ = [
     "NotFound",
     "ParsedSummary",
     "ProgressEvent",
+    "QuestionAnswer",
     "QuestionFields",
     "Recording",
+    "RecordingId",
+    "RecordingInfo",
     "RequestTimeout",
     "RestartEvent",
     "RetryPolicy",

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from speechsum_client.errors import SchemaMismatch
+from speechsum_client.kept_recordings import RecordingIdText
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 FINAL_STATES = frozenset(("succeeded", "failed", "cancelled"))
@@ -116,6 +117,16 @@ class Transcript(AnswerModel):
     segments: list[TranscriptSegment] | None = None
 
 
+class QuestionAnswer(AnswerModel):
+    """The answer to one question of a request. Places in `citations` and `unsupported` are those in `answer`."""
+
+    question: str
+    answer: str
+    finish_reason: str
+    citations: list[CitedSentence]
+    unsupported: list[UnsupportedSpan] | None = None
+
+
 class Usage(AnswerModel):
     """Numbers of tokens that the model has read, audio tokens included, and written."""
 
@@ -136,6 +147,9 @@ class Summary(AnswerModel):
         structured: The summary as data, if it was asked for.
         unsupported: What the summary says and nobody said; None if the model cannot say what it heard.
         transcript: The transcript, if it was asked for.
+        answers: The answers to the `questions`.
+        recording_id: Takes the recording's place in further requests; None if it is not kept.
+        expires_at: Unix time until which it is kept.
         timings: Seconds by stage.
         rtfx: Seconds of audio per second of work.
         created: Unix time.
@@ -155,6 +169,9 @@ class Summary(AnswerModel):
     citations: list[CitedSentence]
     unsupported: list[UnsupportedSpan] | None = None
     transcript: Transcript | None = None
+    answers: list[QuestionAnswer] = []
+    recording_id: RecordingIdText | None = None
+    expires_at: int | None = None
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
@@ -212,6 +229,45 @@ class DeltaEvent(AnswerModel):
     created: int
     model: str
     delta: str
+
+
+class AnswerDeltaEvent(AnswerModel):
+    """An event of a stream: a piece of the answer to a question. index: the question's number, from 0."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    index: int
+    delta: str
+
+
+class AnswerEvent(QuestionAnswer):
+    """An event of a stream: the answer to a question is complete. index: the question's number, from 0."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    index: int
+
+
+class RecordingInfo(AnswerModel):
+    """A recording that the service keeps. Times of day are in seconds since the Unix epoch.
+
+    kept: `transcript`, which only cascades can read, or `audio`. bytes: that it takes. model: that heard it.
+    """
+
+    id: RecordingIdText
+    object: str = "audio.recording"
+    created: int
+    expires_at: int
+    kept: str
+    bytes: int
+    model: str
+    audio_seconds: float
+    speech_seconds: float
+    format: str
 
 
 class ErrorDetail(AnswerModel):

@@ -71,7 +71,9 @@ class Call:
             arguments["content"] = self.json
         if self.form is not None:
             parts: list[tuple[str, tuple[str | None, Any]]] = [(name, (None, value)) for name, value in self.form]
-            if self.recording is not None and self.recording.url is not None:
+            if self.recording is not None and self.recording.kept_id is not None:
+                parts.append(("recording_id", (None, self.recording.kept_id)))
+            elif self.recording is not None and self.recording.url is not None:
                 parts.append(("url", (None, self.recording.url)))
             elif self.recording is not None and self.recording.file is not None:
                 self.recording.file.seek(0)

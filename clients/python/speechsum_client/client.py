@@ -15,7 +15,15 @@ import httpx
 from pydantic import BaseModel
 
 from speechsum_client import requests
-from speechsum_client.answers import ChatCompletion, JobInfo, JobPage, ModelT, ParsedSummary, Summary
+from speechsum_client.answers import (
+    ChatCompletion,
+    JobInfo,
+    JobPage,
+    ModelT,
+    ParsedSummary,
+    RecordingInfo,
+    Summary,
+)
 from speechsum_client.calls import (
     DEFAULT_URL,
     Call,
@@ -117,7 +125,7 @@ class Client:
         """Return the summary of a recording.
 
         Args:
-            file: A path, bytes, an open file, or a URL that the service fetches.
+            file: A path, bytes, an open file, a URL that the service fetches, or a kept `recording_id`.
             json_schema: A JSON Schema that `structured` follows, or a Pydantic model that it is parsed into.
             idempotency_key: Makes the request the same one as another with this key; a new key if None.
             fields: How the summary is written; see `SummaryFields`.
@@ -169,7 +177,7 @@ class Client:
         idempotency_key: str | None = None,
         **fields: Unpack[QuestionFields],
     ) -> ChatAnswer:
-        """Return the answer to a question about a recording, which is read anew for each question.
+        """Return the answer to a question about a recording, which is read anew for each question, unless it is kept.
 
         Args:
             history: The questions and answers before, as `ChatAnswer.history` holds them.
@@ -178,6 +186,14 @@ class Client:
         with open_recording(file) as recording:
             call = requests.question_call(recording, question, history, fields, idempotency_key)
         return requests.chat_answer(parse_answer(self.send(call), ChatCompletion), question, history)
+
+    def recording(self, id: str) -> RecordingInfo:
+        """Return what the service says about a kept recording. Raises NotFound if it is not kept any more."""
+        return parse_answer(self.send(requests.recording_call(id)), RecordingInfo)
+
+    def delete_recording(self, id: str) -> None:
+        """Delete a kept recording. Raises NotFound if it is not kept any more."""
+        self.send(requests.delete_recording_call(id))
 
     def models(self, *, all: bool = False) -> list[Model]:
         """Return the models and adapters that `model` can name. all: the rest of the registry too."""

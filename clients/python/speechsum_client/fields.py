@@ -20,7 +20,8 @@ class SummaryFields(TypedDict, total=False):
     `name@version` or an adapter's name. temperature: 0 is greedy decoding. seed: makes a sampled summary repeatable.
     max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best. transcript: sends
     the transcript beside the summary, from a model that has one. context: what is known beforehand, such as an agenda.
-    vocabulary: names and terms that may occur, the most important first.
+    vocabulary: names and terms that may occur, the most important first. questions: up to ten, which are answered in
+    `answers`. keep: keeps the recording for further requests, under `recording_id`.
     """
 
     style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
@@ -38,6 +39,8 @@ class SummaryFields(TypedDict, total=False):
     transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
     context: str | None
     vocabulary: Sequence[str] | None
+    questions: Sequence[str] | None
+    keep: bool | None
 
 
 class QuestionFields(TypedDict, total=False):
@@ -51,16 +54,24 @@ class QuestionFields(TypedDict, total=False):
     transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
     context: str | None
     vocabulary: Sequence[str] | None
+    keep: bool | None
 
 
 def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list[tuple[str, str]]:
     """Return the fields as a form has them. Names are not checked here: the service refuses those that it does not
-    know, and a later service knows more. schema: becomes the field `json_schema`.
+    know, and a later service knows more. A list is its field repeated, each text as JSON, so that the service takes no
+    text for a list. schema: becomes the field `json_schema`.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if schema is not None:
         given["json_schema"] = json.dumps(json_schema(schema))
-    return [(name, _form_text(value)) for name, value in given.items()]
+    pairs: list[tuple[str, str]] = []
+    for name, value in given.items():
+        if name == "questions":
+            pairs += [(name, json.dumps([one])) for one in value]
+        else:
+            pairs.append((name, _form_text(value)))
+    return pairs
 
 
 def _form_text(value: Any) -> str:

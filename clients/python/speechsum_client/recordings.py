@@ -1,4 +1,5 @@
-"""Recordings as callers have them: a path, bytes, an open file, or a URL that the service fetches.
+"""Recordings as callers have them: a path, bytes, an open file, a URL that the service fetches, or the id of one that
+the service keeps.
 
 Every try of a request sends the same bytes from the beginning, so an open file that cannot be rewound is copied to a
 temporary file first. Knows nothing about HTTP.
@@ -16,7 +17,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-# A `str` that begins with http:// or https:// is a URL, any other one is a path.
+from speechsum_client.kept_recordings import RecordingId
+
+# A `RecordingId` is one; another `str` that begins with http:// or https:// is a URL, and any other one is a path.
 Recording = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 URL_SCHEMES = ("http://", "https://")
@@ -25,11 +28,14 @@ DEFAULT_NAME = "recording"
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """A recording that is ready to be sent: either a file, which can be rewound, or the URL to fetch it from."""
+    """A recording that is ready to be sent: a file, which can be rewound, the URL to fetch it from, or the id of a kept
+    one.
+    """
 
     name: str = DEFAULT_NAME
     file: IO[bytes] | None = None
     url: str | None = None
+    kept_id: str | None = None
 
     def read(self) -> bytes:
         """Return the whole recording. It must be a file."""
@@ -45,7 +51,9 @@ def open_recording(recording: Recording) -> Iterator[OpenRecording]:
 
     Raises: OSError if the file cannot be read, TypeError if this is no recording.
     """
-    if isinstance(recording, str) and recording.lower().startswith(URL_SCHEMES):
+    if isinstance(recording, RecordingId):
+        yield OpenRecording(kept_id=str(recording))
+    elif isinstance(recording, str) and recording.lower().startswith(URL_SCHEMES):
         yield OpenRecording(url=recording)
     elif isinstance(recording, (str, os.PathLike)):
         path = Path(recording)

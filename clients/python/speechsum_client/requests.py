@@ -19,6 +19,7 @@ SUMMARIES = "/v1/audio/summaries"
 JOBS = f"{SUMMARIES}/jobs"
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
+RECORDINGS = "/v1/recordings"
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,36 @@ def model_call(name: str) -> Call:
     return Call("GET", f"{MODELS}/{path_part(name)}")
 
 
+def recording_call(id_: str) -> Call:
+    """Return the request for what the service says about a kept recording."""
+    return Call("GET", f"{RECORDINGS}/{path_part(id_)}")
+
+
+def delete_recording_call(id_: str) -> Call:
+    """Return the request that deletes a kept recording."""
+    return Call("DELETE", f"{RECORDINGS}/{path_part(id_)}")
+
+
 def question_call(
     recording: OpenRecording, question: str, history: Sequence[Turn], fields: Mapping[str, Any], key: str | None
 ) -> Call:
-    """Return the request for an answer to a question, after earlier ones. It holds the whole recording, in base64."""
+    """Return the request for an answer to a question, after earlier ones. It holds the whole recording, in base64,
+    unless it is a kept one.
+    """
     part: dict[str, Any] = {"type": "audio_url", "audio_url": {"url": recording.url}}
-    if recording.url is None:
+    if recording.url is None and recording.kept_id is None:
         data = base64.b64encode(recording.read()).decode("ascii")
         part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}  # `format` has no effect
     questions = [*(turn.question for turn in history), question]
     messages: list[dict[str, Any]] = []
     for index, text in enumerate(questions):
-        content = [part] * (index == 0) + [{"type": "text", "text": text}]
+        content = [part] * (index == 0 and recording.kept_id is None) + [{"type": "text", "text": text}]
         messages.append({"role": "user", "content": content})
         if index < len(history):
             messages.append({"role": "assistant", "content": history[index].answer})
     given = {name: value for name, value in fields.items() if value is not None}
+    if recording.kept_id is not None:
+        given["recording_id"] = recording.kept_id
     body = {"model": "", **given, "messages": messages}  # no name is the default model's
     return Call("POST", CHAT, json=json.dumps(body).encode(), key=new_key(key), is_long=True)
 

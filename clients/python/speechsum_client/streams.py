@@ -3,7 +3,9 @@
 A stream of a summary that is cut off cannot be continued where it was: the service stops the work when its client is
 gone, and the events have no ids. The request is repeated under the same `Idempotency-Key`, and the summary is written
 again. As long as the new text is that of the first try, which greedy decoding mostly writes, it is not handed out
-twice. If it differs, a `RestartEvent` says that what was handed out before is void.
+twice. If it differs, a `RestartEvent` says that what was handed out before is void. The answers to questions come after
+the summary. After a repeat, no answer is handed out twice, and the pieces of one that had begun are not continued: the
+whole answer follows.
 
 Knows nothing about HTTP.
 """
@@ -17,7 +19,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from speechsum_client.answers import DeltaEvent, ErrorDetail, ProgressEvent, Summary
+from speechsum_client.answers import AnswerDeltaEvent, AnswerEvent, DeltaEvent, ErrorDetail, ProgressEvent, Summary
 from speechsum_client.errors import InvalidAnswer, service_error
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -25,7 +27,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class RestartEvent:
-    """The connection was lost, and the summary is written anew with a different text: the pieces so far are void.
+    """The connection was lost, and the summary is written anew with a different text: the pieces so far are void, and
+    so are the answers to questions.
 
     discarded: the text that they were.
     """
@@ -33,7 +36,7 @@ class RestartEvent:
     discarded: str
 
 
-SummaryEvent = ProgressEvent | DeltaEvent | RestartEvent | Summary
+SummaryEvent = ProgressEvent | DeltaEvent | RestartEvent | AnswerDeltaEvent | AnswerEvent | Summary
 
 
 class SummaryStream:
@@ -47,10 +50,14 @@ class SummaryStream:
     def __init__(self) -> None:
         self.text = ""
         self.is_done = False
+        self._begun_answers: set[int] = set()  # those of which pieces were handed out
+        self._broken_answers: set[int] = set()  # those of them that began over a connection that was lost
+        self._complete_answers: set[int] = set()
         self._repeated: str | None = None  # what a repeat has written, as long as it is the beginning of `text`
 
     def begin(self) -> None:
         """Begin a connection, the first one or the next."""
+        self._broken_answers = set(self._begun_answers)
         self._repeated = "" if self.text else None
 
     def read(self, data: str) -> Iterator[SummaryEvent]:
@@ -64,6 +71,16 @@ class SummaryStream:
             yield parse_event(ProgressEvent, event)
         elif kind == "audio.summary.delta":
             yield from self._take(parse_event(DeltaEvent, event))
+        elif kind == "audio.summary.answer.delta":
+            piece = parse_event(AnswerDeltaEvent, event)
+            if piece.index not in self._broken_answers:
+                self._begun_answers.add(piece.index)
+                yield piece
+        elif kind == "audio.summary.answer":
+            answer = parse_event(AnswerEvent, event)
+            if answer.index not in self._complete_answers:
+                self._complete_answers.add(answer.index)
+                yield answer
         elif kind == "audio.summary.done":
             summary = parse_event(Summary, event)
             if self._repeated is not None and self._repeated != self.text:  # the new text is shorter
@@ -88,6 +105,8 @@ class SummaryStream:
 
     def _restart(self, event: DeltaEvent | Summary, text: str) -> Iterator[SummaryEvent]:
         yield RestartEvent(self.text)
+        for answers in (self._begun_answers, self._broken_answers, self._complete_answers):
+            answers.clear()
         self.text, self._repeated = text, None
         if text:
             facts = {"id": event.id, "created": event.created, "model": event.model}

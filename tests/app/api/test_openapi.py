@@ -46,10 +46,15 @@ async def test_both_bodies_are_described_with_every_field(document: dict[str, An
         ({"style": "bullets"}, False),
         ({"file": "x", "url": "https://audio.example.org/x.wav"}, False),
         ({"file": "x", "colour": "red"}, False),
+        ({"recording_id": "rec-0", "questions": ["Who?", "When?"]}, True),
+        ({"recording_id": "rec-0", "file": "x"}, False),
+        ({"recording_id": "rec-0", "url": "https://audio.example.org/x.wav"}, False),
+        ({"file": "x", "questions": ["?"] * 11}, False),
+        ({"file": "x", "questions": ["?" * 501]}, False),
     ],
 )
 async def test_a_form_holds_a_recording_or_its_address(
-    document: dict[str, Any], sent: dict[str, str], taken: bool
+    document: dict[str, Any], sent: dict[str, Any], taken: bool
 ) -> None:
     form = {**document["components"]["schemas"]["SummaryForm"], "components": document["components"]}
     assert Draft202012Validator(form).is_valid(sent) is taken

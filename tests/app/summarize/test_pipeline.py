@@ -14,7 +14,8 @@ from app.core.errors import InvalidRequest, Unavailable
 from app.core.prompts import Style
 from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest
 from app.engine.scripted import ScriptedEngine
-from app.summarize.pipeline import Summarizer, decode_limits
+from app.summarize.decode_limits import decode_limits
+from app.summarize.pipeline import Summarizer
 from app.summarize.request import StageProgress, SummaryDelta, SummaryRequest
 from app.workers.fair_scheduler import ANONYMOUS, Requester
 from app.workers.speech_detector import SpeechDetector

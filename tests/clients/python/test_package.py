@@ -26,7 +26,7 @@ FOLDER = ROOT / "clients" / "python"
 MODULES = sorted((FOLDER / "speechsum_client").glob("*.py"))
 # In a client's words, where they are not the document's.
 NAMES = {"ModelCard": "Model", "ModelList": "ModelPage", "SummaryResponse": "Summary"}
-NAMES |= {"JobResponse": "JobInfo", "JobList": "JobPage"}
+NAMES |= {"JobResponse": "JobInfo", "JobList": "JobPage", "RecordingResponse": "RecordingInfo"}
 # Fields of OpenAI's API that this service never fills in.
 UNUSED = {
     "ChatCompletion": {"system_fingerprint"},
@@ -143,7 +143,7 @@ def test_every_field_of_every_answer_has_a_type(document: dict[str, Any]) -> Non
 
 def test_every_field_of_a_request_has_a_type(document: dict[str, Any]) -> None:
     form = schemas(document)["SummaryForm"]["properties"].keys()
-    arguments = {"file", "url", "stream", "json_schema"}  # in words of the methods
+    arguments = {"file", "url", "recording_id", "stream", "json_schema"}  # in words of the methods
     assert form - arguments == SummaryFields.__annotations__.keys()
     job = schemas(document)["SummaryJobForm"]["properties"].keys()
     assert job - form <= {"webhook_url"}
