@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from app.api.app_state import app_state
 from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import (
     ChatChoice,
@@ -30,6 +31,7 @@ from app.api.openapi import IDEMPOTENCY_KEY, event_stream_content, json_request_
 from app.api.protocol import ErrorResponse, server_timing, summary_response, token_usage
 from app.api.query_parameters import reject_unknown_query
 from app.api.request_scope import AdmittedRequest, RequestScope, check_schema, fetch_recording, open_request_scope
+from app.api.requested_templates import RequestedTemplates, find_templates
 from app.api.sse import EventStreamResponse, SendEvent
 from app.api.upload import read_json
 from app.core.audio.containers.sniff import sniff_file
@@ -102,6 +104,7 @@ class _ChatUpload:
     audio: BinaryIO
     resolved_model: ResolvedModel
     fingerprint: str
+    templates: RequestedTemplates
 
 
 async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
@@ -115,7 +118,8 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
         output_format = chat_request.output_format
         resolved_model = await scope.resolve_model(chat_request.model)
         resolved_model.summarizer.check_max_tokens(chat_request.max_summary_tokens)
-        await check_schema(request, service, output_format)
+        templates = await find_templates(app_state(request).templates, scope.caller.owner, chat_request.template)
+        await check_schema(request, service, templates.output_format(output_format))
         if chat_request.recording_url is None:
             with translate_disk_full():
                 audio = await asyncio.to_thread(decode_audio, chat_request.encoded_recording)
@@ -126,13 +130,13 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
             audio = await fetch_recording(request, service, slot, chat_request.recording_url)
             scope.resources.callback(audio.close)
     sniff_file(audio)
-    return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint)
+    return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint, templates)
 
 
 def _build_summary_request(upload: _ChatUpload, started_at: float, upload_seconds: float) -> SummaryRequest:
     chat_request = upload.chat_request
     conversation = chat_request.conversation
-    return SummaryRequest(
+    request = SummaryRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         audio=upload.audio,
         custom_instruction=conversation.question,
@@ -148,6 +152,7 @@ def _build_summary_request(upload: _ChatUpload, started_at: float, upload_second
         started_at=started_at,
         upload_seconds=upload_seconds,
     )
+    return upload.templates.apply(request)
 
 
 def _chat_completion(summary: Summary, admitted: AdmittedRequest) -> ChatCompletion:

@@ -27,6 +27,7 @@ from app.api.openapi import (
 from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
 from app.api.query_parameters import reject_unknown_query
 from app.api.request_scope import background_request, model_seed
+from app.api.requested_templates import PINNED_FIELD, find_templates, pinned_pairs, pinned_template
 from app.api.summaries import format_response
 from app.api.summary_fields import parse_fields, parse_summary_fields
 from app.api.summary_upload import build_summary_request, read_summary_upload
@@ -38,6 +39,7 @@ from app.jobs.store import FAILED, SUCCEEDED, Job
 from app.keys.authenticator import Authenticator
 from app.service import Service
 from app.summarize.request import StageProgress, SummaryDelta
+from app.templates.store import TemplateStore
 
 router = APIRouter(tags=["jobs"])
 
@@ -74,8 +76,9 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     await service.models.check_any_ready()
     root_path = request.scope.get("root_path", "")
     resolve_model = partial(service.models.resolve, seed=model_seed(request, caller))
+    find = partial(find_templates, state.templates, caller.owner)
     with service.admission.job_upload(caller.name) as slot:
-        upload = await read_summary_upload(request, service, slot, resolve_model, route_fields=(WEBHOOK_FIELD,))
+        upload = await read_summary_upload(request, service, slot, resolve_model, find, route_fields=(WEBHOOK_FIELD,))
         with upload.audio as audio:
             options = upload.fields.options
             if options.stream:
@@ -94,7 +97,10 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
                 job = await jobs.enqueue(
                     caller.owner,
                     _counting_name(caller),
-                    [pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS],
+                    [
+                        *(pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS),
+                        *pinned_pairs(upload.templates),
+                    ],
                     audio,
                     size,
                     webhook,
@@ -246,21 +252,30 @@ async def watch_job(
 
 
 async def process_job(
-    service: Service, keys: Authenticator, job: Job, audio: BinaryIO, report_progress: Callable[[Progress], None]
+    service: Service,
+    keys: Authenticator,
+    templates: TemplateStore,
+    job: Job,
+    audio: BinaryIO,
+    report_progress: Callable[[Progress], None],
 ) -> dict[str, Any]:
     """Return a job's result: the body of the answer that a request would have had. A job that names no version gets the
-    model that a request would get now. Raises ServiceError if there is no summary.
+    model that a request would get now, and `template=auto` chooses from the templates that there are now. Raises
+    ServiceError if there is no summary.
     """
     fields = parse_summary_fields(_field_pairs(job))
     resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
     resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
-    schema, param = fields.output_format.schema, fields.output_format.param
+    requested = pinned_template(job.fields) or await find_templates(templates, job.owner, fields.options.template)
+    output_format = requested.output_format(fields.output_format)
+    schema, param = output_format.schema, output_format.param
     if schema is not None and param:
         # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.
         await service.schema_workers.check_schema(schema, param)
     summary_request = build_summary_request(
         audio,
         fields,
+        requested,
         started_at=time.perf_counter(),
         timeout_s=service.settings.jobs.seconds,
         priority=BACKGROUND_PRIORITY,
@@ -281,7 +296,7 @@ async def _authenticated_owner(request: Request, credentials: HTTPAuthorizationC
 
 
 def _field_pairs(job: Job) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in job.fields]
+    return [(name, value) for name, value in job.fields if name != PINNED_FIELD]
 
 
 async def _read_webhook_url(pairs: list[tuple[str, str]], jobs: JobQueue, owner: str) -> str | None:

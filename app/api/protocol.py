@@ -117,6 +117,9 @@ class SummaryResponse(ResponseModel):
         "in the request; empty if there are none, null if the model cannot say what it heard. With "
         "`response_format=json` the places are those in `summary`.",
     )
+    template: str | None = Field(
+        None, description="Name of the template that was applied, with `template=auto` the chosen one; else null."
+    )
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
@@ -141,9 +144,9 @@ class ProgressEvent(ResponseModel):
     created: int
     model: str
     stage: str = Field(
-        description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
-        "engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, "
-        "sampling while the summaries are written, and choosing."
+        description="received, decode, speech, template (with `template=auto`), queue, and then the stages of the "
+        "engine: engine_prefill, engine_decode …; for a recording longer than one pass, windows and merge before "
+        "these. With `effort=high`, sampling while the summaries are written, and choosing."
     )
     done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
     of: int | None = Field(None, description="Number of the stage's parts.")
@@ -222,6 +225,7 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
         unsupported=None
         if (unsupported := summary.choices[0].unsupported) is None
         else [UnsupportedSpan(**asdict(span)) for span in unsupported],
+        template=summary.request.template.name if summary.request.template else None,
         style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),

@@ -14,6 +14,7 @@ from fastapi import Request
 
 from app.admission.uploads import Upload
 from app.api.request_scope import check_schema, fetch_recording
+from app.api.requested_templates import FindTemplates, RequestedTemplates
 from app.api.summary_fields import SummaryFields, parse_summary_fields
 from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body
 from app.core.audio.containers.sniff import sniff_file
@@ -35,6 +36,7 @@ class SummaryUpload:
     audio: BinaryIO
     pairs: list[tuple[str, str]]
     fields: SummaryFields
+    templates: RequestedTemplates
     resolved_model: ResolvedModel
 
     @property
@@ -46,7 +48,12 @@ class SummaryUpload:
 
 
 async def read_summary_upload(
-    request: Request, service: Service, upload: Upload, resolve_model: ResolveModel, route_fields: Collection[str] = ()
+    request: Request,
+    service: Service,
+    upload: Upload,
+    resolve_model: ResolveModel,
+    find_templates: FindTemplates,
+    route_fields: Collection[str] = (),
 ) -> SummaryUpload:
     """Read the recording, which is sent or fetched, and check everything that is asked.
 
@@ -56,6 +63,7 @@ async def read_summary_upload(
     Args:
         upload: counts what is received.
         resolve_model: finds the model that is asked for; called once.
+        find_templates: finds the template that is asked for; called once.
         route_fields: names of the route's own fields, which are no summary's.
 
     Raises: ServiceError if the request is refused, ClientDisconnect if the client leaves.
@@ -76,17 +84,19 @@ async def read_summary_upload(
                 await require_empty_body(request, settings, upload)
             else:
                 audio = files.enter_context(await read_raw_upload(request, settings, upload))
-        await check_schema(request, service, fields.output_format)
+        templates = await find_templates(fields.options.template)
+        await check_schema(request, service, templates.output_format(fields.output_format))
         if audio is None:
             audio = files.enter_context(await fetch_recording(request, service, upload, fields.options.url or ""))
         sniff_file(audio)
         files.pop_all()
-        return SummaryUpload(audio, pairs, fields, resolved_model)
+        return SummaryUpload(audio, pairs, fields, templates, resolved_model)
 
 
 def build_summary_request(
     audio: BinaryIO,
     fields: SummaryFields,
+    templates: RequestedTemplates,
     *,
     started_at: float,
     upload_seconds: float = 0.0,
@@ -95,7 +105,7 @@ def build_summary_request(
     owner: str = "",
 ) -> SummaryRequest:
     """Return the request for the summary that the fields ask for. For the other parameters see `SummaryRequest`."""
-    return SummaryRequest(
+    request = SummaryRequest(
         id=f"sum-{uuid.uuid4().hex}",
         audio=audio,
         style=fields.style,
@@ -110,6 +120,7 @@ def build_summary_request(
         priority=priority,
         owner=owner,
     )
+    return templates.apply(request)
 
 
 async def _check_fields(

@@ -42,6 +42,7 @@ from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest, 
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
+from app.summarize.templates import CHOICE_STAGE, TemplateChoice, choose_template
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 
@@ -139,6 +140,13 @@ class Summarizer:
         emit(StageProgress("speech"))
         with _measure_stage(timings, "speech"):
             detection = await self.detect_speech(audio.samples, _requester(request))
+        template_choice = TemplateChoice(request)
+        if request.template_candidates and detection.spans:
+            emit(StageProgress(CHOICE_STAGE))
+            with _measure_stage(timings, CHOICE_STAGE):
+                windows = await self._split_into_passes(audio.samples, detection.spans)
+                template_choice = await choose_template(request, audio.samples, windows, self.generator, self.model)
+            request = template_choice.request
         generation_request = self._build_generation_request(request)
         generated: list[GeneratedSummary] = []
         if detection.spans:
@@ -149,7 +157,8 @@ class Summarizer:
             first = generated[0].final
             timings["queue"] = first.queue_seconds
             timings |= {f"engine_{stage}": seconds for stage, seconds in first.finished.stage_seconds.items()}
-        return await self.summary_builder.build(request, generation_request, audio, detection, generated, timings)
+        summary = await self.summary_builder.build(request, generation_request, audio, detection, generated, timings)
+        return template_choice.add_to(summary)
 
     def _build_generation_request(self, request: SummaryRequest) -> GenerationRequest:
         """Return what the engine is asked, still without the samples."""
@@ -230,7 +239,7 @@ class Summarizer:
         if len(windows) == 1:
             emit(StageProgress("queue"))
             pass_samples = await asyncio.to_thread(windows[0].extract, samples)
-            shared: SharedResult[Transcript] = SharedResult()
+            shared: SharedResult[Transcript] = request.shared_transcript or SharedResult()
             texts = await answers.generate_all(
                 [replace(one, samples=pass_samples, shared_transcript=shared) for one in generation_requests]
             )

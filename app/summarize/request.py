@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Literal
 
+from app.concurrency import SharedResult
 from app.core import prompts
 from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import Transcript
 from app.core.audio.decode import DecodedAudio
 from app.core.audio.windows import Window
 from app.core.prompts import Style, Turn
 from app.core.text.unsupported import Unsupported
 from app.engine.base import Adapter, FinishReason
 from app.summarize.citations import Citation
+from app.templates.template import Template
 
 Effort = Literal["normal", "high"]
 
@@ -54,6 +57,9 @@ class SummaryRequest:
         style: The style of the summary.
         custom_instruction: An instruction in the caller's own words, instead of the one for the style.
         turns: The conversation about the recording before this request.
+        template: The template that is applied (`app.summarize.templates`). None if there is none.
+        template_candidates: The templates that one is chosen from by the recording. Empty if none is to be chosen.
+        shared_transcript: Holds a cascade's transcript of the recording if it was made before the summary.
         output_format: The form of the summary.
         choice_count: Number of summaries to write.
         effort: "high" writes several summaries and sends the one that the others agree with most.
@@ -78,6 +84,9 @@ class SummaryRequest:
     style: Style = field(default_factory=Style)
     custom_instruction: str = ""
     turns: tuple[Turn, ...] = ()
+    template: Template | None = None
+    template_candidates: tuple[Template, ...] = ()
+    shared_transcript: SharedResult[Transcript] | None = None
     output_format: OutputFormat = field(default_factory=OutputFormat)
     choice_count: int = 1
     effort: Effort = "normal"
@@ -98,9 +107,10 @@ class SummaryRequest:
     @property
     def instruction(self) -> str:
         """The instruction for the model."""
-        return " ".join(
-            filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
-        )
+        worded = self.custom_instruction
+        if self.template or not worded:
+            worded = f"{prompts.instruction(self.style, self._template_instruction)} {worded}"
+        return " ".join(filter(None, [worded.strip(), self.output_format.prompt_suffix]))
 
     @property
     def is_sampled(self) -> bool:
@@ -133,8 +143,15 @@ class SummaryRequest:
         It names all questions of the conversation, because the last one may be no more than "Shorter, please.".
         """
         return prompts.note_instruction(
-            self.style, "\n".join([*(turn.question for turn in self.turns), self.custom_instruction]).strip()
+            self.style,
+            "\n".join(
+                [*(turn.question for turn in self.turns), self._template_instruction, self.custom_instruction]
+            ).strip(),
         )
+
+    @property
+    def _template_instruction(self) -> str:
+        return self.template.content.instruction if self.template else ""
 
 
 @dataclass(frozen=True)

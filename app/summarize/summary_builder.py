@@ -150,7 +150,7 @@ def _overhead_seconds(timings: dict[str, float]) -> float:
 
     The engine's stages are part of `long`, and that is part of `sampling`, if there are such stages.
     """
-    stages = {"receive", "decode", "speech", "choosing"}
+    stages = {"receive", "decode", "speech", "template", "choosing"}
     if whole := [stage for stage in ("sampling", "long") if stage in timings]:
         stages.add(whole[0])
     else:

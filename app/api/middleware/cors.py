@@ -32,6 +32,7 @@ EXPOSED_HEADERS = (
     "x-summary-id",
     "x-summary-kind",
     "x-summary-model",
+    "x-summary-template",
     "x-summary-warnings",
 )
 
