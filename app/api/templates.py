@@ -49,8 +49,8 @@ async def list_templates(request: Request, credentials: Credentials) -> Template
     openapi_extra={"requestBody": json_request_body(TemplateRequest, {"name": "discovery", **_EXAMPLE})},
 )
 async def create_template(request: Request, credentials: Credentials) -> TemplateCard:
-    """The template is yours: only requests with your API key find it. If there is one of this name already, the status
-    is 409.
+    """The template is yours: only requests with your API key find it. If there is another one of this name already, the
+    status is 409; a repeat of the same request does no harm.
     """
     caller = await authenticate_and_charge(request, credentials, "")
     body = await _read_body(request, caller, TemplateRequest)

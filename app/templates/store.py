@@ -73,37 +73,42 @@ class TemplateStore:
         )
 
     async def create(self, owner: str, name: str, content: TemplateContent) -> Template:
-        """Add a template.
+        """Add a template. If there is an equal one, it is returned, so that a repeat of the request does no harm.
 
         Raises:
             InvalidRequest: The name is malformed or reserved (400).
-            Conflict: There is one of this name, or the owner has as many as are allowed (409).
+            Conflict: There is another one of this name, or the owner has as many as are allowed (409).
         """
         _check_name(name)
         now = time.time()
         async with self.database.begin() as connection:
             await _lock(connection)
-            owned = select(TEMPLATES.c.name).where(TEMPLATES.c.owner == owner)
-            if (await connection.execute(owned.where(TEMPLATES.c.name == name))).first():
+            row = (await connection.execute(select(TEMPLATES).where(*_key(owner, name)))).mappings().first()
+            if row is not None and (found := _template(row)).content == content:
+                return found
+            if row is not None:
                 raise Conflict(
-                    f"There is a template {name!r} already. PUT replaces it.", code="template_exists", param="name"
+                    f"There is another template {name!r} already. PUT replaces it.",
+                    code="template_exists",
+                    param="name",
                 )
-            count = (await connection.execute(select(func.count()).select_from(owned.subquery()))).scalar_one()
+            owned = select(func.count()).select_from(TEMPLATES).where(TEMPLATES.c.owner == owner)
+            count = (await connection.execute(owned)).scalar_one()
             if count >= self.max_per_owner:
                 raise Conflict(
                     f"There are {count} templates, the most that are kept for one API key. Delete one first. The "
                     f"setting is {setting_name('limits', 'templates')}.",
                     code="too_many_templates",
                 )
-            row = {"owner": owner, "name": name, "content": _stored(content), "created": now, "updated": now}
-            await connection.execute(insert(TEMPLATES).values(**row))
+            values = {"owner": owner, "name": name, "content": _content_row(content), "created": now, "updated": now}
+            await connection.execute(insert(TEMPLATES).values(**values))
         return Template(name, content, created=now, updated=now)
 
     async def replace(self, owner: str, name: str, content: TemplateContent) -> Template:
         """Replace everything in a template. Raises what `delete` raises."""
         _check_not_builtin(name)
         now = time.time()
-        change = update(TEMPLATES).where(*_key(owner, name)).values(content=_stored(content), updated=now)
+        change = update(TEMPLATES).where(*_key(owner, name)).values(content=_content_row(content), updated=now)
         async with self.database.begin() as connection:
             created = (await connection.execute(change.returning(TEMPLATES.c.created))).scalar()
         if created is None:
@@ -149,7 +154,7 @@ def _key(owner: str, name: str):  # type: ignore[no-untyped-def]
     return TEMPLATES.c.owner == owner, TEMPLATES.c.name == name
 
 
-def _stored(content: TemplateContent) -> dict[str, object]:
+def _content_row(content: TemplateContent) -> dict[str, object]:
     return content.model_dump(mode="json", exclude_none=True)
 
 

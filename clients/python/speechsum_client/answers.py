@@ -102,6 +102,7 @@ class Summary(AnswerModel):
         kind: An `audio-llm` has heard the recording itself; a `cascade` has read a transcript of it.
         structured: The summary as data, if it was asked for.
         unsupported: What the summary says and nobody said; None if the model cannot say what it heard.
+        template: Name of the template that was applied, with `auto` the chosen one; None if there was none.
         timings: Seconds by stage.
         rtfx: Seconds of audio per second of work.
         created: Unix time.
@@ -120,6 +121,7 @@ class Summary(AnswerModel):
     windows: list[WindowFacts]
     citations: list[CitedSentence]
     unsupported: list[UnsupportedSpan] | None = None
+    template: str | None = None
     style: StyleEcho
     audio: AudioFacts
     usage: Usage

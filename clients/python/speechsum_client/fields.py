@@ -18,7 +18,8 @@ class SummaryFields(TypedDict, total=False):
     to concentrate on. language: of the summary, as a BCP 47 tag. tone: such as formal or friendly. instructions:
     anything else. response_format: `json` also gives the summary as data in `structured`. model: `name`,
     `name@version` or an adapter's name. temperature: 0 is greedy decoding. seed: makes a sampled summary repeatable.
-    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best.
+    max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best. template: name of
+    a template, or `auto`; the other fields win over those of the template.
     """
 
     style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
@@ -33,6 +34,7 @@ class SummaryFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    template: str | None
 
 
 class QuestionFields(TypedDict, total=False):
@@ -43,6 +45,19 @@ class QuestionFields(TypedDict, total=False):
     seed: int | None
     max_tokens: int | None
     effort: Literal["normal", "high"] | None
+    template: str | None
+
+
+class TemplateFields(TypedDict, total=False):
+    """What a template asks of a summary, beside its description and instruction. The fields mean what they mean in
+    `SummaryFields`.
+    """
+
+    style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
+    length: str | int | None
+    focus: str | None
+    language: str | None
+    tone: str | None
 
 
 def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list[tuple[str, str]]:

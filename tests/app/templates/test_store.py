@@ -77,9 +77,14 @@ async def test_an_owner_has_as_many_as_the_setting_says(store: TemplateStore) ->
     refused = [one for one in made if isinstance(one, Conflict)]
     assert [one.code for one in refused] == ["too_many_templates"] * 2
     assert "SPEECHSUM_LIMITS__TEMPLATES" in refused[0].message
-    await store.create("bob", "pitch", PITCH)
+
+
+async def test_a_repeat_is_the_same_template_and_another_one_of_the_name_is_refused(store: TemplateStore) -> None:
+    made = await store.create("bob", "pitch", PITCH)
+    assert await store.create("bob", "pitch", PITCH) == made
     with pytest.raises(Conflict, match="already"):
-        await store.create("bob", "pitch", PITCH)
+        await store.create("bob", "pitch", PITCH.model_copy(update={"instruction": "Another."}))
+    assert await store.get("bob", "pitch") == made
 
 
 @pytest.mark.parametrize(
