@@ -121,7 +121,7 @@ async def choose_template(
 
 
 def _choice_request(request: SummaryRequest, model: ModelInfo) -> GenerationRequest:
-    kinds = {one.name: one.content.description for one in request.template_candidates}
+    kinds = {one.name: " ".join(one.content.description.split()) for one in request.template_candidates}
     kinds[NONE] = "None of these."
     lines = "\n".join(f"- {name}: {description}" for name, description in kinds.items())
     schema: dict[str, Any] = {

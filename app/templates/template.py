@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.core.prompts import Style, SummaryStyle
+from app.core.prompts import MAX_LENGTH_CHARACTERS, Style, SummaryStyle
 
 AUTO = "auto"  # in a request: the template that fits the recording
 NONE = "none"  # in the model's answer: no template fits the recording
@@ -37,10 +37,12 @@ class TemplateContent(BaseModel):
     style: SummaryStyle | None = Field(
         None, description="The shape of the summary; its sentence precedes the instruction."
     )
-    length: str | None = Field(None, description="As in a request: `short`, `about 60 words`.")
-    focus: str | None = Field(None, description="What to concentrate on, in a few words.")
+    length: str | None = Field(
+        None, max_length=MAX_LENGTH_CHARACTERS, description="As in a request: `short`, `about 60 words`."
+    )
+    focus: str | None = Field(None, max_length=300, description="What to concentrate on, in a few words.")
     language: str | None = Field(None, description="Language of the summary as a BCP 47 tag.")
-    tone: str | None = Field(None, description="The tone, such as `formal`.")
+    tone: str | None = Field(None, max_length=60, description="The tone, such as `formal`.")
     json_schema: dict[str, Any] | None = Field(
         None,
         description="JSON Schema that the summary follows where a request asks for `response_format=json` and sends no "
@@ -50,6 +52,8 @@ class TemplateContent(BaseModel):
     @field_validator("length", "focus", "language", "tone", mode="before")
     @classmethod
     def _validate_as_in_a_request(cls, value: Any, info: Any) -> Any:
+        if not isinstance(value, str):
+            return value  # refused, unless it is null
         try:
             return getattr(Style.model_validate({info.field_name: value}), info.field_name)
         except ValidationError as error:

@@ -106,6 +106,7 @@ async def test_auto_asks_the_model_for_one_of_the_names() -> None:
     assert all(f"- {name}: " in choosing.instruction for name in names)
     assert choosing.system == prompts.SYSTEM_PROMPT
     assert (choosing.samples == writing.samples).all()
+    assert choosing.shared_transcript is writing.shared_transcript, "a cascade would transcribe twice"
     assert answer["timings"]["template"] > 0
     assert answer["warnings"] == []
     plain = writing.instruction.split()

@@ -95,6 +95,7 @@ async def test_a_repeat_is_the_same_template_and_another_one_of_the_name_is_refu
         ("instruction", ""),
         ("instruction", "x" * 2001),
         ("length", "endless"),
+        ("length", 60),
         ("language", "klingon-language"),
         ("style", "haiku"),
         ("focus", "x" * 301),
