@@ -3,16 +3,24 @@
 Knows nothing about transports.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
-from speechsum_client import AsyncClient, ConnectionFailed, ProgressEvent, SpeechsumError, Summary
+from speechsum_client import (
+    AsyncClient,
+    AsyncJob,
+    ConnectionFailed,
+    ProgressEvent,
+    SpeechsumError,
+    Summary,
+    SummaryEvent,
+)
 
 from app.core.prompts import SummaryStyle
 from app.mcp.recordings import RecordingRefused, find_recording
@@ -71,7 +79,8 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
         fields |= {"instructions": instructions, "template": template, "style": style and style.value}
         with _tell_errors(url), _open(recording, audio_base64, roots) as opened:
             steps = 0
-            async with aclosing(client.summarize_stream(opened, **fields)) as events:
+            stream = cast(AsyncGenerator[SummaryEvent, None], client.summarize_stream(opened, **fields))
+            async with aclosing(stream) as events:
                 async for event in events:
                     if isinstance(event, Summary):
                         return summary_result(event)
@@ -101,7 +110,8 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
         """List the recordings that were queued with this API key, newest first, without their summaries."""
         found: list[JobResult] = []
         with _tell_errors(url):
-            async with aclosing(client.jobs(state=state, page_size=min(limit + 1, MAX_LISTED_JOBS))) as jobs:
+            pages = client.jobs(state=state, page_size=min(limit + 1, MAX_LISTED_JOBS))
+            async with aclosing(cast(AsyncGenerator[AsyncJob, None], pages)) as jobs:
                 async for job in jobs:
                     if len(found) == limit:
                         return JobListResult(jobs=found, has_more=True)
