@@ -18,7 +18,7 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow env check lint names imports types docs docs-write format lock models gpu-pack clean help
+.PHONY: serve test test-slow env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),$(if $(filter 0 no off false,$(HUB)),--no-hub,--hub))
@@ -56,6 +56,10 @@ docs: env  ## build the documentation into var/site; every broken link is an err
 docs-write: env  ## write the page of the settings again
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 
+client-types: env  ## write the TypeScript types of the API again
+	@cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@PYTHONPATH=$(CURDIR) $(BIN)/python clients/typescript/write_types.py
+
 format: env  ## put the code into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -83,7 +87,7 @@ gpu-pack: env system  ## what a quarter of an hour on a GPU without network need
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache clients/typescript/node_modules clients/typescript/built
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

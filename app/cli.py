@@ -1,4 +1,4 @@
-"""The command line: `speechsum serve`, `speechsum keys`, `speechsum models`, `speechsum settings`.
+"""The command line: `speechsum serve`, `speechsum keys`, `speechsum models`, `speechsum mcp`, `speechsum settings`.
 
 Each command imports what it needs only when it runs, so that `speechsum --help` answers at once.
 """
@@ -56,6 +56,10 @@ def _run_command(options: argparse.Namespace, settings: Any) -> int:
         from app.keys import cli as command
 
         return command.run(options, settings)
+    if options.command == "mcp":
+        from app.mcp import command as mcp
+
+        return mcp.run(options.server, options.roots, options.http)
     if options.command == "models":
         return _list_models(settings)
     from app.serve import serve
@@ -100,6 +104,12 @@ def _build_parser(command: str) -> argparse.ArgumentParser:
     commands.add_parser(
         "models", help="list the models of the registry with their figures, and those that are downloaded from a hub"
     )
+    if command == "mcp":
+        from app.mcp import command as mcp
+
+        mcp.add_parser(commands)
+    else:
+        commands.add_parser("mcp", help="offer a running service to assistants, by the Model Context Protocol")
     commands.add_parser("settings", help="print every setting with its description and default, as .env.example")
     show_defaults(parser)
     return parser

@@ -21,8 +21,10 @@ from app.api import (
     page,
     recordings,
     summaries,
+    templates,
     vocabulary,
 )
+from app.api.job_work import process_job
 from app.api.middleware.cors import allow_origins
 from app.api.middleware.drain_body import DrainRequestBody
 from app.api.middleware.method_aliases import MethodAliases
@@ -40,6 +42,7 @@ from app.server.shutdown import StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
+from app.templates.store import TemplateStore
 from app.version import package_version
 from app.workers.decoder_pool import DecoderPool
 from model_repo import registry
@@ -99,9 +102,10 @@ def create_app(
     )
 
     keys = Authenticator(settings.auth)
+    template_store = TemplateStore(settings.limits.templates)
     queue = JobQueue(
         settings,
-        partial(jobs.process_job, service, keys),
+        partial(process_job, service, keys, template_store),
         jobs_protocol.webhook_body,
         service.wait_until_started,
         keys.delete_expired,
@@ -122,6 +126,7 @@ def create_app(
                 resources.push_async_callback(database.dispose)
                 await service.start()
                 keys.connect(database)
+                template_store.connect(database)
                 resources.push_async_callback(queue.stop)
                 await queue.start(database)
                 yield
@@ -141,13 +146,14 @@ def create_app(
     app.state.service = service
     app.state.jobs = queue
     app.state.keys = keys
+    app.state.templates = template_store
     app.add_middleware(MethodAliases)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(DrainRequestBody)
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
     error_responses.install_error_handlers(app)
-    for module in (jobs, summaries, chat, recordings, vocabulary, models, admin, health, docs, page):
+    for module in (jobs, summaries, chat, recordings, templates, vocabulary, models, admin, health, docs, page):
         app.include_router(module.router)
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app

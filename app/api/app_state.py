@@ -11,6 +11,7 @@ from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
 from app.server.shutdown import StopEvent
 from app.service import Service
+from app.templates.store import TemplateStore
 
 
 class AppState(Protocol):
@@ -19,6 +20,7 @@ class AppState(Protocol):
     service: Service
     jobs: JobQueue
     keys: Authenticator
+    templates: TemplateStore
     stopping: StopEvent
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from app.api.app_state import app_state
 from app.api.background_fields import check_background
 from app.api.base64_audio import decode_audio
 from app.api.chat_protocol import (
@@ -32,6 +33,7 @@ from app.api.openapi import IDEMPOTENCY_KEY, event_stream_content, json_request_
 from app.api.protocol import ErrorResponse, server_timing, summary_response, token_usage
 from app.api.query_parameters import reject_unknown_query
 from app.api.request_scope import AdmittedRequest, RequestScope, check_schema, fetch_recording, open_request_scope
+from app.api.requested_templates import RequestedTemplates, find_templates
 from app.api.sse import EventStreamResponse, SendEvent
 from app.api.transcript_protocol import check_transcript
 from app.api.upload import read_json
@@ -108,6 +110,7 @@ class _ChatUpload:
     audio: BinaryIO
     resolved_model: ResolvedModel
     fingerprint: str
+    templates: RequestedTemplates
 
 
 async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
@@ -124,7 +127,8 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
         resolved_model = await scope.resolve_model(chat_request.model)
         resolved_model.summarizer.check_max_tokens(chat_request.max_summary_tokens)
         check_transcript(service.models, resolved_model, chat_request.transcript)
-        await check_schema(request, service, output_format)
+        templates = await find_templates(app_state(request).templates, scope.caller.owner, chat_request.template)
+        await check_schema(request, service, templates.output_format(output_format))
         if chat_request.recording_id is not None:
             audio = create_unnamed_file()
             scope.resources.callback(audio.close)
@@ -139,13 +143,13 @@ async def _read_upload(request: Request, scope: RequestScope) -> _ChatUpload:
             scope.resources.callback(audio.close)
     if chat_request.recording_id is None:
         sniff_file(audio)
-    return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint)
+    return _ChatUpload(chat_request, output_format, audio, resolved_model, body_fingerprint, templates)
 
 
 def _build_summary_request(upload: _ChatUpload, started_at: float, upload_seconds: float) -> SummaryRequest:
     chat_request = upload.chat_request
     conversation = chat_request.conversation
-    return SummaryRequest(
+    request = SummaryRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         audio=upload.audio,
         custom_instruction=conversation.question,
@@ -164,6 +168,7 @@ def _build_summary_request(upload: _ChatUpload, started_at: float, upload_second
         upload_seconds=upload_seconds,
         questions=tuple(chat_request.questions or ()),
     )
+    return upload.templates.apply(request)
 
 
 def _chat_completion(summary: Summary, admitted: AdmittedRequest) -> ChatCompletion:

@@ -22,6 +22,7 @@ from app.core.background import Background
 from app.core.errors import InvalidRequest
 from app.summarize.request import Effort, OutputFormat, TranscriptFormat
 from app.summarize.structured import output_format
+from app.templates.template import MAX_NAME_CHARACTERS
 
 MAX_CHOICES = 8
 MAX_TEXT_CHARACTERS = 8000
@@ -74,6 +75,12 @@ class ChatRequest(BaseModel):
         None,
         description="This service's own: `high` writes several answers and sends the one that the others agree with "
         "most, which takes about as many times the decoding. It goes neither with `temperature` nor with `n`.",
+    )
+    template: str | None = Field(
+        None,
+        max_length=MAX_NAME_CHARACTERS,
+        description="This service's own: name of a summary template, whose instruction precedes the question; `auto` "
+        "lets the model choose one by the recording.",
     )
     transcript: TranscriptFormat | None = Field(
         None,

@@ -23,11 +23,13 @@ STATUS_DESCRIPTIONS = {
     "a URL that is not fetched from.",
     401: "There is no API key, or it is not valid.",
     403: "The API key does not permit this.",
-    404: "There is no such model, adapter or job.",
+    404: "There is no such model, adapter, template, job or kept recording.",
     408: "The upload paused, was too slow, or had stalled while another upload needed its place. The message names the "
     "setting.",
     409: "The job has not ended, the model is still being loaded or is loaded already, a request with this "
-    "Idempotency-Key is still being worked on, or the model is the last one that answers requests without a model.",
+    "Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the "
+    "template is there already, is built in, or is one too many, or the model cannot read what was kept of the "
+    "recording.",
     413: "The recording or the JSON has too many bytes, or the recording too many seconds. The message names the limit "
     "and the setting.",
     415: "The recording is not audio, or its format or content type is not accepted.",

@@ -1,11 +1,11 @@
-"""`/v1/audio/summaries/jobs`: the routes of queued work. How jobs are queued and worked on is in `app.jobs`."""
+"""`/v1/audio/summaries/jobs`: the routes of queued work. How jobs are queued is in `app.jobs`, and how one is worked on in
+`app.api.job_work`.
+"""
 
 import hashlib
-import time
-from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address, ip_network
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -16,8 +16,9 @@ from app.api.auth import Caller, Credentials, authenticate, authenticate_and_cha
 from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request, stored_response
 from app.api.job_events import describe_job, find_job, job_event_stream, job_not_found_error
+from app.api.job_work import field_pairs
 from app.api.jobs_protocol import JobList, JobResponse, JobState, job_response
-from app.api.kept_recordings import check_recording, use_recordings
+from app.api.kept_recordings import check_recording
 from app.api.openapi import (
     IDEMPOTENCY_KEY,
     event_stream_content,
@@ -25,21 +26,17 @@ from app.api.openapi import (
     text_summary_content,
     upload_request_body,
 )
-from app.api.protocol import ErrorResponse, SummaryResponse, summary_response
+from app.api.protocol import ErrorResponse, SummaryResponse
 from app.api.query_parameters import reject_unknown_query
-from app.api.request_scope import background_request, model_seed
+from app.api.request_scope import model_seed
+from app.api.requested_templates import find_templates, pinned_pairs
 from app.api.summaries import format_response
-from app.api.summary_fields import parse_fields, parse_summary_fields
-from app.api.summary_upload import build_summary_request, read_summary_upload
-from app.api.transcript_protocol import check_transcript
+from app.api.summary_fields import parse_fields
+from app.api.summary_upload import read_summary_upload
 from app.core.errors import Conflict, InvalidRequest, Unauthorized
 from app.jobs.idempotency_store import StoredResponse
 from app.jobs.queue import JobQueue
-from app.jobs.runner import Progress
 from app.jobs.store import FAILED, SUCCEEDED, Job
-from app.keys.authenticator import Authenticator
-from app.service import Service
-from app.summarize.request import StageProgress, SummaryEvent
 
 router = APIRouter(tags=["jobs"])
 
@@ -47,7 +44,6 @@ SCOPE = "jobs"
 PATH = "/v1/audio/summaries/jobs"
 WEBHOOK_FIELD = "webhook_url"
 DROPPED_FIELDS = (WEBHOOK_FIELD, "url")  # not stored with the job, which does not need them; a URL may be signed
-BACKGROUND_PRIORITY = 1  # of a job, which waits for requests that somebody waits for; they have 0
 REJECT_UNKNOWN_QUERY = [Depends(reject_unknown_query)]
 _WEBHOOK_FIELD_SCHEMA = {
     WEBHOOK_FIELD: {
@@ -76,8 +72,9 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
     await service.models.check_any_ready()
     root_path = request.scope.get("root_path", "")
     resolve_model = partial(service.models.resolve, seed=model_seed(request, caller))
+    find = partial(find_templates, state.templates, caller.owner)
     with service.admission.job_upload(caller.name) as slot:
-        upload = await read_summary_upload(request, service, slot, resolve_model, route_fields=(WEBHOOK_FIELD,))
+        upload = await read_summary_upload(request, service, slot, resolve_model, find, route_fields=(WEBHOOK_FIELD,))
         with upload.audio as audio:
             options = upload.fields.options
             if options.stream:
@@ -98,7 +95,10 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
                 job = await jobs.enqueue(
                     caller.owner,
                     _counting_name(caller),
-                    [pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS],
+                    [
+                        *(pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS),
+                        *pinned_pairs(upload.templates),
+                    ],
                     audio,
                     size,
                     webhook,
@@ -173,7 +173,7 @@ async def get_result(request: Request, credentials: Credentials, id: str) -> Res
     state = app_state(request)
     job = await find_job(state.jobs, id, await _authenticated_owner(request, credentials))
     if job.state == SUCCEEDED:
-        _, options = parse_fields(_field_pairs(job))
+        _, options = parse_fields(field_pairs(job))
         return format_response(SummaryResponse.model_validate(job.result), options)
     if job.state == FAILED and job.error:
         return JSONResponse(job.error["body"], status_code=job.error["status"], headers={"x-should-retry": "false"})
@@ -249,45 +249,8 @@ async def watch_job(
     return await job_event_stream(state.jobs, id, owner, state.stopping, keep_alive_s, last_event_id)
 
 
-async def process_job(
-    service: Service, keys: Authenticator, job: Job, audio: BinaryIO, report_progress: Callable[[Progress], None]
-) -> dict[str, Any]:
-    """Return a job's result: the body of the answer that a request would have had. A job that names no version gets the
-    model that a request would get now. Raises ServiceError if there is no summary.
-    """
-    fields = parse_summary_fields(_field_pairs(job))
-    resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
-    resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
-    check_transcript(service.models, resolved_model, fields.options.transcript)
-    schema, param = fields.output_format.schema, fields.output_format.param
-    if schema is not None and param:
-        # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.
-        await service.schema_workers.check_schema(schema, param)
-    summary_request = build_summary_request(
-        audio,
-        fields,
-        started_at=time.perf_counter(),
-        timeout_s=service.settings.jobs.seconds,
-        priority=BACKGROUND_PRIORITY,
-        owner=job.owner,
-    )
-
-    def emit(event: SummaryEvent) -> None:
-        if isinstance(event, StageProgress):
-            report_progress({"stage": event.stage, "done": event.done, "of": event.total})
-
-    with background_request(service, resolved_model, keys, summary_request, int(job.created)) as admitted:
-        use_recordings(service, admitted, keep=fields.options.keep, recording_id=fields.options.recording_id)
-        summary = await admitted.summarize(emit)
-    return summary_response(summary, resolved_model.model.info, admitted.created).model_dump(mode="json")
-
-
 async def _authenticated_owner(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
     return (await authenticate(request, credentials, SCOPE)).owner
-
-
-def _field_pairs(job: Job) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in job.fields]
 
 
 async def _read_webhook_url(pairs: list[tuple[str, str]], jobs: JobQueue, owner: str) -> str | None:

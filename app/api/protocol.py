@@ -146,6 +146,9 @@ class SummaryResponse(ResponseModel):
         None, description="By which further requests name the recording; null if it is not kept."
     )
     expires_at: int | None = Field(None, description="Unix time until which the recording is kept.")
+    template: str | None = Field(
+        None, description="Name of the template that was applied, with `template=auto` the chosen one; else null."
+    )
     style: StyleEcho
     audio: AudioFacts
     usage: Usage
@@ -220,6 +223,7 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
         answers=[question_answer(one) for one in summary.answers],
         recording_id=summary.kept.id if summary.kept else None,
         expires_at=int(summary.kept.expires) if summary.kept else None,
+        template=summary.request.template.name if summary.request.template else None,
         style=StyleEcho(**summary.request.style.model_dump(), instruction=summary.request.instruction),
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),

@@ -2,11 +2,13 @@
 
 import json
 import time
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from app.api.app_state import app_state
 from app.api.disconnect import run_while_connected
 from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request
@@ -20,6 +22,7 @@ from app.api.openapi import (
 )
 from app.api.protocol import ErrorResponse, SummaryResponse, server_timing, summary_response
 from app.api.request_scope import AdmittedRequest, RequestScope, open_request_scope
+from app.api.requested_templates import find_templates
 from app.api.sse import EventStreamResponse, SendEvent
 from app.api.summary_events import AnswerDeltaEvent, AnswerEvent, DeltaEvent, ProgressEvent, stream_event
 from app.api.summary_fields import SummaryOptions
@@ -60,11 +63,14 @@ async def create_summary(request: Request, scope: Annotated[RequestScope, Depend
     `response_format` text or markdown it is the summary alone, which `stream=true` sends as it is written.
     """
     started_at = time.perf_counter()
-    upload = await read_summary_upload(request, scope.service, scope.slot, scope.resolve_model)
+    find = partial(find_templates, app_state(request).templates, scope.caller.owner)
+    upload = await read_summary_upload(request, scope.service, scope.slot, scope.resolve_model, find)
     options = upload.fields.options
     upload_seconds = time.perf_counter() - started_at
     admitted = scope.admit(
-        build_summary_request(upload.audio, upload.fields, started_at=started_at, upload_seconds=upload_seconds),
+        build_summary_request(
+            upload.audio, upload.fields, upload.templates, started_at=started_at, upload_seconds=upload_seconds
+        ),
         upload.resolved_model,
     )
     request_fingerprint = await fingerprint(request, upload.uploaded_audio, upload.fields.style, options)
@@ -132,6 +138,7 @@ def _final_headers(answer: SummaryResponse) -> dict[str, str]:
         "x-summary-finish-reason": answer.finish_reason,
         "x-summary-warnings": json.dumps(answer.warnings),
         **_recording_headers(answer),
+        **({} if answer.template is None else {"x-summary-template": answer.template}),
         **server_timing(answer.timings),
     }
 

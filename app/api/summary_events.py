@@ -20,9 +20,10 @@ class ProgressEvent(ResponseModel):
     created: int
     model: str
     stage: str = Field(
-        description="received, decode, speech, queue, and then the stages of the engine: engine_prefill, "
-        "engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, "
-        "sampling while the summaries are written, and choosing; with `questions`, questions."
+        description="received, decode, speech, template (with `template=auto`), queue, and then the stages of the "
+        "engine: engine_prefill, engine_decode …; for a recording longer than one pass, windows and merge before "
+        "these. With `effort=high`, sampling while the summaries are written, and choosing; with `questions`, "
+        "questions."
     )
     done: int | None = Field(None, description="Number of the stage's parts that are done, if it has parts.")
     of: int | None = Field(None, description="Number of the stage's parts.")

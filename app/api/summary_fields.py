@@ -15,6 +15,7 @@ from app.core.prompts import Style
 from app.settings import setting_name
 from app.summarize.request import Effort, OutputFormat, TranscriptFormat
 from app.summarize.structured import output_format
+from app.templates.template import MAX_NAME_CHARACTERS
 
 # How much an error tells about a request with many faults.
 MAX_FAULTS = 5
@@ -33,6 +34,12 @@ class SummaryOptions(BaseModel):
         None,
         max_length=200,
         description="`name`, `name@version` or the name of an adapter; the default model if left out.",
+    )
+    template: str | None = Field(
+        None,
+        max_length=MAX_NAME_CHARACTERS,
+        description="Name of a summary template, built-in or your own; `auto` lets the model choose one by the "
+        "recording. Other fields of the request win over those of the template.",
     )
     stream: bool = Field(
         False,

@@ -16,6 +16,7 @@ from app.admission.uploads import Upload
 from app.api.background_fields import check_background
 from app.api.kept_recordings import check_recording_fields
 from app.api.request_scope import check_schema, fetch_recording
+from app.api.requested_templates import FindTemplates, RequestedTemplates
 from app.api.summary_fields import SummaryFields, parse_summary_fields
 from app.api.transcript_protocol import check_transcript
 from app.api.upload import is_form, read_form_upload, read_raw_upload, require_empty_body, two_recordings_error
@@ -39,6 +40,7 @@ class SummaryUpload:
     audio: BinaryIO
     pairs: list[tuple[str, str]]
     fields: SummaryFields
+    templates: RequestedTemplates
     resolved_model: ResolvedModel
 
     @property
@@ -50,7 +52,12 @@ class SummaryUpload:
 
 
 async def read_summary_upload(
-    request: Request, service: Service, upload: Upload, resolve_model: ResolveModel, route_fields: Collection[str] = ()
+    request: Request,
+    service: Service,
+    upload: Upload,
+    resolve_model: ResolveModel,
+    find_templates: FindTemplates,
+    route_fields: Collection[str] = (),
 ) -> SummaryUpload:
     """Read the recording, which is sent or fetched, and check everything that is asked.
 
@@ -60,6 +67,7 @@ async def read_summary_upload(
     Args:
         upload: counts what is received.
         resolve_model: finds the model that is asked for; called once.
+        find_templates: finds the template that is asked for; called once.
         route_fields: names of the route's own fields, which are no summary's.
 
     Raises: ServiceError if the request is refused, ClientDisconnect if the client leaves.
@@ -80,7 +88,8 @@ async def read_summary_upload(
                 await require_empty_body(request, settings, upload, named_by)
             else:
                 audio = files.enter_context(await read_raw_upload(request, settings, upload))
-        await check_schema(request, service, fields.output_format)
+        templates = await find_templates(fields.options.template)
+        await check_schema(request, service, templates.output_format(fields.output_format))
         if fields.options.recording_id is not None:
             audio = files.enter_context(create_unnamed_file())
         else:
@@ -88,12 +97,13 @@ async def read_summary_upload(
                 audio = files.enter_context(await fetch_recording(request, service, upload, fields.options.url or ""))
             sniff_file(audio)
         files.pop_all()
-        return SummaryUpload(audio, pairs, fields, resolved_model)
+        return SummaryUpload(audio, pairs, fields, templates, resolved_model)
 
 
 def build_summary_request(
     audio: BinaryIO,
     fields: SummaryFields,
+    templates: RequestedTemplates,
     *,
     started_at: float,
     upload_seconds: float = 0.0,
@@ -102,7 +112,7 @@ def build_summary_request(
     owner: str = "",
 ) -> SummaryRequest:
     """Return the request for the summary that the fields ask for. For the other parameters see `SummaryRequest`."""
-    return SummaryRequest(
+    request = SummaryRequest(
         id=f"sum-{uuid.uuid4().hex}",
         audio=audio,
         style=fields.style,
@@ -120,6 +130,7 @@ def build_summary_request(
         priority=priority,
         owner=owner,
     )
+    return templates.apply(request)
 
 
 async def _check_fields(

@@ -146,9 +146,15 @@ def language_name(tag: str) -> str:
     return tag if name is None else name if "-" not in tag else f"{name} ({tag})"
 
 
-def instruction(style: Style) -> str:
-    """Return the instruction for a style, as the models are trained and served with it."""
-    parts = [STYLE_INSTRUCTIONS[style.style]]
+def instruction(style: Style, template_instruction: str = "") -> str:
+    """Return the instruction for a style, as the models are trained and served with it.
+
+    template_instruction: What a template asks for. It takes the place of the style's sentence, unless the style was
+        chosen and not left to its default.
+    """
+    parts = [STYLE_INSTRUCTIONS[style.style]] if not template_instruction or "style" in style.model_fields_set else []
+    if template_instruction:
+        parts.append(_end_sentence(template_instruction))
     if style.words is not None and style.style is not SummaryStyle.HEADLINE:
         parts.append(f"Use about {style.words} words.")
     if style.focus:
@@ -158,8 +164,12 @@ def instruction(style: Style) -> str:
     if style.language:
         parts.append(f"Write in {language_name(style.language)}.")
     if style.instructions:
-        parts.append(style.instructions if style.instructions[-1] in ".!?" else style.instructions + ".")
+        parts.append(_end_sentence(style.instructions))
     return " ".join(parts)
+
+
+def _end_sentence(text: str) -> str:
+    return text if text[-1] in ".!?" else f"{text}."
 
 
 def question_instruction(question: str, language: str | None = None) -> str:

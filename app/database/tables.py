@@ -105,3 +105,13 @@ USAGE = Table(
     Column("began", BigInteger, nullable=False),  # the beginning of the window that is counted
     Column("used", Float(53), nullable=False),
 )
+
+TEMPLATES = Table(
+    "templates",
+    metadata,
+    Column("owner", String(128), primary_key=True),  # of the API key; empty for the set of callers without keys
+    Column("name", String(64), primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("updated", Float(53), nullable=False),
+)

@@ -95,6 +95,9 @@ class LimitSettings(Section):
         description="Longest time, in seconds, to compile a request's JSON Schema or to check an answer against it. "
         "After that the schema is refused, or `structured` is null. Neither is tried again.",
     )
+    templates: int = Field(
+        50, ge=0, description="Summary templates that are kept for one API key, or without keys for all callers."
+    )
     max_waiting: int = Field(
         64, ge=0, description="Requests that may wait for the engine beyond `ENGINE__MAX_NUM_SEQS`. More get a 503."
     )

@@ -45,6 +45,7 @@ from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
+from app.summarize.templates import CHOICE_STAGE, TemplateChoice, choose_template
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 
@@ -169,12 +170,18 @@ class Summarizer:
     ) -> tuple[Summary, RecordingReader | None]:
         """Return the summary, and what has read the recording for it; None if nobody speaks."""
         request = replace(request, background=request.background.with_vocabulary(await request.find_vocabulary()))
+        windows = await open_windows(content, self.settings.long, self.model) if content.detection.spans else None
+        template_choice = TemplateChoice(request)
+        if windows is not None and request.template_candidates:
+            emit(StageProgress(CHOICE_STAGE))
+            with _measure_stage(timings, CHOICE_STAGE):
+                template_choice = await choose_template(request, windows, self.generator, self.model)
+            request = template_choice.request
         generation_request = self._build_generation_request(request)
         questions = build_questions(request, self._build_generation_request)
         generated: list[GeneratedSummary] = []
         reader: RecordingReader | None = None
-        if content.detection.spans:
-            windows = await open_windows(content, self.settings.long, self.model)
+        if windows is not None:
             later = [question.generation_request for question in questions]
             reader = RecordingReader(self.settings.long, self.generator, request, windows, later)
             generated = await self._generate_summaries(generation_request, reader, request, timings, emit)
@@ -189,7 +196,7 @@ class Summarizer:
                     questions, reader, can_say_what_it_heard=self.model.kind == CASCADE, emit=emit
                 )
         summary = await self.summary_builder.build(request, generation_request, content, generated, timings, answers)
-        return summary, reader
+        return template_choice.add_to(summary), reader
 
     def _build_generation_request(self, request: SummaryRequest) -> GenerationRequest:
         """Return what the engine is asked, still without the samples."""

@@ -61,13 +61,15 @@ def build_questions(
 
 def _question_request(request: SummaryRequest, number: int, question: str) -> SummaryRequest:
     """Return the request for a summary that is the answer: plain text in the language asked for, with the background
-    of the request.
+    of the request. A template has set the language, and is otherwise for the summary alone.
     """
     return replace(
         request,
         id=f"{request.id}-q{number}",
         style=Style(language=request.style.language),  # type: ignore[call-arg]
         custom_instruction=prompts.question_instruction(question, request.style.language),
+        template=None,
+        template_candidates=(),
         output_format=OutputFormat(),
         choice_count=1,
         effort="normal",

@@ -21,6 +21,7 @@ from app.recordings.content import RecordingContent
 from app.recordings.store import KeptRecording
 from app.summarize.answers import Answer, AnswerDelta, AnswerFinished
 from app.summarize.citations import Citation
+from app.templates.template import Template
 
 Effort = Literal["normal", "high"]
 TranscriptFormat = Literal["text", "srt", "vtt", "verbose_json"]
@@ -68,6 +69,8 @@ class SummaryRequest:
         turns: The conversation about the recording before this request.
         background: What the caller knows before the recording is heard.
         transcript_format: The form in which the caller wants the transcript beside the summary. None for no transcript.
+        template: The template that is applied (`app.summarize.templates`). None if there is none.
+        template_candidates: The templates that one is chosen from by the recording. Empty if none is to be chosen.
         output_format: The form of the summary.
         choice_count: Number of summaries to write.
         effort: "high" writes several summaries and sends the one that the others agree with most.
@@ -99,6 +102,8 @@ class SummaryRequest:
     turns: tuple[Turn, ...] = ()
     background: Background = field(default_factory=Background)
     transcript_format: TranscriptFormat | None = None
+    template: Template | None = None
+    template_candidates: tuple[Template, ...] = ()
     output_format: OutputFormat = field(default_factory=OutputFormat)
     choice_count: int = 1
     effort: Effort = "normal"
@@ -123,9 +128,10 @@ class SummaryRequest:
     @property
     def instruction(self) -> str:
         """The instruction for the model, without the background."""
-        return " ".join(
-            filter(None, [self.custom_instruction or prompts.instruction(self.style), self.output_format.prompt_suffix])
-        )
+        worded = self.custom_instruction
+        if self.template or not worded:
+            worded = f"{prompts.instruction(self.style, self._template_instruction)} {worded}"
+        return " ".join(filter(None, [worded.strip(), self.output_format.prompt_suffix]))
 
     @property
     def prompt(self) -> str:
@@ -163,8 +169,13 @@ class SummaryRequest:
         It names all questions of the conversation, because the last one may be no more than "Shorter, please.", and
         those that are answered beside the summary.
         """
-        questions = [*(turn.question for turn in self.turns), self.custom_instruction, *self.questions]
-        return self.background.introduce(prompts.note_instruction(self.style, "\n".join(questions).strip()))
+        asked = [*(turn.question for turn in self.turns), self._template_instruction, self.custom_instruction]
+        questions = "\n".join([*asked, *self.questions]).strip()
+        return self.background.introduce(prompts.note_instruction(self.style, questions))
+
+    @property
+    def _template_instruction(self) -> str:
+        return self.template.content.instruction if self.template else ""
 
 
 @dataclass(frozen=True)

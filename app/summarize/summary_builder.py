@@ -23,6 +23,7 @@ from app.summarize.questions import QUESTIONS_STAGE, GeneratedAnswer
 from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
 from app.summarize.request import Choice, Summary, SummaryRequest
 from app.summarize.structured.schema_workers import SchemaWorkers
+from app.summarize.templates import CHOICE_STAGE
 from app.summarize.unsupported_spans import find_unsupported_spans, unsupported_warnings
 
 
@@ -170,7 +171,7 @@ def _overhead_seconds(timings: dict[str, float]) -> float:
 
     The engine's stages are part of `long`, and that is part of `sampling`, if there are such stages.
     """
-    stages = {"receive", "decode", "speech", "choosing", QUESTIONS_STAGE}
+    stages = {"receive", "decode", "speech", CHOICE_STAGE, "choosing", QUESTIONS_STAGE}
     if whole := [stage for stage in ("sampling", "long") if stage in timings]:
         stages.add(whole[0])
     else:

@@ -72,6 +72,7 @@ def _requested_text(request: SummaryRequest, generated: GeneratedSummary) -> str
     """Return what the caller said, and the times at which windows begin, which the model reads with the notes."""
     style, own_schema = request.style, request.output_format.schema if request.output_format.param else None
     texts = [style.focus, style.tone, style.instructions, request.custom_instruction]
+    texts += [request.template.content.instruction] if request.template else []
     texts += [turn.question for turn in request.turns]
     texts += [json.dumps(own_schema, ensure_ascii=False)] if own_schema else []
     texts += [clock_time(one.window.start) for one in generated.window_results if one.note is not None]

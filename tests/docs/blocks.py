@@ -1,4 +1,4 @@
-"""The fenced code blocks of the README, of the client's README and of every page in `docs/`.
+"""The fenced code blocks of the README, of the clients' READMEs and of every page in `docs/`.
 
 A block is run unless the line before it is a marker that says why not, an HTML comment that no reader sees:
 
@@ -17,11 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "results/README.md")),
     ROOT / "clients" / "python" / "README.md",
+    ROOT / "clients" / "typescript" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 RUN = ("sh", "python")
 PARSED = ("json", "yaml")
-SHOWN = ("text", "nginx")
+SHOWN = ("text", "nginx", "ts")  # TypeScript is a part of an example that runs (tests/clients/typescript)
 SHORTEST_REASON = 10  # characters
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[^\n]*)$")
 _MARKER = re.compile(r"^<!-- not run: (?P<reason>.*) -->$")

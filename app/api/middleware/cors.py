@@ -28,10 +28,13 @@ EXPOSED_HEADERS = (
     "x-request-id",
     "x-should-retry",
     "x-summary-complete",
+    "x-summary-expires-at",
     "x-summary-finish-reason",
     "x-summary-id",
     "x-summary-kind",
     "x-summary-model",
+    "x-summary-recording-id",
+    "x-summary-template",
     "x-summary-warnings",
 )
 

@@ -28,7 +28,7 @@ from speechsum_client.answers import (
 )
 from speechsum_client.async_client import AsyncClient
 from speechsum_client.async_jobs import AsyncJob
-from speechsum_client.cards import Model
+from speechsum_client.cards import Model, Template
 from speechsum_client.client import Client
 from speechsum_client.errors import (
     Conflict,
@@ -53,7 +53,7 @@ from speechsum_client.errors import (
     UnsupportedAudio,
     WebhookNotVerified,
 )
-from speechsum_client.fields import QuestionFields, SummaryFields
+from speechsum_client.fields import QuestionFields, SummaryFields, TemplateFields
 from speechsum_client.jobs import Job
 from speechsum_client.kept_recordings import RecordingId
 from speechsum_client.recordings import Recording
@@ -104,6 +104,8 @@ __all__ = [
     "Summary",
     "SummaryEvent",
     "SummaryFields",
+    "Template",
+    "TemplateFields",
     "TimedOut",
     "TooLarge",
     "TooManyRequests",

@@ -150,6 +150,7 @@ class Summary(AnswerModel):
         answers: The answers to the `questions`.
         recording_id: Takes the recording's place in further requests; None if it is not kept.
         expires_at: Unix time until which it is kept.
+        template: Name of the template that was applied, with `auto` the chosen one; None if there was none.
         timings: Seconds by stage.
         rtfx: Seconds of audio per second of work.
         created: Unix time.
@@ -172,6 +173,7 @@ class Summary(AnswerModel):
     answers: list[QuestionAnswer] = []
     recording_id: RecordingIdText | None = None
     expires_at: int | None = None
+    template: str | None = None
     style: StyleEcho
     audio: AudioFacts
     usage: Usage

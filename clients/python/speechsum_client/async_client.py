@@ -34,9 +34,9 @@ from speechsum_client.calls import (
     target,
     translate_errors,
 )
-from speechsum_client.cards import Model, ModelPage
+from speechsum_client.cards import Model, ModelPage, Template, TemplateList
 from speechsum_client.errors import ConnectionFailed, SpeechsumError
-from speechsum_client.fields import QuestionFields, Schema, SummaryFields
+from speechsum_client.fields import QuestionFields, Schema, SummaryFields, TemplateFields
 from speechsum_client.recordings import Recording, open_recording
 from speechsum_client.requests import ChatAnswer, Turn
 from speechsum_client.retries import Attempts, RetryPolicy
@@ -207,6 +207,44 @@ class AsyncClient:
     async def model(self, name: str) -> Model:
         """Return one model. Raises NotFound if the service does not serve it."""
         return parse_answer(await self.send(requests.model_call(name)), Model)
+
+    async def templates(self) -> list[Template]:
+        """Return the built-in templates, and then those of this API key."""
+        return parse_answer(await self.send(requests.templates_call()), TemplateList).data
+
+    async def template(self, name: str) -> Template:
+        """Return one template. Raises NotFound if there is none of this name."""
+        return parse_answer(await self.send(requests.template_call(name)), Template)
+
+    async def create_template(
+        self,
+        name: str,
+        description: str,
+        instruction: str,
+        *,
+        json_schema: Schema | None = None,
+        **fields: Unpack[TemplateFields],
+    ) -> Template:
+        """Create a template. Raises Conflict if there is one of this name, or if there are as many as are kept."""
+        call = requests.write_template_call("POST", name, description, instruction, json_schema, fields)
+        return parse_answer(await self.send(call), Template)
+
+    async def replace_template(
+        self,
+        name: str,
+        description: str,
+        instruction: str,
+        *,
+        json_schema: Schema | None = None,
+        **fields: Unpack[TemplateFields],
+    ) -> Template:
+        """Replace everything in a template but its name. Raises NotFound if there is none of this name."""
+        call = requests.write_template_call("PUT", name, description, instruction, json_schema, fields)
+        return parse_answer(await self.send(call), Template)
+
+    async def delete_template(self, name: str) -> None:
+        """Delete a template. Raises NotFound if there is none of this name, Conflict if it is a built-in one."""
+        await self.send(requests.delete_template_call(name))
 
     async def create_job(
         self,

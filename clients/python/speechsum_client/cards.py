@@ -1,4 +1,4 @@
-"""The typed answers that describe models. Knows nothing about HTTP."""
+"""The typed answers that describe models and templates. Knows nothing about HTTP."""
 
 from __future__ import annotations
 
@@ -47,3 +47,30 @@ class ModelPage(AnswerModel):
 
     object: str = "list"
     data: list[Model]
+
+
+class Template(AnswerModel):
+    """A summary template. name: what the `template` of a request can name. built_in: every caller has it, and nobody
+    can change it. Times are in seconds since the Unix epoch; None for a built-in one.
+    """
+
+    name: str
+    object: str = "template"
+    built_in: bool
+    description: str
+    instruction: str
+    style: str | None = None
+    length: str | None = None
+    focus: str | None = None
+    language: str | None = None
+    tone: str | None = None
+    json_schema: dict[str, Any] | None = None
+    created: int | None = None
+    updated: int | None = None
+
+
+class TemplateList(AnswerModel):
+    """The built-in templates, and then those of the API key."""
+
+    object: str = "list"
+    data: list[Template]

@@ -33,9 +33,9 @@ from speechsum_client.calls import (
     target,
     translate_errors,
 )
-from speechsum_client.cards import Model, ModelPage
+from speechsum_client.cards import Model, ModelPage, Template, TemplateList
 from speechsum_client.errors import ConnectionFailed, SpeechsumError
-from speechsum_client.fields import QuestionFields, Schema, SummaryFields
+from speechsum_client.fields import QuestionFields, Schema, SummaryFields, TemplateFields
 from speechsum_client.jobs import Job
 from speechsum_client.recordings import Recording, open_recording
 from speechsum_client.requests import ChatAnswer, Turn
@@ -202,6 +202,44 @@ class Client:
     def model(self, name: str) -> Model:
         """Return one model. Raises NotFound if the service does not serve it."""
         return parse_answer(self.send(requests.model_call(name)), Model)
+
+    def templates(self) -> list[Template]:
+        """Return the built-in templates, and then those of this API key."""
+        return parse_answer(self.send(requests.templates_call()), TemplateList).data
+
+    def template(self, name: str) -> Template:
+        """Return one template. Raises NotFound if there is none of this name."""
+        return parse_answer(self.send(requests.template_call(name)), Template)
+
+    def create_template(
+        self,
+        name: str,
+        description: str,
+        instruction: str,
+        *,
+        json_schema: Schema | None = None,
+        **fields: Unpack[TemplateFields],
+    ) -> Template:
+        """Create a template. Raises Conflict if there is one of this name, or if there are as many as are kept."""
+        call = requests.write_template_call("POST", name, description, instruction, json_schema, fields)
+        return parse_answer(self.send(call), Template)
+
+    def replace_template(
+        self,
+        name: str,
+        description: str,
+        instruction: str,
+        *,
+        json_schema: Schema | None = None,
+        **fields: Unpack[TemplateFields],
+    ) -> Template:
+        """Replace everything in a template but its name. Raises NotFound if there is none of this name."""
+        call = requests.write_template_call("PUT", name, description, instruction, json_schema, fields)
+        return parse_answer(self.send(call), Template)
+
+    def delete_template(self, name: str) -> None:
+        """Delete a template. Raises NotFound if there is none of this name, Conflict if it is a built-in one."""
+        self.send(requests.delete_template_call(name))
 
     def create_job(
         self,

@@ -21,7 +21,8 @@ class SummaryFields(TypedDict, total=False):
     max_tokens: the most tokens to write. effort: `high` writes several summaries and sends the best. transcript: sends
     the transcript beside the summary, from a model that has one. context: what is known beforehand, such as an agenda.
     vocabulary: names and terms that may occur, the most important first. questions: up to ten, which are answered in
-    `answers`. keep: keeps the recording for further requests, under `recording_id`.
+    `answers`. keep: keeps the recording for further requests, under `recording_id`. template: name of a template, or
+    `auto`; the other fields win over those of the template.
     """
 
     style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
@@ -41,6 +42,7 @@ class SummaryFields(TypedDict, total=False):
     vocabulary: Sequence[str] | None
     questions: Sequence[str] | None
     keep: bool | None
+    template: str | None
 
 
 class QuestionFields(TypedDict, total=False):
@@ -55,6 +57,19 @@ class QuestionFields(TypedDict, total=False):
     context: str | None
     vocabulary: Sequence[str] | None
     keep: bool | None
+    template: str | None
+
+
+class TemplateFields(TypedDict, total=False):
+    """What a template asks of a summary, beside its description and instruction. The fields mean what they mean in
+    `SummaryFields`.
+    """
+
+    style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
+    length: str | int | None
+    focus: str | None
+    language: str | None
+    tone: str | None
 
 
 def form_fields(fields: Mapping[str, Any], schema: Schema | None = None) -> list[tuple[str, str]]:

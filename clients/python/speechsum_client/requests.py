@@ -12,7 +12,7 @@ from typing import Any
 from speechsum_client.answers import ChatCompletion, Summary, Usage
 from speechsum_client.calls import Call, path_part
 from speechsum_client.errors import InvalidAnswer
-from speechsum_client.fields import Schema, form_fields
+from speechsum_client.fields import Schema, form_fields, json_schema
 from speechsum_client.recordings import OpenRecording
 
 SUMMARIES = "/v1/audio/summaries"
@@ -20,6 +20,7 @@ JOBS = f"{SUMMARIES}/jobs"
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 RECORDINGS = "/v1/recordings"
+TEMPLATES = "/v1/templates"
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,33 @@ def recording_call(id_: str) -> Call:
 def delete_recording_call(id_: str) -> Call:
     """Return the request that deletes a kept recording."""
     return Call("DELETE", f"{RECORDINGS}/{path_part(id_)}")
+
+
+def templates_call() -> Call:
+    """Return the request for the templates."""
+    return Call("GET", TEMPLATES)
+
+
+def template_call(name: str) -> Call:
+    """Return the request for one template."""
+    return Call("GET", f"{TEMPLATES}/{path_part(name)}")
+
+
+def write_template_call(
+    method: str, name: str, description: str, instruction: str, schema: Schema | None, fields: Mapping[str, Any]
+) -> Call:
+    """Return the request that creates a template (`POST`) or replaces it (`PUT`)."""
+    body = {"description": description, "instruction": instruction}
+    body |= {key: str(value) for key, value in fields.items() if value is not None}
+    body |= {} if schema is None else {"json_schema": json_schema(schema)}
+    if method == "POST":
+        return Call("POST", TEMPLATES, json=json.dumps({"name": name, **body}).encode())
+    return Call("PUT", f"{TEMPLATES}/{path_part(name)}", json=json.dumps(body).encode())
+
+
+def delete_template_call(name: str) -> Call:
+    """Return the request that deletes a template."""
+    return Call("DELETE", f"{TEMPLATES}/{path_part(name)}")
 
 
 def question_call(

@@ -76,7 +76,7 @@ async def test_what_an_older_version_left_is_brought_along(url: str) -> None:
 
 async def test_a_database_of_a_newer_version_is_named_as_that(url: str) -> None:
     await run(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DatabaseUnusable, match=r"newer version of speechsum.*revision 9999.*up to 0004") as refused:
+    with pytest.raises(DatabaseUnusable, match=r"newer version of speechsum.*revision 9999.*up to 0005") as refused:
         await open_database(url)
     assert "SPEECHSUM_JOBS__DATABASE" in str(refused.value)
 

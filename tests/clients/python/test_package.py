@@ -13,7 +13,7 @@ import pytest
 import speechsum_client
 from pydantic import BaseModel
 from speechsum_client import answers, cards, errors
-from speechsum_client.fields import QuestionFields, SummaryFields, json_schema
+from speechsum_client.fields import QuestionFields, SummaryFields, TemplateFields, json_schema
 
 from app.core.errors import ServiceError
 from app.engine.scripted import ScriptedEngine
@@ -27,6 +27,7 @@ MODULES = sorted((FOLDER / "speechsum_client").glob("*.py"))
 # In a client's words, where they are not the document's.
 NAMES = {"ModelCard": "Model", "ModelList": "ModelPage", "SummaryResponse": "Summary"}
 NAMES |= {"JobResponse": "JobInfo", "JobList": "JobPage", "RecordingResponse": "RecordingInfo"}
+NAMES |= {"TemplateCard": "Template"}
 # Fields of OpenAI's API that this service never fills in.
 UNUSED = {
     "ChatCompletion": {"system_fingerprint"},
@@ -148,6 +149,8 @@ def test_every_field_of_a_request_has_a_type(document: dict[str, Any]) -> None:
     job = schemas(document)["SummaryJobForm"]["properties"].keys()
     assert job - form <= {"webhook_url"}
     assert QuestionFields.__annotations__.keys() <= schemas(document)["ChatRequest"]["properties"].keys()
+    template = schemas(document)["TemplateContent"]["properties"].keys()
+    assert template - {"description", "instruction", "json_schema"} == TemplateFields.__annotations__.keys()
 
 
 def test_an_error_in_a_stream_has_the_class_of_its_status() -> None:

@@ -1,0 +1,8 @@
+"""`speechsum mcp`: a server of the Model Context Protocol, by which an assistant summarizes recordings and asks about
+them. It is a client of a running service.
+
+command.py     the options of the command, and the transport
+server.py      the tools
+results.py     what the tools return
+recordings.py  which recordings a tool may read
+"""
