@@ -1,5 +1,5 @@
-"""`/v1/audio/summaries/jobs`: the routes of queued work. How jobs are queued is in `app.jobs`, and how one is worked on in
-`app.api.job_work`.
+"""`/v1/audio/summaries/jobs`: the routes of queued work. How jobs are queued is in `app.jobs`, and how one is worked on
+in `app.api.job_work`.
 """
 
 import hashlib

@@ -150,11 +150,36 @@ export interface paths {
         /**
          * Summarize the recording in a chat message
          * @description The answer is that of OpenAI's chat completions. One message holds the recording, as an `input_audio` or
-         *     `audio_url` part; the texts are the instruction. If the messages hold earlier answers, the text after the last one
-         *     is a question about the same recording, and the earlier questions and answers are its context.
+         *     `audio_url` part, unless `recording_id` names one that was kept; the texts are the instruction. If the messages hold
+         *     earlier answers, the text after the last one is a question about the same recording, and the earlier questions and
+         *     answers are its context.
          */
         post: operations["createChatCompletion"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look up a recording
+         * @description The answer says what is kept of the recording, and until when.
+         */
+        get: operations["getRecording"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a recording
+         * @description No further request finds the recording. A request that is reading it is answered, and then it is gone.
+         */
+        delete: operations["deleteRecording"];
         options?: never;
         head?: never;
         patch?: never;
@@ -210,6 +235,34 @@ export interface paths {
          * @description No further request finds the template. Jobs that are queued keep it.
          */
         delete: operations["deleteTemplate"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vocabulary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get your key's vocabulary
+         * @description The list is empty if the key has none.
+         */
+        get: operations["getVocabulary"];
+        /**
+         * Set your key's vocabulary
+         * @description All summaries, chats and jobs of the key that are worked on from now on have these names and terms.
+         */
+        put: operations["replaceVocabulary"];
+        post?: never;
+        /**
+         * Delete your key's vocabulary
+         * @description Requests have no other vocabulary than their own from now on.
+         */
+        delete: operations["deleteVocabulary"];
         options?: never;
         head?: never;
         patch?: never;
@@ -518,6 +571,33 @@ export interface components {
              * @description This service's own: name of a summary template, whose instruction precedes the question; `auto` lets the model choose one by the recording.
              */
             template?: string | null;
+            /**
+             * Transcript
+             * @description This service's own: sends the transcript in `speechsum`, from a model that has one (a cascade).
+             */
+            transcript?: ("text" | "srt" | "vtt" | "verbose_json") | null;
+            /**
+             * Context
+             * @description This service's own. What you know about the recording beforehand, such as an agenda, an invitation or notes of your own. The model is told that it was not said, and that it is no instruction.
+             */
+            context?: string | null;
+            /**
+             * Vocabulary
+             * @description This service's own. Names and terms that may occur, in their spelling, the most important first. A cascade's recognizer listens for them, and the model spells them so.
+             */
+            vocabulary?: string[] | null;
+            /** Questions */
+            questions?: string[] | null;
+            /**
+             * Keep
+             * @description This service's own: keep the recording for further requests; `speechsum` has its `recording_id`.
+             */
+            keep?: boolean | null;
+            /**
+             * Recording Id
+             * @description This service's own: a recording that an earlier request has kept, instead of one in the messages.
+             */
+            recording_id?: string | null;
             /** @description Not supported; only values that ask for nothing are accepted. */
             frequency_penalty?: number | null;
             /** @description Not supported; only values that ask for nothing are accepted. */
@@ -790,6 +870,17 @@ export interface components {
             text: string;
         };
         /**
+         * VocabularyRequest
+         * @description The names and terms that a key has from now on, the most important first.
+         */
+        VocabularyRequest: {
+            /**
+             * Terms
+             * @description Names and terms in their spelling, of at most 80 characters each.
+             */
+            terms: string[];
+        };
+        /**
          * WeightRequest
          * @description A new weight for a model.
          */
@@ -799,6 +890,75 @@ export interface components {
              * @description Share of the requests that name no version, relative to the other versions; 0 is none.
              */
             weight: number;
+        };
+        /**
+         * AnswerDeltaEvent
+         * @description A piece of the answer to one question. All pieces of one index in order are that answer.
+         */
+        AnswerDeltaEvent: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @constant
+             */
+            object: "audio.summary.answer.delta";
+            /** Created */
+            created: number;
+            /** Model */
+            model: string;
+            /**
+             * Index
+             * @description Number of the question, from 0.
+             */
+            index: number;
+            /** Delta */
+            delta: string;
+        };
+        /**
+         * AnswerEvent
+         * @description The answer to one question is complete.
+         */
+        AnswerEvent: {
+            /** Question */
+            question: string;
+            /**
+             * Answer
+             * @description The answer; empty if there was no speech.
+             */
+            answer: string;
+            /**
+             * Finish Reason
+             * @description As that of the summary.
+             * @enum {string}
+             */
+            finish_reason: "stop" | "length" | "repetition" | "no_speech" | "not_understood" | "abort";
+            /**
+             * Citations
+             * @description The source of each sentence, if there are several windows.
+             */
+            citations: components["schemas"]["CitedSentence"][];
+            /**
+             * Unsupported
+             * @description What was heard neither in the recording nor named in the question; null if the model cannot say.
+             */
+            unsupported: components["schemas"]["UnsupportedSpan"][] | null;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @constant
+             */
+            object: "audio.summary.answer";
+            /** Created */
+            created: number;
+            /** Model */
+            model: string;
+            /**
+             * Index
+             * @description Number of the question, from 0.
+             */
+            index: number;
         };
         /**
          * AudioFacts
@@ -1049,7 +1209,7 @@ export interface components {
             model: string;
             /**
              * Stage
-             * @description received, decode, speech, template (with `template=auto`), queue, and then the stages of the engine: engine_prefill, engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, sampling while the summaries are written, and choosing.
+             * @description received, decode, speech, template (with `template=auto`), queue, and then the stages of the engine: engine_prefill, engine_decode …; for a recording longer than one pass, windows and merge before these. With `effort=high`, sampling while the summaries are written, and choosing; with `questions`, questions.
              */
             stage: string;
             /**
@@ -1062,6 +1222,35 @@ export interface components {
              * @description Number of the stage's parts.
              */
             of: number | null;
+        };
+        /**
+         * QuestionAnswer
+         * @description The answer to one of the request's questions. Places are those in `answer`, in Unicode code points.
+         */
+        QuestionAnswer: {
+            /** Question */
+            question: string;
+            /**
+             * Answer
+             * @description The answer; empty if there was no speech.
+             */
+            answer: string;
+            /**
+             * Finish Reason
+             * @description As that of the summary.
+             * @enum {string}
+             */
+            finish_reason: "stop" | "length" | "repetition" | "no_speech" | "not_understood" | "abort";
+            /**
+             * Citations
+             * @description The source of each sentence, if there are several windows.
+             */
+            citations: components["schemas"]["CitedSentence"][];
+            /**
+             * Unsupported
+             * @description What was heard neither in the recording nor named in the question; null if the model cannot say.
+             */
+            unsupported: components["schemas"]["UnsupportedSpan"][] | null;
         };
         /**
          * StyleEcho
@@ -1168,6 +1357,23 @@ export interface components {
              * @description Names, numbers, dates and times in the summary that were not heard in the recording and not named in the request; empty if there are none, null if the model cannot say what it heard. With `response_format=json` the places are those in `summary`.
              */
             unsupported: components["schemas"]["UnsupportedSpan"][] | null;
+            /** @description The transcript, if the request asks for it with `transcript`; else null. */
+            transcript: components["schemas"]["TranscriptFacts"] | null;
+            /**
+             * Answers
+             * @description The answers to the `questions`, in their order.
+             */
+            answers: components["schemas"]["QuestionAnswer"][];
+            /**
+             * Recording Id
+             * @description By which further requests name the recording; null if it is not kept.
+             */
+            recording_id: string | null;
+            /**
+             * Expires At
+             * @description Unix time until which the recording is kept.
+             */
+            expires_at: number | null;
             /**
              * Template
              * @description Name of the template that was applied, with `template=auto` the chosen one; else null.
@@ -1178,7 +1384,7 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /**
              * Timings
-             * @description Seconds by stage: receive, decode, speech (voice activity detection), queue, engine_prefill, engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. With `effort=high`, `sampling` is the time of all this for all summaries that were written, and `choosing` that of the choice. Also sent in the header `Server-Timing`.
+             * @description Seconds by stage: receive, decode, speech (voice activity detection), queue, engine_prefill, engine_decode, overhead (of the service itself), total. For a recording that was read in windows, `long` is the time of queue, engine_prefill and engine_decode together, and these are those of the last answer. With `effort=high`, `sampling` is the time of all this for all summaries that were written, and `choosing` that of the choice; `questions` is the time of all answers. A stage that was not needed, such as the decoding of a kept recording, is missing. Also sent in the header `Server-Timing`.
              */
             timings: {
                 [key: string]: number;
@@ -1193,6 +1399,64 @@ export interface components {
              * @description What a reader of the summary should know about it.
              */
             warnings: string[];
+        };
+        /**
+         * TranscriptFacts
+         * @description What was said, as far as the recognizer understood it; `warnings` name what it left out.
+         */
+        TranscriptFacts: {
+            /**
+             * Format
+             * @enum {string}
+             */
+            format: "text" | "srt" | "vtt" | "verbose_json";
+            /**
+             * Language
+             * @description BCP 47 tag of the spoken language; null if nothing was heard.
+             */
+            language: string | null;
+            /**
+             * Text
+             * @description The transcript in that format; with `verbose_json` it is plain text.
+             */
+            text: string;
+            /**
+             * Segments
+             * @description With `verbose_json`, the transcript with its times; else null.
+             */
+            segments: components["schemas"]["TranscriptSegmentFacts"][] | null;
+        };
+        /**
+         * TranscriptSegmentFacts
+         * @description A segment of the transcript. Times are in seconds from the recording's beginning.
+         */
+        TranscriptSegmentFacts: {
+            /**
+             * Id
+             * @description Number of the segment, from 0.
+             */
+            id: number;
+            /** Start */
+            start: number;
+            /** End */
+            end: number;
+            /** Text */
+            text: string;
+            /**
+             * Avg Logprob
+             * @description Mean log-probability of the recognizer's tokens.
+             */
+            avg_logprob: number;
+            /**
+             * Compression Ratio
+             * @description High for text that repeats itself.
+             */
+            compression_ratio: number;
+            /**
+             * No Speech Prob
+             * @description Probability that nobody speaks.
+             */
+            no_speech_prob: number;
         };
         /**
          * UnsupportedSpan
@@ -1213,6 +1477,11 @@ export interface components {
              * @enum {string}
              */
             kind: "name" | "number" | "date" | "time";
+            /**
+             * In Context
+             * @description Whether `context` or `vocabulary` of the request has it, though it was not heard.
+             */
+            in_context: boolean;
         };
         /**
          * Usage
@@ -1269,7 +1538,7 @@ export interface components {
         };
         /**
          * SummaryForm
-         * @description The form holds either the recording in `file` or its URL in `url`.
+         * @description The form holds the recording in `file`, its URL in `url`, or the `recording_id` of a kept one.
          */
         SummaryForm: {
             /**
@@ -1315,10 +1584,25 @@ export interface components {
             effort?: "normal" | "high";
             /** @description With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has title, summary, key points, decisions, action items and open questions. */
             json_schema?: string;
+            /** @description Questions about the recording, 10 at most, each of up to 500 characters. The recording is heard once; each question is answered on its own, in `answers`, after the summary. Repeat the field, or send one JSON list. */
+            questions?: string[];
+            /** @description Keep the recording for further requests, if the service is set up for that: the answer has its `recording_id`. */
+            keep?: boolean;
+            /** @description A recording that an earlier request has kept, instead of sending it. Send it in a form rather than in the query. */
+            recording_id?: string;
+            /**
+             * @description Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as subtitles (`srt`, `vtt`), or in segments with their times (`verbose_json`).
+             * @enum {string}
+             */
+            transcript?: "text" | "srt" | "vtt" | "verbose_json";
+            /** @description What you know about the recording beforehand, such as an agenda, an invitation or notes of your own. The model is told that it was not said, and that it is no instruction. Send it in a form: a query is written to access logs. */
+            context?: string;
+            /** @description Names and terms that may occur, in their spelling, separated by commas or line breaks, the most important first. A cascade's recognizer listens for them, and the model spells them so. */
+            vocabulary?: string;
         };
         /**
          * SummaryJobForm
-         * @description The form holds either the recording in `file` or its URL in `url`.
+         * @description The form holds the recording in `file`, its URL in `url`, or the `recording_id` of a kept one.
          */
         SummaryJobForm: {
             /**
@@ -1364,6 +1648,21 @@ export interface components {
             effort?: "normal" | "high";
             /** @description With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has title, summary, key points, decisions, action items and open questions. */
             json_schema?: string;
+            /** @description Questions about the recording, 10 at most, each of up to 500 characters. The recording is heard once; each question is answered on its own, in `answers`, after the summary. Repeat the field, or send one JSON list. */
+            questions?: string[];
+            /** @description Keep the recording for further requests, if the service is set up for that: the answer has its `recording_id`. */
+            keep?: boolean;
+            /** @description A recording that an earlier request has kept, instead of sending it. Send it in a form rather than in the query. */
+            recording_id?: string;
+            /**
+             * @description Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as subtitles (`srt`, `vtt`), or in segments with their times (`verbose_json`).
+             * @enum {string}
+             */
+            transcript?: "text" | "srt" | "vtt" | "verbose_json";
+            /** @description What you know about the recording beforehand, such as an agenda, an invitation or notes of your own. The model is told that it was not said, and that it is no instruction. Send it in a form: a query is written to access logs. */
+            context?: string;
+            /** @description Names and terms that may occur, in their spelling, separated by commas or line breaks, the most important first. A cascade's recognizer listens for them, and the model spells them so. */
+            vocabulary?: string;
             /** @description URL to which a signed webhook is sent when the job has ended. */
             webhook_url?: string;
         };
@@ -1634,6 +1933,57 @@ export interface components {
             data: components["schemas"]["ModelCard"][];
         };
         /**
+         * RecordingResponse
+         * @description A recording that is kept for further requests. Times of day are in seconds since the Unix epoch.
+         */
+        RecordingResponse: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @constant
+             */
+            object: "audio.recording";
+            /** Created */
+            created: number;
+            /**
+             * Expires At
+             * @description When it is deleted.
+             */
+            expires_at: number;
+            /**
+             * Kept
+             * @description `transcript`: only what was heard in it, for cascades; `audio`: its samples, for any model.
+             * @enum {string}
+             */
+            kept: "transcript" | "audio";
+            /**
+             * Bytes
+             * @description Bytes that it takes of the room for all kept recordings.
+             */
+            bytes: number;
+            /**
+             * Model
+             * @description `name@version` of the model that heard it.
+             */
+            model: string;
+            /**
+             * Audio Seconds
+             * @description Length of the recording, in seconds.
+             */
+            audio_seconds: number;
+            /**
+             * Speech Seconds
+             * @description How much of it is speech.
+             */
+            speech_seconds: number;
+            /**
+             * Format
+             * @description Container format that it was received in.
+             */
+            format: string;
+        };
+        /**
          * State
          * @description The state of a model. FAILED: it could not be loaded, or its engine can no longer answer.
          * @enum {string}
@@ -1690,6 +2040,19 @@ export interface components {
             object: "list";
             /** Data */
             data: components["schemas"]["TemplateCard"][];
+        };
+        /**
+         * Vocabulary
+         * @description The names and terms of an API key. They stand behind those of a request's own `vocabulary`.
+         */
+        Vocabulary: {
+            /**
+             * Object
+             * @constant
+             */
+            object: "vocabulary";
+            /** Terms */
+            terms: string[];
         };
     };
     responses: never;
@@ -1752,7 +2115,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1807,6 +2170,18 @@ export interface operations {
                 effort?: "normal" | "high";
                 /** @description With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has title, summary, key points, decisions, action items and open questions. */
                 json_schema?: string;
+                /** @description Questions about the recording, 10 at most, each of up to 500 characters. The recording is heard once; each question is answered on its own, in `answers`, after the summary. Repeat the field, or send one JSON list. */
+                questions?: string[];
+                /** @description Keep the recording for further requests, if the service is set up for that: the answer has its `recording_id`. */
+                keep?: boolean;
+                /** @description A recording that an earlier request has kept, instead of sending it. Send it in a form rather than in the query. */
+                recording_id?: string;
+                /** @description Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as subtitles (`srt`, `vtt`), or in segments with their times (`verbose_json`). */
+                transcript?: "text" | "srt" | "vtt" | "verbose_json";
+                /** @description What you know about the recording beforehand, such as an agenda, an invitation or notes of your own. The model is told that it was not said, and that it is no instruction. Send it in a form: a query is written to access logs. */
+                context?: string;
+                /** @description Names and terms that may occur, in their spelling, separated by commas or line breaks, the most important first. A cascade's recognizer listens for them, and the model spells them so. */
+                vocabulary?: string;
                 /** @description URL to which a signed webhook is sent when the job has ended. */
                 webhook_url?: string;
             };
@@ -1817,7 +2192,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description A form with the recording in `file` or its URL in `url`; or the recording itself, as `application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query has a `url`. */
+        /** @description A form with the recording in `file`, its URL in `url`, or the `recording_id` of a kept one; or the recording itself, as `application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query has a `url` or a `recording_id`. */
         requestBody?: {
             content: {
                 "multipart/form-data": components["schemas"]["SummaryJobForm"];
@@ -1861,7 +2236,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1879,7 +2254,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1991,7 +2366,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2056,7 +2431,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2125,7 +2500,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2134,7 +2509,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2237,7 +2612,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2314,7 +2689,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2369,6 +2744,18 @@ export interface operations {
                 effort?: "normal" | "high";
                 /** @description With `json`, your own JSON Schema (draft 2020-12) of an object. If left out, the object has title, summary, key points, decisions, action items and open questions. */
                 json_schema?: string;
+                /** @description Questions about the recording, 10 at most, each of up to 500 characters. The recording is heard once; each question is answered on its own, in `answers`, after the summary. Repeat the field, or send one JSON list. */
+                questions?: string[];
+                /** @description Keep the recording for further requests, if the service is set up for that: the answer has its `recording_id`. */
+                keep?: boolean;
+                /** @description A recording that an earlier request has kept, instead of sending it. Send it in a form rather than in the query. */
+                recording_id?: string;
+                /** @description Sends the transcript beside the summary, from a model that has one (a cascade): as plain text, as subtitles (`srt`, `vtt`), or in segments with their times (`verbose_json`). */
+                transcript?: "text" | "srt" | "vtt" | "verbose_json";
+                /** @description What you know about the recording beforehand, such as an agenda, an invitation or notes of your own. The model is told that it was not said, and that it is no instruction. Send it in a form: a query is written to access logs. */
+                context?: string;
+                /** @description Names and terms that may occur, in their spelling, separated by commas or line breaks, the most important first. A cascade's recognizer listens for them, and the model spells them so. */
+                vocabulary?: string;
             };
             header?: {
                 /** @description A new string for each request, such as a UUID. A request that is repeated with the same key gets the answer of the first one. */
@@ -2377,7 +2764,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description A form with the recording in `file` or its URL in `url`; or the recording itself, as `application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query has a `url`. */
+        /** @description A form with the recording in `file`, its URL in `url`, or the `recording_id` of a kept one; or the recording itself, as `application/octet-stream`, `audio/*` or `video/*`, with the fields in the query. Leave it out if the query has a `url` or a `recording_id`. */
         requestBody?: {
             content: {
                 "multipart/form-data": components["schemas"]["SummaryForm"];
@@ -2424,7 +2811,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2442,7 +2829,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2583,7 +2970,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2601,7 +2988,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2648,6 +3035,138 @@ export interface operations {
             };
             /** @description The service has failed; its log describes the fault under the request's `x-request-id`. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    getRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingResponse"];
+                };
+            };
+            /** @description The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or a URL that is not fetched from. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no API key, or it is not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The API key does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no such model, adapter, template, job or kept recording. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    deleteRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or a URL that is not fetched from. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no API key, or it is not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The API key does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no such model, adapter, template, job or kept recording. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2769,7 +3288,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2846,7 +3365,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2915,7 +3434,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2933,7 +3452,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3008,7 +3527,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3017,8 +3536,185 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    getVocabulary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Vocabulary"];
+                };
+            };
+            /** @description The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or a URL that is not fetched from. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no API key, or it is not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    replaceVocabulary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "terms": [
+                 *         "Aoife Gallagher"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["VocabularyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Vocabulary"];
+                };
+            };
+            /** @description The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or a URL that is not fetched from. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no API key, or it is not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The upload paused, was too slow, or had stalled while another upload needed its place. The message names the setting. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The recording or the JSON has too many bytes, or the recording too many seconds. The message names the limit and the setting. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The client has too many requests or uploads in progress or too many jobs waiting, or the quota of its key is used up. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    deleteVocabulary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed: an unknown, repeated or invalid field, no recording, an unreadable form, or a URL that is not fetched from. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description There is no API key, or it is not valid. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3119,7 +3815,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3222,7 +3918,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3240,7 +3936,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3308,7 +4004,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3358,7 +4054,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3367,7 +4063,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3435,7 +4131,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3453,7 +4149,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3528,7 +4224,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3546,7 +4242,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, or the template is there already, is built in, or is one too many. */
+            /** @description The job has not ended, the model is still being loaded or is loaded already, a request with this Idempotency-Key is still being worked on, the model is the last one that answers requests without a model, the template is there already, is built in, or is one too many, or the model cannot read what was kept of the recording. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3623,7 +4319,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description There is no such model, adapter, template or job. */
+            /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
                 headers: {
                     [name: string]: unknown;

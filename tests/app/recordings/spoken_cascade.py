@@ -23,6 +23,7 @@ class WritingModel:
     def __init__(self, text: str = "Yes.") -> None:
         self.text = text
         self.prompts: list[str] = []
+        self.systems: list[str] = []
         self.running_requests = 0
         self.context_tokens = 8192
 
@@ -41,6 +42,7 @@ class WritingModel:
 
     async def stream(self, messages: Any, *_: Any) -> AsyncGenerator[EngineEvent, None]:
         self.prompts.append(messages[-1]["content"])
+        self.systems.append(messages[0]["content"])
         yield StageStarted("prefill")
         yield TextDelta(self.text)
         yield GenerationFinished("stop", len(messages[-1]["content"].split()), 1, {"prefill": 0.0})
