@@ -154,7 +154,7 @@ class SummaryRequest:
             replace(
                 self,
                 id=f"{self.id}-q{number}",
-                style=Style(language=self.style.language),  # type: ignore[call-arg]
+                style=Style(language=self.style.language),
                 custom_instruction=prompts.question_instruction(question, self.style.language),
                 output_format=OutputFormat(),
                 choice_count=1,
