@@ -5,15 +5,17 @@ recording stays material. Knows nothing about HTTP.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import metrics
+from app.core import prompts
+from app.core.prompts import Style
 from app.engine.base import EngineEvent, GenerationRequest, TextDelta
 from app.summarize.answers import Answer, AnswerDelta, AnswerFinished
 from app.summarize.citations import cite
 from app.summarize.generation import GeneratedSummary
 from app.summarize.recording_reader import RecordingReader
-from app.summarize.request import Emit, StageProgress, SummaryRequest
+from app.summarize.request import Emit, OutputFormat, StageProgress, SummaryRequest
 from app.summarize.unsupported_spans import find_unsupported_spans, unsupported_warnings
 
 QUESTIONS_STAGE = "questions"
@@ -26,7 +28,7 @@ class Question:
     Attributes:
         number: From 1.
         text: As the caller asks it.
-        request: The request for a summary that is this answer.
+        request: The request for a summary that is this answer: plain text, in the language asked for.
         generation_request: What the engine is asked, still without the recording.
     """
 
@@ -50,10 +52,20 @@ def build_questions(
     request: SummaryRequest, build_generation_request: Callable[[SummaryRequest], GenerationRequest]
 ) -> list[Question]:
     """Return the questions of a request. build_generation_request: returns what the engine is asked for a request."""
-    return [
-        Question(number, text, one, build_generation_request(one))
-        for number, (text, one) in enumerate(zip(request.questions, request.question_requests, strict=True), 1)
-    ]
+    questions: list[Question] = []
+    for number, text in enumerate(request.questions, 1):
+        answer_request = replace(
+            request,
+            id=f"{request.id}-q{number}",
+            style=Style(language=request.style.language),
+            custom_instruction=prompts.question_instruction(text, request.style.language),
+            output_format=OutputFormat(),
+            choice_count=1,
+            effort="normal",
+            questions=(),
+        )
+        questions.append(Question(number, text, answer_request, build_generation_request(answer_request)))
+    return questions
 
 
 async def answer_questions(

@@ -147,23 +147,6 @@ class SummaryRequest:
         questions = [*(turn.question for turn in self.turns), self.custom_instruction, *self.questions]
         return prompts.note_instruction(self.style, "\n".join(questions).strip())
 
-    @property
-    def question_requests(self) -> list["SummaryRequest"]:
-        """A request for each question, for a summary that is the answer: plain text in the language asked for."""
-        return [
-            replace(
-                self,
-                id=f"{self.id}-q{number}",
-                style=Style(language=self.style.language),
-                custom_instruction=prompts.question_instruction(question, self.style.language),
-                output_format=OutputFormat(),
-                choice_count=1,
-                effort="normal",
-                questions=(),
-            )
-            for number, question in enumerate(self.questions, 1)
-        ]
-
 
 @dataclass(frozen=True)
 class StageProgress:
