@@ -82,19 +82,18 @@ class CascadeEngine(ChatModelEngine):
         """
         filtered: FilteredTranscript | None = None
         stages: dict[str, float] = {}
-        transcript = request.known_transcript
-        if request.samples is None and transcript is None:
+        samples, transcript = request.samples, request.known_transcript
+        if samples is None and transcript is None:
             messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
         else:
             if transcript is None:
+                assert samples is not None  # the caller gives one of the two
                 started_at = time.perf_counter()
                 self._transcribing += 1
                 try:
                     yield StageStarted("transcribe")
                     shared = request.shared_transcript or SharedResult()
-                    transcript = await shared.get(
-                        partial(self._transcriber.transcribe, request.samples, request.vocabulary)
-                    )
+                    transcript = await shared.get(partial(self._transcriber.transcribe, samples, request.vocabulary))
                 finally:
                     self._transcribing -= 1
                 stages = {"transcribe": time.perf_counter() - started_at}

@@ -43,13 +43,14 @@ def keep_recording(
     model: ModelInfo,
     settings: RecordingSettings,
 ) -> tuple[Summary, bool]:
-    """Keep the recording of a summary, as its request asks. Without speech, or if what was heard in it is known, the
-    samples are not kept.
+    """Keep the recording of a summary, if its request asks for that. Without speech, or if what was heard in it is
+    known, the samples are not kept.
 
     Returns:
         The summary, which says whether the recording was kept, and whether its samples were, which then stay open.
     """
-    assert summary.request.keep_recording is not None
+    if summary.request.keep_recording is None:
+        return summary, False
     transcripts = reader.recording.transcripts() if reader else []
     if transcripts is not None:
         content = content.with_transcripts(transcripts, summary.request.background.vocabulary)

@@ -140,8 +140,6 @@ class Summarizer:
                 if content.transcripts is None:  # the model hears it once more
                     await request.on_decoded(content.audio.seconds)
             summary, reader = await self._read(request, content, timings, emit)
-            if request.keep_recording is None:
-                return summary
             summary, samples_kept = keep_recording(summary, content, reader, self.model, self.settings.recordings)
             if samples_kept:
                 resources.pop_all()  # the store closes them
@@ -267,7 +265,6 @@ async def _measure_reading(
     answers: AnswerGenerator,
 ) -> list[GeneratedSummary]:
     if not reader.is_long:
-        emit(StageProgress("queue"))
         return await reader.read(requests, emit, answers.generate_all)
     with _measure_stage(timings, "long"):
         return await reader.read(requests, emit, answers.generate_all)

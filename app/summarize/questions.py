@@ -28,7 +28,7 @@ class Question:
     Attributes:
         number: From 1.
         text: As the caller asks it.
-        request: The request for a summary that is this answer.
+        request: The request for a summary that is this answer: plain text, in the language asked for.
         generation_request: What the engine is asked, still without the recording.
     """
 
@@ -66,7 +66,7 @@ def _question_request(request: SummaryRequest, number: int, question: str) -> Su
     return replace(
         request,
         id=f"{request.id}-q{number}",
-        style=Style(language=request.style.language),  # type: ignore[call-arg]
+        style=Style(language=request.style.language),
         custom_instruction=prompts.question_instruction(question, request.style.language),
         template=None,
         template_candidates=(),

@@ -10,7 +10,7 @@ from app.settings import LongSettings
 from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenerator
 from app.summarize.long_audio import LongAudioSummarizer
 from app.summarize.recording_windows import RecordingWindows
-from app.summarize.request import Emit, SummaryRequest, WindowResult
+from app.summarize.request import Emit, StageProgress, SummaryRequest, WindowResult
 
 
 class RecordingReader:
@@ -58,6 +58,7 @@ class RecordingReader:
         raises, and TooLarge (413) if the instruction leaves no room for notes.
         """
         if not self.is_long:
+            emit(StageProgress("queue"))
             texts = await generate_all(await self.recording.read_with(0, generation_requests))
             heard = texts[0].finished
             window = self.recording.windows[0]

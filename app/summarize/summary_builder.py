@@ -82,6 +82,7 @@ class SummaryBuilder:
         all_speech_read = reason == "no_speech" or (
             covers(windows, detection.spans) and not (recognition and recognition.omitted_spans)
         )
+        answer_prompt_tokens = sum(one.prompt_tokens for one in answers)
         timings["total"] = time.perf_counter() - request.started_at
         timings["overhead"] = _overhead_seconds(timings)
         summary = Summary(
@@ -94,14 +95,15 @@ class SummaryBuilder:
             encoder_windows=0
             if content.transcripts is not None
             else sum(count_encoder_windows(one.seconds, self.model.window_seconds) for one in windows),
-            prompt_tokens=sum(one.prompt_tokens for one in [*generated[:1], *answers]),
-            completion_tokens=sum(one.completion_tokens for one in [*generated, *answers]),
+            prompt_tokens=sum(one.prompt_tokens for one in generated[:1]) + answer_prompt_tokens,
+            completion_tokens=sum(one.completion_tokens for one in generated)
+            + sum(one.completion_tokens for one in answers),
             timings=timings,
             warnings=list(dict.fromkeys(warnings)),
             answers=[one.answer for one in answers],
             kept=request.kept,
         )
-        self._record_metrics(summary, sum(one.prompt_tokens for one in [*generated, *answers]))
+        self._record_metrics(summary, sum(one.prompt_tokens for one in generated) + answer_prompt_tokens)
         return summary
 
     def _earlier_recognition_warnings(self, request: SummaryRequest, content: RecordingContent) -> Iterator[str]:

@@ -236,13 +236,13 @@ async def test_use_does_not_prolong_its_time() -> None:
 
 
 async def test_a_service_that_ends_leaves_nothing_for_the_next(tmp_path: Any) -> None:
-    folder = {"jobs": {"folder": tmp_path}}
-    async with keeping(**folder) as site:
+    jobs = {"folder": tmp_path}
+    async with keeping(jobs=jobs) as site:
         id_ = (await keep(site))["recording_id"]
         store = site.service.recordings
     assert (store.count, value("speechsum_recordings")) == (0, 0)
     assert id_.encode() not in b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
-    async with keeping(**folder) as site:
+    async with keeping(jobs=jobs) as site:
         assert code(await again(site, id_)) == (404, "recording_not_found")
 
 
@@ -374,7 +374,7 @@ async def test_a_repeat_of_a_request_that_keeps_is_the_same_recording() -> None:
 async def test_a_job_reads_a_kept_recording_and_keeps_one() -> None:
     engine = SpokenCascade()
     async with keeping(engine, CASCADE_MODEL) as site:
-        form = {"keep": (None, "true"), "file": ("a.wav", wav())}
+        form: dict[str, Any] = {"keep": (None, "true"), "file": ("a.wav", wav())}
         made = (await site.client.post(JOBS, files=form)).json()
         first = await wait_until_ended(site, made["id"])
         id_ = first["summary"]["recording_id"]
