@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.settings import API_KEY_VARIABLE, URL_VARIABLE
+
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-URL_VARIABLE, API_KEY_VARIABLE = "SPEECHSUM_URL", "SPEECHSUM_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 14_400.0  # for one answer; a service has its own, shorter limit
