@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.transcript_protocol import TranscriptFacts, transcript_facts
+from app.api.transcript_protocol import Transcript, transcript_facts
 from app.core.prompts import Style
 from app.engine.base import FinishReason
 from app.engine.model_info import ModelInfo
@@ -121,7 +121,7 @@ class SummaryResponse(ResponseModel):
         "in the request; empty if there are none, null if the model cannot say what it heard. With "
         "`response_format=json` the places are those in `summary`.",
     )
-    transcript: TranscriptFacts | None = Field(
+    transcript: Transcript | None = Field(
         None, description="The transcript, if the request asks for it with `transcript`; else null."
     )
     style: StyleEcho
