@@ -225,7 +225,7 @@ def test_two_hours_of_speech_take_milliseconds() -> None:
 
 
 def test_what_the_background_has_is_marked_and_stays_unsupported() -> None:
-    summary = "Maria met Peter Novak and Gustav Ahlgren. They pay $4,300 by 9:40."
+    summary = "Maria says that Peter Novak and Gustav Ahlgren are here, and that they pay $4,300 by 9:40."
     heard = "This is Maria, and the roof is new, and they will pay for it."
     background = "Agenda: Peter Novak, Ahlgren; it costs 4300 dollars."
     found = find_unsupported(summary, heard, background=background)
