@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.transcript_protocol import TranscriptFacts, transcript_facts
+from app.api.transcript_protocol import Transcript, transcript_facts
 from app.core.prompts import Style
 from app.core.text.unsupported import Unsupported
 from app.engine.base import FinishReason
@@ -138,7 +138,7 @@ class SummaryResponse(ResponseModel):
         "in the request; empty if there are none, null if the model cannot say what it heard. With "
         "`response_format=json` the places are those in `summary`.",
     )
-    transcript: TranscriptFacts | None = Field(
+    transcript: Transcript | None = Field(
         None, description="The transcript, if the request asks for it with `transcript`; else null."
     )
     answers: list[QuestionAnswer] = Field([], description="The answers to the `questions`, in their order.")

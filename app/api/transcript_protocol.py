@@ -14,7 +14,7 @@ from app.summarize.request import Summary, TranscriptFormat
 from app.summarize.transcript import recording_segments, transcript_text
 
 
-class TranscriptSegmentFacts(BaseModel):
+class TranscriptSegment(BaseModel):
     """A segment of the transcript. Times are in seconds from the recording's beginning."""
 
     id: int = Field(description="Number of the segment, from 0.")
@@ -26,32 +26,32 @@ class TranscriptSegmentFacts(BaseModel):
     no_speech_prob: float = Field(description="Probability that nobody speaks.")
 
 
-class TranscriptFacts(BaseModel):
+class Transcript(BaseModel):
     """What was said, as far as the recognizer understood it; `warnings` name what it left out."""
 
     format: TranscriptFormat
     language: str | None = Field(description="BCP 47 tag of the spoken language; null if nothing was heard.")
     text: str = Field(description="The transcript in that format; with `verbose_json` it is plain text.")
-    segments: list[TranscriptSegmentFacts] | None = Field(
+    segments: list[TranscriptSegment] | None = Field(
         description="With `verbose_json`, the transcript with its times; else null."
     )
 
 
-def transcript_facts(summary: Summary) -> TranscriptFacts | None:
+def transcript_facts(summary: Summary) -> Transcript | None:
     """Return the transcript in the format that the request asks for; None if it asks for none."""
     wanted = summary.request.transcript_format
     if wanted is None:
         return None
     segments = recording_segments(summary.window_results)
     recognition = overall_recognition(summary.window_results)
-    return TranscriptFacts(
+    return Transcript(
         format=wanted,
         language=recognition.language if recognition else None,
         text=transcript_text(segments, wanted),
         segments=None
         if wanted != "verbose_json"
         else [
-            TranscriptSegmentFacts(
+            TranscriptSegment(
                 id=number,
                 start=round(one.start, 3),
                 end=round(one.end, 3),

@@ -80,7 +80,7 @@ def recordings(records: Sequence[Record]) -> Iterator[Recording]:
     for record in {Path(one.audio or one.id).stem: one for one in reversed(records)}.values():
         if Path(record.audio or record.id).stem in WITH_NAMES:
             named.append(record)
-        elif record.duration_s <= LONGEST_OTHER_S:
+        elif (record.duration_s or 0.0) <= LONGEST_OTHER_S:
             others.append(record)
     groups = [*map(_spoken_sentences, VOICES), map(_named_recording, named), _other_recordings(others)]
     for turn in zip_longest(*groups):

@@ -11,9 +11,10 @@ It takes time linear in the length of both texts and raises nothing. Knows nothi
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Literal
 
 from app.core.text.figures import Figure, find_figures
@@ -24,6 +25,7 @@ from app.core.text.names import NameWord, find_name_words
 from app.core.text.word_lists import GIVEN_NAMES, LANGUAGE_MARKERS
 
 UnsupportedKind = Literal["name", "number", "date", "time"]
+_FoundSpan = tuple[int, int, UnsupportedKind]  # start, end, kind
 
 _WORD = re.compile(r"[^\W\d_]+")
 # A figure in digits as any language writes it; and the number of a list, which is none.
@@ -105,16 +107,24 @@ def find_unsupported(
     with_names = (spoken, written) == ("en", "en")
     finder = _Finder.of(text, spoken, with_names=with_names)
     texts = list(json_texts(summary)) if is_json else [JsonText(summary, "", False, range(len(summary) + 1))]
-    knowing = _Finder.of(f"{text}\n{background}", spoken, with_names=with_names) if background else finder
+    knowing = _Finder.of(f"{text}\n{background}", spoken, with_names=with_names) if background else None
     found: list[Unsupported] = []
     for one in texts:
         spans = sorted(finder.find(one, is_english=written == "en"))
-        unknown = list(knowing.find(one, is_english=written == "en")) if background and spans else spans
-        for start, end, kind in spans:
-            in_context = not any(start < other_end and other_start < end for other_start, other_end, _ in unknown)
+        unknown = sorted(knowing.find(one, is_english=written == "en")) if knowing and spans else spans
+        for (start, end, kind), is_unknown in zip(spans, _overlaps(spans, unknown), strict=True):
             place = one.offsets[start], one.offsets[end]
-            found.append(Unsupported(*place, one.text[start:end], kind, in_context))
+            found.append(Unsupported(*place, one.text[start:end], kind, in_context=not is_unknown))
     return found
+
+
+def _overlaps(spans: Sequence[_FoundSpan], others: Sequence[_FoundSpan]) -> Iterator[bool]:
+    """Yield of each span whether it overlaps one of the others. Both are sorted."""
+    starts = [start for start, _, _ in others]
+    furthest_ends = list(accumulate((end for _, end, _ in others), max))
+    for start, end, _ in spans:
+        before = bisect_left(starts, end)
+        yield before > 0 and furthest_ends[before - 1] > start
 
 
 def guess_language(text: str) -> str | None:

@@ -222,3 +222,17 @@ def test_two_hours_of_speech_take_milliseconds() -> None:
         seconds.append(time.process_time() - began)
     assert found
     assert min(seconds) < 0.05
+
+
+def test_what_the_background_has_is_marked_and_stays_unsupported() -> None:
+    summary = "Maria says that Peter Novak and Gustav Ahlgren are here, and that they pay $4,300 by 9:40."
+    heard = "This is Maria, and the roof is new, and they will pay for it."
+    background = "Agenda: Peter Novak, Ahlgren; it costs 4300 dollars."
+    found = find_unsupported(summary, heard, background=background)
+    assert [(one.text, one.in_context) for one in found] == [
+        ("Peter Novak", True),
+        ("Gustav Ahlgren", False),
+        ("$4,300", True),
+        ("9:40", False),
+    ]
+    assert [one.in_context for one in find_unsupported(summary, heard)] == [False] * 4
