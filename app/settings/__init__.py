@@ -10,14 +10,24 @@ from app.core.asr.settings import RecognizerSettings
 from app.settings.engine import AdapterSettings, EngineSettings, RemoteSettings
 from app.settings.http import AuthSettings, FetchSettings, ServerSettings
 from app.settings.jobs import JobSettings, WebhookSettings, state_folder
-from app.settings.names import DELIMITER, PREFIX, setting_name
+from app.settings.names import (
+    API_KEY_VARIABLE,
+    CLIENT_VARIABLES,
+    DELIMITER,
+    PREFIX,
+    URL_VARIABLE,
+    setting_name,
+)
 from app.settings.reference import env_example, setting_fields, unknown_variables
 from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from app.settings.root import Settings
 
 __all__ = [
+    "API_KEY_VARIABLE",
+    "CLIENT_VARIABLES",
     "DELIMITER",
     "PREFIX",
+    "URL_VARIABLE",
     "AdapterSettings",
     "AuthSettings",
     "DecoderSettings",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from app.settings.names import PREFIX, setting_name
+from app.settings.names import CLIENT_VARIABLES, PREFIX, setting_name
 from app.settings.root import Settings
 
 
@@ -27,9 +27,8 @@ def unknown_variables(environ: Mapping[str, Any]) -> list[str]:
 
     Without a warning about them, a misspelt name would be ignored.
     """
-    known = {setting_name(*path) for path, _ in setting_fields()} | {
-        setting_name(name) for name in Settings.model_fields
-    }
+    known = {setting_name(*path) for path, _ in setting_fields()} | CLIENT_VARIABLES
+    known |= {setting_name(name) for name in Settings.model_fields}
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
 
 
