@@ -33,7 +33,7 @@ def format_summary(summary: Summary, name: str, format: AnswerFormat, *, whole: 
 
 
 def print_warnings(summary: Summary, name: str = "") -> None:
-    """Print on standard error what a reader of the summary should know. name: of the recording, if there are several."""
+    """Print on standard error what a reader of the summary should know. name: of the recording, if there are many."""
     for warning in summary.warnings:
         print(f"{name}: {warning}" if name else f"Note: {warning}", file=sys.stderr)
     if not summary.summary and not summary.warnings:
@@ -78,7 +78,7 @@ def _markdown(summary: Summary, name: str) -> str:
     lines = [f"# Summary of {_escape(name)}", "", summary.summary, ""]
     if summary.warnings:
         lines += ["## What you should know", "", *(f"- {_escape(warning)}" for warning in summary.warnings), ""]
-    times = {window.index: f"{clock_text(window.start)}–{clock_text(window.end)}" for window in summary.windows}
+    times = {window.index: f"{clock_text(window.start)}\u2013{clock_text(window.end)}" for window in summary.windows}
     cited = [one for one in summary.citations if one.windows]
     if cited:
         lines += ["## Where it comes from", ""]

@@ -1,6 +1,5 @@
 """`speechsum ask`."""
 
-import sys
 from typing import Annotated
 
 import typer

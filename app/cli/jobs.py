@@ -55,7 +55,8 @@ def list_(
 @app.command(short_help="Queue recordings and print the ids of their jobs.")
 def submit(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
     ],
     style: StyleOption = None,
     length: LengthOption = None,

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from model_repo.hub_models import HubModel
     from model_repo.manifest import Manifest
 
-app = new_command_app("List the models of the registry with their figures, and those of a hub; download and verify them.")
+app = new_command_app(
+    "List the models of the registry with their figures, and those of a hub; download and verify them."
+)
 Names = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="Names as `speechsum models` lists them: `name` or `name@version`.")
+    list[str],
+    typer.Argument(metavar="MODEL...", help="Names as `speechsum models` lists them: `name` or `name@version`."),
 ]
 
 
@@ -31,7 +34,9 @@ def _list_without_command(context: typer.Context) -> None:
 
 @app.command("list", short_help="List the models.")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list with the facts about every model.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list with the facts about every model.")
+    ] = False,
 ) -> None:
     """List the models of the registry with their figures, and those that are downloaded from a hub."""
     _list_models(as_json)
@@ -42,7 +47,9 @@ def pull(
     models: Names,
     hub: Annotated[
         bool | None,
-        typer.Option("--hub/--no-hub", help="Demand a model hub, or never ask it; without either, ask it if it answers."),
+        typer.Option(
+            "--hub/--no-hub", help="Demand a model hub, or never ask it; without either, ask it if it answers."
+        ),
     ] = None,
 ) -> None:
     """Download models and make them ready to start, and print their folders."""
@@ -66,7 +73,9 @@ def pull(
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL...]", help="Names as `speechsum models` lists them; without any, all that are here."),
+        typer.Argument(
+            metavar="[MODEL...]", help="Names as `speechsum models` lists them; without any, all that are here."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> int:

@@ -141,7 +141,8 @@ class Progress:
 
 def _new_display() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as RichProgress, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as RichProgress
     from rich.text import Text
 
     class TimeColumn(ProgressColumn):

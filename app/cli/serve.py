@@ -18,9 +18,7 @@ def _setting_option(name: str, declaration: str | None = None) -> Any:
     field = Settings.model_fields[name]
     default = "" if field.default in ("", None) else f"default: {field.default}; "
     text = f"{field.description} ({default}setting: {setting_name(name)})"
-    return typer.Option(
-        declaration or f"--{name.replace('_', '-')}", help=text.replace("`", ""), show_default=False
-    )
+    return typer.Option(declaration or f"--{name.replace('_', '-')}", help=text.replace("`", ""), show_default=False)
 
 
 @app.command()
@@ -29,9 +27,7 @@ def serve(
     host: Annotated[str | None, _setting_option("host")] = None,
     port: Annotated[int | None, _setting_option("port")] = None,
     hub: Annotated[bool | None, _setting_option("hub", "--hub/--no-hub")] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, _setting_option("log_level")
-    ] = None,
+    log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, _setting_option("log_level")] = None,
 ) -> int:
     """Run the service."""
     settings = load_settings(model=model, host=host, port=port, hub=hub, log_level=log_level)

@@ -38,7 +38,8 @@ app = new_command_app()
 @app.command()
 def summarize(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
     ],
     style: StyleOption = None,
     length: LengthOption = None,
@@ -54,13 +55,11 @@ def summarize(
         bool | None,
         typer.Option(
             "--stream/--no-stream",
-            help="Print the text as it is written, or when it is complete. Without either, the text of one recording is "
-            "streamed to a terminal.",
+            help="Print the text as it is written, or when it is complete. Without either, the text of one recording "
+            "is streamed to a terminal.",
         ),
     ] = None,
-    parallel: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Recordings that are sent at the same time.")
-    ] = 2,
+    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Recordings that are sent at the same time.")] = 2,
     server: ServerOption = None,
     api_key: KeyOption = None,
 ) -> int:
@@ -177,9 +176,7 @@ def _summaries(
         yield future.result() if error is None else cast(Exception, error)
 
 
-def _summarize(
-    connection: Connection, file: str, fields: SummaryFields, progress: Progress, name: str
-) -> Summary:
+def _summarize(connection: Connection, file: str, fields: SummaryFields, progress: Progress, name: str) -> Summary:
     with progress.task("Sending the recording", name) as task:
         for event in connection.client.summarize_stream(recording(file), **fields):
             if isinstance(event, Summary):

@@ -8,10 +8,11 @@ from speechsum_client import SummaryFields
 from app.cli.answers import AnswerFormat
 from app.core.prompts import SummaryStyle
 
-
 EffortName = Literal["normal", "high"]
 
-StyleOption = Annotated[SummaryStyle | None, typer.Option("--style", help="Shape of the summary; a paragraph without it.")]
+StyleOption = Annotated[
+    SummaryStyle | None, typer.Option("--style", help="Shape of the summary; a paragraph without it.")
+]
 LengthOption = Annotated[
     str | None,
     typer.Option("--length", metavar="WORDS", help="`short`, `medium`, `long`, or words: `80`, `60-80`, `at most 60`."),
@@ -26,7 +27,9 @@ InstructionsOption = Annotated[
 ]
 EffortOption = Annotated[
     EffortName | None,
-    typer.Option("--effort", help="`high` writes several summaries and prints the best; it takes several times as long."),
+    typer.Option(
+        "--effort", help="`high` writes several summaries and prints the best; it takes several times as long."
+    ),
 ]
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="Which model answers; the service's default without it.")
