@@ -132,7 +132,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.split() == ["speechsum", version("speechsum")]
 
 
-@pytest.mark.parametrize("typed", [[], ["no-such-command"], ["models", "no-such-command"], ["serve", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "typed", [[], ["no-such-command"], ["models", "no-such-command"], ["serve", "--no-such-option"]]
+)
 def test_what_is_no_command_is_a_usage_error(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(typed) == 2
     printed = capsys.readouterr()
