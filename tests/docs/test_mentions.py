@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, setting_fields, setting_name
+from app.settings import CLIENT_VARIABLES, Settings, setting_fields, setting_name
 from tests.docs.blocks import PAGES, ROOT, name_of
 
 MOST_README_LINES = 150
-SETTINGS = {setting_name(*path) for path, _ in setting_fields()}
+SETTINGS = {setting_name(*path) for path, _ in setting_fields()} | CLIENT_VARIABLES
 SECTIONS = {setting_name(name) for name in Settings.model_fields}
 _SETTING = re.compile(r"SPEECHSUM_[A-Z0-9_]+")
 _RESULT = re.compile(r"`(results/[^`*…\s]+)`")
