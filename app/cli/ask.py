@@ -36,7 +36,7 @@ def ask(
     check_recordings([file])
     with (
         Progress() as progress,
-        connect(server, api_key, progress, model=model, may_start=True) as connection,
+        connect(server, api_key, progress, model=model, wants_answer=True) as connection,
     ):
         given = {"effort": effort, "model": connection.model}
         fields = QuestionFields(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import typer
-from speechsum_client import Client, ConnectionFailed, InvalidAnswer, NotFound, RetryPolicy
+from speechsum_client import Client, ConnectionFailed, InvalidAnswer, NotFound, RetryPolicy, ServiceError
 
 from app.cli.configuration import load_settings
 from app.cli.errors import CommandError
@@ -53,7 +53,7 @@ class Connection:
 
 @contextmanager
 def connect(
-    server: str | None, api_key: str | None, progress: Progress, *, model: str | None = None, may_start: bool = False
+    server: str | None, api_key: str | None, progress: Progress, *, model: str | None = None, wants_answer: bool = False
 ) -> Iterator[Connection]:
     """Hold a connection to a service until the block ends.
 
@@ -62,7 +62,8 @@ def connect(
         api_key: The key, if it wants one.
         progress: Told what is waited for.
         model: The model that is asked for.
-        may_start: Whether to start a service for this block if none answers at the address of the settings.
+        wants_answer: Whether a model must be ready: a service that loads it is waited for, and a service is started for
+            this block if none answers at the address of the settings.
 
     Raises:
         CommandError: No service answers, or none could be started.
@@ -73,11 +74,12 @@ def connect(
     if url is not None:
         with open_clients(url, api_key) as (client, probe):
             if _answers(probe, url, is_named=server is not None):
-                _wait_until_loaded(client, progress)
+                if wants_answer:
+                    _wait_until_loaded(client, progress)
                 yield Connection(client, url, model)
                 return
     where = f"at {url}" if url else f"at a known address, because {setting_name('port')} is 0"
-    if settings is None or not may_start:
+    if settings is None or not wants_answer:
         raise CommandError(
             f"No service answers {where}. Start one with `speechsum serve`, or name one with --server.", NO_SERVICE
         )
@@ -144,7 +146,15 @@ def _answers(probe: Client, url: str, *, is_named: bool) -> bool:
     except (InvalidAnswer, NotFound) as error:
         if is_named:
             raise CommandError(f"What answers at {url} is not a speechsum service: {error}", NO_SERVICE) from error
+    except ServiceError as error:
+        if is_named or not is_foreign(error):
+            raise
     return False
+
+
+def is_foreign(error: ServiceError) -> bool:
+    """Return whether an error is another program's, which has none of the service's codes."""
+    return error.code == f"status_{error.status}"
 
 
 def _wait_until_loaded(client: Client, progress: Progress) -> None:

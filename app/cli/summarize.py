@@ -75,7 +75,7 @@ def summarize(
     streams = can_stream and (sys.stdout.isatty() if stream is None else stream)
     with (
         Progress() as progress,
-        connect(server, api_key, progress, model=model, may_start=True) as connection,
+        connect(server, api_key, progress, model=model, wants_answer=True) as connection,
     ):
         fields = summary_fields(
             format,

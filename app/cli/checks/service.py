@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechsum_client import SpeechsumError
+from speechsum_client import ServiceError, SpeechsumError
 
 from app.cli.checks.finding import Finding
 from app.cli.configuration import misspelt_variables
-from app.cli.service import configured_address, open_clients
+from app.cli.service import configured_address, is_foreign, open_clients
 from app.database.connection import check_database, configured_url
 from app.server.sockets import ListenError, open_listening_sockets
 from app.settings import Settings, setting_name
@@ -47,13 +47,11 @@ def runs_there(settings: Settings) -> bool:
     url = configured_address(settings)
     if url is None:
         return False
-    from speechsum_client import ServiceError
-
     with open_clients(url, None) as (_, probe):
         try:
             probe.models()
         except ServiceError as error:
-            return not error.code.startswith("status_")  # an error of another program has no code of the service
+            return not is_foreign(error)
         except SpeechsumError:
             return False
     return True

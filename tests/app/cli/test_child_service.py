@@ -48,6 +48,14 @@ def processes_below(folder: Path) -> list[int]:
     return [number for number in found if number != os.getpid()]
 
 
+def assert_all_end(folder: Path) -> None:
+    """Wait until no process of a service is left; its helpers end when they notice that it has."""
+    deadline = time.monotonic() + 60
+    while left := processes_below(folder):
+        assert time.monotonic() < deadline, f"the processes {left} outlive the command"
+        time.sleep(0.1)
+
+
 def test_it_starts_the_model_and_stops_it(tmp_path: Path, no_service: Path, capfd: Captured) -> None:
     recording = tmp_path / "call.wav"
     recording.write_bytes(speech_wav())
@@ -55,7 +63,7 @@ def test_it_starts_the_model_and_stops_it(tmp_path: Path, no_service: Path, capf
     printed = capfd.readouterr()
     assert json.loads(printed.out)["model"] == "scripted@1"
     assert "No service answers at http://127.0.0.1:9, so the model is started" in printed.err
-    assert processes_below(no_service) == []
+    assert_all_end(no_service)
 
 
 def test_only_the_command_can_use_its_service(no_service: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,10 +126,7 @@ def test_a_service_ends_with_a_command_that_is_killed(no_service: Path) -> None:
         assert processes_below(no_service)
         command.kill()
         command.wait()
-    deadline = time.monotonic() + 60
-    while processes_below(no_service):
-        assert time.monotonic() < deadline, "the service outlives the command"
-        time.sleep(0.1)
+    assert_all_end(no_service)
     for left in no_service.rglob("*"):  # a killed command cannot remove it
         if left.is_file():
             left.unlink()
@@ -149,7 +154,7 @@ def test_ctrl_c_stops_the_service_and_the_command(tmp_path: Path, no_service: Pa
         assert command.stdout.readline() == "working\n"
         command.send_signal(signal.SIGINT)
         assert command.wait(60) == 130
-    assert processes_below(no_service) == []
+    assert_all_end(no_service)
 
 
 def test_the_command_is_the_installed_program() -> None:
