@@ -10,6 +10,7 @@ import numpy as np
 import schemathesis
 from hypothesis import strategies
 from schemathesis.generation.jsonschema import strategy
+from schemathesis.specs.openapi.coverage import _schema as coverage
 from schemathesis.transport.serialization import Binary, contains_binary
 
 from tests import recordings
@@ -32,16 +33,32 @@ schemathesis.openapi.format("binary", strategies.sampled_from(SOUNDS) | strategi
 for media_type in ("audio/*", "video/*", "application/octet-stream"):
     schemathesis.openapi.media_type(media_type, strategies.sampled_from(SOUNDS))
 
-# Schemathesis 4.32 filters its values with a validator that raises "Unsupported type: 'Binary'" for bytes.
-_strict: Any = strategy._validator
+
+# Schemathesis 4.32 filters its values with validators that raise "Unsupported type: 'Binary'" for bytes.
+_build_validator, _build_judges = strategy._validator, coverage._judges
 
 
-def _lenient(schema: Any) -> Callable[[Any], bool]:
-    conforms = _strict(schema)
+class _LenientJudge:
+    """A judge of values that accepts every value with bytes in it."""
+
+    def __init__(self, judge: Any) -> None:
+        self._judge = judge
+
+    def is_valid(self, value: Any) -> bool:
+        return contains_binary(value) or bool(self._judge.is_valid(value))
+
+
+def _lenient_validator(schema: Any) -> Callable[[Any], bool]:
+    conforms = _build_validator(schema)
     return lambda value: contains_binary(value) or conforms(value)
 
 
-strategy._validator = _lenient  # type: ignore[assignment]
+def _lenient_judges(*given: Any) -> Any:
+    return [_LenientJudge(judge) for judge in _build_judges(*given)]
+
+
+strategy._validator = _lenient_validator  # type: ignore[assignment]
+coverage._judges = _lenient_judges
 
 
 @schemathesis.hook
@@ -58,11 +75,14 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Leave out forms that are labelled invalid and are valid.
+    """Leave out queries and forms that are labelled invalid and are valid.
 
-    An empty list is not sent, and Schemathesis labels everything with bytes invalid.
+    A field without a value counts as left out. An empty list is not sent, and Schemathesis labels everything with bytes
+    invalid.
     """
     is_invalid = case.meta is not None and case.meta.generation.mode.is_negative
+    if is_invalid and case.method == "POST" and "" in (case.query or {}).values():
+        return False
     if not is_invalid or case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
         return True
     sent = {name: "" if isinstance(value, Binary) else value for name, value in case.body.items() if value != []}

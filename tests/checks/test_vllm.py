@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +29,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     service.stop()
 
 
-def longest_window(service: ServiceProcess) -> float:
+def longest_window(service: ServiceProcess, answer: dict[str, Any]) -> float:
+    """Return how many seconds a window may have: as many as a note is written on, or all that one pass reads."""
     audio = service.http.get(f"/v1/models/{registry.best_model().id}").json()["audio"]
-    return float(audio["note_seconds"] or audio["max_seconds"])
+    return float(audio["max_seconds"] if len(answer["windows"]) == 1 else audio["note_seconds"] or audio["max_seconds"])
 
 
 def metric(service: ServiceProcess, name: str) -> float:
@@ -85,10 +87,11 @@ def test_who_leaves_frees_vllm_within_a_second(service: ServiceProcess, stage: s
 def test_ten_minutes_are_read_whole(service: ServiceProcess) -> None:
     count = 600 // long_recording.FACT_INTERVAL_S
     answer = service.summarize(long_recording.recording(10), style="bullets").json()
-    in_notes = [n for n in range(count) if any(long_recording.states_fact(n, one["note"]) for one in answer["windows"])]
+    notes = [one["note"] for one in answer["windows"] if one["note"]]  # none if the transcript fits into one pass
+    in_notes = [n for n in range(count) if any(long_recording.states_fact(n, note) for note in notes)]
     in_summary = [n for n in range(count) if long_recording.states_fact(n, answer["summary"])]
     print(
         f"{answer['model']}: {len(answer['windows'])} windows; of {count} facts {len(in_notes)} in the notes, "
         f"{len(in_summary)} in the summary; {answer['timings']}\n{answer['summary']}"
     )
-    assert_read_completely(answer, 10, longest_window(service))
+    assert_read_completely(answer, 10, longest_window(service, answer))

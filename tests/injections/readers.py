@@ -151,7 +151,7 @@ class TextSide:
 async def text_side_readers(name: str) -> AsyncIterator[list[Reader]]:
     """Yield the readers for the text side of a model of the registry, which runs in vLLM in this process."""
     manifest = registry.resolve_model(registry.REGISTRY_ROOT, name)
-    hears = manifest.kind == registry.AUDIO_LLM_KIND
+    hears = manifest.kind == "audio-llm"
     folder = await asyncio.to_thread(assemble_checkpoint, manifest)
     core = VllmChatModel(folder, manifest.context_tokens, Settings().engine, audio=hears)
     await core.start()

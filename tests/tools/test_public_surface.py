@@ -15,6 +15,9 @@ from tools.public_surface import ADDED, BEFORE, CHANGED, REMOVED, ROOT, compare,
 # Removals and changes that are meant, as patterns of their paths; a comment says why each of them breaks nobody.
 ACCEPTED = [
     "*training.gpu.*",  # the scripts of an offline GPU run alone called these modules; they are tools.offline_gpu now
+    # `--hub` and `--no-hub` mean what they meant. Without either, a hub that answers within seconds is tried first.
+    "commands > * > options > --hub > *",
+    "settings > SPEECHSUM_HUB > *",
 ]
 
 OPTION = {"takes": 1, "type": "int", "default": 8, "required": False, "help": "records a batch"}
@@ -81,6 +84,19 @@ def test_an_addition_that_refuses_what_was_accepted_is_a_change(after: Any) -> N
         (CHANGED, "commands > train sft > options > --batch > choices"),
         (CHANGED, "commands > train sft > options > --new"),
         (CHANGED, "openapi > properties > description > maxLength"),
+    ]
+
+
+def test_an_answer_may_promise_more_fields_and_never_fewer() -> None:
+    before = {"schemas": {"JobResponse": {"required": ["id", "state"]}, "JobRequest": {"required": ["id"]}}}
+    more = {"schemas": {"JobResponse": {"required": ["id", "kind", "state"]}, "JobRequest": {"required": ["id", "x"]}}}
+    fewer = {"schemas": {"JobResponse": {"required": ["id"]}, "JobRequest": {"required": ["id"]}}}
+    assert [(one.kind, one.path) for one in compare(before, more)] == [
+        (CHANGED, "schemas > JobRequest > required"),
+        (ADDED, "schemas > JobResponse > required > kind"),
+    ]
+    assert [(one.kind, one.path) for one in compare(before, fewer)] == [
+        (REMOVED, "schemas > JobResponse > required > state"),
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 from tests.training.tiny_checkpoints import noise, record, write_audio, write_llama
 from training.models.checkpoint import add_lora, open_model
 from training.models.collate import build_collator
-from training.models.precision import autocast, cast_frozen_layers, uses_bfloat16
+from training.models.precision import FLOAT32_ATTENTION, autocast, cast_frozen_layers, uses_bfloat16
 from training.recipes.callbacks import audio_gain
 from training.recipes.config import TrainConfig
 from training.recipes.sft import train
@@ -72,6 +72,27 @@ def test_frozen_weights_are_held_in_bfloat16_but_for_a_tied_embedding(tmp_path: 
     assert {kind for name, kind in kinds.items() if "lora_" in name or "embed" in name} == {torch.float32}
     head = model.get_base_model()
     assert head.lm_head.weight is head.get_input_embeddings().weight
+
+
+def test_attention_in_float32_is_that_of_eager_attention_with_its_gradients(tmp_path: Path) -> None:
+    """Rows of three tokens and of five: the mask of the padding counts too."""
+    model = open_model(write_llama(tmp_path / "text"))
+    given = {
+        "input_ids": torch.tensor([[3, 5, 7, 0, 0], [2, 4, 6, 8, 9]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
+    }
+    labels = given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)
+    model.set_attn_implementation("eager")
+    expected = model(**given, labels=labels).loss
+    expected.backward()
+    weight = model.model.layers[0].self_attn.q_proj.weight
+    gradient, weight.grad = weight.grad.clone(), None
+    cast_frozen_layers(model, "bfloat16")  # no layer is frozen, so the weights stay float32
+    assert model.config._attn_implementation == FLOAT32_ATTENTION
+    found = model(**given, labels=labels).loss
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.allclose(weight.grad, gradient, atol=1e-6)
 
 
 def test_bfloat16_changes_answers_little(tmp_path: Path) -> None:
