@@ -1,6 +1,6 @@
 """`speechsum ask`."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from speechsum_client import QuestionFields
@@ -39,7 +39,7 @@ def ask(
         connect(server, api_key, progress, model=model, wants_answer=True) as connection,
     ):
         given = {"effort": effort, "model": connection.model}
-        fields = QuestionFields(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+        fields = cast(QuestionFields, {name: value for name, value in given.items() if value is not None})
         with progress.task("Listening, and writing the answer"):
             answer = connection.client.ask(recording(file), question, **fields)
     if as_json:

@@ -129,8 +129,8 @@ def wait_(
         with progress.task(_describe(job.info)) as task:
 
             def show_progress(info: JobInfo) -> None:
-                stage = info.progress
-                task.describe(_describe(info), stage and stage.done, stage and stage.of)
+                done, of = (info.progress.done, info.progress.of) if info.progress else (None, None)
+                task.describe(_describe(info), done, of)
 
             summary = job.wait(timeout, show_progress)
     print(format_summary(summary, id, format, whole=as_json))
