@@ -41,6 +41,7 @@ ENV PYTHONPATH=/srv/speechsum \
 COPY deploy/healthcheck.py /usr/local/lib/speechsum/healthcheck.py
 COPY app app
 COPY model_repo model_repo
+COPY clients/python/speechsum_client speechsum_client
 USER speechsum
 VOLUME /cache
 EXPOSE 8000

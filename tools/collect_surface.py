@@ -2,7 +2,7 @@
 
 Most is collected from outside: the commands are run with `--help`, YAML keys are tried, the tables are read out of a
 database that a command made. `PLACES` lists what has to be imported; a name that has moved elsewhere is searched for.
-Run it in a process of its own, because it replaces the environment and parts of `argparse`, `os` and `sys`.
+Run it in a process of its own, because it replaces the environment and parts of `argparse`, `typer`, `os` and `sys`.
 """
 
 import argparse
@@ -23,7 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from typer.core import TyperCommand, TyperGroup
+
 from tools import source_names
+from tools.typer_parser import equivalent_parser
 
 # Modules that may define a name, tried in order.
 PLACES = {
@@ -134,7 +137,11 @@ def run(start: Start, arguments: list[str]) -> argparse.ArgumentParser | None:
     def print_help(self: argparse.ArgumentParser, file: Any = None) -> None:
         raise HelpRequest(self)
 
+    def format_help(self: Any, context: Any, formatter: Any) -> None:
+        raise HelpRequest(equivalent_parser(self, context))
+
     sys.argv, argparse.ArgumentParser.print_help = ["command", *arguments], print_help  # type: ignore[method-assign]
+    TyperCommand.format_help = TyperGroup.format_help = format_help  # type: ignore[method-assign]
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             start()

@@ -1,4 +1,4 @@
-"""The command `speechsum mcp`: its options, and the transport that the server speaks."""
+"""What the command `speechsum mcp` runs: the client of the service, and the transport that the server speaks."""
 
 import asyncio
 import os
@@ -17,31 +17,6 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 14_400.0  # for one answer; a service has its own, shorter limit
 HTTP_BODY_BYTES = 80_000_000  # room for the longest `audio_base64`
-
-
-def add_parser(commands: Any) -> None:
-    """Add the command to argparse's subparsers."""
-    parser = commands.add_parser(
-        "mcp",
-        help="offer a running service to assistants, by the Model Context Protocol",
-        description="Offers a running service to assistants, by the Model Context Protocol: on standard input and "
-        f"output, or over HTTP on this machine. The API key, if the service wants one, is read from "
-        f"{API_KEY_VARIABLE}.",
-    )
-    parser.add_argument(
-        "--server", metavar="URL", help=f"address of the service (default: {URL_VARIABLE}, else {DEFAULT_URL})"
-    )
-    parser.add_argument(
-        "--root",
-        dest="roots",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="folder from which recordings may be read; may be given several times; without it no file is read",
-    )
-    parser.add_argument(
-        "--http", type=int, metavar="PORT", help=f"speak streamable HTTP on this port of {LOOPBACK}, at /mcp"
-    )
 
 
 def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | None = None) -> int:

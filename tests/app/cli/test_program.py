@@ -1,9 +1,12 @@
-"""The command line: what it prints, how it ends, and that a killed service comes back."""
+"""The program and the commands that run the service: what they print, how they end, and that a killed service comes
+back.
+"""
 
 import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -16,32 +19,21 @@ import httpx
 import pytest
 
 from app.cli import main
+from app.cli.exit_statuses import EXIT_STATUSES
+from app.cli.program import COMMANDS
 from app.serve import PROBE_PATHS
 from app.server.sockets import open_listening_sockets
-from app.settings import Settings, env_example, setting_name
+from app.settings import API_KEY_VARIABLE, Settings, env_example, setting_name
 from tests.app.running_service import PATH
 from tests.app.test_main import register
 from tests.recordings import speech_wav
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_settings_prints_the_example_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["settings"]) == 0
     assert capsys.readouterr().out == env_example()
-
-
-def test_models_lists_the_registry(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    register(tmp_path, "hears", "2", 0.625)
-    register(tmp_path, "two-steps", "1", None)
-    monkeypatch.setenv("SPEECHSUM_MODEL_REPO", str(tmp_path))
-    assert main(["models"]) == 0
-    first, second, empty, *_ = capsys.readouterr().out.splitlines()
-    assert not empty
-    assert re.match(r"hears@2 +audio-llm +score 0.625 ", first)
-    assert re.match(r"two-steps@1 +cascade +score not measured ", second)
 
 
 def test_the_main_module_imports_nothing_that_a_decoding_worker_does_not_need() -> None:
@@ -62,8 +54,10 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_a_misspelt_setting_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("SPEECHSUM_PROT", "1")
+    monkeypatch.setenv(API_KEY_VARIABLE, "of a client")
     assert main(["models"]) == 0
     assert "SPEECHSUM_PROT" in caplog.text
+    assert API_KEY_VARIABLE not in caplog.text
 
 
 @contextmanager
@@ -107,33 +101,79 @@ def test_serve_prints_a_line_that_works_and_stops_when_told() -> None:
 
 
 def test_the_help_imports_nothing_that_takes_time_and_lists_the_exit_statuses() -> None:
-    code = (
-        "import sys, app.__main__\n"
-        "try: app.__main__.main()\n"
-        "except SystemExit: print(sorted({'fastapi', 'pydantic', 'sqlalchemy', 'numpy'} & set(sys.modules)))"
-    )
+    slow = {"fastapi", "httpx", "pydantic", "rich", "sqlalchemy", "numpy"}
+    code = f"import sys, app.__main__\napp.__main__.main()\nprint(sorted({slow!r} & set(sys.modules)))"
     out = subprocess.check_output([sys.executable, "-c", code, "--help"], cwd=ROOT, text=True)
     assert out.endswith("[]\n")
-    assert all(f"\n  {status} " in out for status in ("0", "1", "2", "130"))
+    assert all(f"\n  {status} " in out for status in EXIT_STATUSES)
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.timing
+def test_the_help_answers_within_half_a_second() -> None:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "app", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - began)
+    assert statistics.median(took) < 0.5, took
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "-h"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: speechsum {name} ")
+    assert "Options:" in out
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out.split() == ["speechsum", version("speechsum")]
 
 
+@pytest.mark.parametrize(
+    "typed", [[], ["no-such-command"], ["models", "no-such-command"], ["serve", "--no-such-option"]]
+)
+def test_what_is_no_command_is_a_usage_error(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(typed) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Usage: speechsum" in printed.err
+
+
+def test_the_shell_completes_commands_options_and_values() -> None:
+    def complete(line: str) -> list[str]:
+        environment = {"_SPEECHSUM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        command = [sys.executable, "-m", "app"]
+        return subprocess.check_output(command, cwd=ROOT, env=os.environ | environment, text=True).split()
+
+    assert complete("speechsum s") == ["serve", "summarize", "settings"]
+    assert complete("speechsum jobs c") == ["cancel"]
+    assert "--style" in complete("speechsum summarize --st")
+    assert complete("speechsum summarize --style b") == ["bullets"]
+
+
+def test_the_program_prints_the_script_of_its_completion() -> None:
+    command = [sys.executable, "-m", "app", "--show-completion", "zsh"]
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    assert "_SPEECHSUM_COMPLETE" in subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.settings.env_example", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["settings"])
+
+
 def test_help_shows_the_default_and_the_setting_of_each_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["serve", "--help"])
+    assert main(["serve", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for name in ("port", "host", "log_level"):
         default = Settings.model_fields[name].default
         assert f"(default: {default}; setting: {setting_name(name)})" in text
-    with pytest.raises(SystemExit):
-        main(["keys", "create", "--help"])
-    assert "(default: summaries,jobs)" in " ".join(capsys.readouterr().out.split())
+    assert main(["keys", "create", "--help"]) == 0
+    assert "[default: summaries,jobs]" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
