@@ -1358,7 +1358,7 @@ export interface components {
              */
             unsupported: components["schemas"]["UnsupportedSpan"][] | null;
             /** @description The transcript, if the request asks for it with `transcript`; else null. */
-            transcript: components["schemas"]["TranscriptFacts"] | null;
+            transcript: components["schemas"]["Transcript"] | null;
             /**
              * Answers
              * @description The answers to the `questions`, in their order.
@@ -1401,10 +1401,10 @@ export interface components {
             warnings: string[];
         };
         /**
-         * TranscriptFacts
+         * Transcript
          * @description What was said, as far as the recognizer understood it; `warnings` name what it left out.
          */
-        TranscriptFacts: {
+        Transcript: {
             /**
              * Format
              * @enum {string}
@@ -1424,13 +1424,13 @@ export interface components {
              * Segments
              * @description With `verbose_json`, the transcript with its times; else null.
              */
-            segments: components["schemas"]["TranscriptSegmentFacts"][] | null;
+            segments: components["schemas"]["TranscriptSegment"][] | null;
         };
         /**
-         * TranscriptSegmentFacts
+         * TranscriptSegment
          * @description A segment of the transcript. Times are in seconds from the recording's beginning.
          */
-        TranscriptSegmentFacts: {
+        TranscriptSegment: {
             /**
              * Id
              * @description Number of the segment, from 0.
