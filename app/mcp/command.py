@@ -5,8 +5,10 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE
 
@@ -32,19 +34,21 @@ def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | N
             not installed.
     """
     try:
+        import httpx
         from speechsum_client import AsyncClient, RetryPolicy
     except ImportError:
         raise ValueError("`speechsum mcp` needs the Python client: pip install ./clients/python") from None
     url = server or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     folders = [resolve_root(root) for root in roots]
-    client = AsyncClient(
-        url, os.environ.get(API_KEY_VARIABLE) or None, timeout=ANSWER_SECONDS, retry=RetryPolicy(retries=2)
-    )
+    key = os.environ.get(API_KEY_VARIABLE) or None
+    # A proxy of the environment does not reach this machine's own loopback.
+    http = httpx.AsyncClient(trust_env=not _is_loopback(url))
+    client = AsyncClient(url, key, timeout=ANSWER_SECONDS, retry=RetryPolicy(retries=2), http=http)
 
     async def serve() -> None:
         from app.mcp.server import build_server
 
-        async with client:
+        async with http:
             mcp_server = build_server(client, url, folders)
             if listener is None:
                 await mcp_server.run_stdio_async()
@@ -54,6 +58,14 @@ def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | N
     listener = None if http_port is None else _listen(http_port)
     asyncio.run(serve())
     return 0
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listen(port: int) -> socket.socket:

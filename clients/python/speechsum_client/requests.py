@@ -140,7 +140,7 @@ def write_template_call(
     method: str, name: str, description: str, instruction: str, schema: Schema | None, fields: Mapping[str, Any]
 ) -> Call:
     """Return the request that creates a template (`POST`) or replaces it (`PUT`)."""
-    body = {"description": description, "instruction": instruction}
+    body: dict[str, Any] = {"description": description, "instruction": instruction}
     body |= {key: str(value) for key, value in fields.items() if value is not None}
     body |= {} if schema is None else {"json_schema": json_schema(schema)}
     if method == "POST":

@@ -29,6 +29,8 @@ def server_parameters(url: str, *roots: Path, key: str = KEY) -> StdioServerPara
     """How an assistant starts the server."""
     options = [part for root in roots for part in ("--root", str(root))]
     environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "clients" / "python")])}
+    # A proxy that is not there: it must not be asked for a service on this machine.
+    environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"}
     environment |= {"SPEECHSUM_API_KEY": key, "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
     return StdioServerParameters(
         command=sys.executable, args=["-m", "app", "mcp", "--server", url, *options], env=environment, cwd=ROOT
