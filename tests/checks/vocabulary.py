@@ -14,6 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,11 +66,11 @@ LONGEST_OTHER_S = 22.0  # of the recordings without names, so that it takes minu
 
 
 class Recording(NamedTuple):
-    """A recording. said: what is said in it; None if that is not known, or nobody speaks."""
+    """A recording. load: returns its samples. said: what is said in it; None if nobody speaks."""
 
     kind: str
     id: str
-    samples: NDArray[np.float32]
+    load: Callable[[], NDArray[np.float32]]
     said: str | None
     terms: tuple[str, ...]
 
@@ -82,7 +83,8 @@ def recordings(records: Sequence[Record]) -> Iterator[Recording]:
             named.append(record)
         elif (record.duration_s or 0.0) <= LONGEST_OTHER_S:
             others.append(record)
-    groups = [*map(_spoken_sentences, VOICES), map(_named_recording, named), _other_recordings(others)]
+    other_recordings = _other_recordings(others)
+    groups = [*map(_spoken_sentences, VOICES), map(_named_recording, named), *[other_recordings] * 3]
     for turn in zip_longest(*groups):
         yield from (one for one in turn if one is not None)
 
@@ -90,22 +92,27 @@ def recordings(records: Sequence[Record]) -> Iterator[Recording]:
 def _spoken_sentences(voice: str) -> Iterator[Recording]:
     engine, name = voice.split(":")
     for number, text in enumerate(SENTENCES):
-        samples = _speak_with_kokoro(text, name) if engine == "kokoro" else speak_with_espeak(text, name)
-        yield Recording(f"names, {engine}", f"{voice} {number}", samples, text, TERMS)
+        speak = _speak_with_kokoro if engine == "kokoro" else speak_with_espeak
+        yield Recording(f"names, {engine}", f"{voice} {number}", partial(speak, text, name), text, TERMS)
 
 
 def _named_recording(record: Record) -> Recording:
-    return Recording("names, people", record.id, read_audio(record), record.transcript, PEOPLE_TERMS)
+    return Recording("names, people", record.id, partial(read_audio, record), record.transcript, PEOPLE_TERMS)
 
 
 def _other_recordings(records: Sequence[Record]) -> Iterator[Recording]:
     for record in records:
-        samples, said = read_audio(record), record.transcript or None
-        yield Recording("no names, people" if said else "noise", record.id, samples, said, TERMS)
+        said = record.transcript or None
+        yield Recording("no names, people" if said else "noise", record.id, partial(read_audio, record), said, TERMS)
         if record.id in WITH_SILENCE:
-            faint = 0.0003 * np.random.default_rng(1).normal(size=20 * RATE).astype(np.float32)
-            yield Recording("no names, before silence", record.id, np.concatenate([samples, faint]), said, TERMS)
-    yield Recording("silence", "silence", np.zeros(10 * RATE, np.float32), None, TERMS)
+            yield Recording("no names, before silence", record.id, partial(_add_silence, record), said, TERMS)
+    yield Recording("silence", "silence", lambda: np.zeros(10 * RATE, np.float32), None, TERMS)
+
+
+def _add_silence(record: Record) -> NDArray[np.float32]:
+    """Return the record's samples with 20 s behind them in which nobody speaks."""
+    faint = 0.0003 * np.random.default_rng(1).normal(size=20 * RATE).astype(np.float32)
+    return np.concatenate([read_audio(record), faint])
 
 
 def _speak_with_kokoro(text: str, name: str) -> NDArray[np.float32]:
@@ -120,12 +127,16 @@ def count_terms(text: str, terms: Sequence[str]) -> int:
     return sum(words.count(f" {' '.join(normalize(term))} ") for term in terms)
 
 
-async def measure(records: Sequence[Record], write: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Measure each recording, and write the rows so far after each."""
-    rows: list[dict[str, Any]] = []
+async def measure(
+    records: Sequence[Record], rows: list[dict[str, Any]], write: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    """Measure each recording that is not among the rows, and write all rows after each."""
+    measured = {(row["kind"], row["id"]) for row in rows}
     transcriber = WhisperTranscriber(fetch_part(PART))
     await transcriber.start()
     for one in recordings(records):
+        if (one.kind, one.id) in measured:
+            continue
         texts: dict[str, str] = {"plain": "", "prompted": "", "corrected": ""}
 
         def observe(
@@ -143,8 +154,9 @@ async def measure(records: Sequence[Record], write: Callable[[list[dict[str, Any
             return found
 
         with mock.patch.object(whisper, "correct_terms", observe):
-            await transcriber.transcribe(one.samples, one.terms)
-        row: dict[str, Any] = {"kind": one.kind, "id": one.id, "seconds": round(len(one.samples) / RATE, 1)}
+            samples = one.load()
+            await transcriber.transcribe(samples, one.terms)
+        row: dict[str, Any] = {"kind": one.kind, "id": one.id, "seconds": round(len(samples) / RATE, 1)}
         row |= {"said": one.said, **texts}
         row["terms"] = {name: count_terms(text, one.terms) for name, text in texts.items()}
         if one.said is not None:
@@ -191,7 +203,8 @@ def main() -> None:
         report = {"command": command, "figures": figures(rows), "rows": rows}
         options.out.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
-    asyncio.run(measure(read_records(options.records), write))
+    rows = json.loads(options.out.read_text())["rows"] if options.out.exists() else []  # of a run that was interrupted
+    asyncio.run(measure(read_records(options.records), rows, write))
 
 
 if __name__ == "__main__":
