@@ -134,8 +134,11 @@ def test_a_service_ends_with_a_command_that_is_killed(no_service: Path) -> None:
         folder.rmdir()
 
 
-def test_ctrl_c_stops_the_service_and_the_command(tmp_path: Path, no_service: Path) -> None:
-    names = [write_recording(tmp_path / f"{number}.wav") for number in range(2)]
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_service_and_the_command(
+    number: signal.Signals, status: int, tmp_path: Path, no_service: Path
+) -> None:
+    names = [write_recording(tmp_path / f"{index}.wav") for index in range(2)]
     code = (
         "import sys, tempfile\n"
         f"tempfile.tempdir = {str(no_service)!r}\n"
@@ -152,8 +155,8 @@ def test_ctrl_c_stops_the_service_and_the_command(tmp_path: Path, no_service: Pa
     assert command.stdout is not None
     with command.stdout:
         assert command.stdout.readline() == "working\n"
-        command.send_signal(signal.SIGINT)
-        assert command.wait(60) == 130
+        command.send_signal(number)
+        assert command.wait(60) == status
     assert_all_end(no_service)
 
 
