@@ -48,7 +48,8 @@ class ChildService:
 def run_child_service(
     settings: Settings, model: str | None, on_phase: Callable[[str], None] = lambda text: None
 ) -> Iterator[ChildService]:
-    """Start a service and wait until it can answer; stop it when the block ends.
+    """Start a service and wait until it can answer; stop it when the block ends. For the main thread, because it
+    handles signals.
 
     Args:
         settings: Those of this process. The service has the same, but for its address, its key and its folder.
@@ -84,12 +85,15 @@ def run_child_service(
 
 def serve_command(model: str | None) -> list[str]:
     """Return the command that runs the service. A port of 0 takes a free one, which the service prints."""
-    command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--log-level", "info"]
+    # -P, because a folder `app` in the user's present folder would be run instead.
+    command = [sys.executable, "-P", "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--log-level", "info"]
     return [*command, "--model", model] if model else command
 
 
 def _environment(settings: Settings, folder: Path, key: str) -> dict[str, str]:
+    own_place = str(Path(__file__).resolve().parents[2])
     return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (own_place, os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
         setting_name("auth", "keys"): key,
         setting_name("jobs", "folder"): str(folder / "jobs"),

@@ -56,7 +56,12 @@ def assert_all_end(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def test_it_starts_the_model_and_stops_it(tmp_path: Path, no_service: Path, capfd: Captured) -> None:
+def test_it_starts_the_model_and_stops_it(
+    tmp_path: Path, no_service: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    (tmp_path / "app").mkdir()  # of a project of the user's
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
     recording = tmp_path / "call.wav"
     recording.write_bytes(speech_wav())
     assert main(["summarize", str(recording), "--model", "scripted", "--json"]) == 0
@@ -161,7 +166,7 @@ def test_a_signal_stops_the_service_and_the_command(
 
 
 def test_the_command_is_the_installed_program() -> None:
-    assert serve_command(None)[:4] == [sys.executable, "-m", "app", "serve"]
+    assert serve_command(None)[:5] == [sys.executable, "-P", "-m", "app", "serve"]
     assert serve_command("m@1")[-2:] == ["--model", "m@1"]
 
 
