@@ -141,7 +141,7 @@ def run(start: Start, arguments: list[str]) -> argparse.ArgumentParser | None:
         raise HelpRequest(equivalent_parser(self, context))
 
     sys.argv, argparse.ArgumentParser.print_help = ["command", *arguments], print_help  # type: ignore[method-assign]
-    TyperCommand.format_help = TyperGroup.format_help = format_help  # type: ignore[method-assign]
+    TyperCommand.format_help = TyperGroup.format_help = format_help  # type: ignore[assignment, method-assign]
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             start()

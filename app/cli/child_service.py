@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from app.cli.errors import CommandError
 from app.cli.exit_statuses import USAGE_ERROR
@@ -27,6 +28,8 @@ POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0
 REQUEST_SECONDS = 14_400.0  # nobody else waits for this service, so that a recording may take as long as a job
 LOG_LINES = 12  # of a service that could not start, shown as they are
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+SIGNAL_STATUS = 128  # the exit status of a program that a signal has ended, as shells count
 DEATH_SIGNAL_OPTION = 1  # PR_SET_PDEATHSIG of prctl(2)
 _READY = re.compile(r"curl (http://\S+?:\d+)/v1/audio/summaries")
 _LOG_PREFIX = re.compile(r"^\S+ \S+ (?:INFO|WARNING) (\S+): ")
@@ -45,7 +48,8 @@ class ChildService:
 def run_child_service(
     settings: Settings, model: str | None, on_phase: Callable[[str], None] = lambda text: None
 ) -> Iterator[ChildService]:
-    """Start a service and wait until it can answer; stop it when the block ends.
+    """Start a service and wait until it can answer; stop it when the block ends. For the main thread, because it
+    handles signals.
 
     Args:
         settings: Those of this process. The service has the same, but for its address, its key and its folder.
@@ -58,6 +62,7 @@ def run_child_service(
     folder = Path(tempfile.mkdtemp(prefix="speechsum-"))
     log, key = folder / "service.log", secrets.token_urlsafe(32)
     process: subprocess.Popen[bytes] | None = None
+    before = {number: signal.signal(number, _exit_on_signal) for number in ENDING_SIGNALS}
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -74,16 +79,21 @@ def run_child_service(
         if process is not None:
             _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve_command(model: str | None) -> list[str]:
     """Return the command that runs the service. A port of 0 takes a free one, which the service prints."""
-    command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--log-level", "info"]
+    # -P, because a folder `app` in the user's present folder would be run instead.
+    command = [sys.executable, "-P", "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--log-level", "info"]
     return [*command, "--model", model] if model else command
 
 
 def _environment(settings: Settings, folder: Path, key: str) -> dict[str, str]:
+    own_place = str(Path(__file__).resolve().parents[2])
     return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (own_place, os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
         setting_name("auth", "keys"): key,
         setting_name("jobs", "folder"): str(folder / "jobs"),
@@ -91,6 +101,11 @@ def _environment(settings: Settings, folder: Path, key: str) -> dict[str, str]:
         setting_name("jobs", "blobs"): str(folder / "jobs" / "recordings"),
         setting_name("timeouts", "request_seconds"): str(max(REQUEST_SECONDS, settings.timeouts.request_seconds)),
     }
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    """End this process so that the service is stopped and its folder removed."""
+    raise SystemExit(SIGNAL_STATUS + number)
 
 
 def _end_with_parent() -> None:

@@ -56,7 +56,12 @@ def assert_all_end(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def test_it_starts_the_model_and_stops_it(tmp_path: Path, no_service: Path, capfd: Captured) -> None:
+def test_it_starts_the_model_and_stops_it(
+    tmp_path: Path, no_service: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    (tmp_path / "app").mkdir()  # of a project of the user's
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
     recording = tmp_path / "call.wav"
     recording.write_bytes(speech_wav())
     assert main(["summarize", str(recording), "--model", "scripted", "--json"]) == 0
@@ -134,8 +139,11 @@ def test_a_service_ends_with_a_command_that_is_killed(no_service: Path) -> None:
         folder.rmdir()
 
 
-def test_ctrl_c_stops_the_service_and_the_command(tmp_path: Path, no_service: Path) -> None:
-    names = [write_recording(tmp_path / f"{number}.wav") for number in range(2)]
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_service_and_the_command(
+    number: signal.Signals, status: int, tmp_path: Path, no_service: Path
+) -> None:
+    names = [write_recording(tmp_path / f"{index}.wav") for index in range(2)]
     code = (
         "import sys, tempfile\n"
         f"tempfile.tempdir = {str(no_service)!r}\n"
@@ -152,13 +160,13 @@ def test_ctrl_c_stops_the_service_and_the_command(tmp_path: Path, no_service: Pa
     assert command.stdout is not None
     with command.stdout:
         assert command.stdout.readline() == "working\n"
-        command.send_signal(signal.SIGINT)
-        assert command.wait(60) == 130
+        command.send_signal(number)
+        assert command.wait(60) == status
     assert_all_end(no_service)
 
 
 def test_the_command_is_the_installed_program() -> None:
-    assert serve_command(None)[:4] == [sys.executable, "-m", "app", "serve"]
+    assert serve_command(None)[:5] == [sys.executable, "-P", "-m", "app", "serve"]
     assert serve_command("m@1")[-2:] == ["--model", "m@1"]
 
 
