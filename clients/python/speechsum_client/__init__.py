@@ -4,27 +4,29 @@
 service sends.
 """
 
+from speechsum_client.answer_parts import (
+    AudioFacts,
+    CitedSentence,
+    QuestionAnswer,
+    StyleEcho,
+    Transcript,
+    TranscriptSegment,
+    UnsupportedSpan,
+    Usage,
+    WindowFacts,
+)
 from speechsum_client.answers import (
     AnswerDeltaEvent,
     AnswerEvent,
-    AudioFacts,
-    CitedSentence,
     DeltaEvent,
     ErrorDetail,
     JobInfo,
     JobProgress,
     ParsedSummary,
     ProgressEvent,
-    QuestionAnswer,
     RecordingInfo,
-    StyleEcho,
     Summary,
-    Transcript,
-    TranscriptSegment,
-    UnsupportedSpan,
-    Usage,
     WebhookFacts,
-    WindowFacts,
 )
 from speechsum_client.async_client import AsyncClient
 from speechsum_client.async_jobs import AsyncJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechsum_client.answers import AnswerModel
+from speechsum_client.answer_parts import AnswerModel
 
 
 class AudioCard(AnswerModel):

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speechsum_client.answers import ChatCompletion, Summary, Usage
+from speechsum_client.answer_parts import Usage
+from speechsum_client.answers import ChatCompletion, Summary
 from speechsum_client.calls import Call, path_part
 from speechsum_client.errors import InvalidAnswer
 from speechsum_client.fields import Schema, form_fields, json_schema

@@ -15,7 +15,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from speechsum_client.answers import AnswerModel, JobInfo
+from speechsum_client.answer_parts import AnswerModel
+from speechsum_client.answers import JobInfo
 from speechsum_client.errors import InvalidAnswer, WebhookNotVerified
 
 SECRET_PREFIX = "whsec_"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import speechsum_client
 from pydantic import BaseModel
-from speechsum_client import answers, cards, errors
+from speechsum_client import answer_parts, answers, cards, errors
 from speechsum_client.fields import QuestionFields, SummaryFields, TemplateFields, json_schema
 
 from app.core.errors import ServiceError
@@ -130,7 +130,7 @@ def schemas(document: dict[str, Any]) -> dict[str, Any]:
 def test_every_field_of_every_answer_has_a_type(document: dict[str, Any]) -> None:
     names = {mine: theirs for theirs, mine in NAMES.items()}
     checked = 0
-    for module in (answers, cards):
+    for module in (answer_parts, answers, cards):
         for name, kind in vars(module).items():
             if not (isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == module.__name__):
                 continue
