@@ -12,13 +12,14 @@ from pathlib import Path
 
 from app.core.help_format import show_defaults
 from training.cli import config_file, input_paths
+from training.runtime.option_names import warn_deprecated_option
 
 COMMANDS = {
     "data": "make and check data: synthetic speech, summaries of transcripts, own recordings",
     "align": "train the audio encoder to give the language model words that it can read (before sft)",
-    "legible": "measure which words can be read from the audio frames of a model",
+    "probe": "measure which words can be read from the audio frames of a model",
     "sft": "supervised fine-tuning of an audio model, or of its text twin",
-    "apart": "measure how likely student and teacher find the same answers: is distillation worthwhile?",
+    "teacher-gap": "measure how likely student and teacher find the same answers: is distillation worthwhile?",
     "distill": "on-policy distillation: the student hears and writes, and a text model that reads corrects it",
     "serve": "run vLLM's server as the recipes need it, to sample answers or to read with",
     "pairs": "sample answers of a checkpoint, and pair better ones with worse ones by known facts or a judge",
@@ -36,9 +37,9 @@ COMMANDS = {
 MODULES = {
     "data": "training.cli.data_command",
     "align": "training.align.command",
-    "legible": "training.eval.probe",
+    "probe": "training.eval.probe",
     "sft": "training.recipes.sft",
-    "apart": "training.eval.teacher_gap",
+    "teacher-gap": "training.eval.teacher_gap",
     "distill": "training.recipes.distill",
     "serve": "training.runtime.vllm_server",
     "pairs": "training.recipes.pairs",
@@ -51,6 +52,9 @@ MODULES = {
     "compare": "training.eval.compare",
     "lineage": "training.eval.lineage",
 }
+
+# Names of commands in earlier releases.
+DEPRECATED_COMMANDS = {"apart": "teacher-gap", "legible": "probe"}
 
 EXIT_BROKEN_PIPE = 128 + 13  # the exit status that a shell gives for a command that SIGPIPE ended
 EXIT_FAILED, EXIT_USAGE = 1, 2  # exit statuses: the command failed; its arguments are wrong
@@ -89,7 +93,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="speechsum-train", description="Train the checkpoints that speechsum serves.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if (new := DEPRECATED_COMMANDS.get(" ".join(arguments[:1]))) is not None:
+        warn_deprecated_option(f"speechsum-train {arguments[0]}", f"speechsum-train {new}")
+        arguments[0] = new
     if arguments[:1] and arguments[0] in COMMANDS:
         try:
             input_paths.check_paths(arguments[0], arguments[1:])
@@ -97,7 +104,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"speechsum-train {arguments[0]}: error: {error}", file=sys.stderr)
             return EXIT_USAGE
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text)
+        aliases = [old for old, new in DEPRECATED_COMMANDS.items() if new == name]
+        command = commands.add_parser(name, help=text, aliases=aliases)
         if name in arguments[:1]:
             importlib.import_module(MODULES[name]).add_arguments(command)
             try:

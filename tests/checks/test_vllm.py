@@ -2,8 +2,8 @@
 
 import socket
 import time
-from typing import Any
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest

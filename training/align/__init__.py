@@ -13,7 +13,7 @@ the language model only the embeddings are used, so a step costs a small part of
 A frame can only learn to say what is one of the classes. With `--spell-below N`, words that are rare in the data or not
 in it are therefore spelled: one frame for the token of each letter, which the language model can read, too. Without it,
 words with tokens outside of the `--classes` most frequent ones are skipped, and a name that was never seen comes out as
-one that was. `speechsum-train legible` shows what the frames say.
+one that was. `speechsum-train probe` shows what the frames say.
 
 Limits: a clip is at most one window (30 s). Longer clips, and clips that do not fit their text, are left out and
 counted. It runs as one process.

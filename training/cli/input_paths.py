@@ -95,9 +95,9 @@ INPUTS: dict[str, PathChecks] = {
     "data prepare": {"--folder": folder_problem},
     "data check": {"--records": file_problem},
     "align": _RECIPE_INPUTS,
-    "legible": {"--base": checkpoint_problem, "--data": file_problem, "--classes": file_problem},
+    "probe": {"--base": checkpoint_problem, "--data": file_problem, "--classes": file_problem},
     "sft": _RECIPE_INPUTS | {"--answers": file_problem},
-    "apart": {
+    "teacher-gap": {
         "--base": checkpoint_problem,
         "--start": adapter_problem,
         "--teacher": checkpoint_problem,
@@ -135,9 +135,9 @@ FILE_OUTPUTS = {
     "evaluate",
     "word-errors",
     "curves",
-    "apart",
+    "teacher-gap",
     "compare",
-    "legible",
+    "probe",
     "data synthesize",
     "data talks",
 }  # whose --out is a file

@@ -1,6 +1,6 @@
 """Probe the audio frames of a model: take the nearest token to each frame, and compare this text with what was said.
 
-    speechsum-train legible --base var/aligned --data var/data/dev/records.jsonl [--classes var/runs/align/classes.json]
+    speechsum-train probe --base var/aligned --data var/data/dev/records.jsonl [--classes var/runs/align/classes.json]
 
 `align` trains frames to be near the embeddings of the tokens that are said. This command measures how far it has come
 without the language model: the text of a clip is the tokens of its frames without repeats and blanks. `word_error` is
@@ -69,7 +69,7 @@ class FrameReader:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `legible`."""
+    """Add the options of `probe`."""
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL or Parquet files of records")
     parser.add_argument("--classes", type=Path, help="classes.json of `align`, to allow only its tokens")
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `legible`: print the error rates, and write them if `--out` is given. Raises ValueError if no clip is
+    """Run `probe`: print the error rates, and write them if `--out` is given. Raises ValueError if no clip is
     left.
     """
     records = clips_in_one_window(read_training_records(options))

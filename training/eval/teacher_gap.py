@@ -1,7 +1,7 @@
 """Measure whether a teacher is worth distilling from: how likely the teacher and the student find the same answers.
 
-    speechsum-train apart --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
-        --data var/data/dev/records.jsonl [--answers "results/dev.json#SFT"] --out results/apart.json
+    speechsum-train teacher-gap --base var/aligned --start var/runs/sft/adapter.safetensors --teacher var/reader \\
+        --data var/data/dev/records.jsonl [--answers "results/dev.json#SFT"] --out results/teacher-gap.json
 
 Both models predict the tokens of the same answers: the summaries of the data, or those of a system in an earlier result
 (`evaluate --system … --out RESULT`). The student hears the recording, and the teacher reads the true transcript, as in
@@ -136,7 +136,7 @@ def gap_table(found: dict[str, dict[str, float]]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `apart`."""
+    """Add the options of `teacher-gap`."""
     parser.add_argument("--base", type=Path, required=True, help="assembled audio checkpoint")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="adapters that make the base the student")
     add_option(parser, "--lora-rank", "--rank", type=int, default=16, help="rank of their LoRA pairs")
@@ -149,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `apart`: print the table, and write the values if `--out` is given. Raises ValueError if the tokens
+    """Run `teacher-gap`: print the table, and write the values if `--out` is given. Raises ValueError if the tokens
     differ.
     """
     records = read_training_records(options)

@@ -52,7 +52,7 @@ def test_the_command_writes_what_was_read(
     clips = [record(i, tmp_path, noise(1.0 + i, seed=i), transcript=f"call {i} times, Anna") for i in (1, 2)]
     data, out = tmp_path / "records.jsonl", tmp_path / "legible.json"
     write_records(data, [*clips, record(3, tmp_path, noise(31.0), transcript="too long")])
-    assert main(["legible", "--base", str(audio_folder), "--data", str(data), "--show", "1", "--out", str(out)]) == 0
+    assert main(["probe", "--base", str(audio_folder), "--data", str(data), "--show", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "1 longer than a window" in printed
     assert "call one times anna" in printed
@@ -69,4 +69,12 @@ def test_without_a_clip_it_says_so(audio_folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "records.jsonl"
     write_records(data, [record(3, tmp_path, noise(31.0), transcript="too long")])
     with pytest.raises(ValueError, match="no clip is left"):
-        main(["legible", "--base", str(audio_folder), "--data", str(data)])
+        main(["probe", "--base", str(audio_folder), "--data", str(data)])
+
+
+def test_its_old_name_warns_and_still_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["legible", "--base", str(tmp_path / "none"), "--data", "none.jsonl"]) == 2
+    printed = capsys.readouterr().err
+    assert "speechsum-train legible is deprecated" in printed
+    assert "use speechsum-train probe instead" in printed
+    assert "speechsum-train probe: error:" in printed

@@ -60,7 +60,7 @@ def test_the_command_tells_what_either_thinks_of_the_answers(
     data = tmp_path / "records.jsonl"
     data.write_text("".join(r.to_json() + "\n" for r in (told, replace(told, id="clip-2", summary="Pumps."))))
     out = tmp_path / "apart.json"
-    command = ["apart", "--base", audio_folder, "--rank", "2", "--teacher", llama_folder, "--data", data]
+    command = ["teacher-gap", "--base", audio_folder, "--rank", "2", "--teacher", llama_folder, "--data", data]
     assert main([*map(str, command), "--batch", "1", "--out", str(out)]) == 0
     found = json.loads(out.read_text())["kinds"]
     assert list(found) == [SUPPORTED_TOKENS, INVENTED_TOKENS, OTHER_TOKENS]
@@ -84,7 +84,7 @@ def test_answers_of_an_earlier_result_can_be_read_instead(
     data.write_text("".join(r.to_json() + "\n" for r in (told, replace(told, id="clip-2"))))
     rows = [{"id": told.id, "summary": "Nothing was said."}, {"id": "clip-2", "summary": " "}]
     result.write_text(json.dumps({"systems": [{"system": "SFT", "kind": "hears", "rows": rows}]}))
-    command = ["apart", "--base", audio_folder, "--rank", "2", "--teacher", llama_folder, "--data", data]
+    command = ["teacher-gap", "--base", audio_folder, "--rank", "2", "--teacher", llama_folder, "--data", data]
     assert main([*map(str, command), "--answers", f"{result}#SFT"]) == 0
     said = capsys.readouterr().out
     assert "1 of them answered" in said
