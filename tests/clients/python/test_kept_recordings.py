@@ -95,7 +95,7 @@ def piece(index: int, text: str) -> dict[str, Any]:
 
 
 def whole(index: int, text: str) -> dict[str, Any]:
-    facts = {"question": "Who?", "finish_reason": "stop", "citations": [], "unsupported": None}
+    facts: dict[str, Any] = {"question": "Who?", "finish_reason": "stop", "citations": [], "unsupported": None}
     return {"object": "audio.summary.answer", "index": index, "answer": text, **facts}
 
 
