@@ -6,6 +6,7 @@ NO_SERVICE = 3
 NOT_ALLOWED = 4
 NOT_ENDED = 5
 INTERRUPTED = 130
+TERMINATED = 143
 
 EXIT_STATUSES = {
     0: "the command succeeded, or a running service was stopped by SIGTERM",
@@ -17,4 +18,5 @@ EXIT_STATUSES = {
     NOT_ALLOWED: "the service wants an API key, or the key does not permit this",
     NOT_ENDED: "`jobs wait --timeout`: the job has not ended yet",
     INTERRUPTED: "the command was interrupted by Ctrl-C",
+    TERMINATED: "SIGTERM ended a command that had started the model, which was stopped too",
 }

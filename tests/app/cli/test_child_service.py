@@ -15,6 +15,7 @@ import pytest
 from app.cli import child_service, main
 from app.cli.child_service import run_child_service, serve_command
 from app.cli.errors import CommandError
+from app.cli.exit_statuses import INTERRUPTED, TERMINATED
 from app.settings import URL_VARIABLE, Settings
 from tests.app.cli.conftest import write_recording
 from tests.recordings import CLIPS, speech_wav
@@ -139,7 +140,7 @@ def test_a_service_ends_with_a_command_that_is_killed(no_service: Path) -> None:
         folder.rmdir()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_a_signal_stops_the_service_and_the_command(
     number: signal.Signals, status: int, tmp_path: Path, no_service: Path
 ) -> None:
