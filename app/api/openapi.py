@@ -7,7 +7,6 @@ document is OpenAPI 3.1, because client generators read that version; `itemSchem
 `x-itemSchema`.
 """
 
-from itertools import combinations
 from typing import Any, Literal
 
 from fastapi.routing import APIRoute
@@ -15,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.summary_fields import SummaryOptions
-from app.api.upload import RECORDING_FIELDS
 from app.core.prompts import Style
 
 SCHEMA_REF_PREFIX = "#/components/schemas/"
@@ -65,9 +63,10 @@ def upload_request_body(extra_fields: dict[str, Any] | None = None) -> dict[str,
         "title": name,
         "description": "The form holds the recording in `file`, its URL in `url`, or the `recording_id` of a kept one.",
         # Not `oneOf`, which generators turn into a union of types.
-        "if": {"not": {"anyOf": [{"required": [name]} for name in RECORDING_FIELDS]}},
+        "if": {"not": {"required": ["url"]}, "properties": {"recording_id": False}},
         "then": {"required": ["file"]},
-        "not": {"anyOf": [{"required": list(pair)} for pair in combinations(("file", *RECORDING_FIELDS), 2)]},
+        "not": {"required": ["file", "url"]},
+        "dependentSchemas": {"recording_id": {"not": {"anyOf": [{"required": ["file"]}, {"required": ["url"]}]}}},
         "additionalProperties": False,
         "properties": {"file": _RECORDING, **_summary_field_schemas(), **(extra_fields or {})},
     }

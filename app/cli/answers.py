@@ -91,8 +91,8 @@ def _transcript_text(transcript: Transcript) -> str:
 def _markdown(summary: Summary, name: str) -> str:
     """Return a summary as the page at `/` saves it, too."""
     lines = [f"# Summary of {_escape(name)}", "", summary.summary, ""]
-    for one in summary.answers:
-        lines += [f"## {_escape(one.question)}", "", one.answer, ""]
+    for answer in summary.answers:
+        lines += [f"## {_escape(answer.question)}", "", answer.answer, ""]
     if summary.transcript is not None:
         text = _transcript_text(summary.transcript)
         lines += ["## Transcript", "", *(f"    {line}".rstrip() for line in text.splitlines()), ""]

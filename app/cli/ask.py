@@ -50,8 +50,13 @@ def ask(
         Progress() as progress,
         connect(server, api_key, progress, model=model, wants_answer=True) as connection,
     ):
-        given = {"effort": effort, "model": connection.model, "context": context, "template": template}
-        given |= {"vocabulary": terms}
+        given: dict[str, str | list[str] | None] = {
+            "effort": effort,
+            "model": connection.model,
+            "context": context,
+            "vocabulary": terms,
+            "template": template,
+        }
         fields = cast(QuestionFields, {name: value for name, value in given.items() if value is not None})
         with progress.task("Listening, and writing the answer"):
             answer = connection.client.ask(recording(file), question, **fields)
