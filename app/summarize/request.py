@@ -170,7 +170,7 @@ class SummaryRequest:
         those that are answered beside the summary.
         """
         asked = [*(turn.question for turn in self.turns), self._template_instruction, self.custom_instruction]
-        questions = "\n".join([*asked, *self.questions]).strip()
+        questions = "\n".join(filter(None, [*asked, *self.questions]))
         return self.background.introduce(prompts.note_instruction(self.style, questions))
 
     @property
