@@ -7,9 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -19,6 +17,7 @@ from app.cli.configuration import load_settings
 from app.cli.errors import CommandError
 from app.cli.exit_statuses import NO_SERVICE, USAGE_ERROR
 from app.cli.progress import Progress
+from app.mcp.command import is_loopback
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE, Settings, setting_name
 
 PROBE_SECONDS = 3.0  # for the answer of a service that may not be there
@@ -101,8 +100,7 @@ def open_clients(url: str, api_key: str | None) -> Iterator[tuple[Client, Client
     is none.
     """
     quick: dict[str, Any] = {"idle_timeout": PROBE_SECONDS, "connect_timeout": PROBE_SECONDS}
-    # A proxy of the environment does not reach this machine's own loopback.
-    with httpx.Client(trust_env=not _is_loopback(url)) as http:
+    with httpx.Client(trust_env=not is_loopback(url)) as http:
         try:
             client = Client(url, api_key, timeout=ANSWER_SECONDS, http=http)
             probe = Client(url, api_key, retry=RetryPolicy(retries=0), http=http, **quick)
@@ -122,14 +120,6 @@ def _start_service(settings: Settings, model: str | None, where: str, progress: 
         task.end()
         with open_clients(child.url, child.api_key) as (client, _):
             yield Connection(client, child.url, None)
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _answers(probe: Client, url: str, *, is_named: bool) -> bool:

@@ -41,8 +41,7 @@ def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | N
     url = server or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     folders = [resolve_root(root) for root in roots]
     key = os.environ.get(API_KEY_VARIABLE) or None
-    # A proxy of the environment does not reach this machine's own loopback.
-    http = httpx.AsyncClient(trust_env=not _is_loopback(url))
+    http = httpx.AsyncClient(trust_env=not is_loopback(url))
     client = AsyncClient(url, key, timeout=ANSWER_SECONDS, retry=RetryPolicy(retries=2), http=http)
 
     async def serve() -> None:
@@ -60,7 +59,8 @@ def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | N
     return 0
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Return whether an address is this machine's own, which no proxy of the environment reaches."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ip_address(host).is_loopback
