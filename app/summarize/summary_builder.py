@@ -110,9 +110,13 @@ class SummaryBuilder:
         if content.transcripts and content.model != self.model.id:
             yield f"What is said in the recording was recognized by {content.model}, when the recording was kept."
         if not content.was_heard_with(request.background.vocabulary):
+            listened, named = set(content.vocabulary), set(request.background.vocabulary)
+            difference = f"listened for {len(listened - named)} terms that are not named now"
+            if unheard := len(named - listened):
+                difference = f"did not listen for {unheard} of these terms, which only the model's instruction has"
             yield (
                 "The recording was heard when it was kept, with another vocabulary than this request's: the recognizer "
-                "did not listen for the terms of this one, and only the model's instruction has them."
+                f"{difference}."
             )
 
     async def _build_choice(
