@@ -109,14 +109,11 @@ class SummaryBuilder:
     def _earlier_recognition_warnings(self, request: SummaryRequest, content: RecordingContent) -> Iterator[str]:
         if content.transcripts and content.model != self.model.id:
             yield f"What is said in the recording was recognized by {content.model}, when the recording was kept."
-        if not content.was_heard_with(request.background.vocabulary):
-            listened, named = set(content.vocabulary), set(request.background.vocabulary)
-            difference = f"listened for {len(listened - named)} terms that are not named now"
-            if unheard := len(named - listened):
-                difference = f"did not listen for {unheard} of these terms, which only the model's instruction has"
+        unheard = set(request.background.vocabulary) - set(content.vocabulary)
+        if unheard and not content.was_heard_with(request.background.vocabulary):
             yield (
                 "The recording was heard when it was kept, with another vocabulary than this request's: the recognizer "
-                f"{difference}."
+                f"did not listen for {len(unheard)} of these terms, which only the model's instruction has."
             )
 
     async def _build_choice(
