@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "put a trained model into the registry, after a check that vLLM loads it",
     "evaluate": "score summaries, of a running service in depth or of several systems in one table",
     "word-errors": "measure the word errors of a recognizer, apart for people and synthetic voices",
+    "posterior-mixture": "measure whether a text model gains by reading how sure the recognizer was of each token",
     "compare": "compare two systems of such tables: is the difference more than chance?",
     "lineage": "print where a checkpoint of the registry comes from",
 }
@@ -49,6 +50,7 @@ MODULES = {
     "export": "training.models.export",
     "evaluate": "training.eval.evaluate",
     "word-errors": "training.eval.word_errors",
+    "posterior-mixture": "training.eval.posterior_mixture",
     "compare": "training.eval.compare",
     "lineage": "training.eval.lineage",
 }

@@ -126,6 +126,11 @@ INPUTS: dict[str, PathChecks] = {
     },
     "evaluate": {"--records": file_problem, "--bert-model": folder_problem},
     "word-errors": {"--records": file_problem, "--whisper": folder_problem},
+    "posterior-mixture": {
+        "--model": checkpoint_problem,
+        "--records": file_problem,
+        "--whisper": folder_problem,
+    },
     "lineage": {"--root": folder_problem},
 }
 # Options that name something to write. If the path exists it must be a folder, or for FILE_OUTPUTS a file.
@@ -134,6 +139,7 @@ FILE_OUTPUTS = {
     "pairs",
     "evaluate",
     "word-errors",
+    "posterior-mixture",
     "curves",
     "teacher-gap",
     "compare",
