@@ -202,6 +202,7 @@ async def test_a_queue_that_is_full_says_when_to_come_again() -> None:
         assert len(list(recordings(site))) == 2
 
 
+@pytest.mark.timing
 async def test_somebody_who_waits_goes_before_jobs() -> None:
     engine = ScriptedEngine()
     async with serving(engine, engine={"max_num_seqs": 1}, jobs={"workers": 3}, auth=ANNA) as site:

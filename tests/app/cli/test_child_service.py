@@ -151,8 +151,8 @@ def test_a_signal_stops_the_service_and_the_command(
         "from app.cli import child_service, main, summarize\n"
         "from speechsum_client import Client\n"
         "def wait_long(*_, **__):\n"
-        "    import time\n"
-        "    print('working', flush=True)\n"
+        "    import os, time\n"
+        "    os.write(1, b'working\\n')\n"  # two threads do this, and print may mix their lines
         "    time.sleep(600)\n"
         "Client.summarize_stream = wait_long\n"
         "sys.exit(main(['summarize', *sys.argv[1:], '--model', 'scripted']))\n"
