@@ -18,7 +18,7 @@ from app.api.idempotency import fingerprint, idempotent_request, stored_response
 from app.api.job_events import describe_job, find_job, job_event_stream, job_not_found_error
 from app.api.job_work import field_pairs
 from app.api.jobs_protocol import JobList, JobResponse, JobState, job_response
-from app.api.kept_recordings import check_recording
+from app.api.kept_recordings import find_recording
 from app.api.openapi import (
     IDEMPOTENCY_KEY,
     event_stream_content,
@@ -89,7 +89,7 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
                 if idempotent.stored_response is not None:
                     return idempotent.stored_response
                 if options.recording_id is not None:
-                    check_recording(service, upload.resolved_model, options.recording_id, caller.owner)
+                    find_recording(service, upload.resolved_model, options.recording_id, caller.owner)
                 answer = partial(_replayable_response, root_path=root_path)
                 idempotent_answer = (idempotent.reservation, answer) if idempotent.reservation else None
                 job = await jobs.enqueue(

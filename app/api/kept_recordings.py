@@ -9,6 +9,7 @@ from app.api.request_scope import AdmittedRequest
 from app.core.errors import InvalidRequest
 from app.metrics import RECORDINGS_REUSED
 from app.models.resolver import ResolvedModel
+from app.recordings.store import KeptRecording
 from app.service import Service
 from app.settings import setting_name
 
@@ -33,26 +34,27 @@ def check_recording_fields(service: Service, *, keep: bool, recording_id: str | 
         )
 
 
-def check_recording(service: Service, resolved_model: ResolvedModel, recording_id: str, owner: str) -> None:
-    """Check that the owner's recording is kept, and that the model can read it.
+def find_recording(service: Service, resolved_model: ResolvedModel, recording_id: str, owner: str) -> KeptRecording:
+    """Return the owner's kept recording, which the model can read.
 
     Raises: NotFound (404) if it is not kept, Conflict (409) if the model cannot read what was kept.
     """
-    resolved_model.summarizer.check_readable(service.recordings.find(recording_id, owner).content)
+    kept = service.recordings.find(recording_id, owner)
+    resolved_model.summarizer.check_readable(kept.content)
+    return kept
 
 
 def use_recordings(service: Service, admitted: AdmittedRequest, *, keep: bool, recording_id: str | None) -> None:
     """Give the work the kept recording that the request names, until the work ends, or let it keep its own.
 
-    Raises: what `check_recording` raises.
+    Raises: what `find_recording` raises.
     """
-    summary_request, store = admitted.summary_request, service.recordings
+    summary_request = admitted.summary_request
     owner = summary_request.owner
     if recording_id is not None:
-        check_recording(service, admitted.resolved_model, recording_id, owner)
-        summary_request.kept = store.find(recording_id, owner)
+        summary_request.kept = find_recording(service, admitted.resolved_model, recording_id, owner)
         admitted.resources.enter_context(summary_request.kept.hold_open())
         RECORDINGS_REUSED.inc()
     if keep:
         caller = summary_request.caller or owner
-        summary_request.keep_recording = partial(store.keep, owner=owner, caller=caller)
+        summary_request.keep_recording = partial(service.recordings.keep, owner=owner, caller=caller)

@@ -16,6 +16,7 @@ from app.cli.service import KeyOption, ServerOption, connect
 from app.cli.summary_options import (
     ContextOption,
     EffortOption,
+    FilesArgument,
     FocusOption,
     FormatOption,
     InstructionsOption,
@@ -59,10 +60,7 @@ def list_(
 
 @app.command(short_help="Queue recordings and print the ids of their jobs.")
 def submit(
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
-    ],
+    files: FilesArgument,
     style: StyleOption = None,
     length: LengthOption = None,
     focus: FocusOption = None,

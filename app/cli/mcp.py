@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from app.cli.program import new_command_app
-from app.mcp.command import DEFAULT_URL, LOOPBACK, run
+from app.mcp.command import LOOPBACK, run
+from app.service_address import DEFAULT_URL
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE
 
 app = new_command_app()

@@ -17,11 +17,10 @@ from app.cli.configuration import load_settings
 from app.cli.errors import CommandError
 from app.cli.exit_statuses import NO_SERVICE, USAGE_ERROR
 from app.cli.progress import Progress
-from app.mcp.command import is_loopback
+from app.service_address import ANSWER_SECONDS, is_loopback
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE, Settings, setting_name
 
 PROBE_SECONDS = 3.0  # for the answer of a service that may not be there
-ANSWER_SECONDS = 14_400.0  # for one answer; a service has its own, shorter limit
 LOADING_SECONDS = 1800.0  # for a service that is loading its model
 LOADING_POLL_SECONDS = 1.0
 ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}

@@ -21,6 +21,7 @@ from app.cli.service import Connection, KeyOption, ServerOption, connect
 from app.cli.summary_options import (
     ContextOption,
     EffortOption,
+    FilesArgument,
     FocusOption,
     FormatOption,
     InstructionsOption,
@@ -43,10 +44,7 @@ app = new_command_app()
 
 @app.command()
 def summarize(
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
-    ],
+    files: FilesArgument,
     style: StyleOption = None,
     length: LengthOption = None,
     focus: FocusOption = None,

@@ -12,6 +12,10 @@ from app.core.prompts import SummaryStyle
 EffortName = Literal["normal", "high"]
 TranscriptName = Literal["text", "srt", "vtt", "verbose_json"]
 
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
+]
 StyleOption = Annotated[
     SummaryStyle | None, typer.Option("--style", help="Shape of the summary; a paragraph without it.")
 ]

@@ -5,19 +5,16 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from app.service_address import ANSWER_SECONDS, DEFAULT_URL, is_loopback
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = "127.0.0.1"
-ANSWER_SECONDS = 14_400.0  # for one answer; a service has its own, shorter limit
 HTTP_BODY_BYTES = 80_000_000  # room for the longest `audio_base64`
 
 
@@ -57,15 +54,6 @@ def run(server: str | None = None, roots: Sequence[str] = (), http_port: int | N
     listener = None if http_port is None else _listen(http_port)
     asyncio.run(serve())
     return 0
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether an address is this machine's own, which no proxy of the environment reaches."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(port: int) -> socket.socket:

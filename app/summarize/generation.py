@@ -12,6 +12,7 @@ from typing import cast
 from app import metrics
 from app.core.errors import Unavailable
 from app.engine.base import Engine, EngineEvent, GenerationFinished, GenerationRequest, StageStarted
+from app.summarize.citations import Citation, cite
 from app.summarize.priority_limiter import PriorityLimiter
 from app.summarize.request import WindowResult
 
@@ -42,6 +43,12 @@ class GeneratedSummary:
     prompt_tokens: int
     completion_tokens: int
     warnings: tuple[str, ...] = ()
+
+    @property
+    def citations(self) -> list[Citation]:
+        """The windows that each sentence comes from. It is empty if the recording was read without notes."""
+        notes = [one.note for one in self.window_results if one.note is not None]
+        return cite(self.final.text, notes) if notes else []
 
 
 class TextGenerator:

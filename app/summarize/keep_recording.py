@@ -6,7 +6,7 @@ Knows nothing about who may read it; that is in `app.recordings.store`.
 from dataclasses import replace
 
 from app.core.errors import Conflict
-from app.engine.model_info import CASCADE, ModelInfo
+from app.engine.model_info import ModelInfo
 from app.recordings.content import RecordingContent
 from app.settings import LongSettings, RecordingSettings, setting_name
 from app.summarize.recording_reader import RecordingReader
@@ -18,16 +18,15 @@ _LENGTH_TOLERANCE_S = 0.01  # of a window, whose ends are rounded to samples
 
 def check_readable(content: RecordingContent, model: ModelInfo, settings: LongSettings) -> None:
     """Raise Conflict (409) if only a transcript of the recording was kept, and the model cannot read it."""
-    longest_s, pass_s = content.longest_transcript_s, longest_pass_seconds(settings, model)
     if not content.transcripts:
         return
-    if model.kind == CASCADE and longest_s <= pass_s + _LENGTH_TOLERANCE_S:
+    longest_s, pass_s = content.longest_transcript_s, longest_pass_seconds(settings, model)
+    if not model.has_transcript:
+        problem = "hears recordings itself and reads no transcript"
+    elif longest_s > pass_s + _LENGTH_TOLERANCE_S:
+        problem = f"reads at most {pass_s:g} seconds at a time, of which the transcript has {longest_s:.0f}"
+    else:
         return
-    problem = (
-        f"reads at most {pass_s:g} seconds at a time, of which the transcript has {longest_s:.0f}"
-        if model.kind == CASCADE
-        else "hears recordings itself and reads no transcript"
-    )
     raise Conflict(
         f"Only the transcript of this recording was kept, as {content.model} heard it, and {model.id} {problem}. Name "
         "a model that can read it in `model`, or send the recording again.",

@@ -24,7 +24,7 @@ from app.core.audio.vad_second_pass import SpeechDetection
 from app.core.errors import InvalidRequest, Unavailable
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT
 from app.engine.base import Engine, GenerationRequest
-from app.engine.model_info import CASCADE, ModelInfo
+from app.engine.model_info import ModelInfo
 from app.recordings.content import RecordingContent
 from app.settings import Settings, setting_name
 from app.summarize.candidates import (
@@ -191,7 +191,7 @@ class Summarizer:
         if questions:
             with _measure_stage(timings, QUESTIONS_STAGE):
                 answers = await answer_questions(
-                    questions, reader, can_say_what_it_heard=self.model.kind == CASCADE, emit=emit
+                    questions, reader, can_say_what_it_heard=self.model.has_transcript, emit=emit
                 )
         summary = await self.summary_builder.build(request, generation_request, content, generated, timings, answers)
         return template_choice.add_to(summary), reader

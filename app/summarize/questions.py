@@ -12,7 +12,6 @@ from app.core import prompts
 from app.core.prompts import Style
 from app.engine.base import EngineEvent, GenerationRequest, TextDelta
 from app.summarize.answers import Answer, AnswerDelta, AnswerFinished
-from app.summarize.citations import cite
 from app.summarize.generation import GeneratedSummary
 from app.summarize.recording_reader import RecordingReader
 from app.summarize.request import Emit, OutputFormat, StageProgress, SummaryRequest
@@ -115,9 +114,8 @@ def _text_reporter(question: Question, emit: Emit) -> Callable[[EngineEvent], No
 
 async def _check_answer(question: Question, generated: GeneratedSummary) -> GeneratedAnswer:
     text, finished = generated.final.text, generated.final.finished
-    notes = [one.note for one in generated.window_results if one.note is not None]
     unsupported = await find_unsupported_spans(question.request, generated, is_json=False)
-    answer = Answer(question.text, text, finished.finish_reason, cite(text, notes) if notes else [], unsupported)
+    answer = Answer(question.text, text, finished.finish_reason, generated.citations, unsupported)
     warnings = [*_answer_warnings(question, generated)]
     warnings += unsupported_warnings(unsupported or [], f"the answer to question {question.number}")
     return GeneratedAnswer(answer, tuple(warnings), generated.prompt_tokens, generated.completion_tokens)

@@ -15,9 +15,8 @@ from app.core.audio.vad_second_pass import uncertain_speech_warnings
 from app.core.audio.windows import covers
 from app.core.prompts import Style, language_name
 from app.engine.base import GenerationRequest
-from app.engine.model_info import CASCADE, ModelInfo
+from app.engine.model_info import ModelInfo
 from app.recordings.content import RecordingContent
-from app.summarize.citations import cite
 from app.summarize.generation import GeneratedSummary
 from app.summarize.questions import QUESTIONS_STAGE, GeneratedAnswer
 from app.summarize.recognition_warnings import overall_recognition, recognition_warnings
@@ -61,7 +60,7 @@ class SummaryBuilder:
         audio, detection = content.audio, content.detection
         warnings = [*audio.warnings, *detection.warnings, *self._earlier_recognition_warnings(request, content)]
         choices = [await self._build_choice(request, generation_request, one, warnings) for one in generated]
-        choices = choices or [Choice("", "no_speech", [], None, [] if self.model.kind == CASCADE else None)]
+        choices = choices or [Choice("", "no_speech", [], None, [] if self.model.has_transcript else None)]
         reason = choices[0].finish_reason
         if reason == "no_speech":
             metrics.NO_SPEECH.inc()
@@ -126,7 +125,6 @@ class SummaryBuilder:
         """Return one answer as a choice, and append its warnings to `warnings`."""
         text, reason = generated.final.text, generated.final.finished.finish_reason
         warnings += [*generated.warnings, *self._choice_warnings(request.style, generation_request, generated)]
-        notes = [one.note for one in generated.window_results if one.note is not None]
         value: Any = None
         if generation_request.schema and text:
             value, fault = await self.schema_workers.parse_answer(
@@ -135,7 +133,7 @@ class SummaryBuilder:
             warnings += [fault] if fault else []
         unsupported = await find_unsupported_spans(request, generated, is_json=generation_request.schema is not None)
         warnings += unsupported_warnings(unsupported or [])
-        return Choice(text, reason, cite(text, notes) if notes else [], value, unsupported)
+        return Choice(text, reason, generated.citations, value, unsupported)
 
     def _choice_warnings(
         self, style: Style, generation_request: GenerationRequest, generated: GeneratedSummary

@@ -15,8 +15,8 @@ when it reads instead
 - `first`: the embedding of each token that the recognizer wrote;
 - `mixture`: the mixture of its eight most probable tokens.
 
-The difference of `text` and `true` is all that better hearing can give. Nothing is trained. The recordings are those of
-one language model's context; longer ones are left out.
+The difference of `text` and `true` is all that better hearing can give. Nothing is trained. Recordings of more than 700
+tokens are left out, because the model reads each of them in one piece.
 """
 
 import argparse

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypedDict
 from pydantic import BaseModel
 
 Schema = Mapping[str, Any] | type[BaseModel]
+StyleName = Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"]
+EffortName = Literal["normal", "high"]
+TranscriptName = Literal["text", "srt", "vtt", "verbose_json"]
 
 
 class SummaryFields(TypedDict, total=False):
@@ -25,7 +28,7 @@ class SummaryFields(TypedDict, total=False):
     `auto`; the other fields win over those of the template.
     """
 
-    style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
+    style: StyleName | None
     length: str | int | None
     focus: str | None
     language: str | None
@@ -36,8 +39,8 @@ class SummaryFields(TypedDict, total=False):
     temperature: float | None
     seed: int | None
     max_tokens: int | None
-    effort: Literal["normal", "high"] | None
-    transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
+    effort: EffortName | None
+    transcript: TranscriptName | None
     context: str | None
     vocabulary: Sequence[str] | None
     questions: Sequence[str] | None
@@ -52,8 +55,8 @@ class QuestionFields(TypedDict, total=False):
     temperature: float | None
     seed: int | None
     max_tokens: int | None
-    effort: Literal["normal", "high"] | None
-    transcript: Literal["text", "srt", "vtt", "verbose_json"] | None
+    effort: EffortName | None
+    transcript: TranscriptName | None
     context: str | None
     vocabulary: Sequence[str] | None
     keep: bool | None
@@ -65,7 +68,7 @@ class TemplateFields(TypedDict, total=False):
     `SummaryFields`.
     """
 
-    style: Literal["paragraph", "bullets", "headline", "action_items", "minutes", "tldr"] | None
+    style: StyleName | None
     length: str | int | None
     focus: str | None
     language: str | None

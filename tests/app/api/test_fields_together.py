@@ -91,14 +91,14 @@ class CrampedTranscriber(CountingTranscriber):
 
 
 async def test_terms_without_room_are_told_to_requests_that_name_them() -> None:
-    def cramped(answer: Any) -> int:
+    def count_warnings(answer: Any) -> int:
         return sum("had no room for the last 1 terms" in one for one in answer["warnings"])
 
     async with keeping(SpokenCascade(recognizer=CrampedTranscriber()), CASCADE_MODEL) as site:
         first = await keep(site, vocabulary=VOCABULARY)
         same = (await again(site, first["recording_id"], vocabulary=VOCABULARY)).json()
         other = (await again(site, first["recording_id"], vocabulary="Grafana")).json()
-    assert [cramped(one) for one in (first, same, other)] == [1, 1, 0]
+    assert [count_warnings(one) for one in (first, same, other)] == [1, 1, 0]
 
 
 async def test_a_question_has_the_context_and_the_vocabulary_as_the_summary_has_them() -> None:

@@ -124,7 +124,7 @@ async def test_a_job_keeps_the_template_that_it_was_queued_with() -> None:
         changed = await site.client.put(f"{TEMPLATES}/pitch", json={**PITCH, "instruction": "Something else."})
         assert changed.status_code == 200
         await site.client.delete(f"{TEMPLATES}/pitch")
-        job = await ended(site, queued[1])
+        job = await wait_for_job(site, queued[1])
         assert job["summary"]["template"] == "pitch"
         assert job["summary"]["style"]["instruction"] == "Say what is asked for. Use about 60 words."
         assert code(await site.client.post(f"{PATH}/jobs", files={"file": wav()}, data={"template": "pitch"})) == (
@@ -144,6 +144,6 @@ async def queue(site: Site, **fields: str) -> str:
     return str(response.json()["id"])
 
 
-async def ended(site: Site, id_: str) -> Any:
+async def wait_for_job(site: Site, id_: str) -> Any:
     await site.client.get(f"{PATH}/jobs/{id_}/events")  # ends with the job
     return (await site.client.get(f"{PATH}/jobs/{id_}")).json()

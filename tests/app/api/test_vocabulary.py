@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def keyed() -> AsyncIterator[Site]:
+async def site_with_keys() -> AsyncIterator[Site]:
     """A service with two keys."""
     async with serving(auth={"keys": ["anna", "bob"]}, limits={"vocabulary_terms": 3}) as running:
         yield running
@@ -27,35 +27,35 @@ async def put(site: Site, *terms: str, headers: dict[str, str] = ANNA) -> Any:
     return await site.client.put(PATH, json={"terms": terms}, headers=headers)
 
 
-async def test_it_is_kept_for_one_key_until_it_is_replaced_or_deleted(keyed: Site) -> None:
-    answer = await put(keyed, " Aoife ", "Ben", "Aoife", "")
+async def test_it_is_kept_for_one_key_until_it_is_replaced_or_deleted(site_with_keys: Site) -> None:
+    answer = await put(site_with_keys, " Aoife ", "Ben", "Aoife", "")
     assert answer.json() == {"object": "vocabulary", "terms": ["Aoife", "Ben"]}
-    assert (await keyed.client.get(PATH, headers=ANNA)).json()["terms"] == ["Aoife", "Ben"]
-    assert (await keyed.client.get(PATH, headers=BOB)).json()["terms"] == []
-    await put(keyed, "Carl", headers=BOB)
-    await put(keyed, "Xanthippe")
-    assert (await keyed.client.get(PATH, headers=ANNA)).json()["terms"] == ["Xanthippe"]
+    assert (await site_with_keys.client.get(PATH, headers=ANNA)).json()["terms"] == ["Aoife", "Ben"]
+    assert (await site_with_keys.client.get(PATH, headers=BOB)).json()["terms"] == []
+    await put(site_with_keys, "Carl", headers=BOB)
+    await put(site_with_keys, "Xanthippe")
+    assert (await site_with_keys.client.get(PATH, headers=ANNA)).json()["terms"] == ["Xanthippe"]
     for _ in range(2):
-        assert (await keyed.client.delete(PATH, headers=ANNA)).status_code == 204
-    assert (await keyed.client.get(PATH, headers=ANNA)).json()["terms"] == []
-    assert (await keyed.client.get(PATH, headers=BOB)).json()["terms"] == ["Carl"]
+        assert (await site_with_keys.client.delete(PATH, headers=ANNA)).status_code == 204
+    assert (await site_with_keys.client.get(PATH, headers=ANNA)).json()["terms"] == []
+    assert (await site_with_keys.client.get(PATH, headers=BOB)).json()["terms"] == ["Carl"]
 
 
-async def test_every_request_of_the_key_has_it_behind_its_own_terms(keyed: Site) -> None:
-    await put(keyed, "Aoife", "Ben")
-    keyed.engine.requests.clear()
-    await keyed.post(headers=ANNA, vocabulary="Dora, Ben")
+async def test_every_request_of_the_key_has_it_behind_its_own_terms(site_with_keys: Site) -> None:
+    await put(site_with_keys, "Aoife", "Ben")
+    site_with_keys.engine.requests.clear()
+    await site_with_keys.post(headers=ANNA, vocabulary="Dora, Ben")
     body = {"model": "", "messages": messages()}
-    await keyed.client.post("/v1/chat/completions", json=body, headers=ANNA)
-    await keyed.client.post(f"{SUMMARIES}/jobs", files={"file": wav()}, headers=ANNA)
-    await until(lambda: len(keyed.engine.requests) == 3)
-    await keyed.post(headers=BOB)
-    found = [request.vocabulary for request in keyed.engine.requests]
+    await site_with_keys.client.post("/v1/chat/completions", json=body, headers=ANNA)
+    await site_with_keys.client.post(f"{SUMMARIES}/jobs", files={"file": wav()}, headers=ANNA)
+    await until(lambda: len(site_with_keys.engine.requests) == 3)
+    await site_with_keys.post(headers=BOB)
+    found = [request.vocabulary for request in site_with_keys.engine.requests]
     assert found == [("Dora", "Ben", "Aoife"), ("Aoife", "Ben"), ("Aoife", "Ben"), ("Carl",)]
-    assert "Dora; Ben; Aoife." in keyed.engine.requests[0].instruction
-    await put(keyed)
-    await keyed.post(headers=ANNA)
-    assert keyed.engine.requests[-1].vocabulary == ()
+    assert "Dora; Ben; Aoife." in site_with_keys.engine.requests[0].instruction
+    await put(site_with_keys)
+    await site_with_keys.post(headers=ANNA)
+    assert site_with_keys.engine.requests[-1].vocabulary == ()
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ async def test_every_request_of_the_key_has_it_behind_its_own_terms(keyed: Site)
         ({}, "terms"),
     ],
 )
-async def test_what_cannot_be_kept_is_refused(keyed: Site, body: Any, param: str) -> None:
-    before = (await keyed.client.get(PATH, headers=ANNA)).json()
-    answer = await keyed.client.put(PATH, json=body, headers=ANNA)
+async def test_what_cannot_be_kept_is_refused(site_with_keys: Site, body: Any, param: str) -> None:
+    before = (await site_with_keys.client.get(PATH, headers=ANNA)).json()
+    answer = await site_with_keys.client.put(PATH, json=body, headers=ANNA)
     assert code(answer) == (400, "invalid_field")
     assert answer.json()["error"]["param"] == param
-    assert (await keyed.client.get(PATH, headers=ANNA)).json() == before
+    assert (await site_with_keys.client.get(PATH, headers=ANNA)).json() == before
 
 
 async def test_without_a_key_there_is_none(shared: Site) -> None:

@@ -38,13 +38,13 @@ def server_parameters(url: str, *roots: Path, key: str = KEY) -> StdioServerPara
 
 
 @asynccontextmanager
-async def connected(site: Site, *roots: Path, key: str = KEY) -> AsyncIterator[Client]:
+async def connect_client(site: Site, *roots: Path, key: str = KEY) -> AsyncIterator[Client]:
     """The SDK's client of a server in a process of its own."""
     async with Client(stdio_client(server_parameters(f"http://127.0.0.1:{site.port}", *roots, key=key))) as client:
         yield client
 
 
-def structured(result: CallToolResult) -> dict[str, Any]:
+def tool_result(result: CallToolResult) -> dict[str, Any]:
     """What a tool returned."""
     assert not result.is_error, result.content
     assert result.structured_content is not None
@@ -61,7 +61,7 @@ def fault(result: CallToolResult) -> str:
 
 async def test_every_tool_answers(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(wav())
-    async with serving(auth={"keys": [KEY]}) as site, connected(site, tmp_path) as client:
+    async with serving(auth={"keys": [KEY]}) as site, connect_client(site, tmp_path) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == {"summarize", "ask", "list_jobs", "get_job"}
         assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
@@ -73,26 +73,26 @@ async def test_every_tool_answers(tmp_path: Path) -> None:
             stages.append(message)
 
         asked = {"recording": "call.wav", "style": "bullets", "length": "about 60 words", "template": "voicemail"}
-        summary = structured(await client.call_tool("summarize", asked, progress_callback=note))
+        summary = tool_result(await client.call_tool("summarize", asked, progress_callback=note))
         assert (summary["summary"], summary["complete"], summary["template"]) == (TEXT, True, "voicemail")
         assert (summary["warnings"], summary["not_heard"], summary["audio_seconds"]) == ([], None, 2.0)
         assert {"decode", "engine_decode"} <= set(stages)
         assert "Use about 60 words." in site.engine.requests[-1].instruction
 
         sound = {"audio_base64": base64.b64encode(wav()).decode()}
-        assert structured(await client.call_tool("summarize", sound))["summary"] == TEXT
-        answer = structured(await client.call_tool("ask", {"question": "Who pays?", **sound}))
+        assert tool_result(await client.call_tool("summarize", sound))["summary"] == TEXT
+        answer = tool_result(await client.call_tool("ask", {"question": "Who pays?", **sound}))
         assert answer["answer"] == TEXT
         assert site.engine.requests[-1].instruction == "Who pays?"
 
-        assert structured(await client.call_tool("list_jobs")) == {"jobs": [], "has_more": False}
+        assert tool_result(await client.call_tool("list_jobs")) == {"jobs": [], "has_more": False}
         headers = {"authorization": f"Bearer {KEY}"}
         made = [await site.client.post(f"{PATH}/jobs", files={"file": wav()}, headers=headers) for _ in range(3)]
         ids = [one.json()["id"] for one in made]
         await site.client.get(f"{PATH}/jobs/{ids[0]}/events", headers=headers)  # ends with the job
-        job = structured(await client.call_tool("get_job", {"id": ids[0]}))
+        job = tool_result(await client.call_tool("get_job", {"id": ids[0]}))
         assert (job["state"], job["summary"]["summary"], job["error"]) == ("succeeded", TEXT, None)
-        jobs = structured(await client.call_tool("list_jobs", {"limit": 2}))
+        jobs = tool_result(await client.call_tool("list_jobs", {"limit": 2}))
         assert [one["id"] for one in jobs["jobs"]] == ids[:0:-1]
         assert jobs["has_more"] is True
         assert all(one["summary"] is None for one in jobs["jobs"])
@@ -104,7 +104,7 @@ async def test_faults_are_sentences(tmp_path: Path) -> None:
     (allowed / "noise.txt").write_text("no recording")
     (tmp_path / "secret.wav").write_bytes(wav())
     async with serving(auth={"keys": [KEY]}) as site:
-        async with connected(site, allowed) as client:
+        async with connect_client(site, allowed) as client:
             secret = await client.call_tool("summarize", {"recording": str(tmp_path / "secret.wav")})
             assert "is not below an allowed folder" in fault(secret)
             assert site.engine.requests == []
@@ -121,7 +121,7 @@ async def test_faults_are_sentences(tmp_path: Path) -> None:
             assert "style" in fault(await client.call_tool("summarize", {**sound, "style": "poem"}))
             assert "job" in fault(await client.call_tool("get_job", {"id": "job-unknown"}))
             assert "''" in fault(await client.call_tool("get_job", {"id": ""}))
-        async with connected(site, key="wrong") as client:
+        async with connect_client(site, key="wrong") as client:
             assert "invalid_api_key" in fault(await client.call_tool("list_jobs"))
 
 
@@ -134,7 +134,7 @@ async def test_a_service_that_is_not_there_is_named() -> None:
 
 async def test_a_cancelled_call_ends_the_work(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(wav())
-    async with serving(auth={"keys": [KEY]}) as site, connected(site, tmp_path) as client:
+    async with serving(auth={"keys": [KEY]}) as site, connect_client(site, tmp_path) as client:
         site.engine.piece_s = 60
         call = asyncio.create_task(client.call_tool("summarize", {"recording": "call.wav"}))
         await until(lambda: site.engine.running_requests == 1, seconds=30)
@@ -169,7 +169,7 @@ async def test_the_server_speaks_http_on_the_loopback(tmp_path: Path) -> None:
     async with serving(auth={"keys": [KEY]}) as site:
         with http_server(f"http://127.0.0.1:{site.port}", tmp_path) as url:
             async with Client(url) as client:
-                summary = structured(await client.call_tool("summarize", {"recording": "call.wav"}))
+                summary = tool_result(await client.call_tool("summarize", {"recording": "call.wav"}))
                 assert summary["summary"] == TEXT
             # A page of another site that has its name resolved to this machine (DNS rebinding).
             refused = await site.client.post(url, json={}, headers={"host": "attacker.example"})
