@@ -22,6 +22,7 @@ CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 RECORDINGS = "/v1/recordings"
 TEMPLATES = "/v1/templates"
+VOCABULARY = "/v1/vocabulary"
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,23 @@ def write_template_call(
 def delete_template_call(name: str) -> Call:
     """Return the request that deletes a template."""
     return Call("DELETE", f"{TEMPLATES}/{path_part(name)}")
+
+
+def vocabulary_call() -> Call:
+    """Return the request for the key's vocabulary."""
+    return Call("GET", VOCABULARY)
+
+
+def replace_vocabulary_call(terms: Sequence[str]) -> Call:
+    """Return the request that replaces the key's vocabulary. Raises TypeError for a text, which is no list of terms."""
+    if isinstance(terms, str):
+        raise TypeError("terms is a list of texts, not one text")
+    return Call("PUT", VOCABULARY, json=json.dumps({"terms": list(terms)}).encode())
+
+
+def delete_vocabulary_call() -> Call:
+    """Return the request that deletes the key's vocabulary."""
+    return Call("DELETE", VOCABULARY)
 
 
 def question_call(

@@ -12,6 +12,7 @@ import numpy as np
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from app.core.asr.confidence import Recognition
+from app.core.asr.transcript import TranscriptSegment
 from app.engine.base import GenerationRequest
 from app.engine.model_info import ModelInfo
 from app.engine.scripted import ScriptedEngine
@@ -33,6 +34,7 @@ SUMMARY = (
     "three. Anna sends the floor plan, and Tom orders two desks. Peter Novak pays $9,900 for the parking questions."
 )
 UNHEARD = ("Peter Novak", "$9,900")
+ANSWER = "Anna sends the floor plan to everybody. Gustav pays."
 WINDOW_SECONDS = 10
 MODEL = ModelInfo(
     "test-model",
@@ -61,19 +63,37 @@ def talk(seconds: float = 40.0) -> bytes:
     return file.getvalue()
 
 
+def note_of(request: GenerationRequest) -> str:
+    """Return the note on a window of `talk`, by where it begins or what was heard in it; empty if it is no window."""
+    if request.known_transcript is not None:
+        return next((note for note in NOTES if note in request.known_transcript.text), "")
+    if request.samples is None:
+        return ""
+    whole = np.frombuffer(talk()[44:], "<i2").astype(np.float32) / 32_768
+    start = whole.tobytes().find(request.samples[:64].tobytes()) // 4  # in samples; negative if it is no part
+    return NOTES[min(start // (WINDOW_SECONDS * 16_000), len(NOTES) - 1)] if start >= 0 else ""
+
+
 def write_pieces(request: GenerationRequest) -> Sequence[str]:
-    """Return the note on a window of `talk`, by where it begins; otherwise the summary."""
-    if request.samples is not None:
-        whole = np.frombuffer(talk()[44:], "<i2").astype(np.float32) / 32_768
-        start = whole.tobytes().find(request.samples[:64].tobytes()) // 4  # in samples; negative if it is no part
-        if start >= 0:
-            return [NOTES[min(start // (WINDOW_SECONDS * 16_000), len(NOTES) - 1)]]
-    return [f"{word} " for word in SUMMARY.split()[:-1]] + [SUMMARY.split()[-1]]
+    """Return the note on a window of `talk`, an answer to a question, or otherwise the summary."""
+    is_question = "-q" in request.request_id or request.request_id.startswith("chatcmpl-")
+    text = note_of(request) or (ANSWER if is_question else SUMMARY)
+    return [f"{word} " for word in text.split()[:-1]] + [text.split()[-1]]
+
+
+def hear_segments(request: GenerationRequest) -> Sequence[TranscriptSegment]:
+    """Return what the recognizer heard in a window: the sentences of its note, two seconds each."""
+    sentences = [sentence for sentence in note_of(request).split(". ") if sentence]
+    return [
+        TranscriptSegment(2.0 * number, 2.0 * number + 2, f"{sentence.rstrip('.')}.", -0.2, 1.1, 0.01)
+        for number, sentence in enumerate(sentences)
+    ]
 
 
 def talk_engine() -> ScriptedEngine:
     """An engine that summarizes `talk`, and heard only what the notes say."""
-    return ScriptedEngine(write_pieces, transcript=" ".join(NOTES), recognition=Recognition("en", 0.98, -0.2))
+    recognition = Recognition("en", 0.98, -0.2)
+    return ScriptedEngine(write_pieces, transcript=" ".join(NOTES), recognition=recognition, segments=hear_segments)
 
 
 def find_all(samples: Any, _: Any = None) -> list[tuple[float, float]]:
