@@ -142,6 +142,27 @@ def opus_minutes(minutes: int) -> bytes:
     return buffer.getvalue()
 
 
+def write_dialogue(path: Path, seconds: float) -> None:
+    """Write a talk of two speakers in turn, with pauses between them, as AAC in an .m4a file at 16 kHz. seconds: its
+    length.
+    """
+    question = speech("Could you tell us how the repair of the harbour office went, and what it costs?", "rms")
+    answer = speech("The roof is done. The windows follow on Friday, and all of it costs 4200 dollars.", "slt")
+    pause = np.zeros(RATE // 2, np.float32)
+    turn = (np.concatenate([question, pause, answer, pause]) * 32767).astype(np.int16)
+    with av.open(path, "w", format="ipod") as target:
+        track = target.add_stream("aac", rate=RATE, layout="mono")
+        track.bit_rate = 32_000
+        done, count = 0, round(seconds * RATE)
+        while done < count:
+            block = turn[: count - done]
+            frame = AudioFrame.from_ndarray(block[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, done, Fraction(1, RATE)
+            target.mux(track.encode(frame))
+            done += len(block)
+        target.mux(track.encode())
+
+
 def nan_wav() -> bytes:
     """Return speech with one sample that is not a number."""
     samples = speech().copy()

@@ -10,6 +10,7 @@ import httpx
 
 from speechsum_client import requests
 from speechsum_client.answers import JobInfo, Summary
+from speechsum_client.calls import parse_answer
 from speechsum_client.errors import ConnectionFailed, SpeechsumError
 from speechsum_client.jobs import JobHandle, summary_of
 from speechsum_client.polling import JobEventReader, JobPoll
@@ -78,6 +79,14 @@ class AsyncJob(JobHandle):
                 raise ConnectionFailed("The events ended before the job.")
             except SpeechsumError as error:
                 await _sleep(reader.wait_s(error))
+
+    async def result(self) -> Summary:
+        """Return the summary of a job that has succeeded, without waiting.
+
+        Raises: what `summarize` would have raised, if the job has failed; Conflict, if it has not ended or was
+            cancelled.
+        """
+        return parse_answer(await self._client.send(requests.job_result_call(self.id)), Summary)
 
     async def cancel(self) -> JobInfo:
         """Cancel the job if it has not ended, and return it as it is afterwards."""

@@ -103,6 +103,14 @@ class Job(JobHandle):
             except SpeechsumError as error:
                 _sleep(reader.wait_s(error))
 
+    def result(self) -> Summary:
+        """Return the summary of a job that has succeeded, without waiting.
+
+        Raises: what `summarize` would have raised, if the job has failed; Conflict, if it has not ended or was
+            cancelled.
+        """
+        return parse_answer(self._client.send(requests.job_result_call(self.id)), Summary)
+
     def cancel(self) -> JobInfo:
         """Cancel the job if it has not ended, and return it as it is afterwards."""
         return self.take(self._client.send(requests.cancel_call(self.id)))

@@ -86,6 +86,11 @@ def job_call(id_: str) -> Call:
     return Call("GET", f"{JOBS}/{path_part(id_)}")
 
 
+def job_result_call(id_: str) -> Call:
+    """Return the request for the answer of a job that has ended."""
+    return Call("GET", f"{JOBS}/{path_part(id_)}/result")
+
+
 def cancel_call(id_: str) -> Call:
     """Return the request that cancels a job; a repeat changes nothing."""
     return Call("POST", f"{JOBS}/{path_part(id_)}/cancel")

@@ -107,9 +107,13 @@ async def test_what_is_known_beforehand_and_questions_reach_the_service() -> Non
     sound = {"audio_base64": base64.b64encode(wav()).decode()}
 
     def write(request: GenerationRequest) -> list[str]:
-        return ["Anna pays ", "900 dollars."] if "-q" in request.request_id else ["Anna Novak pays Peter Lopez."]
+        return (
+            ["Anna pays ", "900 dollars."]
+            if "-q" in request.request_id
+            else ["The roof is paid by Anna, says Peter Lopez."]
+        )
 
-    heard = ScriptedEngine(write, transcript="Anna Novak pays.", recognition=Recognition("en", 0.99, -0.2))
+    heard = ScriptedEngine(write, transcript="Anna pays for the roof.", recognition=Recognition("en", 0.99, -0.2))
     model = replace(MODEL, kind="cascade")
     async with serving(heard, model=model, auth={"keys": [KEY]}) as site, connect_client(site) as client:
         template = {"name": "board", "description": "A meeting of the board.", "instruction": "Name who pays."}
@@ -131,12 +135,14 @@ async def test_what_is_known_beforehand_and_questions_reach_the_service() -> Non
         assert all("900" in one["not_heard"][0] for one in summary["answers"])
         first = next(one for one in site.engine.requests if "-q" not in one.request_id)
         assert "Name who pays." in first.instruction
-        assert (first.background.context, first.background.vocabulary) == (known["context"], ("Xanthippe",))
+        assert known["context"] in first.instruction
+        assert first.vocabulary == ("Xanthippe",)
 
         await client.call_tool("ask", {**sound, **known, "question": "Who pays?"})
         last = site.engine.requests[-1]
         assert "Name who pays." in last.instruction
-        assert (last.background.context, last.background.vocabulary) == (known["context"], ("Xanthippe",))
+        assert known["context"] in last.instruction
+        assert last.vocabulary == ("Xanthippe",)
 
 
 async def test_faults_are_sentences(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from speechsum_client import AsyncClient, Client, Job, SpeechsumError
+from speechsum_client import AsyncClient, AsyncJob, Client, Job, SpeechsumError
 from speechsum_client.answers import JobInfo
 
 from app.engine.scripted import ScriptedEngine
 from app.main import create_app
 from tests.app.running_service import MODEL, WaveDecoder, settings_for
-from tests.clients.python.conftest import Connect
+from tests.clients.python.conftest import Blocking, Connect
 from tests.clients.python.faulty_server import JOB
 
 ADDRESS = "http://service.test"
@@ -41,6 +41,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 JOB_CALLS: dict[str, Callable[[Any], Any]] = {
     "refresh": lambda job: job.refresh(),
     "wait": lambda job: job.wait(),
+    "result": lambda job: job.result(),
     "events": lambda job: list(job.events()),
     "cancel": lambda job: job.cancel(),
     "delete": lambda job: job.delete(),
@@ -66,11 +67,14 @@ def test_every_route_for_callers_has_a_method(connect: Connect) -> None:
         sent.append((request.method, request.url.path))
         return httpx.Response(404, json={"error": {"message": "It is not here.", "code": "not_found"}})
 
-    transport = httpx.MockTransport(refuse)
-    probe = connect(ADDRESS)
-    is_sync = isinstance(probe, Client)
-    client = connect(ADDRESS, http=httpx.Client(transport=transport) if is_sync else httpx.AsyncClient(transport=transport))
-    job = Job(client, JobInfo.model_validate(JOB)) if is_sync else client._wrap(_async_job(client))
+    transport, info = httpx.MockTransport(refuse), JobInfo.model_validate(JOB)
+    job: Any
+    if isinstance(connect(ADDRESS), Client):
+        client = connect(ADDRESS, http=httpx.Client(transport=transport))
+        job = Job(client, info)
+    else:
+        client = connect(ADDRESS, http=httpx.AsyncClient(transport=transport))
+        job = Blocking(AsyncJob(client.target, info), client.loop)
     for target, calls in ((client, CALLS), (job, JOB_CALLS)):
         for call in calls.values():
             with pytest.raises(SpeechsumError, match="It is not here"):
@@ -85,14 +89,6 @@ def test_every_route_for_callers_has_a_method(connect: Connect) -> None:
     assert [one for one in sent if not any(r[0] == one[0] and p.fullmatch(one[1]) for r, p in patterns.items())] == []
 
 
-def _async_job(client: Any) -> Any:
-    from speechsum_client import AsyncJob
-
-    return AsyncJob(client.target, JobInfo.model_validate(JOB))
-
-
 def test_both_clients_have_the_same_methods() -> None:
-    from speechsum_client import AsyncJob
-
     assert method_names(Client) == method_names(AsyncClient) == CALLS.keys()
     assert method_names(Job) == method_names(AsyncJob) == JOB_CALLS.keys()

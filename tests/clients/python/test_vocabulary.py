@@ -10,14 +10,14 @@ from tests.clients.python.conftest import KEYS, Connect
 
 
 def test_the_names_of_a_key_are_kept_used_and_deleted(service: Any, site: Site, connect: Connect) -> None:
+    service.delete_vocabulary()
     assert service.vocabulary() == []
     assert service.replace_vocabulary(["Kubernetes", " Aoife  Gallagher ", "Kubernetes"])[0] == "Kubernetes"
     kept = service.vocabulary()
     assert [" ".join(term.split()) for term in kept] == ["Kubernetes", "Aoife Gallagher"]
     service.summarize(wav(), vocabulary=["Grafana"])
-    assert site.engine.requests[-1].background.vocabulary == ("Grafana", *kept)
+    assert site.engine.requests[-1].vocabulary == ("Grafana", *kept)
     assert connect(f"http://127.0.0.1:{site.port}", KEYS[1]).vocabulary() == []
-    service.delete_vocabulary()
     service.delete_vocabulary()
     assert service.vocabulary() == []
 
