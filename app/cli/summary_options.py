@@ -46,7 +46,7 @@ ContextOption = Annotated[
     typer.Option(
         "--context",
         metavar="TEXT",
-        help="What you know beforehand, such as an agenda. The model reads it as material, not as an instruction.",
+        help="What you know beforehand, such as an agenda. It is no instruction to the model.",
     ),
 ]
 VocabularyOption = Annotated[

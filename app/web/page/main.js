@@ -202,6 +202,8 @@ function showKey() {
 
 async function changeKey(key) {
   keepApiKey(key);
+  kept.forget(); // it belongs to the other key
+  $("ask-form").hidden = true;
   $("key").value = "";
   showKey();
   showError(null);

@@ -36,6 +36,7 @@ async function keepTerms() {
   const more = splitTerms($("vocabulary").value).filter((term) => !terms.includes(term));
   terms = (await callService(PATH, "PUT", { terms: [...terms, ...more] })).terms;
   $("vocabulary").value = "";
+  $("vocabulary").dispatchEvent(new Event("input", { bubbles: true }));
   finish("The names are kept for this key.");
 }
 

@@ -3,11 +3,19 @@ import { chosenModel } from "./models.js";
 
 const $ = (id) => document.getElementById(id);
 const FIELDS = ["template", "style", "length", "language", "focus", "instructions", "context", "vocabulary", "model"];
+const MORE = ["context", "vocabulary", "questions"]; // may be folded up, and are sent all the same
 let keepsNone = false; // whether the service has said that it keeps no recordings
 
 /** Wire the choices that depend on others. */
 export function setUpWishes() {
   $("model").addEventListener("change", showChoices);
+  $("wishes").addEventListener("input", showCount);
+}
+
+/** Show how many of the fields that may be folded up are written in. */
+export function showCount() {
+  const count = MORE.filter((name) => $(name).value.trim()).length;
+  $("more-count").textContent = count ? `: ${count} of ${MORE.length} in use` : "";
 }
 
 /** Show which choices the chosen model and the service have. */

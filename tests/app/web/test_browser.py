@@ -464,7 +464,12 @@ async def test_a_request_under_way_is_accessible_too(visit: Visit, axe: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "context"),
-    [("page", {}), ("page-dark", {"color_scheme": "dark"}), ("page-phone", {"viewport": PHONE})],
+    [
+        ("page", {}),
+        ("page-dark", {"color_scheme": "dark"}),
+        ("page-phone", {"viewport": PHONE}),
+        ("page-wishes", {"viewport": {"width": 700, "height": 1000}}),
+    ],
 )
 async def test_the_screenshots_of_the_documentation(
     browser: Browser, tmp_path: Path, name: str, context: dict[str, object]
@@ -475,18 +480,23 @@ async def test_the_screenshots_of_the_documentation(
         await visit.fill_more(context="Agenda: the new office. Peter Novak presents the parking plan.")
         await visit.fill_more(vocabulary="Maria Lopez, Anna", questions="Who sends the floor plan?")
         await visit.page.check("#keep")
+        if name != "page-wishes":
+            await visit.page.click("#more summary")
         await visit.summarize()
-        await visit.page.click("#transcript summary")
+        if name == "page":
+            await visit.page.click("#transcript summary")
         await visit.page.locator(".sentence.cited", has_text="Friday").click()
         await visit.page.evaluate("player.pause()")
         await visit.page.mouse.move(0, 0)
         await asyncio.sleep(0.3)  # the colours change slowly
         region = await visit.page.evaluate(
-            """() => {
-                const result = document.getElementById("result");
-                const height = result.offsetTop + result.offsetHeight + 16;
-                return {x: 0, y: 0, width: document.documentElement.clientWidth, height};
-            }"""
+            """(isPart) => {
+                const part = document.getElementById(isPart ? "wishes" : "result").closest("section");
+                const bottom = part.offsetTop + part.offsetHeight + 16;
+                const top = isPart ? part.offsetTop - 16 : 0;
+                return {x: 0, y: top, width: document.documentElement.clientWidth, height: bottom - top};
+            }""",
+            name == "page-wishes",
         )
         shot = await visit.page.screenshot(full_page=True, clip=region)
         folder = ROOT / "docs/assets" if WRITE_SCREENSHOTS else tmp_path
