@@ -51,6 +51,7 @@ class CutWay:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self._released.set()
+        self._released = threading.Event()
 
     def close(self) -> None:
         """Stop listening."""
@@ -82,7 +83,8 @@ class CutWay:
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)  # wakes the thread of the other direction
+            end.close()  # what was sent and not read is refused, so that the sender notices
             self._open.discard(end)
 
 

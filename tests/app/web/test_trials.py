@@ -17,7 +17,7 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.app.running_service import Site
-from tests.app.web.browser import PHONE, SUMMARY, open_browser, serving_talks, visiting
+from tests.app.web.browser import PHONE, SUMMARY, open_browser, serving_talks, talk, visiting
 from tests.checks.cut_connections import cut_way
 from tests.docs.blocks import ROOT
 from tests.recordings import write_dialogue
@@ -25,15 +25,21 @@ from tests.recordings import write_dialogue
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 LOST = "connection to the service was lost"
 DIALOGUE_MINUTES = 40
+LARGE_BYTES = 20_000_000  # more than the system takes from the browser before anybody reads it
 
 
-async def test_an_upload_that_is_cut_is_told_and_can_be_sent_again(browser: Browser, talks: Site) -> None:
+async def test_an_upload_that_is_cut_is_told_and_can_be_sent_again(
+    browser: Browser, talks: Site, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.wav"
+    large.write_bytes(talk() + bytes(LARGE_BYTES))
     with cut_way(talks.port) as way:
         async with visiting(browser, talks, address=way.address, viewport=PHONE) as visit:
             visit.expected.append("ERR_")
             way.cut_all()  # so that the next connections are new
             way.hold_at = 200_000
-            await visit.choose()
+            await visit.page.set_input_files("#file", large)
+            await visit.page.locator("#file-name", has_text="large.wav").wait_for()
             await visit.page.click("#summarize")
             await visit.page.locator("#status", has_text="Sending the recording").wait_for()
             assert talks.engine.requests == []
@@ -42,6 +48,7 @@ async def test_an_upload_that_is_cut_is_told_and_can_be_sent_again(browser: Brow
             await visit.page.locator("#error", has_text=LOST).wait_for()
             assert not await visit.page.is_visible("#result")
             await visit.page.locator("#connection").wait_for(state="hidden")
+            await visit.choose()
             await visit.summarize()
             assert not await visit.page.is_visible("#error")
     await talks.until_idle()
