@@ -44,6 +44,24 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class SectionedAnswer:
+    """How an answer may be written in sections, each about a part of the transcript by itself.
+
+    Attributes:
+        instruction: Returns the instruction for each of a number of sections, from 2, in the language of a BCP 47 tag,
+            or in the one that the request names if the tag is None.
+        separator: What stands between two sections.
+        max_sections: The most sections that the answer may have.
+        shares_max_tokens: Whether all sections together keep the request's `max_tokens`. Otherwise each has as many.
+    """
+
+    instruction: Callable[[int, str | None], str]
+    separator: str = " "
+    max_sections: int = 8
+    shares_max_tokens: bool = False
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One answer to generate.
 
@@ -72,6 +90,7 @@ class GenerationRequest:
         shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
         vocabulary: Names and terms for a cascade's recognizer. The instruction has them too.
         known_transcript: What a recognizer heard earlier. A cascade reads it instead of samples, which are then None.
+        sections: How the answer may be written in sections. None if it must be written in one piece.
     """
 
     request_id: str
@@ -94,6 +113,7 @@ class GenerationRequest:
     shared_transcript: SharedResult[Transcript] | None = None
     vocabulary: tuple[str, ...] = ()
     known_transcript: Transcript | None = None
+    sections: SectionedAnswer | None = None
 
 
 @dataclass(frozen=True)
