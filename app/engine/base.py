@@ -131,6 +131,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class AnswerSection:
+    """A part of an answer that is about a part of the recording.
+
+    Attributes:
+        text_end: Where it ends in the answer's text, in characters. It begins where the one before it ends.
+        start: Where the part of the recording begins, in seconds from the start of the samples.
+        end: Where it ends.
+    """
+
+    text_end: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class GenerationFinished:
     """The last event of a request.
 
@@ -140,6 +155,7 @@ class GenerationFinished:
         transcript: What a cascade transcribed. None from other engines, and where the request had notes.
         recognition: How well a cascade's recognizer understood the recording. None in the same cases.
         segments: The segments of the transcript, with their times in the samples. Empty in the same cases.
+        sections: The sections of the answer, in order. Empty if it was written in one piece.
     """
 
     finish_reason: FinishReason
@@ -150,6 +166,7 @@ class GenerationFinished:
     transcript: str | None = None
     recognition: Recognition | None = None
     segments: tuple[TranscriptSegment, ...] = ()
+    sections: tuple[AnswerSection, ...] = ()
 
 
 EngineEvent = StageStarted | TextDelta | GenerationFinished

@@ -119,10 +119,9 @@ class CascadeEngine(ChatModelEngine):
     def _summarize(self, request: GenerationRequest, heard: FilteredTranscript) -> AsyncGenerator[EngineEvent, None]:
         """Return the text model's answer about what was heard: in one piece, or in sections where that is allowed."""
         sampling, language = SamplingOptions.from_request(request), heard.recognition.language
-        plan, sections = request.sections, [heard.text]
+        plan, sections = request.sections, []
         if plan is not None and self._section_tokens is not None:
-            segments = [one.text for one in heard.segments]
-            sections = split_into_sections(segments, self._section_tokens, plan.max_sections, self.count_tokens)
+            sections = split_into_sections(heard.segments, self._section_tokens, plan.max_sections, self.count_tokens)
         if plan is None or len(sections) < 2:
             instruction = self._with_spoken_language(request, language).instruction
             messages = conversation_messages(
@@ -134,7 +133,10 @@ class CascadeEngine(ChatModelEngine):
             sampling = replace(sampling, max_tokens=sampling.max_tokens // len(sections))
         prompts = [
             SectionPrompt(
-                transcript_messages(instruction, section, request.system), sampling, f"{request.request_id}-s{number}"
+                transcript_messages(instruction, section.text, request.system),
+                sampling,
+                f"{request.request_id}-s{number}",
+                section,
             )
             for number, section in enumerate(sections, 1)
         ]

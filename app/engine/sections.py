@@ -8,20 +8,29 @@ than one. Knows nothing about how a transcript is divided, nor about HTTP.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.concurrency import cancel_and_wait
-from app.engine.base import EngineEvent, FinishReason, GenerationFinished, StageStarted, TextDelta
+from app.core.text.sections import Section
+from app.engine.base import AnswerSection, EngineEvent, FinishReason, GenerationFinished, StageStarted, TextDelta
 from app.engine.chat_request import ChatModel, Messages, SamplingOptions
 
 
 @dataclass(frozen=True)
 class SectionPrompt:
-    """What the model is asked about one section. The fields are the arguments of `ChatModel.stream`."""
+    """What the model is asked about one section.
+
+    Attributes:
+        messages: The chat messages, as `ChatModel.stream` takes them.
+        sampling: How the answer is sampled.
+        request_id: Unique among the requests inside the engine.
+        section: The section of the transcript.
+    """
 
     messages: Messages
     sampling: SamplingOptions
     request_id: str
+    section: Section
 
 
 async def stream_sections(
@@ -46,9 +55,10 @@ async def stream_sections(
         asyncio.create_task(_generate_into(queue, model, prompt)) for queue, prompt in zip(queues, prompts, strict=True)
     ]
     finished: list[GenerationFinished] = []
-    has_text = False
+    sections: list[AnswerSection] = []
+    length = 0  # of the text until now, in characters
     try:
-        for number, queue in enumerate(queues):
+        for number, (queue, prompt) in enumerate(zip(queues, prompts, strict=True)):
             starts, held_back = True, ""  # the latter is white space that may be the section's end
             while not isinstance(event := await queue.get(), GenerationFinished):
                 if isinstance(event, BaseException):
@@ -61,12 +71,14 @@ async def stream_sections(
                 visible = text.rstrip()
                 held_back = text[len(visible) :]
                 if visible:
-                    yield TextDelta(separator + visible if starts and has_text else visible)
-                    starts, has_text = False, True
+                    visible = separator + visible if starts and length else visible
+                    starts, length = False, length + len(visible)
+                    yield TextDelta(visible)
             finished.append(event)
+            sections.append(AnswerSection(length, prompt.section.start, prompt.section.end))
     finally:
         await cancel_and_wait(*tasks)
-    yield _join_finished(finished)
+    yield replace(_join_finished(finished), sections=tuple(sections))
 
 
 async def _generate_into(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.core.errors import EngineDead
-from app.engine.base import EngineEvent, FinishReason, GenerationFinished, StageStarted, TextDelta
+from app.core.text.sections import Section
+from app.engine.base import AnswerSection, EngineEvent, FinishReason, GenerationFinished, StageStarted, TextDelta
 from app.engine.chat_request import SamplingOptions
 from app.engine.sections import SectionPrompt, stream_sections
 
@@ -45,7 +46,10 @@ class ScriptedChatModel:
 
 
 def prompts(*names: str) -> list[SectionPrompt]:
-    return [SectionPrompt([], SamplingOptions(8), name) for name in names]
+    return [
+        SectionPrompt([], SamplingOptions(8), name, Section("", 10.0 * number, 10.0 * number + 9))
+        for number, name in enumerate(names)
+    ]
 
 
 async def collect(model: ScriptedChatModel, *names: str, separator: str = " ") -> list[EngineEvent]:
@@ -66,7 +70,8 @@ async def test_sections_are_written_at_once_and_read_in_order() -> None:
 
 async def test_the_last_event_counts_the_tokens_of_all_and_the_longest_times() -> None:
     (*_, last) = await collect(ScriptedChatModel({"s1": ["One."], "s2": ["Two."]}), "s1", "s2")
-    assert last == GenerationFinished("stop", 20, 6, {"decode": 2.0, "prefill": 0.5})
+    sections = (AnswerSection(4, 0.0, 9.0), AnswerSection(9, 10.0, 19.0))
+    assert last == GenerationFinished("stop", 20, 6, {"decode": 2.0, "prefill": 0.5}, sections=sections)
 
 
 async def test_lists_have_one_line_between_their_parts() -> None:

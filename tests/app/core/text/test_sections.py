@@ -2,15 +2,24 @@
 
 import pytest
 
-from app.core.text.sections import split_into_sections
+from app.core.asr.transcript import TranscriptSegment
+from app.core.text.sections import Section, split_into_sections
 
 
 def count_words(text: str) -> int:
     return len(text.split())
 
 
+def segments(*texts: str) -> list[TranscriptSegment]:
+    """Segments of ten seconds each."""
+    return [
+        TranscriptSegment(10.0 * number, 10.0 * number + 9, text, -0.3, 1.2, 0.05) for number, text in enumerate(texts)
+    ]
+
+
 def split(text: str | list[str], words: int, most: int = 8) -> list[str]:
-    return split_into_sections([text] if isinstance(text, str) else text, words, most, count_words)
+    texts = [text] if isinstance(text, str) else text
+    return [section.text for section in split_into_sections(segments(*texts), words, most, count_words)]
 
 
 def sentences(*lengths: int, end: str = ".") -> str:
@@ -54,21 +63,22 @@ def test_a_long_text_has_longer_sections_but_not_more() -> None:
 
 
 def test_a_transcript_without_punctuation_is_cut_between_segments() -> None:
-    segments = ["one two three four", "five six seven eight", "nine ten eleven twelve", "thirteen fourteen"]
-    assert split(segments, 8) == [" ".join(segments[:2]), " ".join(segments[2:])]
+    texts = ["one two three four", "five six seven eight", "nine ten eleven twelve", "thirteen fourteen"]
+    assert split(texts, 8) == [" ".join(texts[:2]), " ".join(texts[2:])]
 
 
 def test_a_sentence_may_reach_over_several_segments() -> None:
-    segments = ["Anna calls about", "the blue car. She", "wants it on Friday. Then", "she leaves."]
-    first, second = split(segments, 7)
-    assert first == "Anna calls about the blue car."
-    assert second == "She wants it on Friday. Then she leaves."
+    texts = ["Anna calls about", "the blue car. She", "wants it on Friday. Then", "she leaves."]
+    first, second = split_into_sections(segments(*texts), 7, 8, count_words)
+    assert first == Section("Anna calls about the blue car.", 0.0, 19.0)
+    assert second == Section("She wants it on Friday. Then she leaves.", 10.0, 39.0)
 
 
 def test_chinese_sentences_need_no_spaces_between_them() -> None:
-    sections = split_into_sections(["安娜打电话来。她想买车。她星期五来。她再见。"], 10, 8, len)
+    texts = segments("安娜打电话来。她想买车。她星期五来。她再见。")
+    sections = split_into_sections(texts, 10, 8, len)
     assert len(sections) == 2
-    assert all(section.endswith("。") for section in sections)
+    assert all(section.text.endswith("。") for section in sections)
 
 
 def test_decimal_points_and_abbreviations_within_a_word_end_no_sentence() -> None:
