@@ -49,7 +49,7 @@ function showFacts() {
 /** Let the first style be that of the template, if there is one; a style that is named wins over it. */
 function offerStyles(hasTemplate) {
   const [first, second] = $("style").options;
-  first.textContent = hasTemplate ? "The template’s" : "Paragraph";
+  first.textContent = hasTemplate ? "The template's" : "Paragraph";
   const hasParagraph = second.value === "paragraph";
   if (hasTemplate && !hasParagraph) $("style").add(new Option("Paragraph", "paragraph"), 1);
   if (!hasTemplate && hasParagraph) {

@@ -30,7 +30,7 @@ async def test_a_template_is_chosen_by_what_it_is_for(browser: Browser, talks: S
         styles = await page.locator("#style option").all_text_contents()
         await page.select_option("#template", "harbour_talk")
         assert await visit.text("#template-facts") == "Talks about the harbour."
-        assert (await page.locator("#style option").all_text_contents())[:2] == ["The template’s", "Paragraph"]
+        assert (await page.locator("#style option").all_text_contents())[:2] == ["The template's", "Paragraph"]
         await visit.choose()
         await visit.summarize()
         assert "template: Harbour talk" in await visit.text("#facts")
