@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.app.running_service import Site
+from tests.app.running_service import Site, until
 from tests.app.web.browser import PHONE, SUMMARY, open_browser, serving_talks, talk, visiting
 from tests.checks.cut_connections import cut_way
 from tests.docs.blocks import ROOT
@@ -42,6 +42,7 @@ async def test_an_upload_that_is_cut_is_told_and_can_be_sent_again(
             await visit.page.locator("#file-name", has_text="large.wav").wait_for()
             await visit.page.click("#summarize")
             await visit.page.locator("#status", has_text="Sending the recording").wait_for()
+            await until(lambda: talks.service.admission.held_bytes > 0, seconds=20)  # a part has arrived
             assert talks.engine.requests == []
             way.hold_at = 10**9
             way.cut_all()
