@@ -18,6 +18,7 @@ Samples = NDArray[np.float32]
 
 TEXT = "The quick brown fox jumps over the lazy dog. Please send the report to Anna by Friday afternoon."
 RATE = 16000
+AAC_SAMPLES = 1024  # of a packet
 LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
 CLIPS = sorted(LIBRIVOX.glob("*.wav"))  # five sentences that a person reads
 
@@ -153,14 +154,15 @@ def write_dialogue(path: Path, seconds: float) -> None:
     with av.open(path, "w", format="ipod") as target:
         track = target.add_stream("aac", rate=RATE, layout="mono")
         track.bit_rate = 32_000
-        done, count = 0, round(seconds * RATE)
-        while done < count:
-            block = turn[: count - done]
-            frame = AudioFrame.from_ndarray(block[None], format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = RATE, done, Fraction(1, RATE)
-            target.mux(track.encode(frame))
-            done += len(block)
-        target.mux(track.encode())
+        frame = AudioFrame.from_ndarray(turn[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        packets = [bytes(packet) for packet in (*track.encode(frame), *track.encode())]
+        for number in range(round(seconds * RATE / AAC_SAMPLES)):  # the packets of one turn are repeated
+            packet = av.Packet(packets[number % len(packets)])
+            packet.stream, packet.time_base = track, Fraction(1, RATE)
+            packet.pts = packet.dts = number * AAC_SAMPLES
+            packet.duration = AAC_SAMPLES
+            target.mux(packet)
 
 
 def nan_wav() -> bytes:
