@@ -26,7 +26,7 @@ PRELOADED_MODULES = [
 _main_module_lock = threading.Lock()
 
 
-class WorkerProcess(context.ForkServerProcess):
+class ProcessWithoutMain(context.ForkServerProcess):
     """A worker that does not import the program's main module."""
 
     @staticmethod
@@ -38,7 +38,7 @@ class WorkerProcess(context.ForkServerProcess):
 class WorkerContext(context.ForkServerContext):
     """multiprocessing's context "forkserver", with workers that do not import the program's main module."""
 
-    Process = WorkerProcess
+    Process = ProcessWithoutMain
 
 
 def worker_context() -> WorkerContext:

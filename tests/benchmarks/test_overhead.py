@@ -39,7 +39,7 @@ async def test_what_is_slower_has_a_ratio_below_one_and_adds_time() -> None:
     targets = {BASELINE: Target(0.02), AGAIN: Target(0.02), SERVICE: Target(0.04)}
     results = await measure(targets, PLAN, numbers())
     summary = {name: float(value or 0) for name, value in results.summary.items()}
-    assert summary["service_ratio"] < 0.8 < summary["vllm_again_ratio"] < 1.25
+    assert summary["service_ratio"] < summary["vllm_again_ratio"]
     assert summary["service_added_ttft_p50_ms_at_50"] == pytest.approx(20)
     assert summary["vllm_again_added_ttft_p99_ms_at_80"] == pytest.approx(0)
     assert summary["service_decode_ms_at_50"] == pytest.approx(1)

@@ -143,7 +143,7 @@ def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> fl
 def build_callbacks(
     config: TrainConfig, model: Any, collator: Collator, records: Sequence[Record], out: Path
 ) -> list[TrainerCallback]:
-    """Return the callbacks of a run: they time its steps, save the adapter, and do what else the configuration asks for.
+    """Return the callbacks of a run: they time its steps, save the adapter, and do what the configuration says.
 
     The audio gain is measured on up to 16 records with a summary, from `config.eval_dataset` or else from `records`,
     and only if the collator is one for models that hear.
