@@ -110,14 +110,15 @@ async def test_a_clip_among_others_gives_the_tokens_it_gives_alone(
 async def test_a_seed_repeats_the_answer_to_a_long_recording(real: AudioLlmEngine, seconds: float) -> None:
     """Read in parts, such a prompt ended the engine for everyone."""
 
-    async def drawn(name: str, seed: int) -> list[int]:
-        wanted = GenerationRequest(name, recording(seconds), instruction(Style()), TOKENS, temperature=1.0, seed=seed)
+    async def drawn(name: str, seed: int, samples: Any) -> list[int]:
+        wanted = GenerationRequest(name, samples, instruction(Style()), TOKENS, temperature=1.0, seed=seed)
         return list((await generate(real, wanted))[1].token_ids)
 
-    first = await drawn("first", 1)
-    again, other = await asyncio.gather(drawn("again", 1), drawn("other", 2))
+    long, short = recording(seconds), recording(5.0)
+    first = await drawn("first", 1, long)
+    again, one, other = await asyncio.gather(drawn("again", 1, long), drawn("one", 1, short), drawn("other", 2, short))
     assert first == again
-    assert first != other
+    assert one != other
     await real.check_health()
 
 
