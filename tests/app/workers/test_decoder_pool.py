@@ -65,7 +65,6 @@ async def test_decodes_as_the_function_does(decoder: DecoderPool) -> None:
     assert any("scaled" in warning for warning in audio.warnings)
 
 
-@pytest.mark.timing
 async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answers_after(decoder: DecoderPool) -> None:
     await check_decoder(decoder)
     before = resident_mb()
@@ -81,7 +80,6 @@ async def test_broken_files_keep_their_errors_across_processes_and_the_pool_answ
     assert resident_mb() < before + 40
 
 
-@pytest.mark.timing
 async def test_memory_is_back_after_large_recordings(decoder: DecoderPool) -> None:
     large = encode_audio(np.zeros(16000 * 900, np.int16))
     await decode_bytes(decoder, large)
@@ -155,7 +153,6 @@ async def test_memory_beyond_the_ceiling_is_refused_and_the_pool_answers_after()
     await decoder.stop()
 
 
-@pytest.mark.timing
 async def test_hours_of_samples_take_no_memory() -> None:
     decoder = DecoderPool(1, memory_bytes=300 << 20)
     await decoder.start()
