@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docs.blocks import PAGES, ROOT, Block, blocks_of
+from tests.docs.blocks import PAGES, Block, blocks_of
 
 PROGRAMS = {"speechsum": "app.__main__", "speechsum-train": "training.__main__"}
 GROUPS = ("data", "jobs", "keys", "models")  # commands with commands of their own
