@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import ANONYMOUS, Requester
 from tests.app.database.migrated import write_migrated_file
+from tests.quick_server import QuickServer
 
 MODEL = ModelInfo("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
 PATH = "/v1/audio/summaries"
@@ -223,7 +224,7 @@ async def _served(
     service: Service = app.state.service
     if find_speech is not None:
         service.find_speech = find_speech
-    server = uvicorn.Server(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
+    server = QuickServer(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)
     if ready:
