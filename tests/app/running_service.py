@@ -132,7 +132,7 @@ class Site:
         return await self.client.post(PATH, files=files, data=fields, headers=headers)
 
     async def until_idle(self) -> None:
-        """Wait until nothing of any request is left; fails after a few seconds with what is."""
+        """Wait until nothing of any request is left; fails after a while with what is."""
         await until(
             lambda: (
                 self.engine.running_requests == self.decoder.running == self.service.admission.active_requests == 0
@@ -147,7 +147,7 @@ class Site:
         )
 
 
-async def until(condition: Callable[[], bool], state: Callable[[], object] = lambda: "", seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], state: Callable[[], object] = lambda: "", seconds: float = 20) -> None:
     """Wait for a condition; AssertionError with the state if it does not come true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
