@@ -122,6 +122,7 @@ HEADER_PARSERS: dict[str, FrameHeaderParser] = {
     "eac3": parse_eac3_header,
     "loas": parse_loas_header,
 }
+_NAMES_BY_FIRST_BYTE = {b"\xff": ("mp3", "aac"), b"\x0b": ("ac3", "eac3"), b"\x56": ("loas",)}
 
 
 def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) -> str | None:
@@ -130,7 +131,8 @@ def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) 
     At least `min_frames` frames of one kind are required, or frames up to the end of the data, for very short clips.
     """
     header = data[start : start + HEADER_BYTES]
-    for name, reader in HEADER_PARSERS.items():
+    for name in _NAMES_BY_FIRST_BYTE.get(header[:1], ()):
+        reader = HEADER_PARSERS[name]
         if reader(header) is not None and _is_chain(data, start, reader, min_frames):
             return name
     return None
