@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from mmap import mmap
 
-import numpy as np
+from app.core.audio.containers.byte_pairs import BytePairs
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,11 @@ _ANCHORS: tuple[tuple[bytes, int], ...] = (
     (b"\1\xba", 2),
     (b"ftyp", 4),
 )
-# By their first two bytes, which are looked up for all positions at once: searching for each would read the file 18 times.
+# By their first two bytes.
 _ANCHORS_BY_PAIR: dict[bytes, list[tuple[bytes, int]]] = {}
 for _anchor, _offset in _ANCHORS:
     _ANCHORS_BY_PAIR.setdefault(_anchor[:2], []).append((_anchor, _offset))
-_IS_ANCHOR_PAIR = np.zeros(1 << 16, np.bool_)
-_IS_ANCHOR_PAIR[[int.from_bytes(pair, "little") for pair in _ANCHORS_BY_PAIR]] = True
+_ANCHOR_PAIRS = BytePairs(_ANCHORS_BY_PAIR)
 _MAX_ANCHOR_OFFSET = max(offset for _, offset in _ANCHORS)
 _FIRST_SEARCH_BYTES, _MAX_SEARCH_BYTES = 1 << 12, 1 << 20
 _MAX_MAGIC_BYTES = 32
@@ -154,7 +153,7 @@ def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple
 def _find_first_format(block: bytes) -> tuple[int, str] | None:
     """Return (position, name) of the first format in a block, or None."""
     first: tuple[int, str] | None = None
-    for position in _anchor_positions(block):
+    for position in _ANCHOR_PAIRS.find_all(block):
         if first is not None and position > first[0] + _MAX_ANCHOR_OFFSET:
             break
         for anchor, offset in _ANCHORS_BY_PAIR[block[position : position + 2]]:
@@ -165,16 +164,6 @@ def _find_first_format(block: bytes) -> tuple[int, str] | None:
             if name is not None:
                 first = start, name
     return first
-
-
-def _anchor_positions(block: bytes) -> list[int]:
-    """Return where in a block two bytes are the first two of an anchor, in order."""
-    found = []
-    for first in range(2):
-        pairs = np.frombuffer(block, "<u2", count=max(0, len(block) - first) // 2, offset=min(first, len(block)))
-        found.append(np.flatnonzero(_IS_ANCHOR_PAIR[pairs]) * 2 + first)
-    positions: list[int] = np.sort(np.concatenate(found)).tolist()
-    return positions
 
 
 def find_transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:

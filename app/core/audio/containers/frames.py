@@ -7,10 +7,12 @@ Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), ISO/IEC 13818-7 (ADTS), ISO/I
 (AC-3 and E-AC-3), RFC 4867 (AMR).
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from mmap import mmap
+
+from app.core.audio.containers.byte_pairs import BytePairs
 
 # MPEG audio bit rates in kbit/s by (is MPEG-1, layer); index 0 is "free", 15 is forbidden.
 _BITRATES = {
@@ -32,7 +34,13 @@ _MIN_FRAMES_IN_SEARCH = 8  # at a position that a search found
 _MAX_FAULTS = 1000
 MAX_CANDIDATES = 4096
 _TAGS = (b"ID3", b"TAG", b"APE", b"LYR")
-_SYNC = re.compile(rb"\xff[\xe2-\xff]|\x56[\xe0-\xff]|\x0b\x77")
+_SYNC_PAIRS = BytePairs(
+    [
+        *(bytes((0xFF, second)) for second in range(0xE2, 0x100)),
+        *(bytes((0x56, second)) for second in range(0xE0, 0x100)),
+        b"\x0b\x77",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -149,16 +157,10 @@ def find_stream(
         end: The end of the range.
         max_candidates: Positions with the first bytes of a frame that are tried, which limits the time.
     """
-    position = start
-    for _ in range(max_candidates):
-        found = _SYNC.search(data, position, end)
-        if found is None:
-            break
-        position = found.start()
+    for position in islice(_SYNC_PAIRS.iterate(data, start, end), max_candidates):
         name = match_stream(data, position, _MIN_FRAMES_IN_SEARCH)
         if name is not None:
             return name, position
-        position += 1
     return None
 
 
