@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -61,13 +62,30 @@ def vllm_server(
 @contextmanager
 def service(environment: Mapping[str, str]) -> Iterator[str]:
     """Give the address of `speechsum serve` with these settings until the block ends. It keeps its jobs nowhere."""
+    with service_process(environment) as running:
+        yield running.url
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service that runs: its address, its port and the number of its process."""
+
+    url: str
+    port: int
+    pid: int
+
+
+@contextmanager
+def service_process(environment: Mapping[str, str]) -> Iterator[RunningService]:
+    """Run `speechsum serve` as `service` does, and tell its process, so that its CPU time and memory can be read."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         variables = {"SPEECHSUM_PORT": str(port), "SPEECHSUM_JOBS__FOLDER": folder, "SPEECHSUM_HUB": "false"}
         command = [sys.executable, "-m", "app", "serve"]
-        with _running(command, variables | dict(environment), lambda: httpx.get(f"{url}/readyz").status_code == 200):
-            yield url
+        variables |= environment
+        with _running(command, variables, lambda: httpx.get(f"{url}/readyz").status_code == 200) as pid:
+            yield RunningService(url, port, pid)
 
 
 def plugin_is_installed() -> bool:
@@ -92,7 +110,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], variables: Mapping[str, str], is_ready: Callable[[], bool]) -> Iterator[None]:
+def _running(command: list[str], variables: Mapping[str, str], is_ready: Callable[[], bool]) -> Iterator[int]:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -102,7 +120,7 @@ def _running(command: list[str], variables: Mapping[str, str], is_ready: Callabl
                     log.seek(0)
                     raise DidNotStart(f"{' '.join(command)}\n{log.read()[-3000:]}")
                 time.sleep(0.5)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             try:
