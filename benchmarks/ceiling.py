@@ -25,8 +25,9 @@ with all of its processes; its inverse is the number of requests a second that o
 time, because on the same machine the clients take cores, too. The throughput by the wall clock stands beside it: with
 twice as many clients as there are cores, each of which waits for its answer.
 
-vLLM's own front end has no row here. There is no scripted engine for vLLM, and what its API server does with a recording
-depends on the model: it computes the model's features, too. `overhead` measures both in front of one engine instead.
+vLLM's own front end has no row here. There is no scripted engine for vLLM, and what its API server does with a
+recording depends on the model: it computes the model's features, too. `overhead` measures both in front of one engine
+instead.
 """
 COLUMNS = (
     "recording",
@@ -52,7 +53,7 @@ RECORDINGS = (
     (LONG_S, _M4A, 12),
     (LONG_S, _OPUS, 12),
 )
-QUICK_RECORDINGS = ((2.0, "wav, 16 kHz mono", 4), (2.0, _MP3, 4))
+QUICK_RECORDINGS = ((4.0, "wav, 16 kHz mono", 8), (4.0, _MP3, 8))
 
 
 def run(quick: bool) -> Results:
@@ -77,9 +78,9 @@ def run(quick: bool) -> Results:
 @contextmanager
 def measure_cpu(pid: int) -> Iterator[Callable[[], float]]:
     """Give a function that returns the CPU seconds which a process and its descendants took within the block."""
-    before, after = cpu_seconds(pid), [0.0]
-    yield lambda: after[0] - before
-    after[0] = cpu_seconds(pid)
+    before = after = cpu_seconds(pid)
+    yield lambda: after - before
+    after = cpu_seconds(pid)
 
 
 async def _send(running: RunningService, recording: bytes, count: int, clients: int) -> float:

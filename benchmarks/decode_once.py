@@ -26,11 +26,14 @@ def peak_bytes(pid: int | str = "self") -> int:
 
 def main(path: str) -> None:
     """Decode a file into a file without a name, as a worker does."""
-    with open(path, "rb") as source, tempfile.TemporaryFile() as samples:
-        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            started_at = time.process_time()
-            audio = decode(data, DecodeLimits(), samples)
-            spent = time.process_time() - started_at
+    with (
+        open(path, "rb") as source,
+        mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        tempfile.TemporaryFile() as samples,
+    ):
+        started_at = time.process_time()
+        audio = decode(data, DecodeLimits(), samples)
+        spent = time.process_time() - started_at
     print(json.dumps({"cpu_s": spent, "audio_s": audio.seconds, "peak_bytes": peak_bytes()}))
 
 

@@ -1,4 +1,7 @@
-"""The speech of `benchmarks.recordings` as files in the formats that callers send. Knows nothing about what is measured."""
+"""The speech of `benchmarks.recordings` as files in the formats that callers send.
+
+Knows nothing about what is measured.
+"""
 
 import io
 from collections.abc import Callable
@@ -20,7 +23,9 @@ def _wav(samples: Samples) -> bytes:
     return encode_wav(samples)
 
 
-def _encoder(kind: str, codec: str, rate: int, layout: str, bit_rate: int, **options: str) -> Callable[[Samples], bytes]:
+def _encoder(
+    kind: str, codec: str, rate: int, layout: str, bit_rate: int, **options: str
+) -> Callable[[Samples], bytes]:
     def encode(samples: Samples) -> bytes:
         buffer = io.BytesIO()
         with av.open(buffer, "w", format=kind) as target:

@@ -1,8 +1,8 @@
 """Requests `/livez` of a service again and again, each time on a new connection, as an orchestrator's probe does.
 
 `python -m benchmarks.livez_probe PORT INTERVAL_S` runs until its standard input ends, in a process of its own, since
-what a benchmark's own process is doing would count as the service's time. Then it prints the milliseconds of each answer
-as one JSON list. Its status is 1 if an answer was not 200.
+what a benchmark's own process is doing would count as the service's time. Then it prints the milliseconds of each
+answer as one JSON list. Its status is 1 if an answer was not 200.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The first pass of speech detection, one piece of a recording at a time.
 
-The model (`app.core.audio.vad_model`) finds speech down to peaks of about -55 dBFS, and none in silence, noise, hum or tones. A strong offset or rumble below
-40 Hz hides speech from it, so both are removed first. Fainter sounds are amplified in the second pass
-(`app.core.audio.vad_second_pass`).
+The model (`app.core.audio.vad_model`) finds speech down to peaks of about -55 dBFS, and none in silence, noise, hum or
+tones. A strong offset or rumble below 40 Hz hides speech from it, so both are removed first. Fainter sounds are
+amplified in the second pass (`app.core.audio.vad_second_pass`).
 
 The pieces are small units of work, so that the caller can choose their order (`app.workers.speech_detector`). This
 module knows nothing about codecs, HTTP or engines.
