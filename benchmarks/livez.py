@@ -33,7 +33,7 @@ SETTINGS = {"SPEECHSUM_MODEL": "scripted"}
 
 def run(quick: bool) -> Results:
     """Probe a service that is idle, and one that decodes."""
-    seconds, per_client, idle_s = (20.0, 2, 1.0) if quick else (600.0, 10, 10.0)
+    seconds, per_client, idle_s = (10.0, 2, 0.5) if quick else (600.0, 10, 10.0)
     clients = 2 * len(os.sched_getaffinity(0))
     recording = ENCODINGS[CLIP](speech_of(seconds))
     with service_process(SETTINGS) as running:

@@ -38,7 +38,7 @@ def probe_livez(port: int) -> Iterator[list[float]]:
 def main(port: int, interval_s: float) -> int:
     """Probe until standard input ends; return the exit status."""
     found: list[float] = []
-    while not select.select([sys.stdin], [], [], interval_s)[0]:
+    while not found or not select.select([sys.stdin], [], [], interval_s)[0]:
         start = time.monotonic()
         with socket.create_connection(("127.0.0.1", port), 30) as connection:
             connection.sendall(b"GET /livez HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n")

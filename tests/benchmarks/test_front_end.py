@@ -1,18 +1,23 @@
 """The benchmarks of the front end run, and their figures agree with each other. How fast it is, no test says."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import ceiling, decode, decode_pool, livez, long_audio
+from benchmarks import ceiling, decode, decode_pool, long_audio
+from benchmarks.__main__ import load_benchmark, main
 from benchmarks.encodings import ENCODINGS, encode_opus_minutes
 from benchmarks.livez_probe import probe_livez
 from benchmarks.process_tree import cpu_seconds, measure_peak_memory
 from benchmarks.recordings import speech_of
-from benchmarks.servers import free_port
+from benchmarks.servers import RunningService, free_port, service_process
 
 # Stands for ffmpeg: writes so many seconds of samples into the file that the command names last.
 FFMPEG = """#!{python}
@@ -77,33 +82,55 @@ def test_the_pool_is_measured_beside_threads() -> None:
     )
 
 
-def test_the_front_end_is_measured_on_a_running_service() -> None:
-    found = ceiling.run(quick=True)
-    for _, kilobytes, cpu_ms, per_core, audio_per_core, per_second in found.rows:
-        assert float(per_core or 0) == pytest.approx(1e3 / float(cpu_ms or 0))
-        assert float(audio_per_core or 0) == pytest.approx(ceiling.QUICK_RECORDINGS[0][0] * float(per_core or 0))
-        assert float(kilobytes or 0) > 10
-        assert float(per_second or 0) > 0
+@pytest.fixture(scope="module")
+def scripted_service() -> Iterator[RunningService]:
+    with service_process(ceiling.SETTINGS) as running:
+        yield running
 
 
-def test_livez_is_probed_while_the_service_is_idle_and_while_it_decodes() -> None:
-    results = livez.run(quick=True)
-    for _, probes, median, p99, longest in results.rows:
-        assert int(probes or 0) > 1
-        assert 0 < float(median or 0) <= float(p99 or 0) <= float(longest or 0)
-    assert float(results.summary["audio_s_per_s"] or 0) > 0
+def run_on(running: RunningService, name: str, patch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
+    """Run a benchmark as the command does, on a service that several tests share. Return its line of JSON."""
+    module = load_benchmark(name)
+    assert module.SETTINGS == ceiling.SETTINGS  # type: ignore[attr-defined]
+    patch.setattr(module, "service_process", lambda _: nullcontext(running))
+    assert main([name, "--quick", "--out", str(folder / "line.json")]) == 0
+    return dict(json.loads((folder / "line.json").read_text()))
+
+
+def test_the_front_end_is_measured_on_a_running_service(
+    scripted_service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_on(scripted_service, "ceiling", monkeypatch, tmp_path)
+    assert len(found["rows"]) == len(ceiling.QUICK_RECORDINGS)
+    for _, kilobytes, cpu_ms, per_core, audio_per_core, per_second in found["rows"]:
+        assert per_core == pytest.approx(1e3 / cpu_ms)
+        assert audio_per_core == pytest.approx(ceiling.QUICK_RECORDINGS[0][0] * per_core)
+        assert kilobytes > 10
+        assert per_second > 0
+
+
+def test_livez_is_probed_while_the_service_is_idle_and_while_it_decodes(
+    scripted_service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_on(scripted_service, "livez", monkeypatch, tmp_path)
+    for _, probes, median, p99, longest in found["rows"]:
+        assert probes > 1
+        assert 0 < median <= p99 <= longest
+    assert found["summary"]["audio_s_per_s"] > 0
+
+
+def test_long_recordings_are_measured_and_fitted(
+    scripted_service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_on(scripted_service, "long_audio", monkeypatch, tmp_path)
+    assert [row[0] for row in found["rows"]] == list(long_audio.QUICK_MINUTES)
+    assert all(row[2] > 0 and row[6] > 50 for row in found["rows"])
+    assert found["summary"]["cpu_s_per_audio_hour"] > 0
 
 
 def test_a_service_that_does_not_answer_has_no_figures() -> None:
     with pytest.raises(RuntimeError, match="did not answer"), probe_livez(free_port()):
         pass
-
-
-def test_long_recordings_are_measured_and_fitted() -> None:
-    results = long_audio.run(quick=True)
-    assert [row[0] for row in results.rows] == list(long_audio.QUICK_MINUTES)
-    assert all(float(row[2] or 0) > 0 and float(row[6] or 0) > 50 for row in results.rows)
-    assert float(results.summary["cpu_s_per_audio_hour"] or 0) > 0
 
 
 def test_a_line_is_found_and_a_square_is_not_one() -> None:

@@ -71,18 +71,19 @@ class Downmixer:
         best_power = np.einsum("ni,nij,nj->n", best, recent, best)
         # Most recordings stop here: nowhere do other signs keep much more power than the mean.
         exceeds_mean = best_power > _MIN_POWER_RATIO * np.maximum(recent.sum(axis=(1, 2)), 0)
-        number = 0
+        signs, number = np.ones((len(recent) + 1, self._channels), np.float32), 0
+        signs[0] = self._signs
         while number < len(recent):
             if self._all_positive:
                 number += _first_true(exceeds_mean[number:])
                 if number == len(recent):
                     break
-            before, self._signs = self._signs, self._choose_signs(recent[number], best[number], best_power[number])
+            self._signs = self._choose_signs(recent[number], best[number], best_power[number])
             self._all_positive = bool((self._signs > 0).all())
-            if not (self._all_positive and (before > 0).all()):
-                mean[number] = self._mix_inverted(hops[:, number], before)
-                self._count_inverted(correlations[number], hops.shape[2])
             number += 1
+            signs[number] = self._signs
+        self._mix_inverted(hops, mean, signs[:-1], signs[1:])
+        self._count_inverted(correlations, signs[1:], hops.shape[2])
         return mean.reshape(-1)
 
     def _correlate(self, hops: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -117,21 +118,32 @@ class Downmixer:
         nearer = float(np.sum(best * self._signs * np.diagonal(recent)))
         return (best if nearer >= 0 else -best).astype(np.float32)
 
-    def _mix_inverted(self, hop: Block, before: NDArray[np.float32]) -> Block:
-        """Return the mix of a hop, shape (channels, frames). before: the signs of the hop before, which fade out."""
-        weights = self._signs[:, None]
-        if not (self._signs == before).all():
-            weights = np.repeat(weights, hop.shape[1], axis=1)
-            fade = self._fade[: hop.shape[1]]
-            weights[:, : len(fade)] = before[:, None] + (self._signs - before)[:, None] * fade
-        mixed: Block = (hop * weights).mean(axis=0, dtype=np.float32)
-        return mixed
+    def _mix_inverted(
+        self, hops: NDArray[np.float32], mixed: Block, before: NDArray[np.float32], signs: NDArray[np.float32]
+    ) -> None:
+        """Write the mix of the hops that are not the mean of their channels into `mixed`, shape (n, frames).
 
-    def _count_inverted(self, one: NDArray[np.float64], frames: int) -> None:
-        mean, kept = float(one.sum()), float(self._signs @ one @ self._signs)
+        Args:
+            hops: Shape (channels, n, frames).
+            mixed: The means of all hops.
+            before: The signs of the hop before each, which fade out, shape (n, channels).
+            signs: The signs of each hop.
+        """
+        changes = (signs != before).any(axis=1)
+        steady = np.flatnonzero(~changes & (signs < 0).any(axis=1))
+        if len(steady):
+            mixed[steady] = np.einsum("cnf,nc->nf", hops[:, steady], signs[steady]) / np.float32(self._channels)
+        for number in np.flatnonzero(changes):
+            hop = hops[:, number]
+            weights = np.repeat(signs[number][:, None], hop.shape[1], axis=1)
+            fade = self._fade[: hop.shape[1]]
+            weights[:, : len(fade)] = before[number][:, None] + (signs[number] - before[number])[:, None] * fade
+            mixed[number] = (hop * weights).mean(axis=0, dtype=np.float32)
+
+    def _count_inverted(self, correlations: NDArray[np.float64], signs: NDArray[np.float32], frames: int) -> None:
+        mean, kept = correlations.sum(axis=(1, 2)), np.einsum("ni,nij,nj->n", signs, correlations, signs)
         loud = kept / self._channels**2 / frames > _SILENCE_POWER
-        if loud and mean < _MAX_CANCELLED_SHARE * kept:
-            self.inverted_seconds += frames / self._rate
+        self.inverted_seconds += int((loud & (mean < _MAX_CANCELLED_SHARE * kept)).sum()) * frames / self._rate
 
 
 def _loudest_signs(correlations: NDArray[np.float64]) -> NDArray[np.float64]:
