@@ -39,11 +39,12 @@ Measured are recordings that arrive at the same moment, each shorter than one wi
 - `two at once`: two recordings side by side, each on half of the threads.
 
 Throughput is in audio seconds a second; the ratio is to `one by one`, paired in each repeat, which asks all ways in
-turn. A batch delays its first answer until its last is written: the wait is the mean time from the arrival to the
+turn. The processor's seconds a recording are of all threads together, and hardly depend on what else runs on the
+machine. A batch delays its first answer until its last is written: the wait is the mean time from the arrival to the
 transcript. A way is only worth something if its words are the same: the last column is the share of words that are not
 those of `one by one`. Intervals are of 95 % over the repeats.
 """
-COLUMNS = ("way", "audio s/s", "ratio to one by one", "mean wait, s", "other words, %")
+COLUMNS = ("way", "audio s/s", "ratio to one by one", "CPU s a recording", "mean wait, s", "other words, %")
 PART = "whisper-base-ct2"
 ONE_BY_ONE, TWICE, TWO = "one by one", "encoded twice", "two at once"
 OPTIONS: dict[str, Any] = {"beam_size": 1, "temperature": 0.0, "without_timestamps": False}
@@ -170,13 +171,15 @@ async def measure(ways: dict[str, Recognize], plan: Plan) -> Results:
     recordings = [np.roll(samples, -number * len(samples) // plan.recordings) for number in range(plan.recordings)]
     rates: dict[str, list[float]] = {way: [] for way in ways}
     waits: dict[str, list[float]] = {way: [] for way in ways}
+    cpu: dict[str, list[float]] = {way: [] for way in ways}
     texts: dict[str, list[str]] = {}
     for recognize in ways.values():  # warm-up
         await recognize(recordings[:1])
     for _ in range(plan.repeats):
         for way, recognize in ways.items():
-            started_at = time.perf_counter()
+            started_at, cpu_before = time.perf_counter(), time.process_time()
             texts[way], ends = await recognize(recordings)
+            cpu[way].append((time.process_time() - cpu_before) / plan.recordings)
             rates[way].append(plan.recordings * plan.recording_s / (time.perf_counter() - started_at))
             waits[way].append(statistics.mean(ends))
     rows: list[list[Cell]] = []
@@ -184,11 +187,10 @@ async def measure(ways: dict[str, Recognize], plan: Plan) -> Results:
     for way in ways:
         ratio = None if way == ONE_BY_ONE else ratio_interval(rates[way], rates[ONE_BY_ONE])
         other = 100 * different_words(texts[ONE_BY_ONE], texts[way])
-        rows.append(
-            [way, str(mean_interval(rates[way])), ratio and str(ratio), statistics.mean(waits[way]), round(other, 1)]
-        )
+        cost, wait = statistics.mean(cpu[way]), statistics.mean(waits[way])
+        rows.append([way, str(mean_interval(rates[way])), ratio and str(ratio), cost, wait, round(other, 1)])
         key = way.replace(" ", "_")
-        summary |= {f"{key}_rtfx": statistics.mean(rates[way]), f"{key}_wait_s": statistics.mean(waits[way])}
+        summary |= {f"{key}_rtfx": statistics.mean(rates[way]), f"{key}_wait_s": wait, f"{key}_cpu_s": cost}
         summary |= {f"{key}_ratio": ratio.mean, f"{key}_other_words": other / 100} if ratio else {}
     title = f"{PART}, {plan.recordings} recordings of {plan.recording_s:g} s at once, {plan.repeats} repeats"
     return Results(title, COLUMNS, rows, summary)

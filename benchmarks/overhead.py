@@ -36,9 +36,10 @@ process answers
 - `plugin`: the same route inside that server, as vLLM's endpoint plugin, if it is installed.
 
 In each repeat they are asked one after the other, in an order that rotates. All get the same kind of recording, no two
-of them equal, so that no cache answers. Temperature is 0, vLLM ignores the end-of-text token, and the service's answers
-are cut at so few tokens that none ends earlier. That prompt tokens and written tokens are equal is checked for every
-single answer; if one differs the benchmark fails.
+of them equal, so that no cache answers. Temperature is 0. Every answer has to be of the same length, but the service
+has no `ignore_eos`, and would stop an answer that repeats itself. So the engine is told which text to write
+(`benchmarks.forced_text`): it computes each token as always, and then another one wins. That prompt tokens and written
+tokens are equal is checked for every single answer; if one differs the benchmark fails.
 
 First all clients wait for their answers (a closed loop): that finds how much audio is answered a second at saturation.
 The ratio is the service's real-time factor divided by vLLM's; 1 means that the service costs no throughput. On a
@@ -152,7 +153,7 @@ async def measure(targets: Mapping[str, Target], plan: Plan, audio: Iterator[byt
     per_second = check.check(answers) / seconds
     count = max(2 * plan.clients, round(per_second * plan.seconds))
     rates: dict[str, list[float]] = defaultdict(list)
-    for name in _rotating(list(targets), plan.repeats):
+    for name in _rotate_order(list(targets), plan.repeats):
         answers, seconds = await run_closed_loop(targets[name].send, audio, count, plan.clients)
         rates[name].append(check.check(answers) / seconds)
     saturation = statistics.median(rates[BASELINE])
@@ -160,7 +161,7 @@ async def measure(targets: Mapping[str, Target], plan: Plan, audio: Iterator[byt
     for load in LOADS:
         # As many requests as arrive in the time of one measurement, and never so few that a median says nothing.
         arrivals = max(plan.clients, round(load * saturation * plan.seconds))
-        for number, name in enumerate(_rotating(list(targets), plan.repeats)):
+        for number, name in enumerate(_rotate_order(list(targets), plan.repeats)):
             seed = number // len(targets)
             answers = await run_open_loop(targets[name].send, audio, arrivals, load * saturation, seed)
             check.check(answers)
@@ -185,7 +186,7 @@ class EqualWork:
         return len(answers)
 
 
-def _rotating(names: list[str], repeats: int) -> Iterator[str]:
+def _rotate_order(names: list[str], repeats: int) -> Iterator[str]:
     """Yield all names once in each repeat, beginning with another one each time."""
     for number in range(repeats):
         start = number % len(names)

@@ -22,7 +22,7 @@ from benchmarks.targets import SUMMARIES
 from model_repo.manifest import Manifest
 
 START_SECONDS = 600.0
-PLUGIN = "speechsum"
+PLUGIN, FORCED_TEXT = "speechsum", "benchmarks.forced_text:ForcedText"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,7 +34,8 @@ class DidNotStart(RuntimeError):
 def vllm_server(
     checkpoint: Path, manifest: Manifest, at_once: int, *, on_gpu: bool, environment: Mapping[str, str]
 ) -> Iterator[str]:
-    """Give the address of vLLM's own server of a checkpoint, without a prefix cache, until the block ends.
+    """Give the address of vLLM's own server of a checkpoint, without a prefix cache, until the block ends. It writes a
+    fixed text (`benchmarks.forced_text`).
 
     Args:
         checkpoint: the assembled checkpoint.
@@ -48,14 +49,15 @@ def vllm_server(
     command += ["--served-model-name", manifest.id, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--max-model-len", str(manifest.context_tokens), "--max-num-seqs", str(at_once)]
     command += ["--no-enable-prefix-caching", "--mm-processor-cache-gb", "0", "--generation-config", "vllm"]
-    command += ["--limit-mm-per-prompt", json.dumps({"audio": 1})]
+    command += ["--limit-mm-per-prompt", json.dumps({"audio": 1}), "--logits-processors", FORCED_TEXT]
     command += ["--dtype", "bfloat16" if on_gpu else "float32"]
-    variables = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **environment}
+    variables = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "VLLM_USE_V2_MODEL_RUNNER": "0"}
+    variables |= environment
     if not on_gpu:
         command += ["--enforce-eager", "--no-enable-chunked-prefill"]
         variables |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     url = f"http://127.0.0.1:{port}"
-    with _running(command, variables, lambda: httpx.get(f"{url}/health").status_code == 200):
+    with _run_server(command, variables, lambda: httpx.get(f"{url}/health").status_code == 200):
         yield url
 
 
@@ -84,7 +86,7 @@ def service_process(environment: Mapping[str, str]) -> Iterator[RunningService]:
         variables = {"SPEECHSUM_PORT": str(port), "SPEECHSUM_JOBS__FOLDER": folder, "SPEECHSUM_HUB": "false"}
         command = [sys.executable, "-m", "app", "serve"]
         variables |= environment
-        with _running(command, variables, lambda: httpx.get(f"{url}/readyz").status_code == 200) as pid:
+        with _run_server(command, variables, lambda: httpx.get(f"{url}/readyz").status_code == 200) as pid:
             yield RunningService(url, port, pid)
 
 
@@ -110,7 +112,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], variables: Mapping[str, str], is_ready: Callable[[], bool]) -> Iterator[int]:
+def _run_server(command: list[str], variables: Mapping[str, str], is_ready: Callable[[], bool]) -> Iterator[int]:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -49,7 +49,9 @@ def find_served_model(engine_client: Any, args: Namespace, settings: Settings) -
         return LoadableModel(
             ModelInfo.from_manifest(manifest), lambda: build_engine_around(model, manifest, settings), str(folder)
         )
-    checkpoint = read_checkpoint_folder(folder, config.max_model_len)
+    checkpoint = read_checkpoint_folder(folder)
+    if config.max_model_len < checkpoint.context_tokens:
+        checkpoint = read_checkpoint_folder(folder, config.max_model_len)
     model = AttachedVllmChatModel(
         engine_client, folder, checkpoint.context_tokens, settings.engine, audio=True, family=checkpoint.family
     )

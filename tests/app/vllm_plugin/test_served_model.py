@@ -52,11 +52,12 @@ def test_a_server_with_too_little_room_is_refused(tmp_path: Path) -> None:
         find_served_model(engine_client(folder, 2048), Namespace(served_model_name=[MANIFEST.id]), Settings())
 
 
-def test_a_folder_of_a_known_family_is_served_with_the_room_that_vllm_has(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("room", "used"), [(2048, 2048), (32_768, 8192)])
+def test_a_folder_of_a_known_family_is_served_with_the_room_that_vllm_has(tmp_path: Path, room: int, used: int) -> None:
     folder = checkpoint(tmp_path / "My Model", model_type="qwen2_audio", text_config={"max_position_embeddings": 8192})
-    found = find_served_model(engine_client(folder, 2048), Namespace(served_model_name=["q"]), Settings())
+    found = find_served_model(engine_client(folder, room), Namespace(served_model_name=["q"]), Settings())
     assert found.info.id == "my-model@local"
-    assert found.build_engine().context_tokens == 2048
+    assert found.build_engine().context_tokens == used
 
 
 def test_a_text_model_that_is_not_of_the_registry_is_refused(tmp_path: Path) -> None:
