@@ -56,7 +56,7 @@ class Cost:
 
 def run(quick: bool) -> Results:
     """Measure all formats. Raises ValueError if the service and ffmpeg do not find the same length."""
-    repeats, seconds = (2, 5.0) if quick else (5, 120.0)
+    repeats, seconds = (2, 5.0) if quick else (5, 60.0)
     ffmpeg = find_ffmpeg()
     ours: dict[str, list[Cost]] = defaultdict(list)
     theirs: dict[str, list[Cost]] = defaultdict(list)

@@ -6,11 +6,13 @@ Knows nothing about what is measured.
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 import soxr
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 
 from benchmarks.recordings import RATE, Samples, encode_wav
 
@@ -29,7 +31,7 @@ def _encoder(
     def encode(samples: Samples) -> bytes:
         buffer = io.BytesIO()
         with av.open(buffer, "w", format=kind) as target:
-            track = target.add_stream(codec, rate=rate, layout=layout, options=options)
+            track = cast(AudioStream, target.add_stream(codec, rate=rate, layout=layout, options=options))
             track.bit_rate = bit_rate
             target.mux(track.encode(_frame(samples, rate, layout)))
             target.mux(track.encode())
