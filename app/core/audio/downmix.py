@@ -42,7 +42,6 @@ class Downmixer:
         self._rate = rate
         self._fade = np.linspace(0, 1, max(1, round(rate * _FADE_S)), dtype=np.float32)
         self._signs = np.ones(channels, np.float32)
-        self._all_positive = True
         self._correlations = np.zeros((channels, channels))
         self._pending_frames = np.zeros((channels, 0), np.float32)
 
@@ -69,19 +68,18 @@ class Downmixer:
         recent = self._decayed_sums(correlations)
         best = _loudest_signs(recent)
         best_power = np.einsum("ni,nij,nj->n", best, recent, best)
-        # Most recordings stop here: nowhere do other signs keep much more power than the mean.
-        exceeds_mean = best_power > _MIN_POWER_RATIO * np.maximum(recent.sum(axis=(1, 2)), 0)
-        signs, number = np.ones((len(recent) + 1, self._channels), np.float32), 0
-        signs[0] = self._signs
-        while number < len(recent):
-            if self._all_positive:
-                number += _first_true(exceeds_mean[number:])
-                if number == len(recent):
-                    break
-            self._signs = self._choose_signs(recent[number], best[number], best_power[number])
-            self._all_positive = bool((self._signs > 0).all())
+        signs = np.empty((len(recent) + 1, self._channels), np.float32)  # of the hop before, and of each hop
+        number = 0
+        while True:
+            signs[number:] = self._signs
+            kept = np.einsum("i,nij,j->n", self._signs, recent[number:], self._signs)
+            number += _first_true(best_power[number:] > _MIN_POWER_RATIO * np.maximum(kept, 0))
+            if number == len(recent):
+                break
+            # Of these signs and their opposite, which keep the same power, take the one nearer to the present signs.
+            nearer = float(np.sum(best[number] * self._signs * np.diagonal(recent[number])))
+            self._signs = (best[number] if nearer >= 0 else -best[number]).astype(np.float32)
             number += 1
-            signs[number] = self._signs
         self._mix_inverted(hops, mean, signs[:-1], signs[1:])
         self._count_inverted(correlations, signs[1:], hops.shape[2])
         return mean.reshape(-1)
@@ -107,16 +105,6 @@ class Downmixer:
             before = sums[number] = _CORRELATION_DECAY * before + one
         self._correlations = before
         return sums
-
-    def _choose_signs(
-        self, recent: NDArray[np.float64], best: NDArray[np.float64], best_power: float
-    ) -> NDArray[np.float32]:
-        """Return the present signs, unless the best ones keep much more power."""
-        if best_power <= _MIN_POWER_RATIO * max(float(self._signs @ recent @ self._signs), 0.0):
-            return self._signs
-        # Of these signs and their opposite, which keep the same power, take the one nearer to the present signs.
-        nearer = float(np.sum(best * self._signs * np.diagonal(recent)))
-        return (best if nearer >= 0 else -best).astype(np.float32)
 
     def _mix_inverted(
         self, hops: NDArray[np.float32], mixed: Block, before: NDArray[np.float32], signs: NDArray[np.float32]
