@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import context
+from multiprocessing import context, popen_forkserver
 from multiprocessing.process import BaseProcess
 
 PRELOADED_MODULES = [
@@ -21,8 +21,6 @@ PRELOADED_MODULES = [
     "app.core.audio.readers.ffmpeg",
     "app.summarize.structured.schema_tasks",
 ]
-
-
 _main_module_lock = threading.Lock()
 
 
@@ -30,9 +28,9 @@ class ProcessWithoutMain(context.ForkServerProcess):
     """A worker that does not import the program's main module."""
 
     @staticmethod
-    def _Popen(process_obj: BaseProcess) -> object:
+    def _Popen(process_obj: BaseProcess) -> popen_forkserver.Popen:
         with _hide_main_module():
-            return context.ForkServerProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return context.ForkServerProcess._Popen(process_obj)
 
 
 class WorkerContext(context.ForkServerContext):
