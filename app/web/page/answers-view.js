@@ -19,10 +19,10 @@ export function appendToAnswer(index, question, text) {
 }
 
 /** Show an answer that is whole. answer: as the service sends it. play: gets a window that the reader wants to hear. */
-export function showAnswer(index, answer, windows, play) {
+export function showAnswer(index, answer, play) {
   const { question, answer: text, citations, unsupported, finish_reason: ending } = answer;
   const row = rowOf(index, question);
-  if (text) row.replaceChildren(...markText({ text, citations, unsupported }, windows, play));
+  if (text) row.replaceChildren(...markText({ text, citations, unsupported }, play));
   else row.textContent = ENDINGS[ending] ?? "The model wrote nothing.";
 }
 

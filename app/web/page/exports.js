@@ -18,14 +18,11 @@ export function markdownOf(answer, name) {
   if (answer.warnings.length) {
     lines.push("## What you should know", "", ...answer.warnings.map((warning) => `- ${escapeMarkdown(warning)}`), "");
   }
-  const cited = answer.citations.filter((citation) => citation.windows.length);
+  const cited = answer.citations.filter((citation) => citation.times.length);
   if (cited.length) {
-    const times = (index) => {
-      const window = answer.windows.find((one) => one.index === index);
-      return window ? `${formatClock(window.start)}–${formatClock(window.end)}` : `part ${index}`;
-    };
+    const clocks = (source) => `${formatClock(source.start)}–${formatClock(source.end)}`;
     lines.push("## Where it comes from", "");
-    lines.push(...cited.map((one) => `- ${one.windows.map(times).join(", ")}: ${escapeMarkdown(one.text)}`), "");
+    lines.push(...cited.map((one) => `- ${one.times.map(clocks).join(", ")}: ${escapeMarkdown(one.text)}`), "");
   }
   if (answer.transcript?.segments) {
     lines.push("## Transcript", "");

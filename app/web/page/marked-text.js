@@ -21,14 +21,14 @@ export function sourceButton(text, act) {
 /**
  * Return the nodes of a text.
  *
- * text: with its `citations` and `unsupported` spans, whose places are in it. windows: of the recording. play: gets the
- * window that the reader wants to hear.
+ * text: with its `citations` and `unsupported` spans, whose places are in it. play: gets the part of the recording that
+ * the reader wants to hear, as `{start, end}` in seconds.
  */
-export function markText({ text, citations, unsupported }, windows, play) {
+export function markText({ text, citations, unsupported }, play) {
   const made = [];
   let [sentence, index] = [null, -1];
   const close = () => {
-    if (sentence) made.push(...sourceButtons(citations[index], sentence, windows, play));
+    if (sentence) made.push(...sourceButtons(citations, index, sentence, play));
     sentence = null;
   };
   for (const piece of cutText(text, citations, unsupported ?? [])) {
@@ -45,22 +45,26 @@ export function markText({ text, citations, unsupported }, windows, play) {
   return made;
 }
 
-/** Return a button for each window that a sentence comes from; a click on the sentence itself plays the first. */
-function sourceButtons(citation, sentence, windows, play) {
-  const sources = citation.windows.map((index) => windows.find((one) => one.index === index)).filter(Boolean);
+/**
+ * Return a button for each part of the recording that a sentence comes from; a click on the sentence itself plays the
+ * first. Of sentences that come from the same parts, only the last has buttons.
+ */
+function sourceButtons(citations, index, sentence, play) {
+  const sources = citations[index].times;
   if (!sources.length) return [];
-  const choose = (window) => {
+  const choose = (source) => {
     for (const other of document.querySelectorAll(".sentence.chosen")) other.classList.remove("chosen");
     sentence.classList.add("chosen");
-    play(window);
+    play(source);
   };
   sentence.classList.add("cited");
   sentence.addEventListener("click", () => {
     if (getSelection().isCollapsed) choose(sources[0]); // else the reader selects text
   });
-  return sources.map((window) => {
-    const button = sourceButton(formatClock(window.start), () => choose(window));
-    button.ariaLabel = `Hear where this comes from, ${formatClock(window.start)} to ${formatClock(window.end)}`;
+  if (JSON.stringify(citations[index + 1]?.times) === JSON.stringify(sources)) return [];
+  return sources.map((source) => {
+    const button = sourceButton(formatClock(source.start), () => choose(source));
+    button.ariaLabel = `Hear where this comes from, ${formatClock(source.start)} to ${formatClock(source.end)}`;
     return button;
   });
 }

@@ -19,7 +19,7 @@ const PARTS = [
   "ending", "unheard-note", "noted-note", "sources-note", "ask-form", "warnings", "windows", "transcript", "exports",
 ];
 
-/** The section of the summary. player: plays the windows that sentences come from. */
+/** The section of the summary. player: plays what sentences come from. */
 export class SummaryView {
   #player;
   #answer = null;
@@ -77,12 +77,12 @@ export class SummaryView {
     $("result").hidden = false;
     if (answer.style?.language) $("summary").lang = answer.style.language;
     const { summary: text, citations, unsupported } = answer;
-    $("summary").replaceChildren(...markText({ text, citations, unsupported }, answer.windows, this.#playWindow));
+    $("summary").replaceChildren(...markText({ text, citations, unsupported }, this.#playWindow));
     this.#streamed = text;
     this.#announce(text.length);
     show("ending", ENDINGS[answer.finish_reason] ?? "");
     clearAnswers();
-    answer.answers.forEach((one, index) => showAnswer(index, one, answer.windows, this.#playWindow));
+    answer.answers.forEach((one, index) => showAnswer(index, one, this.#playWindow));
     this.#showNotes();
     $("warnings").hidden = !answer.warnings.length;
     $("warnings").querySelector("ul").replaceChildren(...answer.warnings.map((warning) => element("li", warning)));
@@ -102,7 +102,7 @@ export class SummaryView {
   /** Show an answer to a question that was asked afterwards. It becomes a part of what is saved. */
   addAnswer(answer) {
     this.#answer = { ...this.#answer, answers: [...this.#answer.answers, answer] };
-    showAnswer(this.answerCount - 1, answer, this.#answer.windows, this.#playWindow);
+    showAnswer(this.answerCount - 1, answer, this.#playWindow);
     $("announcer").append(element("p", answer.answer));
     this.#showNotes();
   }
@@ -113,7 +113,7 @@ export class SummaryView {
     const spans = texts.flatMap((one) => one.unsupported ?? []);
     $("unheard-note").hidden = spans.every((span) => span.in_context);
     $("noted-note").hidden = !spans.some((span) => span.in_context);
-    $("sources-note").hidden = !texts.some((one) => one.citations.some((citation) => citation.windows.length));
+    $("sources-note").hidden = !texts.some((one) => one.citations.some((citation) => citation.times.length));
   }
 
   #showTranscript({ transcript }) {

@@ -73,8 +73,10 @@ test("Markdown means nothing inside what is quoted", () => {
     summary: "The summary.", warnings: ["a <b>warning</b>"], model: "m@1",
     answers: [{ question: "*Who?*", answer: "Anna." }],
     transcript: { segments: [{ start: 61, end: 63, text: "<b>Anna</b>" }] },
-    citations: [{ text: "*One*", windows: [2] }, { text: "Two", windows: [] }],
-    windows: [{ index: 2, start: 60, end: 125 }],
+    citations: [
+      { text: "*One*", windows: [2], times: [{ start: 60, end: 125 }] },
+      { text: "Two", windows: [], times: [] },
+    ],
   };
   const text = markdownOf(answer, "[a](b)");
   assert.match(text, /^# Summary of \\\[a\\\]\(b\)\n\nThe summary\.\n/);
