@@ -29,6 +29,7 @@ COMPUTING = (
     "tests/training",
     "tests/model_repo",
     "tests/checks",
+    "tests/benchmarks",
 )
 # Files of many seconds that mostly wait. They are the first among the others.
 WAITING = ("tests/docs/test_blocks.py", "tests/deploy", "tests/tools", "tests/clients", "tests/docs", "tests/app/cli")
