@@ -86,6 +86,14 @@ class JobQueue:
         self._start_task(sender.run())
         self._start_task(self.runner.run())
 
+    def stop_claiming(self) -> None:
+        """Claim no more jobs, because the service is about to stop. Those in progress go on."""
+        self.runner.stop_claiming()
+
+    async def hand_back(self) -> None:
+        """Queue the jobs in progress again, so that other services can take them. The other parts go on."""
+        await self.runner.hand_back()
+
     async def stop(self) -> None:
         """Stop. Jobs in progress are queued again. Safe to call twice."""
         await self._resources.aclose()
