@@ -69,7 +69,9 @@ class JobRunner:
             if self.settings.workers:
                 await self.wait_until_ready()
             if not self._stops_claiming:
-                self._workers = [group.create_task(self._repeat(self._run_next, 0)) for _ in range(self.settings.workers)]
+                self._workers = [
+                    group.create_task(self._repeat(self._run_next, 0)) for _ in range(self.settings.workers)
+                ]
 
     def stop_claiming(self) -> None:
         """Claim no more jobs. Those in progress go on."""

@@ -16,8 +16,8 @@ from app.engine.base import Engine
 from app.engine.model_info import ModelInfo
 from app.models.loaded_model import LoadedModel, State
 from app.models.model_source import LoadableModel, ModelSource
-from app.models.restart_backoff import RestartBackoff
 from app.models.resolver import LOADED_STATES, ModelResolver, ResolvedModel
+from app.models.restart_backoff import RestartBackoff
 from app.setting_types import DEFAULT_WEIGHT
 from app.settings import setting_name
 from app.summarize.pipeline import Summarizer
