@@ -26,6 +26,7 @@ from app.summarize.pipeline import Summarizer
 log = logging.getLogger(__name__)
 
 _adapter_ids = count(1)  # each time an adapter is loaded it gets a number of its own
+LEAVE_SECONDS = 30.0  # longest wait for requests to leave a dead engine
 LOADING_LOG_SECONDS = 15  # seconds between two log lines that say that a model is still loading
 
 
@@ -112,6 +113,7 @@ class LoadedModel:
         Returns:
             Whether the model is ready. If not, the log says why, and the state is still LOADING.
         """
+        await self._wait_until_empty()
         await self._stop_engine()
         adapters = [(adapter.name, adapter.folder) for adapter in self.adapters.values()]
         try:
@@ -123,6 +125,12 @@ class LoadedModel:
         self.fault = ""
         self._set_state(State.READY)
         return True
+
+    async def _wait_until_empty(self) -> None:
+        """Wait until the requests inside a dead engine have noticed: a recognizer may still work for some of them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._wait_until(lambda: self.engine is None or not self.engine.running_requests)
 
     def give_up(self, fault: str) -> None:
         """Set the state FAILED, because the engine is not started again."""

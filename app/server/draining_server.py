@@ -34,6 +34,12 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._delay_s = delay_s
         self._stop_at: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal comes."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop at the first signal, and end at once at the second."""
@@ -48,6 +54,8 @@ class DrainingServer(uvicorn.Server):
             last_resort = threading.Timer(FORCED_STOP_SECONDS, os._exit, (EXIT_FORCED,))
             last_resort.daemon = True
             last_resort.start()
+            assert self._loop is not None  # signals are handled while it serves
+            self._loop.call_soon_threadsafe(self._cut_connections)
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the server stops now."""
@@ -60,12 +68,14 @@ class DrainingServer(uvicorn.Server):
         return stops
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop. After a second signal, connections are cut, and the application gets a moment to put its work away."""
+        """Stop. After a second signal, the application only gets a moment to put its work away."""
         await super().shutdown(sockets)
         if self.force_exit:
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, BoundedHttpProtocol):
-                    connection.abort()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FORCED_STOP_SECONDS):
                     await self.lifespan.shutdown()
+
+    def _cut_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, BoundedHttpProtocol):
+                connection.abort()
