@@ -21,7 +21,7 @@ SUMMARIES = "/v1/audio/summaries"
 JOBS = f"{SUMMARIES}/jobs"
 SUMMARY = "A scripted summary of what was said."  # what the scripted engine says of every recording
 REQUEST_SECONDS = 120.0
-BAD_CODES = ("unsupported_audio", "undecodable_audio", "empty_file", "no_audio_track", "missing_file")
+BAD_CODES = ("unsupported_audio", "undecodable_audio", "empty_audio", "no_audio_track", "missing_file")
 WEIGHTS = {
     "short": 5, "stream": 4, "job": 4, "long": 1, "disconnect": 2, "bad": 1, "quota": 1, "repeat": 1,
     "slow_upload": 1, "slow_reader": 1,

@@ -26,7 +26,7 @@ class StartError(Exception):
 
 
 class Program:
-    """A program that can be started, killed and started again. pid is 0 while it does not run."""
+    """A program that can be started, killed and started again."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path, user: str | None = None) -> None:
         self.command, self.environment, self.log, self.user = command, environment, log, user
@@ -34,6 +34,7 @@ class Program:
 
     @property
     def pid(self) -> int:
+        """The process ID; 0 while the program does not run."""
         return self.process.pid if self.process is not None and self.process.returncode is None else 0
 
     async def start(self) -> None:
