@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from tools.soak.report import write_json, write_markdown
-from tools.soak.run import Options, run_soak
+from tools.soak.run import Options, Result, run_soak
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = Options(options.minutes * 60, faults, options.clients, options.seed, options.database)
     options.report.mkdir(parents=True, exist_ok=True)
     try:
-        result = asyncio.run(run_soak(chosen, folder))
+        result = asyncio.run(_run_until_signal(chosen, folder))
     finally:
         for log in ("service.log", "receiver.log"):
             if (folder / log).exists():
@@ -43,6 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     (options.report / "soak.md").write_text(page)
     print(page)
     return 1 if result.violations else 0
+
+
+async def _run_until_signal(options: Options, folder: Path) -> Result:
+    """Run the soak; SIGTERM ends it, and its processes with it."""
+    task = asyncio.create_task(run_soak(options, folder))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 if __name__ == "__main__":

@@ -149,7 +149,9 @@ def _clock_file(folder: Path) -> Path | None:
 
 
 def _environment(folder: Path, disk: Path, clock: Path | None, run: str) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHSUM_")} | {
+    # With this variable, each start of the service would compile everything that it imports.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in inherited.items() if not name.startswith("SPEECHSUM_")} | {
         MARK: run,
         "TMPDIR": str(disk / "tmp"),
         "SPEECHSUM_HUB": "false",
