@@ -14,14 +14,16 @@ from tools.soak.schedule import FaultKind
 GRACE_SECONDS = 5.0  # after a fault has passed, its consequences may still reach a client for so long
 FINAL_STATES = ("succeeded", "failed", "cancelled")
 
+# Not the service's code: the answer to a repeated request was a new one. It is, where the first could not be stored.
+NOT_REPLAYED = "not_replayed"
 # Errors that only a fault explains, by its kind.
 EXCUSED_CODES: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.SERVICE_KILL: frozenset({"not_ready", "idempotency_in_flight"}),
     FaultKind.SERVICE_STOP: frozenset({"not_ready", "idempotency_in_flight"}),
     FaultKind.ENGINE_KILL: frozenset({"engine_dead", "engine_not_ready", "engine_aborted", "not_ready"}),
-    FaultKind.DECODER_KILL: frozenset({"decoder_unavailable", "undecodable_audio"}),
-    FaultKind.DATABASE_KILL: frozenset({"database_unavailable", "idempotency_in_flight"}),
-    FaultKind.DISK_FULL: frozenset({"disk_full", "database_unavailable", "decoder_unavailable"}),
+    FaultKind.DECODER_KILL: frozenset({"decoder_unavailable"}),
+    FaultKind.DATABASE_KILL: frozenset({"database_unavailable", "idempotency_in_flight", NOT_REPLAYED}),
+    FaultKind.DISK_FULL: frozenset({"disk_full", "database_unavailable", "decoder_unavailable", NOT_REPLAYED}),
 }
 # Errors that a busy service may answer with at any time.
 BUSY_CODES = frozenset(
