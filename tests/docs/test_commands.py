@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tests.docs.blocks import PAGES, ROOT, Block, blocks_of
 
 PROGRAMS = {"speechsum": "app.__main__", "speechsum-train": "training.__main__"}
-GROUPS = ("data", "jobs", "keys", "models")  # commands with commands of their own
+GROUPS = ("data", "database", "jobs", "keys", "models")  # commands with commands of their own
 # One process prints every help text: what trains takes seconds to import.
 HELP = """
 import contextlib, importlib, io, json, sys
