@@ -234,9 +234,9 @@ async def test_what_waits_for_a_host_that_never_answers_is_given_up_in_the_end(
 
 
 async def test_a_clock_that_is_set_back_delays_no_webhook(database: AsyncEngine) -> None:
-    async with receiving(500) as receiver, posting(database, receiver, delays=[60], seconds=1) as post:
+    async with receiving(500) as receiver, posting(database, receiver, delays=[60]) as post:
         await post.finish_job()
-        await until(lambda: len(receiver.got) == 1)
+        await until(lambda: len(receiver.got) == 1, seconds=30)
         for ahead_s, state in ((55, "pending"), (3600, "delivered")):
             async with database.begin() as connection:
                 await connection.execute(update(DELIVERIES).values(due=time.time() + ahead_s))
