@@ -33,6 +33,9 @@ COMMANDS = {
     "mcp": LazyCommand("app.cli.mcp", "Offer a running service to assistants, by the Model Context Protocol."),
     "models": LazyCommand("app.cli.models", "List, download and verify models."),
     "keys": LazyCommand("app.cli.keys", "Create, list and revoke API keys and the secrets of their webhooks."),
+    "database": LazyCommand(
+        "app.cli.database", "Back up, restore and downgrade the database of jobs, keys and templates."
+    ),
     "settings": LazyCommand(
         "app.cli.settings", "Print every setting with its description and default, as .env.example."
     ),
