@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from app import metrics
 from app.api import (
     admin,
     chat,
@@ -38,6 +39,7 @@ from app.fetch.fetcher import Fetcher
 from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
 from app.models.model_source import LoadableModel, ModelSource, find_model
+from app.server.disk_metrics import watch_disks
 from app.server.shutdown import StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
@@ -115,6 +117,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = StopEvent()
+        metrics.DRAINING.set_function(app.state.stopping.is_set)
+        watch_disks(settings)
         try:
             async with AsyncExitStack() as resources:
                 resources.enter_context(watch_signals(app.state.stopping))

@@ -54,8 +54,9 @@ class GeneratedSummary:
 class TextGenerator:
     """An engine with at most `max_concurrent` requests in it. The others wait in the order of their priority."""
 
-    def __init__(self, engine: Engine, max_concurrent: int) -> None:
+    def __init__(self, engine: Engine, max_concurrent: int, model_id: str = "") -> None:
         self.engine = engine
+        self.model_id = model_id  # `name@version`, for metrics and traces
         self.limiter = PriorityLimiter(max_concurrent)
 
     async def generate(
@@ -70,6 +71,7 @@ class TextGenerator:
         with metrics.QUEUE_WAITING.track_inprogress():
             await self.limiter.acquire(generation_request.priority)
         queue_seconds = time.perf_counter() - started_at
+        metrics.QUEUE_DURATION.labels(self.model_id).observe(queue_seconds)
         finished: GenerationFinished | None = None
         pieces: list[str] = []
         try:

@@ -88,7 +88,7 @@ class Summarizer:
         self.decoder = decoder
         self.find_speech = find_speech
         self.detector = detector or SpeechDetector()
-        self.generator = TextGenerator(engine, settings.engine.max_num_seqs)
+        self.generator = TextGenerator(engine, settings.engine.max_num_seqs, model.id)
         self.limits = decode_limits(settings)
         schema_workers = schema_workers or SchemaWorkers(settings.limits.schema_seconds)
         self.candidate_chooser = CandidateChooser(schema_workers)
@@ -242,7 +242,7 @@ class Summarizer:
         emit: Emit,
     ) -> list[GeneratedSummary]:
         """Return one answer per choice, or with the effort "high" the best of several candidates."""
-        answers = AnswerGenerator(self.generator, request, self.model.kind, emit)
+        answers = AnswerGenerator(self.generator, request, self.model, emit)
         if not request.is_sampled:
             requests = requests_for_choices(generation_request, request.choice_count)
             return await _measure_reading(reader, requests, timings, emit, answers)

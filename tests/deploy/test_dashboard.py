@@ -77,7 +77,7 @@ async def vllm_server() -> AsyncIterator[None]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    metrics.STAGE_SECONDS.clear()  # stages that tests before this one went through have no rate now
+    metrics.STAGE_DURATION.clear()  # stages that tests before this one went through have no rate now
     async with serving() as site, vllm_server():
         with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
             answers = Answers(prometheus)
