@@ -1,5 +1,6 @@
 """Builds the ASGI application of the service from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -29,6 +30,7 @@ from app.api.job_work import process_job
 from app.api.middleware.cors import allow_origins
 from app.api.middleware.drain_body import DrainRequestBody
 from app.api.middleware.method_aliases import MethodAliases
+from app.api.middleware.observe import ObserveMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.api.openapi import operation_id
@@ -44,6 +46,7 @@ from app.server.shutdown import StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
+from app.telemetry.tracing import check_tracing, start_tracing, stop_tracing
 from app.templates.store import TemplateStore
 from app.version import package_version
 from app.workers.decoder_pool import DecoderPool
@@ -75,9 +78,10 @@ def create_app(
 
     Raises:
         registry.UnknownModel, registry.RegistryError: if a model cannot be served.
-        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, or they name
-            servers for the scripted model.
+        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, they name
+            servers for the scripted model, or they ask for traces without OpenTelemetry.
     """
+    check_tracing(settings.tracing)
     source = source or partial(find_model, settings)
     registered = [
         ModelInfo.from_manifest(manifest)
@@ -117,6 +121,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = StopEvent()
+        start_tracing(settings.tracing)
         metrics.DRAINING.set_function(app.state.stopping.is_set)
         watch_disks(settings)
         try:
@@ -136,6 +141,7 @@ def create_app(
                 yield
         finally:
             await service.stop()
+            await asyncio.to_thread(stop_tracing)
 
     app = FastAPI(
         title="speechsum",
@@ -153,6 +159,7 @@ def create_app(
     app.state.templates = template_store
     app.add_middleware(MethodAliases)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(ObserveMiddleware, log_requests=settings.log_format == "json")
     app.add_middleware(DrainRequestBody)
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)

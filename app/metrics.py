@@ -197,6 +197,7 @@ class RequestMetrics:
         self.model = ""
         self.disconnect_error = disconnect_error
         self.outcome: Outcome = "ok"
+        self.error_code = ""
         self.started_at = time.perf_counter()
 
     @property
@@ -212,13 +213,14 @@ class RequestMetrics:
         IN_PROGRESS.dec()
         if isinstance(error, ServiceError):
             self.outcome = "refused" if error.status < 500 else "failed"
-            ERRORS.labels(error.code).inc()
+            self.error_code = error.code
         elif isinstance(error, self.disconnect_error) or (error is not None and not isinstance(error, Exception)):
             self.outcome = "aborted"
             ABORTS.inc()
         elif error is not None:
-            self.outcome = "failed"
-            ERRORS.labels("internal_error").inc()
+            self.outcome, self.error_code = "failed", "internal_error"
+        if self.error_code:
+            ERRORS.labels(self.error_code).inc()
         REQUESTS.labels(self.outcome, self.kind, self.model).inc()
         seconds = self.elapsed_seconds
         REQUEST_DURATION.labels(self.kind, self.model).observe(seconds)

@@ -46,6 +46,7 @@ from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
 from app.summarize.templates import CHOICE_STAGE, TemplateChoice, choose_template
+from app.telemetry.tracing import start_span
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 
@@ -277,5 +278,6 @@ def _requester(request: SummaryRequest) -> Requester:
 @contextmanager
 def _measure_stage(timings: dict[str, float], stage: str) -> Iterator[None]:
     started_at = time.perf_counter()
-    yield
+    with start_span(stage):
+        yield
     timings[stage] = time.perf_counter() - started_at
