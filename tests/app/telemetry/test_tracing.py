@@ -1,4 +1,4 @@
-"""Traces of requests: their spans, whose trace they continue, what they say of an answer, and that no text is in one."""
+"""Traces of requests: their spans, whose trace they continue, what they say of an answer, and that no text is there."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
