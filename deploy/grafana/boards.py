@@ -83,7 +83,7 @@ def _stages(share: float) -> Panel:
 
 FIRST, WHOLE = "speechsum_time_to_first_token_seconds", "speechsum_request_duration_seconds"
 USERS = Board(
-    "speechsum", "speechsum: users", "What users experience: what they ask for, how long it takes, what fails, and why.",
+    "speechsum", "speechsum: users", "What users experience: what they ask, how long it takes, what fails, and why.",
     (
         ("At a glance", ((
             stat("Up", "Instances that answer Prometheus, of all instances that it scrapes.", "percentunit",
@@ -113,12 +113,13 @@ USERS = Board(
         ),)),
         ("Requests", (
             (
-                graph("Requests by outcome", "How requests end. refused: an error of the caller (4xx). failed: an error "
-                      "of the service (5xx). aborted: the caller left.", "reqps",
+                graph("Requests by outcome", "How requests end. refused: the caller's error (4xx). failed: the "
+                      "service's error (5xx). aborted: the caller left.", "reqps",
                       ("sum by (outcome) (rate(speechsum_requests_total{S}[R]))", "{{outcome}}"),
                       stacked=True, colored=OUTCOMES),
-                graph("Errors by code, last 5 minutes", "Errors by the code in the answer. docs/api.md lists the codes.",
-                      "short", ("sum by (code) (speechsum:errors:increase5m{S})", "{{code}}"), stacked=True),
+                graph("Errors by code, last 5 minutes", "Errors by the code in the answer, which docs/api.md "
+                      "explains.", "short", ("sum by (code) (speechsum:errors:increase5m{S})", "{{code}}"),
+                      stacked=True),
                 graph("Abandoned requests", "Requests whose caller left before the answer was complete.", "reqps",
                       ("sum(rate(speechsum_aborts_total{S}[R]))", "aborted")),
             ),
@@ -132,8 +133,10 @@ USERS = Board(
         ("Versions side by side", ((
             graph("Requests by model", "Requests of each version, a second: a canary gets as many as its weight says.",
                   "reqps", ('sum by (model) (rate(speechsum_requests_total{S, model!=""}[R]))', "{{model}}")),
-            graph("Failing by model", "Share of each version's requests that fail by the service's fault.", "percentunit",
-                  ('sum by (model) (rate(speechsum_requests_total{S, model!="", outcome="failed"}[R])) / sum by (model) '
+            graph("Failing by model", "Share of each version's requests that fail by the service's fault.",
+                  "percentunit",
+                  ('sum by (model) (rate(speechsum_requests_total{S, model!="", outcome="failed"}[R])) '
+                   "/ sum by (model) "
                    '(rate(speechsum_requests_total{S, model!="", outcome=~"ok|no_speech|not_understood|failed"}[R]))',
                    "{{model}}")),
             graph("First token by model, p95", "Nineteen of twenty requests of a version get their first text within "
@@ -190,7 +193,7 @@ ENGINE = Board(
                       ("sum by (server) (speechsum_remote_queued_audio_seconds{S})", "{{server}}")),
                 graph("vLLM servers up", "1 while a vLLM server gets requests.", "none",
                       ("min by (server) (speechsum_remote_up{S})", "{{server}}")),
-                graph("Tokens per second", "Tokens that are written, and tokens of prompts with those of audio.", "short",
+                graph("Tokens per second", "Tokens that are written, and those of prompts with audio.", "short",
                       ("sum(rate(speechsum_output_tokens_total{S}[R]))", "written"),
                       ("sum(rate(speechsum_prompt_tokens_total{S}[R]))", "read")),
             ),
@@ -249,7 +252,8 @@ JOBS = Board(
         ("Jobs", (
             (
                 graph("Jobs by state", "Jobs in the database. Those that have ended stay until their time is over.",
-                      "none", ("max by (state) (speechsum_jobs{S})", "{{state}}"), colored=(*ENDS, "queued", "running")),
+                      "none", ("max by (state) (speechsum_jobs{S})", "{{state}}"),
+                      colored=(*ENDS, "queued", "running")),
                 graph("Age of the oldest job", "How long the oldest job that waits has waited.", "s",
                       ("max(speechsum_jobs_oldest_waiting_seconds{S})", "oldest")),
                 graph("Jobs that end", "How jobs end, a second.", "ops",

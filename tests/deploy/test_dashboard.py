@@ -15,18 +15,23 @@ from app import metrics
 from app.engine.remote.server import ExpectedModel, RemoteServer
 from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
-from tests.app.running_service import PATH, Site, serving, until, wav
+from tests.app.jobs.webhook_receiver import SECRET, Receiver, receiving
+from tests.app.running_service import PATH, Site, serving, until, value, wav
 from tests.deploy.dashboard import Query, load, queries
 from tests.deploy.prometheus import Prometheus, scraping
 from tests.deploy.vllm_target import exposed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 INTERVAL, PATIENCE_S = "500ms", 25.0
-VARIABLES = {"__rate_interval": "10s", "instance": ".*"}
+VARIABLES = {"__rate_interval": "10s", "job": ".*", "instance": ".*"}
 
 
-async def traffic(site: Site) -> None:
-    """One request of every outcome."""
+async def traffic(site: Site, receiver: Receiver) -> None:
+    """One request of every outcome, and a job whose end is told."""
+    fields, ended = {"webhook_url": receiver.url}, value("speechsum_jobs_ended_total")
+    job = await site.client.post(f"{PATH}/jobs", files={"file": ("recording.wav", wav())}, data=fields)
+    assert job.status_code == 202, job.text
+    await until(lambda: value("speechsum_jobs_ended_total") > ended)
     assert (await site.post()).json()["finish_reason"] == "stop"
     assert (await site.post(wav(5), stream="true")).status_code == 200
     assert (await site.post(wav(amplitude=0))).json()["finish_reason"] == "no_speech"
@@ -48,8 +53,8 @@ async def traffic(site: Site) -> None:
 class Answers:
     """What each query gave while the service was at work."""
 
-    def __init__(self, prometheus: Prometheus) -> None:
-        self.prometheus = prometheus
+    def __init__(self, prometheus: Prometheus, port: int) -> None:
+        self.prometheus, self.port = prometheus, port
         self.series: dict[Query, list[dict[str, Any]]] = {}
 
     def ask(self) -> bool:
@@ -78,16 +83,17 @@ async def vllm_server() -> AsyncIterator[None]:
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
     metrics.STAGE_DURATION.clear()  # stages that tests before this one went through have no rate now
-    async with serving() as site, vllm_server():
+    webhooks = {"secret": SECRET, "private_hosts": ["127.0.0.1"]}
+    async with receiving() as receiver, serving(webhooks=webhooks) as site, vllm_server():
         with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
-            answers = Answers(prometheus)
+            answers = Answers(prometheus, site.port)
             deadline = asyncio.get_running_loop().time() + PATIENCE_S
             while not await asyncio.to_thread(answers.ask) and asyncio.get_running_loop().time() < deadline:
-                await traffic(site)
+                await traffic(site, receiver)
                 await asyncio.sleep(0.5)
             # once more over whole rounds: the first answers may rest on half of one
             for _ in range(2):
-                await traffic(site)
+                await traffic(site, receiver)
                 await asyncio.sleep(0.7)
             answers.series.clear()
             await asyncio.to_thread(answers.ask)
@@ -125,23 +131,35 @@ async def test_every_stage_is_seen(answers: Answers) -> None:
 
 
 async def test_the_figures_are_what_was_sent(answers: Answers) -> None:
-    # a round decodes five recordings, one of them silent and most of them 2 s long (in the bucket from 1 to 2.5);
-    # of the four that end neither refused nor abandoned one fails
+    # a round decodes six recordings, one of them silent and most of them 2 s long (in the bucket from 1 to 2.5);
+    # of the six that end neither refused nor abandoned one fails
     assert 1 <= _value(answers, "Length of recordings", "A") <= 2.5
     assert 0.1 <= _value(answers, "Recordings without speech", "A") <= 0.3
     assert 0.1 <= _value(answers, "Failing", "A") <= 0.4
     assert _value(answers, "Up", "A") == 1
 
 
-async def test_the_instance_variable_lists_the_service(answers: Answers) -> None:
-    (variable,) = load()["templating"]["list"]
-    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-    assert match is not None
-    found = {series["metric"][match[2]] for series in answers.prometheus.query(match[1])}
-    assert len(found) == 2
-    (one, _) = sorted(found)
+async def test_the_variables_list_the_service(answers: Answers) -> None:
+    # Grafana's label_values(selector, label), with the variables above in place
+    for board in load():
+        listed = [variable for variable in board["templating"]["list"] if variable["type"] == "query"]
+        assert [variable["name"] for variable in listed] == ["job", "instance"]
+        for variable, count in zip(listed, (1, 2), strict=True):
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert match is not None
+            series = answers.prometheus.query(match[1].replace("$job", "speechsum"))
+            assert len({one["metric"][match[2]] for one in series}) == count, variable
+    one = f"127.0.0.1:{answers.port}"
     query = next(query for query in queries() if query.panel == "Up")
     assert finite(answers.prometheus.query(query.substituted(**VARIABLES | {"instance": one})))
+
+
+async def test_a_job_is_seen_to_its_end(answers: Answers) -> None:
+    ends = {series["metric"]["state"]: float(series["value"][1]) for series in _panel(answers, "Jobs that end")}
+    assert ends["succeeded"] > 0
+    assert ends["failed"] == ends["cancelled"] == 0
+    attempts = {s["metric"]["outcome"]: float(s["value"][1]) for s in _panel(answers, "Attempts by outcome")}
+    assert attempts["delivered"] > 0
 
 
 async def test_every_rule_is_evaluated(answers: Answers) -> None:
