@@ -239,8 +239,8 @@ JOBS = Board(
     (
         ("At a glance", ((
             stat("Jobs that wait", "Jobs that no worker has taken.", "none", 'max(speechsum_jobs{S, state="queued"})'),
-            stat("Oldest job that waits", "How long it has waited.", "s", "max(speechsum_jobs_oldest_waiting_seconds{S})",
-                 steps=("green", ((300, "yellow"), (900, "red")))),
+            stat("Oldest job that waits", "How long it has waited.", "s",
+                 "max(speechsum_jobs_oldest_waiting_seconds{S})", steps=("green", ((300, "yellow"), (900, "red")))),
             stat("Jobs at work", "Jobs that workers have taken.", "none", 'max(speechsum_jobs{S, state="running"})'),
             stat("Refused jobs", "Jobs that were not queued, a second.", "reqps",
                  "sum(rate(speechsum_jobs_refused_total{S}[R]))"),

@@ -1,8 +1,12 @@
 """A real Prometheus scrapes the running service and finds data for every query of the dashboard."""
 
 import asyncio
+import importlib.util
 import math
+import os
+import random
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +21,14 @@ from app.engine.scripted import SCRIPT
 from app.settings import RemoteSettings
 from tests.app.jobs.webhook_receiver import SECRET, Receiver, receiving
 from tests.app.running_service import PATH, Site, serving, until, value, wav
-from tests.deploy.dashboard import Query, load, queries
+from tests.deploy.dashboard import ROOT, Query, load, queries
 from tests.deploy.prometheus import Prometheus, scraping
 from tests.deploy.vllm_target import exposed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 INTERVAL, PATIENCE_S = "500ms", 25.0
+# A folder: the dashboards are drawn into it after the tests, from some more traffic of so many seconds.
+PICTURES_VARIABLE, PICTURED_S = "DASHBOARD_PICTURES", 60.0
 VARIABLES = {"__rate_interval": "10s", "job": ".*", "instance": ".*"}
 
 
@@ -65,6 +71,24 @@ class Answers:
         return len(self.series) == len(list(queries()))
 
 
+def draw(prometheus: Prometheus, began: float, folder: Path) -> None:
+    """Draw the dashboards from the time since then."""
+    spec = importlib.util.spec_from_file_location("draw_dashboards", ROOT / "deploy/grafana/draw_dashboards.py")
+    assert spec is not None
+    assert spec.loader is not None
+    drawing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+
+    def ask(query: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        fields = {"query": query, "start": str(start), "end": str(end), "step": str(step)}
+        found: list[dict[str, Any]] = prometheus.get("api/v1/query_range", **fields)["result"]
+        return found
+
+    for board in load():
+        out = folder / f"{board['uid']}.png"
+        drawing.draw_dashboard(board, ask, began, time.time(), VARIABLES["__rate_interval"], out)
+
+
 def finite(series: list[dict[str, Any]]) -> bool:
     return bool(series) and all(math.isfinite(float(one["value"][1])) for one in series)
 
@@ -98,6 +122,12 @@ async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ans
             answers.series.clear()
             await asyncio.to_thread(answers.ask)
             yield answers
+            if folder_of_pictures := os.environ.get(PICTURES_VARIABLE):
+                began = time.time()
+                while time.time() < began + PICTURED_S:
+                    await traffic(site, receiver)
+                    await asyncio.sleep(random.random())
+                await asyncio.to_thread(draw, prometheus, began, Path(folder_of_pictures))
 
 
 @pytest.mark.parametrize("query", list(queries()), ids=lambda query: f"{query.panel} {query.letter}")

@@ -1,4 +1,4 @@
-"""Traces of requests: their spans, whose trace they continue, what they say of an answer, and that no text is there."""
+"""Traces of requests: their spans, whose trace they continue, what they say of an answer. No text is in them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from app.settings import TracingSettings
 from app.telemetry import tracing
+from tests.app.engine.remote.fake_vllm_server import FakeVllmServer
+from tests.app.engine.remote.remote_engine import PIECES, generation_request, started_front
 from tests.app.running_service import MODEL, PATH, Site, serving, until, value, wav
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -172,3 +174,18 @@ def test_an_endpoint_needs_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_endpoint_is_a_url(endpoint: str) -> None:
     with pytest.raises(ValidationError, match="is not a URL"):
         TracingSettings(endpoint=endpoint)
+
+
+async def test_a_vllm_server_continues_the_trace_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = Spans()
+    monkeypatch.setattr(tracing, "_exporter_class", lambda _: lambda **_: spans.exporter)
+    async with started_front(FakeVllmServer(PIECES)) as front:
+        await front.read(generation_request())
+        tracing.start_tracing(TracingSettings(**SETTINGS))
+        try:
+            with tracing.start_span("request", "server", TRACEPARENT):
+                await front.read(generation_request())
+                span_id = tracing.current_trace()["span_id"]
+        finally:
+            tracing.stop_tracing()
+        assert front.behind[0].traceparents == ["", f"00-{TRACE}-{span_id}-01"]
