@@ -65,7 +65,8 @@ def draw_dashboard(board: dict[str, Any], ask: AskRange, start: float, end: floa
         figure.text(*title, panel["title"], fontsize=9.5, fontweight="bold", color=INK)
         if panel["type"] == "stat":
             text = _stat_text(panel, found)
-            figure.text(title[0], top - 2.6 / units, text, fontsize=17 if len(text) < 14 else 10, color=ROW)
+            size = 17 if len(text) < 14 else 9
+            figure.text(title[0], top - 1.3 / units, text, fontsize=size, color=ROW, va="top")
         else:
             _draw_curves(figure.add_axes(area), panel, found, start)
     figure.savefig(out, dpi=100, facecolor="white")
@@ -97,7 +98,7 @@ def _draw_curves(axes: Any, panel: dict[str, Any], found: list[tuple[dict[str, A
     for side in axes.spines.values():
         side.set_visible(False)
     if number:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize=6.5, frameon=False,
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, fontsize=6.5, frameon=False,
                     handlelength=1.2, columnspacing=1.0, labelcolor=INK)  # fmt: skip
     else:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", fontsize=8, color=INK)
