@@ -24,6 +24,7 @@ _ACCESS_ID = re.compile(r"\b((?:rec|job)-[0-9a-f]{8})[0-9a-f]+", re.IGNORECASE)
 # vLLM sets up its own log, also in its processes, unless this variable names another set-up.
 VLLM_LOGGING_VARIABLE, VLLM_LOGGING_FILE = "VLLM_LOGGING_CONFIG_PATH", Path(__file__).with_name("vllm_logging.json")
 
+_FIELDS = ("level", "logger", "message", "time", "exception", "method", "route", "status", "duration_seconds")
 # Libraries that quote at the level "debug" what they store and send, such as the texts of a job.
 _QUOTING_LOGGERS = ("aiosqlite", "httpcore", "python_multipart", "sqlalchemy")
 
@@ -58,10 +59,10 @@ class JsonLogFormatter(JsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Add the request and the trace to a line."""
+        """Add the request and the trace to a line, and leave out the fields that libraries have added."""
         request = current_request()
         known = {**(request.known_fields() if request else {}), **current_trace()}
-        return {**log_data, **{name: value for name, value in known.items() if name not in log_data}}
+        return known | {name: value for name, value in log_data.items() if name in _FIELDS}
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Return the line, with ids that give access shortened."""
