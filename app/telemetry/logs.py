@@ -26,7 +26,7 @@ VLLM_LOGGING_VARIABLE, VLLM_LOGGING_FILE = "VLLM_LOGGING_CONFIG_PATH", Path(__fi
 
 _FIELDS = ("level", "logger", "message", "time", "exception", "method", "route", "status", "duration_seconds")
 # Libraries that quote at the level "debug" what they store and send, such as the texts of a job.
-_QUOTING_LOGGERS = ("aiosqlite", "httpcore", "python_multipart", "sqlalchemy")
+_QUOTING_LOGGERS = ("aiosqlite", "httpcore", "python_multipart")
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 

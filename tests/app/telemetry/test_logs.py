@@ -191,3 +191,16 @@ def test_vllm_logs_as_the_service_does() -> None:
 def test_fields_that_libraries_add_are_left_out(lines: JsonLines) -> None:
     logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "SECRET", "status": 200})
     assert json.loads(lines.text).keys() == {"level", "logger", "message", "time", "status"}
+
+
+def test_no_level_makes_libraries_log_what_they_store_or_send() -> None:
+    code = (
+        "import logging, sqlalchemy, sqlalchemy.ext.asyncio\n"
+        "from app.telemetry.logs import configure_log\n"
+        "configure_log('debug', 'text')\n"
+        "for name in ('aiosqlite', 'httpcore.http11', 'python_multipart.multipart'):\n"
+        "    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG), name\n"
+        "assert not logging.getLogger('sqlalchemy.engine.Engine').isEnabledFor(logging.INFO)\n"
+        "assert logging.getLogger('app').isEnabledFor(logging.DEBUG)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120, check=True)
