@@ -73,7 +73,8 @@ class TextGenerator:
         on_event: called with stages and text as they come. Raises ServiceError, and `Unavailable` if the engine gives
         the request up.
         """
-        with start_span(f"chat {self.model_id}", "client", **self._request_attributes(generation_request)) as span:
+        with start_span(f"chat {self.model_id}", "client") as span:
+            span.set(**self._request_attributes(generation_request))
             generated = await self._generate(generation_request, on_event, span)
             span.set(
                 gen_ai__response__finish_reasons=[generated.finished.finish_reason],

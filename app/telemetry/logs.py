@@ -70,7 +70,8 @@ class JsonLogFormatter(JsonFormatter):
 
     def formatException(self, ei: ExceptionInfo) -> str:
         """Return the types of an exception and its causes, each with the places that it passed."""
-        parts, error, seen = [], ei[1], set[int]()
+        error, seen = ei[1], set[int]()
+        parts: list[str] = []
         while error is not None and id(error) not in seen:
             seen.add(id(error))
             frames = traceback.extract_tb(error.__traceback__)
