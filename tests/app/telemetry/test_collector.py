@@ -35,7 +35,9 @@ def traced_process(model: str, folder: Path) -> Iterator[tuple[str, Collector]]:
         )
         assert process.stdout is not None
         try:
-            match = next(found for line in process.stdout if (found := re.search(r"curl (http://[\d.:]+)/", line)))
+            found = (re.search(r"curl (http://[\d.:]+)/", line) for line in process.stdout)
+            match = next(filter(None, found), None)
+            assert match is not None, f"the service ended with status {process.wait(60)}"
             yield match[1], collector
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
