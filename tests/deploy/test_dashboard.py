@@ -106,7 +106,10 @@ async def vllm_server() -> AsyncIterator[None]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Answers]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    metrics.STAGE_DURATION.clear()  # stages that tests before this one went through have no rate now
+    # Stages and models of tests before this one have no rate now.
+    for family in (metrics.STAGE_DURATION, metrics.QUEUE_DURATION, metrics.REQUEST_DURATION, metrics.REQUESTS):
+        family.clear()
+    metrics.TIME_TO_FIRST_TOKEN.clear()
     webhooks = {"secret": SECRET, "private_hosts": ["127.0.0.1"]}
     async with receiving() as receiver, serving(webhooks=webhooks) as site, vllm_server():
         with exposed() as vllm, scraping([f"127.0.0.1:{site.port}", vllm], folder, INTERVAL) as prometheus:
