@@ -37,7 +37,7 @@ async def traffic(site: Site, receiver: Receiver) -> None:
     fields, ended = {"webhook_url": receiver.url}, value("speechsum_jobs_ended_total")
     job = await site.client.post(f"{PATH}/jobs", files={"file": ("recording.wav", wav())}, data=fields)
     assert job.status_code == 202, job.text
-    await until(lambda: value("speechsum_jobs_ended_total") > ended)
+    await until(lambda: value("speechsum_jobs_ended_total") > ended, seconds=60)
     assert (await site.post()).json()["finish_reason"] == "stop"
     assert (await site.post(wav(5), stream="true")).status_code == 200
     assert (await site.post(wav(amplitude=0))).json()["finish_reason"] == "no_speech"

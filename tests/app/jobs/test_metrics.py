@@ -90,5 +90,5 @@ async def test_a_job_is_timed_from_its_arrival() -> None:
         ended = value("speechsum_jobs_ended_total", state="succeeded")
         waits = value("speechsum_job_wait_duration_seconds_count")
         await site.client.post(JOBS_PATH, files={"file": ("recording.wav", wav())})
-        await until(lambda: value("speechsum_jobs_ended_total", state="succeeded") == ended + 1)
+        await until(lambda: value("speechsum_jobs_ended_total", state="succeeded") == ended + 1, seconds=60)
         assert value("speechsum_job_wait_duration_seconds_count") == waits + 1

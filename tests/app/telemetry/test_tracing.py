@@ -125,7 +125,7 @@ async def test_a_job_has_a_trace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     async with tracing_service(spans, monkeypatch) as site:
         ended = value("speechsum_jobs_ended_total", state="succeeded")
         await site.client.post(f"{PATH}/jobs", files={"file": ("recording.wav", wav())}, headers=TRACEPARENT)
-        await until(lambda: value("speechsum_jobs_ended_total", state="succeeded") == ended + 1)
+        await until(lambda: value("speechsum_jobs_ended_total", state="succeeded") == ended + 1, seconds=60)
     job = spans.one("process job")
     assert job.kind is SpanKind.CONSUMER
     assert f"{job.context.trace_id:032x}" != TRACE
