@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
+from app import metrics
 from app.api import (
     admin,
     chat,
@@ -30,6 +31,7 @@ from app.api.job_work import process_job
 from app.api.middleware.cors import allow_origins
 from app.api.middleware.drain_body import DrainRequestBody
 from app.api.middleware.method_aliases import MethodAliases
+from app.api.middleware.observe import ObserveMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.api.openapi import operation_id
@@ -41,10 +43,12 @@ from app.fetch.fetcher import Fetcher
 from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
 from app.models.model_source import LoadableModel, ModelSource, find_model
+from app.server.disk_metrics import watch_disks
 from app.server.shutdown import DrainEvent, StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
+from app.telemetry.tracing import check_tracing, start_tracing, stop_tracing
 from app.templates.store import TemplateStore
 from app.version import package_version
 from app.workers.decoder_pool import DecoderPool
@@ -76,9 +80,10 @@ def create_app(
 
     Raises:
         registry.UnknownModel, registry.RegistryError: if a model cannot be served.
-        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, or they name
-            servers for the scripted model.
+        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, they name
+            servers for the scripted model, or they ask for traces without OpenTelemetry.
     """
+    check_tracing(settings.tracing)
     source = source or partial(find_model, settings)
     registered = [
         ModelInfo.from_manifest(manifest)
@@ -119,6 +124,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = StopEvent()
         app.state.draining = DrainEvent(settings.timeouts.drain_seconds)
+        start_tracing(settings.tracing)
+        metrics.DRAINING.set_function(app.state.draining.is_set)
+        watch_disks(settings)
         try:
             async with AsyncExitStack() as resources:
                 resources.enter_context(watch_signals(app.state.draining))
@@ -139,6 +147,7 @@ def create_app(
                 app.state.stopping.set()
         finally:
             await service.stop()
+            await asyncio.to_thread(stop_tracing)
 
     app = FastAPI(
         title="speechsum",
@@ -156,6 +165,7 @@ def create_app(
     app.state.templates = template_store
     app.add_middleware(MethodAliases)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(ObserveMiddleware, log_requests=settings.log_format == "json")
     app.add_middleware(DrainRequestBody)
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)

@@ -10,6 +10,8 @@ from app.database.connection import check_database, configured_url
 from app.server.sockets import open_listening_sockets
 from app.settings import Settings
 
+log = logging.getLogger(__name__)
+
 EXIT_STOPPED, EXIT_FAILED = 0, 1
 PROBE_PATHS = ("/startupz", "/livez", "/readyz", "/metrics")
 
@@ -56,6 +58,9 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
             return
         host, port = sockets[0].getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
+        if settings.log_format == "json":
+            log.info("Ready.")
+            return
         print(
             f"\nReady. Try it on a recording of someone talking:\n\n"
             f"  curl http://{host}:{port}/v1/audio/summaries -F file=@recording.wav -F stream=true -N\n",

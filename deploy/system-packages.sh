@@ -3,7 +3,8 @@
 # LibriVox clips with transcripts, a browser for the page, a clock that can be moved, and real Prometheus, PostgreSQL and
 # nginx.
 set -euo pipefail
-packages=(chromium espeak-ng flite jq libfaketime libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
+packages=(chromium espeak-ng flite jq libfaketime libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus
+  prometheus-alertmanager)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

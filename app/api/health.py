@@ -58,5 +58,6 @@ async def metrics(request: Request) -> Response:
     """The metrics of the service (`speechsum_…`), the engine (`vllm:…`) and the process, in the format that `Accept`
     asks for.
     """
+    await app_state(request).jobs.gauges.refresh()
     encoder, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encoder(REGISTRY), headers={"content-type": content_type})

@@ -36,6 +36,7 @@ from app.engine.vllm_options import (
     vllm_sampling_params,
 )
 from app.settings import AdapterSettings, EngineSettings, setting_name
+from app.telemetry.tracing import trace_headers
 from model_repo.families import ModelFamily
 
 OWN_ADAPTER_ID = 1 << 30  # vLLM's number of a checkpoint's own adapter; those of the others count up from 1
@@ -233,7 +234,12 @@ class VllmChatModel:
             yield StageStarted("prefill")
             lora = self._choose_lora(sampling, has_audio=audio is not None)
             generator = self._engine.generate(
-                inputs, parameters, request_id=request_id, priority=sampling.priority, lora_request=lora
+                inputs,
+                parameters,
+                request_id=request_id,
+                priority=sampling.priority,
+                lora_request=lora,
+                trace_headers=trace_headers() or None,
             )
             # aclosing, because a consumer that leaves must end vLLM's generator at once, and not at the next garbage
             # collection.

@@ -15,6 +15,7 @@ from app.concurrency import cancel_and_wait
 from app.core.errors import EngineDead, NotReady, ServiceError, Unavailable, Unprocessable
 from app.jobs.blob_store import BlobStore
 from app.jobs.leases import RENEWALS_PER_LEASE, LeaseWatch
+from app.jobs.metrics import observe_wait
 from app.jobs.store import FAILED, SUCCEEDED, Job, JobStore
 from app.jobs.wakeup import Wakeup
 from app.settings import JobSettings, setting_name
@@ -124,6 +125,7 @@ class JobRunner:
             await self.wakeup.wait_with_timeout(self.settings.poll_seconds)
             return
         self.wakeup.set()  # there may be another
+        observe_wait(job)
         try:
             await self._run_job(job)
         except asyncio.CancelledError:

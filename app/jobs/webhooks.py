@@ -20,11 +20,11 @@ from sqlalchemy import RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from app import metrics
 from app.core.errors import ServiceError
 from app.database.rows import claim_row, read_connection
 from app.database.tables import DELIVERIES, JOBS
 from app.fetch.poster import DeliveryFailed, Poster
+from app.jobs import metrics
 from app.jobs.host_backoff import HostBackoff
 from app.jobs.store import DEAD, DELIVERED, PENDING
 from app.jobs.wakeup import Wakeup
@@ -134,11 +134,14 @@ class WebhookSender:
         """Send a delivery and record the outcome; return whether the host answers."""
         if owner is None:
             return True
+        started_at = time.perf_counter()
         outcome = await self._post(delivery, await self.secrets.signing_secrets(owner))
         attempt = delivery["attempt"]
         is_last = outcome.stop_retrying or attempt > len(self.settings.delays)
         state = DELIVERED if outcome.delivered else DEAD if is_last else PENDING
-        metrics.WEBHOOKS.labels(state if state != PENDING else "again").inc()
+        outcome_label = state if state != PENDING else metrics.TRY_AGAIN
+        metrics.WEBHOOKS.labels(outcome_label).inc()
+        metrics.WEBHOOK_DURATION.labels(outcome_label).observe(time.perf_counter() - started_at)
         due = time.time() + (self.settings.delays[attempt - 1] if state == PENDING else 0)
         async with self.database.begin() as connection:
             change = update(DELIVERIES).where(DELIVERIES.c.id == delivery["id"], DELIVERIES.c.attempt == attempt)

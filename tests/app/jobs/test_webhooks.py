@@ -61,7 +61,7 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
     secrets = WebhookSecrets(database, service_secrets(given))
     poster = Poster(["127.0.0.1", "localhost"], given.seconds)
     sender = WebhookSender(database, given, secrets, poster, poll_s=0.02)
-    store.on_finished = sender.wakeup.set
+    store.on_finished = lambda _: sender.wakeup.set()
     task = asyncio.create_task(sender.run())
     try:
         yield Post(store, receiver, secrets, sender)
