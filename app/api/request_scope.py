@@ -137,6 +137,7 @@ def background_request(
     """Admit work that nobody waits for. It is counted like a request, but takes no slot away from requests."""
 
     async def count_decoded_audio(seconds: float) -> None:
+        resources.enter_context(service.admission.count_background_audio(seconds))
         await keys.take_quota(await keys.find_by_owner(summary_request.owner), AUDIO_QUOTA, seconds)
 
     summary_request.adapter = resolved_model.adapter
