@@ -71,7 +71,7 @@ class OutputFolder:
         self._place = place
         self._format = PART_FORMATS[file_format]
         self._suffix = f".{file_format}"
-        self._asked = {"file_format": file_format, **asked}
+        self._asked = json.loads(json.dumps({"file_format": file_format, **asked}))  # tuples as lists, to be compared
         self._part_rows, self._part_seconds, self._clock = part_rows, part_seconds, clock
         self._system, self._path = open_file_system(place)
         self._is_local = isinstance(self._system, LocalFileSystem)

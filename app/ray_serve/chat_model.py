@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import ServiceError
-from app.engine.base import Adapter, EngineEvent, GenerationFinished, StageStarted, TextDelta
+from app.engine.base import Adapter, EngineEvent
 from app.engine.chat_request import Messages, SamplingOptions, not_started_error, unusable_adapter_error
+from app.ray_serve.answer_progress import AnswerProgress
 from app.ray_serve.lost_replicas import TRIES, ReplicaLost, lost_error, pause_before, read_replica
 
 ENGINE = "engine"
@@ -93,7 +93,7 @@ class ServeChatModel:
         """
         if self._count is None:
             raise not_started_error()
-        progress = _Progress()
+        progress = AnswerProgress(lost_error(ENGINE))
         self._running += 1
         try:
             for number in range(TRIES):
@@ -102,7 +102,7 @@ class ServeChatModel:
                 response = self._handle.remote(messages, sampling, f"{request_id}-{number}", audio)
                 try:
                     async for event in read_replica(aiter(response)):
-                        for new in progress.leave_out_repeated(event):
+                        for new in progress.new_events(event):
                             yield new
                     return
                 except ReplicaLost:
@@ -112,44 +112,3 @@ class ServeChatModel:
         finally:
             self._running -= 1
         raise lost_error(ENGINE)
-
-
-class _Progress:
-    """What the caller of a stream has got, so that a repetition sends only what is new."""
-
-    def __init__(self) -> None:
-        self._stages: set[str] = set()
-        self._sent = ""
-        self._repeated = ""
-
-    def restart(self) -> None:
-        """Begin a repetition."""
-        self._repeated = ""
-
-    def leave_out_repeated(self, event: EngineEvent) -> list[EngineEvent]:
-        """Return what is new in an event. Raises ServiceError if the repetition differs from what was sent."""
-        if isinstance(event, StageStarted):
-            if event.stage in self._stages:
-                return []
-            self._stages.add(event.stage)
-            return [event]
-        if isinstance(event, TextDelta):
-            before, self._repeated = len(self._repeated), self._repeated + event.text
-            if before >= len(self._sent):
-                self._sent = self._repeated
-                return [event]
-            self._compare()
-            new = self._repeated[len(self._sent) :]
-            self._sent += new
-            return [TextDelta(new)] if new else []
-        if isinstance(event, GenerationFinished) and len(self._repeated) < len(self._sent):
-            raise self._difference()
-        return [event]
-
-    def _compare(self) -> None:
-        length = min(len(self._sent), len(self._repeated))
-        if self._sent[:length] != self._repeated[:length]:
-            raise self._difference()
-
-    def _difference(self) -> ServiceError:
-        return lost_error(ENGINE)

@@ -1,7 +1,7 @@
 """What runs in a replica of the deployments `engine` and `ear`: one model, and the calls that the ingress makes.
 
-Each replica is a process of its own, which Serve sends requests to once the model is loaded. Knows nothing about HTTP or
-recordings.
+Each replica is a process of its own, which Serve sends requests to once the model is loaded. Knows nothing about HTTP
+or recordings.
 """
 
 import asyncio

@@ -1,0 +1,45 @@
+"""A Ray cluster of several machines on this one, small enough for two cores, for the tests with the marker `ray`.
+
+Ray is imported when a cluster is started, because most environments of the tests do not have it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+OBJECT_STORE_BYTES = 100_000_000
+
+
+@contextmanager
+def local_cluster(head_cpus: int) -> Iterator[Any]:
+    """Start a cluster and connect to it; its `add_machine` and `kill_machine` are below."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": head_cpus,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+            "resources": {"head": 1},
+        },
+    )
+    try:
+        ray.init(cluster.address, log_to_driver=False)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def add_machine(cluster: Any, cpus: int, **resources: float) -> Any:
+    """Add a machine (a raylet with its workers) to the cluster, and return it."""
+    machine = cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, resources=resources)
+    cluster.wait_for_nodes()
+    return machine
+
+
+def kill_machine(cluster: Any, machine: Any) -> None:
+    """Kill a machine, with all that runs on it, without a warning."""
+    cluster.remove_node(machine, allow_graceful=False)
