@@ -1,6 +1,6 @@
 """How `speechsum batch` scales with its workers: recordings per second with one worker and with two.
 
-    python benchmarks/batch_scaling.py [--recordings 60] [--seconds-each 0.5] [--kill]
+    python -m benchmarks.batch_scaling [--recordings 60] [--seconds-each 0.5] [--kill]
 
 Theory. A worker is a copy of the model that is kept busy: with N workers the work takes 1/N of the time, as long as
 nothing that all workers share is the limit. What they share is Ray's scheduling, the one process that writes the rows,
@@ -14,13 +14,10 @@ middle of a further run with two workers and counts the rows. The last line is J
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.batch.inputs import list_recordings
 from app.batch.output_folder import OutputFolder
