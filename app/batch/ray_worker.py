@@ -17,7 +17,6 @@ from typing import Any
 
 from app.batch.attempts import MAX_ATTEMPTS
 from app.batch.inputs import DEFAULT_COLUMN
-from app.batch.ray_install import import_ray
 from app.batch.rows import WORKER_DIED, Row, error_row
 from app.batch.summarizer import BatchWork, RecordingSummarizer
 from app.core.errors import EngineDead, Unavailable
@@ -43,7 +42,6 @@ class SummarizeRecordings:
     def __init__(self, work: BatchWork, source: ModelSource, attempts: Any) -> None:
         logging.basicConfig(level=work.settings.log_level.upper())
         self._attempts = attempts
-        self._ray = import_ray()
         self._loop = asyncio.new_event_loop()
         self._parallel = work.parallel
         self._places = asyncio.Semaphore(work.parallel)
@@ -56,6 +54,11 @@ class SummarizeRecordings:
         rows = [self._run(self._make_row(str(uri))) for uri in batch[DEFAULT_COLUMN]]
         for done in as_completed(rows):
             yield {ROW_COLUMN: [json.dumps(done.result(), ensure_ascii=False)]}
+
+    def stop(self) -> None:
+        """Free the model and end the thread. In an actor the end of the process does that."""
+        self._run(self._summarizer.stop()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run(self, work: Any) -> "Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
