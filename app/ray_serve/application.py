@@ -32,6 +32,7 @@ from model_repo.manifest import Manifest
 INGRESS = "ingress"
 # Recordings that wait at an ear stand in the queue of the ingress, where other ears can still take them.
 EAR_REQUESTS = 2
+LOOK_BACK_S = 20.0  # the time over which the audio in work is averaged; Serve collects it every 10 seconds
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,6 @@ def _deployment(
             "max_replicas": options.max_replicas,
             "upscale_delay_s": options.upscale_delay_s,
             "downscale_delay_s": options.downscale_delay_s,
-            "look_back_period_s": min(30.0, max(1.0, options.upscale_delay_s)),
+            "look_back_period_s": LOOK_BACK_S,
         },
     )

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 OBJECT_STORE_BYTES = 100_000_000
+# Of every module of tests that needs Ray. Warnings are no errors there, because Ray warns of its own code.
+RAY_MARKS = [pytest.mark.slow, pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 
 @contextmanager

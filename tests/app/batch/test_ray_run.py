@@ -18,10 +18,10 @@ from app.cli import main
 from app.models.model_source import ModelSource
 from app.settings import Settings
 from tests.app.batch.scripted_models import POISON_SECONDS, fragile_source, serial_source
-from tests.app.ray_cluster import add_machine, kill_machine, local_cluster
+from tests.app.ray_cluster import RAY_MARKS, add_machine, kill_machine, local_cluster
 from tests.recordings import encode_audio, speech, speech_wav
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = RAY_MARKS
 
 SECONDS_EACH = 0.5
 SUMMARY = "A scripted summary of what was said."

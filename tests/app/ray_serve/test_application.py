@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from app.server.sockets import open_listening_sockets
-from tests.app.ray_cluster import add_machine, kill_machine, local_cluster
+from tests.app.ray_cluster import RAY_MARKS, add_machine, kill_machine, local_cluster
 from tests.recordings import speech_wav
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = RAY_MARKS
 
 FIRST, SECOND = "What was said first of all.", "Something else was said."
 HTTP_SECONDS = 90
