@@ -36,7 +36,7 @@ test-slow: env system  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m "slow and not ray" --durations 40
 
 test-ray: env system $(RAY_STAMP)  ## the checks that start a Ray cluster (marker `ray`), in an environment of their own
-	@$(RAY_VENV)/bin/python -m pytest -m ray --durations 10 tests/app/batch tests/app/ray_serve
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/clients/python $(RAY_VENV)/bin/python -m pytest -m ray --durations 10 tests/app/batch tests/app/ray_serve
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 
