@@ -44,7 +44,9 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
     model = build_remote_model(manifest, settings, servers) if servers else build_local_model(manifest, settings)
     if manifest.kind == "cascade":
         transcriber = build_transcriber(manifest, settings)
-        return CascadeEngine(model, transcriber, settings.recognizer, manifest.languages)
+        return CascadeEngine(
+            model, transcriber, settings.recognizer, manifest.languages, section_tokens=manifest.section_tokens
+        )
     return AudioLlmEngine(model)
 
 

@@ -45,6 +45,7 @@ class ServedModel:
         make_model: Makes the language model, in a replica of `engine`.
         make_counter: Makes the function that counts tokens, in the ingress.
         make_transcriber: Makes the recognizer of a cascade, in a replica of `ear`; None for an audio language model.
+        section_tokens: As `app.engine.cascade.CascadeEngine` has it.
     """
 
     info: ModelInfo
@@ -52,6 +53,7 @@ class ServedModel:
     make_model: Callable[[], ChatModel]
     make_counter: Callable[[], Callable[[str], int]]
     make_transcriber: Callable[[], Transcriber] | None = None
+    section_tokens: int | None = None
 
 
 def build(options: ServeOptions) -> serve.Application:
@@ -124,6 +126,7 @@ def find_served_model(settings: Settings) -> ServedModel:
         partial(build_local_model, manifest, settings),
         partial(make_token_counter, manifest, settings),
         partial(build_transcriber, manifest, settings) if is_cascade else None,
+        manifest.section_tokens,
     )
 
 
@@ -136,7 +139,9 @@ def handle_source(model: ServedModel, settings: Settings, engine: Any, ear: Any 
         if ear is None:
             return AudioLlmEngine(chat_model)
         transcriber: Any = ServeTranscriber(ear)
-        return CascadeEngine(chat_model, transcriber, settings.recognizer, model.info.languages)
+        return CascadeEngine(
+            chat_model, transcriber, settings.recognizer, model.info.languages, section_tokens=model.section_tokens
+        )
 
     def find(name: str, urls: Sequence[str]) -> LoadableModel:
         if urls or (name not in ("", settings.model) and not model.info.matches(name)):
