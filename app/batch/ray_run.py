@@ -83,11 +83,6 @@ def ray_cluster(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def has_gpus(ray: Any) -> bool:
-    """Return whether the cluster has GPUs now."""
-    return bool(ray.cluster_resources().get("GPU"))
-
-
 def summarize_archive(
     ray: Any,
     uris: Sequence[str],

@@ -3,6 +3,7 @@
 import json
 from typing import Any, TypedDict
 
+from app.batch.inputs import UnusableInput
 from app.core.errors import ServiceError
 from app.version import package_version
 
@@ -82,7 +83,7 @@ def error_row(uri: str, model: str, error: Exception, *, finished_at: float, sec
     """Return the row of a recording that has no summary. seconds: of processing."""
     if isinstance(error, ServiceError):
         code, message = error.code, error.message
-    elif isinstance(error, OSError):
+    elif isinstance(error, OSError | UnusableInput):
         code, message = UNREADABLE_RECORDING, f"The recording cannot be read: {error}"
     else:
         code, message = INTERNAL_ERROR, f"{type(error).__name__}: {error}"

@@ -28,6 +28,7 @@ from app.cli.summary_options import (
     VocabularyOption,
     summary_fields,
 )
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.batch.rows import Row
@@ -136,8 +137,8 @@ def batch(
 
     from app.batch.inputs import list_recordings
     from app.batch.output_folder import OutputFolder
-    from app.batch.ray_install import RayMissing
-    from app.batch.ray_run import BatchFailed, ClusterUnreachable, Workers, has_gpus, ray_cluster, summarize_archive
+    from app.batch.ray_install import RayMissing, import_ray
+    from app.batch.ray_run import BatchFailed, ClusterUnreachable, Workers, ray_cluster, summarize_archive
     from app.batch.summarizer import BatchWork, check_fields
     from app.core.errors import ServiceError
     from app.models.model_source import find_model
@@ -155,36 +156,37 @@ def batch(
     if found.repeated:
         _note(f"{archive} names {found.repeated} recordings again; each has one row.")
     asked = {"model": info.id, "fields": pairs, "whole_answer": as_json}
-    output = OutputFolder(out, file_format, asked)
     with ExitStack() as resources:
         try:
-            ray = resources.enter_context(ray_cluster(address))
+            import_ray()  # before the folder is touched
+            output = resources.enter_context(OutputFolder(out, file_format, asked))
+            if retry_errors and (forgotten := output.forget_errors()):
+                _note(f"{forgotten} recordings whose row was an error are tried again.")
+            waiting = [uri for uri in found.uris if uri not in output.finished]
+            if len(waiting) < len(found.uris):
+                _note(f"{len(found.uris) - len(waiting)} of {len(found.uris)} recordings have a row already.")
+            report = resources.enter_context(_Report(len(waiting)))
+            if waiting:
+                ray = resources.enter_context(ray_cluster(address))
+                pool = Workers(workers, max_workers or workers, cpus_per_worker, _gpus_per_worker(ray, settings))
+                work = BatchWork(settings, pairs, parallel, as_json)
+                summarize_archive(ray, waiting, work, partial(find_model, settings), pool, output, report.add_row)
         except RayMissing as error:
             raise CommandError(str(error), USAGE_ERROR) from error
         except ClusterUnreachable as error:
             raise CommandError(str(error), NO_SERVICE) from error
-        resources.enter_context(output)
-        if retry_errors and (forgotten := output.forget_errors()):
-            _note(f"{forgotten} recordings whose row was an error are tried again.")
-        waiting = [uri for uri in found.uris if uri not in output.finished]
-        if len(waiting) < len(found.uris):
-            _note(f"{len(found.uris) - len(waiting)} of {len(found.uris)} recordings have a row already.")
-        engine = settings.engine
-        on_gpus = engine.device != "cpu" and has_gpus(ray)
-        pool = Workers(
-            workers,
-            max_workers or workers,
-            cpus_per_worker,
-            engine.tensor_parallel_size * engine.data_parallel_size if on_gpus else 0,
-        )
-        work = BatchWork(settings, pairs, parallel, as_json)
-        report = resources.enter_context(_Report(len(waiting)))
-        try:
-            summarize_archive(ray, waiting, work, partial(find_model, settings), pool, output, report.add_row)
         except BatchFailed as error:
             raise CommandError(str(error), FAILED) from error
     report.print_end(out, output.errors)
     return SOME_FAILED if output.errors else 0
+
+
+def _gpus_per_worker(ray: Any, settings: Settings) -> int:
+    """Return how many GPUs a copy of the model takes: none if the cluster has none now, or the settings say so."""
+    engine = settings.engine
+    if engine.device == "cpu" or not ray.cluster_resources().get("GPU"):
+        return 0
+    return engine.tensor_parallel_size * engine.data_parallel_size
 
 
 def _field_pairs(fields: Any) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ def test_each_recording_gets_its_row(worker: SummarizeRecordings, tmp_path: Path
     assert (rows["silence.wav"]["summary"], rows["silence.wav"]["finish_reason"]) == ("", "no_speech")
     assert rows["notes.txt"]["error_code"] == "unsupported_audio"
     assert rows["none.wav"]["error_code"] == "recording_unreadable"
-    assert rows["a.wav"]["error_code"] == "internal_error"
+    assert rows["a.wav"]["error_code"] == "recording_unreadable"
     assert "nosuch" in (rows["a.wav"]["error"] or "")
 
 
