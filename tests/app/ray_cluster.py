@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 OBJECT_STORE_BYTES = 100_000_000
+START_SECONDS = 120
 # Of every module of tests that needs Ray. Warnings are no errors there, because Ray warns of its own code.
 RAY_MARKS = [pytest.mark.slow, pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -27,9 +28,11 @@ def local_cluster(head_cpus: int) -> Iterator[Any]:
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
             "resources": {"head": 1},
+            "wait": False,  # Ray waits for half a minute, which a busy machine exceeds
         },
     )
     try:
+        cluster.wait_for_nodes(START_SECONDS)
         ray.init(cluster.address, log_to_driver=False)
         yield cluster
     finally:
@@ -39,8 +42,8 @@ def local_cluster(head_cpus: int) -> Iterator[Any]:
 
 def add_machine(cluster: Any, cpus: int, **resources: float) -> Any:
     """Add a machine (a raylet with its workers) to the cluster, and return it."""
-    machine = cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, resources=resources)
-    cluster.wait_for_nodes()
+    machine = cluster.add_node(wait=False, num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, resources=resources)
+    cluster.wait_for_nodes(START_SECONDS)
     return machine
 
 
