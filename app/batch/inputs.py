@@ -68,10 +68,11 @@ def list_recordings(
 def open_file_system(place: str) -> tuple[Any, str]:
     """Return fsspec's file system for a place, and the path in it. Raises UnusableInput if no package knows it."""
     try:
-        return url_to_fs(place)  # type: ignore[no-any-return]
+        system, path = url_to_fs(place)
     except (ImportError, ValueError) as error:
         hint = ' `pip install "speechsum[s3]"` adds S3.' if place.startswith("s3:") else ""
         raise UnusableInput(f"{place} cannot be opened: {error}.{hint}") from error
+    return system, path
 
 
 def _find_files(system: Any, folder: str, pattern: str, leave_out: str | None) -> list[str]:
@@ -103,10 +104,12 @@ def _read_column(system: Any, path: str, source: str, column: str) -> list[str]:
             values = table.read([column]).column(0).to_pylist()
         except pa.ArrowException as error:
             raise UnusableInput(f"{source} is not a Parquet file that can be read: {error}.") from error
+    uris: list[str] = []
     for number, value in enumerate(values, 1):
         if not isinstance(value, str) or not value:
             raise UnusableInput(f"{source}: row {number} has no URI in the column {column!r}.")
         if split_protocol(value)[0] is None and not Path(value).is_absolute():
             # Workers on other machines have other working folders.
             raise UnusableInput(f"{source}: row {number} has {value!r}, which is neither a URL nor an absolute path.")
-    return values
+        uris.append(value)
+    return uris
