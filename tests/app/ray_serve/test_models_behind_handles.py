@@ -220,6 +220,18 @@ def test_the_application_has_its_deployments(tmp_path: Path) -> None:
     assert application._bound_deployment.name == "ingress"
 
 
+def test_the_application_starts_over_the_handles_of_serve(tmp_path: Path) -> None:
+    from ray import serve
+
+    from app.ray_serve.ingress import QUEUED_AUDIO
+    from tests.app.ray_serve.scripted_application import ScriptedOptions, build
+
+    application = build(ScriptedOptions(text="Anna calls.", word_s=0, hear_s=0, folder=tmp_path))
+    # All replicas in this process. The ingress is there once its test recording went through the other two.
+    handle = serve.run(application, _local_testing_mode=True)
+    assert handle.record_autoscaling_stats.remote().result(timeout_s=60) == {QUEUED_AUDIO: 0.0}
+
+
 def test_the_configuration_files_are_those_of_serve() -> None:
     import yaml
     from ray.serve.schema import ServeDeploySchema
