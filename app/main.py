@@ -99,7 +99,7 @@ def create_app(
     service = Service(
         settings,
         replace(first, adapters=adapters),
-        decoder or _make_decoder(settings),
+        decoder or make_decoder(settings),
         registered,
         source,
         weight,
@@ -229,7 +229,8 @@ def _return_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _make_decoder(settings: Settings) -> DecoderPool:
+def make_decoder(settings: Settings) -> DecoderPool:
+    """Return the worker processes that decode recordings, as the settings want them; not started yet."""
     return DecoderPool(
         settings.decoder.workers,
         max_paused=settings.decoder.paused,

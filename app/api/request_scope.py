@@ -138,6 +138,7 @@ def background_request(
 
     async def count_decoded_audio(seconds: float) -> None:
         note_request(audio_seconds=seconds)
+        resources.enter_context(service.admission.count_background_audio(seconds))
         await keys.take_quota(await keys.find_by_owner(summary_request.owner), AUDIO_QUOTA, seconds)
 
     summary_request.adapter = resolved_model.adapter

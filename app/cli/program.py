@@ -30,6 +30,7 @@ COMMANDS = {
     "summarize": LazyCommand("app.cli.summarize", "Summarize recordings."),
     "ask": LazyCommand("app.cli.ask", "Answer a question about a recording."),
     "jobs": LazyCommand("app.cli.jobs", "Queue recordings on a service, and look after them."),
+    "batch": LazyCommand("app.cli.batch", "Summarize an archive of recordings, on one machine or many."),
     "mcp": LazyCommand("app.cli.mcp", "Offer a running service to assistants, by the Model Context Protocol."),
     "models": LazyCommand("app.cli.models", "List, download and verify models."),
     "keys": LazyCommand("app.cli.keys", "Create, list and revoke API keys and the secrets of their webhooks."),

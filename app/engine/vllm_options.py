@@ -84,6 +84,8 @@ def engine_arguments(
         # offset" (vLLM 0.32, gpu_model_runner's _bookkeeping_sync). There prompts are read whole.
         enable_chunked_prefill=False if on_cpu else None,
         max_model_len=context_tokens,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        data_parallel_size=settings.data_parallel_size,
         max_num_seqs=settings.max_num_seqs,
         gpu_memory_utilization=settings.gpu_memory_utilization,
         scheduling_policy="priority",
