@@ -15,7 +15,7 @@ import yaml
 from app.settings import setting_fields, setting_name
 from tests.deploy.dashboard import ROOT
 from tests.deploy.deploy_tools import CHART, helm, manifest_errors, render, run_helm
-from tests.deploy.test_containers import environment, last
+from tests.deploy.dockerfile import environment, last
 
 EXAMPLES = {path.stem: path for path in sorted((CHART / "examples").glob("*.yaml"))}
 SHARED = ("--set", "database.secretName=d", "--set", "blobs.url=s3://b/p", "--set", "persistence.cache.perPod=true")

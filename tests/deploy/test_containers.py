@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,47 +11,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
+from jsonschema.validators import validator_for
 
 from app.settings import setting_fields, setting_name
 from tests.app.running_service import serving
 from tests.deploy.dashboard import ROOT
 from tests.deploy.deploy_tools import compose_schema, hadolint
+from tests.deploy.dockerfile import environment, instructions, last, stages
 from tests.deploy.prometheus import free_port
 
 HEALTHCHECK = ROOT / "deploy/healthcheck.py"
-
-
-def instructions() -> list[tuple[str, str]]:
-    """(instruction, arguments) of the Dockerfile, continuation lines joined, comments left out."""
-    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    pairs = [line.split(None, 1) for line in text.splitlines() if line.strip()]
-    return [(name.upper(), " ".join(arguments.split())) for name, arguments in pairs]
-
-
-def stages() -> dict[str, list[tuple[str, str]]]:
-    """The instructions of each stage, those it inherits first."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    name = ""
-    for instruction, arguments in instructions():
-        if instruction == "FROM":
-            parent, _, name = arguments.split()
-            found[name] = list(found.get(parent, [("FROM", parent)]))
-        else:
-            found[name].append((instruction, arguments))
-    return found
-
-
-def last(stage: str, instruction: str) -> str:
-    """What an instruction says that a later one of its kind overrides."""
-    return [arguments for name, arguments in stages()[stage] if name == instruction][-1]
-
-
-def environment(stage: str) -> dict[str, str]:
-    """A stage's ENV."""
-    return dict(pair.split("=", 1) for name, text in stages()[stage] if name == "ENV" for pair in shlex.split(text))
 
 
 def context_sources() -> set[str]:
@@ -196,7 +166,8 @@ def compose() -> dict[str, Any]:
 
 
 def test_compose_follows_its_specification() -> None:
-    validator = jsonschema.Draft7Validator(compose_schema())
+    schema = compose_schema()
+    validator = validator_for(schema)(schema)
     assert [error.message for error in validator.iter_errors(compose())] == []
     spoilt = compose()
     spoilt["services"]["speechsum"]["memory_limit"] = "1g"
