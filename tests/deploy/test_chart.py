@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,12 @@ def test_the_pod_can_do_no_more_than_it_needs(name: str) -> None:
     assert pod(name)["automountServiceAccountToken"] is False
     assert one(name, "ServiceAccount")["automountServiceAccountToken"] is False
     assert settings(name)["SPEECHSUM_AUTH__REQUIRED"] == "true"
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
 def test_a_service_of_the_same_name_changes_no_setting() -> None:

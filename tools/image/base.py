@@ -62,8 +62,10 @@ def _copy_sources(root: Path) -> None:
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target)
-        elif source.exists():
-            shutil.copy(source, target)
+        else:
+            target.unlink(missing_ok=True)  # what debootstrap wrote would come twice
+            if source.exists():
+                shutil.copy(source, target)
     if Path("/", CERTIFICATES).exists():
         shutil.copy(Path("/", CERTIFICATES), root / CERTIFICATES)
 
