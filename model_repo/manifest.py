@@ -81,6 +81,12 @@ class Manifest(BaseModel):
     prompt_format: int
     context_tokens: int
     audio: AudioLimits
+    section_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="Only for a cascade: about how many tokens of a transcript its language model summarizes at once. "
+        "A longer transcript is summarized in sections where the request allows it. Without it, in one piece.",
+    )
     stage: str = Field(description="Training stage that ended in this version: base, align, sft, kd or dpo.")
     parent: str | None = Field(None, description="name@version it was trained from, if that is in the registry.")
     parent_sha256: str | None = Field(None, description="SHA-256 of the parent's weights when it was trained from it.")

@@ -61,6 +61,13 @@ class WindowFacts(ResponseModel):
     )
 
 
+class SourceTime(ResponseModel):
+    """A part of the recording, in seconds from its start."""
+
+    start: float
+    end: float
+
+
 class CitedSentence(ResponseModel):
     """A sentence or bullet of the summary with its source. It is `summary[start:end]`, in Unicode code points."""
 
@@ -68,7 +75,13 @@ class CitedSentence(ResponseModel):
     end: int
     text: str
     windows: list[int] = Field(
-        description="The windows whose notes share the most words with it; empty if no notes share enough of them."
+        description="The windows whose notes share the most words with it; empty if no notes share enough of them, or "
+        "if the recording was read in one pass."
+    )
+    times: list[SourceTime] = Field(
+        default_factory=list,
+        description="The parts of the recording that it comes from: those windows, or the part that a cascade "
+        "summarized in this section of its answer.",
     )
 
 
@@ -90,7 +103,10 @@ class QuestionAnswer(ResponseModel):
     question: str
     answer: str = Field(description="The answer; empty if there was no speech.")
     finish_reason: FinishReason = Field(description="As that of the summary.")
-    citations: list[CitedSentence] = Field(description="The source of each sentence, if there are several windows.")
+    citations: list[CitedSentence] = Field(
+        description="The source of each sentence, if the recording was read in several windows, or the answer is "
+        "written in sections."
+    )
     unsupported: list[UnsupportedSpan] | None = Field(
         None,
         description="What was heard neither in the recording nor named in the question; null if the model cannot say.",
@@ -131,7 +147,10 @@ class SummaryResponse(ResponseModel):
         description="The passes in which the recording was read: one, or for a recording that is longer than the "
         "model's longest pass several, which were cut in pauses and whose notes were merged."
     )
-    citations: list[CitedSentence] = Field(description="The source of each sentence, if there are several windows.")
+    citations: list[CitedSentence] = Field(
+        description="The source of each sentence, if the recording was read in several windows, or the answer is "
+        "written in sections."
+    )
     unsupported: list[UnsupportedSpan] | None = Field(
         None,
         description="Names, numbers, dates and times in the summary that were not heard in the recording and not named "
@@ -256,7 +275,13 @@ def question_answer(answer: Answer) -> QuestionAnswer:
 
 def _cited_sentences(text: str, citations: Sequence[Citation]) -> list[CitedSentence]:
     return [
-        CitedSentence(start=one.start, end=one.end, text=text[one.start : one.end], windows=list(one.windows))
+        CitedSentence(
+            start=one.start,
+            end=one.end,
+            text=text[one.start : one.end],
+            windows=list(one.windows),
+            times=[SourceTime(start=round(start, 3), end=round(end, 3)) for start, end in one.times],
+        )
         for one in citations
     ]
 

@@ -98,12 +98,11 @@ def _markdown(summary: Summary, name: str) -> str:
         lines += ["## Transcript", "", *(f"    {line}".rstrip() for line in text.splitlines()), ""]
     if summary.warnings:
         lines += ["## What you should know", "", *(f"- {_escape(warning)}" for warning in summary.warnings), ""]
-    times = {window.index: f"{clock_text(window.start)}\u2013{clock_text(window.end)}" for window in summary.windows}
-    cited = [one for one in summary.citations if one.windows]
+    cited = [one for one in summary.citations if one.times]
     if cited:
         lines += ["## Where it comes from", ""]
         for one in cited:
-            sources = ", ".join(times.get(index, f"part {index}") for index in one.windows)
+            sources = ", ".join(f"{clock_text(time.start)}\u2013{clock_text(time.end)}" for time in one.times)
             lines.append(f"- {sources}: {_escape(one.text)}")
         lines.append("")
     return "\n".join([*lines, f"Written by {_escape(summary.model)}."])

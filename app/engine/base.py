@@ -44,6 +44,24 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class SectionedAnswer:
+    """How an answer may be written in sections, each about a part of the transcript by itself.
+
+    Attributes:
+        instruction: Returns the instruction for each of a number of sections, from 2, in the language of a BCP 47 tag,
+            or in the one that the request names if the tag is None.
+        separator: What stands between two sections.
+        max_sections: The most sections that the answer may have.
+        shares_max_tokens: Whether all sections together keep the request's `max_tokens`. Otherwise each has as many.
+    """
+
+    instruction: Callable[[int, str | None], str]
+    separator: str = " "
+    max_sections: int = 8
+    shares_max_tokens: bool = False
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One answer to generate.
 
@@ -72,6 +90,7 @@ class GenerationRequest:
         shared_transcript: Shared by the requests for the same samples, which a cascade then transcribes only once.
         vocabulary: Names and terms for a cascade's recognizer. The instruction has them too.
         known_transcript: What a recognizer heard earlier. A cascade reads it instead of samples, which are then None.
+        sections: How the answer may be written in sections. None if it must be written in one piece.
     """
 
     request_id: str
@@ -94,6 +113,7 @@ class GenerationRequest:
     shared_transcript: SharedResult[Transcript] | None = None
     vocabulary: tuple[str, ...] = ()
     known_transcript: Transcript | None = None
+    sections: SectionedAnswer | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class AnswerSection:
+    """A part of an answer that is about a part of the recording.
+
+    Attributes:
+        text_end: Where it ends in the answer's text, in characters. It begins where the one before it ends.
+        start: Where the part of the recording begins, in seconds from the start of the samples.
+        end: Where it ends.
+    """
+
+    text_end: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class GenerationFinished:
     """The last event of a request.
 
@@ -120,6 +155,7 @@ class GenerationFinished:
         transcript: What a cascade transcribed. None from other engines, and where the request had notes.
         recognition: How well a cascade's recognizer understood the recording. None in the same cases.
         segments: The segments of the transcript, with their times in the samples. Empty in the same cases.
+        sections: The sections of the answer, in order. Empty if it was written in one piece.
     """
 
     finish_reason: FinishReason
@@ -130,6 +166,7 @@ class GenerationFinished:
     transcript: str | None = None
     recognition: Recognition | None = None
     segments: tuple[TranscriptSegment, ...] = ()
+    sections: tuple[AnswerSection, ...] = ()
 
 
 EngineEvent = StageStarted | TextDelta | GenerationFinished

@@ -16,9 +16,11 @@ from app.core.asr.confidence import FilteredTranscript, filter_transcript
 from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
 from app.core.prompts import conversation_messages, transcript_messages
+from app.core.text.sections import split_into_sections
 from app.engine.audio_llm import ChatModelEngine
 from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
 from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
+from app.engine.sections import SectionPrompt, stream_sections
 
 FALLBACK_LANGUAGE = "en"  # language of the answer to an instruction that names none
 
@@ -36,6 +38,7 @@ class CascadeEngine(ChatModelEngine):
         transcriber: WhisperTranscriber,
         limits: RecognizerSettings | None = None,
         languages: Sequence[str] = ("en",),
+        section_tokens: int | None = None,
     ) -> None:
         """Create the engine without starting it.
 
@@ -44,11 +47,14 @@ class CascadeEngine(ChatModelEngine):
             transcriber: The speech recognizer.
             limits: How confident the recognizer has to be of a segment.
             languages: BCP 47 tags of the languages that the text model writes.
+            section_tokens: About how many tokens of a transcript the text model summarizes at once, where an answer may
+                be written in sections. None for all of them.
         """
         super().__init__(model)
         self._transcriber = transcriber
         self._limits = limits or RecognizerSettings()
         self._languages = frozenset(primary_language(tag) for tag in languages)
+        self._section_tokens = section_tokens
         self._transcribing = 0
 
     async def start(self) -> None:
@@ -85,6 +91,7 @@ class CascadeEngine(ChatModelEngine):
         samples, transcript = request.samples, request.known_transcript
         if samples is None and transcript is None:
             messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
+            stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
         else:
             if transcript is None:
                 assert samples is not None  # the caller gives one of the two
@@ -102,26 +109,56 @@ class CascadeEngine(ChatModelEngine):
                 reason: FinishReason = "not_understood" if filtered.recognition.omitted_spans else "no_speech"
                 yield _add_transcription(GenerationFinished(reason, 0, 0), stages, filtered)
                 return
-            instruction = self._with_spoken_language(request, filtered.recognition.language).instruction
-            heard = filtered.text
-            messages = conversation_messages(
-                lambda text: transcript_messages(text, heard, request.system), instruction, request.turns
-            )
-        stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
+            stream = self._summarize(request, filtered)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
                 if filtered is not None and isinstance(event, GenerationFinished):
                     event = _add_transcription(event, stages, filtered)
                 yield event
 
+    def _summarize(self, request: GenerationRequest, heard: FilteredTranscript) -> AsyncGenerator[EngineEvent, None]:
+        """Return the text model's answer about what was heard: in one piece, or in sections where that is allowed."""
+        sampling, language = SamplingOptions.from_request(request), heard.recognition.language
+        plan, sections = request.sections, []
+        if plan is not None and self._section_tokens is not None:
+            sections = split_into_sections(heard.segments, self._section_tokens, plan.max_sections, self.count_tokens)
+        if plan is None or len(sections) < 2:
+            instruction = self._with_spoken_language(request, language).instruction
+            messages = conversation_messages(
+                lambda text: transcript_messages(text, heard.text, request.system), instruction, request.turns
+            )
+            return self._model.stream(messages, sampling, request.request_id)
+        instruction = plan.instruction(len(sections), self._language_to_ask_for(request, language))
+        if plan.shares_max_tokens:
+            sampling = replace(sampling, max_tokens=sampling.max_tokens // len(sections))
+        prompts = [
+            SectionPrompt(
+                transcript_messages(instruction, section.text, request.system),
+                sampling,
+                f"{request.request_id}-s{number}",
+                section,
+            )
+            for number, section in enumerate(sections, 1)
+        ]
+        return stream_sections(self._model, prompts, plan.separator)
+
     def _with_spoken_language(self, request: GenerationRequest, spoken_language: str | None) -> GenerationRequest:
         """Return the request with the spoken language in its instruction, if the caller asked for no language."""
+        language = self._language_to_ask_for(request, spoken_language)
+        if language is None or request.instruction_for_language is None:
+            return request
+        return replace(request, instruction=request.instruction_for_language(language))
+
+    def _language_to_ask_for(self, request: GenerationRequest, spoken_language: str | None) -> str | None:
+        """Return the BCP 47 tag of the spoken language if the answer is to be in it and the instruction has to say so.
+
+        It has not if the caller asked for a language, if the text model does not write this one, or if it is the one
+        that the model answers in anyway.
+        """
         if request.instruction_for_language is None or spoken_language is None:
-            return request
+            return None
         language = primary_language(spoken_language)
-        if language == FALLBACK_LANGUAGE or language not in self._languages:
-            return request
-        return replace(request, instruction=request.instruction_for_language(spoken_language))
+        return spoken_language if language != FALLBACK_LANGUAGE and language in self._languages else None
 
 
 def primary_language(tag: str) -> str:

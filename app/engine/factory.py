@@ -45,7 +45,9 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
     if manifest.kind == "cascade":
         (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         transcriber = WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)
-        return CascadeEngine(model, transcriber, settings.recognizer, manifest.languages)
+        return CascadeEngine(
+            model, transcriber, settings.recognizer, manifest.languages, section_tokens=manifest.section_tokens
+        )
     return AudioLlmEngine(model)
 
 

@@ -18,7 +18,7 @@ class Answer:
         question: The question.
         text: The answer's text.
         finish_reason: Why the model stopped.
-        citations: The windows that its sentences come from, if the recording was read in several.
+        citations: Where its sentences come from, if that is known.
         unsupported: The names and figures in it that were not heard. None if the model cannot say what it heard.
     """
 

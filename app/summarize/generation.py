@@ -12,7 +12,7 @@ from typing import cast
 from app import metrics
 from app.core.errors import Unavailable
 from app.engine.base import Engine, EngineEvent, GenerationFinished, GenerationRequest, StageStarted
-from app.summarize.citations import Citation, cite
+from app.summarize.citations import Citation, cite, cite_sections
 from app.summarize.priority_limiter import PriorityLimiter
 from app.summarize.request import WindowResult
 
@@ -46,9 +46,12 @@ class GeneratedSummary:
 
     @property
     def citations(self) -> list[Citation]:
-        """The windows that each sentence comes from. It is empty if the recording was read without notes."""
-        notes = [one.note for one in self.window_results if one.note is not None]
-        return cite(self.final.text, notes) if notes else []
+        """Where each sentence comes from. It is empty if the recording was read and the answer written in one piece."""
+        noted = [one for one in self.window_results if one.note is not None]
+        if noted:
+            return cite(self.final.text, [one.note or "" for one in noted], [one.window for one in noted])
+        sections = self.final.finished.sections
+        return cite_sections(self.final.text, sections, self.window_results[0].window.start) if sections else []
 
 
 class TextGenerator:

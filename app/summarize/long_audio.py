@@ -183,6 +183,7 @@ class LongAudioSummarizer:
             stop=(),
             turns=(),
             system=self.note_system,
+            sections=None,
         )
         answer = await self.generator.generate(as_note)
         self.note_texts.append(answer)

@@ -42,6 +42,7 @@ from app.summarize.questions import QUESTIONS_STAGE, GeneratedAnswer, answer_que
 from app.summarize.recording_reader import RecordingReader
 from app.summarize.recording_windows import open_windows
 from app.summarize.request import Emit, StageProgress, Summary, SummaryRequest
+from app.summarize.sections import summary_sections
 from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
@@ -221,6 +222,7 @@ class Summarizer:
             else None,
             system=request.background.extend_system(system),
             vocabulary=request.background.vocabulary,
+            sections=summary_sections(request),
         )
 
     async def detect_speech(self, samples: Samples, requester: Requester) -> SpeechDetection:

@@ -230,7 +230,7 @@ class Choice:
     Attributes:
         text: Its text.
         finish_reason: Why the model stopped.
-        citations: The windows that its sentences come from, if the recording was read in several.
+        citations: Where its sentences come from, if that is known.
         structured: The parsed JSON, if the text had to follow a schema and does.
         unsupported: The names and figures in it that were not heard. None if the model cannot say what it heard.
     """

@@ -69,6 +69,8 @@ AUDIO_LIMITS = {
     # Russian, Korean or Chinese may need twice as many tokens as English.
     "qwen2": AudioLimits(max_seconds=600, note_seconds=300),
 }
+# Tokens of a transcript that a cascade's language model summarizes at once (docs/results.md).
+SECTION_TOKENS = {"qwen2": 90}
 # Languages of a model's summaries, if they are not English only. Those of Qwen2.5 are the ones its authors name; all of
 # them are among the ninety-nine that Whisper base recognizes.
 LANGUAGES = {
@@ -174,6 +176,7 @@ def export_version(options: argparse.Namespace) -> Manifest:
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT_TOKENS,
         audio=audio_limits(architecture, options.run_folders),
+        section_tokens=SECTION_TOKENS.get(architecture),
         stage=training_stage(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,

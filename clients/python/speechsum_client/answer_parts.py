@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class AnswerModel(BaseModel):
@@ -54,13 +54,24 @@ class WindowFacts(AnswerModel):
     note: str | None = None
 
 
+class SourceTime(AnswerModel):
+    """A part of the recording, in seconds from its start."""
+
+    start: float
+    end: float
+
+
 class CitedSentence(AnswerModel):
-    """A sentence of the summary, `summary[start:end]`, and the indices of the windows that it comes from."""
+    """A sentence of the summary, `summary[start:end]`, and where it comes from.
+
+    windows: indices of the windows. times: the parts of the recording; empty from a service that does not send them.
+    """
 
     start: int
     end: int
     text: str
     windows: list[int]
+    times: list[SourceTime] = Field(default_factory=list)
 
 
 class UnsupportedSpan(AnswerModel):

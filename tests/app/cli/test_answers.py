@@ -20,7 +20,13 @@ SUMMARY: dict[str, Any] = {
     "complete": True,
     "windows": [{"index": 0, "start": 0, "end": 65.4}, {"index": 1, "start": 65.4, "end": 3725}],
     "citations": [
-        {"start": 0, "end": 4, "text": "One *.", "windows": [0, 1]},
+        {
+            "start": 0,
+            "end": 4,
+            "text": "One *.",
+            "windows": [0, 1],
+            "times": [{"start": 0, "end": 65.4}, {"start": 65.4, "end": 3725}],
+        },
         {"start": 5, "end": 9, "text": "Two.", "windows": []},
     ],
     "style": {"style": "paragraph", "instruction": ""},

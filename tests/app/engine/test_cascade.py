@@ -10,7 +10,14 @@ import pytest
 from app.concurrency import SharedResult
 from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style
-from app.engine.base import EngineEvent, GenerationFinished, GenerationRequest, StageStarted, TextDelta
+from app.engine.base import (
+    EngineEvent,
+    GenerationFinished,
+    GenerationRequest,
+    SectionedAnswer,
+    StageStarted,
+    TextDelta,
+)
 from app.engine.cascade import CascadeEngine
 from app.summarize.request import SummaryRequest
 
@@ -63,6 +70,66 @@ async def generate(hearing: FakeTranscriber, style: Style, **changes: Any) -> tu
     )
     events = [event async for event in engine.generate(replace(generation_request, **changes))]
     return events, core.asked
+
+
+class EchoingChatModel(FakeChatModel):
+    """Writes the first word of each section in capitals; counts words as tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_tokens: list[int] = []
+        self.names: list[str] = []
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    async def stream(self, messages: Any, sampling: Any, name: str, *_: Any) -> AsyncGenerator[EngineEvent, None]:
+        self.asked.append(messages)
+        self.max_tokens.append(sampling.max_tokens)
+        self.names.append(name)
+        yield StageStarted("prefill")
+        yield TextDelta(messages[1]["content"].split()[1].upper())
+        yield GenerationFinished("stop", 9, 2, {"prefill": 0.1})
+
+
+async def summarize_in_sections(language: str = "en", **changes: Any) -> tuple[list[EngineEvent], EchoingChatModel]:
+    core = EchoingChatModel()
+    hearing = FakeTranscriber(
+        segment("Anna calls. She comes."), segment("Ben waits. He sleeps.", start=4), language=language
+    )
+    engine = CascadeEngine(core, hearing, languages=("en", "de"), section_tokens=4)  # type: ignore[arg-type]
+    request = GenerationRequest("x", SAMPLES, "Summarize.", max_tokens=400, **changes)
+    return [event async for event in engine.generate(request)], core
+
+
+async def test_an_answer_is_written_in_sections_if_the_request_allows_it() -> None:
+    plan = SectionedAnswer(lambda count, language: f"One of {count} in {language}.", " / ", 8, shares_max_tokens=True)
+    events, core = await summarize_in_sections(sections=plan)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "ANNA / BEN"
+    assert [messages[1]["content"] for messages in core.asked] == [
+        "<transcript>\nAnna calls. She comes.\n</transcript>\nOne of 2 in None.",
+        "<transcript>\nBen waits. He sleeps.\n</transcript>\nOne of 2 in None.",
+    ]
+    assert (core.max_tokens, core.names) == ([200, 200], ["x-s1", "x-s2"])
+    last = events[-1]
+    assert isinstance(last, GenerationFinished)
+    assert (last.prompt_tokens, last.completion_tokens) == (18, 4)
+    assert last.transcript == "Anna calls. She comes. Ben waits. He sleeps."
+    assert last.stage_seconds.keys() == {"transcribe", "prefill"}
+
+
+async def test_sections_are_in_the_language_that_is_spoken() -> None:
+    plan = SectionedAnswer(lambda count, language: f"One of {count} in {language}.")
+    _, core = await summarize_in_sections("de", sections=plan, instruction_for_language=lambda tag: f"In {tag}.")
+    assert {messages[1]["content"].splitlines()[-1] for messages in core.asked} == {"One of 2 in de."}
+
+
+async def test_an_answer_is_written_in_one_piece_if_the_request_or_the_recording_asks_for_that() -> None:
+    _, core = await summarize_in_sections()
+    assert len(core.asked) == 1
+    _, core = await summarize_in_sections(sections=SectionedAnswer(lambda *_: "One.", max_sections=1))
+    ((_, user),) = core.asked
+    assert user["content"].endswith("Ben waits. He sleeps.\n</transcript>\nSummarize.")
 
 
 async def test_requests_for_the_same_recording_are_transcribed_once() -> None:

@@ -303,7 +303,9 @@ async def test_the_answer_lists_windows_and_citations_and_the_stream_its_share()
         assert answer["windows"][0]["note"] == "- roof mended"
         assert answer["complete"] is True
         assert answer["audio"]["summarized_seconds"] == 110
-        assert answer["citations"] == [{"start": 0, "end": 19, "text": "The roof is mended.", "windows": [1, 2, 3]}]
+        times = [{"start": one["start"], "end": one["end"]} for one in answer["windows"]]
+        cited = {"start": 0, "end": 19, "text": "The roof is mended.", "windows": [1, 2, 3], "times": times}
+        assert answer["citations"] == [cited]
         assert answer["timings"]["long"] > 0
         assert await shares(site) == [
             ("windows", 0, 3),

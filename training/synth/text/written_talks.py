@@ -12,6 +12,7 @@ for each of its notes, and one that reads the notes instead of the transcript. T
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from itertools import accumulate
@@ -19,7 +20,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from app.core.prompts import STRUCTURED_INSTRUCTION, Style, instruction, note_instruction, notes_text
+from app.core.prompts import (
+    STRUCTURED_INSTRUCTION,
+    STYLE_INSTRUCTIONS,
+    Style,
+    SummaryStyle,
+    instruction,
+    note_instruction,
+    notes_text,
+)
+from app.core.summary_length import MIN_WORDS
 from training.data.record import Record, Split
 from training.data.record_files import write_records
 from training.synth.text.asr_noise import add_asr_noise
@@ -28,7 +38,10 @@ TALKS_FOLDER = Path(__file__).parent / "written"
 SOURCE = "talks written for speechsum"
 LICENSE = "Apache-2.0"
 DEV_TALKS_IN = 20  # one talk of so many is in the split "dev"
+LENGTH_SEED = 6  # added to the seed, so that lengths do not depend on the misheard words
 WORDS_PER_SECOND = 2.5  # of speech; gives the times of notes
+
+_SENTENCES_WITH_LENGTH = [STYLE_INSTRUCTIONS[style] for style in (SummaryStyle.PARAGRAPH, SummaryStyle.BULLETS)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=TALKS_FOLDER, help="folder of the talks' files")
     parser.add_argument("--language", action="append", default=[], help="only talks in this language (repeatable)")
     parser.add_argument("--asr-noise", type=float, default=0.0, help="share of misheard words, in every second talk")
+    parser.add_argument("--max-words", type=int, help="leave out records whose transcript has more words")
+    parser.add_argument(
+        "--name-length",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the paragraphs and lists whose request names about as many words as the summary has, so that a "
+        "model learns to follow a length",
+    )
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -47,6 +69,11 @@ def run(options: argparse.Namespace) -> int:
     records: list[Record] = []
     for number, talk in enumerate(read_talks(options.folder, options.split, options.language)):
         records += talk_records(talk, options.split, mishear if options.asr_noise and number % 2 else None)
+    if options.max_words is not None:
+        records = [record for record in records if record.words <= options.max_words]
+    if options.name_length:
+        rng = Random(options.seed + LENGTH_SEED)
+        records = [name_length(record, rng, options.name_length) for record in records]
     write_records(options.out, records)
     print(options.out, len(records))
     return 0
@@ -120,6 +147,22 @@ def talk_records(talk: dict[str, Any], split: Split, mishear: Callable[[str], st
             )
         )
     return found
+
+
+def name_length(record: Record, rng: Random, share: float) -> Record:
+    """Return a record whose request names a length, or the same record.
+
+    A share (0 to 1) of the paragraphs and lists without a length get one: the number of words of their summary, to the
+    nearest 5, or from 40 words on to the nearest 10.
+    """
+    sentence = next((one for one in _SENTENCES_WITH_LENGTH if record.query.startswith(one)), None)
+    query = record.query
+    if sentence is None or any(sign in query for sign in ("Use about", "JSON", "?")) or rng.random() >= share:
+        return record
+    count = len(record.summary.split())
+    words = max(MIN_WORDS, round(count / 5) * 5) if count < 40 else round(count / 10) * 10
+    style = None if record.style is None else record.style | {"length": str(words)}
+    return replace(record, query=query.replace(sentence, f"{sentence} Use about {words} words.", 1), style=style)
 
 
 def _fields(style: Style) -> dict[str, Any]:

@@ -113,3 +113,27 @@ def test_every_fact_is_said_and_every_first_summary_has_the_core(all_talks: list
 
 def test_the_folder_holds_talks_and_nothing_else() -> None:
     assert {file.suffix for file in TALKS_FOLDER.iterdir()} == {".jsonl"}
+
+
+def test_a_request_may_name_the_length_of_its_summary(tmp_path: Path) -> None:
+    folder, out = tmp_path / "talks", tmp_path / "out.jsonl"
+    folder.mkdir()
+    long = " ".join(f"word{number}" for number in range(67))
+    answers = [
+        {"style": {"style": "paragraph"}, "summary": "Ada says that the boat leaves at 9."},
+        {"style": {"style": "paragraph", "language": "de"}, "summary": long},
+        {"style": {"style": "paragraph", "length": "short"}, "summary": "It leaves at 9."},
+        {"style": {"style": "headline"}, "summary": "Boat at 9"},
+    ]
+    name = next(f"t-{number:03}" for number in range(100) if talk_split(f"t-{number:03}") == "train")
+    (folder / "one.jsonl").write_text(json.dumps(talk(id=name, answers=answers)))
+    assert main(["data", "talks", "--folder", str(folder), "--name-length", "1", "--out", str(out)]) == 0
+    records = list(read_records(out))
+    assert [(one.query, (one.style or {}).get("length")) for one in records] == [
+        ("Summarize the recording in one paragraph. Use about 10 words.", "10"),
+        ("Summarize the recording in one paragraph. Use about 70 words. Write in German.", "70"),
+        (instruction(Style(style="paragraph", length="short")), "short"),
+        (instruction(Style(style="headline")), None),
+    ]
+    assert main(["data", "talks", "--folder", str(folder), "--max-words", "7", "--out", str(out)]) == 0
+    assert list(read_records(out)) == []
