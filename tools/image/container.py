@@ -14,17 +14,18 @@ from typing import Any, Self
 
 from tools.image.buildah import Buildah
 
-# $1 is the image's root, $2 a folder for its volumes, $3 its user; the rest is the environment and the command.
+# $1 is the image's root, $2 a folder for its volumes, $3 its user, $4 its working directory; the rest is the environment
+# and the command.
 SCRIPT = """
 set -e
-root=$1 volumes=$2 user=$3; shift 3
+root=$1 volumes=$2 user=$3 place=$4; shift 4
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 for volume in cache tmp; do mount --bind "$volumes/$volume" "$root/$volume"; done
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-exec chroot --userspec="$user" --groups= "$root" /usr/bin/env --ignore-environment "$@"
+exec chroot --userspec="$user" --groups= "$root" /usr/bin/env --ignore-environment --chdir="$place" "$@"
 """
 
 
@@ -52,7 +53,7 @@ class Container:
             (self.folder / volume).mkdir()
             (self.folder / volume).chmod(0o1777)
         command = ["/usr/bin/setpriv", "--no-new-privs", "--", *self.config["Entrypoint"], *self.config["Cmd"]]
-        arguments = [root, str(self.folder), self.user, *self.environment, *command]
+        arguments = [root, str(self.folder), self.user, self.config["WorkingDir"], *self.environment, *command]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT, "sh", *arguments],
