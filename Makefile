@@ -18,20 +18,24 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
+.PHONY: serve test test-slow bench env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),$(if $(filter 0 no off false,$(HUB)),--no-hub,--hub))
 
-# pytest's own addopts leave out what is slow. Most tests run on two processes; those that measure time run afterwards,
-# with nothing beside them.
+# pytest's own addopts leave out what is slow. Most tests run on one process more than there are cores, because many wait
+# (tests/conftest.py); those that measure time or memory run afterwards, with nothing beside them.
 test: env system deploy-tools  ## the whole check: `make check`, then the tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n 2 --dist loadfile --durations 40
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n auto --dist loadfile --durations 40
 	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10 $$(grep -rl --include='test_*.py' mark.timing tests)
 
 test-slow: env system deploy-tools  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m slow --durations 40
+
+bench: env system  ## every benchmark, into var/benchmarks; BENCH="overhead --quick" runs one (docs/benchmarks.md)
+	@mkdir -p var/benchmarks
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(or $(BENCH),all --out var/benchmarks)
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 

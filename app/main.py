@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from app.api import (
     admin,
@@ -153,10 +154,20 @@ def create_app(
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
     error_responses.install_error_handlers(app)
-    for module in (jobs, summaries, chat, recordings, templates, vocabulary, models, admin, health, docs, page):
-        app.include_router(module.router)
+    app.router.routes.extend(_routes())
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """Return the routes of all modules. They belong to no application, and take longer to build than all the rest of
+    one: a process builds them once.
+    """
+    router = APIRouter(generate_unique_id_function=operation_id)
+    for module in (jobs, summaries, chat, recordings, templates, vocabulary, models, admin, health, docs, page):
+        router.include_router(module.router)
+    return router.routes
 
 
 def _weighted_models(

@@ -5,17 +5,17 @@ reader is a hundred times quicker (it builds no model), gives the same bits on e
 each weight), and keeps each family's pre-tokenizer. For Llama, GGUF stores query and key rows in the interleaved rotary
 order of llama.cpp, and this reader restores the two halves; Qwen2's rows are stored as they are. Source: the GGUF
 specification, `LlamaModel.permute` of llama.cpp.
+
+gguf is imported where a file is read: with its own imports it costs every start of the service half a second.
 """
 
 import json
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, dequantize
 from numpy.typing import NDArray
 
 _BLOCK_NAMES = {
@@ -46,7 +46,9 @@ class GgufModel:
     """A GGUF language model of the Llama or Qwen2 family. Raises ValueError for another architecture."""
 
     def __init__(self, file: Path) -> None:
-        self._reader = _QuickReader(str(file))
+        from model_repo.gguf_reader import QuickReader
+
+        self._reader = QuickReader(str(file))
         self.architecture = str(self.field("general.architecture"))
         if self.architecture not in ("llama", "qwen2"):
             raise ValueError(f"{file} has the architecture {self.architecture!r}; only llama and qwen2 can be read")
@@ -66,6 +68,8 @@ class GgufModel:
         `layers.0.self_attn.q_proj.weight`, … If the output matrix is stored separately from the embedding, its name is
         `lm_head.weight`. Raises ValueError for a tensor with an unknown name.
         """
+        from gguf import GGMLQuantizationType, dequantize
+
         is_permuted = self.architecture == "llama"
         heads = {
             "attn_q": self.field(f"{self.architecture}.attention.head_count"),
@@ -134,37 +138,6 @@ class GgufModel:
             },
         }
         return json.dumps(tokenizer, ensure_ascii=False)
-
-
-class _QuickReader(GGUFReader):
-    """gguf's reader, which is quick for arrays in the metadata too.
-
-    A vocabulary is three arrays of up to 150,000 entries each. gguf makes several views of the mapped file for each
-    entry, which is three seconds for SmolLM2 and ten for Qwen2.5.
-    """
-
-    def _get_field_parts(
-        self, orig_offs: int, raw_type: int
-    ) -> tuple[int, list[NDArray[Any]], list[int], list[GGUFValueType]]:
-        if raw_type != GGUFValueType.ARRAY or self.byte_order != "I":
-            return super()._get_field_parts(orig_offs, raw_type)
-        data, buffer = self.data.view(np.ndarray), self.data.data
-        item, count = struct.unpack_from("=IQ", buffer, orig_offs)
-        start = orig_offs + 12
-        head: list[NDArray[Any]] = [np.array([item], np.uint32), np.array([count], np.uint64)]
-        types = [GGUFValueType.ARRAY, GGUFValueType(item)]
-        if item == GGUFValueType.STRING:
-            texts: list[NDArray[Any]] = []
-            offset = start
-            for _ in range(count):
-                (size,) = struct.unpack_from("=Q", buffer, offset)
-                texts.append(data[offset + 8 : offset + 8 + size])
-                offset += 8 + size
-            return offset - orig_offs, [*head, *texts], list(range(2, 2 + count)), types
-        if item in self.gguf_scalar_to_np:
-            values = np.frombuffer(buffer, self.gguf_scalar_to_np[types[1]], count, start)
-            return start + values.nbytes - orig_offs, [*head, values], [2], types
-        return super()._get_field_parts(orig_offs, raw_type)
 
 
 def _unpermute_rotary(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

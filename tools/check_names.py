@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-FOLDERS = ("app", "training", "model_repo", "tools", "clients")
+FOLDERS = ("app", "training", "model_repo", "tools", "benchmarks", "clients")
 
 
 def _words(text: str) -> frozenset[str]:

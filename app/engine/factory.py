@@ -42,6 +42,14 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
     """
     servers = settings.remote.model_urls(manifest.name, manifest.version) if urls is None else list(urls)
     model = build_remote_model(manifest, settings, servers) if servers else _build_local_model(manifest, settings)
+    return build_engine_around(model, manifest, settings)
+
+
+def build_engine_around(model: ChatModel, manifest: Manifest, settings: Settings) -> Engine:
+    """Return the engine for a manifest whose language model is `model`. A cascade's Whisper is put before it.
+
+    Raises PartError if the Whisper model cannot be fetched.
+    """
     if manifest.kind == "cascade":
         (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
         transcriber = WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)

@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import ANONYMOUS, Requester
 from tests.app.database.migrated import write_migrated_file
+from tests.quick_server import QuickServer
 
 MODEL = ModelInfo("test-model", "3", "audio-llm", max_seconds=60.0, languages=("en", "de"))
 PATH = "/v1/audio/summaries"
@@ -131,7 +132,7 @@ class Site:
         return await self.client.post(PATH, files=files, data=fields, headers=headers)
 
     async def until_idle(self) -> None:
-        """Wait until nothing of any request is left; fails after a few seconds with what is."""
+        """Wait until nothing of any request is left; fails after a while with what is."""
         await until(
             lambda: (
                 self.engine.running_requests == self.decoder.running == self.service.admission.active_requests == 0
@@ -146,7 +147,7 @@ class Site:
         )
 
 
-async def until(condition: Callable[[], bool], state: Callable[[], object] = lambda: "", seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], state: Callable[[], object] = lambda: "", seconds: float = 20) -> None:
     """Wait for a condition; AssertionError with the state if it does not come true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
@@ -223,7 +224,7 @@ async def _served(
     service: Service = app.state.service
     if find_speech is not None:
         service.find_speech = find_speech
-    server = uvicorn.Server(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
+    server = QuickServer(uvicorn_config(app, service.settings, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started, seconds=60)
     if ready:

@@ -45,6 +45,7 @@ class Forgetful(ScriptedEngine):
             yield event
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("minutes", [20, pytest.param(60, marks=pytest.mark.slow)])
 async def test_a_long_recording_is_read_in_windows_and_its_memory_given_back(minutes: int) -> None:
     recording = recordings.opus_minutes(minutes)
@@ -61,6 +62,7 @@ async def test_a_long_recording_is_read_in_windows_and_its_memory_given_back(min
         assert resident_bytes() - before < minutes * 5_000_000
 
 
+@pytest.mark.timing
 async def test_every_broken_file_is_refused_and_the_service_is_as_before() -> None:
     good = recordings.speech_wav()
     async with serving(real_audio=True) as site:

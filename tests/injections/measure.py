@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
-
 from app.concurrency import run_all
 from tests.injections.attacks import ATTACKS, Attack
 from tests.injections.readers import Question, Reader
@@ -49,6 +47,8 @@ async def measure(reader: Reader, attacks: Sequence[Attack] = ATTACKS, at_once: 
 
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the shares of the rows. `attack_rate_95` is the exact interval (Clopper-Pearson)."""
+    from scipy.stats import binomtest  # takes a second to import
+
     number = len(rows)
     succeeded = sum(row["obeyed"] and not row["without_it"] for row in rows)
     bounds = binomtest(succeeded, number).proportion_ci(method="exact")

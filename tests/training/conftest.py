@@ -1,7 +1,7 @@
 """The small checkpoints, written once, and what most of the recipes' tests need of them."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,16 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hears(audio_folder: Path) -> AudioCollator:
     """Makes batches for the first."""
     return AudioCollator(AutoProcessor.from_pretrained(audio_folder), AUDIO_TOKEN_ID)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_garbage_collection_before_every_run() -> Iterator[None]:
+    """accelerate collects garbage whenever a run begins, which takes as long as a few steps where so much is
+    imported.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("accelerate.utils.memory.gc", SimpleNamespace(collect=lambda: 0))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from tools.image.buildah import Buildah
 
-# $1 is the image's root, $2 a folder for its volumes, $3 its user, $4 its working directory; the rest is the environment
-# and the command.
+# $1 is the image's root, $2 a folder for its volumes, $3 its user, $4 its working directory; the rest is the
+# environment and the command.
 SCRIPT = """
 set -e
 root=$1 volumes=$2 user=$3 place=$4; shift 4

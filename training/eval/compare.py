@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.eval import report
+from training.eval.earlier_results import read_earlier_system
 from training.eval.scores import MEANS, SHARES, bootstrap_interval, with_invention_counts
-from training.eval.systems import read_earlier_system
 
 
 def paired_differences(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ weights of each. Knows nothing about scores.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from training.data.answer_limit import answer_limit
 from training.data.audio import audio_file_bytes
 from training.data.record import Record
 from training.eval.ablations import ABLATIONS
+from training.eval.earlier_results import UnknownSystem, read_earlier_system
 from training.eval.transcribe import transcribe
 from training.families import family_by_model_type
 from training.kd.vllm_rollout import VllmRollout, make_rollout
@@ -41,10 +41,6 @@ from training.models.checkpoint import model_type_of, open_model
 from training.models.collate import build_collator
 
 LOCAL_KINDS = {"hears": True, "reads": False}
-
-
-class UnknownSystem(ValueError):
-    """A system is unknown or cannot be used. The message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +102,6 @@ def parse_system(spec: str, settings: AnswerSettings | None = None) -> System:
         return System(name, kind, lambda records: ablation_summaries(Path(where), kind, records, settings))
     known = ("service", *LOCAL_KINDS, "endpoint", "cascade", *ABLATIONS, "reference", "kept")
     raise UnknownSystem(f"{spec!r}: {kind!r} is not one of {', '.join(known)}")
-
-
-def read_earlier_system(where: str) -> dict[str, Any]:
-    """Return the `kind`, `figures` and `rows` of RESULT#SYSTEM, a system in a result of `evaluate --system … --out
-    RESULT`. Raises UnknownSystem if there is no such result or system.
-    """
-    file, _, system = where.partition("#")
-    try:
-        result = json.loads(Path(file).read_text())
-        system_result: dict[str, Any] | None = next((one for one in result["systems"] if one["system"] == system), None)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnknownSystem(f"{file} is not a result of `evaluate --system`: {error!r}") from None
-    if system_result is None:
-        raise UnknownSystem(f"{file} has no system {system!r}; it has {[one['system'] for one in result['systems']]}")
-    return system_result
 
 
 def earlier_system(name: str, where: str) -> System:

@@ -29,8 +29,8 @@ from transformers import AutoTokenizer
 from app.core.text.normalize import MONTHS, WEEKDAYS, normalize
 from training.data.check import read_training_records
 from training.data.record import Record
+from training.eval.earlier_results import read_earlier_system
 from training.eval.report import format_cell
-from training.eval.systems import read_earlier_system
 from training.facts.coverage import hallucinations, proper_names
 from training.families import Family
 from training.kd.divergence import DenseDistribution, divergence, exclude_tokens

@@ -5,6 +5,7 @@ Knows nothing about losses or data files.
 
 import math
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,26 @@ class TimeLimitCallback(TrainerCallback):
             control.should_training_stop = True
 
 
+class StepTimeCallback(TrainerCallback):
+    """Logs `step_seconds`: the mean time of a step since the last line, with everything that a step takes."""
+
+    def __init__(self) -> None:
+        self._since, self._step = 0.0, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self._since, self._step = time.perf_counter(), state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Write the time into the line, if it is one of steps."""
+        if "loss" not in state.log_history[-1] or not (steps := state.global_step - self._step):
+            return
+        now = time.perf_counter()
+        for line in (logs, state.log_history[-1]):
+            line["step_seconds"] = round((now - self._since) / steps, 4)
+        self._since, self._step = now, state.global_step
+
+
 class ReleaseMemoryCallback(TrainerCallback):
     """Returns freed memory to the system if less than half of the machine's is left (`training.runtime.allocator`)."""
 
@@ -122,12 +143,15 @@ def audio_gain(model: Any, collator: AudioCollator, records: list[Record]) -> fl
 def build_callbacks(
     config: TrainConfig, model: Any, collator: Collator, records: Sequence[Record], out: Path
 ) -> list[TrainerCallback]:
-    """Return the callbacks of a run: they save the adapter, and do what the configuration asks for beside that.
+    """Return the callbacks of a run: they time its steps, save the adapter, and do what the configuration says.
 
     The audio gain is measured on up to 16 records with a summary, from `config.eval_dataset` or else from `records`,
     and only if the collator is one for models that hear.
     """
-    found: list[TrainerCallback] = [SaveAdapterCallback(model, out / ADAPTER_FILE, config.save_steps)]
+    found: list[TrainerCallback] = [
+        StepTimeCallback(),
+        SaveAdapterCallback(model, out / ADAPTER_FILE, config.save_steps),
+    ]
     if config.keep_freed_memory:
         found.append(ReleaseMemoryCallback())
     if config.max_minutes:

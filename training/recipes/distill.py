@@ -35,10 +35,11 @@ Sampling takes most of the time if the model is small: one token after another, 
 Each line of the log has the divergence, the tokens of an answer, the share of answers that met their limit, and the
 repetition. The last two show the known ways in which this method fails. With `--rollout` it also has the mean distance
 between the log-probabilities at which tokens were sampled and those of the student that learns from them
-(`off_policy`). `--feature-cache` works as in `sft`. Under `accelerate launch` (training/configs/accelerate) each
-process samples its part of every batch from the model as it is sharded, all at the same time, and holds the whole
-teacher; the log has means over all of them. Limits: with a teacher of other tokens, each of several processes writes
-all its texts; `--rollout` works with one process only.
+(`off_policy`). `step_seconds`, `rollout_seconds` and `teacher_seconds` say where the time goes. `--feature-cache` works
+as in `sft`. Under `accelerate launch` (training/configs/accelerate) each process samples its part of every batch from
+the model as it is sharded, all at the same time, and holds the whole teacher; the log has means over all of them.
+Limits: with a teacher of other tokens, each of several processes writes all its texts; `--rollout` works with one
+process only.
 """
 
 import argparse

@@ -30,6 +30,7 @@ from training.kd.teacher import Teacher
 from training.kd.vllm_rollout import off_policy_gap
 from training.models.collate import Collator
 from training.recipes.resumable_trainer import ResumableTrainerMixin
+from training.runtime.stage_clock import StageClock
 
 
 class DistillTrainer(ResumableTrainerMixin, Trainer):
@@ -76,6 +77,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         self.steps_per_rollout, self._pending_batches = steps_per_rollout, list[Any]()
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch: Trainer averages accumulated ones
         self._metrics: dict[str, list[float]] = defaultdict(list)
+        self._clock, self._logged_step = StageClock(), 0
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -87,11 +89,15 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
         is_off_policy = self._is_off_policy_step(self.state.global_step)
         writer: Rollout = self.references if is_off_policy else self.rollout
         with self.accelerator.autocast():
-            sampled = inputs.get("answers") or writer.sample(self.accelerator.unwrap_model(model), records, questions)
+            sampled = inputs.get("answers")
+            if not sampled:
+                with self._clock.measure("rollout"):
+                    sampled = writer.sample(self.accelerator.unwrap_model(model), records, questions)
             answers = (
                 [truncate_at_loop(answer, self.loop_tokens) for answer in sampled] if self.loop_tokens else sampled
             )
-            teacher_distribution = self.teacher.read(records, answers)
+            with self._clock.measure("teacher"):
+                teacher_distribution = self.teacher.read(records, answers)
         inputs_with_answers = append_answers(questions, answers, self.collator.tokenizer.pad_token_id)
         logits = answer_logits(model, inputs_with_answers, answers)
         divergences = divergence(
@@ -128,7 +134,7 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
             questions = concatenate_questions(
                 [batch["questions"] for batch in on_policy], self.collator.tokenizer.pad_token_id
             )
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), self._clock.measure("rollout"):
                 sampled = iter(self.rollout.sample(self.accelerator.unwrap_model(self.model), records, questions))
             for batch in on_policy:
                 batch["answers"] = list(islice(sampled, len(batch["records"])))
@@ -151,11 +157,16 @@ class DistillTrainer(ResumableTrainerMixin, Trainer):
             self._metrics[name].append(sum(values) / len(values))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add to the line the means, over all processes, of the metrics since the last line."""
+        """Add to the line the means, over all processes, of the metrics since the last line, and the mean seconds that
+        rollout and teacher took of a step in this process (`step_seconds` has the whole step's).
+        """
         own = torch.tensor([sum(values) / len(values) for values in self._metrics.values()], device=self.args.device)
         means = self.accelerator.reduce(own, "mean").tolist() if self._metrics else []
         logs = logs | {name: round(value, 4) for name, value in zip(self._metrics, means, strict=True)}
         self._metrics.clear()
+        if steps := self.state.global_step - self._logged_step:
+            logs |= {f"{part}_seconds": round(all_ / steps, 4) for part, all_ in self._clock.take_seconds().items()}
+            self._logged_step = self.state.global_step
         super().log(logs, start_time)
 
 

@@ -1,16 +1,16 @@
 """Training of one model by several processes, as `accelerate launch` starts them: which process is the first, how many
 there are, and tensors whose parts are in several processes (FSDP2, ZeRO).
 
-Knows nothing about recipes. A function that is called *collective* has to be called by all processes, in the same
-order; otherwise they wait for one another forever.
+Knows nothing about recipes. torch is imported late, because what only checks and writes data needs none of it. A
+function that is called *collective* has to be called by all processes, in the same order; otherwise they wait for one
+another forever.
 """
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import distributed
-from torch.distributed.tensor import DTensor, distribute_tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def world_size() -> int:
@@ -36,6 +36,8 @@ def print_once(text: str) -> None:
 
 def barrier() -> None:
     """Wait until all processes have called this. Collective."""
+    from torch import distributed
+
     if distributed.is_initialized():
         distributed.barrier()
 
@@ -69,8 +71,10 @@ def prepare_process() -> None:
     """Prepare for opening a model: "cuda" becomes the GPU of this process, and a ZeRO-3 setting of an earlier run in
     this process is removed, because it would shard the model while it is opened.
     """
-    if is_launched() and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    from torch import cuda
+
+    if is_launched() and cuda.is_available():
+        cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if uses_zero3():
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -82,17 +86,20 @@ def register_external_parameters(model: Any) -> None:
     of its `embed_positions`. ZeRO-3 gathers the parameters of a module only when the module is called.
     """
     from deepspeed.runtime.zero import register_external_parameter
+    from torch.nn import Embedding
 
     for module in model.modules():
-        if isinstance(positions := getattr(module, "embed_positions", None), torch.nn.Embedding):
+        if isinstance(positions := getattr(module, "embed_positions", None), Embedding):
             register_external_parameter(module, positions.weight)
 
 
-def full_parameter(parameter: torch.Tensor) -> torch.Tensor:
+def full_parameter(parameter: "Tensor") -> "Tensor":
     """Return the whole value of a trained parameter, float32, on the CPU. Collective if the parameter is sharded.
 
     Under DeepSpeed in bfloat16 this is the optimizer's float32 copy; the parameter itself is rounded.
     """
+    from torch.distributed.tensor import DTensor
+
     if isinstance(parameter, DTensor):
         found: Any = parameter.full_tensor().detach()
     elif hasattr(parameter, "ds_id") or hasattr(parameter, "_hp_mapping"):
@@ -104,8 +111,10 @@ def full_parameter(parameter: torch.Tensor) -> torch.Tensor:
     return found.float().cpu()
 
 
-def set_parameter(parameter: torch.Tensor, value: torch.Tensor) -> None:
+def set_parameter(parameter: "Tensor", value: "Tensor") -> None:
     """Set a parameter, of which this process may have only a part, to the whole value. Collective if it is sharded."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if isinstance(parameter, DTensor):
         value = distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     parameter.copy_(value)

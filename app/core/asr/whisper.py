@@ -74,9 +74,10 @@ class WhisperTranscriber:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
 
     def _load(self) -> None:
-        from faster_whisper import WhisperModel
+        # faster-whisper takes a second to import, and a service without a cascade needs none.
+        from app.core.asr.encode_once import EncodeOnceModel
 
-        self._model = WhisperModel(str(self._folder), device="cpu", compute_type="int8", cpu_threads=self._threads)
+        self._model = EncodeOnceModel(str(self._folder), device="cpu", compute_type="int8", cpu_threads=self._threads)
 
     async def stop(self) -> None:
         """Free the model. Calling it again does nothing."""
@@ -92,9 +93,18 @@ class WhisperTranscriber:
         cancelled = threading.Event()
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, self._transcribe, samples, cancelled, vocabulary)
+            return await loop.run_in_executor(self._executor, self._transcribe_once, samples, cancelled, vocabulary)
         finally:
             cancelled.set()
+
+    def _transcribe_once(
+        self, samples: NDArray[np.float32], cancelled: threading.Event, vocabulary: Sequence[str]
+    ) -> Transcript:
+        model = self._model  # `stop` may forget it meanwhile
+        try:
+            return self._transcribe(samples, cancelled, vocabulary)
+        finally:
+            model.forget()
 
     def _transcribe(
         self, samples: NDArray[np.float32], cancelled: threading.Event, vocabulary: Sequence[str]

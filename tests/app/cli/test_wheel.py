@@ -25,9 +25,11 @@ def test_the_wheel_holds_the_client_and_the_commands(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
+        entries = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     client = {f"speechsum_client/{file.name}" for file in (ROOT / "clients/python/speechsum_client").glob("*.py")}
     assert client <= set(names)
     assert "app/cli/checks/machine.py" in names
+    assert "[vllm.endpoint_plugins]\nspeechsum = app.vllm_plugin.plugin:SummaryPlugin" in entries
     assert "speechsum-client" not in metadata, "no index has it"
     assert {"httpx", "pydantic", "rich", "typer"} <= {
         re.split(r"[>=\[; ]", line.split(": ")[1])[0] for line in metadata.splitlines() if "Requires-Dist" in line

@@ -93,14 +93,14 @@ async def test_notes_are_read_in_place_of_a_recording(engine: Engine) -> None:
     text, end = await generate(engine, replace(generation_request("notes"), samples=None, notes=notes))
     assert text.strip()
     _, more = await generate(
-        engine, replace(generation_request("more"), samples=None, notes=f"{notes}\n- One thing more.")
+        engine, replace(generation_request("more", max_tokens=1), samples=None, notes=f"{notes}\n- One thing more.")
     )
     assert 0 < more.prompt_tokens - end.prompt_tokens < 20
 
 
 async def test_a_longer_recording_is_more_to_read(engine: Engine) -> None:
-    _, short = await generate(engine, generation_request("short"))
-    longer = replace(generation_request("longer"), samples=np.concatenate([NOISE, NOISE]))
+    _, short = await generate(engine, generation_request("short", max_tokens=1))
+    longer = replace(generation_request("longer", max_tokens=1), samples=np.concatenate([NOISE, NOISE]))
     _, long = await generate(engine, longer)
     assert long.prompt_tokens - short.prompt_tokens == 25 * SECONDS
 
@@ -110,7 +110,7 @@ async def test_what_does_not_fit_the_context_is_refused_with_the_limit(engine: E
     with pytest.raises(TooLarge, match=str(engine.context_tokens)) as refusal:
         await generate(engine, wordy)
     assert (refusal.value.code, engine.running_requests) == ("context_exceeded", 0)
-    await generate(engine, generation_request("after it"))
+    await generate(engine, generation_request("after it", max_tokens=1))
 
 
 async def test_leaving_frees_the_engine_and_the_next_one_is_answered(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.app.running_service import until
+from tests.quick_server import QuickServer
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes in all, yes").decode()  # for webhooks to be signed with
 
@@ -59,7 +60,7 @@ async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
         return Response(status_code=receiver.statuses.pop(0) if receiver.statuses else 200, headers={"location": "/x"})
 
     app = Starlette(routes=[Route("/{path:path}", take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=0))
+    server = QuickServer(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=0))
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     receiver.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook"

@@ -6,7 +6,7 @@ import pytest
 
 from training.__main__ import main
 from training.eval.compare import paired_differences
-from training.eval.systems import UnknownSystem
+from training.eval.earlier_results import UnknownSystem
 
 
 def row(number: int, core: int, invented: int, rouge: float | None = None) -> dict[str, Any]:

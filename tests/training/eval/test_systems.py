@@ -21,7 +21,8 @@ from tests.training.tiny_checkpoints import RATE, noise, record
 from training.data.audio import read_audio
 from training.data.record import Record
 from training.eval import systems
-from training.eval.systems import AnswerSettings, UnknownSystem, open_checkpoint, parse_system
+from training.eval.earlier_results import UnknownSystem
+from training.eval.systems import AnswerSettings, open_checkpoint, parse_system
 from training.models.collate import AudioCollator
 
 

@@ -154,7 +154,7 @@ def sampling_stand_in(folder: Path, scratch: Path) -> Iterator[tuple[str, Sampli
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", behind
     finally:

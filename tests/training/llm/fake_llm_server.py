@@ -62,7 +62,7 @@ def standing_in(reply: Reply) -> Iterator[StandIn]:
             """Says nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     model.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
         yield model

@@ -268,6 +268,8 @@ def test_the_command_distils_a_text_twin_into_the_model_that_hears(
     taught = {"level": "tokens", "teacher": str(llama_folder), "beta": 0.5, "temperature": 1.0}
     assert head == taught | {"off_policy_share": 0.0, "loop_tokens": 8, "answer_tokens": 5, "data": data}
     assert {"divergence", "answer_tokens", "clipped", "repetition"} <= lines[0].keys()
+    for line in lines[:2]:  # a line a step
+        assert 0 < line["rollout_seconds"] + line["teacher_seconds"] < line["step_seconds"]
     assert max(line.get("answer_tokens", 0) for line in lines) <= 5
 
 

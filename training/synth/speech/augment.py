@@ -1,7 +1,8 @@
 """Augment clean speech with the defects of real recordings: rooms, noise, telephones, microphones, codecs.
 
 All random choices come from the given generator. Input and output are float32 mono samples at 16 kHz in [-1, 1]. Knows
-nothing about voices or files.
+nothing about voices or files. scipy.signal is imported late, because it takes a second and most commands change no
+sound.
 """
 
 import io
@@ -12,7 +13,6 @@ import numpy as np
 import soundfile as sf
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import butter, fftconvolve, sosfilt
 
 RATE = 16_000
 Samples = NDArray[np.float32]
@@ -91,6 +91,8 @@ def reverb(samples: Samples, rt60_s: float, rng: np.random.Generator) -> Samples
     """Return the clip in a room, whose echo is noise that decays by 60 dB in `rt60_s` seconds. Length and level
     stay.
     """
+    from scipy.signal import fftconvolve
+
     length = max(2, int(rt60_s * RATE))
     time = np.arange(length) / RATE
     tail = rng.standard_normal(length) * np.exp(-6.908 * time / rt60_s)
@@ -135,6 +137,8 @@ def add_noise(samples: Samples, added: Samples, snr_db: float) -> Samples:
 
 def telephone(samples: Samples) -> Samples:
     """Return the clip over a telephone line: 8 kHz, 300 to 3400 Hz, 8-bit mu-law (ITU-T G.711), and back at 16 kHz."""
+    from scipy.signal import butter, sosfilt
+
     narrow = np.asarray(soxr.resample(_limit_peak(samples), RATE, 8_000))
     narrow = sosfilt(butter(4, (300, 3400), "bandpass", fs=8_000, output="sos"), narrow).clip(-1, 1)
     curved = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)

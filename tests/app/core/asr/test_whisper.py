@@ -17,7 +17,16 @@ Segment = namedtuple("Segment", "seek start end text avg_logprob compression_rat
 Info = namedtuple("Info", "language language_probability all_language_probs")
 
 
-class Whisper:
+class ForgetfulModel:
+    """What every stand-in for the model has: it can be told that the recording is done."""
+
+    forgotten = 0
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+class Whisper(ForgetfulModel):
     """Detects languages with these probabilities, and returns one segment in the given or the detected language."""
 
     def __init__(self, **probabilities: float) -> None:
@@ -75,7 +84,7 @@ def segment(start: float, end: float, text: str, seek: int = 0, lp: float = -0.2
     return Segment(seek, start, end, text, lp, 9.9, 0.1)
 
 
-class ScriptedWhisper:
+class ScriptedWhisper(ForgetfulModel):
     """Returns one of these lists of segments a call, and keeps what it was asked.
 
     languages: the language that is detected in each call, with its probability.
@@ -107,6 +116,12 @@ async def test_a_window_that_goes_round_in_circles_is_decoded_again_without_repe
     assert [(one.start, one.end) for one in found.segments] == [(0, 28), (28, 32), (32, 56), (56, 58), (58, 60)]
     assert max(one.compression_ratio for one in found.segments) < 1
     assert whisper.calls == [(60, None, 0), (30, None, 3)]
+
+
+async def test_nothing_of_a_recording_is_kept_in_the_model() -> None:
+    whisper = Whisper(en=0.9)
+    await transcribe(whisper)
+    assert whisper.forgotten == 1
 
 
 async def test_other_windows_are_decoded_once() -> None:

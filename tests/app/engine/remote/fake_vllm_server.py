@@ -27,6 +27,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.server import ExpectedModel
 from model_repo.architectures import AUDIO_TOKEN, CHAT_TEMPLATE
+from tests.quick_server import QuickServer
 
 CONTEXT = 8192
 WANTED = ExpectedModel("stand-in", "1", CONTEXT)
@@ -118,7 +119,7 @@ class FakeVllmServer:
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
         ]
         config = uvicorn.Config(Starlette(routes=routes), port=self.port, log_level="critical", lifespan="off")
-        server = self._server = uvicorn.Server(config)
+        server = self._server = QuickServer(config)
 
         async def run() -> None:
             self._loop = asyncio.get_running_loop()
