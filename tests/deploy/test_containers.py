@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -96,6 +97,12 @@ def test_the_image_s_code_is_enough_to_run(tmp_path: Path) -> None:
             timeout=60,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_worker_process_imports_the_image_s_command_and_runs_nothing() -> None:
+    """multiprocessing runs the main module again in each worker, under this name; a second service would start."""
+    names = runpy.run_path(str(ROOT / "deploy/speechsum"), run_name="__mp_main__")
+    assert callable(names["main"])
 
 
 def test_hadolint_has_nothing_against_the_dockerfile() -> None:
