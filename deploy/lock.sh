@@ -19,9 +19,12 @@ resolve() {  # FILE EXTRA…: write the lock of the project with these extras
     --no-emit-index-url --no-annotate --no-header -o "requirements/$file.txt"
 }
 for device in cpu gpu; do
-  resolve "$device" "$device" train dev
-  resolve "serve-$device" "$device"
+  resolve "$device" "$device" s3 train dev
+  resolve "serve-$device" "$device" s3
 done
+# What checks the images and the chart; its packages' own dependencies are in the main environment.
+"$uv" pip compile --quiet requirements/deploy-tools.in --no-config --no-deps --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/deploy-tools.txt
 # A folder of wheels has torch's CPU build for one Python only, so its hash must not be required for other Pythons.
 # (The serving lock keeps it unchanged, because the image has that one Python.)
 awk '/^torch==.*\+cpu/ { split($1, part, ";"); spec = part[1]
