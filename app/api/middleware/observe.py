@@ -15,7 +15,7 @@ from app.telemetry.tracing import Span, start_span
 
 log = logging.getLogger(__name__)
 
-PROBE_PATHS = ("/livez", "/readyz", "/metrics")  # asked every few seconds by orchestrators and by Prometheus
+PROBE_PATHS = ("/startupz", "/livez", "/readyz", "/metrics")  # asked every few seconds
 UNKNOWN_ROUTE = "unknown"
 
 

@@ -71,7 +71,7 @@ async def test_a_scrape_shows_the_queue() -> None:
         assert "speechsum_draining 0.0" in text
         assert 'speechsum_disk_free_bytes{place="jobs"}' in text
         assert value("speechsum_jobs_refused_total", code="jobs_full") == refused + 1
-        site.app.state.stopping.set()
+        site.app.state.draining.set()
         text = (await site.client.get("/metrics")).text
         assert "speechsum_draining 1.0" in text
 
