@@ -20,7 +20,7 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow test-ray bench env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
+.PHONY: serve test test-slow test-ray soak bench env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),$(if $(filter 0 no off false,$(HUB)),--no-hub,--hub))
@@ -41,6 +41,9 @@ test-ray: env system $(RAY_STAMP)  ## the checks that start a Ray cluster (marke
 bench: env system  ## every benchmark, into var/benchmarks; BENCH="overhead --quick" runs one (docs/benchmarks.md)
 	@mkdir -p var/benchmarks
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(or $(BENCH),all --out var/benchmarks)
+
+soak: env system  ## half an hour of mixed traffic and faults against a real service (docs/soak.md)
+	@$(BIN)/python -m tools.soak
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 

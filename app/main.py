@@ -1,5 +1,6 @@
 """Builds the ASGI application of the service from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ from app.api.middleware.method_aliases import MethodAliases
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.api.openapi import operation_id
+from app.concurrency import cancel_and_wait
 from app.database.connection import configured_url, open_database
 from app.engine.base import Engine
 from app.engine.model_info import SCRIPTED_MODEL, ModelInfo
@@ -39,7 +41,7 @@ from app.fetch.fetcher import Fetcher
 from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
 from app.models.model_source import LoadableModel, ModelSource, find_model
-from app.server.shutdown import StopEvent, watch_signals
+from app.server.shutdown import DrainEvent, StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
@@ -116,9 +118,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = StopEvent()
+        app.state.draining = DrainEvent(settings.timeouts.drain_seconds)
         try:
             async with AsyncExitStack() as resources:
-                resources.enter_context(watch_signals(app.state.stopping))
+                resources.enter_context(watch_signals(app.state.draining))
                 try:
                     database = await open_database(url)  # before the models, which take long to load
                 except ValueError as error:
@@ -130,7 +133,10 @@ def create_app(
                 template_store.connect(database)
                 resources.push_async_callback(queue.stop)
                 await queue.start(database)
+                draining = asyncio.create_task(_leave_work(app.state.draining, app.state.stopping, queue))
+                resources.push_async_callback(cancel_and_wait, draining)
                 yield
+                app.state.stopping.set()
         finally:
             await service.stop()
 
@@ -157,6 +163,15 @@ def create_app(
     app.router.routes.extend(_routes())
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app
+
+
+async def _leave_work(draining: DrainEvent, stopping: StopEvent, queue: JobQueue) -> None:
+    """Claim no more jobs once the service drains, and hand back those in progress once it stops."""
+    await draining.wait()
+    queue.stop_claiming()
+    await stopping.wait_with_timeout(draining.delay_s)
+    stopping.set()
+    await queue.hand_back()
 
 
 @cache

@@ -55,6 +55,9 @@ QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engin
 QUEUED_AUDIO = Gauge("speechsum_queued_audio_seconds", "Seconds of audio of the requests inside the service.")
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the response was complete.")
 WEBHOOKS = Counter("speechsum_webhooks", "Attempts to deliver a webhook, by outcome.", ["outcome"])
+ENGINE_RESTARTS = Counter(
+    "speechsum_engine_restarts", "Attempts to start an engine again whose process died.", ["model", "outcome"]
+)
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 NOT_UNDERSTOOD = Counter(
     "speechsum_not_understood", "Recordings whose speech a cascade's recognizer could not understand."

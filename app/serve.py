@@ -11,7 +11,7 @@ from app.server.sockets import open_listening_sockets
 from app.settings import Settings
 
 EXIT_STOPPED, EXIT_FAILED = 0, 1
-PROBE_PATHS = ("/livez", "/readyz", "/metrics")
+PROBE_PATHS = ("/startupz", "/livez", "/readyz", "/metrics")
 
 
 class ProbeLogFilter(logging.Filter):
@@ -46,9 +46,8 @@ def serve(settings: Settings) -> int:
 
 
 def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
-    import uvicorn
-
     from app.main import create_app
+    from app.server.draining_server import DrainingServer
     from app.server.uvicorn_config import raise_file_limit, uvicorn_config
 
     def announce_ready() -> None:
@@ -74,7 +73,7 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
         logging.getLogger("httpx").setLevel(
             logging.WARNING
         )  # at level INFO it logs every health check of a vLLM server
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, settings.timeouts.drain_seconds)
     server.run(sockets=sockets)
     return EXIT_STOPPED if app.state.service.failure is None else EXIT_FAILED
 

@@ -13,7 +13,12 @@ from benchmarks.report import Results, format_results, format_theory, json_line
 
 # By name, imported when it runs: some need torch, others the service.
 MODULES: dict[str, str] = {
+    "ceiling": "benchmarks.ceiling",
+    "decode": "benchmarks.decode",
+    "decode_pool": "benchmarks.decode_pool",
     "ear": "benchmarks.ear",
+    "livez": "benchmarks.livez",
+    "long_audio": "benchmarks.long_audio",
     "overhead": "benchmarks.overhead",
     "training": "benchmarks.training",
 }

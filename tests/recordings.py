@@ -18,6 +18,7 @@ Samples = NDArray[np.float32]
 
 TEXT = "The quick brown fox jumps over the lazy dog. Please send the report to Anna by Friday afternoon."
 RATE = 16000
+AAC_SAMPLES = 1024  # of a packet
 LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
 CLIPS = sorted(LIBRIVOX.glob("*.wav"))  # five sentences that a person reads
 
@@ -140,6 +141,28 @@ def opus_minutes(minutes: int) -> bytes:
             packet.duration = 2880
             target.mux(packet)
     return buffer.getvalue()
+
+
+def write_dialogue(path: Path, seconds: float) -> None:
+    """Write a talk of two speakers in turn, with pauses between them, as AAC in an .m4a file at 16 kHz. seconds: its
+    length.
+    """
+    question = speech("Could you tell us how the repair of the harbour office went, and what it costs?", "rms")
+    answer = speech("The roof is done. The windows follow on Friday, and all of it costs 4200 dollars.", "slt")
+    pause = np.zeros(RATE // 2, np.float32)
+    turn = (np.concatenate([question, pause, answer, pause]) * 32767).astype(np.int16)
+    with av.open(path, "w", format="ipod") as target:
+        track = target.add_stream("aac", rate=RATE, layout="mono")
+        track.bit_rate = 32_000
+        frame = AudioFrame.from_ndarray(turn[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        packets = [bytes(packet) for packet in (*track.encode(frame), *track.encode())]
+        for number in range(round(seconds * RATE / AAC_SAMPLES)):  # the packets of one turn are repeated
+            packet = av.Packet(packets[number % len(packets)])
+            packet.stream, packet.time_base = track, Fraction(1, RATE)
+            packet.pts = packet.dts = number * AAC_SAMPLES
+            packet.duration = AAC_SAMPLES
+            target.mux(packet)
 
 
 def nan_wav() -> bytes:

@@ -37,7 +37,7 @@ def doctor(
     elif problems:
         print(f"\n{problems} problem{'s' * (problems > 1)} must be mended before the service can run.")
     else:
-        print("\nNothing stops the service.")
+        print("\nNothing stops the service. `speechsum serve` starts it.")
     return FAILED if problems else 0
 
 

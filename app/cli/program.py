@@ -26,7 +26,7 @@ class LazyCommand(NamedTuple):
 
 
 COMMANDS = {
-    "serve": LazyCommand("app.cli.serve", "Run the service."),
+    "serve": LazyCommand("app.cli.serve", "Run the service: the HTTP API and the page for browsers."),
     "summarize": LazyCommand("app.cli.summarize", "Summarize recordings."),
     "ask": LazyCommand("app.cli.ask", "Answer a question about a recording."),
     "jobs": LazyCommand("app.cli.jobs", "Queue recordings on a service, and look after them."),
@@ -34,6 +34,9 @@ COMMANDS = {
     "mcp": LazyCommand("app.cli.mcp", "Offer a running service to assistants, by the Model Context Protocol."),
     "models": LazyCommand("app.cli.models", "List, download and verify models."),
     "keys": LazyCommand("app.cli.keys", "Create, list and revoke API keys and the secrets of their webhooks."),
+    "database": LazyCommand(
+        "app.cli.database", "Back up, restore and downgrade the database of jobs, keys and templates."
+    ),
     "settings": LazyCommand(
         "app.cli.settings", "Print every setting with its description and default, as .env.example."
     ),
@@ -84,7 +87,12 @@ def _describe_program(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Recorded speech in, a summary out."""
+    """Recorded speech in, a summary out.
+
+    `speechsum summarize recording.wav` is enough to begin. `speechsum serve` runs the service, with a page for browsers
+    at http://127.0.0.1:8000/, and then summaries begin at once. `speechsum COMMAND --help` lists the options of a
+    command.
+    """
 
 
 def new_command_app(help: str | None = None, **more: Any) -> typer.Typer:

@@ -35,7 +35,7 @@ KeyOption = Annotated[
         "--api-key",
         metavar="KEY",
         envvar=API_KEY_VARIABLE,
-        help="API key, if the service wants one. The variable keeps it out of the list of processes.",
+        help="API key, if the service wants one. Better set the variable: others on the machine can read options.",
     ),
 ]
 

@@ -42,7 +42,15 @@ from app.cli.summary_options import (
 app = new_command_app()
 
 
-@app.command()
+EXAMPLES = """\b
+Examples:
+  speechsum summarize call.mp3
+  speechsum summarize meeting.m4a --template meeting_minutes --language de
+  speechsum summarize *.wav --style tldr --json | jq -r .summary
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def summarize(
     files: FilesArgument,
     style: StyleOption = None,
@@ -74,8 +82,11 @@ def summarize(
 ) -> int:
     """Summarize recordings.
 
-    The service that is named by --server does it, else one that runs at the address of the settings. If there is none,
-    the model is started for this command and stopped afterwards.
+    The summaries are printed on standard output, and what you should know about them on standard error.
+
+    A service does it: the one that --server names, else one that runs on this machine (at http://127.0.0.1:8000, unless
+    SPEECHSUM_HOST and SPEECHSUM_PORT say otherwise). If none runs, the model is loaded for this command, which takes
+    about a minute, and stopped afterwards.
     """
     can_stream = len(files) == 1 and not as_json and format is AnswerFormat.TEXT and not (transcript or question)
     if not as_json:

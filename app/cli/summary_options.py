@@ -14,7 +14,7 @@ TranscriptName = Literal["text", "srt", "vtt", "verbose_json"]
 
 FilesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Recordings; `-` is standard input. The service fetches URLs."),
+    typer.Argument(metavar="FILE...", help="Files, `-` for standard input, or URLs, if the service may fetch."),
 ]
 StyleOption = Annotated[
     SummaryStyle | None, typer.Option("--style", help="Shape of the summary; a paragraph without it.")
@@ -29,7 +29,8 @@ LanguageOption = Annotated[
 ]
 ToneOption = Annotated[str | None, typer.Option("--tone", metavar="TEXT", help="Such as `formal` or `friendly`.")]
 InstructionsOption = Annotated[
-    str | None, typer.Option("--instructions", metavar="TEXT", help="Anything else, in your own words.")
+    str | None,
+    typer.Option("--instructions", metavar="TEXT", help="Anything else about the summary, in your own words."),
 ]
 EffortOption = Annotated[
     EffortName | None,
@@ -43,7 +44,9 @@ ModelOption = Annotated[
 ContextOption = Annotated[
     str | None,
     typer.Option(
-        "--context", metavar="TEXT", help="What you know beforehand, such as an agenda. It is no instruction."
+        "--context",
+        metavar="TEXT",
+        help="What you know beforehand, such as an agenda. It is no instruction to the model.",
     ),
 ]
 VocabularyOption = Annotated[
@@ -55,7 +58,12 @@ VocabularyOption = Annotated[
     ),
 ]
 TemplateOption = Annotated[
-    str | None, typer.Option("--template", metavar="NAME", help="A summary template, or `auto`, which chooses one.")
+    str | None,
+    typer.Option(
+        "--template",
+        metavar="NAME",
+        help="A summary template, such as `meeting_minutes`, or `auto`: the model chooses.",
+    ),
 ]
 TranscriptOption = Annotated[
     TranscriptName | None,

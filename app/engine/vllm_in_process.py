@@ -144,9 +144,7 @@ class VllmChatModel:
         try:
             await self._engine.check_health()
         except EngineDeadError as error:
-            raise EngineDead(
-                "The engine's process has died. The service must be restarted.", code="engine_dead"
-            ) from error
+            raise EngineDead("The engine's process has died.", code="engine_dead") from error
 
     @property
     def running_requests(self) -> int:
@@ -257,9 +255,7 @@ class VllmChatModel:
             if detector and detector.repeated:
                 reason = "repetition"
         except EngineDeadError as error:
-            raise EngineDead(
-                "The engine's process has died. The service must be restarted.", code="engine_dead"
-            ) from error
+            raise EngineDead("The engine's process has died.", code="engine_dead") from error
         except (EngineGenerateError, VLLMClientError, ValueError) as error:
             raise refusal_error(str(error.__cause__ or error), self._context_tokens) from error
         finally:

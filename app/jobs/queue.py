@@ -59,6 +59,7 @@ class JobQueue:
         self.blobs = BlobStore(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.service_secrets = service_secrets(settings.webhooks)
         self.process_job, self.webhook_body, self.wait_until_ready = process_job, webhook_body, wait_until_ready
+        self._orphans: set[str] = set()  # recordings without a job, as of the last look
         self._resources = AsyncExitStack()  # what `start` opened, to be closed in reverse order
 
     async def start(self, database: Database) -> None:
@@ -85,6 +86,14 @@ class JobQueue:
         self.store.on_finished = sender.wakeup.set
         self._start_task(sender.run())
         self._start_task(self.runner.run())
+
+    def stop_claiming(self) -> None:
+        """Claim no more jobs, because the service is about to stop. Those in progress go on."""
+        self.runner.stop_claiming()
+
+    async def hand_back(self) -> None:
+        """Queue the jobs in progress again, so that other services can take them. The other parts go on."""
+        await self.runner.hand_back()
 
     async def stop(self) -> None:
         """Stop. Jobs in progress are queued again. Safe to call twice."""
@@ -217,4 +226,15 @@ class JobQueue:
         await self.answers.delete_expired()
         await self.secrets.delete_expired()
         await self.delete_expired()
-        await self.blobs.delete_orphans(await self.store.needed_blobs(), ORPHAN_AGE_SECONDS)
+        await self.delete_orphans(ORPHAN_AGE_SECONDS)
+
+    async def delete_orphans(self, older_s: float) -> None:
+        """Delete the recordings of that age that no job needs, and that none needed at the last call either.
+
+        A single look is not enough: the clock may have jumped, and a recording is there before its job is.
+        """
+        candidates = await self.blobs.list_older(older_s)
+        orphans = candidates - await self.store.needed_blobs()
+        for name in orphans & self._orphans:
+            await self.blobs.delete(name)
+        self._orphans = orphans

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import RowMapping, and_, select, update
+from sqlalchemy import RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
@@ -85,6 +85,8 @@ class WebhookSender:
         self.host_backoff = HostBackoff(settings.delays, settings.per_host)
         # A delivery that only waits for its host is given up once all its attempts would have been over.
         self.max_age_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
+        # No delivery is due later than this from now, unless the clock was set back since: then it is due at once.
+        self.max_ahead_s = max([2 * settings.seconds, *settings.delays])
         # The receivers of one caller, on however many hosts, must leave places for those of other callers.
         self.max_per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
         self._in_flight: dict[str, str] = {}  # a delivery's id → the caller whose job it tells of
@@ -155,7 +157,7 @@ class WebhookSender:
         now = time.time()
         due = select(DELIVERIES.c.id).where(
             DELIVERIES.c.state == PENDING,
-            DELIVERIES.c.due <= now,
+            or_(DELIVERIES.c.due <= now, DELIVERIES.c.due > now + self.max_ahead_s),
             DELIVERIES.c.host.not_in(self.host_backoff.hosts_to_skip()),
             DELIVERIES.c.id.not_in(list(self._in_flight)),
         )

@@ -1,7 +1,17 @@
 """What the tools return, short enough to be read by a language model. Knows nothing about the protocol."""
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, Field
-from speechsum_client import ChatAnswer, JobInfo, Summary
+from speechsum_client import ChatAnswer, JobInfo, Summary, Template, UnsupportedSpan
+
+
+class QuestionResult(BaseModel):
+    """The answer to one of the questions beside a summary."""
+
+    question: str
+    answer: str = Field(description="The answer; empty if nobody speaks.")
+    not_heard: list[str] | None = Field(description="As that of the summary, in the answer.")
 
 
 class SummaryResult(BaseModel):
@@ -13,6 +23,10 @@ class SummaryResult(BaseModel):
     not_heard: list[str] | None = Field(
         description="Names and figures in the summary that nobody said; null if the model cannot say that."
     )
+    only_in_context: list[str] = Field(
+        description="Those of `not_heard` that stand in the `context` or `vocabulary` of the request."
+    )
+    answers: list[QuestionResult] = Field(description="The answers to the questions, in their order.")
     template: str | None = Field(description="The template that was applied.")
     model: str
     audio_seconds: float
@@ -26,6 +40,20 @@ class AnswerResult(BaseModel):
     warnings: list[str]
     not_heard: list[str] | None
     model: str
+
+
+class TemplateResult(BaseModel):
+    """A summary template."""
+
+    name: str
+    description: str = Field(description="The kind of recording that it is for.")
+    built_in: bool = Field(description="Whether every caller has it; else it belongs to the API key.")
+
+
+class TemplateListResult(BaseModel):
+    """The built-in templates, and then those of the API key."""
+
+    templates: list[TemplateResult]
 
 
 class JobResult(BaseModel):
@@ -53,7 +81,12 @@ def summary_result(summary: Summary) -> SummaryResult:
         summary=summary.summary,
         complete=summary.complete,
         warnings=summary.warnings,
-        not_heard=_not_heard(summary),
+        not_heard=_not_heard(summary.unsupported),
+        only_in_context=_not_heard([span for span in summary.unsupported or [] if span.in_context]) or [],
+        answers=[
+            QuestionResult(question=one.question, answer=one.answer, not_heard=_not_heard(one.unsupported))
+            for one in summary.answers
+        ],
         template=summary.template,
         model=summary.model,
         audio_seconds=summary.audio_seconds,
@@ -66,7 +99,7 @@ def answer_result(answer: ChatAnswer) -> AnswerResult:
         answer=answer.text,
         complete=answer.summary.complete,
         warnings=answer.summary.warnings,
-        not_heard=_not_heard(answer.summary),
+        not_heard=_not_heard(answer.summary.unsupported),
         model=answer.model,
     )
 
@@ -86,7 +119,10 @@ def job_result(info: JobInfo) -> JobResult:
     )
 
 
-def _not_heard(summary: Summary) -> list[str] | None:
-    if summary.unsupported is None:
-        return None
-    return list(dict.fromkeys(span.text for span in summary.unsupported))
+def template_result(template: Template) -> TemplateResult:
+    """Return a template as the tools tell it."""
+    return TemplateResult(name=template.name, description=template.description, built_in=template.built_in)
+
+
+def _not_heard(spans: Sequence[UnsupportedSpan] | None) -> list[str] | None:
+    return None if spans is None else list(dict.fromkeys(span.text for span in spans))

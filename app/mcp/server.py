@@ -1,4 +1,5 @@
-"""The tools of the server: summarize, ask, list_jobs and get_job. Each asks a running service through its client.
+"""The tools of the server: summarize, ask, list_templates, list_jobs and get_job. Each asks a running service through
+its client.
 
 Knows nothing about transports.
 """
@@ -29,9 +30,11 @@ from app.mcp.results import (
     JobListResult,
     JobResult,
     SummaryResult,
+    TemplateListResult,
     answer_result,
     job_result,
     summary_result,
+    template_result,
 )
 from app.version import package_version
 
@@ -46,6 +49,17 @@ RecordingField = Annotated[
     str | None, Field(description="Path of a file below an allowed folder, or a URL that the service fetches.")
 ]
 Base64Field = Annotated[str | None, Field(description="The recording itself in base64, instead of `recording`.")]
+TemplateField = Annotated[
+    str | None,
+    Field(description="Name of a summary template, as list_templates has them, or auto, which chooses one."),
+]
+BackgroundField = Annotated[
+    str | None,
+    Field(description="What is known beforehand, such as an agenda. It counts neither as said nor as an instruction."),
+]
+VocabularyField = Annotated[
+    list[str] | None, Field(description="Names and terms that may occur, in their spelling, the most important first.")
+]
 
 
 def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPServer[Any]:
@@ -62,7 +76,7 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
 
     @server.tool(annotations=READ_ONLY)
     async def summarize(
-        context: Context[Any, Any],
+        call: Context[Any, Any],
         recording: RecordingField = None,
         audio_base64: Base64Field = None,
         style: Annotated[SummaryStyle | None, Field(description="The shape of the summary.")] = None,
@@ -70,13 +84,18 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
         focus: Annotated[str | None, Field(description="What to concentrate on, in a few words.")] = None,
         language: Annotated[str | None, Field(description="Language of the summary as a BCP 47 tag.")] = None,
         instructions: Annotated[str | None, Field(description="Anything else about the summary.")] = None,
-        template: Annotated[
-            str | None, Field(description="Name of a summary template, such as meeting_minutes, or auto.")
+        template: TemplateField = None,
+        context: BackgroundField = None,
+        vocabulary: VocabularyField = None,
+        questions: Annotated[
+            list[str] | None,
+            Field(description="Up to ten questions, each answered on its own; the recording is read once for all."),
         ] = None,
     ) -> SummaryResult:
         """Summarize recorded speech: a meeting, a call, a lecture, a voicemail."""
         fields: dict[str, Any] = {"length": length, "focus": focus, "language": language}
         fields |= {"instructions": instructions, "template": template, "style": style and style.value}
+        fields |= {"context": context, "vocabulary": vocabulary, "questions": questions or None}
         with _tell_errors(url), _open(recording, audio_base64, roots) as opened:
             steps = 0
             stream = cast(AsyncGenerator[SummaryEvent, None], client.summarize_stream(opened, **fields))
@@ -86,7 +105,7 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
                         return summary_result(event)
                     if isinstance(event, ProgressEvent):
                         steps += 1
-                        await context.report_progress(steps, message=_describe(event))
+                        await call.report_progress(steps, message=_describe(event))
         raise ToolError("The service sent no summary.")
 
     @server.tool(annotations=READ_ONLY)
@@ -94,10 +113,22 @@ def build_server(client: AsyncClient, url: str, roots: Sequence[Path]) -> MCPSer
         question: Annotated[str, Field(description="The question, in the language in which to answer.")],
         recording: RecordingField = None,
         audio_base64: Base64Field = None,
+        template: TemplateField = None,
+        context: BackgroundField = None,
+        vocabulary: VocabularyField = None,
     ) -> AnswerResult:
-        """Answer a question about recorded speech. The recording is read anew for each question."""
+        """Answer a question about recorded speech. The recording is read anew for each question: ask several at once
+        with the `questions` of summarize.
+        """
         with _tell_errors(url), _open(recording, audio_base64, roots) as opened:
-            return answer_result(await client.ask(opened, question))
+            answer = await client.ask(opened, question, template=template, context=context, vocabulary=vocabulary)
+            return answer_result(answer)
+
+    @server.tool(annotations=READ_ONLY)
+    async def list_templates() -> TemplateListResult:
+        """List the summary templates that there are, with the kind of recording that each is for."""
+        with _tell_errors(url):
+            return TemplateListResult(templates=[template_result(one) for one in await client.templates()])
 
     @server.tool(annotations=READ_ONLY)
     async def list_jobs(

@@ -56,6 +56,13 @@ class EngineSettings(Section):
     threads: int = Field(
         0, ge=0, description="Threads that the model computes with on a CPU. 0 uses one for each core."
     )
+    restarts: int = Field(
+        3,
+        ge=0,
+        description="Times in a row that an engine is started again after its process has died, after 1, 2, 4 … "
+        "seconds. One that has lived for a minute starts the count anew. After the last time, `/livez` fails, so that "
+        "a supervisor restarts the service. 0 leaves it to the supervisor at once.",
+    )
 
 
 class RemoteSettings(Section):

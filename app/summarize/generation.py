@@ -76,6 +76,8 @@ class TextGenerator:
         finished: GenerationFinished | None = None
         pieces: list[str] = []
         try:
+            # A cascade would transcribe first, and only then find out that its text model is gone.
+            await self.engine.check_health()
             events = cast(AsyncGenerator[EngineEvent, None], self.engine.generate(generation_request))
             async with aclosing(events):
                 async for event in events:

@@ -1,8 +1,8 @@
 """Finds speech in the recordings of all requests, piece by piece, in its own threads and in fair order.
 
 The scheduler (`app.workers.fair_scheduler`) decides after each piece whose turn it is. A piece is a minute of audio and
-takes about a quarter of a second, so a recording of hours does not hold up another one. This module knows nothing about
-codecs, HTTP or engines.
+takes about a twentieth of a second, so a recording of hours does not hold up another one. This module knows nothing
+about codecs, HTTP or engines.
 """
 
 import asyncio

@@ -63,10 +63,7 @@ class SampleSink:
         self._source_samples += frames * channels
         self.limits.check_samples(self._source_samples)
         self._add_seconds(frames / rate)
-        peak = float(np.max(np.abs(block), initial=0.0))
-        if not np.isfinite(peak):
-            raise _not_finite_error()
-        self.peak_amplitude = max(self.peak_amplitude, peak)
+        self._update_peak(block)
         self._resample(self._mixer.mix(block))
 
     def write_silence(self, seconds: float) -> None:
@@ -141,11 +138,15 @@ class SampleSink:
         if self._resampler is not None:
             self._store(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
 
-    def _store(self, samples: Block) -> None:
+    def _update_peak(self, samples: Block) -> None:
+        """Raises `Unprocessable` if a sample is not finite."""
         peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
-        if not np.isfinite(peak):
+        if not np.isfinite(peak):  # a NaN is the largest and the smallest
             raise _not_finite_error()
         self.peak_amplitude = max(self.peak_amplitude, peak)
+
+    def _store(self, samples: Block) -> None:
+        self._update_peak(samples)
         self.sample_count += len(samples)
         data = np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
         if self._file is None:

@@ -19,6 +19,7 @@ from app.core.audio.vad_first_pass import (
     LEVEL_FRAME_S,
     PIECE_S,
     SILENCE_PEAK,
+    SPEECH_THRESHOLD,
     PieceDetection,
     Span,
     frame_power,
@@ -38,7 +39,7 @@ _MARGIN_S = 0.5  # added before and after a sound
 _TARGET_RMS = 0.03
 _NOISE_RMS = 0.015
 _MAX_GAIN = 5000.0
-_SPEECH_THRESHOLD, _UNCERTAIN_THRESHOLD = 0.5, 0.3  # least probabilities of speech, and of what may be speech
+_UNCERTAIN_THRESHOLD = 0.3  # least probability of what may be speech
 _MIN_WARNING_S = 2.0  # less speech of the second pass is not reported: it is a word at the end of a sentence
 _MAX_LISTED_SPANS = 5  # in a warning
 # A recording whose loudest moment is below this root mean square (-45 dBFS) is called faint.
@@ -121,8 +122,7 @@ def detect_amplified(samples: Samples, span: Span) -> tuple[list[Span], list[Spa
     """Amplify a span of at most a piece. Return its spans of speech and those that may be speech, in seconds."""
     piece = remove_rumble(samples[round(span[0] * SAMPLE_RATE) : round(span[1] * SAMPLE_RATE)])
     audible = np.clip(piece * np.float32(_gain(piece)), -1, 1) + _white_noise()[: len(piece)]
-    likely = speech_spans(audible, _UNCERTAIN_THRESHOLD)
-    certain = speech_spans(audible, _SPEECH_THRESHOLD) if likely else []
+    likely, certain = speech_spans(audible, _UNCERTAIN_THRESHOLD, SPEECH_THRESHOLD)
     speech = [one for one in likely if any(one[0] < end and start < one[1] for start, end in certain)]
     uncertain = [one for one in likely if one not in speech]
     return _move_spans(speech, span[0]), _move_spans(uncertain, span[0])

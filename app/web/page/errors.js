@@ -16,6 +16,9 @@ const PLAIN_WORDS = {
   too_many_requests: "Too many requests are under way.",
   job_not_found: "This job is gone.",
   model_not_found: "The service does not have this model.",
+  recording_not_found: "The service does not keep this recording any more. Summarize it again.",
+  recordings_disabled: "This service keeps no recordings, so the choice is taken away. Send the recording again.",
+  template_not_found: "This template is gone.",
   deadline_exceeded: "This took too long. Send the recording as a job instead.",
 };
 

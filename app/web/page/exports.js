@@ -6,20 +6,28 @@ export function textOf(answer) {
   return `${answer.summary}\n`;
 }
 
-/** Return the summary as Markdown, with its warnings, its sources and which model wrote it. name: of the recording. */
+/** Return the summary as Markdown, with answers, warnings, sources, the transcript and which model wrote it. name: of the
+ * recording.
+ */
 export function markdownOf(answer, name) {
   const lines = [`# Summary of ${escapeMarkdown(name)}`, "", answer.summary, ""];
+  if (answer.answers?.length) {
+    lines.push("## Answers", "");
+    for (const one of answer.answers) lines.push(`**${escapeMarkdown(one.question)}**`, "", one.answer, "");
+  }
   if (answer.warnings.length) {
     lines.push("## What you should know", "", ...answer.warnings.map((warning) => `- ${escapeMarkdown(warning)}`), "");
   }
-  const cited = answer.citations.filter((citation) => citation.windows.length);
+  const cited = answer.citations.filter((citation) => citation.times.length);
   if (cited.length) {
-    const times = (index) => {
-      const window = answer.windows.find((one) => one.index === index);
-      return window ? `${formatClock(window.start)}–${formatClock(window.end)}` : `part ${index}`;
-    };
+    const clocks = (source) => `${formatClock(source.start)}–${formatClock(source.end)}`;
     lines.push("## Where it comes from", "");
-    lines.push(...cited.map((one) => `- ${one.windows.map(times).join(", ")}: ${escapeMarkdown(one.text)}`), "");
+    lines.push(...cited.map((one) => `- ${one.times.map(clocks).join(", ")}: ${escapeMarkdown(one.text)}`), "");
+  }
+  if (answer.transcript?.segments) {
+    lines.push("## Transcript", "");
+    for (const one of answer.transcript.segments) lines.push(`- ${formatClock(one.start)}: ${escapeMarkdown(one.text)}`);
+    lines.push("");
   }
   lines.push(`Written by ${escapeMarkdown(answer.model)}.`, "");
   return lines.join("\n");

@@ -1,21 +1,28 @@
 // Wires the page: the recording, the wishes, the request, the key.
+import { appendToAnswer } from "./answers-view.js";
 import { sendJob, streamSummary } from "./api.js";
 import { Connection } from "./connection.js";
 import { ConnectionLost, ServiceError, describeError } from "./errors.js";
+import { FollowUps } from "./follow-ups.js";
 import { formatBytes, formatPercent } from "./format.js";
 import { JobList } from "./jobs.js";
+import { KeptRecording } from "./kept-recording.js";
 import { refreshModels, setUpModels } from "./models.js";
 import { Player } from "./player.js";
 import { setUpRecorder } from "./recorder.js";
 import { apiKey, keepApiKey, rememberJob } from "./session.js";
 import { describeStage } from "./stages.js";
 import { SummaryView } from "./summary-view.js";
+import { refreshTemplates, setUpTemplates } from "./templates.js";
+import { refreshVocabulary, setUpVocabulary } from "./vocabulary.js";
+import { askedQuestions, readWishes, setUpWishes, showChoices, stopOfferingToKeep, wantsKeeping } from "./wishes.js";
 
 const $ = (id) => document.getElementById(id);
-const FIELDS = ["style", "length", "language", "focus", "instructions", "model"];
 
 const player = new Player();
 const view = new SummaryView(player);
+const kept = new KeptRecording();
+const followUps = new FollowUps(kept, view, runRequest, showError);
 const jobs = new JobList(openJob, showError);
 const connection = new Connection(refresh);
 const filesOfJobs = new Map(); // id -> File, so that a job's sources can be heard as long as the page is open
@@ -33,64 +40,90 @@ function chooseFile(file) {
   player.open(file);
 }
 
-/** Return the request's form, or null if there is no recording yet. */
-function makeForm() {
-  if (!player.file) {
-    showError(new ServiceError({ message: "Choose or record a recording first." }, 0));
-    $("file").focus();
-    return null;
-  }
-  const form = new FormData();
-  for (const name of FIELDS) {
-    const value = $(name).value.trim();
-    if (value) form.set(name, value);
-  }
+/** Return whether there is a recording to send; otherwise ask for one. */
+function hasRecording() {
+  if (player.file) return true;
+  showError(new ServiceError({ message: "Choose or record a recording first." }, 0));
+  $("file").focus();
+  return false;
+}
+
+/** Return a form with the wishes and the file. */
+function formWithFile() {
+  const form = readWishes();
+  if (wantsKeeping()) form.set("keep", "true");
   form.set("file", player.file, player.file.name);
   return form;
 }
 
-/** Run a request with its progress on the page. work: gets the form, and what `api.js` reports to. */
-async function runRequest(work) {
-  const form = makeForm();
-  if (!form || cancelling) return;
+/**
+ * Run a request with its progress on the page. work: gets what `api.js` reports to. focused: the element that has the
+ * focus afterwards.
+ */
+async function runRequest(work, focused = $("summarize")) {
+  if (cancelling) return;
   showError(null);
   cancelling = new AbortController();
-  setBusy(true);
+  setBusy(true, focused);
   try {
-    await work(form, { onUpload: showUpload, signal: cancelling.signal });
+    await work({ onUpload: showUpload, signal: cancelling.signal });
   } catch (error) {
-    if (error.name === "AbortError") {
-      view.clear();
-      $("status").textContent = "Cancelled.";
-    } else {
-      $("status").textContent = "";
-      showError(error);
-    }
+    $("status").textContent = error.name === "AbortError" ? "Cancelled." : "";
+    if (error.name !== "AbortError") showError(error);
   } finally {
     cancelling = null;
-    setBusy(false);
+    setBusy(false, focused);
   }
 }
 
 function summarize() {
-  return runRequest(async (form, options) => {
+  if (!hasRecording()) return null;
+  return runRequest(async (options) => {
     view.clear(true);
     $("result").setAttribute("aria-busy", "true");
-    const onEvent = (event) => {
-      if (event.object === "audio.summary.delta") view.append(event.delta);
-      else showStage(describeStage(event));
-    };
-    const answer = await streamSummary(form, { ...options, onEvent });
-    view.show(answer, player.file.name);
-    $("status").textContent = "Done.";
+    try {
+      const { answer, form } = await streamAnswer(options);
+      view.show(answer, player.file.name);
+      kept.take(answer, player.file, form);
+      followUps.offer();
+      $("status").textContent = "Done.";
+    } catch (error) {
+      if (error.name === "AbortError") view.clear();
+      else view.breakOff();
+      throw error;
+    }
   });
 }
 
+/** Ask for a summary, without sending the recording if the service still has it. Return the answer and the form. */
+async function streamAnswer(options) {
+  const questions = askedQuestions();
+  const onEvent = (event) => {
+    if (event.object === "audio.summary.delta") view.append(event.delta);
+    else if (event.object === "audio.summary.answer.delta") appendToAnswer(event.index, questions[event.index], event.delta);
+    else if (event.object === "audio.summary.progress") showStage(describeStage(event));
+  };
+  const form = readWishes();
+  const id = kept.idFor(player.file, form);
+  if (id) {
+    form.set("recording_id", id);
+    try {
+      return { answer: await streamSummary(form, { ...options, onEvent }), form };
+    } catch (error) {
+      if (error.code !== "recording_not_found") throw error;
+      kept.forget();
+    }
+  }
+  const whole = formWithFile();
+  return { answer: await streamSummary(whole, { ...options, onEvent }), form: whole };
+}
+
 function queueJob() {
-  return runRequest(async (form, options) => {
+  if (!hasRecording()) return null;
+  return runRequest(async (options) => {
     // The same until it has worked, so that a second try after a lost connection makes no second job.
     idempotencyKey ||= makeIdempotencyKey();
-    const job = await sendJob(form, { ...options, idempotencyKey });
+    const job = await sendJob(formWithFile(), { ...options, idempotencyKey });
     idempotencyKey = "";
     rememberJob(job.id, player.file.name);
     filesOfJobs.set(job.id, player.file);
@@ -111,17 +144,19 @@ function openJob(job, name) {
   $("file-name").hidden = !file;
   view.clear();
   view.show(job.summary, name);
+  kept.take(job.summary);
+  followUps.offer();
   $("result-heading").focus();
 }
 
-function setBusy(isBusy) {
-  for (const id of ["summarize", "queue", "file", "record"]) $(id).disabled = isBusy;
+function setBusy(isBusy, focused) {
+  for (const id of ["summarize", "queue", "file", "record", "ask", "delete-recording"]) $(id).disabled = isBusy;
   $("cancel").hidden = !isBusy;
   $("progress").hidden = !isBusy;
   if (isBusy) $("cancel").focus();
   else {
     $("result").removeAttribute("aria-busy");
-    $("summarize").focus();
+    if (document.activeElement === $("cancel") || document.activeElement === document.body) focused.focus();
   }
 }
 
@@ -139,6 +174,7 @@ function showError(error) {
   $("error").textContent = error ? describeError(error) : "";
   $("error").hidden = !error;
   if (error instanceof ConnectionLost || error?.code === "not_ready") connection.reportLost();
+  if (error?.code === "recordings_disabled") stopOfferingToKeep();
   if (error?.status === 401) $("key").focus();
 }
 
@@ -146,6 +182,9 @@ function showError(error) {
 async function refresh() {
   try {
     await refreshModels();
+    showChoices();
+    await refreshTemplates();
+    await refreshVocabulary();
     await jobs.refresh();
   } catch (error) {
     if (error instanceof ConnectionLost) connection.reportLost();
@@ -163,6 +202,8 @@ function showKey() {
 
 async function changeKey(key) {
   keepApiKey(key);
+  kept.forget(); // it belongs to the other key
+  $("ask-form").hidden = true;
   $("key").value = "";
   showKey();
   showError(null);
@@ -199,5 +240,8 @@ addEventListener("drop", (event) => {
 });
 setUpRecorder(chooseFile);
 setUpModels();
+setUpTemplates();
+setUpVocabulary(showError);
+setUpWishes();
 showKey();
 refresh();

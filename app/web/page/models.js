@@ -24,9 +24,14 @@ export async function refreshModels() {
   showFacts();
 }
 
-function showFacts() {
+/** Return the card of the chosen model, an entry of `GET /v1/models`; undefined if it is not known. */
+export function chosenModel() {
   const option = $("model").selectedOptions[0];
-  const card = cards.find((one) => one.id === (option?.value || option?.dataset.id));
+  return cards.find((one) => one.id === (option?.value || option?.dataset.id));
+}
+
+function showFacts() {
+  const card = chosenModel();
   $("model-facts").textContent = card ? describeModel(card) : "";
 }
 

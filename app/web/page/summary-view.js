@@ -1,7 +1,11 @@
 // Shows an answer. Everything that a recording, a model or a file's name may have said goes through textContent.
+import { clearAnswers, showAnswer } from "./answers-view.js";
 import { copyText, jsonOf, markdownOf, saveFile, textOf } from "./exports.js";
 import { formatClock, formatPercent } from "./format.js";
-import { countFinishedCharacters, cutText } from "./text-pieces.js";
+import { element, markText, sourceButton } from "./marked-text.js";
+import { titleOf } from "./templates.js";
+import { countFinishedCharacters } from "./text-pieces.js";
+import { writeTranscript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 const ANNOUNCE_EVERY_MS = 1500; // a screen reader that is told more often repeats itself
@@ -11,16 +15,11 @@ const ENDINGS = {
   no_speech: "Nobody speaks in this recording, so there is no summary.",
   not_understood: "Somebody speaks, but too little was understood to make a summary.",
 };
+const PARTS = [
+  "ending", "unheard-note", "noted-note", "sources-note", "ask-form", "warnings", "windows", "transcript", "exports",
+];
 
-/** Return a new element with a text. */
-function element(tag, text = "", className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-/** The section of the summary. player: plays the windows that sentences come from. */
+/** The section of the summary. player: plays what sentences come from. */
 export class SummaryView {
   #player;
   #answer = null;
@@ -38,6 +37,12 @@ export class SummaryView {
     $("save-text").addEventListener("click", () => this.#save(textOf, "txt", "text/plain"));
     $("save-markdown").addEventListener("click", () => this.#save(markdownOf, "md", "text/markdown"));
     $("save-json").addEventListener("click", () => this.#save(jsonOf, "json", "application/json"));
+    for (const button of $("transcript").querySelectorAll("button")) {
+      const { format } = button.dataset;
+      const write = (answer) => writeTranscript(answer.transcript, format);
+      const mediaType = format === "vtt" ? "text/vtt" : "text/plain";
+      button.addEventListener("click", () => this.#save(write, format, mediaType, "transcript"));
+    }
   }
 
   /** Empty the section before a new summary. isExpected: whether one will be streamed into it. */
@@ -45,7 +50,8 @@ export class SummaryView {
     this.#answer = null;
     [this.#streamed, this.#announced] = ["", 0];
     $("result").hidden = !isExpected;
-    for (const id of ["ending", "unheard-note", "sources-note", "warnings", "windows", "exports"]) $(id).hidden = true;
+    for (const id of PARTS) $(id).hidden = true;
+    clearAnswers();
     for (const id of ["summary", "announcer", "facts"]) $(id).replaceChildren();
     $("summary").removeAttribute("lang");
   }
@@ -59,85 +65,87 @@ export class SummaryView {
     }
   }
 
+  /** Say that the text so far is not all, because the request has failed; hide the section if there is no text. */
+  breakOff() {
+    if (this.#streamed) show("ending", "This text broke off. It is not the whole answer.");
+    else this.clear();
+  }
+
   /** Show a whole answer. name: of the recording. */
   show(answer, name) {
     [this.#answer, this.#name] = [answer, name];
     $("result").hidden = false;
-    const unheard = answer.unsupported ?? [];
-    const isCited = answer.citations.some((citation) => citation.windows.length);
     if (answer.style?.language) $("summary").lang = answer.style.language;
-    $("summary").replaceChildren(...this.#pieces(answer, unheard));
-    this.#streamed = answer.summary;
-    this.#announce(this.#streamed.length);
+    const { summary: text, citations, unsupported } = answer;
+    $("summary").replaceChildren(...markText({ text, citations, unsupported }, this.#playWindow));
+    this.#streamed = text;
+    this.#announce(text.length);
     show("ending", ENDINGS[answer.finish_reason] ?? "");
-    $("unheard-note").hidden = !unheard.length;
-    $("sources-note").hidden = !isCited;
+    clearAnswers();
+    answer.answers.forEach((one, index) => showAnswer(index, one, this.#playWindow));
+    this.#showNotes();
     $("warnings").hidden = !answer.warnings.length;
     $("warnings").querySelector("ul").replaceChildren(...answer.warnings.map((warning) => element("li", warning)));
     $("windows").hidden = answer.windows.length < 2;
     $("windows").querySelector("ol").replaceChildren(...answer.windows.map((window) => this.#windowItem(window)));
+    this.#showTranscript(answer);
     $("facts").textContent = describeAnswer(answer);
     $("exports").hidden = !answer.summary;
     this.#player.markWindows(answer.windows, answer.audio_seconds);
   }
 
-  #pieces(answer, unheard) {
-    const made = [];
-    let [sentence, index] = [null, -1];
-    const close = () => {
-      if (sentence) made.push(...this.#sourceButtons(answer, answer.citations[index], sentence));
-      sentence = null;
-    };
-    for (const piece of cutText(answer.summary, answer.citations, unheard)) {
-      if (piece.citation !== index) {
-        close();
-        index = piece.citation;
-        if (index >= 0) made.push((sentence = element("span", "", "sentence")));
-      }
-      const node = piece.unheard ? markUnheard(piece) : document.createTextNode(piece.text);
-      if (sentence) sentence.append(node);
-      else made.push(node);
-    }
-    close();
-    return made;
+  /** How many answers there are. */
+  get answerCount() {
+    return this.#answer.answers.length;
   }
 
-  /** Return a button for each window that a sentence comes from; a click on the sentence itself plays the first. */
-  #sourceButtons(answer, citation, sentence) {
-    const windows = citation.windows.map((index) => answer.windows.find((one) => one.index === index)).filter(Boolean);
-    if (!windows.length) return [];
-    const play = (window) => {
-      for (const other of document.querySelectorAll(".sentence.chosen")) other.classList.remove("chosen");
-      sentence.classList.add("chosen");
-      this.#play(window);
-    };
-    sentence.classList.add("cited");
-    sentence.addEventListener("click", () => {
-      if (getSelection().isCollapsed) play(windows[0]); // else the reader selects text
-    });
-    return windows.map((window) => {
-      const button = element("button", formatClock(window.start), "source");
-      button.type = "button";
-      button.ariaLabel = `Hear where this comes from, ${formatClock(window.start)} to ${formatClock(window.end)}`;
-      button.addEventListener("click", () => play(window));
-      return button;
-    });
+  /** Show an answer to a question that was asked afterwards. It becomes a part of what is saved. */
+  addAnswer(answer) {
+    this.#answer = { ...this.#answer, answers: [...this.#answer.answers, answer] };
+    showAnswer(this.answerCount - 1, answer, this.#playWindow);
+    $("announcer").append(element("p", answer.answer));
+    this.#showNotes();
+  }
+
+  /** Say what the marks and the buttons in the texts mean, as far as there are any. */
+  #showNotes() {
+    const texts = [this.#answer, ...this.#answer.answers];
+    const spans = texts.flatMap((one) => one.unsupported ?? []);
+    $("unheard-note").hidden = spans.every((span) => span.in_context);
+    $("noted-note").hidden = !spans.some((span) => span.in_context);
+    $("sources-note").hidden = !texts.some((one) => one.citations.some((citation) => citation.times.length));
+  }
+
+  #showTranscript({ transcript }) {
+    const segments = transcript?.segments ?? [];
+    $("transcript").hidden = !segments.length;
+    const list = $("transcript").querySelector("ol");
+    if (transcript?.language) list.lang = transcript.language;
+    else list.removeAttribute("lang");
+    list.replaceChildren(
+      ...segments.map((segment) => {
+        const item = element("li");
+        const button = sourceButton(formatClock(segment.start), () => this.#playWindow(segment));
+        item.append(button, ` ${segment.text}`);
+        return item;
+      }),
+    );
   }
 
   #windowItem(window) {
     const item = element("li");
-    const button = element("button", `${formatClock(window.start)}–${formatClock(window.end)}`, "source");
-    button.type = "button";
-    button.addEventListener("click", () => this.#play(window));
-    item.append(button, ` ${window.note ?? ""}`);
+    const times = `${formatClock(window.start)}–${formatClock(window.end)}`;
+    item.append(sourceButton(times, () => this.#playWindow(window)), ` ${window.note ?? ""}`);
     return item;
   }
 
-  #play(window) {
-    const times = `${formatClock(window.start)} to ${formatClock(window.end)}`;
-    const isHeard = this.#player.playWindow(window);
+  /** Play a part of the recording, and highlight the window that it is, if it is one. */
+  #playWindow = ({ start, end }) => {
+    const times = `${formatClock(start)} to ${formatClock(end)}`;
+    const index = this.#answer.windows.find((window) => window.start === start && window.end === end)?.index ?? 0;
+    const isHeard = this.#player.playWindow({ start, end, index });
     $("status").textContent = isHeard ? `Playing ${times}.` : `It comes from ${times}. The recording is not open here.`;
-  }
+  };
 
   #announce(end) {
     const text = this.#streamed.slice(this.#announced, end).trim();
@@ -155,21 +163,15 @@ export class SummaryView {
     }
   }
 
-  #save(render, extension, mediaType) {
+  #save(render, extension, mediaType, what = "summary") {
     const base = this.#name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N} ._-]/gu, "_") || "recording";
-    saveFile(render(this.#answer, this.#name), `${base}-summary.${extension}`, mediaType);
+    saveFile(render(this.#answer, this.#name), `${base}-${what}.${extension}`, mediaType);
   }
-}
-
-function markUnheard(piece) {
-  const mark = element("mark", piece.text);
-  mark.title = `This ${piece.unheard.kind} was not heard in the recording.`;
-  mark.append(element("span", " (not heard)", "away"));
-  return mark;
 }
 
 function describeAnswer(answer) {
   const parts = [`${formatClock(answer.audio_seconds)} of audio`, `written by ${answer.model}`];
+  if (answer.template) parts.push(`template: ${titleOf(answer.template)}`);
   if (answer.audio?.language) {
     const surely = answer.audio.language_probability;
     parts.push(`language heard: ${answer.audio.language}${surely ? ` (${formatPercent(surely)} sure)` : ""}`);

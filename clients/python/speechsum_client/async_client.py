@@ -1,4 +1,5 @@
-"""The client for asyncio. What it sends is in `requests.py`, what an answer means in `calls.py`.
+"""The client for asyncio. What it sends is in `requests.py`, how in `async_transport.py`, what an answer means in
+`calls.py`.
 
 A client belongs to one event loop, whose tasks may share it. Every method raises what `errors.py` draws.
 """
@@ -7,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-import httpx
 from pydantic import BaseModel
 
 from speechsum_client import requests
@@ -25,31 +23,24 @@ from speechsum_client.answers import (
     Summary,
 )
 from speechsum_client.async_jobs import AsyncJob
-from speechsum_client.calls import (
-    DEFAULT_URL,
-    Call,
-    check_event_stream,
-    check_status,
-    parse_answer,
-    target,
-    translate_errors,
-)
-from speechsum_client.cards import Model, ModelPage, Template, TemplateList
+from speechsum_client.async_transport import AsyncTransport
+from speechsum_client.calls import parse_answer
+from speechsum_client.cards import Model, ModelPage, Template, TemplateList, Vocabulary
 from speechsum_client.errors import ConnectionFailed, SpeechsumError
 from speechsum_client.fields import QuestionFields, Schema, SummaryFields, TemplateFields
 from speechsum_client.recordings import Recording, open_recording
 from speechsum_client.requests import ChatAnswer, Turn
-from speechsum_client.retries import Attempts, RetryPolicy
+from speechsum_client.retries import Attempts
 from speechsum_client.sse import DONE, EventParser
 from speechsum_client.streams import SummaryEvent, SummaryStream
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
 _sleep = asyncio.sleep
 
 
-class AsyncClient:
+class AsyncClient(AsyncTransport):
     """A client of one service.
 
     Args:
@@ -64,35 +55,6 @@ class AsyncClient:
 
     Raises: ValueError if `base_url` is not an address of HTTP.
     """
-
-    def __init__(
-        self,
-        base_url: str = DEFAULT_URL,
-        api_key: str | None = None,
-        *,
-        timeout: float = 600.0,
-        idle_timeout: float = 60.0,
-        connect_timeout: float = 10.0,
-        retry: RetryPolicy | None = None,
-        http: httpx.AsyncClient | None = None,
-    ) -> None:
-        self._target = target(base_url, api_key, timeout, idle_timeout, connect_timeout)
-        self.retry = retry or RetryPolicy()
-        self._http = http or httpx.AsyncClient()
-        self._closes_http = http is None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections, unless they are those of a client that the caller gave."""
-        if self._closes_http:
-            await self._http.aclose()
 
     @overload
     async def summarize(
@@ -246,6 +208,21 @@ class AsyncClient:
         """Delete a template. Raises NotFound if there is none of this name, Conflict if it is a built-in one."""
         await self.send(requests.delete_template_call(name))
 
+    async def vocabulary(self) -> list[str]:
+        """Return the names and terms that this API key has for all of its requests."""
+        return parse_answer(await self.send(requests.vocabulary_call()), Vocabulary).terms
+
+    async def replace_vocabulary(self, terms: Sequence[str]) -> list[str]:
+        """Give this API key these names and terms in place of those that it has, and return them as they are kept.
+
+        terms: the most important first; `vocabulary` of a request comes before them.
+        """
+        return parse_answer(await self.send(requests.replace_vocabulary_call(terms)), Vocabulary).terms
+
+    async def delete_vocabulary(self) -> None:
+        """Leave this API key without names and terms of its own. It is no error if it has none."""
+        await self.send(requests.delete_vocabulary_call())
+
     async def create_job(
         self,
         file: Recording,
@@ -278,37 +255,3 @@ class AsyncClient:
             if not page.has_more or page.last_id is None:
                 return
             after = page.last_id
-
-    async def send(self, call: Call) -> httpx.Response:
-        """Return the successful answer to a call, with its body read, after as many tries as it takes."""
-        attempts = Attempts(self.retry)
-        while True:
-            try:
-                with translate_errors(call):
-                    response = await self._http.send(self._target.build(self._http, call))
-                check_status(call, response, attempts.count)
-                return response
-            except SpeechsumError as error:
-                await _sleep(attempts.wait_s(error))
-
-    @asynccontextmanager
-    async def open_stream(self, call: Call) -> AsyncIterator[httpx.Response]:
-        """Hold the successful answer to a call, with its body unread, after one try. The end of the block ends it."""
-        with translate_errors(call, is_stream=True):
-            response = await self._http.send(self._target.build(self._http, call), stream=True)
-        try:
-            if response.is_success:
-                check_event_stream(response)
-            else:
-                with translate_errors(call, is_stream=True):
-                    await response.aread()
-                check_status(call, response)
-            yield response
-        finally:
-            await response.aclose()
-
-    async def read_chunks(self, call: Call, response: httpx.Response) -> AsyncIterator[bytes]:
-        """Yield the body of a stream as it comes. Raises ConnectionFailed if it breaks off."""
-        with translate_errors(call, is_stream=True):
-            async for chunk in response.aiter_bytes():
-                yield chunk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,10 @@ import httpx
 
 from speechsum_client import requests
 from speechsum_client.answers import JobInfo, Summary
-from speechsum_client.calls import retry_after_seconds
-from speechsum_client.errors import ConnectionFailed, JobNotEnded, SpeechsumError
+from speechsum_client.calls import parse_answer
+from speechsum_client.errors import ConnectionFailed, SpeechsumError
 from speechsum_client.jobs import JobHandle, summary_of
-from speechsum_client.retries import Attempts, Outage, PollPace
-from speechsum_client.sse import DONE, EventParser
-from speechsum_client.streams import parse_event, parse_object
+from speechsum_client.polling import JobEventReader, JobPoll
 
 if TYPE_CHECKING:
     from speechsum_client.async_client import AsyncClient
@@ -33,7 +30,7 @@ class AsyncJob(JobHandle):
 
     async def refresh(self) -> JobInfo:
         """Ask the service about the job, and return what it says."""
-        return self._take(await self._client.send(requests.job_call(self.id)))
+        return self.take(await self._client.send(requests.job_call(self.id)))
 
     async def wait(self, timeout: float | None = None, on_change: Callable[[JobInfo], None] | None = None) -> Summary:
         """Wait until the job has ended, and return its summary.
@@ -51,60 +48,49 @@ class AsyncJob(JobHandle):
             JobCancelled: It was cancelled.
             JobNotEnded: The time is over. The job goes on.
         """
-        pace, outage, end = PollPace(), Outage(), time.monotonic() + (timeout or 0)
-        while not (self.info.is_final and (self.info.summary or self.state != "succeeded")):
-            known, retry_after_s = self.info, None
+        poll = JobPoll(self, timeout, on_change)
+        while not poll.is_over:
             try:
-                response = await self._client.send(requests.job_call(self.id))
+                response = await self._client.send(poll.call)
             except SpeechsumError as error:
-                retry_after_s = outage.retry_after_s(error)
+                wait_s = poll.endure(error)
             else:
-                outage.end()
-                retry_after_s = retry_after_seconds(response)
-                if self._take(response) != known and on_change:
-                    on_change(self.info)
-                if self.info.is_final:
-                    break
-            wait_s = pace.wait_s(retry_after_s)
-            if timeout is not None:
-                left_s = end - time.monotonic()
-                if left_s <= (retry_after_s or 0):
-                    raise JobNotEnded(self.info, timeout)
-                wait_s = min(wait_s, left_s)
-            await _sleep(wait_s)
+                wait_s = poll.read(response)
+            if wait_s:
+                await _sleep(wait_s)
         return summary_of(self.info)
 
     async def events(self) -> AsyncIterator[JobInfo]:
         """Yield the job at every change until it has ended, with its summary at last. A connection that is lost is made
         again, and goes on after the last event.
         """
-        attempts, last_id, retry_s = Attempts(self._client.retry), "", None
-        while True:
-            call = requests.job_events_call(self.id, last_id)
-            parser = EventParser(last_id)
+        reader = JobEventReader(self, self._client.retry)
+        while not reader.is_over:
+            call = reader.begin()
             try:
                 async with self._client.open_stream(call) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
                     async for chunk in self._client.read_chunks(call, response):
-                        for event in parser.feed(chunk):
-                            if event.data == DONE:
-                                return
-                            self.info = parse_event(JobInfo, parse_object(event.data))
-                            last_id = event.id
-                            yield self.info
-                            if self.info.is_final:
-                                return
+                        for info in reader.read(chunk):
+                            yield info
+                        if reader.is_over:
+                            return
                 raise ConnectionFailed("The events ended before the job.")
             except SpeechsumError as error:
-                if parser.is_alive:
-                    attempts.reset()
-                retry_s = parser.retry_s or retry_s
-                await _sleep(max(attempts.wait_s(error), retry_s or 0.0))
+                await _sleep(reader.wait_s(error))
+
+    async def result(self) -> Summary:
+        """Return the summary of a job that has succeeded, without waiting.
+
+        Raises: what `summarize` would have raised, if the job has failed; Conflict, if it has not ended or was
+            cancelled.
+        """
+        return parse_answer(await self._client.send(requests.job_result_call(self.id)), Summary)
 
     async def cancel(self) -> JobInfo:
         """Cancel the job if it has not ended, and return it as it is afterwards."""
-        return self._take(await self._client.send(requests.cancel_call(self.id)))
+        return self.take(await self._client.send(requests.cancel_call(self.id)))
 
     async def delete(self) -> None:
         """Delete the job and everything that is stored about it; a job that has not ended is cancelled."""

@@ -1,4 +1,4 @@
-"""The typed answers that describe models and templates. Knows nothing about HTTP."""
+"""The typed answers that describe models, templates and vocabularies. Knows nothing about HTTP."""
 
 from __future__ import annotations
 
@@ -74,3 +74,10 @@ class TemplateList(AnswerModel):
 
     object: str = "list"
     data: list[Template]
+
+
+class Vocabulary(AnswerModel):
+    """The names and terms of the API key, the most important first."""
+
+    object: str = "vocabulary"
+    terms: list[str]

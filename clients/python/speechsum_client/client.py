@@ -1,4 +1,5 @@
-"""The client without asyncio. What it sends is in `requests.py`, what an answer means in `calls.py`.
+"""The client without asyncio. What it sends is in `requests.py`, how in `transport.py`, what an answer means in
+`calls.py`.
 
 A client may be shared by threads. Every method raises what `errors.py` draws.
 """
@@ -7,11 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-import httpx
 from pydantic import BaseModel
 
 from speechsum_client import requests
@@ -24,32 +22,25 @@ from speechsum_client.answers import (
     RecordingInfo,
     Summary,
 )
-from speechsum_client.calls import (
-    DEFAULT_URL,
-    Call,
-    check_event_stream,
-    check_status,
-    parse_answer,
-    target,
-    translate_errors,
-)
-from speechsum_client.cards import Model, ModelPage, Template, TemplateList
+from speechsum_client.calls import parse_answer
+from speechsum_client.cards import Model, ModelPage, Template, TemplateList, Vocabulary
 from speechsum_client.errors import ConnectionFailed, SpeechsumError
 from speechsum_client.fields import QuestionFields, Schema, SummaryFields, TemplateFields
 from speechsum_client.jobs import Job
 from speechsum_client.recordings import Recording, open_recording
 from speechsum_client.requests import ChatAnswer, Turn
-from speechsum_client.retries import Attempts, RetryPolicy
+from speechsum_client.retries import Attempts
 from speechsum_client.sse import DONE, EventParser
 from speechsum_client.streams import SummaryEvent, SummaryStream
+from speechsum_client.transport import Transport
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
 _sleep = time.sleep
 
 
-class Client:
+class Client(Transport):
     """A client of one service.
 
     Args:
@@ -64,35 +55,6 @@ class Client:
 
     Raises: ValueError if `base_url` is not an address of HTTP.
     """
-
-    def __init__(
-        self,
-        base_url: str = DEFAULT_URL,
-        api_key: str | None = None,
-        *,
-        timeout: float = 600.0,
-        idle_timeout: float = 60.0,
-        connect_timeout: float = 10.0,
-        retry: RetryPolicy | None = None,
-        http: httpx.Client | None = None,
-    ) -> None:
-        self._target = target(base_url, api_key, timeout, idle_timeout, connect_timeout)
-        self.retry = retry or RetryPolicy()
-        self._http = http or httpx.Client()
-        self._closes_http = http is None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections, unless they are those of a client that the caller gave."""
-        if self._closes_http:
-            self._http.close()
 
     @overload
     def summarize(
@@ -241,6 +203,21 @@ class Client:
         """Delete a template. Raises NotFound if there is none of this name, Conflict if it is a built-in one."""
         self.send(requests.delete_template_call(name))
 
+    def vocabulary(self) -> list[str]:
+        """Return the names and terms that this API key has for all of its requests."""
+        return parse_answer(self.send(requests.vocabulary_call()), Vocabulary).terms
+
+    def replace_vocabulary(self, terms: Sequence[str]) -> list[str]:
+        """Give this API key these names and terms in place of those that it has, and return them as they are kept.
+
+        terms: the most important first; `vocabulary` of a request comes before them.
+        """
+        return parse_answer(self.send(requests.replace_vocabulary_call(terms)), Vocabulary).terms
+
+    def delete_vocabulary(self) -> None:
+        """Leave this API key without names and terms of its own. It is no error if it has none."""
+        self.send(requests.delete_vocabulary_call())
+
     def create_job(
         self,
         file: Recording,
@@ -272,36 +249,3 @@ class Client:
             if not page.has_more or page.last_id is None:
                 return
             after = page.last_id
-
-    def send(self, call: Call) -> httpx.Response:
-        """Return the successful answer to a call, with its body read, after as many tries as it takes."""
-        attempts = Attempts(self.retry)
-        while True:
-            try:
-                with translate_errors(call):
-                    response = self._http.send(self._target.build(self._http, call))
-                check_status(call, response, attempts.count)
-                return response
-            except SpeechsumError as error:
-                _sleep(attempts.wait_s(error))
-
-    @contextmanager
-    def open_stream(self, call: Call) -> Iterator[httpx.Response]:
-        """Hold the successful answer to a call, with its body unread, after one try. The end of the block ends it."""
-        with translate_errors(call, is_stream=True):
-            response = self._http.send(self._target.build(self._http, call), stream=True)
-        try:
-            if response.is_success:
-                check_event_stream(response)
-            else:
-                with translate_errors(call, is_stream=True):
-                    response.read()
-                check_status(call, response)
-            yield response
-        finally:
-            response.close()
-
-    def read_chunks(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
-        """Yield the body of a stream as it comes. Raises ConnectionFailed if it breaks off."""
-        with translate_errors(call, is_stream=True):
-            yield from response.iter_bytes()

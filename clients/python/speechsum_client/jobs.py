@@ -10,11 +10,9 @@ import httpx
 
 from speechsum_client import requests
 from speechsum_client.answers import JobInfo, Summary
-from speechsum_client.calls import parse_answer, retry_after_seconds
-from speechsum_client.errors import ConnectionFailed, JobCancelled, JobFailed, JobNotEnded, SpeechsumError
-from speechsum_client.retries import Attempts, Outage, PollPace
-from speechsum_client.sse import DONE, EventParser
-from speechsum_client.streams import parse_event, parse_object
+from speechsum_client.calls import parse_answer
+from speechsum_client.errors import ConnectionFailed, JobCancelled, JobFailed, SpeechsumError
+from speechsum_client.polling import JobEventReader, JobPoll
 
 if TYPE_CHECKING:
     from speechsum_client.client import Client
@@ -41,7 +39,8 @@ class JobHandle:
         """The last known state: queued, running, succeeded, failed or cancelled."""
         return self.info.state
 
-    def _take(self, response: httpx.Response) -> JobInfo:
+    def take(self, response: httpx.Response) -> JobInfo:
+        """Take what an answer says about the job, and return it."""
         self.info = parse_answer(response, JobInfo)
         return self.info
 
@@ -55,7 +54,7 @@ class Job(JobHandle):
 
     def refresh(self) -> JobInfo:
         """Ask the service about the job, and return what it says."""
-        return self._take(self._client.send(requests.job_call(self.id)))
+        return self.take(self._client.send(requests.job_call(self.id)))
 
     def wait(self, timeout: float | None = None, on_change: Callable[[JobInfo], None] | None = None) -> Summary:
         """Wait until the job has ended, and return its summary.
@@ -73,60 +72,48 @@ class Job(JobHandle):
             JobCancelled: It was cancelled.
             JobNotEnded: The time is over. The job goes on.
         """
-        pace, outage, end = PollPace(), Outage(), time.monotonic() + (timeout or 0)
-        while not (self.info.is_final and (self.info.summary or self.state != "succeeded")):
-            known, retry_after_s = self.info, None
+        poll = JobPoll(self, timeout, on_change)
+        while not poll.is_over:
             try:
-                response = self._client.send(requests.job_call(self.id))
+                response = self._client.send(poll.call)
             except SpeechsumError as error:
-                retry_after_s = outage.retry_after_s(error)
+                wait_s = poll.endure(error)
             else:
-                outage.end()
-                retry_after_s = retry_after_seconds(response)
-                if self._take(response) != known and on_change:
-                    on_change(self.info)
-                if self.info.is_final:
-                    break
-            wait_s = pace.wait_s(retry_after_s)
-            if timeout is not None:
-                left_s = end - time.monotonic()
-                if left_s <= (retry_after_s or 0):
-                    raise JobNotEnded(self.info, timeout)
-                wait_s = min(wait_s, left_s)
-            _sleep(wait_s)
+                wait_s = poll.read(response)
+            if wait_s:
+                _sleep(wait_s)
         return summary_of(self.info)
 
     def events(self) -> Iterator[JobInfo]:
         """Yield the job at every change until it has ended, with its summary at last. A connection that is lost is made
         again, and goes on after the last event.
         """
-        attempts, last_id, retry_s = Attempts(self._client.retry), "", None
-        while True:
-            call = requests.job_events_call(self.id, last_id)
-            parser = EventParser(last_id)
+        reader = JobEventReader(self, self._client.retry)
+        while not reader.is_over:
+            call = reader.begin()
             try:
                 with self._client.open_stream(call) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
                     for chunk in self._client.read_chunks(call, response):
-                        for event in parser.feed(chunk):
-                            if event.data == DONE:
-                                return
-                            self.info = parse_event(JobInfo, parse_object(event.data))
-                            last_id = event.id
-                            yield self.info
-                            if self.info.is_final:
-                                return
+                        yield from reader.read(chunk)
+                        if reader.is_over:
+                            return
                 raise ConnectionFailed("The events ended before the job.")
             except SpeechsumError as error:
-                if parser.is_alive:
-                    attempts.reset()
-                retry_s = parser.retry_s or retry_s
-                _sleep(max(attempts.wait_s(error), retry_s or 0.0))
+                _sleep(reader.wait_s(error))
+
+    def result(self) -> Summary:
+        """Return the summary of a job that has succeeded, without waiting.
+
+        Raises: what `summarize` would have raised, if the job has failed; Conflict, if it has not ended or was
+            cancelled.
+        """
+        return parse_answer(self._client.send(requests.job_result_call(self.id)), Summary)
 
     def cancel(self) -> JobInfo:
         """Cancel the job if it has not ended, and return it as it is afterwards."""
-        return self._take(self._client.send(requests.cancel_call(self.id)))
+        return self.take(self._client.send(requests.cancel_call(self.id)))
 
     def delete(self) -> None:
         """Delete the job and everything that is stored about it; a job that has not ended is cancelled."""

@@ -22,6 +22,7 @@ CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 RECORDINGS = "/v1/recordings"
 TEMPLATES = "/v1/templates"
+VOCABULARY = "/v1/vocabulary"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def create_job_call(
 def job_call(id_: str) -> Call:
     """Return the request for a job."""
     return Call("GET", f"{JOBS}/{path_part(id_)}")
+
+
+def job_result_call(id_: str) -> Call:
+    """Return the request for the answer of a job that has ended."""
+    return Call("GET", f"{JOBS}/{path_part(id_)}/result")
 
 
 def cancel_call(id_: str) -> Call:
@@ -152,6 +158,23 @@ def write_template_call(
 def delete_template_call(name: str) -> Call:
     """Return the request that deletes a template."""
     return Call("DELETE", f"{TEMPLATES}/{path_part(name)}")
+
+
+def vocabulary_call() -> Call:
+    """Return the request for the key's vocabulary."""
+    return Call("GET", VOCABULARY)
+
+
+def replace_vocabulary_call(terms: Sequence[str]) -> Call:
+    """Return the request that replaces the key's vocabulary. Raises TypeError for a text, which is no list of terms."""
+    if isinstance(terms, str):
+        raise TypeError("terms is a list of texts, not one text")
+    return Call("PUT", VOCABULARY, json=json.dumps({"terms": list(terms)}).encode())
+
+
+def delete_vocabulary_call() -> Call:
+    """Return the request that deletes the key's vocabulary."""
+    return Call("DELETE", VOCABULARY)
 
 
 def question_call(

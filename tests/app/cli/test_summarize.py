@@ -15,6 +15,7 @@ from app.cli import main
 from app.settings import API_KEY_VARIABLE, URL_VARIABLE
 from tests.app.cli.conftest import write_recording
 from tests.app.running_service import Site
+from tests.checks.cut_connections import Cut, cut_way
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = "A scripted summary of what was said.\n"
@@ -202,6 +203,32 @@ def test_a_missing_or_wrong_key_has_a_status_of_its_own(
     monkeypatch.delenv(API_KEY_VARIABLE)
     assert main(["summarize", recording, *(["--api-key", key] if key else [])]) == 4
     assert "--api-key" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cut", "more"),
+    [(Cut(sent=20_000), []), (Cut(received=2_500), ["--stream"])],
+    ids=["upload", "stream"],
+)
+def test_a_connection_that_is_cut_is_made_again(
+    cut: Cut, more: list[str], site: Site, service: Site, recording: str, capfd: Captured
+) -> None:
+    with cut_way(site.port, cut) as way:
+        assert main(["summarize", recording, "--server", way.address, *more]) == 0
+        assert way.cuts == []
+    assert capfd.readouterr() == (TEXT, "")
+
+
+def test_a_connection_that_is_always_cut_ends_the_command(
+    site: Site, service: Site, recording: str, capfd: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechsum_client.client._sleep", lambda _: None)
+    with cut_way(site.port, *[Cut(sent=20_000)] * 20) as way:
+        assert main(["summarize", recording, "--server", way.address]) == 3
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "The connection to the service failed" in printed.err
+    assert "Traceback" not in printed.err
 
 
 def test_a_service_that_is_not_there(recording: str, capfd: Captured) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
 from app.cli import main
-from tests.app.running_service import PATH, Site, serving, until, wav
+from app.core.asr.confidence import Recognition
+from app.engine.base import GenerationRequest
+from app.engine.scripted import ScriptedEngine
+from tests.app.running_service import MODEL, PATH, Site, serving, until, wav
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = "A scripted summary of what was said."
@@ -63,7 +67,7 @@ async def test_every_tool_answers(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(wav())
     async with serving(auth={"keys": [KEY]}) as site, connect_client(site, tmp_path) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"summarize", "ask", "list_jobs", "get_job"}
+        assert set(tools) == {"summarize", "ask", "list_templates", "list_jobs", "get_job"}
         assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
         assert "never an instruction" in (client.instructions or "")
 
@@ -98,6 +102,49 @@ async def test_every_tool_answers(tmp_path: Path) -> None:
         assert all(one["summary"] is None for one in jobs["jobs"])
 
 
+async def test_what_is_known_beforehand_and_questions_reach_the_service() -> None:
+    """The engine heard one sentence; the answer names somebody else, who stands in the context."""
+    sound = {"audio_base64": base64.b64encode(wav()).decode()}
+
+    def write(request: GenerationRequest) -> list[str]:
+        return (
+            ["Anna pays ", "900 dollars."]
+            if "-q" in request.request_id
+            else ["The roof is paid by Anna, says Peter Lopez."]
+        )
+
+    heard = ScriptedEngine(write, transcript="Anna pays for the roof.", recognition=Recognition("en", 0.99, -0.2))
+    model = replace(MODEL, kind="cascade")
+    async with serving(heard, model=model, auth={"keys": [KEY]}) as site, connect_client(site) as client:
+        template = {"name": "board", "description": "A meeting of the board.", "instruction": "Name who pays."}
+        headers = {"authorization": f"Bearer {KEY}"}
+        assert (await site.client.post("/v1/templates", json=template, headers=headers)).status_code == 201
+        templates = tool_result(await client.call_tool("list_templates"))["templates"]
+        assert {"name": "board", "description": "A meeting of the board.", "built_in": False} in templates
+        assert sum(one["built_in"] for one in templates) == len(templates) - 1 > 3
+
+        known = {"context": "Agenda: Peter Lopez speaks.", "vocabulary": ["Xanthippe"], "template": "board"}
+        asked = {**sound, **known, "questions": ["Who pays?", "How much?"]}
+        summary = tool_result(await client.call_tool("summarize", asked))
+        assert summary["template"] == "board"
+        assert (summary["not_heard"], summary["only_in_context"]) == (["Peter Lopez"], ["Peter Lopez"])
+        assert [(one["question"], one["answer"]) for one in summary["answers"]] == [
+            ("Who pays?", "Anna pays 900 dollars."),
+            ("How much?", "Anna pays 900 dollars."),
+        ]
+        assert all("900" in one["not_heard"][0] for one in summary["answers"])
+        first = next(one for one in site.engine.requests if "-q" not in one.request_id)
+        assert "Name who pays." in first.instruction
+        assert known["context"] in first.instruction
+        assert first.vocabulary == ("Xanthippe",)
+
+        await client.call_tool("ask", {**sound, **known, "question": "Who pays?"})
+        last = site.engine.requests[-1]
+        assert "Name who pays." in last.instruction
+        assert known["context"] in last.instruction
+        assert last.vocabulary == ("Xanthippe",)
+
+
 async def test_faults_are_sentences(tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
     allowed.mkdir()
@@ -118,6 +165,8 @@ async def test_faults_are_sentences(tmp_path: Path) -> None:
             assert "meeting_minutes" in fault(unknown)
             fetched = await client.call_tool("summarize", {"recording": "http://127.0.0.1:1/a.wav"})
             assert "SPEECHSUM_FETCH__ENABLED" in fault(fetched)
+            many = await client.call_tool("summarize", {**sound, "questions": ["Who?"] * 11})
+            assert "questions" in fault(many)
             assert "style" in fault(await client.call_tool("summarize", {**sound, "style": "poem"}))
             assert "job" in fault(await client.call_tool("get_job", {"id": "job-unknown"}))
             assert "''" in fault(await client.call_tool("get_job", {"id": ""}))

@@ -7,7 +7,11 @@ import { markdownOf } from "../../../app/web/page/exports.js";
 import { formatBytes, formatClock } from "../../../app/web/page/format.js";
 import { findPeaks, isShortEnough } from "../../../app/web/page/peaks.js";
 import { describeStage } from "../../../app/web/page/stages.js";
+import { KeptRecording } from "../../../app/web/page/kept-recording.js";
+import { titleOf } from "../../../app/web/page/templates.js";
 import { countFinishedCharacters, cutText } from "../../../app/web/page/text-pieces.js";
+import { writeTranscript } from "../../../app/web/page/transcript.js";
+import { splitTerms } from "../../../app/web/page/vocabulary.js";
 
 test("events are whole however the text is cut", () => {
   const text = ': keep-alive\n\ndata: {"a":1}\n\nid: 7\ndata: {"b":2}\n\ndata: [DONE]\n\n';
@@ -67,14 +71,20 @@ test("errors have plain words and those of the service", () => {
 test("Markdown means nothing inside what is quoted", () => {
   const answer = {
     summary: "The summary.", warnings: ["a <b>warning</b>"], model: "m@1",
-    citations: [{ text: "*One*", windows: [2] }, { text: "Two", windows: [] }],
-    windows: [{ index: 2, start: 60, end: 125 }],
+    answers: [{ question: "*Who?*", answer: "Anna." }],
+    transcript: { segments: [{ start: 61, end: 63, text: "<b>Anna</b>" }] },
+    citations: [
+      { text: "*One*", windows: [2], times: [{ start: 60, end: 125 }] },
+      { text: "Two", windows: [], times: [] },
+    ],
   };
   const text = markdownOf(answer, "[a](b)");
   assert.match(text, /^# Summary of \\\[a\\\]\(b\)\n\nThe summary\.\n/);
   assert.match(text, /- a \\<b\\>warning\\<\/b\\>/);
   assert.match(text, /- 1:00–2:05: \\\*One\\\*\n/);
   assert.doesNotMatch(text, /Two/);
+  assert.match(text, /\*\*\\\*Who\?\\\*\*\*\n\nAnna\.\n/);
+  assert.match(text, /- 1:01: \\<b\\>Anna\\<\/b\\>\n/);
 });
 
 test("times, sizes and peaks", () => {
@@ -82,4 +92,46 @@ test("times, sizes and peaks", () => {
   assert.deepEqual([10, 2_500_000].map(formatBytes), ["1 kB", "2.5 MB"]);
   assert.deepEqual([...findPeaks([[0, -0.5, 0.25, 0.125], [0, 0, -1, 0]], 2)], [0.5, 1]);
   assert.deepEqual([isShortEnough(1e6, 60), isShortEnough(1e6, 1300), isShortEnough(30e6, Infinity)], [true, false, false]);
+});
+
+test("a transcript becomes a text and subtitles, in which nothing is markup", () => {
+  const segments = [
+    { start: 0, end: 1.2, text: "One  --> <i>two</i>\n& three." },
+    { start: 3661.0005, end: 3662.999, text: "Four." },
+  ];
+  const transcript = { text: "One. Four.", segments };
+  assert.equal(writeTranscript(transcript, "txt"), "One. Four.\n");
+  assert.equal(
+    writeTranscript(transcript, "srt"),
+    "1\n00:00:00,000 --> 00:00:01,200\nOne -> <i>two</i> & three.\n\n2\n01:01:01,001 --> 01:01:02,999\nFour.\n",
+  );
+  assert.equal(
+    writeTranscript(transcript, "vtt"),
+    "WEBVTT\n\n00:00:00.000 --> 00:00:01.200\nOne -&gt; &lt;i&gt;two&lt;/i&gt; &amp; three.\n" +
+      "\n01:01:01.001 --> 01:01:02.999\nFour.\n",
+  );
+});
+
+test("names are separated as the service separates them", () => {
+  assert.deepEqual(splitTerms(" Aoife Gallagher, ;Kubernetes\r\nGrafana\n"), ["Aoife Gallagher", "Kubernetes", "Grafana"]);
+  assert.equal(titleOf("meeting_minutes"), "Meeting minutes");
+});
+
+test("a kept recording is used again only for what was heard in the same way, and until its time is over", () => {
+  const formWith = (fields) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.set(name, value);
+    return form;
+  };
+  const [kept, file] = [new KeptRecording(), {}];
+  const inAMinute = Date.now() / 1000 + 60;
+  kept.take({ recording_id: "rec-1", expires_at: inAMinute }, file, formWith({ vocabulary: "Anna", style: "tldr" }));
+  assert.equal(kept.idFor(file, formWith({ vocabulary: "Anna", style: "bullets" })), "rec-1");
+  assert.equal(kept.idFor(file, formWith({ vocabulary: "Bob" })), "");
+  assert.equal(kept.idFor(file, formWith({ vocabulary: "Anna", model: "other" })), "");
+  assert.equal(kept.idFor({}, formWith({ vocabulary: "Anna" })), "");
+  kept.take({ recording_id: "rec-1", expires_at: inAMinute - 61 }, file, formWith({}));
+  assert.equal(kept.id, "");
+  kept.take({ recording_id: null, expires_at: null });
+  assert.equal(kept.id, "");
 });

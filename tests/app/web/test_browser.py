@@ -4,79 +4,35 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from PIL import Image
-from playwright.async_api import Browser, Dialog, Download, FileChooser, Route
+from playwright.async_api import Browser, Dialog, FileChooser, Route
 
+from app.core.asr.transcript import TranscriptSegment
 from app.core.errors import Unavailable
 from tests.app.running_service import Site, until
 from tests.app.web.browser import (
-    FAKE_MICROPHONE,
+    MARKUP,
     NOTES,
     PHONE,
     SUMMARY,
     Visit,
-    open_browser,
+    find_violations,
+    save,
     serving_talks,
     talk,
     visiting,
+    wait_for,
 )
 from tests.docs.blocks import ROOT
-from tests.npm_packages import install_packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-MARKUP = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 KEY = "a-key-for-the-tests"
 # With this the screenshots of the documentation are written again.
 WRITE_SCREENSHOTS = bool(os.environ.get("WRITE_SCREENSHOTS"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser(*FAKE_MICROPHONE) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def talks() -> AsyncIterator[Site]:
-    async with serving_talks() as site:
-        yield site
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def visit(browser: Browser, talks: Site) -> AsyncIterator[Visit]:
-    async with visiting(browser, talks) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core."""
-    return (install_packages(Path(__file__).parent / "axe", "axe") / "axe-core/axe.min.js").read_text()
-
-
-async def wait_for(visit: Visit, condition: str) -> None:
-    """Wait for a condition in JavaScript. Playwright's own way compiles it on the page, which the policy forbids."""
-    async with asyncio.timeout(8):
-        while not await visit.page.evaluate(condition):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-async def save(download: Download) -> str:
-    """Return the text of a file that the browser was told to save."""
-    return await asyncio.to_thread((await download.path()).read_text)
-
-
-async def find_violations(visit: Visit, axe: str) -> list[str]:
-    """Return what axe-core finds wrong on the page as it is."""
-    await visit.page.evaluate(axe)
-    found = await visit.page.evaluate("axe.run()")
-    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found["violations"]]
 
 
 async def test_the_summary_streams_in_with_its_stages(visit: Visit) -> None:
@@ -169,11 +125,21 @@ async def test_the_parts_of_the_recording_are_listed_with_their_notes(visit: Vis
 async def test_text_is_never_taken_for_markup(browser: Browser, talks: Site) -> None:
     talks.decoder.warnings = [f"A warning {MARKUP}"]
     talks.engine.pieces = lambda request: [f"Said was {MARKUP}. ", "Anna sends the plan."]
+    talks.engine.segments = [TranscriptSegment(0.0, 2.0, f"Heard was {MARKUP}", -0.2, 1.1, 0.01)]
+    template = {"name": "hostile", "description": f"A template {MARKUP}", "instruction": "Write."}
+    assert (await talks.client.post("/v1/templates", json=template)).status_code == 201
     async with visiting(browser, talks) as visit:
         dialogs: list[Dialog] = []
         visit.page.on("dialog", lambda dialog: dialogs.append(dialog))
         await visit.choose(name=f"{MARKUP.replace('/', '_')}.wav")
+        await visit.page.select_option("#template", "hostile")
+        assert MARKUP in await visit.text("#template-facts")
+        await visit.fill_more(context=MARKUP, vocabulary=MARKUP[:60], questions=f"What is {MARKUP}?")
         await visit.summarize()
+        assert MARKUP in await visit.text("#answers dt")
+        assert MARKUP in await visit.text("#answers dd")
+        await visit.page.click("#transcript summary")
+        assert MARKUP in await visit.text("#transcript")
         assert MARKUP in await visit.text("#summary")
         assert MARKUP in await visit.text("#warnings")
         await visit.page.click("#windows summary")
@@ -458,16 +424,25 @@ async def test_everything_is_done_by_the_keyboard(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", ["desk", "phone"])
-async def test_nothing_is_inaccessible(browser: Browser, talks: Site, axe: str, scheme: str, width: str) -> None:
+async def test_nothing_is_inaccessible(browser: Browser, axe: str, scheme: str, width: str) -> None:
     context = {"color_scheme": scheme, **({"viewport": PHONE} if width == "phone" else {})}
-    async with visiting(browser, talks, **context) as visit:
+    async with serving_talks(recordings={"seconds": 300}) as site, visiting(browser, site, **context) as visit:
+        await visit.page.click("#more summary")
         assert await find_violations(visit, axe) == []
+        await visit.page.select_option("#template", "voicemail")
+        await visit.fill_more(context="Peter Novak pays.", vocabulary="Kubernetes", questions="Who pays?")
+        await visit.page.check("#keep")
         await visit.choose(name="a-recording-whose-name-is-long-enough-for-a-phone-and-has-no-space.wav")
         await visit.page.click("#queue")
         await visit.page.locator("#jobs button", has_text="Open").wait_for()
         await visit.summarize()
         await visit.page.locator(".sentence.cited").first.click()
         await visit.page.click("#windows summary")
+        await visit.page.click("#transcript summary")
+        await visit.page.fill("#question", "Who sends it?")
+        await visit.page.click("#ask")
+        await visit.page.locator("#answers dd").nth(1).wait_for()
+        await visit.page.locator("#status", has_text="Answered.").wait_for()
         assert await find_violations(visit, axe) == []
         visit.expected.append("400")
         await visit.page.fill("#language", "not a language")
@@ -489,28 +464,43 @@ async def test_a_request_under_way_is_accessible_too(visit: Visit, axe: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "context"),
-    [("page", {}), ("page-dark", {"color_scheme": "dark"}), ("page-phone", {"viewport": PHONE})],
+    [
+        ("page", {}),
+        ("page-dark", {"color_scheme": "dark"}),
+        ("page-phone", {"viewport": PHONE}),
+        ("page-wishes", {"viewport": {"width": 700, "height": 1000}}),
+    ],
 )
 async def test_the_screenshots_of_the_documentation(
-    browser: Browser, talks: Site, tmp_path: Path, name: str, context: dict[str, object]
+    browser: Browser, tmp_path: Path, name: str, context: dict[str, object]
 ) -> None:
-    async with visiting(browser, talks, **context) as visit:
+    async with serving_talks(recordings={"seconds": 900}) as site, visiting(browser, site, **context) as visit:
         await visit.choose()
+        await visit.page.select_option("#template", "meeting_minutes")
+        await visit.fill_more(context="Agenda: the new office. Peter Novak presents the parking plan.")
+        await visit.fill_more(vocabulary="Maria Lopez, Anna", questions="Who sends the floor plan?")
+        await visit.page.check("#keep")
+        if name != "page-wishes":
+            await visit.page.click("#more summary")
         await visit.summarize()
+        if name == "page":
+            await visit.page.click("#transcript summary")
         await visit.page.locator(".sentence.cited", has_text="Friday").click()
         await visit.page.evaluate("player.pause()")
         await visit.page.mouse.move(0, 0)
         await asyncio.sleep(0.3)  # the colours change slowly
         region = await visit.page.evaluate(
-            """() => {
-                const result = document.getElementById("result");
-                const height = result.offsetTop + result.offsetHeight + 16;
-                return {x: 0, y: 0, width: document.documentElement.clientWidth, height};
-            }"""
+            """(isPart) => {
+                const part = document.getElementById(isPart ? "wishes" : "result").closest("section");
+                const bottom = part.offsetTop + part.offsetHeight + 16;
+                const top = isPart ? part.offsetTop - 16 : 0;
+                return {x: 0, y: top, width: document.documentElement.clientWidth, height: bottom - top};
+            }""",
+            name == "page-wishes",
         )
         shot = await visit.page.screenshot(full_page=True, clip=region)
         folder = ROOT / "docs/assets" if WRITE_SCREENSHOTS else tmp_path
         # Few colours make a small file.
         Image.open(io.BytesIO(shot)).convert("RGB").quantize(64).save(folder / f"{name}.png", optimize=True)
-        assert 10_000 < (folder / f"{name}.png").stat().st_size < 100_000
+        assert 10_000 < (folder / f"{name}.png").stat().st_size < 150_000
         assert (ROOT / f"docs/assets/{name}.png").exists()

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from speechsum_client import AsyncClient, AsyncJob, Client, async_client, async_jobs, client, jobs
+from speechsum_client import (
+    AsyncClient,
+    AsyncJob,
+    Client,
+    async_client,
+    async_jobs,
+    async_transport,
+    client,
+    jobs,
+    transport,
+)
 
 from tests.app.running_service import Site
 from tests.checks.threaded_service import serve_in_thread
@@ -70,9 +80,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def note(wait_s: float) -> None:
         seconds.append(wait_s)
 
-    for module in (client, jobs):
+    for module in (client, jobs, transport):
         monkeypatch.setattr(module, "_sleep", seconds.append)
-    for module in (async_client, async_jobs):
+    for module in (async_client, async_jobs, async_transport):
         monkeypatch.setattr(module, "_sleep", note)
     return seconds
 

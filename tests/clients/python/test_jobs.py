@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from speechsum_client import (
+    Conflict,
     ConnectionFailed,
     JobCancelled,
     JobFailed,
@@ -13,9 +14,10 @@ from speechsum_client import (
     NotFound,
     RetryPolicy,
     Unauthorized,
+    Unprocessable,
 )
 
-from app.core.errors import Unprocessable
+from app.core import errors
 from tests.app.running_service import Site, wav
 from tests.clients.python.conftest import KEYS, Connect
 from tests.clients.python.faulty_server import JOB, SUMMARY, answer, cut_answer, error, events, fail
@@ -31,7 +33,7 @@ def test_a_job_is_waited_for(service: Any) -> None:
     summary = job.wait(timeout=60)
     assert (summary.summary, summary.style.style) == (TEXT, "minutes")
     assert (job.state, job.info.is_final, job.info.model_extra) == ("succeeded", True, {})
-    assert service.job(job.id).wait() == summary
+    assert service.job(job.id).wait() == job.result() == summary
 
 
 def test_a_job_is_watched(service: Any) -> None:
@@ -68,6 +70,8 @@ def test_a_job_is_cancelled_and_deleted(service: Any, site: Site) -> None:
         site.engine.prefill_s = 0.0
     with pytest.raises(JobCancelled):
         job.wait()
+    with pytest.raises(Conflict, match="cancelled"):
+        job.result()
     job.delete()
     with pytest.raises(NotFound) as gone:
         job.refresh()
@@ -75,16 +79,19 @@ def test_a_job_is_cancelled_and_deleted(service: Any, site: Site) -> None:
 
 
 def test_a_job_that_failed_says_why(service: Any, site: Site) -> None:
-    site.decoder.error = Unprocessable("It is damaged.", code="undecodable_audio", param="file")
+    site.decoder.error = errors.Unprocessable("It is damaged.", code="undecodable_audio", param="file")
     try:
+        job = service.create_job(wav())
         with pytest.raises(JobFailed) as raised:
-            service.create_job(wav()).wait(timeout=60)
+            job.wait(timeout=60)
     finally:
         site.decoder.error = None
     assert (raised.value.code, raised.value.param, raised.value.message) == (
         "undecodable_audio", "file", "It is damaged.",
     )  # fmt: skip
     assert raised.value.job.state == "failed"
+    with pytest.raises(Unprocessable, match="It is damaged"):  # as `summarize` would have raised it
+        job.result()
 
 
 def test_the_same_key_makes_one_job(service: Any) -> None:

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from mmap import mmap
 
+from app.core.audio.containers.byte_pairs import BytePairs
+
 
 @dataclass(frozen=True)
 class ContainerFormat:
@@ -84,7 +86,7 @@ _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("mp4", rb"\x00\x00[\x00-\x03][\x08-\xff]ftyp[ -~]{4}"),
 )
 _MAGIC_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _MAGIC}
-# The rarest bytes of each signature and their offset from its start; they are found faster than the patterns.
+# The rarest bytes of each signature and their offset from its start.
 _ANCHORS: tuple[tuple[bytes, int], ...] = (
     *(
         (magic, 0)
@@ -95,6 +97,12 @@ _ANCHORS: tuple[tuple[bytes, int], ...] = (
     (b"\1\xba", 2),
     (b"ftyp", 4),
 )
+# By their first two bytes.
+_ANCHORS_BY_PAIR: dict[bytes, list[tuple[bytes, int]]] = {}
+for _anchor, _offset in _ANCHORS:
+    _ANCHORS_BY_PAIR.setdefault(_anchor[:2], []).append((_anchor, _offset))
+_ANCHOR_PAIRS = BytePairs(_ANCHORS_BY_PAIR)
+_MAX_ANCHOR_OFFSET = max(offset for _, offset in _ANCHORS)
 _FIRST_SEARCH_BYTES, _MAX_SEARCH_BYTES = 1 << 12, 1 << 20
 _MAX_MAGIC_BYTES = 32
 # Shorter signatures for the beginning of a file, where the whole pattern may be damaged or missing.
@@ -134,9 +142,7 @@ def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple
     while start < last:
         stop = min(start + size, last)
         block = data[start : min(stop + _MAX_MAGIC_BYTES, last)]
-        found: tuple[int, str] | None = None
-        for anchor, offset in _ANCHORS:
-            found = _find_first_format(block, anchor, offset, len(block) if found is None else found[0]) or found
+        found = _find_first_format(block)
         if found is not None:
             return found[1], start + found[0]
         # The search starts small: a file of many short recordings is searched often, but never far.
@@ -144,15 +150,20 @@ def find_format(data: bytes | mmap, start: int, end: int | None = None) -> tuple
     return None
 
 
-def _find_first_format(block: bytes, anchor: bytes, offset: int, end: int) -> tuple[int, str] | None:
-    """Return (position, name) of the first format before `end` with `anchor` at `offset` from its start, or None."""
-    position = block.find(anchor, offset, end + offset)
-    while position >= 0:
-        name = match_format(block, position - offset)
-        if name is not None:
-            return position - offset, name
-        position = block.find(anchor, position + 1, end + offset)
-    return None
+def _find_first_format(block: bytes) -> tuple[int, str] | None:
+    """Return (position, name) of the first format in a block, or None."""
+    first: tuple[int, str] | None = None
+    for position in _ANCHOR_PAIRS.find_all(block):
+        if first is not None and position > first[0] + _MAX_ANCHOR_OFFSET:
+            break
+        for anchor, offset in _ANCHORS_BY_PAIR[block[position : position + 2]]:
+            start = position - offset
+            if start < 0 or (first is not None and start >= first[0]) or not block.startswith(anchor, position):
+                continue
+            name = match_format(block, start)
+            if name is not None:
+                first = start, name
+    return first
 
 
 def find_transport_packets(data: bytes | mmap, start: int, within: int = 1) -> tuple[int, int] | None:

@@ -7,10 +7,13 @@ Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), ISO/IEC 13818-7 (ADTS), ISO/I
 (AC-3 and E-AC-3), RFC 4867 (AMR).
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from mmap import mmap
+from typing import NamedTuple
+
+from app.core.audio.containers.byte_pairs import BytePairs
 
 # MPEG audio bit rates in kbit/s by (is MPEG-1, layer); index 0 is "free", 15 is forbidden.
 _BITRATES = {
@@ -32,12 +35,17 @@ _MIN_FRAMES_IN_SEARCH = 8  # at a position that a search found
 _MAX_FAULTS = 1000
 MAX_CANDIDATES = 4096
 _TAGS = (b"ID3", b"TAG", b"APE", b"LYR")
-_SYNC = re.compile(rb"\xff[\xe2-\xff]|\x56[\xe0-\xff]|\x0b\x77")
+_SYNC_PAIRS = BytePairs(
+    [
+        *(bytes((0xFF, second)) for second in range(0xE2, 0x100)),
+        *(bytes((0x56, second)) for second in range(0xE0, 0x100)),
+        b"\x0b\x77",
+    ]
+)
 
 
-@dataclass(frozen=True)
-class FrameHeader:
-    """The header of a frame.
+class FrameHeader(NamedTuple):
+    """The header of a frame. A tuple, since a search makes one for every few hundred bytes of a file.
 
     Attributes:
         frame_bytes: Size of the whole frame.
@@ -122,6 +130,7 @@ HEADER_PARSERS: dict[str, FrameHeaderParser] = {
     "eac3": parse_eac3_header,
     "loas": parse_loas_header,
 }
+_NAMES_BY_FIRST_BYTE = {b"\xff": ("mp3", "aac"), b"\x0b": ("ac3", "eac3"), b"\x56": ("loas",)}
 
 
 def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) -> str | None:
@@ -129,9 +138,8 @@ def match_stream(data: bytes | mmap, start: int, min_frames: int = _MIN_FRAMES) 
 
     At least `min_frames` frames of one kind are required, or frames up to the end of the data, for very short clips.
     """
-    header = data[start : start + HEADER_BYTES]
-    for name, reader in HEADER_PARSERS.items():
-        if reader(header) is not None and _is_chain(data, start, reader, min_frames):
+    for name in _NAMES_BY_FIRST_BYTE.get(data[start : start + 1], ()):
+        if _is_chain(data, start, HEADER_PARSERS[name], min_frames):
             return name
     return None
 
@@ -147,16 +155,10 @@ def find_stream(
         end: The end of the range.
         max_candidates: Positions with the first bytes of a frame that are tried, which limits the time.
     """
-    position = start
-    for _ in range(max_candidates):
-        found = _SYNC.search(data, position, end)
-        if found is None:
-            break
-        position = found.start()
+    for position in islice(_SYNC_PAIRS.iterate(data, start, end), max_candidates):
         name = match_stream(data, position, _MIN_FRAMES_IN_SEARCH)
         if name is not None:
             return name, position
-        position += 1
     return None
 
 

@@ -4,18 +4,17 @@ import re
 from typing import Any
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from numpy.typing import NDArray
 
 from app.core.audio.byte_ranges import ByteRanges, ByteRangesFile, ReadReport, undecodable_error
 from app.core.audio.containers.formats import ContainerFormat
 from app.core.audio.containers.padding import skip_padding
 from app.core.audio.readers.flac_integrity import FlacIntegrityCheck, bytes_after_frame
+from app.core.audio.readers.frame_blocks import FrameBlocks
 from app.core.audio.sample_sink import SampleSink
 from app.core.errors import Unprocessable
 
@@ -75,8 +74,9 @@ def _decode_track(
         track.codec_context.options = {"err_detect": "crccheck+explode"}
         if container.name in ("flac", "ogg"):  # in others, a part of a stream may have the header of the whole
             flac = FlacIntegrityCheck(track.codec_context.extradata or b"")
-    filler = _GapFiller(sink) if container.has_timestamps else None
-    clock = _TimestampJumpCounter() if container.name in ("mpegts", "mpegps") else None
+    blocks, times = FrameBlocks(sink), _FrameTimes()
+    filler = _GapFiller(blocks, times) if container.has_timestamps else None
+    clock = _TimestampJumpCounter(times) if container.name in ("mpegts", "mpegps") else None
     packets = source.demux(track)
     failures, before = 0, sink.seconds
     last: Packet[Any] | None = None
@@ -88,17 +88,16 @@ def _decode_track(
         except (FFmpegError, IndexError) as error:  # PyAV raises IndexError if tracks are added later
             # The container ends here. Whether audio is missing is decided later, by the length that was announced.
             reason = getattr(error, "strerror", None) or str(error)
-            if sink.seconds == before:
+            if blocks.seconds == before:
                 raise undecodable_error(container.label, reason) from error
-            reading.unread.append(f"Reading the file stopped at {sink.seconds:,.2f} s: {reason}.")
+            reading.unread.append(f"Reading the file stopped at {blocks.seconds:,.2f} s: {reason}.")
             break
         last = packet if packet.size else last
-        lost = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
         try:
             frames = packet.decode()
         except FFmpegError:
             failures += 1
-            reading.damaged_seconds += lost
+            reading.damaged_seconds += _packet_seconds(packet)
             continue
         for frame in frames:
             if not isinstance(frame, AudioFrame) or not frame.samples:
@@ -110,12 +109,11 @@ def _decode_track(
                 filler.fill_gap_before(frame)
             if clock is not None:
                 clock.add_frame(frame)
-            samples = _interleave(frame)
+            samples = blocks.add(frame)
             if flac is not None:
-                flac.add_frame(
-                    samples, frame.sample_rate, _frame_start_seconds(frame) if container.name == "flac" else None
-                )
-            sink.write(_scale_to_float(samples), frame.sample_rate)
+                start = times.start_seconds(frame) if container.name == "flac" else None
+                flac.add_frame(samples.T, frame.sample_rate, start)
+    blocks.flush()
     if flac is not None:
         failures += flac.gap_count
         reading.damaged_seconds = max(reading.damaged_seconds, flac.lost_seconds)
@@ -151,21 +149,22 @@ def _flac_faults(flac: FlacIntegrityCheck, last_packet: bytes) -> list[str]:
 class _GapFiller:
     """Fills gaps between timestamps (discontinuous transmission, lost packets) with silence."""
 
-    def __init__(self, sink: SampleSink) -> None:
+    def __init__(self, blocks: FrameBlocks, times: "_FrameTimes") -> None:
         self.filled_seconds = 0.0
-        self._sink = sink
-        self._before = sink.seconds
+        self._blocks = blocks
+        self._times = times
+        self._before = blocks.seconds
         self._start: float | None = None
 
     def fill_gap_before(self, frame: AudioFrame) -> None:
-        time = _frame_start_seconds(frame)
+        time = self._times.start_seconds(frame)
         if time is None:
             return
         if self._start is None:
             self._start = time
-        gap = time - self._start - (self._sink.seconds - self._before)
+        gap = time - self._start - (self._blocks.seconds - self._before)
         if gap > _MIN_GAP_S:
-            self._sink.write_silence(gap)
+            self._blocks.add_silence(gap)
             self.filled_seconds += gap
 
 
@@ -175,12 +174,13 @@ class _TimestampJumpCounter:
     If the clock goes back or jumps by more than an hour, another stream was joined, or another clock is used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, times: "_FrameTimes") -> None:
         self.missing_seconds = 0.0
+        self._times = times
         self._expected: float | None = None
 
     def add_frame(self, frame: AudioFrame) -> None:
-        time = _frame_start_seconds(frame)
+        time = self._times.start_seconds(frame)
         if time is not None:
             jump = 0.0 if self._expected is None else time - self._expected
             self.missing_seconds += jump if _MIN_GAP_S < jump < _MAX_JUMP_S else 0.0
@@ -189,9 +189,26 @@ class _TimestampJumpCounter:
             self._expected += frame.samples / frame.sample_rate
 
 
-def _frame_start_seconds(frame: AudioFrame) -> float | None:
-    """Return the start of the frame in seconds, or None if it is unknown."""
-    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+class _FrameTimes:
+    """The times of a track's frames. The unit of its clock is asked for once, since PyAV makes it a fraction anew."""
+
+    def __init__(self) -> None:
+        self._unit: tuple[int, int] | None = None
+
+    def start_seconds(self, frame: AudioFrame) -> float | None:
+        """Return the start of the frame in seconds, or None if it is unknown."""
+        if frame.pts is None:
+            return None
+        if self._unit is None:
+            if frame.time_base is None:
+                return None
+            self._unit = frame.time_base.numerator, frame.time_base.denominator
+        return frame.pts * self._unit[0] / self._unit[1]
+
+
+def _packet_seconds(packet: "Packet[Any]") -> float:
+    """Return the length of a packet in seconds, or 0 if it is unknown."""
+    return float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
 
 
 def _declared_seconds(
@@ -221,26 +238,3 @@ def _clock_seconds(text: str) -> float | None:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
         return None
-
-
-def _interleave(frame: AudioFrame) -> NDArray[Any]:
-    """Return the samples of a frame in their own type, shape (frames, channels).
-
-    Raises:
-        Unprocessable: For 64-bit integers, which PyAV cannot convert and nobody records.
-    """
-    try:
-        raw: NDArray[Any] = frame.to_ndarray()
-    except ValueError as error:
-        message = f"Samples of type {frame.format.name} are not supported."
-        raise Unprocessable(message, code="undecodable_audio", param="file") from error
-    return raw.T if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels)
-
-
-def _scale_to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return samples as float32; integers are scaled to [-1, 1]."""
-    if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128.0) / 128.0
-    if np.issubdtype(samples.dtype, np.integer):
-        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    return samples.astype(np.float32, copy=False)
