@@ -956,7 +956,7 @@ export interface components {
             finish_reason: "stop" | "length" | "repetition" | "no_speech" | "not_understood" | "abort";
             /**
              * Citations
-             * @description The source of each sentence, if there are several windows.
+             * @description The source of each sentence, if the recording was read in several windows, or the answer is written in sections.
              */
             citations: components["schemas"]["CitedSentence"][];
             /**
@@ -1102,9 +1102,14 @@ export interface components {
             text: string;
             /**
              * Windows
-             * @description The windows whose notes share the most words with it; empty if no notes share enough of them.
+             * @description The windows whose notes share the most words with it; empty if no notes share enough of them, or if the recording was read in one pass.
              */
             windows: number[];
+            /**
+             * Times
+             * @description The parts of the recording that it comes from: those windows, or the part that a cascade summarized in this section of its answer.
+             */
+            times: components["schemas"]["SourceTime"][];
         };
         /**
          * DeltaEvent
@@ -1264,7 +1269,7 @@ export interface components {
             finish_reason: "stop" | "length" | "repetition" | "no_speech" | "not_understood" | "abort";
             /**
              * Citations
-             * @description The source of each sentence, if there are several windows.
+             * @description The source of each sentence, if the recording was read in several windows, or the answer is written in sections.
              */
             citations: components["schemas"]["CitedSentence"][];
             /**
@@ -1272,6 +1277,16 @@ export interface components {
              * @description What was heard neither in the recording nor named in the question; null if the model cannot say.
              */
             unsupported: components["schemas"]["UnsupportedSpan"][] | null;
+        };
+        /**
+         * SourceTime
+         * @description A part of the recording, in seconds from its start.
+         */
+        SourceTime: {
+            /** Start */
+            start: number;
+            /** End */
+            end: number;
         };
         /**
          * StyleEcho
@@ -1370,7 +1385,7 @@ export interface components {
             windows: components["schemas"]["WindowFacts"][];
             /**
              * Citations
-             * @description The source of each sentence, if there are several windows.
+             * @description The source of each sentence, if the recording was read in several windows, or the answer is written in sections.
              */
             citations: components["schemas"]["CitedSentence"][];
             /**
