@@ -1,5 +1,6 @@
 """Imports Ray, which only the extra `speechsum[ray]` installs."""
 
+from importlib import import_module
 from types import ModuleType
 
 
@@ -10,8 +11,8 @@ class RayMissing(Exception):
 def import_ray() -> ModuleType:
     """Return the module `ray`, with Ray Data. Raises RayMissing if it is not installed."""
     try:
-        import ray
-        import ray.data
+        ray = import_module("ray")
+        import_module("ray.data")
     except ImportError as error:
         raise RayMissing(
             f'Ray, which spreads the work over machines, is not installed ({error}). `pip install "speechsum[ray]"` '

@@ -51,7 +51,7 @@ def _hide_main_module() -> Iterator[None]:
     """Take from the main module what tells multiprocessing where it is (`get_preparation_data` in its `spawn.py`)."""
     with _main_module_lock:
         names = vars(sys.modules["__main__"])
-        place = {name: names[name] for name in ("__spec__", "__file__") if name in names}
+        place: dict[str, object] = {name: names[name] for name in ("__spec__", "__file__") if name in names}
         try:
             names |= {name: None for name in place}
             yield
