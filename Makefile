@@ -8,6 +8,8 @@ HUB ?=
 DEVICE ?= $(shell if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then echo gpu; else echo cpu; fi)
 LOCK = requirements/$(DEVICE).txt
 STAMP = $(VENV)/.installed-$(DEVICE)
+RAY_VENV ?= .venv-ray
+RAY_STAMP = $(RAY_VENV)/.installed
 # uv does not read pip's configuration: pass on where pip is told to look for wheels.
 FIND_LINKS = $(foreach place,$(PIP_FIND_LINKS),--find-links $(place))
 UV = $(BIN)/uv
@@ -18,7 +20,7 @@ endif
 # Where this is set, every process compiles anew what it imports: a dozen seconds for whatever imports torch or vLLM.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-slow bench env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
+.PHONY: serve test test-slow test-ray soak bench env check lint names imports types docs docs-write client-types format lock models gpu-pack clean help
 
 serve: env  ## set up, assemble the default checkpoint and run the service
 	@$(BIN)/speechsum serve $(if $(MODEL),--model $(MODEL)) $(if $(HUB),$(if $(filter 0 no off false,$(HUB)),--no-hub,--hub))
@@ -31,11 +33,17 @@ test: env system deploy-tools  ## the whole check: `make check`, then the tests
 	@$(BIN)/python -m pytest -m "timing and not slow" --durations 10 $$(grep -rl --include='test_*.py' mark.timing tests)
 
 test-slow: env system deploy-tools  ## the heavier checks (marker `slow`)
-	@$(BIN)/python -m pytest -m slow --durations 40
+	@$(BIN)/python -m pytest -m "slow and not ray" --durations 40
+
+test-ray: env system $(RAY_STAMP)  ## the checks that start a Ray cluster (marker `ray`), in an environment of their own
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/clients/python $(RAY_VENV)/bin/python -m pytest -m ray --durations 10 tests/app/batch tests/app/ray_serve
 
 bench: env system  ## every benchmark, into var/benchmarks; BENCH="overhead --quick" runs one (docs/benchmarks.md)
 	@mkdir -p var/benchmarks
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(or $(BENCH),all --out var/benchmarks)
+
+soak: env system  ## half an hour of mixed traffic and faults against a real service (docs/soak.md)
+	@$(BIN)/python -m tools.soak
 
 check: lint names imports types docs  ## lint, format, names, import contracts, types, documentation
 
@@ -79,6 +87,17 @@ $(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
+# Ray, beside everything that is installed in $(VENV) and at the versions that it has there.
+$(RAY_STAMP): $(STAMP)
+	@test -x $(RAY_VENV)/bin/python || $(PYTHON) -m venv --without-pip $(RAY_VENV)
+	@echo "installing Ray into $(RAY_VENV)"
+	@$(UV) pip freeze --python $(BIN)/python --exclude-editable | grep == >$(RAY_VENV)/constraints.txt
+	@$(UV) pip install --quiet --python $(RAY_VENV)/bin/python $(FIND_LINKS) -c $(RAY_VENV)/constraints.txt \
+	  "$$($(BIN)/python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ray"][0])')"
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  >"$$($(RAY_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/locked.pth"
+	@touch $@
+
 .PHONY: system
 system:  ## Debian packages the tests use (speech to post, a real Prometheus); installs what is missing where it may
 	@deploy/system-packages.sh
@@ -102,7 +121,7 @@ gpu-pack: env system  ## what a quarter of an hour on a GPU without network need
 	@PYTHON=$(BIN)/python PATH="$(abspath $(BIN)):$$PATH" tools/offline_gpu/pack.sh
 
 clean:  ## remove the environment and what runs left behind (the cache of parts and checkpoints stays)
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache clients/typescript/node_modules clients/typescript/built
+	rm -rf $(VENV) $(RAY_VENV) var .pytest_cache .mypy_cache .ruff_cache clients/python/.ruff_cache clients/typescript/node_modules clients/typescript/built
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -1,5 +1,6 @@
 """Builds the ASGI application of the service from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
+from app import metrics
 from app.api import (
     admin,
     chat,
@@ -29,9 +31,11 @@ from app.api.job_work import process_job
 from app.api.middleware.cors import allow_origins
 from app.api.middleware.drain_body import DrainRequestBody
 from app.api.middleware.method_aliases import MethodAliases
+from app.api.middleware.observe import ObserveMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.api.openapi import operation_id
+from app.concurrency import cancel_and_wait
 from app.database.connection import configured_url, open_database
 from app.engine.base import Engine
 from app.engine.model_info import SCRIPTED_MODEL, ModelInfo
@@ -39,10 +43,12 @@ from app.fetch.fetcher import Fetcher
 from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
 from app.models.model_source import LoadableModel, ModelSource, find_model
-from app.server.shutdown import StopEvent, watch_signals
+from app.server.disk_metrics import watch_disks
+from app.server.shutdown import DrainEvent, StopEvent, watch_signals
 from app.service import Service, StartableDecoder
 from app.setting_types import DEFAULT_WEIGHT, parse_pair, parse_weighted_model
 from app.settings import Settings, setting_name
+from app.telemetry.tracing import check_tracing, start_tracing, stop_tracing
 from app.templates.store import TemplateStore
 from app.version import package_version
 from app.workers.decoder_pool import DecoderPool
@@ -74,9 +80,10 @@ def create_app(
 
     Raises:
         registry.UnknownModel, registry.RegistryError: if a model cannot be served.
-        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, or they name
-            servers for the scripted model.
+        ValueError: if a key, a host or an adapter's name is not valid, the settings name a model twice, they name
+            servers for the scripted model, or they ask for traces without OpenTelemetry.
     """
+    check_tracing(settings.tracing)
     source = source or partial(find_model, settings)
     registered = [
         ModelInfo.from_manifest(manifest)
@@ -92,7 +99,7 @@ def create_app(
     service = Service(
         settings,
         replace(first, adapters=adapters),
-        decoder or _make_decoder(settings),
+        decoder or make_decoder(settings),
         registered,
         source,
         weight,
@@ -116,9 +123,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = StopEvent()
+        app.state.draining = DrainEvent(settings.timeouts.drain_seconds)
+        start_tracing(settings.tracing)
+        metrics.DRAINING.set_function(app.state.draining.is_set)
+        watch_disks(settings)
         try:
             async with AsyncExitStack() as resources:
-                resources.enter_context(watch_signals(app.state.stopping))
+                resources.enter_context(watch_signals(app.state.draining))
                 try:
                     database = await open_database(url)  # before the models, which take long to load
                 except ValueError as error:
@@ -130,9 +141,13 @@ def create_app(
                 template_store.connect(database)
                 resources.push_async_callback(queue.stop)
                 await queue.start(database)
+                draining = asyncio.create_task(_leave_work(app.state.draining, app.state.stopping, queue))
+                resources.push_async_callback(cancel_and_wait, draining)
                 yield
+                app.state.stopping.set()
         finally:
             await service.stop()
+            await asyncio.to_thread(stop_tracing)
 
     app = FastAPI(
         title="speechsum",
@@ -150,6 +165,7 @@ def create_app(
     app.state.templates = template_store
     app.add_middleware(MethodAliases)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(ObserveMiddleware, log_requests=settings.log_format == "json")
     app.add_middleware(DrainRequestBody)
     app.add_middleware(StartupErrorMiddleware)
     allow_origins(app, settings.server.cors_origins)
@@ -157,6 +173,15 @@ def create_app(
     app.router.routes.extend(_routes())
     openapi_document.install_openapi(app, lambda: service.models.default_name)
     return app
+
+
+async def _leave_work(draining: DrainEvent, stopping: StopEvent, queue: JobQueue) -> None:
+    """Claim no more jobs once the service drains, and hand back those in progress once it stops."""
+    await draining.wait()
+    queue.stop_claiming()
+    await stopping.wait_with_timeout(draining.delay_s)
+    stopping.set()
+    await queue.hand_back()
 
 
 @cache
@@ -204,7 +229,8 @@ def _return_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _make_decoder(settings: Settings) -> DecoderPool:
+def make_decoder(settings: Settings) -> DecoderPool:
+    """Return the worker processes that decode recordings, as the settings want them; not started yet."""
     return DecoderPool(
         settings.decoder.workers,
         max_paused=settings.decoder.paused,

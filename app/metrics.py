@@ -28,18 +28,49 @@ REQUESTS = Counter(
     ["outcome", "kind", "model"],
 )
 ERRORS = Counter("speechsum_errors", "Requests that were refused or failed, by error code.", ["code"])
+# The label model is `name@version`, so that two versions that share the requests can be compared.
+REQUEST_DURATION = Histogram(
+    "speechsum_request_duration_seconds",
+    "Time from a request's first byte to its response's last byte. The label model is empty if the request ended "
+    "before it had a model.",
+    ["kind", "model"],
+    buckets=SECONDS_BUCKETS,
+)
+STAGE_DURATION = Histogram(
+    "speechsum_stage_duration_seconds",
+    "Time that a request spent in a stage.",
+    ["stage", "model"],
+    buckets=SECONDS_BUCKETS,
+)
+TIME_TO_FIRST_TOKEN = Histogram(
+    "speechsum_time_to_first_token_seconds",
+    "Time from a request's first byte to its response's first text.",
+    ["kind", "model"],
+    buckets=SECONDS_BUCKETS,
+)
+QUEUE_DURATION = Histogram(
+    "speechsum_queue_duration_seconds",
+    "Time that an answer waited for a place in the engine. A request may take several answers.",
+    ["model"],
+    buckets=SECONDS_BUCKETS,
+)
+# The three histograms by their earlier names, without the model. They are still filled, for one more release.
 REQUEST_SECONDS = Histogram(
     "speechsum_request_seconds",
-    "Time from a request's first byte to its response's last byte.",
+    "Deprecated, use speechsum_request_duration_seconds. Time from a request's first byte to its response's last byte.",
     ["kind"],
     buckets=SECONDS_BUCKETS,
 )
 STAGE_SECONDS = Histogram(
-    "speechsum_stage_seconds", "Time that a request spent in a stage.", ["stage"], buckets=SECONDS_BUCKETS
+    "speechsum_stage_seconds",
+    "Deprecated, use speechsum_stage_duration_seconds. Time that a request spent in a stage.",
+    ["stage"],
+    buckets=SECONDS_BUCKETS,
 )
 FIRST_TOKEN_SECONDS = Histogram(
     "speechsum_first_token_seconds",
-    "Time from a request's first byte to its response's first text.",
+    "Deprecated, use speechsum_time_to_first_token_seconds. Time from a request's first byte to its response's first "
+    "text.",
     ["kind"],
     buckets=SECONDS_BUCKETS,
 )
@@ -54,7 +85,9 @@ IN_PROGRESS = Gauge("speechsum_requests_in_progress", "Requests between their fi
 QUEUE_WAITING = Gauge("speechsum_queue_waiting", "Requests waiting for the engine.")
 QUEUED_AUDIO = Gauge("speechsum_queued_audio_seconds", "Seconds of audio of the requests inside the service.")
 ABORTS = Counter("speechsum_aborts", "Requests whose client left before the response was complete.")
-WEBHOOKS = Counter("speechsum_webhooks", "Attempts to deliver a webhook, by outcome.", ["outcome"])
+ENGINE_RESTARTS = Counter(
+    "speechsum_engine_restarts", "Attempts to start an engine again whose process died.", ["model", "outcome"]
+)
 NO_SPEECH = Counter("speechsum_no_speech", "Recordings in which no speech was found.")
 NOT_UNDERSTOOD = Counter(
     "speechsum_not_understood", "Recordings whose speech a cascade's recognizer could not understand."
@@ -74,6 +107,7 @@ for _reason in ("expired", "deleted", "displaced", "stopped"):  # a zero each, s
 RECORDINGS_REUSED = Counter("speechsum_recordings_reused", "Requests and jobs that read a kept recording.")
 QUESTIONS = Counter("speechsum_questions", "Questions that were answered beside a summary.")
 READY = Gauge("speechsum_ready", "1 if the first test recording was summarized and the engine is alive, else 0.")
+DRAINING = Gauge("speechsum_draining", "1 from the signal to stop until the process ends, else 0.")
 REMOTE_UP = Gauge(
     "speechsum_remote_up",
     "1 while a vLLM server is healthy and gets requests for the model, else 0.",
@@ -120,6 +154,21 @@ def set_model_metrics(
         REQUESTS.labels(outcome, kind, "")
     for family in (OUTPUT_TOKENS, PROMPT_TOKENS, REQUEST_SECONDS, FIRST_TOKEN_SECONDS, RTFX_RATIO):
         family.labels(kind)
+    for by_model in (REQUEST_DURATION, TIME_TO_FIRST_TOKEN):
+        by_model.labels(kind, id_)
+    QUEUE_DURATION.labels(id_)
+
+
+def observe_stage(stage: str, model: str, seconds: float) -> None:
+    """Record the time that a request of a model spent in a stage. model: `name@version`."""
+    STAGE_DURATION.labels(stage, model).observe(seconds)
+    STAGE_SECONDS.labels(stage).observe(seconds)
+
+
+def observe_first_token(kind: str, model: str, seconds: float) -> None:
+    """Record the time from a request's first byte to its first text. kind, model: of the model that wrote it."""
+    TIME_TO_FIRST_TOKEN.labels(kind, model).observe(seconds)
+    FIRST_TOKEN_SECONDS.labels(kind).observe(seconds)
 
 
 def clear_model_metrics() -> None:
@@ -151,6 +200,7 @@ class RequestMetrics:
         self.model = ""
         self.disconnect_error = disconnect_error
         self.outcome: Outcome = "ok"
+        self.error_code = ""
         self.started_at = time.perf_counter()
 
     @property
@@ -166,12 +216,15 @@ class RequestMetrics:
         IN_PROGRESS.dec()
         if isinstance(error, ServiceError):
             self.outcome = "refused" if error.status < 500 else "failed"
-            ERRORS.labels(error.code).inc()
+            self.error_code = error.code
         elif isinstance(error, self.disconnect_error) or (error is not None and not isinstance(error, Exception)):
             self.outcome = "aborted"
             ABORTS.inc()
         elif error is not None:
-            self.outcome = "failed"
-            ERRORS.labels("internal_error").inc()
+            self.outcome, self.error_code = "failed", "internal_error"
+        if self.error_code:
+            ERRORS.labels(self.error_code).inc()
         REQUESTS.labels(self.outcome, self.kind, self.model).inc()
-        REQUEST_SECONDS.labels(self.kind).observe(self.elapsed_seconds)
+        seconds = self.elapsed_seconds
+        REQUEST_DURATION.labels(self.kind, self.model).observe(seconds)
+        REQUEST_SECONDS.labels(self.kind).observe(seconds)

@@ -10,8 +10,10 @@ from app.database.connection import check_database, configured_url
 from app.server.sockets import open_listening_sockets
 from app.settings import Settings
 
+log = logging.getLogger(__name__)
+
 EXIT_STOPPED, EXIT_FAILED = 0, 1
-PROBE_PATHS = ("/livez", "/readyz", "/metrics")
+PROBE_PATHS = ("/startupz", "/livez", "/readyz", "/metrics")
 
 
 class ProbeLogFilter(logging.Filter):
@@ -46,9 +48,8 @@ def serve(settings: Settings) -> int:
 
 
 def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
-    import uvicorn
-
     from app.main import create_app
+    from app.server.draining_server import DrainingServer
     from app.server.uvicorn_config import raise_file_limit, uvicorn_config
 
     def announce_ready() -> None:
@@ -57,6 +58,9 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
             return
         host, port = sockets[0].getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
+        if settings.log_format == "json":
+            log.info("Ready.")
+            return
         print(
             f"\nReady. Try it on a recording of someone talking:\n\n"
             f"  curl http://{host}:{port}/v1/audio/summaries -F file=@recording.wav -F stream=true -N\n",
@@ -74,7 +78,7 @@ def _run_server(settings: Settings, sockets: list[socket.socket]) -> int:
         logging.getLogger("httpx").setLevel(
             logging.WARNING
         )  # at level INFO it logs every health check of a vLLM server
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, settings.timeouts.drain_seconds)
     server.run(sockets=sockets)
     return EXIT_STOPPED if app.state.service.failure is None else EXIT_FAILED
 

@@ -71,7 +71,13 @@ class Service:
         self.settings = settings
         self.decoder = decoder
         self.models = ModelManager(
-            first, registry, source, self._make_summarizer, weight, retry_after_s=settings.limits.retry_after_seconds
+            first,
+            registry,
+            source,
+            self._make_summarizer,
+            weight,
+            retry_after_s=settings.limits.retry_after_seconds,
+            restarts=settings.engine.restarts,
         )
         self.further_models = further_models
         self.admission = AdmissionController(settings)
@@ -83,6 +89,7 @@ class Service:
         self.find_speech: Callable[[Samples, Event], list[Span]] | None = None
         self.on_ready, self.on_failure = on_ready, on_failure
         self.failure: str | None = None
+        self._has_started = False
         self._start_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -124,6 +131,11 @@ class Service:
         assert self.models.initial.summarizer is not None, "the first model is not ready"
         return self.models.initial.summarizer
 
+    def check_started(self) -> None:
+        """Raise `NotReady` (503) as long as the first model has not answered its warm-up inference."""
+        if not self._has_started:
+            raise self._not_ready_error(self.models.initial.fault)
+
     async def check_live(self) -> None:
         """Raise `EngineDead` if requests that name no model can no longer be answered and only a restart helps."""
         await self._refresh_ready()
@@ -131,11 +143,14 @@ class Service:
     async def check_ready(self) -> None:
         """Raise `NotReady` (503) unless a request that names no model would be served now."""
         if not await self._refresh_ready():
-            raise NotReady(
-                f"{self.default_model.id} is still being loaded. Try again shortly.",
-                code="not_ready",
-                retry_after_s=self.settings.limits.retry_after_seconds,
-            )
+            raise self._not_ready_error()
+
+    def _not_ready_error(self, fault: str = "") -> NotReady:
+        return NotReady(
+            fault or f"{self.default_model.id} is still being loaded. Try again shortly.",
+            code="not_ready",
+            retry_after_s=self.settings.limits.retry_after_seconds,
+        )
 
     async def _refresh_ready(self) -> bool:
         try:
@@ -149,6 +164,7 @@ class Service:
     async def _report_first_model(self, load_task: asyncio.Task[None]) -> None:
         await asyncio.wait({load_task})
         if self.is_ready:
+            self._has_started = True
             metrics.READY.set(1)
             self.on_ready()
         else:

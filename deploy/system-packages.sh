@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use and that are missing: voices, jq for the documentation's examples,
-# LibriVox clips with transcripts, a browser for the page, and real Prometheus, PostgreSQL and nginx.
+# LibriVox clips with transcripts, a browser for the page, a clock that can be moved, and real Prometheus, PostgreSQL and
+# nginx.
 set -euo pipefail
-packages=(chromium espeak-ng flite jq libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus)
+packages=(chromium espeak-ng flite jq libfaketime libnuma1 nginx-light pocketsphinx-testdata postgresql prometheus
+  prometheus-alertmanager)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

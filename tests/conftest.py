@@ -29,9 +29,19 @@ COMPUTING = (
     "tests/training",
     "tests/model_repo",
     "tests/checks",
+    "tests/benchmarks",
 )
 # Files of many seconds that mostly wait. They are the first among the others.
-WAITING = ("tests/docs/test_blocks.py", "tests/deploy", "tests/tools", "tests/clients", "tests/docs", "tests/app/cli")
+WAITING = (
+    "tests/docs/test_blocks.py",
+    "tests/app/ray_serve",
+    "tests/app/batch",
+    "tests/deploy",
+    "tests/tools",
+    "tests/clients",
+    "tests/docs",
+    "tests/app/cli",
+)
 RANKS = {start: rank for rank, start in enumerate((*COMPUTING, *WAITING))}
 
 

@@ -109,7 +109,7 @@ def test_both_answer_side_by_side_as_each_does_alone(served: Served) -> None:
     assert all(f'vllm:num_requests_running{{engine="0",model_name="{id_}"}}' in text for id_ in (HEARS, READS))
 
 
-def test_a_core_that_dies_takes_only_its_own_model_with_it(served: Served) -> None:
+def test_a_core_that_dies_takes_only_its_own_model_with_it_and_is_started_again(served: Served) -> None:
     found = subprocess.run(["ps", "-eo", "pid,pgid,lstart,args"], capture_output=True, text=True, check=True).stdout
     mine = [line.split() for line in found.splitlines() if f" {served.process.pid} " in line and "EngineCore" in line]
     assert len(mine) == 2
@@ -119,6 +119,11 @@ def test_a_core_that_dies_takes_only_its_own_model_with_it(served: Served) -> No
     deadline = time.monotonic() + 60
     while served.summarize(audio, model=HEARS).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert served.summarize(audio, model=HEARS).json()["error"]["code"] == "engine_dead"
+    lost = served.summarize(audio, model=HEARS)
+    assert lost.json()["error"]["code"] in ("engine_dead", "not_ready")
+    assert int(lost.headers["retry-after"]) > 0
     assert served.summarize(audio).json()["model"] == READS
     assert served.http.get("/livez").status_code == 200
+    until(served, HEARS, "ready")
+    assert served.summarize(audio, model=HEARS).json()["model"] == HEARS
+    assert cores(served) == 2

@@ -6,6 +6,8 @@ when it is known. Knows nothing about HTTP or codecs.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +27,7 @@ class AdmissionController:
         self.uploads = Uploads(settings)
         self.active_requests = 0
         self.audio_seconds = 0.0
+        self.background_audio_seconds = 0.0  # of jobs that are being worked on, which take no room from requests
         self.throughput = Throughput()
         self.requests_by_client: Counter[str] = Counter()
 
@@ -41,6 +44,15 @@ class AdmissionController:
     def request_slot(self, client: str) -> "RequestSlot":
         """Return the slot of one request. Entering it starts the upload, and `acquire` takes the slot."""
         return RequestSlot(self, client)
+
+    @contextmanager
+    def count_background_audio(self, seconds: float) -> Iterator[None]:
+        """Count the length of a job's recording inside the block."""
+        self.background_audio_seconds += seconds
+        try:
+            yield
+        finally:
+            self.background_audio_seconds -= seconds
 
     def job_upload(self, client: str) -> Upload:
         """Return the upload of a job, which takes no slot."""

@@ -9,18 +9,22 @@ from starlette.requests import Request
 
 from app.jobs.queue import JobQueue
 from app.keys.authenticator import Authenticator
-from app.server.shutdown import StopEvent
+from app.server.shutdown import DrainEvent, StopEvent
 from app.service import Service
 from app.templates.store import TemplateStore
 
 
 class AppState(Protocol):
-    """What `app.main.create_app` puts into `app.state`. `stopping` is set as soon as the service is told to stop."""
+    """What `app.main.create_app` puts into `app.state`.
+
+    `draining` is set as soon as the service is told to stop, `stopping` when it takes no more requests.
+    """
 
     service: Service
     jobs: JobQueue
     keys: Authenticator
     templates: TemplateStore
+    draining: DrainEvent
     stopping: StopEvent
 
 

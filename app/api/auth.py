@@ -21,6 +21,7 @@ from app.core.errors import Forbidden, Unauthorized
 from app.keys.authenticator import REQUESTS_QUOTA, Key
 from app.keys.quotas import QuotaState
 from app.server.open_connections import client_network
+from app.telemetry.request_record import note_request
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, if the service is set up with keys.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -121,6 +122,7 @@ def _authorize(request: Request, key: Key | None, scope: str) -> Caller:
             f"This API key may not do this: it lacks the scope {scope!r}, and has {', '.join(sorted(key.scopes))}.",
             code="scope_missing",
         )
+    note_request(key=key.name)
     return Caller(key.owner, key.owner, key)
 
 

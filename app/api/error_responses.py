@@ -14,6 +14,7 @@ from app.api.middleware.method_aliases import alias_methods
 from app.api.protocol import ErrorResponse
 from app.api.summary_fields import invalid_field_error
 from app.core.errors import InvalidRequest, ServiceError
+from app.telemetry.request_record import note_request
 
 # The status that nginx logs if the client has left; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
@@ -54,7 +55,8 @@ def internal_error() -> ServiceError:
 
 
 def error_response(error: ServiceError) -> JSONResponse:
-    """Return a ServiceError as a response."""
+    """Return a ServiceError as a response. The log's line about the request names its code."""
+    note_request(error=error.code)
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_s))

@@ -35,6 +35,7 @@ from app.metrics import RequestMetrics
 from app.models.resolver import ResolvedModel
 from app.service import Service
 from app.summarize.request import Emit, OutputFormat, Summary, SummaryEvent, SummaryRequest
+from app.telemetry.request_record import note_request
 
 
 def _ignore_event(_: SummaryEvent) -> None:
@@ -109,6 +110,7 @@ class RequestScope:
         """
         self.slot.release_bytes()
         self.slot.reserve_audio(seconds)
+        note_request(audio_seconds=seconds)
         await self.keys.take_quota(self.caller.key, AUDIO_QUOTA, seconds)
 
 
@@ -121,9 +123,7 @@ async def open_request_scope(request: Request, credentials: Credentials) -> Asyn
     state = app_state(request)
     service = state.service
     with ExitStack() as resources:
-        request_metrics = resources.enter_context(
-            RequestMetrics(service.default_model.kind, disconnect_error=ClientDisconnect)
-        )
+        request_metrics = _count_request(service.default_model.kind, resources)
         caller = await authenticate_and_charge(request, credentials, "summaries")
         await service.models.check_any_ready()
         slot = resources.enter_context(service.admission.request_slot(caller.name))
@@ -137,15 +137,15 @@ def background_request(
     """Admit work that nobody waits for. It is counted like a request, but takes no slot away from requests."""
 
     async def count_decoded_audio(seconds: float) -> None:
+        note_request(audio_seconds=seconds)
+        resources.enter_context(service.admission.count_background_audio(seconds))
         await keys.take_quota(await keys.find_by_owner(summary_request.owner), AUDIO_QUOTA, seconds)
 
     summary_request.adapter = resolved_model.adapter
     summary_request.on_decoded = count_decoded_audio
     summary_request.find_vocabulary = partial(keys.vocabularies.get, summary_request.owner)
     with ExitStack() as resources:
-        request_metrics = resources.enter_context(
-            RequestMetrics(resolved_model.model.info.kind, disconnect_error=ClientDisconnect)
-        )
+        request_metrics = _count_request(resolved_model.model.info.kind, resources)
         _hold_model(resolved_model, request_metrics, resources)
         yield AdmittedRequest(summary_request, resolved_model, created, request_metrics, resources)
 
@@ -176,6 +176,17 @@ async def check_schema(request: Request, service: Service, output_format: Output
         await run_while_connected(
             request.receive, service.schema_workers.check_schema(output_format.schema, output_format.param)
         )
+
+
+def _count_request(kind: str, resources: ExitStack) -> RequestMetrics:
+    """Count a request as long as it holds its resources, and note for the log how it ended. kind: of its model."""
+    request_metrics = RequestMetrics(kind, disconnect_error=ClientDisconnect)
+
+    def note_end() -> None:
+        note_request(outcome=request_metrics.outcome, model=request_metrics.model, error=request_metrics.error_code)
+
+    resources.callback(note_end)  # is called after the metrics have their outcome
+    return resources.enter_context(request_metrics)
 
 
 def _hold_model(resolved_model: ResolvedModel, request_metrics: RequestMetrics, resources: ExitStack) -> None:

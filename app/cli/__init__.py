@@ -1,7 +1,7 @@
 """The command line `speechsum`: a module for each command, which is imported when the command runs.
 
     program.py              the commands, their exit statuses, `main`
-    serve.py, settings.py, keys.py, models.py, doctor.py
+    serve.py, settings.py, keys.py, database.py, models.py, doctor.py
     mcp.py
     summarize.py, ask.py, jobs.py
 

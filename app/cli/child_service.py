@@ -100,6 +100,7 @@ def _environment(settings: Settings, folder: Path, key: str) -> dict[str, str]:
         setting_name("jobs", "database"): f"sqlite:///{folder / 'jobs' / 'speechsum.db'}",
         setting_name("jobs", "blobs"): str(folder / "jobs" / "recordings"),
         setting_name("timeouts", "request_seconds"): str(max(REQUEST_SECONDS, settings.timeouts.request_seconds)),
+        setting_name("timeouts", "drain_seconds"): "0",  # no load balancer is in front of it
     }
 
 

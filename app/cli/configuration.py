@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.cli.errors import SettingsError
 from app.settings import Settings, setting_name, unknown_variables
+from app.telemetry.logs import configure_log
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -25,7 +26,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def start_logging(settings: Settings) -> None:
     """Log to standard error, and warn of variables that look like settings and are none."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_log(settings.log_level, settings.log_format)
     for name in misspelt_variables():
         logging.warning("%s is not a setting of this service and has no effect.", name)
 

@@ -5,6 +5,7 @@ USAGE_ERROR = 2
 NO_SERVICE = 3
 NOT_ALLOWED = 4
 NOT_ENDED = 5
+SOME_FAILED = 6
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -17,6 +18,7 @@ EXIT_STATUSES = {
     NO_SERVICE: "no service answers there, or the connection to it was lost",
     NOT_ALLOWED: "the service wants an API key, or the key does not permit this",
     NOT_ENDED: "`jobs wait --timeout`: the job has not ended yet",
+    SOME_FAILED: "`batch`: every recording has its row, and some of the rows are errors",
     INTERRUPTED: "the command was interrupted by Ctrl-C",
     TERMINATED: "SIGTERM ended a command that had started the model, which was stopped too",
 }

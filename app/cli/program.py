@@ -30,9 +30,13 @@ COMMANDS = {
     "summarize": LazyCommand("app.cli.summarize", "Summarize recordings."),
     "ask": LazyCommand("app.cli.ask", "Answer a question about a recording."),
     "jobs": LazyCommand("app.cli.jobs", "Queue recordings on a service, and look after them."),
+    "batch": LazyCommand("app.cli.batch", "Summarize an archive of recordings, on one machine or many."),
     "mcp": LazyCommand("app.cli.mcp", "Offer a running service to assistants, by the Model Context Protocol."),
     "models": LazyCommand("app.cli.models", "List, download and verify models."),
     "keys": LazyCommand("app.cli.keys", "Create, list and revoke API keys and the secrets of their webhooks."),
+    "database": LazyCommand(
+        "app.cli.database", "Back up, restore and downgrade the database of jobs, keys and templates."
+    ),
     "settings": LazyCommand(
         "app.cli.settings", "Print every setting with its description and default, as .env.example."
     ),

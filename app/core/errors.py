@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 # An error repeats at most this much of what a caller sent.
 MESSAGE_CHARACTERS = 4000
 PARAM_CHARACTERS = 200
+ENGINE_RETRY_SECONDS = 5.0  # when a request whose engine died may be sent again
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 100
 _short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 4
@@ -154,7 +155,14 @@ class NotReady(Unavailable):
 
 
 class EngineDead(Unavailable):
-    """The engine's process has died. `/livez` fails from now on, so that a supervisor restarts the service."""
+    """The engine's process has died, and with it the requests inside it. They may be sent again: either the service
+    starts the engine again, or `/livez` fails from now on, so that a supervisor restarts the service.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = ENGINE_RETRY_SECONDS
+    ) -> None:
+        super().__init__(message, code=code, param=param, retry_after_s=retry_after_s)
 
 
 def disk_full_error() -> Unavailable:

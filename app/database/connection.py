@@ -2,22 +2,23 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.core.errors import Unavailable
 from app.database.errors import DatabaseFile, DatabaseUnusable, translate_errors
+from app.database.revisions import check_revision, downgrade_tables, known_revisions, read_revision, upgrade_tables
 from app.database.rows import READ_ONLY_OPTION
 from app.settings import JobSettings, setting_name
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "postgres": "asyncpg"}
 BUSY_TIMEOUT_SECONDS = 30  # longest time that a writer waits for another one in SQLite
 MIGRATION_LOCK = 0x73756D  # the advisory lock of PostgreSQL that is held while tables change
@@ -113,6 +114,40 @@ async def check_database(url: str) -> None:
     await (await open_database(url)).dispose()
 
 
+async def read_database_revision(url: str) -> str | None:
+    """Return the revision of a database's tables, and change nothing; None if it has no tables.
+
+    Raises:
+        DatabaseUnusable: if it cannot be opened.
+    """
+    database = create_async_engine(url)
+    if database.dialect.name == "sqlite" and not await asyncio.to_thread(os.path.isfile, database.url.database or ""):
+        return None
+    try:
+        async with database.connect() as connection:
+            return await connection.run_sync(read_revision)
+    except (DBAPIError, OSError) as error:
+        raise _unusable_error(url, error) from error
+    finally:
+        await database.dispose()
+
+
+async def downgrade_database(url: str, revision: str) -> None:
+    """Bring the tables back to an older revision, for an older version of this program. No service may be running.
+
+    Raises:
+        DatabaseUnusable: as `open_database` does.
+        ValueError: if the revision is not an older one.
+    """
+    database = await open_database(url)
+    try:
+        async with database.begin() as connection:
+            await connection.run_sync(_prepare_migration)
+            await connection.run_sync(downgrade_tables, revision)
+    finally:
+        await database.dispose()
+
+
 def _open_database_file(database: Database) -> DatabaseFile | None:
     path = database.url.database if database.dialect.name == "sqlite" else None
     return DatabaseFile(Path(path)) if path and Path(path).is_file() else None
@@ -122,12 +157,13 @@ def _unusable_error(url: str, error: BaseException) -> DatabaseUnusable:
     cause = error.__cause__ if isinstance(error, Unavailable) and error.__cause__ else error
     cause = getattr(cause, "orig", None) or cause
     return DatabaseUnusable(
-        f"the database {_redact_url(url)} cannot be opened: {cause}. The settings are "
+        f"the database {redact_url(url)} cannot be opened: {cause}. The settings are "
         f"{setting_name('jobs', 'folder')} and {setting_name('jobs', 'database')}."
     )
 
 
-def _redact_url(url: str) -> str:
+def redact_url(url: str) -> str:
+    """Return the URL without its password."""
     return make_url(url).render_as_string(hide_password=True)
 
 
@@ -164,27 +200,17 @@ def _configure_sqlite(database: Database) -> None:
 
 
 def _migrate(connection: Connection) -> None:
+    _prepare_migration(connection)
+    found = read_revision(connection)
+    if found == known_revisions()[-1]:
+        return
+    check_revision(found, redact_url(str(connection.engine.url)))
+    upgrade_tables(connection)
+
+
+def _prepare_migration(connection: Connection) -> None:
+    """Keep other services from changing the tables too, until the transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
     # Alembic logs each step at level INFO, which would only distract whoever runs a command.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    scripts = ScriptDirectory.from_config(config)
-    found, newest = MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
-    if found == newest:
-        return
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
-        raise DatabaseUnusable(
-            f"the database {_redact_url(str(connection.engine.url))} was written by a newer version of speechsum: its "
-            f"tables are at revision {found}, and this version knows revisions up to {newest}. Install the newer "
-            f"version, or use another database; the settings are {setting_name('jobs', 'folder')} and "
-            f"{setting_name('jobs', 'database')}."
-        )
-    command.upgrade(config, "head")

@@ -3,6 +3,7 @@
     audio_llm.AudioLlmEngine   an audio language model                                 kind "audio-llm"
     cascade.CascadeEngine      Whisper writes a transcript, a text model summarizes it  kind "cascade"
     scripted.ScriptedEngine    plays back a script, for tests and load ceilings         kind "scripted"
+    scripted_process.ScriptedProcessEngine  the same, with a core that can be killed    kind "scripted"
 
 The first two are built around a `chat_request.ChatModel`: vLLM in this process (`vllm_in_process.VllmChatModel`) or
 vLLM servers (`remote.server_pool.RemoteChatModel`).

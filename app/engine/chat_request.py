@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import ServiceError, TooLarge, Unavailable, Unprocessable
+from app.core.errors import EngineDead, ServiceError, TooLarge, Unprocessable
 from app.core.prompts import audio_messages, conversation_messages, notes_messages
 from app.engine.base import Adapter, EngineEvent, FinishReason, GenerationRequest, LoadedCheckpoint
 from app.engine.repetition import RepetitionDetector
@@ -134,6 +134,6 @@ def unusable_adapter_error(name: str, reason: object) -> Unprocessable:
     return Unprocessable(f"The adapter {name} cannot be served: {reason}", code="adapter_unusable", param="folder")
 
 
-def not_started_error() -> Unavailable:
-    """Return the error for a request to an engine that was not started, or was stopped."""
-    return Unavailable("The engine is not started.", code="engine_not_ready")
+def not_started_error() -> EngineDead:
+    """Return the error for a request to an engine that was not started, or was stopped: another one takes its place."""
+    return EngineDead("The engine is not started, or was stopped. Try again.", code="engine_not_ready")

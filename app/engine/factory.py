@@ -41,7 +41,7 @@ def build_engine(manifest: Manifest, settings: Settings, urls: Sequence[str] | N
         RegistryError: The manifest cannot be served.
     """
     servers = settings.remote.model_urls(manifest.name, manifest.version) if urls is None else list(urls)
-    model = build_remote_model(manifest, settings, servers) if servers else _build_local_model(manifest, settings)
+    model = build_remote_model(manifest, settings, servers) if servers else build_local_model(manifest, settings)
     return build_engine_around(model, manifest, settings)
 
 
@@ -51,8 +51,7 @@ def build_engine_around(model: ChatModel, manifest: Manifest, settings: Settings
     Raises PartError if the Whisper model cannot be fetched.
     """
     if manifest.kind == "cascade":
-        (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
-        transcriber = WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)
+        transcriber = build_transcriber(manifest, settings)
         return CascadeEngine(
             model, transcriber, settings.recognizer, manifest.languages, section_tokens=manifest.section_tokens
         )
@@ -61,7 +60,12 @@ def build_engine_around(model: ChatModel, manifest: Manifest, settings: Settings
 
 def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Settings) -> Engine:
     """Return the engine for a folder's weights in this process; it is not started yet. name: in vLLM's metrics."""
-    model = VllmChatModel(
+    return AudioLlmEngine(build_folder_model(checkpoint, name, settings))
+
+
+def build_folder_model(checkpoint: CheckpointFolder, name: str, settings: Settings) -> ChatModel:
+    """Return the audio language model in a folder, in this process; it is not started yet. name: in vLLM's metrics."""
+    return VllmChatModel(
         checkpoint.folder,
         checkpoint.context_tokens,
         settings.engine,
@@ -70,7 +74,6 @@ def build_folder_engine(checkpoint: CheckpointFolder, name: str, settings: Setti
         adapters=settings.adapters,
         family=checkpoint.family,
     )
-    return AudioLlmEngine(model)
 
 
 def build_hub_engine(model: HubModel, info: ModelInfo, settings: Settings) -> Engine:
@@ -103,7 +106,20 @@ def build_remote_model(manifest: Manifest, settings: Settings, urls: Sequence[st
     return RemoteChatModel(expected, tokenizer, settings.remote.model_copy(update={"urls": list(urls)}))
 
 
-def _build_local_model(manifest: Manifest, settings: Settings) -> ChatModel:
+def build_transcriber(manifest: Manifest, settings: Settings) -> WhisperTranscriber:
+    """Return the recognizer of a cascade's manifest; it is not started yet.
+
+    Raises PartError if it cannot be fetched.
+    """
+    (whisper,) = (fetch_part(part, cache=settings.cache_dir, from_hub=settings.hub) for part in manifest.beside)
+    return WhisperTranscriber(whisper, settings.engine.threads, manifest.languages)
+
+
+def build_local_model(manifest: Manifest, settings: Settings) -> ChatModel:
+    """Return the language model of a manifest in this process; it is not started yet.
+
+    The first call assembles and verifies the checkpoint. Raises PartError or RegistryError as `build_engine` does.
+    """
     folder = assemble_checkpoint(manifest, cache=settings.cache_dir, from_hub=settings.hub)
     return VllmChatModel(
         folder,

@@ -139,3 +139,10 @@ class ModelInfo:
 SCRIPTED_MODEL = ModelInfo(
     "scripted", "1", "scripted", max_seconds=600.0, description="Plays back a script. Hears nothing."
 )
+SCRIPTED_PROCESS_MODEL = ModelInfo(
+    "scripted-process",
+    "1",
+    "scripted",
+    max_seconds=600.0,
+    description="Plays back a script in a process that can be killed. Hears nothing.",
+)

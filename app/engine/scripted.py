@@ -86,8 +86,9 @@ class ScriptedEngine:
         self._started = False
 
     async def start(self) -> None:
-        """Wait for `start_s` seconds."""
+        """Wait for `start_s` seconds. An engine that died lives again."""
         await asyncio.sleep(self.start_s)
+        self._dead = False
         self._started = True
 
     async def stop(self) -> None:
@@ -101,7 +102,7 @@ class ScriptedEngine:
     async def check_health(self) -> None:
         """Raise `EngineDead` after `die`."""
         if self._dead:
-            raise EngineDead("The engine died. Restart the service.", code="engine_dead")
+            raise EngineDead("The engine died.", code="engine_dead")
 
     @property
     def running_requests(self) -> int:

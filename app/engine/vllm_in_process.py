@@ -36,6 +36,7 @@ from app.engine.vllm_options import (
     vllm_sampling_params,
 )
 from app.settings import AdapterSettings, EngineSettings, setting_name
+from app.telemetry.tracing import trace_headers
 from model_repo.families import ModelFamily
 
 OWN_ADAPTER_ID = 1 << 30  # vLLM's number of a checkpoint's own adapter; those of the others count up from 1
@@ -144,9 +145,7 @@ class VllmChatModel:
         try:
             await self._engine.check_health()
         except EngineDeadError as error:
-            raise EngineDead(
-                "The engine's process has died. The service must be restarted.", code="engine_dead"
-            ) from error
+            raise EngineDead("The engine's process has died.", code="engine_dead") from error
 
     @property
     def running_requests(self) -> int:
@@ -235,7 +234,12 @@ class VllmChatModel:
             yield StageStarted("prefill")
             lora = self._choose_lora(sampling, has_audio=audio is not None)
             generator = self._engine.generate(
-                inputs, parameters, request_id=request_id, priority=sampling.priority, lora_request=lora
+                inputs,
+                parameters,
+                request_id=request_id,
+                priority=sampling.priority,
+                lora_request=lora,
+                trace_headers=trace_headers() or None,
             )
             # aclosing, because a consumer that leaves must end vLLM's generator at once, and not at the next garbage
             # collection.
@@ -257,9 +261,7 @@ class VllmChatModel:
             if detector and detector.repeated:
                 reason = "repetition"
         except EngineDeadError as error:
-            raise EngineDead(
-                "The engine's process has died. The service must be restarted.", code="engine_dead"
-            ) from error
+            raise EngineDead("The engine's process has died.", code="engine_dead") from error
         except (EngineGenerateError, VLLMClientError, ValueError) as error:
             raise refusal_error(str(error.__cause__ or error), self._context_tokens) from error
         finally:

@@ -12,6 +12,7 @@ from app.engine.chat_request import MAX_PATTERN_TOKENS, MIN_PATTERN_TOKENS, MIN_
 from app.engine.peft_adapter import CONFIG_FILE, adapter_rank
 from app.setting_types import parse_pair
 from app.settings import AdapterSettings, EngineSettings
+from app.telemetry.tracing import vllm_endpoint
 from model_repo.families import ModelFamily
 
 # One backend for all schemas: with "auto", vLLM 0.32 serves everyone with the backend that the first schema happened to
@@ -68,6 +69,8 @@ def engine_arguments(
     dtype = settings.dtype if settings.dtype != "auto" else "float32" if on_cpu else "bfloat16"
     optional: dict[str, Any] = {"limit_mm_per_prompt": {"audio": 1} if audio else {}}
     optional |= family.vllm_arguments if family else {}
+    if traces := vllm_endpoint():
+        optional |= {"otlp_traces_endpoint": traces}
     own_adapter = own_adapter_folder(folder, audio=audio)
     if lora_rank := max_lora_rank(adapters, own_adapter):
         at_once = adapters.at_once + (own_adapter is not None)
@@ -81,6 +84,8 @@ def engine_arguments(
         # offset" (vLLM 0.32, gpu_model_runner's _bookkeeping_sync). There prompts are read whole.
         enable_chunked_prefill=False if on_cpu else None,
         max_model_len=context_tokens,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        data_parallel_size=settings.data_parallel_size,
         max_num_seqs=settings.max_num_seqs,
         gpu_memory_utilization=settings.gpu_memory_utilization,
         scheduling_policy="priority",

@@ -54,11 +54,11 @@ class BlobStore:
         """Delete a recording. Does nothing if it is not there."""
         await asyncio.to_thread(self._delete, self._path(name))
 
-    async def delete_orphans(self, needed: set[str], older_s: float) -> int:
-        """Delete the recordings that are not in `needed` and older than `older_s` seconds; return how many were
-        deleted.
+    async def list_older(self, older_s: float) -> set[str]:
+        """Return the names of the recordings, complete or not, that are older than `older_s` seconds by their place's
+        clock, which may differ from this host's.
         """
-        return await asyncio.to_thread(self._delete_orphans, needed, older_s)
+        return await asyncio.to_thread(self._list_older, older_s)
 
     def _put(self, file: BinaryIO, name: str) -> None:
         part = self._path(name) + PARTIAL_SUFFIX
@@ -94,17 +94,12 @@ class BlobStore:
         if self.system.exists(path):
             self.system.rm_file(path)
 
-    def _delete_orphans(self, needed: set[str], older_s: float) -> int:
+    def _list_older(self, older_s: float) -> set[str]:
         if not self.system.exists(self.root):
-            return 0
-        deleted = 0
-        for path in self.system.ls(self.root, detail=False):
-            name = path.rsplit("/", 1)[-1]
-            if name in needed or time.time() - _modified_time(self.system, path) < older_s:
-                continue
-            self._delete(path)
-            deleted += 1
-        return deleted
+            return set()
+        paths = self.system.ls(self.root, detail=False)
+        now = time.time()
+        return {path.rsplit("/", 1)[-1] for path in paths if now - _modified_time(self.system, path) >= older_s}
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"

@@ -5,8 +5,8 @@ It starts and stops these parts together. Knows nothing about HTTP, or about wha
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from secrets import token_hex
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from app.database.connection import Database
 from app.fetch.poster import Poster
 from app.jobs.blob_store import BlobStore
 from app.jobs.idempotency_store import IdempotencyStore, Reservation, StoredResponse
+from app.jobs.metrics import JOBS_REFUSED, QueueGauges, count_ended
 from app.jobs.runner import JobRunner, ProcessJob
 from app.jobs.store import CANCELLED, QUEUED, Job, JobStore, WebhookBody
 from app.jobs.webhooks import WebhookSender
@@ -45,6 +46,7 @@ class JobQueue:
     poster: Poster
     answers: IdempotencyStore
     runner: JobRunner
+    gauges: QueueGauges
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class JobQueue:
         self.blobs = BlobStore(settings.jobs.blobs or str(settings.jobs.folder / "recordings"))
         self.service_secrets = service_secrets(settings.webhooks)
         self.process_job, self.webhook_body, self.wait_until_ready = process_job, webhook_body, wait_until_ready
+        self._orphans: set[str] = set()  # recordings without a job, as of the last look
         self._resources = AsyncExitStack()  # what `start` opened, to be closed in reverse order
 
     async def start(self, database: Database) -> None:
@@ -66,6 +69,7 @@ class JobQueue:
         jobs = self.settings.jobs
         self.database = database
         self.store = JobStore(self.database, jobs.keep_seconds, self.webhook_body)
+        self.gauges = QueueGauges(self.database)
         timeout_s = self.settings.timeouts.request_seconds
         self.answers = IdempotencyStore(self.database, timeout_s, jobs.lease_seconds, jobs.repeat_seconds)
         self.runner = JobRunner(
@@ -82,9 +86,22 @@ class JobQueue:
         self.poster = Poster(webhooks.private_hosts, webhooks.seconds, max_concurrent_lookups=webhooks.at_once)
         self._resources.callback(self.poster.close)
         sender = WebhookSender(self.database, webhooks, self.secrets, self.poster, jobs.poll_seconds)
-        self.store.on_finished = sender.wakeup.set
+
+        def on_finished(ended: list[Job]) -> None:
+            count_ended(ended)
+            sender.wakeup.set()
+
+        self.store.on_finished = on_finished
         self._start_task(sender.run())
         self._start_task(self.runner.run())
+
+    def stop_claiming(self) -> None:
+        """Claim no more jobs, because the service is about to stop. Those in progress go on."""
+        self.runner.stop_claiming()
+
+    async def hand_back(self) -> None:
+        """Queue the jobs in progress again, so that other services can take them. The other parts go on."""
+        await self.runner.hand_back()
 
     async def stop(self) -> None:
         """Stop. Jobs in progress are queued again. Safe to call twice."""
@@ -117,32 +134,33 @@ class JobQueue:
             TooManyRequests: (429) if too many of the waiting jobs are the caller's.
             Conflict: (409) if another request has taken over the `Idempotency-Key`.
         """
-        # Checked before the recording is copied, and again below, because others may queue jobs in between.
-        self._check_room(*await self.store.count_waiting(caller))
-        blob = await self.blobs.put(audio)
-        job = Job(
-            id=f"job-{token_hex(JOB_ID_BYTES)}",
-            owner=owner,
-            caller=caller,
-            state=QUEUED,
-            created=time.time(),
-            fields=[list(pair) for pair in fields],
-            blob=blob,
-            blob_bytes=audio_bytes,
-            webhook=webhook,
-        )
-        try:
-            async with self.database.begin() as connection:
-                self._check_room(*await self.store.count_waiting_in(connection, caller))
-                await self.store.add(job, connection)
-                if idempotent_answer:
-                    reservation, answer = idempotent_answer
-                    await self.answers.store_in_transaction(connection, reservation, answer(job), job.id)
-        except BaseException:
-            await asyncio.shield(self.blobs.delete(blob))
-            raise
-        self.runner.wakeup.set()
-        return job
+        with _count_refusal():
+            # Checked before the recording is copied, and again below, because others may queue jobs in between.
+            self._check_room(*await self.store.count_waiting(caller))
+            blob = await self.blobs.put(audio)
+            job = Job(
+                id=f"job-{token_hex(JOB_ID_BYTES)}",
+                owner=owner,
+                caller=caller,
+                state=QUEUED,
+                created=time.time(),
+                fields=[list(pair) for pair in fields],
+                blob=blob,
+                blob_bytes=audio_bytes,
+                webhook=webhook,
+            )
+            try:
+                async with self.database.begin() as connection:
+                    self._check_room(*await self.store.count_waiting_in(connection, caller))
+                    await self.store.add(job, connection)
+                    if idempotent_answer:
+                        reservation, answer = idempotent_answer
+                        await self.answers.store_in_transaction(connection, reservation, answer(job), job.id)
+            except BaseException:
+                await asyncio.shield(self.blobs.delete(blob))
+                raise
+            self.runner.wakeup.set()
+            return job
 
     async def check_webhook(self, url: str, owner: str, param: str) -> None:
         """Refuse a webhook that could not be sent: raises InvalidRequest (400), which names `param`."""
@@ -217,4 +235,25 @@ class JobQueue:
         await self.answers.delete_expired()
         await self.secrets.delete_expired()
         await self.delete_expired()
-        await self.blobs.delete_orphans(await self.store.needed_blobs(), ORPHAN_AGE_SECONDS)
+        await self.delete_orphans(ORPHAN_AGE_SECONDS)
+
+    async def delete_orphans(self, older_s: float) -> None:
+        """Delete the recordings of that age that no job needs, and that none needed at the last call either.
+
+        A single look is not enough: the clock may have jumped, and a recording is there before its job is.
+        """
+        candidates = await self.blobs.list_older(older_s)
+        orphans = candidates - await self.store.needed_blobs()
+        for name in orphans & self._orphans:
+            await self.blobs.delete(name)
+        self._orphans = orphans
+
+
+@contextmanager
+def _count_refusal() -> Iterator[None]:
+    """Count a job that is refused inside the block."""
+    try:
+        yield
+    except (TooManyRequests, Unavailable) as error:
+        JOBS_REFUSED.labels(error.code).inc()
+        raise

@@ -15,6 +15,7 @@ from app.concurrency import cancel_and_wait
 from app.core.errors import EngineDead, NotReady, ServiceError, Unavailable, Unprocessable
 from app.jobs.blob_store import BlobStore
 from app.jobs.leases import RENEWALS_PER_LEASE, LeaseWatch
+from app.jobs.metrics import observe_wait
 from app.jobs.store import FAILED, SUCCEEDED, Job, JobStore
 from app.jobs.wakeup import Wakeup
 from app.settings import JobSettings, setting_name
@@ -57,6 +58,8 @@ class JobRunner:
         self.wakeup = Wakeup()
         self.lease_watch: LeaseWatch[str] = LeaseWatch(settings.lease_seconds)
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._workers: list[asyncio.Task[None]] = []
+        self._stops_claiming = False
 
     async def run(self) -> None:
         """Process jobs until cancelled. Jobs in progress are then queued again."""
@@ -66,8 +69,23 @@ class JobRunner:
                 group.create_task(self._repeat(lease_duty, self.settings.lease_seconds / RENEWALS_PER_LEASE))
             if self.settings.workers:
                 await self.wait_until_ready()
-            for _ in range(self.settings.workers):
-                group.create_task(self._repeat(self._run_next, 0))
+            if not self._stops_claiming:
+                self._workers = [
+                    group.create_task(self._repeat(self._run_next, 0)) for _ in range(self.settings.workers)
+                ]
+
+    def stop_claiming(self) -> None:
+        """Claim no more jobs. Those in progress go on."""
+        self._stops_claiming = True
+
+    async def hand_back(self) -> None:
+        """Queue the jobs in progress again and end the workers. Leases of other things are still renewed."""
+        self.stop_claiming()
+        workers, self._workers = self._workers, []
+        if count := len(self._running):
+            log.info("%d jobs in progress are queued again.", count)
+        if workers:
+            await cancel_and_wait(*workers)
 
     def cancel(self, id_: str) -> None:
         """Stop the processing of a cancelled job, if it runs here."""
@@ -102,11 +120,12 @@ class JobRunner:
 
     async def _run_next(self) -> None:
         self.wakeup.clear()
-        job = await self.store.claim(self.worker_id)
+        job = None if self._stops_claiming else await self.store.claim(self.worker_id)
         if job is None:
             await self.wakeup.wait_with_timeout(self.settings.poll_seconds)
             return
         self.wakeup.set()  # there may be another
+        observe_wait(job)
         try:
             await self._run_job(job)
         except asyncio.CancelledError:

@@ -86,7 +86,8 @@ class JobStore:
         self.database = database
         self.retention_s = retention_s
         self.webhook_body = webhook_body
-        self.on_finished: Callable[[], None] = lambda: None  # called when a job has ended; its webhook may be sent now
+        # Called with the jobs that have ended, if any; their webhooks may be sent now.
+        self.on_finished: Callable[[list[Job]], None] = lambda ended: None
 
     async def add(self, job: Job, connection: AsyncConnection) -> None:
         """Queue a job, in the caller's transaction."""
@@ -172,8 +173,8 @@ class JobStore:
         """
         async with self.database.begin() as connection:
             ended = await self._finish(connection, _holds_lease(job), state, result=result, error=error)
-        self.on_finished()
-        return ended == 1
+        self.on_finished(ended)
+        return len(ended) == 1
 
     async def cancel(self, id_: str, owner: str) -> Job | None:
         """Cancel a queued or running job, and return it as it is then; None if the owner has no such job."""
@@ -181,9 +182,9 @@ class JobStore:
             return None
         this_job = and_(JOBS.c.id == id_, JOBS.c.owner == owner)
         async with self.database.begin() as connection:
-            await self._finish(connection, and_(this_job, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
+            ended = await self._finish(connection, and_(this_job, JOBS.c.state.in_((QUEUED, RUNNING))), CANCELLED)
             job = await _fetch_job(connection, this_job)
-        self.on_finished()
+        self.on_finished(ended)
         return job
 
     async def delete(self, id_: str, owner: str) -> Job | None:
@@ -226,15 +227,16 @@ class JobStore:
             how many jobs had lost their worker.
         """
         lost = 0
+        failed: list[Job] = []
         async with self.database.begin() as connection:
             for id_, (fence, renewals) in expired.items():
                 unchanged = and_(JOBS.c.fence == fence, JOBS.c.renewals == renewals)
                 abandoned = and_(JOBS.c.id == id_, JOBS.c.state == RUNNING, unchanged)
                 exhausted = and_(abandoned, JOBS.c.attempt >= attempts)
-                lost += await self._finish(connection, exhausted, FAILED, error=error)
+                failed += await self._finish(connection, exhausted, FAILED, error=error)
                 lost += (await connection.execute(update(JOBS).where(abandoned).values(**UNLEASED))).rowcount
-        self.on_finished()
-        return lost
+        self.on_finished(failed)
+        return lost + len(failed)
 
     async def delete_expired(self) -> int:
         """Delete the ended jobs whose time is over and whose webhook is delivered or given up; return how many."""
@@ -264,7 +266,7 @@ class JobStore:
             query = select(JOBS.c.blob).where(JOBS.c.state.in_((QUEUED, RUNNING)))
             return set((await connection.execute(query)).scalars())
 
-    async def _finish(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> int:
+    async def _finish(self, connection: AsyncConnection, which: Any, state: str, **how: Any) -> list[Job]:
         now = time.time()
         change = update(JOBS).where(which).values(
             state=state, finished=now, expires=now + self.retention_s, leased_by=None, **how
@@ -285,7 +287,7 @@ class JobStore:
                         attempt=0,
                     )
                 )
-        return len(ended)
+        return ended
 
 
 def _holds_lease(job: Job) -> Any:

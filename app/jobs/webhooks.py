@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import RowMapping, and_, select, update
+from sqlalchemy import RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from app import metrics
 from app.core.errors import ServiceError
 from app.database.rows import claim_row, read_connection
 from app.database.tables import DELIVERIES, JOBS
 from app.fetch.poster import DeliveryFailed, Poster
+from app.jobs import metrics
 from app.jobs.host_backoff import HostBackoff
 from app.jobs.store import DEAD, DELIVERED, PENDING
 from app.jobs.wakeup import Wakeup
@@ -85,6 +85,8 @@ class WebhookSender:
         self.host_backoff = HostBackoff(settings.delays, settings.per_host)
         # A delivery that only waits for its host is given up once all its attempts would have been over.
         self.max_age_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
+        # No delivery is due later than this from now, unless the clock was set back since: then it is due at once.
+        self.max_ahead_s = max([2 * settings.seconds, *settings.delays])
         # The receivers of one caller, on however many hosts, must leave places for those of other callers.
         self.max_per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
         self._in_flight: dict[str, str] = {}  # a delivery's id → the caller whose job it tells of
@@ -132,11 +134,14 @@ class WebhookSender:
         """Send a delivery and record the outcome; return whether the host answers."""
         if owner is None:
             return True
+        started_at = time.perf_counter()
         outcome = await self._post(delivery, await self.secrets.signing_secrets(owner))
         attempt = delivery["attempt"]
         is_last = outcome.stop_retrying or attempt > len(self.settings.delays)
         state = DELIVERED if outcome.delivered else DEAD if is_last else PENDING
-        metrics.WEBHOOKS.labels(state if state != PENDING else "again").inc()
+        outcome_label = state if state != PENDING else metrics.TRY_AGAIN
+        metrics.WEBHOOKS.labels(outcome_label).inc()
+        metrics.WEBHOOK_DURATION.labels(outcome_label).observe(time.perf_counter() - started_at)
         due = time.time() + (self.settings.delays[attempt - 1] if state == PENDING else 0)
         async with self.database.begin() as connection:
             change = update(DELIVERIES).where(DELIVERIES.c.id == delivery["id"], DELIVERIES.c.attempt == attempt)
@@ -155,7 +160,7 @@ class WebhookSender:
         now = time.time()
         due = select(DELIVERIES.c.id).where(
             DELIVERIES.c.state == PENDING,
-            DELIVERIES.c.due <= now,
+            or_(DELIVERIES.c.due <= now, DELIVERIES.c.due > now + self.max_ahead_s),
             DELIVERIES.c.host.not_in(self.host_backoff.hosts_to_skip()),
             DELIVERIES.c.id.not_in(list(self._in_flight)),
         )

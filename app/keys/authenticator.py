@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 REQUESTS_QUOTA, AUDIO_QUOTA = "requests", "audio-seconds"
 MINUTE_SECONDS, DAY_SECONDS = 60, 86_400
 DIGEST_BYTES = 32
+LOGGED_DIGITS = 8  # of a digest: enough to tell the keys of one service apart, and far too few to find a key
 LAST_USE_SECONDS = 60  # the last use of a key is recorded at most this often
 
 
@@ -34,11 +35,14 @@ class Key:
             text.
         scopes: what the key may do, of `app.keys.store.SCOPES`.
         quotas: its limits; a limit of 0 is left out.
+        name: the name for the log: the one that it was created with, or the first digits of the digest of a key in the
+            settings.
     """
 
     owner: str
     scopes: frozenset[str]
     quotas: tuple[Quota, ...]
+    name: str = ""
 
 
 class Authenticator:
@@ -139,10 +143,12 @@ class Authenticator:
 
     def _settings_key(self, digest: bytes) -> Key:
         scopes = SCOPES if digest in self._admin_digests else DEFAULT_SCOPES
-        return Key(digest.hex(), frozenset(scopes), self._key_quotas(None, None))
+        name = f"settings-{digest.hex()[:LOGGED_DIGITS]}"
+        return Key(digest.hex(), frozenset(scopes), self._key_quotas(None, None), name)
 
     def _database_key(self, stored: StoredKey) -> Key:
-        return Key(stored.id, stored.scopes, self._key_quotas(stored.requests_per_minute, stored.audio_minutes_per_day))
+        quotas = self._key_quotas(stored.requests_per_minute, stored.audio_minutes_per_day)
+        return Key(stored.id, stored.scopes, quotas, stored.name)
 
     def _key_quotas(self, requests: int | None, minutes: float | None) -> tuple[Quota, ...]:
         requests = self.settings.requests_per_minute if requests is None else requests

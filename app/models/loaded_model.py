@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
@@ -26,6 +26,7 @@ from app.summarize.pipeline import Summarizer
 log = logging.getLogger(__name__)
 
 _adapter_ids = count(1)  # each time an adapter is loaded it gets a number of its own
+LEAVE_SECONDS = 30.0  # longest wait for requests to leave a dead engine
 LOADING_LOG_SECONDS = 15  # seconds between two log lines that say that a model is still loading
 
 
@@ -51,6 +52,7 @@ class LoadedModel:
         engine: Its engine, from its creation until it is stopped.
         summarizer: The path of its requests, once it was ready for the first time.
         on_state_change: Called after each change of the state.
+        on_engine_death: Called when the engine of a ready model has died; returns whether it is being started again.
         adapters: The adapters that requests can ask for, by name.
     """
 
@@ -63,10 +65,16 @@ class LoadedModel:
         self.engine: Engine | None = None
         self.summarizer: Summarizer | None = None
         self.on_state_change: Callable[[], None] = lambda: None
+        self.on_engine_death: Callable[[], bool] = lambda: False
         self.adapters: dict[str, Adapter] = {}
         self._requests_by_adapter: Counter[int] = Counter()  # number of requests by their adapter's load id
         self._loadable = loadable
         self._request_left = asyncio.Event()
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the engine belongs to this service, which can start it again."""
+        return self._loadable.in_process
 
     @property
     def id(self) -> str:
@@ -86,12 +94,7 @@ class LoadedModel:
             log.info("Loading %s. This takes a minute or two.", self.id)
         progress = asyncio.create_task(self._log_loading(started_at))
         try:
-            self.engine = await _build_in_thread(self._loadable.build_engine)
-            await self.engine.start()
-            for name, folder in self._loadable.adapters:
-                await self.add_adapter(name, folder)
-            path = summarizer(self.info, self.engine)
-            await warm_up(path)
+            await self._start_engine(summarizer, self._loadable.adapters)
         except ServiceError as error:
             await self._fail(error.message)
             log.error("%s could not be started: %s", self.id, error.message)
@@ -99,11 +102,53 @@ class LoadedModel:
             await self._fail(f"{self.id} could not be started; the log says why.")
             log.exception("%s could not be started.", self.id)
         else:
-            self.summarizer = path
             self._set_state(State.READY)
             log.info("%s is ready after %.1f s.", self.id, time.perf_counter() - started_at)
         finally:
             progress.cancel()
+
+    async def restart(self, summarizer: Callable[[ModelInfo, Engine], Summarizer]) -> bool:
+        """Put a new engine, with the same adapters, in the place of a dead one. The state is LOADING meanwhile.
+
+        Returns:
+            Whether the model is ready. If not, the log says why, and the state is still LOADING.
+        """
+        await self._wait_until_empty()
+        await self._stop_engine()
+        adapters = [(adapter.name, adapter.folder) for adapter in self.adapters.values()]
+        try:
+            await self._start_engine(summarizer, adapters)
+        except Exception:
+            log.exception("The engine of %s could not be started again.", self.id)
+            await self._stop_engine()
+            return False
+        self.fault = ""
+        self._set_state(State.READY)
+        return True
+
+    async def _wait_until_empty(self) -> None:
+        """Wait until the requests inside a dead engine have noticed: a recognizer may still work for some of them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._wait_until(lambda: self.engine is None or not self.engine.running_requests)
+
+    def give_up(self, fault: str) -> None:
+        """Set the state FAILED, because the engine is not started again."""
+        self.fault = fault
+        self._set_state(State.FAILED)
+
+    async def _start_engine(
+        self,
+        summarizer: Callable[[ModelInfo, Engine], Summarizer],
+        adapters: Sequence[tuple[str, Path | None]],
+    ) -> None:
+        self.engine = await _build_in_thread(self._loadable.build_engine)
+        await self.engine.start()
+        for name, folder in adapters:
+            self.adapters[name] = await self._load_adapter(self.engine, name, folder)
+        path = summarizer(self.info, self.engine)
+        await warm_up(path)
+        self.summarizer = path
 
     @contextmanager
     def count_request(self, adapter: Adapter | None = None) -> Iterator[None]:
@@ -119,16 +164,22 @@ class LoadedModel:
             self._request_left.set()
 
     async def update_state(self) -> None:
-        """Check the engine's health, and set the state READY or FAILED. A model behind servers may recover."""
+        """Check the engine's health, and set the state: READY or FAILED, or LOADING if a dead engine is being started
+        again. A model behind servers may recover.
+        """
         if self.summarizer is None or self.engine is None or self.state not in (State.READY, State.FAILED):
             return
+        engine = self.engine
         try:
-            await self.engine.check_health()
+            await engine.check_health()
             state, fault = State.READY, ""
         except EngineDead as error:
             state, fault = State.FAILED, error.message
-        if self.state in (State.READY, State.FAILED):  # it may have been drained meanwhile
+        # Meanwhile it may have been drained, or its engine replaced.
+        if self.state in (State.READY, State.FAILED) and self.engine is engine:
             self.fault = fault
+            if state is State.FAILED and self.state is State.READY and self.on_engine_death():
+                state = State.LOADING
             self._set_state(state)
 
     async def add_adapter(self, name: str, folder: Path | None) -> None:
@@ -137,11 +188,16 @@ class LoadedModel:
         Raises `Unprocessable` if the engine cannot serve it. folder: as `app.engine.base.Adapter` has it.
         """
         assert self.engine is not None, "the model is not started"
-        adapter = Adapter(name, next(_adapter_ids), folder)
-        await self.engine.add_adapter(adapter)
+        adapter = await self._load_adapter(self.engine, name, folder)
         previous, self.adapters[name] = self.adapters.get(name), adapter
         if previous:
             await self.remove_adapter(previous)
+
+    @staticmethod
+    async def _load_adapter(engine: Engine, name: str, folder: Path | None) -> Adapter:
+        adapter = Adapter(name, next(_adapter_ids), folder)
+        await engine.add_adapter(adapter)
+        return adapter
 
     async def remove_adapter(self, adapter: Adapter) -> None:
         """Wait until the last request with an adapter has left, then unload it. No new ones may come."""
@@ -162,9 +218,12 @@ class LoadedModel:
 
     async def stop(self) -> None:
         """Stop the engine now. Calling it twice does no harm."""
-        engine, self.engine = self.engine, None
         if self.state is not State.FAILED:
             self._set_state(State.UNLOADED)
+        await self._stop_engine()
+
+    async def _stop_engine(self) -> None:
+        engine, self.engine = self.engine, None
         if engine is not None:
             try:
                 await engine.stop()

@@ -17,11 +17,15 @@ from app.engine.model_info import ModelInfo
 from app.models.loaded_model import LoadedModel, State
 from app.models.model_source import LoadableModel, ModelSource
 from app.models.resolver import LOADED_STATES, ModelResolver, ResolvedModel
+from app.models.restart_backoff import RestartBackoff
 from app.setting_types import DEFAULT_WEIGHT
+from app.settings import setting_name
 from app.summarize.pipeline import Summarizer
 from model_repo.registry import RegistryError, UnknownModel
 
 log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 1.0  # between two looks at the engines
 
 
 class ModelManager(ModelResolver):
@@ -35,6 +39,7 @@ class ModelManager(ModelResolver):
         summarizer: Callable[[ModelInfo, Engine], Summarizer],
         weight: float = DEFAULT_WEIGHT,
         retry_after_s: float | None = None,
+        restarts: int = 0,
     ) -> None:
         """Create the manager without loading anything.
 
@@ -45,12 +50,14 @@ class ModelManager(ModelResolver):
             summarizer: Makes the path of a model's requests.
             weight: The weight of the first model.
             retry_after_s: When callers are told to try again while a model is being loaded.
+            restarts: How many times in a row an engine that died is started again.
         """
         super().__init__(known_models, first.info.name, retry_after_s)
         self._source = source
         self._summarizer = summarizer
         self._load_lock = asyncio.Lock()  # models are loaded one at a time, because each takes all cores
         self._tasks: set[asyncio.Task[None]] = set()
+        self._restarts = restarts
         self.initial = self._add_model(first, weight)
 
     def start(self, others: Iterable[tuple[LoadableModel, float]] = ()) -> asyncio.Task[None]:
@@ -60,6 +67,7 @@ class ModelManager(ModelResolver):
         task = self._start_task(self._load_model(self.initial))
         for loadable, weight in others:
             self._start_task(self._load_model(self._add_model(loadable, weight)))
+        self._start_task(self._watch_engines())
         return task
 
     async def stop(self) -> None:
@@ -176,6 +184,8 @@ class ModelManager(ModelResolver):
     def _add_model(self, loadable: LoadableModel, weight: float) -> LoadedModel:
         model = LoadedModel(loadable, weight)
         model.on_state_change = lambda: self._update_metrics(model)
+        backoff = RestartBackoff(self._restarts)
+        model.on_engine_death = lambda: self._start_restart(model, backoff)
         self.by_id[model.id] = model
         if not any(known.id == model.id for known in self.known_models):
             self.known_models.insert(0, model.info)
@@ -196,6 +206,39 @@ class ModelManager(ModelResolver):
             if old.state in (State.READY, State.FAILED):
                 old.drain()
                 self._start_task(old.unload())
+
+    async def _watch_engines(self) -> None:
+        """Notice the death of an engine although nobody asks for its model."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for model in list(self.by_id.values()):
+                if model.state is State.READY and model.in_process:
+                    await model.update_state()
+
+    def _start_restart(self, model: LoadedModel, backoff: RestartBackoff) -> bool:
+        """Start the engine of a model again, if it may be. Returns whether it is being started."""
+        backoff.note_death()
+        if not model.in_process or (delay_s := backoff.next_delay_s()) is None:
+            return False
+        log.error("The engine of %s has died. It is started again in %.0f s.", model.id, delay_s)
+        self._start_task(self._restart(model, backoff, delay_s))
+        return True
+
+    async def _restart(self, model: LoadedModel, backoff: RestartBackoff, delay_s: float | None) -> None:
+        while delay_s is not None:
+            await asyncio.sleep(delay_s)
+            async with self._load_lock:
+                succeeded = await model.restart(self._summarizer)
+            metrics.ENGINE_RESTARTS.labels(model.info.name, "ok" if succeeded else "failed").inc()
+            if succeeded:
+                backoff.note_start()
+                log.info("The engine of %s answers again.", model.id)
+                return
+            delay_s = backoff.next_delay_s()
+        model.give_up(
+            f"The engine of {model.id} died and could not be started again in {backoff.attempts} attempts. The service "
+            f"must be restarted. The setting is {setting_name('engine', 'restarts')}."
+        )
 
     def _check_not_last(self, model: LoadedModel) -> None:
         """Raise `Conflict` if the model alone serves requests that name no model."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from app.core.prompts import PROMPT_FORMAT
 from app.engine.base import Engine
 from app.engine.factory import build_engine, build_folder_engine, build_hub_engine
-from app.engine.model_info import SCRIPTED_MODEL, ModelInfo
+from app.engine.model_info import SCRIPTED_MODEL, SCRIPTED_PROCESS_MODEL, ModelInfo
 from app.engine.scripted import ScriptedEngine
+from app.engine.scripted_process import ScriptedProcessEngine
 from app.settings import Settings, setting_name
 from model_repo import registry
 from model_repo.families import read_checkpoint_folder
@@ -30,12 +31,15 @@ class LoadableModel:
         build_engine: Makes its engine. It may take minutes, while a checkpoint is fetched and assembled.
         location: The servers or the folder that the log names while the model is being loaded.
         adapters: Name and folder of each adapter to load with it.
+        in_process: Whether its engine belongs to this service, which starts it again if it dies. Servers come back by
+            themselves.
     """
 
     info: ModelInfo
     build_engine: Callable[[], Engine]
     location: str = ""
     adapters: tuple[tuple[str, Path | None], ...] = ()
+    in_process: bool = True
 
 
 # Returns the model for a `name`, a `name@version` or the path of a folder, at the given servers or, without any, where
@@ -57,9 +61,11 @@ def find_model(settings: Settings, name: str, urls: Sequence[str] = ()) -> Loada
     """
     if "/" in name:
         return _find_in_folder(settings, Path(name), urls)
-    if name == SCRIPTED_MODEL.name:
+    if name in (SCRIPTED_MODEL.name, SCRIPTED_PROCESS_MODEL.name):
         if urls or settings.remote.urls:
             raise ValueError(f"no server serves the scripted model: leave {setting_name('remote', 'urls')} empty")
+        if name == SCRIPTED_PROCESS_MODEL.name:
+            return LoadableModel(SCRIPTED_PROCESS_MODEL, ScriptedProcessEngine)
         return LoadableModel(SCRIPTED_MODEL, partial(ScriptedEngine, keep_requests=False))
     try:
         manifest = choose_manifest(settings, name)
@@ -70,7 +76,10 @@ def find_model(settings: Settings, name: str, urls: Sequence[str] = ()) -> Loada
     registry.check_manifest(manifest, PROMPT_FORMAT)
     servers = list(urls) or settings.remote.model_urls(manifest.name, manifest.version)
     return LoadableModel(
-        ModelInfo.from_manifest(manifest), partial(build_engine, manifest, settings, servers), ", ".join(servers)
+        ModelInfo.from_manifest(manifest),
+        partial(build_engine, manifest, settings, servers),
+        ", ".join(servers),
+        in_process=not servers,
     )
 
 

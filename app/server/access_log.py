@@ -1,4 +1,5 @@
-"""Shortens the ids of kept recordings in the access log: without API keys, whoever knows an id may use the recording.
+"""Leaves out of the access log what callers sent: the values of the query, which may be texts or addresses, and most of
+the id of a kept recording, since without API keys whoever knows an id may use the recording.
 
 Knows nothing about recordings but how their ids look.
 """
@@ -10,19 +11,26 @@ import re
 _RECORDING_ID = re.compile(r"(rec-[0-9a-f]{4})[0-9a-f]+", re.IGNORECASE)
 
 
-class RecordingIdFilter(logging.Filter):
+_QUERY = re.compile(r"\?.*")
+
+
+class PathFilter(logging.Filter):
     """A filter for the logger `uvicorn.access`, whose records hold the path with its query. It logs every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the ids in the record's arguments, and return True."""
+        """Shorten the ids and the query in the record's arguments, and return True."""
         if isinstance(record.args, tuple):
-            record.args = tuple(_RECORDING_ID.sub(r"\1…", one) if isinstance(one, str) else one for one in record.args)
+            record.args = tuple(_shorten(one) if isinstance(one, str) else one for one in record.args)
         return True
 
 
-_RECORDING_ID_FILTER = RecordingIdFilter()
+def _shorten(text: str) -> str:
+    return _RECORDING_ID.sub(r"\1…", _QUERY.sub("?…", text))
 
 
-def shorten_recording_ids() -> None:
-    """Shorten the ids in the access log of this process. Calling it again does nothing."""
-    logging.getLogger("uvicorn.access").addFilter(_RECORDING_ID_FILTER)
+_PATH_FILTER = PathFilter()
+
+
+def shorten_paths() -> None:
+    """Shorten the paths in the access log of this process. Calling it again does nothing."""
+    logging.getLogger("uvicorn.access").addFilter(_PATH_FILTER)

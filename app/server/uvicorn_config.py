@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.server.access_log import shorten_recording_ids
+from app.server.access_log import shorten_paths
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.open_connections import OpenConnections
 from app.settings import Settings
@@ -28,7 +28,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings, **more: Any) -> uvicorn.Con
     Args:
         more: arguments of `uvicorn.Config` that override those of the settings.
     """
-    shorten_recording_ids()
+    shorten_paths()
     server = settings.server
     protocol = partial(BoundedHttpProtocol, server_settings=server, open_connections=OpenConnections(server))
     from_settings: dict[str, Any] = {
@@ -37,6 +37,8 @@ def uvicorn_config(app: ASGIApp, settings: Settings, **more: Any) -> uvicorn.Con
         "log_level": settings.log_level,
         "timeout_graceful_shutdown": round(settings.timeouts.shutdown_seconds),
     }
+    if settings.log_format == "json":  # the service logs the requests itself, and uvicorn's messages go with its own
+        from_settings |= {"log_config": None, "access_log": False}
     return uvicorn.Config(
         app,
         http=protocol,  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 Settings are read from the environment (`SPEECHSUM_PORT`, in a section `SPEECHSUM_LIMITS__UPLOAD_BYTES`) and from a
 `.env` file; the environment takes precedence. `.env.example` is the output of `env_example()`. A module holds a few
-sections that belong together: `requests`, `http`, `engine`, `jobs`, `recordings`; `root` puts them together. The
-package does not know what the settings do.
+sections that belong together: `requests`, `http`, `engine`, `jobs`, `recordings`, `tracing`; `root` puts them together.
+The package does not know what the settings do.
 """
 
 from app.core.asr.settings import RecognizerSettings
@@ -22,6 +22,7 @@ from app.settings.recordings import RecordingSettings
 from app.settings.reference import env_example, setting_fields, unknown_variables
 from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
 from app.settings.root import Settings
+from app.settings.tracing import TracingSettings
 
 __all__ = [
     "API_KEY_VARIABLE",
@@ -44,6 +45,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TimeoutSettings",
+    "TracingSettings",
     "WebhookSettings",
     "env_example",
     "setting_fields",

@@ -31,6 +31,17 @@ class EngineSettings(Section):
         le=1,
         description="Share of the GPU's memory that one model takes. Several models on one GPU need 0.45 or less each.",
     )
+    tensor_parallel_size: int = Field(
+        1,
+        ge=1,
+        description="GPUs that hold one copy of the model together, each a part of every layer. For a model that does "
+        "not fit one GPU.",
+    )
+    data_parallel_size: int = Field(
+        1,
+        ge=1,
+        description="Copies of the model that one engine runs, each on `ENGINE__TENSOR_PARALLEL_SIZE` GPUs of its own.",
+    )
     max_num_seqs: int = Field(
         32,
         ge=1,
@@ -44,6 +55,13 @@ class EngineSettings(Section):
     )
     threads: int = Field(
         0, ge=0, description="Threads that the model computes with on a CPU. 0 uses one for each core."
+    )
+    restarts: int = Field(
+        3,
+        ge=0,
+        description="Times in a row that an engine is started again after its process has died, after 1, 2, 4 … "
+        "seconds. One that has lived for a minute starts the count anew. After the last time, `/livez` fails, so that "
+        "a supervisor restarts the service. 0 leaves it to the supervisor at once.",
     )
 
 

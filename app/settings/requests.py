@@ -170,6 +170,12 @@ class TimeoutSettings(Section):
     keep_alive_seconds: float = Field(
         10, gt=0, description="Silence after which an event stream sends a comment to keep the connection open."
     )
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        description="Time after SIGTERM in which the service still takes requests, while `/readyz` says that it is "
+        "draining, in seconds. Give it the time that your load balancer needs to notice. 0 stops listening at once.",
+    )
     shutdown_seconds: float = Field(
         30, ge=0, description="Time that open requests have to finish when the service stops."
     )

@@ -14,6 +14,7 @@ from app.settings.jobs import JobSettings, WebhookSettings
 from app.settings.names import DELIMITER, PREFIX
 from app.settings.recordings import RecordingSettings
 from app.settings.requests import DecoderSettings, EffortSettings, LimitSettings, LongSettings, TimeoutSettings
+from app.settings.tracing import TracingSettings
 from model_repo.cache import cache_root
 
 
@@ -32,6 +33,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level of the messages that are logged."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Form of the log: `text`, or `json` for one object a line with the request's id, the key's name "
+        "and the duration, and without anything that a caller sent.",
     )
     model: str = Field(
         "",
@@ -75,6 +81,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = Field(default_factory=JobSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     recordings: RecordingSettings = Field(default_factory=RecordingSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
 
     @field_validator("models")
     @classmethod

@@ -13,6 +13,7 @@ from functools import partial
 from app import metrics
 from app.concurrency import run_all
 from app.engine.base import EngineEvent, GenerationRequest, StageStarted, TextDelta
+from app.engine.model_info import ModelInfo
 from app.settings import EffortSettings
 from app.summarize.consensus import choose_candidate
 from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenerator
@@ -45,11 +46,11 @@ class AnswerGenerator:
     The text of choices is reported as it comes. Of candidates it is reported how many are done.
     """
 
-    def __init__(self, generator: TextGenerator, request: SummaryRequest, kind: str, emit: Emit) -> None:
-        """Prepare the answers of one request. kind: that of the model, for the metrics."""
+    def __init__(self, generator: TextGenerator, request: SummaryRequest, model: ModelInfo, emit: Emit) -> None:
+        """Prepare the answers of one request. model: who writes them, for the metrics."""
         self._generator = generator
         self._request = request
-        self._kind = kind
+        self._model = model
         self._emit = emit
         self._started_choices: set[int] = set()
 
@@ -75,7 +76,8 @@ class AnswerGenerator:
     def report_text(self, text: str, choice: int = 0) -> None:
         """Report the next piece of a choice's text."""
         if choice not in self._started_choices:
-            metrics.FIRST_TOKEN_SECONDS.labels(self._kind).observe(time.perf_counter() - self._request.started_at)
+            seconds = time.perf_counter() - self._request.started_at
+            metrics.observe_first_token(self._model.kind, self._model.id, seconds)
         self._started_choices.add(choice)
         self._emit(SummaryDelta(text, choice))
 

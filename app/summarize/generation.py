@@ -15,6 +15,9 @@ from app.engine.base import Engine, EngineEvent, GenerationFinished, GenerationR
 from app.summarize.citations import Citation, cite, cite_sections
 from app.summarize.priority_limiter import PriorityLimiter
 from app.summarize.request import WindowResult
+from app.telemetry.tracing import Attribute, Span, start_span
+
+GEN_AI_PROVIDER = "vllm"  # the system that runs the models, as the GenAI conventions want it named
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class GeneratedSummary:
 class TextGenerator:
     """An engine with at most `max_concurrent` requests in it. The others wait in the order of their priority."""
 
-    def __init__(self, engine: Engine, max_concurrent: int) -> None:
+    def __init__(self, engine: Engine, max_concurrent: int, model_id: str = "") -> None:
         self.engine = engine
+        self.model_id = model_id  # `name@version`, for metrics and traces
         self.limiter = PriorityLimiter(max_concurrent)
 
     async def generate(
@@ -69,20 +73,41 @@ class TextGenerator:
         on_event: called with stages and text as they come. Raises ServiceError, and `Unavailable` if the engine gives
         the request up.
         """
+        with start_span(f"chat {self.model_id}", "client") as span:
+            span.set(**self._request_attributes(generation_request))
+            generated = await self._generate(generation_request, on_event, span)
+            span.set(
+                gen_ai__response__finish_reasons=[generated.finished.finish_reason],
+                gen_ai__usage__input_tokens=generated.finished.prompt_tokens,
+                gen_ai__usage__output_tokens=generated.finished.completion_tokens,
+                speechsum__queue_seconds=generated.queue_seconds,
+            )
+            return generated
+
+    async def _generate(
+        self, generation_request: GenerationRequest, on_event: Callable[[EngineEvent], None], span: Span
+    ) -> GeneratedText:
         started_at = time.perf_counter()
-        with metrics.QUEUE_WAITING.track_inprogress():
+        with metrics.QUEUE_WAITING.track_inprogress(), start_span("queue"):
             await self.limiter.acquire(generation_request.priority)
         queue_seconds = time.perf_counter() - started_at
+        metrics.QUEUE_DURATION.labels(self.model_id).observe(queue_seconds)
         finished: GenerationFinished | None = None
         pieces: list[str] = []
         try:
+            # A cascade would transcribe first, and only then find out that its text model is gone.
+            await self.engine.check_health()
             events = cast(AsyncGenerator[EngineEvent, None], self.engine.generate(generation_request))
             async with aclosing(events):
                 async for event in events:
                     if isinstance(event, GenerationFinished):
                         finished = event
                         continue
-                    if not isinstance(event, StageStarted):
+                    if isinstance(event, StageStarted):
+                        span.add_event(event.stage)
+                    else:
+                        if not pieces:
+                            span.set(gen_ai__response__time_to_first_chunk=time.perf_counter() - started_at)
                         pieces.append(event.text)
                     on_event(event)
         finally:
@@ -90,3 +115,23 @@ class TextGenerator:
         if finished is None or finished.finish_reason == "abort":
             raise Unavailable("The engine gave this request up. Try again.", code="engine_aborted", retry_after_s=1)
         return GeneratedText("".join(pieces), finished, queue_seconds)
+
+    def _request_attributes(self, generation_request: GenerationRequest) -> dict[str, Attribute]:
+        """Return the attributes of an answer's span, by the GenAI semantic conventions, without any text."""
+        attributes: dict[str, Attribute] = {
+            "gen_ai__operation__name": "chat",
+            "gen_ai__provider__name": GEN_AI_PROVIDER,
+            "gen_ai__request__model": self.model_id,
+            "gen_ai__response__model": self.model_id,
+            "gen_ai__request__stream": True,
+            "gen_ai__request__max_tokens": generation_request.max_tokens,
+            "gen_ai__request__temperature": generation_request.temperature,
+            "gen_ai__request__top_p": generation_request.top_p,
+            "gen_ai__output__type": "text" if generation_request.schema is None else "json",
+            "gen_ai__response__id": generation_request.request_id,
+        }
+        return (
+            attributes
+            if generation_request.seed is None
+            else attributes | {"gen_ai__request__seed": generation_request.seed}
+        )

@@ -47,6 +47,7 @@ from app.summarize.structured.output_format import with_spaces
 from app.summarize.structured.schema_workers import SchemaWorkers
 from app.summarize.summary_builder import SummaryBuilder
 from app.summarize.templates import CHOICE_STAGE, TemplateChoice, choose_template
+from app.telemetry.tracing import start_span
 from app.workers.fair_scheduler import Requester
 from app.workers.speech_detector import SpeechDetector
 
@@ -89,7 +90,7 @@ class Summarizer:
         self.decoder = decoder
         self.find_speech = find_speech
         self.detector = detector or SpeechDetector()
-        self.generator = TextGenerator(engine, settings.engine.max_num_seqs)
+        self.generator = TextGenerator(engine, settings.engine.max_num_seqs, model.id)
         self.limits = decode_limits(settings)
         schema_workers = schema_workers or SchemaWorkers(settings.limits.schema_seconds)
         self.candidate_chooser = CandidateChooser(schema_workers)
@@ -244,7 +245,7 @@ class Summarizer:
         emit: Emit,
     ) -> list[GeneratedSummary]:
         """Return one answer per choice, or with the effort "high" the best of several candidates."""
-        answers = AnswerGenerator(self.generator, request, self.model.kind, emit)
+        answers = AnswerGenerator(self.generator, request, self.model, emit)
         if not request.is_sampled:
             requests = requests_for_choices(generation_request, request.choice_count)
             return await _measure_reading(reader, requests, timings, emit, answers)
@@ -279,5 +280,6 @@ def _requester(request: SummaryRequest) -> Requester:
 @contextmanager
 def _measure_stage(timings: dict[str, float], stage: str) -> Iterator[None]:
     started_at = time.perf_counter()
-    yield
+    with start_span(stage):
+        yield
     timings[stage] = time.perf_counter() - started_at

@@ -162,7 +162,7 @@ class SummaryBuilder:
         metrics.OUTPUT_TOKENS.labels(kind).inc(summary.completion_tokens)
         for stage, seconds in timings.items():
             if stage not in ("total", "overhead"):
-                metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+                metrics.observe_stage(stage, self.model.id, seconds)
         if summary.request.kept is None:  # a kept recording would make the service look faster than it is
             metrics.RTFX_RATIO.labels(kind).observe(summary.rtfx)
 

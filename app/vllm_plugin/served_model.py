@@ -47,7 +47,10 @@ def find_served_model(engine_client: Any, args: Namespace, settings: Settings) -
         audio = manifest.kind == "audio-llm"
         model = AttachedVllmChatModel(engine_client, folder, manifest.context_tokens, settings.engine, audio=audio)
         return LoadableModel(
-            ModelInfo.from_manifest(manifest), lambda: build_engine_around(model, manifest, settings), str(folder)
+            ModelInfo.from_manifest(manifest),
+            lambda: build_engine_around(model, manifest, settings),
+            str(folder),
+            in_process=False,  # the engine is the server's, which ends if it dies
         )
     checkpoint = read_checkpoint_folder(folder)
     if config.max_model_len < checkpoint.context_tokens:
@@ -55,7 +58,9 @@ def find_served_model(engine_client: Any, args: Namespace, settings: Settings) -
     model = AttachedVllmChatModel(
         engine_client, folder, checkpoint.context_tokens, settings.engine, audio=True, family=checkpoint.family
     )
-    return LoadableModel(ModelInfo.from_folder(checkpoint), lambda: AudioLlmEngine(model), str(folder))
+    return LoadableModel(
+        ModelInfo.from_folder(checkpoint), lambda: AudioLlmEngine(model), str(folder), in_process=False
+    )
 
 
 def checkpoint_folder(model: str) -> Path:

@@ -9,6 +9,7 @@ cancelled. This module knows nothing about HTTP or engines.
 import asyncio
 import logging
 import os
+import signal
 import time
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -41,6 +42,8 @@ class _DecodeTask:
         holds_pause_slot: It takes one of the `max_paused` places.
         must_restart: It had to give up its worker, and starts again once there is a place among those that may be
             paused.
+        was_killed: Its worker was killed from outside, for example by the kernel that ran out of memory, and it
+            started again.
     """
 
     ticket: SharedFilesTicket
@@ -54,6 +57,7 @@ class _DecodeTask:
     run_s: float = 0.0
     holds_pause_slot: bool = False
     must_restart: bool = False
+    was_killed: bool = False
 
 
 class DecoderPool:
@@ -126,7 +130,8 @@ class DecoderPool:
 
         Raises:
             ServiceError: As `decode` raises it; also `Unprocessable` with code "decode_timeout", `Unprocessable` with
-                code "undecodable_audio" if the worker died, and `Unavailable` if the workers cannot be reached.
+                code "undecodable_audio" if the worker died of the file, or was killed twice, and `Unavailable` if the
+                workers cannot be reached.
         """
         files = SharedFiles(recording)
         try:
@@ -240,9 +245,9 @@ class DecoderPool:
         try:
             audio, error, trace = worker.receive_outcome()
         except WorkerDied:
-            task.worker = None
-            self._worker_pool.run_in_background(self._report_death(worker))
-            self._end_task(task, _gave_up_error())
+            task.worker, task.running_since = None, None
+            task.starting = True  # it keeps its place until it is known what the worker died of
+            self._worker_pool.run_in_background(self._handle_death(task, worker))
             return
         task.worker = None
         worker.resume()  # it may have been told to pause after it had finished
@@ -283,9 +288,16 @@ class DecoderPool:
             asyncio.get_running_loop().remove_reader(worker.fileno())
             self._worker_pool.dismiss(worker)
 
-    async def _report_death(self, worker: WorkerProcess) -> None:
+    async def _handle_death(self, task: _DecodeTask, worker: WorkerProcess) -> None:
+        """Decode the recording again, once, if somebody killed its worker; else it was the file."""
         code = await self._worker_pool.join_worker(worker)
         log.warning("a decoding worker died while it decoded a file: exit code %s", code)
+        if code == -signal.SIGKILL and not task.was_killed and task in self._tasks:
+            task.was_killed, task.run_s = True, 0.0
+            await self._start_task(task)
+            return
+        task.starting = False
+        self._end_task(task, _gave_up_error())
 
 
 def _restarting_error() -> Unavailable:

@@ -407,6 +407,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/startupz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Has the service started?
+         * @description The status is 503 until the first model has answered its warm-up inference, and 200 from then on.
+         */
+        get: operations["startupz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -436,7 +456,8 @@ export interface paths {
         };
         /**
          * Is the service ready?
-         * @description The status is 200 after one real warm-up inference, while the engine lives and the database's file exists.
+         * @description The status is 200 after one real warm-up inference, while the engine lives and the database's file exists. From
+         *     SIGTERM on it is 503 with the code `draining`, although requests are still answered for a while.
          */
         get: operations["readyz"];
         put?: never;
@@ -4321,6 +4342,35 @@ export interface operations {
             };
             /** @description There is no such model, adapter, template, job or kept recording. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    startupz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The queue is full, by requests or by seconds of audio; the model is still being loaded; the engine has died; the request took too long; the disk is full; or the database cannot be used. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -178,8 +178,9 @@ def code(response: httpx.Response) -> tuple[int, str]:
 
 
 def settings_for(**sections: Any) -> Settings:
-    """Settings that no environment and no `.env` reaches; sections as nested dicts."""
-    return Settings.model_validate({"model_repo": Path("/nonexistent"), "port": 0, **sections})
+    """Settings that no environment and no `.env` reaches; sections as nested dicts. An engine that dies stays dead."""
+    engine = {"restarts": 0, **sections.pop("engine", {})}
+    return Settings.model_validate({"model_repo": Path("/nonexistent"), "port": 0, "engine": engine, **sections})
 
 
 @asynccontextmanager

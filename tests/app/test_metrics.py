@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from app import metrics
 from app.core.errors import InvalidRequest, Unavailable
 from app.engine.scripted import ScriptedEngine
-from tests.app.running_service import Site, serving, until, value, wav
+from tests.app.running_service import MODEL, Site, serving, until, value, wav
 
 KIND = "audio-llm"
 
@@ -18,15 +18,19 @@ async def test_a_summary_is_counted_in_every_family(site: Site) -> None:
     def counts() -> dict[str, float]:
         return {
             "ok": value("speechsum_requests_total", outcome="ok", kind=KIND),
-            "seconds": value("speechsum_request_seconds_count", kind=KIND),
+            "seconds": value("speechsum_request_duration_seconds_count", kind=KIND, model=MODEL.id),
             "audio": value("speechsum_audio_seconds_total"),
             "durations": value("speechsum_audio_duration_seconds_count"),
-            "first": value("speechsum_first_token_seconds_count", kind=KIND),
+            "first": value("speechsum_time_to_first_token_seconds_count", kind=KIND, model=MODEL.id),
+            "waits": value("speechsum_queue_duration_seconds_count", model=MODEL.id),
+            "old seconds": value("speechsum_request_seconds_count", kind=KIND),
+            "old first": value("speechsum_first_token_seconds_count", kind=KIND),
+            "old stage": value("speechsum_stage_seconds_count", stage="decode"),
             "output": value("speechsum_output_tokens_total", kind=KIND),
             "rtfx": value("speechsum_rtfx_count", kind=KIND),
             "aborts": value("speechsum_aborts_total"),
             **{
-                stage: value("speechsum_stage_seconds_count", stage=stage)
+                stage: value("speechsum_stage_duration_seconds_count", stage=stage, model=MODEL.id)
                 for stage in ("receive", "decode", "speech", "queue", "engine_prefill", "engine_decode")
             },
         }
@@ -37,7 +41,7 @@ async def test_a_summary_is_counted_in_every_family(site: Site) -> None:
     gained = {name: count - before[name] for name, count in counts().items()}
     assert gained == {**dict.fromkeys(gained, 1), "audio": 3, "output": 7, "aborts": 0}
     assert value("speechsum_prompt_tokens_total", kind=KIND) - prompt == answer["usage"]["prompt_tokens"]
-    assert value("speechsum_stage_seconds_count", stage="total") == 0
+    assert value("speechsum_stage_duration_seconds_count", stage="total") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The dashboard's file as Grafana reads it: its panels and their queries."""
+"""The dashboards' files as Grafana reads them: their panels and queries."""
 
 import json
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-DASHBOARD = ROOT / "deploy/grafana/dashboards/speechsum.json"
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+HOME = ROOT / "deploy/grafana/dashboards/speechsum.json"
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,14 @@ class Query:
         return re.sub(r"\$(\w+)", lambda match: variables[match[1]], self.text)
 
 
-def load() -> dict[str, Any]:
-    """The dashboard."""
-    board: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    return board
+def load() -> list[dict[str, Any]]:
+    """The dashboards."""
+    return [json.loads(file.read_text()) for file in DASHBOARDS]
 
 
 def panels() -> list[dict[str, Any]]:
     """Every panel that shows something; rows are headings."""
-    return [panel for panel in load()["panels"] if panel["type"] != "row"]
+    return [panel for board in load() for panel in board["panels"] if panel["type"] != "row"]
 
 
 def queries() -> Iterator[Query]:

@@ -2,36 +2,53 @@
 
 import ast
 import importlib.util
+import json
 import re
+import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from prometheus_client import REGISTRY
 
-from tests.deploy.dashboard import DASHBOARD, ROOT, load, panels, queries
+from app import metrics
+from tests.deploy.dashboard import HOME, ROOT, load, panels, queries
 from tests.deploy.vllm_target import exposition, families
 
+assert metrics  # registers the families
 GRAFANA = ROOT / "deploy/grafana"
 # units of Grafana's own list (packages/grafana-data/src/valueFormats/categories.ts) that the panels use
 UNITS = {"none", "short", "percentunit", "s", "bytes", "reqps", "ops"}
 
 
-def everything() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = load()["panels"]
-    return found
+def test_the_files_are_what_the_panels_say() -> None:
+    check = [sys.executable, str(GRAFANA / "write_dashboards.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_users_the_engine_and_jobs_have_a_dashboard_each() -> None:
+    assert {board["uid"]: len(board["panels"]) > 10 for board in load()} == {
+        "speechsum": True,
+        "speechsum-engine": True,
+        "speechsum-jobs": True,
+    }
 
 
 def test_panels_have_ids_of_their_own() -> None:
-    ids = [panel["id"] for panel in everything()]
-    assert len(ids) > 25
-    assert len(set(ids)) == len(ids)
+    for board in load():
+        ids = [panel["id"] for panel in board["panels"]]
+        assert len(set(ids)) == len(ids)
     titles = [panel["title"] for panel in panels()]
-    assert len(set(titles)) == len(titles)
+    assert len(set(titles)) == len(titles) > 40
 
 
-def test_panels_lie_on_the_grid_and_do_not_overlap() -> None:
-    boxes = {panel["title"]: panel["gridPos"] for panel in everything()}
+@pytest.mark.parametrize("board", load(), ids=lambda board: board["uid"])
+def test_panels_lie_on_the_grid_and_do_not_overlap(board: dict[str, Any]) -> None:
+    boxes = {panel["title"]: panel["gridPos"] for panel in board["panels"]}
     for title, box in boxes.items():
         assert box["w"] > 0, title
         assert box["h"] > 0, title
@@ -50,14 +67,17 @@ def test_panels_say_what_they_show() -> None:
         assert len(set(letters)) == len(letters) > 0, panel["title"]
 
 
-def test_everything_reads_the_provisioned_source() -> None:
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    expected = {"type": source["type"], "uid": source["uid"]}
-    (variable,) = load()["templating"]["list"]
-    named = [variable["datasource"]]
-    for panel in panels():
+@pytest.mark.parametrize("board", load(), ids=lambda board: board["uid"])
+def test_a_dashboard_can_be_imported_elsewhere(board: dict[str, Any]) -> None:
+    source, job, instance = board["templating"]["list"]
+    assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", "prometheus")
+    named = [job["datasource"], instance["datasource"]]
+    for panel in (panel for panel in board["panels"] if panel["type"] != "row"):
         named += [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
-    assert all(one == expected for one in named)
+    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in named)
+    assert 'speechsum"' not in json.dumps(board["templating"])  # no name of a job is built in
+    (provisioned,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert (provisioned["type"], provisioned["isDefault"]) == ("prometheus", True)
 
 
 def test_the_dashboard_is_provisioned_and_is_the_home() -> None:
@@ -67,15 +87,26 @@ def test_the_dashboard_is_provisioned_and_is_the_home() -> None:
     mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
     at = mounts["./deploy/grafana/dashboards"]
     assert provider["options"]["path"] == at
-    assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{at}/{DASHBOARD.name}"
+    assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{at}/{HOME.name}"
 
 
-def test_every_query_can_be_narrowed_to_an_instance() -> None:
+def test_every_query_can_be_narrowed_to_a_job_and_an_instance() -> None:
     for query in queries():
-        selectors = re.findall(r"[\w:]+\{([^}]*)\}", query.text)
+        selectors = re.findall(r"([\w:]+)\{([^}]*)\}", query.text)
         assert selectors, query
-        assert all('job="speechsum", instance=~"$instance"' in selector for selector in selectors), query
-        assert set(re.findall(r"\$(\w+)", query.text)) <= {"instance", "__rate_interval"}
+        for name, selector in selectors:
+            # ratios of whole jobs have no instance
+            whole = name.startswith("speechsum:") and ":ratio_rate" in name
+            assert ('job=~"$job"' if whole else 'job=~"$job", instance=~"$instance"') in selector, query
+        assert set(re.findall(r"\$(\w+)", query.text)) <= {"job", "instance", "__rate_interval"}
+
+
+def test_no_query_asks_for_a_deprecated_metric() -> None:
+    deprecated = {family.name for family in REGISTRY.collect() if family.documentation.startswith("Deprecated")}
+    assert len(deprecated) == 3
+    rules = (ROOT / "deploy/prometheus/rules.yml").read_text()
+    for text in [rules, *(query.text for query in queries())]:
+        assert not [name for name in deprecated if re.search(rf"\b{name}(_|\b)", text)], text
 
 
 def test_vllm_is_asked_for_what_it_exports() -> None:

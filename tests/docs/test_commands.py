@@ -13,7 +13,7 @@ import pytest
 from tests.docs.blocks import PAGES, Block, blocks_of
 
 PROGRAMS = {"speechsum": "app.__main__", "speechsum-train": "training.__main__"}
-GROUPS = ("data", "jobs", "keys", "models")  # commands with commands of their own
+GROUPS = ("data", "database", "jobs", "keys", "models")  # commands with commands of their own
 Call = tuple[str, ...]
 
 

@@ -27,15 +27,23 @@ class MethodAliases:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        original = scope
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._respond_to_head({**scope, "method": "GET"}, receive, send)
+            scope = {**scope, "method": "GET"}
+            await self._respond_to_head(scope, receive, send)
+            if "route" in scope:
+                original["route"] = scope["route"]
             return
         if scope["type"] == "http" and scope["method"] == "PUT":
             path = get_route_path(scope)
             if found := _UPLOAD_PATHS.fullmatch(path):
                 prefix = scope["path"].removesuffix(path)
                 scope = {**scope, "method": "POST", "path": prefix + found[1]}
-        await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if "route" in scope:  # for the middleware around this one, which sees the scope as it was
+                original["route"] = scope["route"]
 
     async def _respond_to_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False

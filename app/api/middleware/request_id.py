@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.error_responses import error_response, internal_error
+from app.telemetry.request_record import note_request
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _VALID_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
+        note_request(request_id=request_id)
         started = False
 
         async def send_with_id(message: Message) -> None:

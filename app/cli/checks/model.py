@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.cli.checks.finding import Finding
-from app.engine.model_info import SCRIPTED_MODEL
+from app.engine.model_info import SCRIPTED_MODEL, SCRIPTED_PROCESS_MODEL
 from app.settings import Settings, setting_name
 from model_repo import registry
 from model_repo.hub_access import OFFLINE_VARIABLE, hub_answers, is_offline
@@ -52,7 +52,7 @@ def find_served_model(settings: Settings) -> ServedModel:
     ValueError for a folder that does not exist.
     """
     name = settings.model
-    if name == SCRIPTED_MODEL.name:
+    if name in (SCRIPTED_MODEL.name, SCRIPTED_PROCESS_MODEL.name):
         return ServedModel(name, None, runs_here=False)
     if "/" in name:
         if not Path(name).is_dir():

@@ -21,6 +21,7 @@ from app.engine.remote.answer_stream import connection_error, status_error
 from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.engine.remote.request_body import CompletionRequest
 from app.settings import RemoteSettings, setting_name
+from app.telemetry.tracing import trace_headers
 
 log = logging.getLogger(__name__)
 
@@ -269,6 +270,7 @@ class RemoteServer:
     def _build_request(self, client: httpx.AsyncClient, completion: CompletionRequest) -> httpx.Request:
         parts = completion.body(completion.adapter or self._model_name)
         headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, parts)))}
+        headers |= trace_headers()  # vLLM joins its spans, if it was started with --otlp-traces-endpoint
         return client.build_request("POST", "/v1/chat/completions", content=_split_body(parts), headers=headers)
 
     def _mark_down(self, fault: str, unusable: bool = False) -> None:

@@ -125,7 +125,7 @@ export class SummaryView {
     list.replaceChildren(
       ...segments.map((segment) => {
         const item = element("li");
-        const button = sourceButton(formatClock(segment.start), () => this.#playWindow({ ...segment, index: 0 }));
+        const button = sourceButton(formatClock(segment.start), () => this.#playWindow(segment));
         item.append(button, ` ${segment.text}`);
         return item;
       }),
@@ -139,9 +139,11 @@ export class SummaryView {
     return item;
   }
 
-  #playWindow = (window) => {
-    const times = `${formatClock(window.start)} to ${formatClock(window.end)}`;
-    const isHeard = this.#player.playWindow(window);
+  /** Play a part of the recording, and highlight the window that it is, if it is one. */
+  #playWindow = ({ start, end }) => {
+    const times = `${formatClock(start)} to ${formatClock(end)}`;
+    const index = this.#answer.windows.find((window) => window.start === start && window.end === end)?.index ?? 0;
+    const isHeard = this.#player.playWindow({ start, end, index });
     $("status").textContent = isHeard ? `Playing ${times}.` : `It comes from ${times}. The recording is not open here.`;
   };
 

@@ -29,11 +29,12 @@ def copy_of_database(url: str) -> str:
 def _create_database(options: str) -> str:
     name = f"test_{uuid.uuid4().hex}"
     folder = _server()
-    _as_user([_program("psql"), "-h", str(folder), "-q", "-c", f"CREATE DATABASE {name} {options}"])
+    _as_user([postgres_program("psql"), "-h", str(folder), "-q", "-c", f"CREATE DATABASE {name} {options}"])
     return f"postgresql://{USER}@/{name}?host={folder}"
 
 
-def _program(name: str) -> str:
+def postgres_program(name: str) -> str:
+    """The path of one of PostgreSQL's programs. Skips, and says so, where it is not installed."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = str(places[-1]) if places else shutil.which(name)
     if not found:
@@ -49,10 +50,10 @@ def _server() -> Path:
         known = pwd.getpwnam(USER)
         os.chown(folder, known.pw_uid, known.pw_gid)
     data = str(folder / "data")
-    _as_user([_program("initdb"), "-D", data, "-U", USER, "-A", "trust", "--no-sync"])
+    _as_user([postgres_program("initdb"), "-D", data, "-U", USER, "-A", "trust", "--no-sync"])
     options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
-    _as_user([_program("pg_ctl"), "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start"])
-    atexit.register(_as_user, [_program("pg_ctl"), "-D", data, "-m", "immediate", "stop"])
+    _as_user([postgres_program("pg_ctl"), "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start"])
+    atexit.register(_as_user, [postgres_program("pg_ctl"), "-D", data, "-m", "immediate", "stop"])
     return folder
 
 

@@ -142,7 +142,7 @@ def _downgrade(connection: object, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
-    from app.database.connection import MIGRATIONS
+    from app.database.revisions import MIGRATIONS
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -33,16 +33,12 @@ async def test_what_was_dropped_is_gone(blobs: BlobStore) -> None:
         await blobs.open(name)
 
 
-async def test_only_what_nobody_needs_is_swept_and_only_when_it_is_old(blobs: BlobStore) -> None:
-    assert await blobs.delete_orphans(set(), 0) == 0
+async def test_recordings_are_listed_by_their_age(blobs: BlobStore) -> None:
+    assert await blobs.list_older(0) == set()
     with create_unnamed_file(b"x") as file:
-        kept, lost = await blobs.put(file), await blobs.put(file)
-    assert await blobs.delete_orphans({kept}, 3600) == 0
-    assert await blobs.delete_orphans({kept}, -1) == 1
-    with await blobs.open(kept) as found:
-        assert found.read() == b"x"
-    with pytest.raises(FileNotFoundError):
-        await blobs.open(lost)
+        name = await blobs.put(file)
+    assert await blobs.list_older(3600) == set()
+    assert await blobs.list_older(-1) == {name}
 
 
 async def test_a_recording_that_cannot_be_written_leaves_nothing(blobs: BlobStore) -> None:
@@ -59,7 +55,7 @@ async def test_a_recording_that_cannot_be_written_leaves_nothing(blobs: BlobStor
 
     with pytest.raises(OSError, match="broken"):
         await blobs.put(Torn())  # type: ignore[arg-type]
-    assert await blobs.delete_orphans(set(), -1) == 0
+    assert await blobs.list_older(-1) == set()
 
 
 def test_a_place_that_nothing_opens_is_refused() -> None:

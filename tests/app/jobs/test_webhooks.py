@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.database.tables import DELIVERIES
 from app.fetch.poster import Poster
 from app.jobs.store import SUCCEEDED, JobStore
 from app.jobs.webhooks import WebhookSender, signature_headers
@@ -59,7 +61,7 @@ async def posting(database: AsyncEngine, receiver: Receiver, **settings: object)
     secrets = WebhookSecrets(database, service_secrets(given))
     poster = Poster(["127.0.0.1", "localhost"], given.seconds)
     sender = WebhookSender(database, given, secrets, poster, poll_s=0.02)
-    store.on_finished = sender.wakeup.set
+    store.on_finished = lambda _: sender.wakeup.set()
     task = asyncio.create_task(sender.run())
     try:
         yield Post(store, receiver, secrets, sender)
@@ -229,6 +231,18 @@ async def test_what_waits_for_a_host_that_never_answers_is_given_up_in_the_end(
         await until_all_settled(post)
         assert [row["state"] for row in await deliveries(post.store)] == ["dead"] * 3
         assert len(receiver.got) == 1
+
+
+async def test_a_clock_that_is_set_back_delays_no_webhook(database: AsyncEngine) -> None:
+    async with receiving(500) as receiver, posting(database, receiver, delays=[60]) as post:
+        await post.finish_job()
+        await until(lambda: len(receiver.got) == 1, seconds=30)
+        for ahead_s, state in ((55, "pending"), (3600, "delivered")):
+            async with database.begin() as connection:
+                await connection.execute(update(DELIVERIES).values(due=time.time() + ahead_s))
+            post.sender.wakeup.set()
+            await asyncio.sleep(0.1)
+            await post.until_state(state)
 
 
 async def test_a_deleted_job_is_not_told_of(database: AsyncEngine) -> None:

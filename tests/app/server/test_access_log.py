@@ -1,4 +1,4 @@
-"""No id of a kept recording stands in the access log."""
+"""Neither the id of a kept recording nor the values of a query stand in the access log."""
 
 import logging
 
@@ -24,12 +24,18 @@ class LinesHandler(logging.Handler):
 async def application(*_: object) -> None: ...
 
 
-@pytest.mark.parametrize("path", [f"/v1/recordings/{ID}", f"/v1/audio/summaries?style=tldr&recording_id={ID}"])
-def test_an_id_is_cut_in_the_path_and_in_the_query(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        (f"/v1/recordings/{ID}", "/v1/recordings/rec-0123…"),
+        (f"/v1/audio/summaries?focus=my+knee&recording_id={ID}", "/v1/audio/summaries?…"),
+    ],
+)
+def test_what_a_caller_sent_is_left_out(path: str, logged: str, monkeypatch: pytest.MonkeyPatch) -> None:
     uvicorn_config(application, settings_for())
     handler, access = LinesHandler(), logging.getLogger("uvicorn.access")
     monkeypatch.setattr(access, "handlers", [handler])
     monkeypatch.setattr(access, "level", logging.INFO)
     access.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", path, "1.1", 200)
     (line,) = handler.lines
-    assert line == f'127.0.0.1:1 - "GET {path.replace(ID, "rec-0123…")} HTTP/1.1" 200'
+    assert line == f'127.0.0.1:1 - "GET {logged} HTTP/1.1" 200'

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from app.server.shutdown import StopEvent, watch_signals
+from app.server.shutdown import DrainEvent, watch_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -14,11 +14,12 @@ async def test_a_signal_is_noticed_and_passed_on(number: signal.Signals) -> None
     before = signal.signal(number, lambda got, _: passed_on.append(got))
     own = signal.getsignal(number)
     try:
-        stopping = StopEvent()
+        stopping = DrainEvent(7)
         with watch_signals(stopping):
             assert not await stopping.wait_with_timeout(0)
             signal.raise_signal(number)
             assert await stopping.wait_with_timeout(5)
+            assert stopping.delay_s == (0 if number == signal.SIGINT else 7), "whoever presses Ctrl+C does not wait"
         assert passed_on == [number]
         assert signal.getsignal(number) is own
     finally:
@@ -26,7 +27,7 @@ async def test_a_signal_is_noticed_and_passed_on(number: signal.Signals) -> None
 
 
 async def test_the_end_of_the_service_is_one_too() -> None:
-    stopping = StopEvent()
+    stopping = DrainEvent(7)
     with watch_signals(stopping):
         pass
     assert stopping.is_set()
@@ -37,7 +38,7 @@ async def test_elsewhere_than_in_the_main_thread_nothing_is_done() -> None:
 
     def run() -> None:
         async def watch() -> None:
-            with watch_signals(StopEvent()):
+            with watch_signals(DrainEvent()):
                 assert signal.getsignal(signal.SIGTERM) is before
 
         asyncio.run(watch())

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from app.core.errors import ServiceError, TooLarge, TooManyRequests, Unavailable
 from app.workers import decoder_pool, shared_files
 from app.workers.decoder_pool import DecoderPool
 from app.workers.fair_scheduler import ANONYMOUS, Requester
+from app.workers.shared_files import SharedFilesTicket
 from tests import recordings
 from tests.app.workers.slow_decoding import spin_or_work
 from tests.recordings import encode_audio, speech
@@ -129,6 +132,22 @@ async def test_a_worker_that_dies_takes_only_its_file_along(
     with pytest.raises(Unprocessable) as caught:
         await decode_bytes(decoder, recordings.speech_wav())
     assert caught.value.code == "undecodable_audio"
+    monkeypatch.undo()
+    await check_decoder(decoder)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+async def test_a_recording_whose_worker_was_killed_gets_another_once(
+    kills: int, monkeypatch: pytest.MonkeyPatch, decoder: DecoderPool, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("app.workers.decoder_pool._decode_in_worker", partial(_kill_worker_first, kills, tmp_path))
+    if kills == 1:
+        await check_decoder(decoder)
+    else:
+        with pytest.raises(Unprocessable) as caught:
+            await decode_bytes(decoder, recordings.speech_wav())
+        assert caught.value.code == "undecodable_audio"
+    assert _count_files(tmp_path) == kills
     monkeypatch.undo()
     await check_decoder(decoder)
 
@@ -361,6 +380,18 @@ def _is_alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def _count_files(folder: Path) -> int:
+    return len(list(folder.iterdir()))
+
+
+def _kill_worker_first(kills: int, folder: Path, ticket: SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:
+    """Decode; the first `kills` times the worker is killed before. Each kill leaves a file in the folder."""
+    if _count_files(folder) < kills:
+        (folder / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decoder_pool._decode_in_worker(ticket, limits)
 
 
 def _abort_in_worker(ticket: shared_files.SharedFilesTicket, limits: DecodeLimits) -> DecodedAudio:

@@ -17,29 +17,25 @@ def held():
     return int(open("/proc/self/statm").read().split()[1]) // 256  # MiB
 def work():
     return [torch.ones(8 << 20) for _ in range(4)]
-if {keeps}:
-    assert allocator.keep_freed_memory()
-for _ in range(4):
-    work()
-before = faults()
-for _ in range(5):
-    work()
-after, kept = faults(), held()
+def faults_of_five():
+    for _ in range(4):
+        work()
+    before = faults()
+    for _ in range(5):
+        work()
+    return faults() - before
+plain = faults_of_five()
+assert allocator.keep_freed_memory()
+kept, before = faults_of_five(), held()
 allocator.release_free_memory()
-print(json.dumps([after - before, kept - held()]))
+print(json.dumps([plain, kept, before - held()]))
 """
 
 
-def measured(keeps: bool) -> tuple[int, int]:
-    """Page faults of the fifth to the ninth time that 128 MiB are allocated and freed; MiB given back in the end."""
-    code = [sys.executable, "-c", MEASURE.format(keeps=keeps)]
-    faults, given = json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
-    return faults, given
-
-
 def test_pages_that_were_freed_are_used_again_until_they_are_given_back() -> None:
-    kept, given = measured(keeps=True)
-    plain, _ = measured(keeps=False)
+    """Page faults when 128 MiB are allocated and freed the fifth to the ninth time, and MiB given back in the end."""
+    code = [sys.executable, "-c", MEASURE]
+    plain, kept, given = json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
     assert kept < 0.1 * plain
     assert given > 100
 

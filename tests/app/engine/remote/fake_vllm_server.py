@@ -92,6 +92,7 @@ class FakeVllmServer:
         self.no_tokenize = self.slams = False
         vars(self).update(how)
         self.asked: list[dict[str, Any]] = []
+        self.traceparents: list[str] = []  # of all requests; empty where there was none
         self.asked_over: list[tuple[str, int]] = []  # the connections of requests, and of looks at its health
         self.looked_over: list[tuple[str, int]] = []
         self.running = self.aborted = self.most_running = 0
@@ -179,6 +180,7 @@ class FakeVllmServer:
         self.asked.append(body)
         assert request.client is not None
         self.asked_over.append(tuple(request.client))
+        self.traceparents.append(request.headers.get("traceparent", ""))
         if self.slams:
             self._abort(tuple(request.client))
             return Response()
