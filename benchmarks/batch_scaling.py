@@ -66,7 +66,7 @@ def run(
     """Summarize the archive, and return the rows that were written. doomed: a machine to kill in the middle."""
     import ray
 
-    settings = Settings(model="scripted", log_level="error", decoder={"workers": 1})  # type: ignore[arg-type]
+    settings = Settings(model="scripted", log_level="error", decoder={"workers": 1})
     uris = list_recordings(str(archive)).uris
     seen = 0
 

@@ -149,7 +149,7 @@ def _stages(student: Path, teacher: Path, records: list[Record], plan: Plan) -> 
         "save_steps": plan.steps,
         "report_to": [],
     }
-    of_teacher = {"teacher": teacher, "max_completion_length": plan.max_answer_tokens}
+    of_teacher: dict[str, Any] = {"teacher": teacher, "max_completion_length": plan.max_answer_tokens}
     return {
         "SFT": lambda out: sft.train(student, records, out, FinetuneConfig(**how)),
         "KD": lambda out: distill.train(student, records, out, DistillConfig(**how, **of_teacher)),

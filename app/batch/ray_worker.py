@@ -87,7 +87,8 @@ class SummarizeRecordings:
 
     async def _summarize(self, uri: str) -> Row:
         try:
-            return await self._summarizer.summarize(uri)
+            row: Row = await self._summarizer.summarize(uri)
+            return row
         except EngineDead as error:
             log.critical("The engine died while it worked on %s: %s This worker ends.", uri, error)
             logging.shutdown()

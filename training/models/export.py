@@ -31,15 +31,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
-
 from app.core.prompts import PROMPT_FORMAT
 from model_repo.architectures import BASE_BUILDERS, CONTEXT_TOKENS, MAX_AUDIO_SECONDS, BaseCheckpoint
 from model_repo.assemble import (
-    LORA_A_SUFFIX,
-    LORA_B_SUFFIX,
     assemble_checkpoint,
     build_base_checkpoint,
     merge_adapter,
@@ -50,6 +44,7 @@ from model_repo.cache import file_sha256
 from model_repo.manifest import Adapter, AudioLimits, Figures, Manifest
 from model_repo.registry import REGISTRY_ROOT, resolve_model
 from training.families import family_of_folder
+from training.models.adapter_tensors import overlay_adapters, weaken_adapter
 from training.models.checkpoint import LORA_SCALE, save_adapter
 from training.models.merge_adapters import write_merged_copy
 from training.models.split_adapter import write_split_adapter
@@ -88,36 +83,13 @@ UNTRAINED_DESCRIPTIONS = DESCRIPTIONS | {
 }
 
 
-def overlay_adapters(adapters: list[Path]) -> dict[str, NDArray[np.float16]]:
-    """Return the tensors of the adapters. A whole tensor of a later file replaces that of an earlier one.
-
-    Raises ValueError if two files have a low-rank pair for the same module, or one a pair and one the whole weight: a
-    pair is valid only for the weights it was trained on.
-    """
-    out: dict[str, NDArray[np.float16]] = {}
-    for file in adapters:
-        tensors = load_file(file)
-        if twice := sorted(
-            name for name in tensors.keys() & out.keys() if name.endswith((LORA_A_SUFFIX, LORA_B_SUFFIX))
-        ):
-            raise ValueError(
-                f"{file} and an earlier file both have {twice[0]}: start the later run from the earlier one"
-            )
-        out |= tensors
-    for name in out:
-        if name.endswith(LORA_A_SUFFIX) and (whole := name.removesuffix(LORA_A_SUFFIX) + ".weight") in out:
-            raise ValueError(
-                f"the adapters have {whole} as a whole and a low-rank pair for it, which was trained on other weights: "
-                "export the whole one with --folder-only and train the pair from there"
-            )
-    return out
-
-
-def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None) -> Path:
+def export_folder(
+    architecture: str, adapters: list[Path], folder: Path, parts: Path | None = None, share: float = 1.0
+) -> Path:
     """Write base weights with the adapters merged as a checkpoint folder, and return the folder.
 
     parts: folder of the base parts, one folder each, which are used unchecked. Without it they are fetched and
-    verified.
+    verified. share: of what the adapters change.
     """
     names = BASE_PARTS[architecture]
     base = (
@@ -127,7 +99,10 @@ def export_folder(architecture: str, adapters: list[Path], folder: Path, parts: 
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(
-        BaseCheckpoint(merge_adapter(base.tensors, overlay_adapters(adapters), LORA_SCALE), base.files), folder
+        BaseCheckpoint(
+            merge_adapter(base.tensors, weaken_adapter(overlay_adapters(adapters), share), LORA_SCALE), base.files
+        ),
+        folder,
     )
     return folder
 
@@ -156,7 +131,7 @@ def export_version(options: argparse.Namespace) -> Manifest:
     parent = resolve_model(options.root, options.parent) if options.parent else None
     folder = options.root / options.name / options.version
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = overlay_adapters(options.adapter)
+    tensors = weaken_adapter(overlay_adapters(options.adapter), options.share)
     file = folder / "adapter.safetensors"
     if tensors:
         save_adapter(tensors, file)
@@ -212,6 +187,7 @@ def training_record(options: argparse.Namespace) -> dict[str, Any]:
         "versions": run_record.library_versions(),
         "runs": [run_record.read_run_record(folder) for folder in options.run_folders],
         "commands": options.command_line,
+        "share": options.share,
         "data": run_record.file_digests(options.data),
         "last_log": {str(file.parent.name): json.loads(file.read_text())[-1] for file in options.log},
     }
@@ -259,6 +235,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Folders of the stages' recipes (their --out), in order: adapter, options, data digests and log of each.",
     )
     parser.add_argument("--adapter", type=Path, nargs="*", default=[], help="Adapter files, in order, below the runs'.")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="Share of what the adapters change that is kept, from 0 (the base's weights) to 1 [1].",
+    )
     parser.add_argument("--take-up", help="With --folder-only: NAME[@VERSION] of the registry to train further.")
     parser.add_argument(
         "--folder-only", type=Path, help="Write merged weights to this folder, and nothing to the registry."
@@ -304,7 +286,7 @@ def run(options: argparse.Namespace) -> int:
     if options.base:
         print(export_copy(options.base, options.adapter, options.folder_only))
     elif options.folder_only:
-        print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts))
+        print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts, options.share))
     else:
         print(export_version(options).id)
     return 0

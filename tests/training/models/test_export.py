@@ -11,11 +11,13 @@ from safetensors.numpy import load_file, save_file
 
 from model_repo import assemble, registry
 from model_repo.architectures import BaseCheckpoint
+from model_repo.assemble import LORA_A_SUFFIX, LORA_B_SUFFIX
 from model_repo.cache import file_sha256
 from model_repo.manifest import AudioLimits, Figures
 from tests.model_repo.fakes import SCALE, adapter, base, manifest
 from training.models import export
-from training.models.export import add_figures, export_folder, export_version, overlay_adapters, training_record
+from training.models.adapter_tensors import overlay_adapters, weaken_adapter
+from training.models.export import add_figures, export_folder, export_version, training_record
 
 
 @pytest.fixture
@@ -51,6 +53,23 @@ def options(folder: Path, **changed: Any) -> argparse.Namespace:
     found |= {key: [folder / name] for key, name in files.items()}
     found |= {"architecture": "fake", "root": folder / "registry", "scratch": folder / "scratch"}
     return argparse.Namespace(**found | changed)
+
+
+def test_a_share_of_what_was_trained_is_kept(tmp_path: Path) -> None:
+    pair: dict[str, Any] = {
+        f"layer{LORA_A_SUFFIX}": np.ones((2, 4), np.float16), f"layer{LORA_B_SUFFIX}": np.ones((3, 2), np.float16)
+    }  # fmt: skip
+    half = weaken_adapter(pair, 0.5)
+    assert [float(tensor.max()) for tensor in half.values()] == [1.0, 0.5]
+    assert {tensor.dtype for tensor in half.values()} == {np.dtype(np.float16)}
+    assert training_record(options(tmp_path, share=0.5))["share"] == 0.5
+
+
+def test_whole_tensors_have_no_share() -> None:
+    whole: dict[str, Any] = {"projector.weight": np.ones(2, np.float16)}
+    assert weaken_adapter(whole, 1.0) is whole
+    with pytest.raises(ValueError, match=r"projector\.weight"):
+        weaken_adapter(whole, 0.5)
 
 
 def test_later_adapters_lie_over_earlier_ones(tmp_path: Path) -> None:

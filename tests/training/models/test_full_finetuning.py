@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from model_repo.assemble import LORA_A_SUFFIX, LORA_B_SUFFIX, merge_adapter
 from tests.training.tiny_checkpoints import noise, record
 from training.data.record import Record
-from training.models import export
+from training.models.adapter_tensors import overlay_adapters
 from training.models.checkpoint import LORA_SCALE, adapter_tensors, add_lora, load_adapter, open_model, save_adapter
 from training.models.full_finetuning import load_full_adapter, unfreeze_weights
 from training.recipes import dpo, sft
@@ -81,7 +81,7 @@ def test_what_was_trained_whole_is_exported_and_is_where_the_next_run_starts(
     audio_folder: Path, rows: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = sft.train(audio_folder, rows, tmp_path / "run", TrainConfig(**HOW, full_finetuning=True))
-    weights = merge_adapter(load_file(audio_folder / "model.safetensors"), export.overlay_adapters([file]), LORA_SCALE)
+    weights = merge_adapter(load_file(audio_folder / "model.safetensors"), overlay_adapters([file]), LORA_SCALE)
     started = unfreeze_weights(open_model(audio_folder))
     assert load_full_adapter(started, file) == len(load_file(file))
     again = adapter_tensors(started)
@@ -155,4 +155,4 @@ def test_a_pair_over_whole_weights_is_not_exported(tmp_path: Path) -> None:
     )
     for files in ([one, two], [two, one]):
         with pytest.raises(ValueError, match=r"up\.weight as a whole and a low-rank pair"):
-            export.overlay_adapters(files)
+            overlay_adapters(files)
