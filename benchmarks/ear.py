@@ -188,7 +188,8 @@ async def measure(ways: dict[str, Recognize], plan: Plan) -> Results:
         ratio = None if way == ONE_BY_ONE else ratio_interval(rates[way], rates[ONE_BY_ONE])
         other = 100 * different_words(texts[ONE_BY_ONE], texts[way])
         cost, wait = statistics.mean(cpu[way]), statistics.mean(waits[way])
-        rows.append([way, str(mean_interval(rates[way])), None if ratio is None else str(ratio), cost, wait, round(other, 1)])
+        shown = None if ratio is None else str(ratio)
+        rows.append([way, str(mean_interval(rates[way])), shown, cost, wait, round(other, 1)])
         key = way.replace(" ", "_")
         summary |= {f"{key}_rtfx": statistics.mean(rates[way]), f"{key}_wait_s": wait, f"{key}_cpu_s": cost}
         summary |= {f"{key}_ratio": ratio.mean, f"{key}_other_words": other / 100} if ratio else {}
