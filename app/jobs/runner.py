@@ -141,7 +141,8 @@ class JobRunner:
             await asyncio.wait({work})
             await self._record_outcome(job, work, began=bool(progress))
         finally:
-            del self._running[job.id]
+            if self._running.get(job.id) is work:  # else another worker has claimed the job, which was queued again
+                del self._running[job.id]
             await cancel_and_wait(work, lease_keeper)
 
     async def _process(self, job: Job, report: Callable[[Progress], None]) -> dict[str, Any]:
