@@ -17,7 +17,7 @@ from tests.clients.python.faulty_server import JOB
 
 ADDRESS = "http://service.test"
 # For operators: models are loaded with another key, and probes and measurements are for machines.
-LEFT_OUT = re.compile(r"/v1/admin/|/(livez|readyz|metrics)$")
+LEFT_OUT = re.compile(r"/v1/admin/|/(livez|readyz|startupz|metrics)$")
 CALLS: dict[str, Callable[[Any], Any]] = {
     "summarize": lambda client: client.summarize(b"audio"),
     "summarize_stream": lambda client: list(client.summarize_stream(b"audio")),
