@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 STATUS_GONE = 410
 OVERLOAD_STATUSES = (429, 502, 503, 504)  # a host or its proxy answers these when it should be left alone for a while
 EXPIRY_CHECK_SECONDS = 60  # between two checks for deliveries that wait for hosts which never answer
+# Clocks of services that share a database may differ by this, and a claim may wait this long for the database.
+MAX_CLOCK_DIFFERENCE_S = 60.0
 
 
 def signature_headers(secrets: Sequence[bytes], id_: str, timestamp: int, body: str) -> dict[str, str]:
@@ -85,8 +87,9 @@ class WebhookSender:
         self.host_backoff = HostBackoff(settings.delays, settings.per_host)
         # A delivery that only waits for its host is given up once all its attempts would have been over.
         self.max_age_s = sum(settings.delays) + 2 * settings.seconds * (len(settings.delays) + 1)
-        # No delivery is due later than this from now, unless the clock was set back since: then it is due at once.
-        self.max_ahead_s = max([2 * settings.seconds, *settings.delays])
+        # No delivery is due later than this from now, unless the clock was set back since: then it is due at once. What
+        # another service has claimed a moment ago, by a clock that is a little ahead, must not count as that.
+        self.max_ahead_s = max([2 * settings.seconds, *settings.delays]) + MAX_CLOCK_DIFFERENCE_S
         # The receivers of one caller, on however many hosts, must leave places for those of other callers.
         self.max_per_caller = max(1, settings.at_once - max(1, settings.at_once // 4))
         self._in_flight: dict[str, str] = {}  # a delivery's id → the caller whose job it tells of

@@ -1,5 +1,6 @@
 """What Prometheus sees of the queue: how long jobs wait, how they end, which are refused, and a lost database."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -83,6 +84,8 @@ async def test_a_scrape_outlives_the_database(tmp_path: Path) -> None:
     assert value("speechsum_database_up") == 0
     assert value("speechsum_jobs", state="queued") == 3  # the last that was known
     await lost.dispose()
+    # aiosqlite's thread must have reported its failure before the event loop is closed.
+    await until(lambda: not any("_connection_worker_thread" in thread.name for thread in threading.enumerate()))
 
 
 async def test_a_job_is_timed_from_its_arrival() -> None:
