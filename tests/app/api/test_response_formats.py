@@ -77,10 +77,11 @@ async def test_a_model_that_was_not_trained_on_the_prompts_is_asked_for_data_in_
 
 def test_a_model_of_the_registry_counts_as_trained_unless_it_is_served_as_published() -> None:
     served = [ModelInfo.from_manifest(manifest) for manifest in list_models()]
-    assert {model.name: model.trained for model in served} == {
-        "cascade-base": False,
-        "cascade-tiny": True,
-        "speechsum-tiny": True,
+    assert {model.id: model.trained for model in served} == {
+        "cascade-base@1": False,
+        "cascade-base@2": True,
+        "cascade-tiny@2": True,
+        "speechsum-tiny@8": True,
     }
 
 
