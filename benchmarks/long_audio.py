@@ -51,7 +51,7 @@ def run(quick: bool) -> Results:
                     costs.append((cpu_seconds(running.pid) - before, time.perf_counter() - started_at))
             cpu_s, wall_s = min(costs)
             cpu.append(cpu_s)
-            measured.append((len(recording) / 1e6, wall_s, peak.size / 1e6))
+            measured.append((len(recording) / 1e6, wall_s, peak.tree_bytes / 1e6))
     fixed_s, hour_s = fit_line(lengths, cpu)
     misses = [100 * (spent / (fixed_s + hour_s * length / 60) - 1) for length, spent in zip(lengths, cpu, strict=True)]
     rows: list[list[Cell]] = [

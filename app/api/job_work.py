@@ -5,7 +5,8 @@ Knows nothing about routes or about the queue.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from app.api.kept_recordings import use_recordings
@@ -37,57 +38,52 @@ async def process_job(
     audio: BinaryIO,
     report_progress: Callable[[Progress], None],
 ) -> dict[str, Any]:
-    """Return a job's result, with a trace and a line of the log of its own, as `_process` says."""
+    """Return a job's result: the body of the answer that a request would have had. A job that names no version gets the
+    model that a request would get now, and `template=auto` chooses from the templates that there are now. Raises
+    ServiceError if there is no summary. The job has a trace and a line of the log of its own.
+    """
     key = await keys.find_by_owner(job.owner)
-    record = RequestRecord(job_id=job.id, key=key.name if key else "")
+    with _observe_job(job, key.name if key else ""):
+        fields = parse_summary_fields(field_pairs(job))
+        resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
+        resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
+        check_transcript(service.models, resolved_model, fields.options.transcript)
+        requested = pinned_template(job.fields) or await find_templates(templates, job.owner, fields.options.template)
+        output_format = requested.output_format(fields.output_format)
+        schema, param = output_format.schema, output_format.param
+        if schema is not None and param:
+            # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.
+            await service.schema_workers.check_schema(schema, param)
+        summary_request = build_summary_request(
+            audio,
+            fields,
+            requested,
+            started_at=time.perf_counter(),
+            timeout_s=service.settings.jobs.seconds,
+            priority=BACKGROUND_PRIORITY,
+            owner=job.owner,
+        )
+
+        def emit(event: SummaryEvent) -> None:
+            if isinstance(event, StageProgress):
+                report_progress({"stage": event.stage, "done": event.done, "of": event.total})
+
+        with background_request(service, resolved_model, keys, summary_request, int(job.created)) as admitted:
+            use_recordings(service, admitted, keep=fields.options.keep, recording_id=fields.options.recording_id)
+            summary = await admitted.summarize(emit)
+        return summary_response(summary, resolved_model.model.info, admitted.created).model_dump(mode="json")
+
+
+@contextmanager
+def _observe_job(job: Job, key_name: str) -> Iterator[None]:
+    """Trace what is done for a job inside the block, and log its end."""
+    record = RequestRecord(job_id=job.id, key=key_name)
     with record_request(record), start_span("process job", "consumer", {}, speechsum__job_attempt=job.attempt):
         try:
-            return await _process(service, keys, templates, job, audio, report_progress)
+            yield
         finally:
             seconds = record.duration_seconds
             log.info("A job was worked on for %.1f s.", seconds, extra={"duration_seconds": round(seconds, 4)})
-
-
-async def _process(
-    service: Service,
-    keys: Authenticator,
-    templates: TemplateStore,
-    job: Job,
-    audio: BinaryIO,
-    report_progress: Callable[[Progress], None],
-) -> dict[str, Any]:
-    """Return a job's result: the body of the answer that a request would have had. A job that names no version gets the
-    model that a request would get now, and `template=auto` chooses from the templates that there are now. Raises
-    ServiceError if there is no summary.
-    """
-    fields = parse_summary_fields(field_pairs(job))
-    resolved_model = await service.models.resolve(fields.options.model, job.owner or job.id)
-    resolved_model.summarizer.check_max_tokens(fields.options.max_tokens)
-    check_transcript(service.models, resolved_model, fields.options.transcript)
-    requested = pinned_template(job.fields) or await find_templates(templates, job.owner, fields.options.template)
-    output_format = requested.output_format(fields.output_format)
-    schema, param = output_format.schema, output_format.param
-    if schema is not None and param:
-        # It was checked when the job was queued, but perhaps by another version of the service. Checks are cached.
-        await service.schema_workers.check_schema(schema, param)
-    summary_request = build_summary_request(
-        audio,
-        fields,
-        requested,
-        started_at=time.perf_counter(),
-        timeout_s=service.settings.jobs.seconds,
-        priority=BACKGROUND_PRIORITY,
-        owner=job.owner,
-    )
-
-    def emit(event: SummaryEvent) -> None:
-        if isinstance(event, StageProgress):
-            report_progress({"stage": event.stage, "done": event.done, "of": event.total})
-
-    with background_request(service, resolved_model, keys, summary_request, int(job.created)) as admitted:
-        use_recordings(service, admitted, keep=fields.options.keep, recording_id=fields.options.recording_id)
-        summary = await admitted.summarize(emit)
-    return summary_response(summary, resolved_model.model.info, admitted.created).model_dump(mode="json")
 
 
 def field_pairs(job: Job) -> list[tuple[str, str]]:

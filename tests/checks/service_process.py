@@ -9,22 +9,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import psutil
 
+from benchmarks.process_tree import PeakMemory, list_processes, measure_peak_memory
 from tests.deploy.prometheus import free_port
 
 PATH = "/v1/audio/summaries"
 SCRIPTED_MODULE = "tests.checks.program"
-SAMPLE_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,6 @@ class ResourceCount:
             f"{self.memory_bytes / 1e6:.0f} MB (own process {self.main_process_bytes / 1e6:.0f}), {self.descriptors} "
             f"descriptors, {self.threads} threads, {self.temporary_files} temporary files, {self.processes} processes"
         )
-
-
-@dataclass
-class PeakMemory:
-    """The peak memory in bytes: of all processes, and of the service's own process."""
-
-    tree_bytes: int = 0
-    main_process_bytes: int = 0
 
 
 class ServiceProcess:
@@ -117,8 +108,7 @@ class ServiceProcess:
 
     def processes(self) -> list[psutil.Process]:
         """Return the service's process, then all that it has started."""
-        main = psutil.Process(self.process.pid)
-        return [main, *main.children(recursive=True)]
+        return list_processes(self.process.pid)
 
     def count_settled_resources(self) -> ResourceCount:
         """Return its resources once they stay the same for a second: decoders may be ending or starting."""
@@ -147,29 +137,9 @@ class ServiceProcess:
         temporary_files = sum(1 for path in self.temporary.rglob("*") if path.is_file())
         return ResourceCount(sum(sizes), sizes[0], targets.total(), threads, temporary_files, len(sizes), targets)
 
-    @contextmanager
-    def measure_peak_memory(self) -> Iterator[PeakMemory]:
+    def measure_peak_memory(self) -> AbstractContextManager[PeakMemory]:
         """Sample the memory while the block runs."""
-        peak, ended = PeakMemory(), threading.Event()
-
-        def sample() -> None:
-            while not ended.wait(SAMPLE_INTERVAL_S):
-                sizes: list[int] = []
-                with suppress(psutil.NoSuchProcess):
-                    for process in self.processes():
-                        with suppress(psutil.NoSuchProcess):
-                            sizes.append(process.memory_full_info().uss)
-                if sizes:
-                    peak.tree_bytes = max(peak.tree_bytes, sum(sizes))
-                    peak.main_process_bytes = max(peak.main_process_bytes, sizes[0])
-
-        sampler = threading.Thread(target=sample)
-        sampler.start()
-        try:
-            yield peak
-        finally:
-            ended.set()
-            sampler.join()
+        return measure_peak_memory(self.process.pid)
 
     def summarize(self, audio: bytes, **fields: str) -> httpx.Response:
         """Post a recording as a form."""

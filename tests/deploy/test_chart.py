@@ -28,13 +28,13 @@ TARGETS = {"default": "cpu", "gpu": "gpu", "full": "gpu"}
 
 
 @cache
-def rendered(name: str) -> list[dict[str, Any]]:
+def render_options(name: str) -> list[dict[str, Any]]:
     return render(*OPTIONS[name])
 
 
 def one(name: str, kind: str) -> dict[str, Any]:
     """The only object of a kind."""
-    (found,) = [document for document in rendered(name) if document["kind"] == kind]
+    (found,) = [document for document in render_options(name) if document["kind"] == kind]
     return found
 
 
@@ -51,11 +51,11 @@ def container(name: str) -> dict[str, Any]:
 def settings(name: str) -> dict[str, str]:
     """The entries of the ConfigMap that are the container's environment."""
     (only,) = [entry["configMapRef"]["name"] for entry in container(name)["envFrom"] if "configMapRef" in entry]
-    (data,) = [d["data"] for d in rendered(name) if d["kind"] == "ConfigMap" and d["metadata"]["name"] == only]
+    (data,) = [d["data"] for d in render_options(name) if d["kind"] == "ConfigMap" and d["metadata"]["name"] == only]
     return dict(data)
 
 
-def refused(*arguments: str) -> str:
+def refusal(*arguments: str) -> str:
     """What Helm says of options that it refuses."""
     done = run_helm("template", *arguments)
     assert done.returncode != 0, "Helm accepts it"
@@ -63,7 +63,7 @@ def refused(*arguments: str) -> str:
 
 
 def test_every_object_is_one_that_kubernetes_accepts() -> None:
-    documents = [document for name in OPTIONS for document in rendered(name)]
+    documents = [document for name in OPTIONS for document in render_options(name)]
     assert {document["kind"] for document in documents} == {
         "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PersistentVolumeClaim",
         "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Secret", "Service", "ServiceAccount",
@@ -111,9 +111,9 @@ def test_the_schema_knows_every_setting() -> None:
         [sys.executable, str(script), "--check"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     assert checked.returncode == 0
-    assert "LIMITS__MAX_WAITINGS" in refused("--set", "settings.LIMITS__MAX_WAITINGS=3")
-    assert "LIMITS__MAX_WAITING" in refused("--set", "settings.LIMITS__MAX_WAITING=many")
-    secret = refused("--set", "settings.WEBHOOKS__SECRET=whsec_x")  # would be in a ConfigMap
+    assert "LIMITS__MAX_WAITINGS" in refusal("--set", "settings.LIMITS__MAX_WAITINGS=3")
+    assert "LIMITS__MAX_WAITING" in refusal("--set", "settings.LIMITS__MAX_WAITING=many")
+    secret = refusal("--set", "settings.WEBHOOKS__SECRET=whsec_x")  # would be in a ConfigMap
     assert "WEBHOOKS__SECRET" in secret
 
 
@@ -198,19 +198,19 @@ def test_gpus_are_requested() -> None:
 
 
 def test_more_replicas_need_a_database_a_bucket_and_caches() -> None:
-    assert "database.secretName" in refused("--set", "replicas=2")
-    assert "database.secretName" in refused("--set", "autoscaling.kind=keda")
-    assert "perPod" in refused(*SHARED[:4], "--set", "replicas=2")
+    assert "database.secretName" in refusal("--set", "replicas=2")
+    assert "database.secretName" in refusal("--set", "autoscaling.kind=keda")
+    assert "perPod" in refusal(*SHARED[:4], "--set", "replicas=2")
     render(*SHARED, "--set", "replicas=2")
     render(*SHARED[:4], "--set", "replicas=2", "--set", "persistence.cache.accessModes={ReadWriteMany}")
 
 
 def test_a_database_in_a_file_is_opened_by_one_pod_at_a_time() -> None:
     assert one("default", "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
-    claims = {d["metadata"]["name"] for d in rendered("default") if d["kind"] == "PersistentVolumeClaim"}
+    claims = {d["metadata"]["name"] for d in render_options("default") if d["kind"] == "PersistentVolumeClaim"}
     assert claims == {"speechsum-cache", "speechsum-state"}
     assert one("full", "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
-    assert not [document for document in rendered("full") if document["kind"] == "PersistentVolumeClaim"]
+    assert not [document for document in render_options("full") if document["kind"] == "PersistentVolumeClaim"]
     assert settings("full")["SPEECHSUM_JOBS__BLOBS"].startswith("s3://")
     (variable,) = container("full")["env"]
     assert variable["name"] == "SPEECHSUM_JOBS__DATABASE"
@@ -258,7 +258,7 @@ def test_prometheus_knows_the_service_by_the_job_of_the_rules() -> None:
 def test_the_rules_and_the_dashboard_are_those_of_the_repository() -> None:
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
     assert one("full", "PrometheusRule")["spec"] == rules
-    (dashboard,) = [d for d in rendered("full") if d["metadata"]["name"] == "speechsum-dashboard"]
+    (dashboard,) = [d for d in render_options("full") if d["metadata"]["name"] == "speechsum-dashboard"]
     files = {path.name: path.read_text() for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")}
     assert files
     assert dashboard["data"] == files

@@ -18,7 +18,7 @@ def model() -> EncodeOnceModel:
 
 
 @pytest.fixture
-def encoded(model: EncodeOnceModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def frame_counts(model: EncodeOnceModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of frames of each window that is really encoded."""
     frames: list[int] = []
     encode = WhisperModel.encode
@@ -36,18 +36,18 @@ def transcribe(model: WhisperModel, samples: Any, **options: Any) -> tuple[str, 
     return "".join(segment.text for segment in segments), info.language
 
 
-def test_a_window_is_encoded_once_and_reads_the_same(model: EncodeOnceModel, encoded: list[int]) -> None:
+def test_a_window_is_encoded_once_and_reads_the_same(model: EncodeOnceModel, frame_counts: list[int]) -> None:
     samples = librivox_speech()[: 4 * 16_000]
     text, language = transcribe(model, samples)
-    assert encoded == [3000]
+    assert frame_counts == [3000]
     assert language == "en"
     model.forget()
     assert transcribe(model, samples, language="en")[0] == text, "without the detection of a language"
-    assert encoded == [3000, 3000], "nothing was kept"
+    assert frame_counts == [3000, 3000], "nothing was kept"
 
 
-def test_other_audio_is_encoded_anew(model: EncodeOnceModel, encoded: list[int]) -> None:
+def test_other_audio_is_encoded_anew(model: EncodeOnceModel, frame_counts: list[int]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 80, 3000)).astype(np.float32)
     outputs = [np.array(model.encode(one)) for one in noise]
-    assert len(encoded) == 2
+    assert len(frame_counts) == 2
     assert not np.array_equal(*outputs)
