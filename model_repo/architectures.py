@@ -5,6 +5,7 @@ the small files beside them.
     same model)
     llama            SmolLM2-135M alone, the language model of a cascade and the text twin
     qwen2            Qwen2.5-Coder-0.5B-Instruct alone, the language model of a cascade (`model_repo.qwen2`)
+    qwen2-1.5b       Qwen2.5-Coder-1.5B-Instruct alone, with the same tokenizer: a teacher for the pipeline
 
 The projector of a base is untrained; an adapter brings the trained one. Knows nothing about training.
 """
@@ -186,11 +187,16 @@ def _build_qwen2(parts: dict[str, Path]) -> BaseCheckpoint:
     return qwen2.build_qwen2(GgufModel(_only_file(parts[qwen2.QWEN2_PART])))
 
 
+def _build_qwen2_teacher(parts: dict[str, Path]) -> BaseCheckpoint:
+    return qwen2.build_qwen2(GgufModel(_only_file(parts[qwen2.QWEN2_TEACHER_PART])))
+
+
 SMOLLM2_PART = "smollm2-135m-instruct-q4_1"
 BASE_BUILDERS: dict[str, Callable[[dict[str, Path]], BaseCheckpoint]] = {
     "audioflamingo3": build_audioflamingo3,
     "llama": build_llama,
     "qwen2": _build_qwen2,
+    "qwen2-1.5b": _build_qwen2_teacher,
 }
 COMPANION_FILES = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
 # The part that the companion files of an architecture are made from.

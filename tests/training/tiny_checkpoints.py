@@ -1,6 +1,7 @@
 """Checkpoints of the real shape and a thousandth of the size, with random weights, and records to train them on.
 
-Tokenizer, chat template and processor are the real ones: only widths and depths are small.
+Chat template and processor are the real ones, and the tokenizer is the real one with its first tokens: most of a tiny
+model's work would otherwise be the others, of which there are 45,000.
 """
 
 import json
@@ -29,19 +30,21 @@ from training.facts.coverage import Fact
 from training.models.checkpoint import checkpoint_parameter_name
 
 RATE = 16_000
+TOKENS = 4096
 TEXT = {
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
+    "vocab_size": TOKENS,
 }
 AUDIO = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def write_audio(folder: Path, **changed: int) -> Path:
     """An `audioflamingo3` checkpoint; changed: sizes of its language model."""
-    files = audioflamingo3_files(smollm())
+    files = _with_fewer_tokens(audioflamingo3_files(smollm()), changed)
     config = json.loads(files["config.json"])
     config["text_config"] |= TEXT | changed
     config["audio_config"] |= AUDIO
@@ -51,17 +54,27 @@ def write_audio(folder: Path, **changed: int) -> Path:
 
 def write_llama(folder: Path, **changed: int) -> Path:
     """The `llama` checkpoint whose widths are those of the audio model's language model, but for what is changed."""
-    files = llama_files(smollm())
+    files = _with_fewer_tokens(llama_files(smollm()), changed)
     config = json.loads(files["config.json"]) | TEXT | changed
     return _write("llama", LlamaForCausalLM, LlamaConfig.from_dict(config), config, files, folder)
 
 
 def write_qwen2(folder: Path, **changed: int) -> Path:
     """A `qwen2` checkpoint with SmolLM2's tokenizer, but for what is changed."""
-    files = llama_files(smollm())
+    files = _with_fewer_tokens(llama_files(smollm()), changed)
     config = json.loads(files["config.json"]) | TEXT | {"tie_word_embeddings": False} | changed
     config |= {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "use_sliding_window": False}
     return _write("qwen2", Qwen2ForCausalLM, Qwen2Config.from_dict(config), config, files, folder)
+
+
+def _with_fewer_tokens(files: dict[str, str], changed: dict[str, int]) -> dict[str, str]:
+    """The files with a tokenizer of `vocab_size` tokens. In the real one the tokens of merges follow in their order."""
+    tokenizer = json.loads(files["tokenizer.json"])
+    model, count = tokenizer["model"], changed.get("vocab_size", TOKENS)
+    merges = count - (len(model["vocab"]) - len(model["merges"]))
+    model["vocab"] = {token: number for token, number in model["vocab"].items() if number < count}
+    model["merges"] = model["merges"][:merges]
+    return files | {"tokenizer.json": json.dumps(tokenizer, ensure_ascii=False)}
 
 
 def _write(architecture: str, kind: Any, model_config: Any, config: Any, files: dict[str, str], folder: Path) -> Path:

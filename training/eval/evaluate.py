@@ -181,6 +181,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the encoder's layer for BERTScore; 0 is at three quarters of its depth",
     )
     add_option(parser, "--batch-size", "--batch", type=int, default=8, help="Records that a system answers at once.")
+    parser.add_argument(
+        "--section-tokens",
+        type=int,
+        metavar="N",
+        help="Systems of the kinds reads and cascade summarize a transcript in sections of about N tokens, as the "
+        "service lets a model with `section_tokens` do.",
+    )
     vllm_rollout.add_arguments(parser)
     check.add_bad_data_arguments(parser)
     parser.add_argument("--write-figures", action="store_true", help="write the scores into the model's manifest")
@@ -189,7 +196,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `evaluate`. Raises ValueError for an unknown system, and if `--write-figures` has no score to write."""
-    settings = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder)
+    settings = AnswerSettings(options.batch_size, options.rollout, options.rollout_folder, options.section_tokens)
     # All of them, so that an unknown system ends the run before the first one works.
     systems = [parse_system(spec, settings) for spec in options.system]
     read = read_records(*options.records)[: options.limit or None]

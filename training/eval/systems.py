@@ -33,6 +33,7 @@ from training.data.audio import audio_file_bytes
 from training.data.record import Record
 from training.eval.ablations import ABLATIONS
 from training.eval.earlier_results import UnknownSystem, read_earlier_system
+from training.eval.section_answers import answer_in_sections
 from training.eval.transcribe import transcribe
 from training.families import family_by_model_type
 from training.kd.vllm_rollout import VllmRollout, make_rollout
@@ -58,11 +59,13 @@ class AnswerSettings:
 
     batch: records that are answered at the same time, in this process or by a service. rollout: the address of a vLLM
     server for checkpoints that take audio. rollout_folder: a folder that the server shares, for the weights.
+    section_tokens: tokens of a section, for text models in this process that summarize a transcript in sections.
     """
 
     batch: int = 8
     rollout: str | None = None
     rollout_folder: Path | None = None
+    section_tokens: int | None = None
 
 
 def parse_system(spec: str, settings: AnswerSettings | None = None) -> System:
@@ -160,7 +163,20 @@ def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], s
     hears.
     """
     model = open_checkpoint(folder, hears)
-    return model_summaries(model, build_collator(folder, model), records, settings)
+    collator = build_collator(folder, model)
+    return (model_summaries if hears else text_model_summaries)(model, collator, records, settings)
+
+
+def text_model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
+    """Return greedy answers of a loaded text model, in sections if the settings say so."""
+    if settings.section_tokens is None:
+        return model_summaries(model, collator, records, settings)
+    return answer_in_sections(
+        lambda parts: model_summaries(model, collator, parts, settings),
+        records,
+        settings.section_tokens,
+        lambda text: len(collator.tokenizer(text).input_ids),
+    )
 
 
 def model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
@@ -181,7 +197,9 @@ def cascade_summaries(
     model = open_checkpoint(folder, hears=False)
     transcribed = asyncio.run(transcribe(records, whisper))
     answers = iter(
-        model_summaries(model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings)
+        text_model_summaries(
+            model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings
+        )
     )
     return [next(answers) if row.transcript else "" for row in transcribed]
 

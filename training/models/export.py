@@ -54,6 +54,7 @@ BASE_PARTS = {
     "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
     "llama": ["smollm2-135m-instruct-q4_1"],
     "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
+    "qwen2-1.5b": ["qwen2.5-coder-1.5b-instruct-q4_k_m"],  # a teacher: it is written as a folder only
 }
 CASCADE_PARTS = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
 # Notes on longer recordings are taken in windows shorter than a pass, whose features need less memory. A cascade is
@@ -287,6 +288,8 @@ def run(options: argparse.Namespace) -> int:
         print(export_copy(options.base, options.adapter, options.folder_only))
     elif options.folder_only:
         print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts, options.share))
+    elif options.architecture not in CASCADE_PARTS:
+        raise ValueError(f"{options.architecture} is a teacher and not served by the registry: give --folder-only")
     else:
         print(export_version(options).id)
     return 0

@@ -13,19 +13,15 @@ from tests.training.families.round_trip import Trip
 from tests.training.families.tiny_families import BUILDERS
 from training.families import FAMILIES
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+# A trip is a minute with the start of a vLLM engine. The family of the default shape makes its own in every run.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.slow]
 
 STAND_IN = Path(__file__).parent / "stand_in"
 
 
-# Each family's trip is a minute with the start of a vLLM engine: one of them in every run, all in `make test-slow`.
-QUICK = "qwen2_audio"  # short windows, and weights that a running server takes
-
-
 def families(*names: str) -> pytest.MarkDecorator:
     """Run a test for these families; `trip` is that of the one at hand."""
-    params = [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
-    return pytest.mark.parametrize("trip", params, indirect=True)
+    return pytest.mark.parametrize("trip", names, indirect=True)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_a_taught_one_is_what_assembling_its_adapter_gives(audio_folder: Path, t
 
 def test_large_ones_are_many_files_that_others_may_read(audio_folder: Path, tmp_path: Path) -> None:
     model = add_lora(open_model(audio_folder), 4)
-    write_weights(model, tmp_path, torch.bfloat16, shard_bytes=1 << 20)
+    write_weights(model, tmp_path, torch.bfloat16, shard_bytes=1 << 18)
     files = sorted(tmp_path.iterdir())
     assert len(files) > 1
     assert all(file.stat().st_mode & 0o777 == 0o644 for file in files)
