@@ -18,6 +18,8 @@ ACCEPTED = [
     # `--hub` and `--no-hub` mean what they meant. Without either, a hub that answers within seconds is tried first.
     "commands > * > options > --hub > *",
     "settings > SPEECHSUM_HUB > *",
+    # What only answers have may become required: every answer has it.
+    "openapi > components > schemas > CitedSentence > required",
 ]
 
 OPTION = {"takes": 1, "type": "int", "default": 8, "required": False, "help": "records a batch"}
