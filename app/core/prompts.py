@@ -273,6 +273,13 @@ def notes_text(notes: Sequence[tuple[float, str]]) -> str:
     )
 
 
+def split_notes_text(text: str) -> list[tuple[float, str]]:
+    """Return the notes of `notes_text`: (second at which the window begins, its notes)."""
+    # The marks of the windows are the only times in brackets.
+    _, *pieces = _CLOCK.split(text)
+    return [(_seconds(clock), notes.strip()) for clock, notes in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
 def notes_messages(instruction_text: str, notes: str, system: str = SYSTEM_PROMPT) -> list[dict[str, Any]]:
     """Return the chat messages for the notes on the windows of a long recording."""
     text = f"{NOTES_OPEN}\n{escape_material(notes)}\n{NOTES_CLOSE}\n{NOTES_PREAMBLE} {instruction_text}"
@@ -289,6 +296,11 @@ def escape_material(text: str) -> str:
     (`app.engine.chat_request.strip_control_tokens`), its two sides can form a new tag.
     """
     return text.replace("<", LESS_THAN_REPLACEMENT).strip()
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return float(hours * 3600 + minutes * 60 + seconds)
 
 
 def clock_time(seconds: float) -> str:

@@ -46,20 +46,20 @@ class Adapter:
 
 @dataclass(frozen=True)
 class SectionedAnswer:
-    """How an answer may be written in sections, each about a part of the transcript by itself.
+    """How an answer may be written in sections, each about a part of the transcript or of the notes by itself.
 
     Attributes:
         instruction: Returns the instruction for each of a number of sections, from 2, in the language of a BCP 47 tag,
             or in the one that the request names if the tag is None.
         separator: What stands between two sections.
         max_sections: The most sections that the answer may have.
-        shares_max_tokens: Whether all sections together keep the request's `max_tokens`. Otherwise each has as many.
+        total_tokens: The most tokens of all sections together. If it is None, each may have the request's `max_tokens`.
     """
 
     instruction: Callable[[int, str | None], str]
     separator: str = " "
     max_sections: int = 8
-    shares_max_tokens: bool = False
+    total_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ every response. Knows nothing about HTTP or codecs.
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,13 +15,22 @@ from app.concurrency import SharedResult
 from app.core.asr.confidence import FilteredTranscript, filter_transcript
 from app.core.asr.settings import RecognizerSettings
 from app.core.asr.whisper import WhisperTranscriber
-from app.core.prompts import conversation_messages, transcript_messages
-from app.core.text.sections import split_into_sections
+from app.core.prompts import conversation_messages, notes_messages, transcript_messages
+from app.core.text.sections import Section, split_into_sections, split_notes_into_sections
 from app.engine.audio_llm import ChatModelEngine
-from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
+from app.engine.base import (
+    EngineEvent,
+    FinishReason,
+    GenerationFinished,
+    GenerationRequest,
+    SectionedAnswer,
+    StageStarted,
+)
 from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
 from app.engine.sections import SectionPrompt, stream_sections
 
+# Notes are shorter than what was said: a section of them may hold so many times the tokens of one of a transcript.
+NOTES_PER_SECTION = 2
 FALLBACK_LANGUAGE = "en"  # language of the answer to an instruction that names none
 
 
@@ -90,8 +99,7 @@ class CascadeEngine(ChatModelEngine):
         stages: dict[str, float] = {}
         samples, transcript = request.samples, request.known_transcript
         if samples is None and transcript is None:
-            messages = _flatten_contents(build_messages(self._with_spoken_language(request, request.spoken_language)))
-            stream = self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
+            stream = self._summarize_notes(request)
         else:
             if transcript is None:
                 assert samples is not None  # the caller gives one of the two
@@ -128,15 +136,48 @@ class CascadeEngine(ChatModelEngine):
                 lambda text: transcript_messages(text, heard.text, request.system), instruction, request.turns
             )
             return self._model.stream(messages, sampling, request.request_id)
+        return self._stream_sections(
+            request,
+            plan,
+            language,
+            sections,
+            lambda instruction, text: transcript_messages(instruction, text, request.system),
+        )
+
+    def _summarize_notes(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
+        """Return the text model's answer from notes: in one piece, or in sections where that is allowed."""
+        plan, language, sections = request.sections, request.spoken_language, []
+        if plan is not None and self._section_tokens is not None:
+            sections = split_notes_into_sections(
+                request.notes, self._section_tokens * NOTES_PER_SECTION, plan.max_sections, self.count_tokens
+            )
+        if plan is None or len(sections) < 2:
+            messages = _flatten_contents(build_messages(self._with_spoken_language(request, language)))
+            return self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
+        return self._stream_sections(
+            request,
+            plan,
+            language,
+            sections,
+            lambda instruction, text: _flatten_contents(notes_messages(instruction, text, request.system)),
+        )
+
+    def _stream_sections(
+        self,
+        request: GenerationRequest,
+        plan: SectionedAnswer,
+        language: str | None,
+        sections: Sequence[Section],
+        make_messages: Callable[[str, str], Messages],
+    ) -> AsyncGenerator[EngineEvent, None]:
+        """Return the text model's answers about sections, one after another. language: the spoken one."""
         instruction = plan.instruction(len(sections), self._language_to_ask_for(request, language))
-        if plan.shares_max_tokens:
-            sampling = replace(sampling, max_tokens=sampling.max_tokens // len(sections))
+        sampling = SamplingOptions.from_request(request)
+        if plan.total_tokens is not None:
+            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, plan.total_tokens // len(sections)))
         prompts = [
             SectionPrompt(
-                transcript_messages(instruction, section.text, request.system),
-                sampling,
-                f"{request.request_id}-s{number}",
-                section,
+                make_messages(instruction, section.text), sampling, f"{request.request_id}-s{number}", section
             )
             for number, section in enumerate(sections, 1)
         ]

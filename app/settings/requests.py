@@ -141,7 +141,12 @@ class LongSettings(Section):
         description="Audio of one recording that may be in the engine at the same time, in seconds. It may lower the "
         "number of windows. Its features are held in memory.",
     )
-    note_tokens: int = Field(256, ge=32, description="Most tokens of the notes on one window.")
+    note_tokens: int = Field(
+        256,
+        ge=32,
+        description="Most tokens of the notes on one window, or of each section of it if the "
+        "model writes notes in sections.",
+    )
 
 
 class EffortSettings(Section):

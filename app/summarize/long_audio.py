@@ -16,7 +16,7 @@ from app.concurrency import run_all
 from app.core import prompts
 from app.core.audio.windows import Window
 from app.core.errors import TooLarge
-from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest
+from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, SectionedAnswer
 from app.settings import LongSettings
 from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenerator
 from app.summarize.recognition_warnings import spoken_language
@@ -53,6 +53,7 @@ class LongAudioSummarizer:
         note_instruction_for_language: Callable[[str], str] | None = None,
         later_requests: Sequence[GenerationRequest] = (),
         note_system: str = prompts.SYSTEM_PROMPT,
+        note_sections: SectionedAnswer | None = None,
     ) -> None:
         """Prepare the reading of one recording.
 
@@ -66,6 +67,7 @@ class LongAudioSummarizer:
                 caller asked for no language.
             later_requests: What `answer_from_notes` will be asked.
             note_system: The system message for the notes.
+            note_sections: How notes may be written in sections, which together are longer than notes in one piece.
 
         Raises:
             TooLarge: The instruction and the answer leave no room for notes (413).
@@ -84,9 +86,9 @@ class LongAudioSummarizer:
         self._final_notes: list[Note] = []
         self._without_notes = GenerationFinished("stop", 0, 0)
         self.notes_budget = self._compute_notes_budget()
-        self.max_note_tokens = min(
-            settings.note_tokens, self.notes_budget // _MIN_NOTES_PER_PROMPT - _MIN_NOTE_TOKENS // 2
-        )
+        longest_note = self.notes_budget // _MIN_NOTES_PER_PROMPT - _MIN_NOTE_TOKENS // 2
+        self.max_note_tokens = min(settings.note_tokens, longest_note)
+        self.note_sections = None if note_sections is None else replace(note_sections, total_tokens=longest_note)
 
     async def summarize(
         self,
@@ -183,7 +185,7 @@ class LongAudioSummarizer:
             stop=(),
             turns=(),
             system=self.note_system,
-            sections=None,
+            sections=self.note_sections,
         )
         answer = await self.generator.generate(as_note)
         self.note_texts.append(answer)

@@ -11,6 +11,7 @@ from app.summarize.generation import GeneratedSummary, GeneratedText, TextGenera
 from app.summarize.long_audio import LongAudioSummarizer
 from app.summarize.recording_windows import RecordingWindows
 from app.summarize.request import Emit, StageProgress, SummaryRequest, WindowResult
+from app.summarize.sections import note_sections
 
 
 class RecordingReader:
@@ -73,6 +74,7 @@ class RecordingReader:
             (lambda tag: request.with_language(tag).note_instruction) if request.leaves_language_open else None,
             self._later_requests,
             note_system=request.background.extend_system(SYSTEM_PROMPT),
+            note_sections=note_sections(request),
         )
         summaries = await self._long.summarize(self.recording, emit, generate_all)
         self._window_results = summaries[0].window_results

@@ -1,4 +1,4 @@
-"""Says which answers may be written in sections, and words the instruction for one section.
+"""Says which answers and which notes may be written in sections, and words the instruction for one section.
 
 A model that summarizes transcripts in sections (`section_tokens` of its manifest) summarizes each part of a transcript
 by itself. That suits a paragraph or a list of all that was said. It does not suit what needs the whole recording: a
@@ -35,7 +35,21 @@ def summary_sections(request: SummaryRequest) -> SectionedAnswer | None:
         changes |= {} if language is None else {"language": language}
         return replace(request, style=style.model_copy(update=changes)).prompt
 
-    return SectionedAnswer(word_instruction, _SEPARATORS[style.style], most, request.max_tokens is not None)
+    return SectionedAnswer(word_instruction, _SEPARATORS[style.style], most, request.max_tokens)
+
+
+def note_sections(request: SummaryRequest) -> SectionedAnswer | None:
+    """Return how the notes on a window of a long recording may be written in sections, or None if not.
+
+    Notes are a list of all that was said, whatever the form of the summary that is made of them.
+    """
+    if not _covers_everything(request):
+        return None
+
+    def word_instruction(_: int, language: str | None) -> str:
+        return (request if language is None else request.with_language(language)).note_instruction
+
+    return SectionedAnswer(word_instruction, _SEPARATORS[SummaryStyle.BULLETS], _MAX_SECTIONS)
 
 
 def _covers_everything(request: SummaryRequest) -> bool:

@@ -1,15 +1,18 @@
-"""Divides a transcript into sections of similar length, which a small model summarizes one by one.
+"""Divides a transcript, or notes on a long recording, into sections of similar length. A small model summarizes them
+one by one.
 
-A section ends with a sentence where that is possible, and rather not with a question, whose answer follows. Knows
-nothing about tokenizers or models.
+A section of a transcript ends with a sentence where that is possible, and rather not with a question, whose answer
+follows. One of notes ends with a line. Knows nothing about tokenizers or models.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby, pairwise
+from operator import itemgetter
 
 from app.core.asr.transcript import TranscriptSegment
+from app.core.prompts import notes_text, split_notes_text
 
 # A sentence ends with its mark, and with the quotation marks and brackets behind it. The wide marks of Chinese and
 # Japanese (full stop, exclamation mark, question mark; closing quotation marks) need no white space behind them.
@@ -48,26 +51,57 @@ def split_into_sections(
         for unit in _SENTENCE.findall(segment.text)
         if unit.strip()
     ]
-    if not units:
+    lengths = [count_tokens(unit.text) for unit in units]
+    ends = _choose_ends(lengths, [_cost_of_end(unit.text) for unit in units], section_tokens, max_sections)
+    return [_join_units(units[start:end]) for start, end in pairwise(ends)]
+
+
+def split_notes_into_sections(
+    notes: str, section_tokens: int, max_sections: int, count_tokens: Callable[[str], int]
+) -> list[Section]:
+    """Return consecutive lines of notes as sections, each with the time of every window that it has lines of.
+
+    A section starts and ends, in seconds, where the windows of its first and its last line begin.
+
+    Args:
+        notes: The text of `app.core.prompts.notes_text`.
+        section_tokens: About how many tokens of notes a section has.
+        max_sections: The most sections. Longer notes get longer sections.
+        count_tokens: Returns the number of tokens of a text.
+    """
+    lines = [(start, line) for start, text in split_notes_text(notes) for line in text.splitlines() if line.strip()]
+    ends = _choose_ends([count_tokens(line) for _, line in lines], [0.0] * len(lines), section_tokens, max_sections)
+    return [_join_lines(lines[start:end]) for start, end in pairwise(ends)]
+
+
+def _choose_ends(lengths: Sequence[int], costs: Sequence[float], section_tokens: int, max_sections: int) -> list[int]:
+    """Return where the sections begin and end among the units: [0, 3, 5] are the first three units and the next two.
+
+    lengths: the tokens of each unit. costs: what a section costs that ends with the unit, as a share of its length.
+    """
+    if not lengths:
         return []
-    ends = list(accumulate(count_tokens(unit.text) for unit in units))
-    count = max(1, min(round(ends[-1] / section_tokens), max_sections, len(units)))
-    length = ends[-1] / count
-    sections: list[Section] = []
-    start = 0
+    sums = list(accumulate(lengths))
+    count = max(1, min(round(sums[-1] / section_tokens), max_sections, len(lengths)))
+    length = sums[-1] / count
+    ends = [0]
     for number in range(1, count):
         target = number * length
         last = min(
-            range(start, len(units) - (count - number)),
-            key=lambda index: abs(ends[index] - target) / length + _cost_of_end(units[index].text),
+            range(ends[-1], len(lengths) - (count - number)),
+            key=lambda index: abs(sums[index] - target) / length + costs[index],
         )
-        sections.append(_join_units(units[start : last + 1]))
-        start = last + 1
-    return [*sections, _join_units(units[start:])]
+        ends.append(last + 1)
+    return [*ends, len(lengths)]
 
 
 def _join_units(units: Sequence[Section]) -> Section:
     return Section(" ".join(unit.text for unit in units), units[0].start, units[-1].end)
+
+
+def _join_lines(lines: Sequence[tuple[float, str]]) -> Section:
+    windows = [(start, "\n".join(line for _, line in of_window)) for start, of_window in groupby(lines, itemgetter(0))]
+    return Section(notes_text(windows), windows[0][0], windows[-1][0])
 
 
 def _cost_of_end(unit: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from app.concurrency import SharedResult
 from app.core.asr.transcript import Transcript, TranscriptSegment
-from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style
+from app.core.prompts import SYSTEM_PROMPT, UNTRAINED_STRUCTURED_SYSTEM_PROMPT, Style, notes_text
 from app.engine.base import (
     EngineEvent,
     GenerationFinished,
@@ -98,12 +98,12 @@ async def summarize_in_sections(language: str = "en", **changes: Any) -> tuple[l
         segment("Anna calls. She comes."), segment("Ben waits. He sleeps.", start=4), language=language
     )
     engine = CascadeEngine(core, hearing, languages=("en", "de"), section_tokens=4)  # type: ignore[arg-type]
-    request = GenerationRequest("x", SAMPLES, "Summarize.", max_tokens=400, **changes)
+    request = replace(GenerationRequest("x", SAMPLES, "Summarize.", max_tokens=400), **changes)
     return [event async for event in engine.generate(request)], core
 
 
 async def test_an_answer_is_written_in_sections_if_the_request_allows_it() -> None:
-    plan = SectionedAnswer(lambda count, language: f"One of {count} in {language}.", " / ", 8, shares_max_tokens=True)
+    plan = SectionedAnswer(lambda count, language: f"One of {count} in {language}.", " / ", 8, total_tokens=400)
     events, core = await summarize_in_sections(sections=plan)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "ANNA / BEN"
     assert [messages[1]["content"] for messages in core.asked] == [
@@ -130,6 +130,32 @@ async def test_an_answer_is_written_in_one_piece_if_the_request_or_the_recording
     _, core = await summarize_in_sections(sections=SectionedAnswer(lambda *_: "One.", max_sections=1))
     ((_, user),) = core.asked
     assert user["content"].endswith("Ben waits. He sleeps.\n</transcript>\nSummarize.")
+
+
+NOTES = notes_text([(0, "- Anna calls.\n- She comes by car."), (300, "- Ben sleeps.\n- It rains in the north.")])
+
+
+async def test_a_summary_of_notes_is_written_in_sections_too() -> None:
+    plan = SectionedAnswer(lambda count, language: f"One of {count} in {language}.", total_tokens=400)
+    events, core = await summarize_in_sections(sections=plan, samples=None, notes=NOTES, spoken_language="de",
+                                               instruction_for_language=lambda tag: f"In {tag}.")  # fmt: skip
+    assert [messages[1]["content"].split("</notes>")[0] for messages in core.asked] == [
+        "<notes>\n[0:00:00]\n- Anna calls.\n- She comes by car.\n",
+        "<notes>\n[0:05:00]\n- Ben sleeps.\n- It rains in the north.\n",
+    ]
+    assert all(messages[1]["content"].endswith("One of 2 in de.") for messages in core.asked)
+    assert core.max_tokens == [200, 200]
+    last = events[-1]
+    assert isinstance(last, GenerationFinished)
+    assert last.transcript is None
+    assert [(section.start, section.end) for section in last.sections] == [(0, 0), (300, 300)]
+
+
+async def test_notes_are_read_in_one_piece_if_the_request_needs_the_whole() -> None:
+    _, core = await summarize_in_sections(samples=None, notes=NOTES)
+    ((_, user),) = core.asked
+    assert user["content"].startswith(f"<notes>\n{NOTES}\n</notes>")
+    assert user["content"].endswith("Summarize.")
 
 
 async def test_requests_for_the_same_recording_are_transcribed_once() -> None:

@@ -66,12 +66,13 @@ async def summarize(
     pieces: Callable[[GenerationRequest], Sequence[str]] = write_ships,
     context: int = 8192,
     choices: int = 1,
+    style: Style = STYLE,
     **long: Any,
 ) -> tuple[Summary, ScriptedEngine, list[StageProgress | SummaryDelta]]:
     engine = ScriptedEngine(pieces, context_tokens=context)
     events: list[StageProgress | SummaryDelta] = []
     summary_request = SummaryRequest(
-        "long", create_unnamed_file(str(count).encode()), STYLE, choice_count=choices, temperature=0.5, seed=10
+        "long", create_unnamed_file(str(count).encode()), style, choice_count=choices, temperature=0.5, seed=10
     )
     return await (await make_summarizer(engine, **long)).summarize(summary_request, events.append), engine, events
 
@@ -136,6 +137,24 @@ async def test_notes_that_do_not_fit_are_condensed_until_they_do_and_no_fact_is_
     assert max(event.total or 0 for event in merges) > 1
     ids = [request.request_id for request in engine.requests]
     assert len(set(ids)) == len(ids)
+
+
+async def test_notes_may_be_written_in_sections_of_which_three_windows_fit_one_prompt() -> None:
+    _, engine, _ = await summarize(5, context=2000, style=Style())
+    *notes, final = engine.requests
+    room = 2000 - final.max_tokens
+    for request in notes:
+        assert request.sections is not None
+        assert request.sections.total_tokens is not None
+        assert request.max_tokens < request.sections.total_tokens < room / 3
+        assert request.sections.instruction(2, None) == request.instruction
+    assert final.sections is not None
+    assert final.sections.total_tokens is None
+
+
+async def test_notes_on_a_part_of_what_is_said_are_written_in_one_piece() -> None:
+    _, engine, _ = await summarize(5)
+    assert [request.sections for request in engine.requests] == [None] * 6
 
 
 SEEDS = {10: "lies", 11: "waits", 12: "there"}

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.prompts import Style, Turn
 from app.summarize.request import OutputFormat, SummaryRequest
-from app.summarize.sections import summary_sections
+from app.summarize.sections import note_sections, summary_sections
 from app.templates.builtin import BUILTIN_TEMPLATES
 
 
@@ -46,7 +46,7 @@ def test_a_short_answer_has_few_sections(asked: SummaryRequest, most: int) -> No
     plan = summary_sections(asked)
     assert plan is not None
     assert plan.max_sections == most
-    assert plan.shares_max_tokens == (asked.max_tokens is not None)
+    assert plan.total_tokens == asked.max_tokens
 
 
 def test_the_points_of_a_list_stand_in_lines() -> None:
@@ -72,3 +72,16 @@ def test_the_points_of_a_list_stand_in_lines() -> None:
 )
 def test_what_needs_the_whole_recording_is_written_in_one_piece(asked: SummaryRequest) -> None:
     assert summary_sections(asked) is None
+
+
+def test_notes_are_written_in_sections_whatever_is_made_of_them() -> None:
+    plan = note_sections(request({"style": "minutes", "length": "short"}))
+    assert plan is not None
+    assert plan.separator == "\n"
+    assert "bulleted list" in plan.instruction(5, None)
+    assert plan.instruction(5, "de").endswith("Write in German.")
+
+
+@pytest.mark.parametrize("asked", [request({"focus": "money"}), request(custom_instruction="Who calls?")])
+def test_notes_for_a_part_of_what_is_said_are_written_in_one_piece(asked: SummaryRequest) -> None:
+    assert note_sections(asked) is None

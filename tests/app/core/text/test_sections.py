@@ -3,7 +3,8 @@
 import pytest
 
 from app.core.asr.transcript import TranscriptSegment
-from app.core.text.sections import Section, split_into_sections
+from app.core.prompts import notes_text
+from app.core.text.sections import Section, split_into_sections, split_notes_into_sections
 
 
 def count_words(text: str) -> int:
@@ -90,3 +91,19 @@ def test_decimal_points_and_abbreviations_within_a_word_end_no_sentence() -> Non
 @pytest.mark.parametrize("nothing", [[], [""], ["  ", "\n"]])
 def test_nothing_has_no_sections(nothing: list[str]) -> None:
     assert split(nothing, 10) == []
+
+
+def test_notes_are_divided_between_lines_and_every_section_has_its_times() -> None:
+    notes = notes_text([(0, "- one two\n- three four"), (300, "- five six"), (3725, "- seven eight\n- nine ten")])
+    first, second = split_notes_into_sections(notes, 8, 8, count_words)
+    assert first == Section("[0:00:00]\n- one two\n- three four", 0.0, 0.0)
+    assert second == Section("[0:05:00]\n- five six\n[1:02:05]\n- seven eight\n- nine ten", 300.0, 3725.0)
+
+
+def test_notes_that_mention_a_time_in_brackets_stay_whole() -> None:
+    (only,) = split_notes_into_sections(notes_text([(60, "- The train leaves [0:05:00].")]), 90, 8, count_words)
+    assert only == Section("[0:01:00]\n- The train leaves (0:05:00).", 60.0, 60.0)
+
+
+def test_no_notes_have_no_section() -> None:
+    assert split_notes_into_sections("", 90, 8, count_words) == []
