@@ -26,7 +26,7 @@ app = new_command_app()
 @app.command()
 def ask(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file, `-` for standard input, or a URL, if the service may fetch.")
+        str, typer.Argument(metavar="FILE", help="A file, `-` for standard input, or a URL that the service may fetch.")
     ],
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know, in your own words.")],
     effort: EffortOption = None,

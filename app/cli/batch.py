@@ -80,7 +80,8 @@ def batch(
     transcript: TranscriptOption = None,
     question: QuestionOption = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="Model that answers; that of the settings without it.")
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Model that answers. If left out, that of the settings."),
     ] = None,
     address: Annotated[
         str | None,

@@ -24,7 +24,8 @@ def doctor(
 ) -> int:
     """Say what is wrong with this machine, and how to mend it.
 
-    A problem stops the service, and makes the exit status 1. A warning makes the service worse.
+    Each finding is `ok`, a `warning` (the service runs worse) or a `problem` (the service cannot run). The exit status
+    is 1 if there is a problem.
     """
     found: list[Finding] = []
     for finding in find_faults():

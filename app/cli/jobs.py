@@ -44,7 +44,9 @@ def list_(
         Literal["queued", "running", "succeeded", "failed", "cancelled"] | None,
         typer.Option("--state", help="Only jobs in this state."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The newest ones, at most as many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="Most jobs to list, the newest first.")
+    ] = 20,
     as_json: JobJson = False,
     server: ServerOption = None,
     api_key: KeyOption = None,
@@ -78,7 +80,8 @@ def submit(
         bool, typer.Option("--as-data", help="Also write the summary as data, which `jobs wait --format json` prints.")
     ] = False,
     webhook_url: Annotated[
-        str | None, typer.Option("--webhook-url", metavar="URL", help="Told by the service when the job has ended.")
+        str | None,
+        typer.Option("--webhook-url", metavar="URL", help="URL that the service calls when the job has ended."),
     ] = None,
     as_json: JobJson = False,
     server: ServerOption = None,

@@ -98,7 +98,7 @@ def list_() -> None:
 
 @app.command(short_help="Revoke a key.")
 def revoke(id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")]) -> None:
-    """Revoke a key, which then is no longer accepted."""
+    """Revoke a key, so that it is no longer accepted."""
 
     async def revoke_key(settings: Settings, database: AsyncEngine) -> None:
         if not await KeyStore(database).revoke(id):

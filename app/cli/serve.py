@@ -29,7 +29,10 @@ def serve(
     hub: Annotated[bool | None, _setting_option("hub", "--hub/--no-hub")] = None,
     log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, _setting_option("log_level")] = None,
 ) -> int:
-    """Run the service."""
+    """Run the service: the HTTP API and the page for browsers. Ctrl-C stops it.
+
+    Every other setting is an environment variable; `speechsum settings` lists them.
+    """
     settings = load_settings(model=model, host=host, port=port, hub=hub, log_level=log_level)
     start_logging(settings)
     from app.serve import serve as serve_requests

@@ -82,11 +82,11 @@ def summarize(
 ) -> int:
     """Summarize recordings.
 
-    The summaries are printed on standard output, and what you should know about them on standard error.
+    The summaries are printed on standard output, and warnings about them on standard error.
 
-    A service does it: the one that --server names, else one that runs on this machine (at http://127.0.0.1:8000, unless
-    SPEECHSUM_HOST and SPEECHSUM_PORT say otherwise). If none runs, the model is loaded for this command, which takes
-    about a minute, and stopped afterwards.
+    The command asks the service that --server names, or one that runs on this machine (at http://127.0.0.1:8000, unless
+    SPEECHSUM_HOST and SPEECHSUM_PORT say otherwise). If none runs, the command starts the model, which takes about a
+    minute, and stops it at the end.
     """
     can_stream = len(files) == 1 and not as_json and format is AnswerFormat.TEXT and not (transcript or question)
     if not as_json:

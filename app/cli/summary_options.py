@@ -14,10 +14,10 @@ TranscriptName = Literal["text", "srt", "vtt", "verbose_json"]
 
 FilesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Files, `-` for standard input, or URLs, if the service may fetch."),
+    typer.Argument(metavar="FILE...", help="Files, `-` for standard input, or URLs that the service may fetch."),
 ]
 StyleOption = Annotated[
-    SummaryStyle | None, typer.Option("--style", help="Shape of the summary; a paragraph without it.")
+    SummaryStyle | None, typer.Option("--style", help="Form of the summary. If left out, a paragraph.")
 ]
 LengthOption = Annotated[
     str | None,
@@ -27,19 +27,19 @@ FocusOption = Annotated[str | None, typer.Option("--focus", metavar="TEXT", help
 LanguageOption = Annotated[
     str | None, typer.Option("--language", metavar="TAG", help="Language of the summary, such as `en` or `de-CH`.")
 ]
-ToneOption = Annotated[str | None, typer.Option("--tone", metavar="TEXT", help="Such as `formal` or `friendly`.")]
+ToneOption = Annotated[
+    str | None, typer.Option("--tone", metavar="TEXT", help="Tone of the summary, such as `formal` or `friendly`.")
+]
 InstructionsOption = Annotated[
     str | None,
     typer.Option("--instructions", metavar="TEXT", help="Anything else about the summary, in your own words."),
 ]
 EffortOption = Annotated[
     EffortName | None,
-    typer.Option(
-        "--effort", help="`high` writes several summaries and prints the best; it takes several times as long."
-    ),
+    typer.Option("--effort", help="`high` writes several answers and gives the best; it takes several times as long."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="Which model answers; the service's default without it.")
+    str | None, typer.Option("--model", metavar="NAME", help="Model that answers. If left out, the service's default.")
 ]
 ContextOption = Annotated[
     str | None,
@@ -62,14 +62,14 @@ TemplateOption = Annotated[
     typer.Option(
         "--template",
         metavar="NAME",
-        help="A summary template, such as `meeting_minutes`, or `auto`: the model chooses.",
+        help="A summary template, such as `meeting_minutes`. With `auto` the model chooses one.",
     ),
 ]
 TranscriptOption = Annotated[
     TranscriptName | None,
     typer.Option(
         "--transcript",
-        help="Also print what was said, from a model that has a transcript; `verbose_json` prints it with times.",
+        help="Also give the transcript, from a model that has one. `verbose_json` gives it with times.",
     ),
 ]
 QuestionOption = Annotated[
