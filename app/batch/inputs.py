@@ -70,7 +70,7 @@ def open_file_system(place: str) -> tuple[Any, str]:
     try:
         system, path = url_to_fs(place)
     except (ImportError, ValueError) as error:
-        hint = ' `pip install "speechsum[s3]"` adds S3.' if place.startswith("s3:") else ""
+        hint = ' `pip install ".[s3]"` in the folder of the repository adds S3.' if place.startswith("s3:") else ""
         raise UnusableInput(f"{place} cannot be opened: {error}.{hint}") from error
     return system, path
 

@@ -1,4 +1,4 @@
-"""Imports Ray, which only the extra `speechsum[ray]` installs."""
+"""Imports Ray, which only the extra `ray` of this project installs."""
 
 from importlib import import_module
 from types import ModuleType
@@ -15,7 +15,7 @@ def import_ray() -> ModuleType:
         import_module("ray.data")
     except ImportError as error:
         raise RayMissing(
-            f'Ray, which spreads the work over machines, is not installed ({error}). `pip install "speechsum[ray]"` '
-            "installs it. It must be installed on every machine of the cluster."
+            f'Ray, which spreads the work over machines, is not installed ({error}). `pip install ".[ray]"` '
+            "in the folder of the repository installs it. It must be installed on every machine of the cluster."
         ) from error
     return ray

@@ -61,7 +61,7 @@ DATABASE_UP = Gauge("speechsum_database_up", "1 if the database answered when th
 for _state in FINAL_STATES:
     JOBS_ENDED.labels(_state)
     JOB_DURATION.labels(_state)
-for _code in ("jobs_full", "too_many_jobs", "storage_full"):
+for _code in ("jobs_full", "too_many_jobs", "disk_full"):
     JOBS_REFUSED.labels(_code)
 for _outcome in (DELIVERED, TRY_AGAIN, DEAD):
     WEBHOOKS.labels(_outcome)

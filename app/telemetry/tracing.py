@@ -89,7 +89,7 @@ def check_tracing(settings: TracingSettings) -> None:
     except ImportError as error:
         raise ValueError(
             f"{setting_name('tracing', 'endpoint')} is set, and OpenTelemetry is not installed: "
-            "pip install 'speechsum[tracing]'"
+            "pip install '.[tracing]' in the folder of the repository"
         ) from error
 
 

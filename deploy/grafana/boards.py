@@ -266,7 +266,7 @@ JOBS = Board(
                 graph("Whole job", "From a job's arrival to its end.", "s",
                       *quantiles("speechsum_job_duration_seconds", 0.5, 0.95)),
                 graph("Refused jobs by code", "Why jobs are not queued. jobs_full: too many wait. too_many_jobs: too "
-                      "many of one caller. storage_full: no room for the recording.", "ops",
+                      "many of one caller. disk_full: no space to keep the recording.", "ops",
                       ("sum by (code) (rate(speechsum_jobs_refused_total{S}[R]))", "{{code}}"), stacked=True),
             ),
         )),

@@ -15,7 +15,7 @@ def tracker_name(name: str) -> str:
     if name != NO_TRACKER and name not in EXTRAS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join([*EXTRAS, NO_TRACKER])}")
     if name != NO_TRACKER and find_spec(name) is None:
-        how = f"pip install {name}, or speechsum's extra: pip install 'speechsum[{EXTRAS[name]}]'"
+        how = f"pip install {name}, or pip install '.[{EXTRAS[name]}]' in the folder of the repository"
         raise argparse.ArgumentTypeError(f"the package {name!r} is not installed: {how}")
     return name
 

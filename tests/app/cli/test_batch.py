@@ -51,5 +51,5 @@ def test_without_ray_the_user_learns_how_to_install_it(
     monkeypatch.setitem(sys.modules, "ray", None)  # an import of it fails, whether it is installed or not
     out = tmp_path / "out"
     assert main(["batch", archive, "--out", str(out), "--model", "scripted"]) == 2
-    assert 'pip install "speechsum[ray]"' in capsys.readouterr().err
+    assert 'pip install ".[ray]"' in capsys.readouterr().err
     assert not out.exists()

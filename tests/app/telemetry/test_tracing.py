@@ -165,7 +165,7 @@ def test_an_endpoint_needs_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ImportError
 
     monkeypatch.setattr(tracing, "_exporter_class", missing)
-    with pytest.raises(ValueError, match=r"SPEECHSUM_TRACING__ENDPOINT is set, .* pip install 'speechsum\[tracing\]'"):
+    with pytest.raises(ValueError, match=r"SPEECHSUM_TRACING__ENDPOINT is set, .* pip install '\.\[tracing\]'"):
         tracing.check_tracing(TracingSettings(**SETTINGS))
     tracing.check_tracing(TracingSettings())
 

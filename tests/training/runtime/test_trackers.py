@@ -25,7 +25,7 @@ def test_tensorboard_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("trackio", "speechsum[trackers]"), ("paper", "none of tensorboard, wandb")]
+    ("name", "said"), [("trackio", "'.[trackers]'"), ("paper", "none of tensorboard, wandb")]
 )
 def test_what_is_not_there_is_named_before_anything_is_read(
     name: str,
