@@ -30,7 +30,7 @@ from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_
 from app.engine.sections import SectionPrompt, stream_sections
 
 # Notes are shorter than what was said: a section of them may hold so many times the tokens of one of a transcript.
-NOTES_PER_SECTION = 2
+NOTES_PER_SECTION = 4
 FALLBACK_LANGUAGE = "en"  # language of the answer to an instruction that names none
 
 

@@ -41,9 +41,10 @@ def summary_sections(request: SummaryRequest) -> SectionedAnswer | None:
 def note_sections(request: SummaryRequest) -> SectionedAnswer | None:
     """Return how the notes on a window of a long recording may be written in sections, or None if not.
 
-    Notes are a list of all that was said, whatever the form of the summary that is made of them.
+    Such notes hold more, and are longer. A small model makes a better headline or JSON of short notes. Notes for
+    questions are asked for with the questions, which most sections do not answer.
     """
-    if not _covers_everything(request):
+    if summary_sections(request) is None or request.questions:
         return None
 
     def word_instruction(_: int, language: str | None) -> str:

@@ -132,7 +132,12 @@ async def test_an_answer_is_written_in_one_piece_if_the_request_or_the_recording
     assert user["content"].endswith("Ben waits. He sleeps.\n</transcript>\nSummarize.")
 
 
-NOTES = notes_text([(0, "- Anna calls.\n- She comes by car."), (300, "- Ben sleeps.\n- It rains in the north.")])
+NOTES = notes_text(
+    [
+        (0, "- Anna calls and wants to know when the boat leaves.\n- She comes by car."),
+        (300, "- Ben sleeps, and nobody wants to wake him up.\n- It rains in the north."),
+    ]
+)
 
 
 async def test_a_summary_of_notes_is_written_in_sections_too() -> None:
@@ -140,8 +145,8 @@ async def test_a_summary_of_notes_is_written_in_sections_too() -> None:
     events, core = await summarize_in_sections(sections=plan, samples=None, notes=NOTES, spoken_language="de",
                                                instruction_for_language=lambda tag: f"In {tag}.")  # fmt: skip
     assert [messages[1]["content"].split("</notes>")[0] for messages in core.asked] == [
-        "<notes>\n[0:00:00]\n- Anna calls.\n- She comes by car.\n",
-        "<notes>\n[0:05:00]\n- Ben sleeps.\n- It rains in the north.\n",
+        "<notes>\n[0:00:00]\n- Anna calls and wants to know when the boat leaves.\n- She comes by car.\n",
+        "<notes>\n[0:05:00]\n- Ben sleeps, and nobody wants to wake him up.\n- It rains in the north.\n",
     ]
     assert all(messages[1]["content"].endswith("One of 2 in de.") for messages in core.asked)
     assert core.max_tokens == [200, 200]

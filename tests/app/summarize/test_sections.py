@@ -74,14 +74,16 @@ def test_what_needs_the_whole_recording_is_written_in_one_piece(asked: SummaryRe
     assert summary_sections(asked) is None
 
 
-def test_notes_are_written_in_sections_whatever_is_made_of_them() -> None:
-    plan = note_sections(request({"style": "minutes", "length": "short"}))
+def test_notes_for_a_summary_in_sections_are_written_in_sections() -> None:
+    plan = note_sections(request({"length": "100"}))
     assert plan is not None
     assert plan.separator == "\n"
     assert "bulleted list" in plan.instruction(5, None)
     assert plan.instruction(5, "de").endswith("Write in German.")
 
 
-@pytest.mark.parametrize("asked", [request({"focus": "money"}), request(custom_instruction="Who calls?")])
-def test_notes_for_a_part_of_what_is_said_are_written_in_one_piece(asked: SummaryRequest) -> None:
+@pytest.mark.parametrize(
+    "asked", [request({"style": "minutes"}), request(questions=("Who?",)), request(custom_instruction="Who calls?")]
+)
+def test_notes_for_other_summaries_are_written_in_one_piece(asked: SummaryRequest) -> None:
     assert note_sections(asked) is None

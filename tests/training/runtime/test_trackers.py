@@ -24,9 +24,7 @@ def test_tensorboard_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> N
     assert parse_trackers("--report-to", "wandb", "trackio", "tensorboard") == ["wandb", "trackio", "tensorboard"]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("trackio", "'.[trackers]'"), ("paper", "none of tensorboard, wandb")]
-)
+@pytest.mark.parametrize(("name", "said"), [("trackio", "'.[trackers]'"), ("paper", "none of tensorboard, wandb")])
 def test_what_is_not_there_is_named_before_anything_is_read(
     name: str,
     said: str,
