@@ -184,11 +184,8 @@ def audioflamingo3_files(gguf: GgufModel) -> dict[str, str]:
 
 
 def _build_qwen2(parts: dict[str, Path]) -> BaseCheckpoint:
-    return qwen2.build_qwen2(GgufModel(_only_file(parts[qwen2.QWEN2_PART])))
-
-
-def _build_qwen2_teacher(parts: dict[str, Path]) -> BaseCheckpoint:
-    return qwen2.build_qwen2(GgufModel(_only_file(parts[qwen2.QWEN2_TEACHER_PART])))
+    (folder,) = parts.values()
+    return qwen2.build_qwen2(GgufModel(_only_file(folder)))
 
 
 SMOLLM2_PART = "smollm2-135m-instruct-q4_1"
@@ -196,7 +193,7 @@ BASE_BUILDERS: dict[str, Callable[[dict[str, Path]], BaseCheckpoint]] = {
     "audioflamingo3": build_audioflamingo3,
     "llama": build_llama,
     "qwen2": _build_qwen2,
-    "qwen2-1.5b": _build_qwen2_teacher,
+    "qwen2-1.5b": _build_qwen2,
 }
 COMPANION_FILES = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
 # The part that the companion files of an architecture are made from.

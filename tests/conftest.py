@@ -23,7 +23,6 @@ SHARED_ENGINE = ("tests/app/engine/test_engine_contract.py", "tests/app/engine/t
 # Tests that compute without a pause, the longest first. They begin, so that at the end no worker has one still to run.
 COMPUTING = (
     "tests/test_end_to_end.py",
-    "tests/training/families",
     *SHARED_ENGINE,
     "tests/training/runtime",
     "tests/training",

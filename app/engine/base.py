@@ -23,6 +23,7 @@ from app.concurrency import SharedResult
 from app.core.asr.confidence import Recognition
 from app.core.asr.transcript import Transcript, TranscriptSegment
 from app.core.prompts import SYSTEM_PROMPT, Turn
+from app.core.text.sections import MAX_SECTIONS
 
 # "repetition": the model began to repeat itself and was stopped. "no_speech": a cascade's recognizer found no word.
 # "not_understood": it found words, but all of them with too little confidence.
@@ -58,7 +59,7 @@ class SectionedAnswer:
 
     instruction: Callable[[int, str | None], str]
     separator: str = " "
-    max_sections: int = 8
+    max_sections: int = MAX_SECTIONS
     total_tokens: int | None = None
 
 

@@ -18,19 +18,12 @@ from app.core.asr.whisper import WhisperTranscriber
 from app.core.prompts import conversation_messages, notes_messages, transcript_messages
 from app.core.text.sections import Section, split_into_sections, split_notes_into_sections
 from app.engine.audio_llm import ChatModelEngine
-from app.engine.base import (
-    EngineEvent,
-    FinishReason,
-    GenerationFinished,
-    GenerationRequest,
-    SectionedAnswer,
-    StageStarted,
-)
-from app.engine.chat_request import ChatModel, Messages, SamplingOptions, build_messages
+from app.engine.base import EngineEvent, FinishReason, GenerationFinished, GenerationRequest, StageStarted
+from app.engine.chat_request import ChatModel, Messages, SamplingOptions
 from app.engine.sections import SectionPrompt, stream_sections
 
-# Notes are shorter than what was said: a section of them may hold so many times the tokens of one of a transcript.
-NOTES_PER_SECTION = 4
+# Notes say in fewer words what was said: a section of notes has so many times the tokens of a transcript's section.
+NOTE_SECTION_FACTOR = 4
 FALLBACK_LANGUAGE = "en"  # language of the answer to an instruction that names none
 
 
@@ -117,62 +110,60 @@ class CascadeEngine(ChatModelEngine):
                 reason: FinishReason = "not_understood" if filtered.recognition.omitted_spans else "no_speech"
                 yield _add_transcription(GenerationFinished(reason, 0, 0), stages, filtered)
                 return
-            stream = self._summarize(request, filtered)
+            stream = self._summarize_transcript(request, filtered)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
                 if filtered is not None and isinstance(event, GenerationFinished):
                     event = _add_transcription(event, stages, filtered)
                 yield event
 
-    def _summarize(self, request: GenerationRequest, heard: FilteredTranscript) -> AsyncGenerator[EngineEvent, None]:
-        """Return the text model's answer about what was heard: in one piece, or in sections where that is allowed."""
-        sampling, language = SamplingOptions.from_request(request), heard.recognition.language
-        plan, sections = request.sections, []
-        if plan is not None and self._section_tokens is not None:
-            sections = split_into_sections(heard.segments, self._section_tokens, plan.max_sections, self.count_tokens)
-        if plan is None or len(sections) < 2:
-            instruction = self._with_spoken_language(request, language).instruction
-            messages = conversation_messages(
-                lambda text: transcript_messages(text, heard.text, request.system), instruction, request.turns
-            )
-            return self._model.stream(messages, sampling, request.request_id)
-        return self._stream_sections(
+    def _summarize_transcript(
+        self, request: GenerationRequest, heard: FilteredTranscript
+    ) -> AsyncGenerator[EngineEvent, None]:
+        return self._summarize(
             request,
-            plan,
-            language,
-            sections,
+            heard.recognition.language,
+            heard.text,
             lambda instruction, text: transcript_messages(instruction, text, request.system),
+            lambda tokens, most: split_into_sections(heard.segments, tokens, most, self.count_tokens),
         )
 
     def _summarize_notes(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent, None]:
-        """Return the text model's answer from notes: in one piece, or in sections where that is allowed."""
-        plan, language, sections = request.sections, request.spoken_language, []
-        if plan is not None and self._section_tokens is not None:
-            sections = split_notes_into_sections(
-                request.notes, self._section_tokens * NOTES_PER_SECTION, plan.max_sections, self.count_tokens
-            )
-        if plan is None or len(sections) < 2:
-            messages = _flatten_contents(build_messages(self._with_spoken_language(request, language)))
-            return self._model.stream(messages, SamplingOptions.from_request(request), request.request_id)
-        return self._stream_sections(
+        return self._summarize(
             request,
-            plan,
-            language,
-            sections,
+            request.spoken_language,
+            request.notes,
             lambda instruction, text: _flatten_contents(notes_messages(instruction, text, request.system)),
+            lambda tokens, most: split_notes_into_sections(
+                request.notes, tokens * NOTE_SECTION_FACTOR, most, self.count_tokens
+            ),
         )
 
-    def _stream_sections(
+    def _summarize(
         self,
         request: GenerationRequest,
-        plan: SectionedAnswer,
         language: str | None,
-        sections: Sequence[Section],
+        material: str,
         make_messages: Callable[[str, str], Messages],
+        divide: Callable[[int, int], list[Section]],
     ) -> AsyncGenerator[EngineEvent, None]:
-        """Return the text model's answers about sections, one after another. language: the spoken one."""
+        """Return the text model's answer: in one piece, or in sections if the request allows it.
+
+        Args:
+            request: The request.
+            language: BCP 47 tag of the spoken language, if it is known.
+            material: What the model reads.
+            make_messages: Returns the messages for an instruction and material.
+            divide: Returns the material in sections, for the tokens of a section and the most sections.
+        """
+        sampling, plan, sections = SamplingOptions.from_request(request), request.sections, []
+        if plan is not None and self._section_tokens is not None:
+            sections = divide(self._section_tokens, plan.max_sections)
+        if plan is None or len(sections) < 2:
+            instruction = self._with_spoken_language(request, language).instruction
+            messages = conversation_messages(lambda text: make_messages(text, material), instruction, request.turns)
+            return self._model.stream(messages, sampling, request.request_id)
         instruction = plan.instruction(len(sections), self._language_to_ask_for(request, language))
-        sampling = SamplingOptions.from_request(request)
         if plan.total_tokens is not None:
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens, plan.total_tokens // len(sections)))
         prompts = [

@@ -8,21 +8,24 @@ headline, minutes with headings, JSON, an answer to a question, or a focus of wh
 from dataclasses import replace
 
 from app.core.prompts import SummaryStyle
+from app.core.text.sections import MAX_SECTIONS, SECTION_SEPARATORS
 from app.engine.base import SectionedAnswer
 from app.summarize.request import SummaryRequest
 
-_SEPARATORS = {SummaryStyle.PARAGRAPH: " ", SummaryStyle.BULLETS: "\n"}
 _MIN_WORDS_PER_SECTION = 25  # of a summary whose length the caller names: shorter answers would be cut sentences
 _MIN_TOKENS_PER_SECTION = 96
-_MAX_SECTIONS = 8
 
 
 def summary_sections(request: SummaryRequest) -> SectionedAnswer | None:
     """Return how the summary may be written in sections, or None if it must be written in one piece."""
     style = request.style
-    if style.style not in _SEPARATORS or request.output_format.schema is not None or not _covers_everything(request):
+    if (
+        style.style not in SECTION_SEPARATORS
+        or request.output_format.schema is not None
+        or not _covers_everything(request)
+    ):
         return None
-    most = _MAX_SECTIONS
+    most = MAX_SECTIONS
     if style.words is not None:
         most = min(most, style.words // _MIN_WORDS_PER_SECTION)
     if request.max_tokens is not None:
@@ -35,7 +38,7 @@ def summary_sections(request: SummaryRequest) -> SectionedAnswer | None:
         changes |= {} if language is None else {"language": language}
         return replace(request, style=style.model_copy(update=changes)).prompt
 
-    return SectionedAnswer(word_instruction, _SEPARATORS[style.style], most, request.max_tokens)
+    return SectionedAnswer(word_instruction, SECTION_SEPARATORS[style.style], most, request.max_tokens)
 
 
 def note_sections(request: SummaryRequest) -> SectionedAnswer | None:
@@ -50,7 +53,7 @@ def note_sections(request: SummaryRequest) -> SectionedAnswer | None:
     def word_instruction(_: int, language: str | None) -> str:
         return (request if language is None else request.with_language(language)).note_instruction
 
-    return SectionedAnswer(word_instruction, _SEPARATORS[SummaryStyle.BULLETS], _MAX_SECTIONS)
+    return SectionedAnswer(word_instruction, SECTION_SEPARATORS[SummaryStyle.BULLETS], MAX_SECTIONS)
 
 
 def _covers_everything(request: SummaryRequest) -> bool:

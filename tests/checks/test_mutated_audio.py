@@ -70,12 +70,12 @@ def check_mutations(service: ServiceProcess, count: int, folder: Path) -> Counte
     assert failures == [], f"the files are in {folder}"
     assert sum(statuses.values()) == count
     assert service.process.poll() is None
-    # There may be fewer processes: a worker that died is replaced when it is needed.
     more = after.descriptor_targets - before.descriptor_targets
     less = before.descriptor_targets - after.descriptor_targets
     # The database's pool opens connections as requests come at the same time, up to a few.
     connections = sum(number for target, number in more.items() if ".db" in target)
     assert connections <= POOL_CONNECTIONS * DESCRIPTORS_PER_CONNECTION
+    # There may be fewer processes: a worker that died is replaced when it is needed.
     grown = (
         after.descriptors - connections > before.descriptors
         or after.temporary_files > before.temporary_files

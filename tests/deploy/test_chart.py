@@ -238,7 +238,7 @@ def test_the_ingress_leads_to_the_service_and_leaves_what_is_internal_inside() -
     paths = {path["path"]: path for path in rule["http"]["paths"]}
     assert {"/", "/v1"} <= paths.keys()
     assert not paths.keys() & {"/metrics", "/readyz", "/livez"}
-    assert [name for name, path in paths.items() if path["pathType"] == "Exact"] == ["/"], "as a prefix all"
+    assert [name for name, path in paths.items() if path["pathType"] == "Exact"] == ["/"], "a prefix matches all"
     service = one("full", "Service")
     for path in paths.values():
         backend = path["backend"]["service"]

@@ -90,6 +90,16 @@ def test_every_weight_has_its_name_and_what_is_not_quantized_is_kept_exactly(
     assert not np.array_equal(tensors["lm_head.weight"], tensors["model.embed_tokens.weight"])
 
 
+def test_an_output_matrix_that_the_file_lacks_is_the_embedding(written: tuple[Path, dict[str, Any]]) -> None:
+    whole = build_qwen2(GgufModel(written[0]))
+    assert json.loads(whole.files["config.json"])["tie_word_embeddings"] is False
+    model = GgufModel(written[0])
+    model._reader.tensors = [tensor for tensor in model._reader.tensors if tensor.name != "output.weight"]
+    tied = build_qwen2(model)
+    assert json.loads(tied.files["config.json"])["tie_word_embeddings"] is True
+    assert whole.tensors.keys() - tied.tensors.keys() == {"lm_head.weight"}
+
+
 def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(str(tmp_path / "x.gguf"), "mamba")
     writer.write_header_to_file()

@@ -1,7 +1,7 @@
 """Checkpoints of the real shape and a thousandth of the size, with random weights, and records to train them on.
 
-Chat template and processor are the real ones, and the tokenizer is the real one with its first tokens: most of a tiny
-model's work would otherwise be the others, of which there are 45,000.
+Chat template and processor are the real ones, and the tokenizer is the real one with its first tokens only. Otherwise
+most of a tiny model's work would be the other tokens, of which there are 45,000.
 """
 
 import json

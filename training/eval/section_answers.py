@@ -9,12 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.core.asr.transcript import TranscriptSegment
-from app.core.prompts import SummaryStyle
-from app.core.text.sections import split_into_sections
+from app.core.text.sections import MAX_SECTIONS, SECTION_SEPARATORS, split_into_sections
 from training.data.record import Record
 
-MAX_SECTIONS = 8  # as in the service
-_SEPARATORS = {str(SummaryStyle.PARAGRAPH): " ", str(SummaryStyle.BULLETS): "\n"}
 _WHOLE_RECORDING_FIELDS = {"focus", "instructions", "length"}
 
 
@@ -34,14 +31,14 @@ def answer_in_sections(
     parts = [_divide(record, section_tokens, count_tokens) for record in records]
     answers = iter(answer([part for of_record in parts for part in of_record]))
     return [
-        _SEPARATORS.get((record.style or {}).get("style", ""), " ").join(next(answers) for _ in of_record)
+        SECTION_SEPARATORS.get((record.style or {}).get("style", ""), " ").join(next(answers) for _ in of_record)
         for record, of_record in zip(records, parts, strict=True)
     ]
 
 
 def _divide(record: Record, section_tokens: int, count_tokens: Callable[[str], int]) -> list[Record]:
     style = record.style or {}
-    if style.get("style") not in _SEPARATORS or style.keys() & _WHOLE_RECORDING_FIELDS:
+    if style.get("style") not in SECTION_SEPARATORS or style.keys() & _WHOLE_RECORDING_FIELDS:
         return [record]
     segments = [TranscriptSegment(0, 1, record.transcript, 0, 1, 0)]
     sections = split_into_sections(segments, section_tokens, MAX_SECTIONS, count_tokens)

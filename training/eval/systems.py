@@ -163,31 +163,26 @@ def checkpoint_summaries(folder: Path, hears: bool, records: Sequence[Record], s
     hears.
     """
     model = open_checkpoint(folder, hears)
-    collator = build_collator(folder, model)
-    return (model_summaries if hears else text_model_summaries)(model, collator, records, settings)
-
-
-def text_model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
-    """Return greedy answers of a loaded text model, in sections if the settings say so."""
-    if settings.section_tokens is None:
-        return model_summaries(model, collator, records, settings)
-    return answer_in_sections(
-        lambda parts: model_summaries(model, collator, parts, settings),
-        records,
-        settings.section_tokens,
-        lambda text: len(collator.tokenizer(text).input_ids),
-    )
+    return model_summaries(model, build_collator(folder, model), records, settings)
 
 
 def model_summaries(model: Any, collator: Any, records: Sequence[Record], settings: AnswerSettings) -> list[str]:
-    """Return greedy answers of a loaded model."""
+    """Return greedy answers of a loaded model. One that reads answers in sections if the settings say so."""
     writer = make_rollout(collator, 0, settings.rollout if collator.takes_audio else None, settings.rollout_folder)
-    # A server makes its own batches from all open requests.
-    batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else settings.batch, []
-    for start in range(0, len(records), batch):
-        for answer in writer.sample(model, records[start : start + batch]):
-            out.append(collator.decode_answer(answer.ids))
-    return out
+
+    def answer(records: Sequence[Record]) -> list[str]:
+        # A server makes its own batches from all open requests.
+        batch, out = max(1, len(records)) if isinstance(writer, VllmRollout) else settings.batch, []
+        for start in range(0, len(records), batch):
+            for sampled in writer.sample(model, records[start : start + batch]):
+                out.append(collator.decode_answer(sampled.ids))
+        return out
+
+    if collator.takes_audio or settings.section_tokens is None:
+        return answer(records)
+    return answer_in_sections(
+        answer, records, settings.section_tokens, lambda text: len(collator.tokenizer(text).input_ids)
+    )
 
 
 def cascade_summaries(
@@ -197,9 +192,7 @@ def cascade_summaries(
     model = open_checkpoint(folder, hears=False)
     transcribed = asyncio.run(transcribe(records, whisper))
     answers = iter(
-        text_model_summaries(
-            model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings
-        )
+        model_summaries(model, build_collator(folder, model), [row for row in transcribed if row.transcript], settings)
     )
     return [next(answers) if row.transcript else "" for row in transcribed]
 

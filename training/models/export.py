@@ -289,7 +289,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.folder_only:
         print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts, options.share))
     elif options.architecture not in CASCADE_PARTS:
-        raise ValueError(f"{options.architecture} is a teacher and not served by the registry: give --folder-only")
+        raise ValueError(f"{options.architecture} is a teacher, which the registry does not serve: give --folder-only")
     else:
         print(export_version(options).id)
     return 0

@@ -12,7 +12,11 @@ from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
 
 from app.core.asr.transcript import TranscriptSegment
-from app.core.prompts import notes_text, split_notes_text
+from app.core.prompts import SummaryStyle, notes_text, split_notes_text
+
+MAX_SECTIONS = 8  # of one answer
+# What stands between two sections of a summary, by its style. Summaries of other styles need the whole recording.
+SECTION_SEPARATORS: dict[str, str] = {SummaryStyle.PARAGRAPH: " ", SummaryStyle.BULLETS: "\n"}
 
 # A sentence ends with its mark, and with the quotation marks and brackets behind it. The wide marks of Chinese and
 # Japanese (full stop, exclamation mark, question mark; closing quotation marks) need no white space behind them.

@@ -13,15 +13,16 @@ from tests.training.families.round_trip import Trip
 from tests.training.families.tiny_families import BUILDERS
 from training.families import FAMILIES
 
-# A trip is a minute with the start of a vLLM engine. The family of the default shape makes its own in every run.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 STAND_IN = Path(__file__).parent / "stand_in"
 
 
+# A trip is a minute with the start of a vLLM engine. The family of the default shape makes its own in every run.
 def families(*names: str) -> pytest.MarkDecorator:
-    """Run a test for these families; `trip` is that of the one at hand."""
-    return pytest.mark.parametrize("trip", names, indirect=True)
+    """Run a test for these families in `make test-slow`; `trip` is that of the one at hand."""
+    params = [pytest.param(name, marks=pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("trip", params, indirect=True)
 
 
 @pytest.fixture(scope="module")
