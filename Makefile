@@ -66,7 +66,7 @@ docs: env  ## build the documentation into var/site; every broken link is an err
 	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-docs-write: env  ## write the page of the settings again, and the chart's schema of them
+docs-write: env  ## write what is derived from the settings again: their page, .env.example, the chart's schema
 	@PYTHONPATH=$(CURDIR) $(BIN)/python docs/write_configuration.py
 	@PYTHONPATH=$(CURDIR) $(BIN)/python deploy/helm/write_settings_schema.py
 

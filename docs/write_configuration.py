@@ -1,7 +1,7 @@
-"""Writes `docs/configuration.md` from the settings, each with its sentence and its default.
+"""Writes `docs/configuration.md` and `.env.example` from the settings, each with its sentence and its default.
 
-python docs/write_configuration.py           writes the page
-python docs/write_configuration.py --check   fails if the page is not what would be written
+python docs/write_configuration.py           writes both
+python docs/write_configuration.py --check   fails if one of them is not what would be written
 """
 
 import sys
@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from app.settings import Settings, setting_fields, setting_name
+from app.settings import Settings, env_example, setting_fields, setting_name
 
 PAGE = Path(__file__).with_name("configuration.md")
+ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 HEAD = """\
 # Configuration
 
@@ -64,14 +65,15 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write or check the page; returns the exit status."""
-    page = configuration_page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page)
-    elif not PAGE.exists() or PAGE.read_text() != page:
-        print(f"{PAGE.name} is not what app/settings/ says: run `make docs-write`.", file=sys.stderr)
-        return 1
-    return 0
+    """Write or check both files; returns the exit status."""
+    status = 0
+    for path, text in ((PAGE, configuration_page()), (ENV_EXAMPLE, env_example())):
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            print(f"{path.name} is not what app/settings/ says: run `make docs-write`.", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

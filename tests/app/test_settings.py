@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_example_file_is_in_step() -> None:
-    assert (ROOT / ".env.example").read_text() == env_example(), "write it anew: speechsum settings > .env.example"
+    assert (ROOT / ".env.example").read_text() == env_example(), "run `make docs-write`"
 
 
 def test_every_setting_has_a_sentence() -> None:
