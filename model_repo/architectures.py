@@ -5,7 +5,7 @@ the small files beside them.
     same model)
     llama            SmolLM2-135M alone, the language model of a cascade and the text twin
     qwen2            Qwen2.5-Coder-0.5B-Instruct alone, the language model of a cascade (`model_repo.qwen2`)
-    qwen2-1.5b       Qwen2.5-Coder-1.5B-Instruct alone, with the same tokenizer: a teacher for the pipeline
+    qwen2-1.5b       Qwen2.5-Coder-1.5B-Instruct alone, with the same tokenizer: of a larger cascade, or a teacher
 
 The projector of a base is untrained; an adapter brings the trained one. Knows nothing about training.
 """
@@ -195,9 +195,19 @@ BASE_BUILDERS: dict[str, Callable[[dict[str, Path]], BaseCheckpoint]] = {
     "qwen2": _build_qwen2,
     "qwen2-1.5b": _build_qwen2,
 }
-COMPANION_FILES = {"audioflamingo3": audioflamingo3_files, "llama": llama_files, "qwen2": qwen2.qwen2_files}
+COMPANION_FILES = {
+    "audioflamingo3": audioflamingo3_files,
+    "llama": llama_files,
+    "qwen2": qwen2.qwen2_files,
+    "qwen2-1.5b": qwen2.qwen2_files,
+}
 # The part that the companion files of an architecture are made from.
-TEXT_PARTS = {"audioflamingo3": SMOLLM2_PART, "llama": SMOLLM2_PART, "qwen2": qwen2.QWEN2_PART}
+TEXT_PARTS = {
+    "audioflamingo3": SMOLLM2_PART,
+    "llama": SMOLLM2_PART,
+    "qwen2": qwen2.QWEN2_PART,
+    "qwen2-1.5b": qwen2.QWEN2_LARGE_PART,
+}
 
 
 def _only_file(folder: Path) -> Path:

@@ -39,6 +39,17 @@ class AudioLimits(BaseModel):
     )
 
 
+class Needs(BaseModel):
+    """What a machine without a GPU must have to serve a checkpoint, as far as it was measured."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    memory_gb: float | None = Field(None, gt=0, description="Memory of all the service's processes, in GB.")
+    disk_gb: float | None = Field(
+        None, gt=0, description="Disk in the cache, with the base parts, while the checkpoint is assembled, in GB."
+    )
+
+
 class Adapter(BaseModel):
     """What this project trained: low-rank pairs, added at `scale`, and whole tensors that replace the base's."""
 
@@ -86,6 +97,12 @@ class Manifest(BaseModel):
         gt=0,
         description="Only for a cascade: about how many tokens of a transcript its language model summarizes at once. "
         "A longer transcript is summarized in sections where the request allows it. Without it, in one piece.",
+    )
+    needs: Needs = Field(default_factory=Needs)
+    default_candidate: bool = Field(
+        True,
+        description="Whether the service may choose this version when no model is named. False for one that is too "
+        "large for two cores without a GPU.",
     )
     stage: str = Field(description="Training stage that ended in this version: base, align, sft, kd or dpo.")
     parent: str | None = Field(None, description="name@version it was trained from, if that is in the registry.")

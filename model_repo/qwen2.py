@@ -13,6 +13,7 @@ from model_repo.base_checkpoint import BaseCheckpoint, Tensors, json_text
 from model_repo.gguf_model import GgufModel
 
 QWEN2_PART = "qwen2.5-coder-0.5b-instruct-q4_k_m"
+QWEN2_LARGE_PART = "qwen2.5-coder-1.5b-instruct-q4_k_m"
 END_OF_TURN_TOKEN, END_OF_TEXT_TOKEN = "<|im_end|>", "<|endoftext|>"
 
 # The model's own template takes strings only. This text before it joins the texts of OpenAI-style parts.

@@ -52,17 +52,18 @@ def resolve_model(root: Path, model: str) -> Manifest:
 def best_model(root: Path = REGISTRY_ROOT) -> Manifest:
     """Return the model that is served by default.
 
-    Of the newest versions of all names, it is the one with the highest score on the set that most of them were measured
-    on.
+    Of the newest versions of all names that may be the default, it is the one with the highest score on the set that
+    most names were measured on.
 
     Raises:
         UnknownModel: if the registry is empty.
         RegistryError: if a manifest cannot be read.
     """
-    newest = list(_newest_versions(comparable_manifests(list_models(root))))
-    if not newest:
-        raise UnknownModel(f"the registry {root} has no models")
-    return max(newest, key=lambda manifest: manifest.figures.score if manifest.figures else float("-inf"))
+    newest = _newest_versions(comparable_manifests(list_models(root)))
+    candidates = [manifest for manifest in newest if manifest.default_candidate]
+    if not candidates:
+        raise UnknownModel(f"the registry {root} has no models that may be the default")
+    return max(candidates, key=lambda manifest: manifest.figures.score if manifest.figures else float("-inf"))
 
 
 def comparable_manifests(manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -16,10 +16,16 @@ from tests.model_repo.fakes import manifest, version_in
 
 
 def put(
-    root: Path, name: str, version: str, score: float | None = None, kind: str = "audio-llm", on: str = "one set"
+    root: Path,
+    name: str,
+    version: str,
+    score: float | None = None,
+    kind: str = "audio-llm",
+    on: str = "one set",
+    default_candidate: bool = True,
 ) -> Path:
     folder = root / name / version
-    made = manifest(name, version, score).model_copy(update={"kind": kind})
+    made = manifest(name, version, score).model_copy(update={"kind": kind, "default_candidate": default_candidate})
     if made.figures:
         made.figures.set = on
     made.write(folder)
@@ -78,6 +84,15 @@ def test_a_cascade_that_scores_higher_is_served(tmp_path: Path) -> None:
     assert best_model(tmp_path).id == "cascade@1"
     put(tmp_path, "hears", "2", 0.5)
     assert best_model(tmp_path).id == "hears@2"
+
+
+def test_a_model_that_may_not_be_the_default_is_served_by_name_only(tmp_path: Path) -> None:
+    put(tmp_path, "large", "1", 0.9, default_candidate=False)
+    with pytest.raises(UnknownModel, match="no models that may be the default"):
+        best_model(tmp_path)
+    put(tmp_path, "small", "1", 0.4)
+    assert best_model(tmp_path).id == "small@1"
+    assert resolve_model(tmp_path, "large").figures.score == 0.9
 
 
 def test_figures_of_two_sets_are_never_compared(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.prompts import PROMPT_FORMAT
-from model_repo.architectures import BASE_BUILDERS, CONTEXT_TOKENS, MAX_AUDIO_SECONDS, BaseCheckpoint
+from model_repo.architectures import BASE_BUILDERS, CONTEXT_TOKENS, BaseCheckpoint
 from model_repo.assemble import (
     assemble_checkpoint,
     build_base_checkpoint,
@@ -47,41 +47,9 @@ from training.families import family_of_folder
 from training.models.adapter_tensors import overlay_adapters, weaken_adapter
 from training.models.checkpoint import LORA_SCALE, save_adapter
 from training.models.merge_adapters import write_merged_copy
+from training.models.registry_entries import REGISTRY_ENTRIES
 from training.models.split_adapter import write_split_adapter
 from training.runtime import run_record
-
-BASE_PARTS = {
-    "audioflamingo3": ["whisper-tiny-en", "smollm2-135m-instruct-q4_1"],
-    "llama": ["smollm2-135m-instruct-q4_1"],
-    "qwen2": ["qwen2.5-coder-0.5b-instruct-q4_k_m"],
-    "qwen2-1.5b": ["qwen2.5-coder-1.5b-instruct-q4_k_m"],  # a teacher: it is written as a folder only
-}
-CASCADE_PARTS = {"audioflamingo3": [], "llama": ["whisper-tiny-en-ct2"], "qwen2": ["whisper-base-ct2"]}
-# Notes on longer recordings are taken in windows shorter than a pass, whose features need less memory. A cascade is
-# limited by the transcript's length: speech is rarely more than 4 tokens a second, and a longer transcript is refused.
-AUDIO_LIMITS = {
-    "audioflamingo3": AudioLimits(max_seconds=MAX_AUDIO_SECONDS, note_seconds=120),
-    "llama": AudioLimits(max_seconds=1500),
-    # Russian, Korean or Chinese may need twice as many tokens as English.
-    "qwen2": AudioLimits(max_seconds=600, note_seconds=300),
-}
-# Tokens of a transcript that a cascade's language model summarizes at once (docs/results.md).
-SECTION_TOKENS = {"qwen2": 90}
-# Languages of a model's summaries, if they are not English only. Those of Qwen2.5 are the ones its authors name; all of
-# them are among the ninety-nine that Whisper base recognizes.
-LANGUAGES = {
-    "qwen2": ["en", "zh", "fr", "es", "pt", "de", "it", "ru", "ja", "ko", "vi", "th", "ar"],
-}
-DESCRIPTIONS = {
-    "audioflamingo3": "Hears: Whisper tiny.en's encoder, a projector and SmolLM2-135M as one model; no transcript.",
-    "llama": "Cascade: Whisper tiny.en writes a transcript, SmolLM2-135M, taught on transcripts, summarizes it.",
-    "qwen2": (
-        "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct, taught on transcripts, summarizes it."
-    ),
-}
-UNTRAINED_DESCRIPTIONS = DESCRIPTIONS | {
-    "qwen2": "Cascade: Whisper base writes a transcript, Qwen2.5-Coder-0.5B-Instruct summarizes it; both as published.",
-}
 
 
 def export_folder(
@@ -92,7 +60,7 @@ def export_folder(
     parts: folder of the base parts, one folder each, which are used unchecked. Without it they are fetched and
     verified. share: of what the adapters change.
     """
-    names = BASE_PARTS[architecture]
+    names = list(REGISTRY_ENTRIES[architecture].base_parts)
     base = (
         BASE_BUILDERS[architecture]({n: parts / n for n in names})
         if parts
@@ -129,6 +97,7 @@ def export_version(options: argparse.Namespace) -> Manifest:
     manifest. Return the manifest.
     """
     architecture = options.architecture
+    entry = REGISTRY_ENTRIES[architecture]
     parent = resolve_model(options.root, options.parent) if options.parent else None
     folder = options.root / options.name / options.version
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,32 +106,33 @@ def export_version(options: argparse.Namespace) -> Manifest:
     if tensors:
         save_adapter(tensors, file)
     assembled = options.scratch / f"{options.name}-{options.version}"
-    base = build_base_checkpoint(architecture, BASE_PARTS[architecture])
+    base = build_base_checkpoint(architecture, list(entry.base_parts))
     shutil.rmtree(assembled, ignore_errors=True)  # files of a failed export must not get into the manifest
     assembled.mkdir(parents=True)
     write_checkpoint(BaseCheckpoint(merge_adapter(base.tensors, tensors, LORA_SCALE), base.files), assembled)
-    cascade = bool(CASCADE_PARTS[architecture])
     manifest = Manifest(
         name=options.name,
         version=options.version,
-        kind="cascade" if cascade else "audio-llm",
+        kind="cascade" if entry.is_cascade else "audio-llm",
         architecture=architecture,
-        description=(DESCRIPTIONS if tensors else UNTRAINED_DESCRIPTIONS)[architecture],
-        languages=LANGUAGES.get(architecture, ["en"]),
+        description=(entry.description if tensors else entry.untrained_description) or entry.description,
+        languages=list(entry.languages),
         prompt_format=PROMPT_FORMAT,
         context_tokens=CONTEXT_TOKENS,
         audio=audio_limits(architecture, options.run_folders),
-        section_tokens=SECTION_TOKENS.get(architecture),
+        section_tokens=entry.section_tokens,
+        needs=entry.needs,
+        default_candidate=entry.default_candidate,
         stage=training_stage(options),
         parent=parent.id if parent else None,
         parent_sha256=parent.digest if parent else None,
-        parts={part: part_digest(part) for part in BASE_PARTS[architecture] + CASCADE_PARTS[architecture]},
-        beside=CASCADE_PARTS[architecture],
+        parts={part: part_digest(part) for part in (*entry.base_parts, *entry.recognizer_parts)},
+        beside=list(entry.recognizer_parts),
         adapter=Adapter(sha256=file_sha256(file), scale=LORA_SCALE) if tensors else None,
         weights={path.name: file_sha256(path) for path in sorted(assembled.iterdir())},
         training=training_record(options),
     )
-    verify_load(assembled, cascade)
+    verify_load(assembled, entry.is_cascade)
     manifest.write(folder)
     assemble_checkpoint(manifest)  # the registry has to assemble the same bytes
     shutil.rmtree(assembled)
@@ -173,11 +143,11 @@ def audio_limits(architecture: str, run_folders: list[Path]) -> AudioLimits:
     """Return the limits of one pass of the model: those of the architecture, with the length of the recordings it was
     trained on. Of several runs that is the longest, because each continues from the one before.
     """
-    limits = AUDIO_LIMITS[architecture]
+    entry = REGISTRY_ENTRIES[architecture]
     lengths = [run_record.read_run_record(folder).get("audio_seconds", {}).get("p95", 0.0) for folder in run_folders]
-    if CASCADE_PARTS[architecture] or not any(lengths):  # a cascade's recognizer is not trained here
-        return limits
-    return limits.model_copy(update={"trained_seconds": min(max(lengths), limits.max_seconds)})
+    if entry.is_cascade or not any(lengths):  # a cascade's recognizer is not trained here
+        return entry.audio
+    return entry.audio.model_copy(update={"trained_seconds": min(max(lengths), entry.audio.max_seconds)})
 
 
 def training_record(options: argparse.Namespace) -> dict[str, Any]:
@@ -222,7 +192,9 @@ def add_figures(root: Path, name: str, version_: str, figures: Figures) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--architecture", choices=sorted(BASE_PARTS), help="Architecture whose base parts the adapters were trained on."
+        "--architecture",
+        choices=sorted(REGISTRY_ENTRIES),
+        help="Architecture whose base parts the adapters were trained on.",
     )
     parser.add_argument(
         "--base", type=Path, help="With --folder-only: checkpoint folder they were trained on, instead of base parts."
@@ -288,8 +260,6 @@ def run(options: argparse.Namespace) -> int:
         print(export_copy(options.base, options.adapter, options.folder_only))
     elif options.folder_only:
         print(export_folder(options.architecture, options.adapter, options.folder_only, options.parts, options.share))
-    elif options.architecture not in CASCADE_PARTS:
-        raise ValueError(f"{options.architecture} is a teacher, which the registry does not serve: give --folder-only")
     else:
         print(export_version(options).id)
     return 0

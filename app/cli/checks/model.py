@@ -21,8 +21,7 @@ from model_repo.manifest import Manifest
 from model_repo.parts import PARTS, Part
 
 GB = 1e9
-MEMORY_GB = {"cascade-base": 7.0}  # measured; see docs/model-card.md
-DISK_GB = 2.0  # of a model of the registry with its parts, while it is assembled
+DISK_GB = 2.0  # of a model whose manifest does not say what it needs
 SPARE_GB = 1.0
 INDEX_SECONDS = 60.0
 TOO_SLOW = f"the package index did not answer within {INDEX_SECONDS:.0f} seconds."
@@ -44,7 +43,7 @@ class ServedModel:
         """Memory that it needs on a CPU, in GB, if that is known."""
         if isinstance(self.found, HubModel):
             return self.found.cpu_gb
-        return MEMORY_GB.get(self.found.name) if self.found else None
+        return self.found.needs.memory_gb if self.found else None
 
 
 def find_served_model(settings: Settings) -> ServedModel:
@@ -85,7 +84,7 @@ def check_model(model: ServedModel, settings: Settings) -> Iterator[Finding]:
             )
     else:
         is_complete, missing = _missing_parts(model.found, settings.cache_dir)
-        needed_gb = DISK_GB + SPARE_GB
+        needed_gb = (model.found.needs.disk_gb or DISK_GB) + SPARE_GB
     yield Finding(
         "model",
         "ok",

@@ -2,6 +2,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from tests.model_repo.fakes import SCALE, adapter, base, manifest
 from training.models import export
 from training.models.adapter_tensors import overlay_adapters, weaken_adapter
 from training.models.export import add_figures, export_folder, export_version, training_record
+from training.models.registry_entries import REGISTRY_ENTRIES, RegistryEntry
+
+FAKE_ENTRY = RegistryEntry(base_parts=(), audio=AudioLimits(max_seconds=60), description="A fake.")
 
 
 @pytest.fixture
@@ -32,10 +36,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 
     monkeypatch.setenv("SPEECHSUM_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setitem(assemble.BASE_BUILDERS, "fake", lambda parts: base())
-    monkeypatch.setitem(export.BASE_PARTS, "fake", [])
-    monkeypatch.setitem(export.CASCADE_PARTS, "fake", [])
-    monkeypatch.setitem(export.AUDIO_LIMITS, "fake", AudioLimits(max_seconds=60))
-    monkeypatch.setitem(export.DESCRIPTIONS, "fake", "A fake.")
+    monkeypatch.setitem(REGISTRY_ENTRIES, "fake", FAKE_ENTRY)
     monkeypatch.setattr(export, "verify_load", check)
     return checked
 
@@ -164,7 +165,7 @@ def test_a_folder_is_built_from_parts_that_lie_there(
         return base()
 
     monkeypatch.setitem(export.BASE_BUILDERS, "fake", builder)
-    monkeypatch.setitem(export.BASE_PARTS, "fake", ["words"])
+    monkeypatch.setitem(REGISTRY_ENTRIES, "fake", replace(FAKE_ENTRY, base_parts=("words",)))
     given = options(tmp_path, folder_only=tmp_path / "next", parts=tmp_path / "parts")
     assert export.run(given) == 0
     assert asked == {"words": tmp_path / "parts" / "words"}
