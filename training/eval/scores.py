@@ -5,6 +5,7 @@ recording is hard for all of them. A score exists only if some row has what it n
 need a transcript, ROUGE needs a reference summary. Knows nothing about who wrote the summaries.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,14 +35,27 @@ def score_summary(record: Record, summary: str) -> dict[str, Any]:
 def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict[str, Any]]:
     """Return a row for each record: its `id`, its `recording` (the id of the first record about the same recording),
     the `summary`, the scores of `score_summary`, and ROUGE.
+
+    Records of two sets may have the same id without being of one recording. Then the second one's `recording` is its id
+    with a number.
     """
-    first: dict[str, str] = {}
     return [
-        {"id": r.id, "recording": first.setdefault(next(recording_names(r), r.id), r.id), "summary": s}
-        | score_summary(r, s)
-        | rouge.rouge(r, s)
-        for r, s in zip(records, summaries, strict=True)
+        {"id": r.id, "recording": recording, "summary": s} | score_summary(r, s) | rouge.rouge(r, s)
+        for r, s, recording in zip(records, summaries, _recording_ids(records), strict=True)
     ]
+
+
+def _recording_ids(records: Sequence[Record]) -> list[str]:
+    """Return an id for the recording of each record: the same for one recording, and another for each other one."""
+    ids: dict[str, str] = {}
+    uses: Counter[str] = Counter()
+    for record in records:
+        name = next(recording_names(record), record.id)
+        if name not in ids:
+            uses[record.id] += 1
+            number = uses[record.id]
+            ids[name] = record.id if number == 1 else f"{record.id} ({number})"
+    return [ids[next(recording_names(record), record.id)] for record in records]
 
 
 def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:

@@ -87,6 +87,14 @@ def test_rows_say_which_recording_they_are_about(tmp_path: Path) -> None:
     assert aggregate(found)["recordings"] == 3
 
 
+def test_equal_ids_of_two_sets_are_two_recordings(tmp_path: Path) -> None:
+    paths = ("short/0.wav", "long/0.wav", "short/0.wav")
+    records = [record(0, tmp_path, id="test-0", audio=path) for path in paths]
+    rows = score_rows(records, ["Anna.", "Anna.", "Friday."])
+    assert [row["recording"] for row in rows] == ["test-0", "test-0 (2)", "test-0"]
+    assert aggregate(rows)["recordings"] == 2
+
+
 def test_only_what_can_be_counted_is_a_figure(tmp_path: Path) -> None:
     bare = record(1, tmp_path, facts=[], summary="", transcript="")
     found = aggregate(score_rows([bare], ["Bob paid 3 pounds."]))
