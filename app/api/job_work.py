@@ -22,11 +22,12 @@ from app.keys.authenticator import Authenticator
 from app.service import Service
 from app.summarize.request import StageProgress, SummaryEvent
 from app.telemetry.request_record import RequestRecord, record_request
-from app.telemetry.tracing import start_span
+from app.telemetry.tracing import start_span, trace_headers
 from app.templates.store import TemplateStore
 
 log = logging.getLogger(__name__)
 
+TRACE_FIELD = "trace.parent"  # of a job: the `traceparent` of the request that queued it
 BACKGROUND_PRIORITY = 1  # of a job, which waits for requests that somebody waits for; they have 0
 
 
@@ -78,7 +79,10 @@ async def process_job(
 def _observe_job(job: Job, key_name: str) -> Iterator[None]:
     """Trace what is done for a job inside the block, and log its end."""
     record = RequestRecord(job_id=job.id, key=key_name)
-    with record_request(record), start_span("process job", "consumer", {}, speechsum__job_attempt=job.attempt):
+    trace_parent = next((value for name, value in job.fields if name == TRACE_FIELD), "")
+    link = {"traceparent": trace_parent}
+    span = start_span("process job", "consumer", parent={}, link=link, speechsum__job_attempt=job.attempt)
+    with record_request(record), span:
         try:
             yield
         finally:
@@ -88,4 +92,9 @@ def _observe_job(job: Job, key_name: str) -> Iterator[None]:
 
 def field_pairs(job: Job) -> list[tuple[str, str]]:
     """Return names and values of the fields that the caller sent with a job."""
-    return [(name, value) for name, value in job.fields if name != PINNED_FIELD]
+    return [(name, value) for name, value in job.fields if name not in (PINNED_FIELD, TRACE_FIELD)]
+
+
+def trace_pairs() -> list[tuple[str, str]]:
+    """Return what a job keeps of the trace of the request that queues it; nothing if there is no trace."""
+    return [(TRACE_FIELD, value) for name, value in trace_headers().items() if name == "traceparent"]

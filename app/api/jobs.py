@@ -16,7 +16,7 @@ from app.api.auth import Caller, Credentials, authenticate, authenticate_and_cha
 from app.api.error_responses import error_responses
 from app.api.idempotency import fingerprint, idempotent_request, stored_response
 from app.api.job_events import describe_job, find_job, job_event_stream, job_not_found_error
-from app.api.job_work import field_pairs
+from app.api.job_work import field_pairs, trace_pairs
 from app.api.jobs_protocol import JobList, JobResponse, JobState, job_response
 from app.api.kept_recordings import find_recording
 from app.api.openapi import (
@@ -98,6 +98,7 @@ async def create_job(request: Request, credentials: Credentials) -> Response:
                     [
                         *(pair for pair in upload.pairs if pair[0] not in DROPPED_FIELDS),
                         *pinned_pairs(upload.templates),
+                        *trace_pairs(),
                     ],
                     audio,
                     size,

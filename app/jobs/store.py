@@ -36,7 +36,7 @@ class Job:
     Attributes:
         owner: whose job it is; empty if the caller has no API key.
         caller: who waiting jobs are counted for, with or without API keys.
-        fields: pairs of name and value, as the request sent them.
+        fields: pairs of name and value, as the request sent them, and what the service keeps with them.
         blob: the name of the recording in the blob store.
         stage, done, of: the progress, "`done` of `of`" in a stage.
         error: `status` and `body` of the error of a failed job.

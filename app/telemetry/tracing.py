@@ -138,7 +138,11 @@ def vllm_endpoint() -> str | None:
 
 @contextmanager
 def start_span(
-    name: str, kind: SpanKind = "internal", parent: Mapping[str, str] | None = None, **attributes: Attribute
+    name: str,
+    kind: SpanKind = "internal",
+    parent: Mapping[str, str] | None = None,
+    link: Mapping[str, str] | None = None,
+    **attributes: Attribute,
 ) -> Iterator[Span]:
     """Open a span around the block. An exception that passes marks it as failed; its message is not recorded.
 
@@ -147,6 +151,8 @@ def start_span(
         kind: "server" and "consumer" for work that came from outside, "client" for a call to a model.
         parent: The headers of the caller, of which `traceparent` and `tracestate` are read. None continues this
             context.
+        link: The headers of a span, as `trace_headers` returned them, that this one comes from without being a part
+            of its trace.
         attributes: As `Span.set` takes them.
     """
     if _tracing.tracer is None:
@@ -156,10 +162,12 @@ def start_span(
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     context = None if parent is None else TraceContextTextMapPropagator().extract(parent)
+    linked = trace.get_current_span(TraceContextTextMapPropagator().extract(link or {})).get_span_context()
     with _tracing.tracer.start_as_current_span(
         name,
         context=context,
         kind=trace.SpanKind[kind.upper()],
+        links=[trace.Link(linked)] if link and linked.is_valid else [],
         record_exception=False,
         set_status_on_exception=False,
     ) as recorded:

@@ -120,7 +120,7 @@ async def test_a_failure_is_marked_and_not_quoted(monkeypatch: pytest.MonkeyPatc
     assert "SECRET" not in "".join(span.to_json() for span in spans.all())
 
 
-async def test_a_job_has_a_trace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_has_a_trace_of_its_own_and_names_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = Spans()
     async with tracing_service(spans, monkeypatch) as site:
         ended = value("speechsum_jobs_ended_total", state="succeeded")
@@ -129,6 +129,9 @@ async def test_a_job_has_a_trace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     job = spans.one("process job")
     assert job.kind is SpanKind.CONSUMER
     assert f"{job.context.trace_id:032x}" != TRACE
+    (queued_by,) = (link.context for link in job.links)
+    assert f"{queued_by.trace_id:032x}" == TRACE
+    assert queued_by.span_id == spans.one(f"POST {PATH}/jobs").context.span_id
     assert parent(spans.one(f"chat {MODEL.id}")) == job.context.span_id
 
 
