@@ -244,6 +244,14 @@ def test_prometheus_scrapes_the_service_by_its_name_and_port() -> None:
     assert port == services["speechsum"]["environment"]["SPEECHSUM_PORT"] == last("cpu", "EXPOSE")
 
 
+def test_prometheus_finds_the_alertmanager_of_the_profile() -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (lookup,) = config["alerting"]["alertmanagers"][0]["dns_sd_configs"]
+    (name,) = lookup["names"]
+    assert compose()["services"][name]["profiles"] == ["alerts"]
+    assert compose()["services"][name]["ports"][0].endswith(f":{lookup['port']}")
+
+
 def test_versions_are_pinned_and_nothing_is_open_to_everyone() -> None:
     services = compose()["services"]
     for name, service in services.items():
