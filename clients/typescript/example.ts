@@ -72,7 +72,10 @@ export class Client {
 function form(recording: File, fields: SummaryFields): FormData {
   const data = new FormData();
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) data.append(name, String(value));
+    // A list becomes several fields of one name.
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined) data.append(name, String(one));
+    }
   }
   data.append("file", recording);
   return data;
@@ -105,6 +108,9 @@ async function main(url: string, path: string, key?: string): Promise<void> {
     else if (event.object === "audio.summary.delta") text += event.delta;
     else console.log("streamed:", text, event.template);
   }
+
+  const { answers } = await client.summarize(recording, { questions: ["Who calls?", "When is the meeting?"] });
+  for (const { question, answer } of answers ?? []) console.log("answer:", question, answer);
 
   const queued = await client.createJob(recording, { style: "minutes" });
   const job = await client.waitForJob(queued.id);

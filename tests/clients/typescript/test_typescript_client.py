@@ -55,8 +55,10 @@ async def test_the_example_compiles_and_runs(packages: Path, tmp_path: Path) -> 
         lines = (await asyncio.to_thread(build_and_run)).splitlines()
     assert lines[0] == f"summary: {TEXT} true []"
     assert {"stage: received", "stage: decode", "stage: engine_decode"} <= set(lines)
-    assert lines[-3:] == [
+    assert lines[-5:] == [
         f"streamed: {TEXT} voicemail",
+        f"answer: Who calls? {TEXT}",
+        f"answer: When is the meeting? {TEXT}",
         f"job: succeeded {TEXT}",
         "refused: 400 invalid_field length",
     ]
