@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.transcript_protocol import Transcript, transcript_facts
+from app.core.audio.vad import MAX_JOINED_SPANS, join_close_spans, speech_seconds
 from app.core.prompts import Style
 from app.core.text.unsupported import Unsupported
 from app.engine.base import FinishReason
@@ -29,12 +30,23 @@ class StyleEcho(Style, ResponseModel):
     instruction: str = Field(description="The instruction that the model got.")
 
 
+class SourceTime(ResponseModel):
+    """A part of the recording, in seconds from its start."""
+
+    start: float
+    end: float
+
+
 class AudioFacts(ResponseModel):
     """Facts about the recording. Times are in seconds."""
 
     seconds: float = Field(description="Length of the recording received.")
     summarized_seconds: float = Field(description="How much of it the model read; 0 if there was no speech.")
     speech_seconds: float = Field(description="How much of it is speech.")
+    speech: list[SourceTime] = Field(
+        description="Where somebody speaks. Pauses of less than 0.3 s do not part two of them, and there are at most "
+        f"{MAX_JOINED_SPANS}: of more, longer pauses are left out too."
+    )
     encoder_windows: int = Field(description="Number of windows of the model's audio encoder.")
     complete: bool = Field(description="Whether every second of speech was read.")
     format: str = Field(description="Container format, detected from the content.")
@@ -59,13 +71,6 @@ class WindowFacts(ResponseModel):
     note: str | None = Field(
         description="The model's notes about this window; null if the whole recording was read in one pass."
     )
-
-
-class SourceTime(ResponseModel):
-    """A part of the recording, in seconds from its start."""
-
-    start: float
-    end: float
 
 
 class CitedSentence(ResponseModel):
@@ -247,7 +252,11 @@ def summary_response(summary: Summary, model: ModelInfo, created: int, *, done: 
         audio=AudioFacts(
             seconds=round(audio.seconds, 3),
             summarized_seconds=round(summary.summarized_seconds, 3),
-            speech_seconds=round(summary.speech_seconds, 3),
+            speech_seconds=round(speech_seconds(summary.speech_spans), 3),
+            speech=[
+                SourceTime(start=round(start, 2), end=round(end, 2))
+                for start, end in join_close_spans(summary.speech_spans)
+            ],
             encoder_windows=summary.encoder_windows,
             complete=summary.complete,
             format=audio.source_format,

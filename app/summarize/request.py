@@ -12,6 +12,7 @@ from app.core import prompts
 from app.core.asr.confidence import Recognition
 from app.core.asr.transcript import TranscriptSegment
 from app.core.audio.decode import DecodedAudio
+from app.core.audio.vad import Span
 from app.core.audio.windows import Window
 from app.core.background import Background
 from app.core.prompts import Style, Turn
@@ -250,7 +251,7 @@ class Summary:
         request: The request.
         choices: The summaries, at least one.
         audio: The decoded recording.
-        speech_seconds: Seconds of speech in it.
+        speech_spans: Where somebody speaks in it: (start, end) in seconds.
         window_results: The windows that were read, in order, with the notes that all choices are made from.
         complete: Whether all speech in the recording was read.
         encoder_windows: Number of windows that the model's audio encoder read.
@@ -265,7 +266,7 @@ class Summary:
     request: SummaryRequest
     choices: list[Choice]
     audio: DecodedAudio
-    speech_seconds: float
+    speech_spans: list[Span]
     window_results: list[WindowResult]
     complete: bool
     encoder_windows: int

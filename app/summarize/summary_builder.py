@@ -10,7 +10,7 @@ from typing import Any
 
 from app import metrics
 from app.core.asr.settings import RecognizerSettings
-from app.core.audio.vad import count_encoder_windows, speech_seconds
+from app.core.audio.vad import count_encoder_windows
 from app.core.audio.vad_second_pass import uncertain_speech_warnings
 from app.core.audio.windows import covers
 from app.core.prompts import Style, language_name
@@ -88,7 +88,7 @@ class SummaryBuilder:
             request=request,
             choices=choices,
             audio=audio,
-            speech_seconds=speech_seconds(detection.spans),
+            speech_spans=detection.spans,
             window_results=window_results,
             complete=not unread_spans and not audio.unread and all_speech_read,
             encoder_windows=0

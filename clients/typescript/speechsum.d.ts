@@ -1002,6 +1002,11 @@ export interface components {
              */
             speech_seconds: number;
             /**
+             * Speech
+             * @description Where somebody speaks. Pauses of less than 0.3 s do not part two of them, and there are at most 2000: of more, longer pauses are left out too.
+             */
+            speech: components["schemas"]["SourceTime"][];
+            /**
              * Encoder Windows
              * @description Number of windows of the model's audio encoder.
              */

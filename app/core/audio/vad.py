@@ -12,9 +12,10 @@ from app.core.audio.samples import Samples
 from app.core.audio.vad_first_pass import Span, detect_piece, piece_starts
 from app.core.audio.vad_second_pass import combine_passes, detect_amplified, undetected_sounds
 
-__all__ = ["WINDOW_S", "Span", "count_encoder_windows", "find_speech", "speech_seconds"]
+__all__ = ["WINDOW_S", "Span", "count_encoder_windows", "find_speech", "join_close_spans", "speech_seconds"]
 
 WINDOW_S = 30.0  # of Whisper's encoder
+MAX_JOINED_SPANS = 2000
 
 
 def find_speech(samples: Samples) -> list[Span]:
@@ -30,6 +31,20 @@ def find_speech(samples: Samples) -> list[Span]:
 def speech_seconds(spans: list[Span]) -> float:
     """Return the total length of the spans."""
     return sum(end - start for start, end in spans)
+
+
+def join_close_spans(spans: list[Span], gap_s: float = 0.3) -> list[Span]:
+    """Return the spans with those joined that are less than `gap_s` seconds apart, as somebody sees or lists them.
+
+    More than `MAX_JOINED_SPANS` of them are joined over longer and longer gaps.
+    """
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined and start - joined[-1][1] < gap_s:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined if len(joined) <= MAX_JOINED_SPANS else join_close_spans(joined, 2 * gap_s)
 
 
 def count_encoder_windows(seconds: float, window_s: float = WINDOW_S) -> int:

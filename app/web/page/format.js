@@ -8,6 +8,16 @@ export function formatClock(seconds) {
   return hours ? `${hours}:${twoDigits(minutes)}:${twoDigits(rest)}` : `${minutes}:${twoDigits(rest)}`;
 }
 
+const MOST_SPOKEN_SPANS = 5; // a screen reader reads them all
+
+/** Return in words where somebody speaks; empty if that is nowhere. spans: `{start, end}` in seconds. */
+export function describeSpeech(spans) {
+  if (!spans.length) return "";
+  const first = spans.slice(0, MOST_SPOKEN_SPANS).map(({ start, end }) => `${formatClock(start)} to ${formatClock(end)}`);
+  const more = spans.length - first.length;
+  return `Speech from ${first.join(", ")}${more ? ` and in ${more} more places` : ""}.`;
+}
+
 /** Return a number of bytes in kB or MB. */
 export function formatBytes(bytes) {
   return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;

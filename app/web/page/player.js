@@ -1,4 +1,5 @@
 // The recording that was chosen: its sound and its picture.
+import { describeSpeech } from "./format.js";
 import { decodePeaks, isShortEnough } from "./peaks.js";
 import { Waveform } from "./waveform.js";
 
@@ -36,7 +37,7 @@ export class Player {
     this.#file = file;
     this.#isPlayable = false;
     this.#waveform.show(null, 0);
-    this.#waveform.markWindows([], 0);
+    this.mark([], [], 0);
     $("sound").hidden = !file;
     this.#audio.removeAttribute("src");
     if (!file) return;
@@ -46,7 +47,7 @@ export class Player {
     this.#audio.hidden = !this.#isPlayable;
     if (!this.#isPlayable) return this.#explain("This browser cannot play this recording. The service may still read it.");
     this.#waveform.show(null, Number.isFinite(seconds) ? seconds : 0);
-    if (!isShortEnough(file.size, seconds)) return this.#explain("This recording is too long to be drawn.");
+    if (!isShortEnough(file.size, seconds)) return this.#explain("This recording is too long to be drawn. Where somebody speaks is drawn with the summary.");
     try {
       const { peaks, seconds: decoded } = await decodePeaks(file);
       if (this.#file === file) this.#waveform.show(peaks, decoded);
@@ -55,9 +56,10 @@ export class Player {
     }
   }
 
-  /** Mark the windows of an answer. */
-  markWindows(windows, seconds) {
-    this.#waveform.markWindows(windows, seconds);
+  /** Mark the windows of an answer, and where somebody speaks. */
+  mark(windows, speech, seconds) {
+    this.#waveform.mark(windows, speech, seconds);
+    $("waveform").setAttribute("aria-label", `The recording over time. ${describeSpeech(speech)}`.trim());
   }
 
   /** Play one window of the recording, and highlight it. Returns whether it can be heard. */

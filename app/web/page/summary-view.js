@@ -91,7 +91,7 @@ export class SummaryView {
     this.#showTranscript(answer);
     $("facts").textContent = describeAnswer(answer);
     $("exports").hidden = !answer.summary;
-    this.#player.markWindows(answer.windows, answer.audio_seconds);
+    this.#player.mark(answer.windows, answer.audio.speech, answer.audio_seconds);
   }
 
   /** How many answers there are. */

@@ -1,4 +1,6 @@
-// Draws a recording over time: how loud it is, the windows that were read, and what is being played.
+// Draws a recording over time: how loud it is, the windows that were read, where somebody speaks, and what is being played.
+
+const STRIP = 6; // height of the strip of speech at the bottom, in pixels
 
 /** The picture. onSeek: gets the second that was clicked. */
 export class Waveform {
@@ -6,6 +8,7 @@ export class Waveform {
   #peaks = null;
   #seconds = 0;
   #windows = [];
+  #speech = [];
   #chosen = new Set();
   #position = 0;
 
@@ -25,9 +28,12 @@ export class Waveform {
     this.#draw();
   }
 
-  /** Mark the windows that were read. seconds: the length that the service measured. */
-  markWindows(windows, seconds) {
-    this.#windows = windows;
+  /**
+   * Mark the windows that were read, and the spans in which somebody speaks. seconds: the length that the service
+   * measured.
+   */
+  mark(windows, speech, seconds) {
+    [this.#windows, this.#speech] = [windows, speech];
     this.#seconds ||= seconds;
     this.choose([]);
   }
@@ -72,7 +78,17 @@ export class Waveform {
         pen.fillRect(column, (height - bar) / 2, 1, bar);
       }
     } else {
+      // Nothing is known of the loudness: bars of one height stand where somebody speaks.
       pen.fillRect(0, height / 2, width, 1);
+      for (const span of this.#seconds ? this.#speech : []) {
+        pen.fillRect(x(span.start), height / 4, Math.max(x(span.end) - x(span.start), 1), height / 2);
+      }
+    }
+    if (this.#seconds) {
+      pen.fillStyle = colour("accent");
+      for (const span of this.#speech) {
+        pen.fillRect(x(span.start), height - STRIP, Math.max(x(span.end) - x(span.start), 1), STRIP);
+      }
     }
     if (this.#seconds && this.#position) {
       pen.fillStyle = colour("accent");

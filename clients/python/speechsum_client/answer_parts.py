@@ -23,15 +23,24 @@ class StyleEcho(AnswerModel):
     instruction: str
 
 
+class SourceTime(AnswerModel):
+    """A part of the recording, in seconds from its start."""
+
+    start: float
+    end: float
+
+
 class AudioFacts(AnswerModel):
     """Facts about the recording. Times are in seconds, the sampling rate is in Hz.
 
+    speech: where somebody speaks; empty from a service that does not say it.
     language, language_probability, recognizer_log_probability: what the recognizer of a cascade heard; else None.
     """
 
     seconds: float
     summarized_seconds: float
     speech_seconds: float
+    speech: list[SourceTime] = []
     encoder_windows: int
     complete: bool
     format: str
@@ -52,13 +61,6 @@ class WindowFacts(AnswerModel):
     start: float
     end: float
     note: str | None = None
-
-
-class SourceTime(AnswerModel):
-    """A part of the recording, in seconds from its start."""
-
-    start: float
-    end: float
 
 
 class CitedSentence(AnswerModel):

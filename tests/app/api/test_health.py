@@ -16,8 +16,9 @@ async def ready_gauge(site: Site) -> float:
 
 
 async def test_ready_only_after_one_real_inference() -> None:
-    engine = ScriptedEngine(start_s=0.15, prefill_s=0.15)
+    engine = ScriptedEngine(start_s=1.0, prefill_s=0.15)
     async with serving(engine, ready=False) as site:
+        assert code(await site.client.get("/startupz")) == (503, "not_ready")
         assert (await site.client.get("/livez")).status_code == 200
         refused = await site.client.get("/readyz")
         assert code(refused) == (503, "not_ready")
@@ -26,6 +27,7 @@ async def test_ready_only_after_one_real_inference() -> None:
         assert await ready_gauge(site) == 0
         await site.service.wait_until_started()
         assert (await site.client.get("/readyz")).json() == {"status": "ok", "model": "test-model@3"}
+        assert (await site.client.get("/startupz")).status_code == 200
         (warm_up,) = engine.requests
         assert isinstance(warm_up, GenerationRequest)
         assert await ready_gauge(site) == 1

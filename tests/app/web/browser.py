@@ -4,7 +4,7 @@ import asyncio
 import functools
 import io
 import wave
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,11 +105,15 @@ def find_all(samples: Any, _: Any = None) -> list[tuple[float, float]]:
 
 @asynccontextmanager
 async def serving_talks(
-    *, model: ModelInfo = MODEL, window_seconds: int = WINDOW_SECONDS, **sections: Any
+    *,
+    model: ModelInfo = MODEL,
+    window_seconds: int = WINDOW_SECONDS,
+    find_speech: Callable[..., list[tuple[float, float]]] = find_all,
+    **sections: Any,
 ) -> AsyncIterator[Site]:
     """Run a service that reads `talk` in windows of ten seconds."""
     long = {"pass_seconds": window_seconds, "window_seconds": window_seconds, "windows_at_once": 1}
-    async with serving(talk_engine(), model=model, find_speech=find_all, long=long, **sections) as site:
+    async with serving(talk_engine(), model=model, find_speech=find_speech, long=long, **sections) as site:
         yield site
 
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ConnectionLost, ServiceError, describeError, readError } from "../../../app/web/page/errors.js";
 import { EventParser } from "../../../app/web/page/event-parser.js";
 import { markdownOf } from "../../../app/web/page/exports.js";
-import { formatBytes, formatClock } from "../../../app/web/page/format.js";
+import { describeSpeech, formatBytes, formatClock } from "../../../app/web/page/format.js";
 import { findPeaks, isShortEnough } from "../../../app/web/page/peaks.js";
 import { describeStage } from "../../../app/web/page/stages.js";
 import { KeptRecording } from "../../../app/web/page/kept-recording.js";
@@ -134,4 +134,11 @@ test("a kept recording is used again only for what was heard in the same way, an
   assert.equal(kept.id, "");
   kept.take({ recording_id: null, expires_at: null });
   assert.equal(kept.id, "");
+});
+
+test("where somebody speaks is said in words, and not without end", () => {
+  const spans = (count) => Array.from({ length: count }, (_, index) => ({ start: 10 * index, end: 10 * index + 4 }));
+  assert.equal(describeSpeech([]), "");
+  assert.equal(describeSpeech(spans(2)), "Speech from 0:00 to 0:04, 0:10 to 0:14.");
+  assert.match(describeSpeech(spans(7)), /0:40 to 0:44 and in 2 more places\.$/);
 });

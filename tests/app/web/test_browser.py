@@ -111,6 +111,27 @@ async def test_a_sentence_is_heard_where_it_comes_from(visit: Visit) -> None:
     assert await visit.page.evaluate("player.currentTime") == pytest.approx(window["end"], abs=1)
 
 
+async def test_the_waveform_shows_where_somebody_speaks(browser: Browser) -> None:
+    pixel = """share => {
+        const canvas = document.getElementById("waveform");
+        const x = Math.round(share * canvas.width);
+        return [...canvas.getContext("2d").getImageData(x, canvas.height - 2, 1, 1).data];
+    }"""
+    spans = [(1.0, 8.0), (8.2, 12.0), (30.0, 36.0)]
+    async with serving_talks(find_speech=lambda *_: spans) as site, visiting(browser, site) as visit:
+        await visit.choose()
+        await visit.summarize()
+        answer = (await site.post(talk())).json()
+        assert answer["audio"]["speech"] == [{"start": 1.0, "end": 12.0}, {"start": 30.0, "end": 36.0}]
+        accent = await visit.page.evaluate("getComputedStyle(waveform).getPropertyValue('--accent')")
+        colours = [await visit.page.evaluate(pixel, second / 40) for second in (6, 20, 33)]
+        speech, silence, speech_again = ("#" + "".join(f"{value:02x}" for value in one[:3]) for one in colours)
+        assert speech == speech_again == accent
+        assert silence != accent
+        label = await visit.page.get_attribute("#waveform", "aria-label")
+        assert label == "The recording over time. Speech from 0:01 to 0:12, 0:30 to 0:36."
+
+
 async def test_the_parts_of_the_recording_are_listed_with_their_notes(visit: Visit) -> None:
     await visit.choose()
     await visit.summarize()

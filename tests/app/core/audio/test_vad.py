@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.core.audio.vad import count_encoder_windows, find_speech, speech_seconds
+from app.core.audio.vad import MAX_JOINED_SPANS, count_encoder_windows, find_speech, join_close_spans, speech_seconds
 from tests.recordings import speech
 
 SECONDS = np.arange(10 * 16000) / 16000
@@ -93,3 +93,21 @@ def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     look = "import numpy; from app.core.audio.vad import find_speech; find_speech(numpy.zeros(16000, numpy.float32))"
     subprocess.run([sys.executable, "-c", look], env=kept | {"TMPDIR": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_spans_with_a_short_pause_between_them_are_shown_as_one() -> None:
+    assert join_close_spans([(0.0, 1.0), (1.2, 2.0), (2.5, 3.0)]) == [(0.0, 2.0), (2.5, 3.0)]
+    assert join_close_spans([]) == []
+    many = join_close_spans([(float(start), start + 0.5) for start in range(2 * MAX_JOINED_SPANS)])
+    assert len(many) <= MAX_JOINED_SPANS
+    assert (many[0][0], many[-1][1]) == (0.0, 2 * MAX_JOINED_SPANS - 0.5)
+
+
+def test_silence_between_two_clips_is_no_speech() -> None:
+    clip = speech()
+    silence = np.zeros(10 * 16_000, np.float32)
+    spans = join_close_spans(find_speech(np.concatenate([clip, silence, clip])))
+    seconds = len(clip) / 16_000
+    assert all(end < seconds + 1 or start > seconds + 9 for start, end in spans)
+    assert spans[0][0] < 2
+    assert spans[-1][0] > seconds + 9
