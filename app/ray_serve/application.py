@@ -19,6 +19,7 @@ from app.engine.remote.chat_tokenizer import ChatTokenizer
 from app.models.model_source import LoadableModel, ModelSource, choose_manifest
 from app.ray_serve.chat_model import ENGINE, ServeChatModel
 from app.ray_serve.ingress import Ingress
+from app.ray_serve.option_checks import check_engine_gpus, check_shared_state, count_engine_gpus
 from app.ray_serve.options import DeploymentOptions, ServeOptions
 from app.ray_serve.replicas import EarReplica, EngineReplica, Transcriber
 from app.ray_serve.transcriber import EAR, ServeTranscriber
@@ -70,13 +71,14 @@ def build(options: ServeOptions) -> serve.Application:
 def build_application(settings: Settings, options: ServeOptions, model: ServedModel) -> serve.Application:
     """Return the application of a model. Raises ValueError if settings and options do not fit together."""
     check_shared_state(settings, options)
+    check_engine_gpus(settings, options)
     adapters = [(name, Path(folder) if folder else None) for name, folder in map(parse_pair, settings.adapters.served)]
     max_num_seqs = settings.engine.max_num_seqs
     engine = _deployment(
         EngineReplica,
         ENGINE,
         options.engine,
-        _default_engine_resources(settings),
+        {"num_cpus": 2, "num_gpus": count_engine_gpus(settings)},
         max_ongoing_requests=max_num_seqs,
     ).bind(model.make_model, adapters)
     handles = [engine]
@@ -155,24 +157,6 @@ def make_token_counter(manifest: Manifest, settings: Settings) -> Callable[[str]
     """Return the function that counts tokens as the model of the registry does. It fetches the tokenizer alone."""
     files = companion_files(manifest, cache=settings.cache_dir, from_hub=settings.hub)
     return ChatTokenizer(files["tokenizer.json"], files["chat_template.jinja"]).count_tokens
-
-
-def check_shared_state(settings: Settings, options: ServeOptions) -> None:
-    """Raise ValueError if there may be several replicas of the ingress without a database that they share.
-
-    A job that one of them has queued would be unknown to the others.
-    """
-    if options.ingress.max_replicas > 1 and not settings.jobs.database.get_secret_value():
-        raise ValueError(
-            f"several replicas of {INGRESS} share jobs, keys and quotas in a database: set "
-            f"{setting_name('jobs', 'database')}, and {setting_name('jobs', 'blobs')} to a place that all can reach"
-        )
-
-
-def _default_engine_resources(settings: Settings) -> dict[str, float]:
-    engine = settings.engine
-    gpus = 0 if engine.device == "cpu" else engine.tensor_parallel_size * engine.data_parallel_size
-    return {"num_cpus": 2, "num_gpus": gpus}
 
 
 def _deployment(

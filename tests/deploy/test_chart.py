@@ -170,9 +170,10 @@ def test_a_service_of_the_same_name_changes_no_setting() -> None:
 
 def test_a_probe_asks_what_is_there() -> None:
     routes = set((ROOT / "docs/operate.md").read_text().split("`"))
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+    for probe, path in (("startupProbe", "/startupz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         get = container("default")[probe]["httpGet"]
-        assert get["path"] in routes, f"{get['path']} is no route"
+        assert get["path"] == path
+        assert path in routes, f"{path} is no route"
         assert get["port"] == container("default")["ports"][0]["name"]
     (endpoint,) = one("full", "ServiceMonitor")["spec"]["endpoints"]
     assert endpoint["path"] in routes

@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 import yaml
 
+from app.ray_serve.option_checks import count_engine_gpus
 from app.ray_serve.options import ServeOptions
-from app.settings import setting_fields, setting_name
+from app.settings import Settings, setting_fields, setting_name
 from tests.docs.blocks import ROOT
 
 FOLDER = ROOT / "deploy" / "ray"
 SETTINGS = {setting_name(*path) for path, _ in setting_fields()}
 
 
+def load_manifests() -> dict[str, dict[str, Any]]:
+    return {one["kind"]: one for one in yaml.safe_load_all((FOLDER / "rayservice.yaml").read_text())}
+
+
 def load_manifest() -> dict[str, Any]:
-    manifest: dict[str, Any] = yaml.safe_load((FOLDER / "rayservice.yaml").read_text())
-    return manifest
+    return load_manifests()["RayService"]
 
 
 def serve_configs() -> dict[str, dict[str, Any]]:
@@ -63,6 +67,9 @@ def test_the_manifest_has_room_for_what_the_application_asks_for() -> None:
         assert 0 < group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
     for name, options in application["args"].items():
         needed = options["ray_actor_options"]
+        if name == "engine":
+            assert "num_gpus" not in needed, "the service reserves what its settings need"
+            needed = needed | {"num_gpus": count_engine_gpus(Settings())}
         group = groups["gpu" if needed.get("num_gpus") else "front"]
         (container,) = group["template"]["spec"]["containers"]
         limits = container["resources"]["limits"]
@@ -85,3 +92,12 @@ def test_every_container_is_restricted_and_has_its_volumes() -> None:
         volumes = {volume["name"] for volume in spec["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
         assert all("secretRef" in source for source in container["envFrom"])
+
+
+def test_the_claim_of_the_cache_is_there_and_shared() -> None:
+    claim = load_manifests()["PersistentVolumeClaim"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    cluster = load_manifest()["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (volume,) = group["template"]["spec"]["volumes"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]

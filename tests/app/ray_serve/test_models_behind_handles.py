@@ -202,17 +202,6 @@ async def test_a_start_up_that_fails_says_why(tmp_path: Path) -> None:
     assert sent == [{"type": "lifespan.startup.failed", "message": "The model cannot be loaded."}]
 
 
-def test_several_ingresses_need_a_database_that_they_share(tmp_path: Path) -> None:
-    from app.ray_serve.application import check_shared_state
-    from app.ray_serve.options import DeploymentOptions, ServeOptions
-
-    several = ServeOptions(ingress=DeploymentOptions(max_replicas=2))
-    with pytest.raises(ValueError, match="SPEECHSUM_JOBS__DATABASE"):
-        check_shared_state(Settings(), several)
-    check_shared_state(Settings(), ServeOptions())
-    check_shared_state(Settings(jobs={"database": "postgresql://db/x"}), several)  # type: ignore[arg-type]
-
-
 def test_the_application_has_its_deployments(tmp_path: Path) -> None:
     from tests.app.ray_serve.scripted_application import ScriptedOptions, build
 
