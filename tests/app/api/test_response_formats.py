@@ -80,6 +80,7 @@ def test_a_model_of_the_registry_counts_as_trained_unless_it_is_served_as_publis
     assert {model.id: model.trained for model in served} == {
         "cascade-base@1": False,
         "cascade-base@2": True,
+        "cascade-large@1": True,
         "cascade-tiny@2": True,
         "speechsum-tiny@8": True,
     }

@@ -30,6 +30,7 @@ async def test_the_answer_says_what_was_heard_and_used(site: Site) -> None:
         "seconds": 31,
         "summarized_seconds": 31,
         "speech_seconds": 15.5,
+        "speech": [{"start": 0.0, "end": 15.5}],
         "encoder_windows": 2,
         "complete": True,
         "format": "wav",
