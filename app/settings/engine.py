@@ -16,8 +16,9 @@ class EngineSettings(Section):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format of the weights and activations. `auto` is float32 on a CPU, where bfloat16 is slow, "
-        "and bfloat16 on a GPU.",
+        description="Number format of the weights and activations. `auto` is float32 on a CPU and bfloat16 on a GPU. "
+        "A CPU without instructions for bfloat16 is slow with it. A CPU that has them is quicker than with float32, "
+        "and an answer may be in other words when the service is busy.",
     )
     enforce_eager: bool | None = Field(
         None,
