@@ -79,8 +79,7 @@ async def process_job(
 def _observe_job(job: Job, key_name: str) -> Iterator[None]:
     """Trace what is done for a job inside the block, and log its end."""
     record = RequestRecord(job_id=job.id, key=key_name)
-    trace_parent = next((value for name, value in job.fields if name == TRACE_FIELD), "")
-    link = {"traceparent": trace_parent}
+    link = next(({"traceparent": value} for name, value in job.fields if name == TRACE_FIELD), None)
     span = start_span("process job", "consumer", parent={}, link=link, speechsum__job_attempt=job.attempt)
     with record_request(record), span:
         try:
@@ -97,4 +96,5 @@ def field_pairs(job: Job) -> list[tuple[str, str]]:
 
 def trace_pairs() -> list[tuple[str, str]]:
     """Return what a job keeps of the trace of the request that queues it; nothing if there is no trace."""
-    return [(TRACE_FIELD, value) for name, value in trace_headers().items() if name == "traceparent"]
+    trace_parent = trace_headers().get("traceparent")
+    return [(TRACE_FIELD, trace_parent)] if trace_parent else []

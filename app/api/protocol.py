@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.transcript_protocol import Transcript, transcript_facts
-from app.core.audio.vad import MAX_JOINED_SPANS, join_close_spans, speech_seconds
+from app.core.audio.vad import MAX_JOINED_SPANS, MIN_PAUSE_S, join_close_spans, speech_seconds
 from app.core.prompts import Style
 from app.core.text.unsupported import Unsupported
 from app.engine.base import FinishReason
@@ -44,8 +44,8 @@ class AudioFacts(ResponseModel):
     summarized_seconds: float = Field(description="How much of it the model read; 0 if there was no speech.")
     speech_seconds: float = Field(description="How much of it is speech.")
     speech: list[SourceTime] = Field(
-        description="Where somebody speaks. Pauses of less than 0.3 s do not part two of them, and there are at most "
-        f"{MAX_JOINED_SPANS}: of more, longer pauses are left out too."
+        description=f"Where somebody speaks. A pause of less than {MIN_PAUSE_S} s does not end a span. If there are "
+        f"more than {MAX_JOINED_SPANS} spans, longer pauses do not end one either."
     )
     encoder_windows: int = Field(description="Number of windows of the model's audio encoder.")
     complete: bool = Field(description="Whether every second of speech was read.")

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from app.api.protocol import ResponseModel
+from app.core.audio.vad import speech_seconds
 from app.recordings.store import KeptRecording
 
 
@@ -36,6 +37,6 @@ def recording_response(recording: KeptRecording) -> RecordingResponse:
         bytes=recording.size_bytes,
         model=content.model,
         audio_seconds=round(content.audio.seconds, 3),
-        speech_seconds=round(sum(end - start for start, end in content.detection.spans), 3),
+        speech_seconds=round(speech_seconds(content.detection.spans), 3),
         format=content.audio.source_format,
     )

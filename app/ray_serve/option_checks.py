@@ -26,7 +26,8 @@ def check_engine_gpus(settings: Settings, options: ServeOptions) -> None:
         raise ValueError(
             f"a replica of the engine reserves {reserved} GPUs by `ray_actor_options`, and "
             f"{setting_name('engine', 'tensor_parallel_size')} times {setting_name('engine', 'data_parallel_size')} is "
-            f"{needed}: leave `num_gpus` out, or set it to {needed}"
+            f"{needed}: leave `num_gpus` out, or set it to {needed}. For a model that runs on the CPU, set "
+            f"{setting_name('engine', 'device')}=cpu"
         )
 
 

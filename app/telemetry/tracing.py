@@ -151,8 +151,8 @@ def start_span(
         kind: "server" and "consumer" for work that came from outside, "client" for a call to a model.
         parent: The headers of the caller, of which `traceparent` and `tracestate` are read. None continues this
             context.
-        link: The headers of a span, as `trace_headers` returned them, that this one comes from without being a part
-            of its trace.
+        link: The headers of an earlier span, as `trace_headers` returned them. This span names that one, and is not a
+            part of its trace. None names no span.
         attributes: As `Span.set` takes them.
     """
     if _tracing.tracer is None:
@@ -162,12 +162,11 @@ def start_span(
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     context = None if parent is None else TraceContextTextMapPropagator().extract(parent)
-    linked = trace.get_current_span(TraceContextTextMapPropagator().extract(link or {})).get_span_context()
     with _tracing.tracer.start_as_current_span(
         name,
         context=context,
         kind=trace.SpanKind[kind.upper()],
-        links=[trace.Link(linked)] if link and linked.is_valid else [],
+        links=[] if link is None else _links(link),
         record_exception=False,
         set_status_on_exception=False,
     ) as recorded:
@@ -178,6 +177,15 @@ def start_span(
         except BaseException as error:
             span.fail(type(error).__name__)
             raise
+
+
+def _links(headers: Mapping[str, str]) -> list[Any]:
+    """Return the link to the span that these headers name; empty if they name none."""
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = trace.get_current_span(TraceContextTextMapPropagator().extract(headers)).get_span_context()
+    return [trace.Link(context)] if context.is_valid else []
 
 
 def trace_headers() -> dict[str, str]:

@@ -1003,7 +1003,7 @@ export interface components {
             speech_seconds: number;
             /**
              * Speech
-             * @description Where somebody speaks. Pauses of less than 0.3 s do not part two of them, and there are at most 2000: of more, longer pauses are left out too.
+             * @description Where somebody speaks. A pause of less than 0.3 s does not end a span. If there are more than 2000 spans, longer pauses do not end one either.
              */
             speech: components["schemas"]["SourceTime"][];
             /**

@@ -36,8 +36,8 @@ def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict
     """Return a row for each record: its `id`, its `recording` (the id of the first record about the same recording),
     the `summary`, the scores of `score_summary`, and ROUGE.
 
-    Records of two sets may have the same id without being of one recording. Then the second one's `recording` is its id
-    with a number.
+    Records of two sets may have the same id and be of different recordings. The `recording` of the second one is then
+    its id with a number.
     """
     return [
         {"id": r.id, "recording": recording, "summary": s} | score_summary(r, s) | rouge.rouge(r, s)
@@ -46,16 +46,18 @@ def score_rows(records: Sequence[Record], summaries: Sequence[str]) -> list[dict
 
 
 def _recording_ids(records: Sequence[Record]) -> list[str]:
-    """Return an id for the recording of each record: the same for one recording, and another for each other one."""
+    """Return an id for each record that only the records of its recording share."""
     ids: dict[str, str] = {}
     uses: Counter[str] = Counter()
+    found = []
     for record in records:
         name = next(recording_names(record), record.id)
         if name not in ids:
             uses[record.id] += 1
             number = uses[record.id]
             ids[name] = record.id if number == 1 else f"{record.id} ({number})"
-    return [ids[next(recording_names(record), record.id)] for record in records]
+        found.append(ids[name])
+    return found
 
 
 def aggregate(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:

@@ -12,9 +12,19 @@ from app.core.audio.samples import Samples
 from app.core.audio.vad_first_pass import Span, detect_piece, piece_starts
 from app.core.audio.vad_second_pass import combine_passes, detect_amplified, undetected_sounds
 
-__all__ = ["WINDOW_S", "Span", "count_encoder_windows", "find_speech", "join_close_spans", "speech_seconds"]
+__all__ = [
+    "MAX_JOINED_SPANS",
+    "MIN_PAUSE_S",
+    "WINDOW_S",
+    "Span",
+    "count_encoder_windows",
+    "find_speech",
+    "join_close_spans",
+    "speech_seconds",
+]
 
 WINDOW_S = 30.0  # of Whisper's encoder
+MIN_PAUSE_S = 0.3  # of silence; spans with a shorter pause between them are shown as one
 MAX_JOINED_SPANS = 2000
 
 
@@ -33,18 +43,17 @@ def speech_seconds(spans: list[Span]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def join_close_spans(spans: list[Span], gap_s: float = 0.3) -> list[Span]:
-    """Return the spans with those joined that are less than `gap_s` seconds apart, as somebody sees or lists them.
-
-    More than `MAX_JOINED_SPANS` of them are joined over longer and longer gaps.
+def join_close_spans(spans: list[Span], pause_s: float = MIN_PAUSE_S) -> list[Span]:
+    """Return at most `MAX_JOINED_SPANS` spans, to be shown to people: two that are less than `pause_s` seconds apart
+    become one. While there are too many, that length is doubled.
     """
     joined: list[Span] = []
     for start, end in spans:
-        if joined and start - joined[-1][1] < gap_s:
+        if joined and start - joined[-1][1] < pause_s:
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((start, end))
-    return joined if len(joined) <= MAX_JOINED_SPANS else join_close_spans(joined, 2 * gap_s)
+    return joined if len(joined) <= MAX_JOINED_SPANS else join_close_spans(joined, 2 * pause_s)
 
 
 def count_encoder_windows(seconds: float, window_s: float = WINDOW_S) -> int:

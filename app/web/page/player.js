@@ -47,7 +47,9 @@ export class Player {
     this.#audio.hidden = !this.#isPlayable;
     if (!this.#isPlayable) return this.#explain("This browser cannot play this recording. The service may still read it.");
     this.#waveform.show(null, Number.isFinite(seconds) ? seconds : 0);
-    if (!isShortEnough(file.size, seconds)) return this.#explain("This recording is too long to be drawn. Where somebody speaks is drawn with the summary.");
+    if (!isShortEnough(file.size, seconds)) {
+      return this.#explain("This recording is too long to be drawn. The summary will bring bars where somebody speaks.");
+    }
     try {
       const { peaks, seconds: decoded } = await decodePeaks(file);
       if (this.#file === file) this.#waveform.show(peaks, decoded);

@@ -63,6 +63,11 @@ export class Waveform {
     const style = getComputedStyle(canvas);
     const colour = (name) => style.getPropertyValue(`--${name}`);
     const x = (second) => (second / this.#seconds) * width;
+    const fillSpeech = (top, tall) => {
+      for (const { start, end } of this.#seconds ? this.#speech : []) {
+        pen.fillRect(x(start), top, Math.max(x(end) - x(start), 1), tall);
+      }
+    };
     if (this.#seconds) {
       for (const window of this.#windows) {
         pen.fillStyle = colour(this.#chosen.has(window.index) ? "chosen" : "window");
@@ -80,18 +85,11 @@ export class Waveform {
     } else {
       // Nothing is known of the loudness: bars of one height stand where somebody speaks.
       pen.fillRect(0, height / 2, width, 1);
-      for (const span of this.#seconds ? this.#speech : []) {
-        pen.fillRect(x(span.start), height / 4, Math.max(x(span.end) - x(span.start), 1), height / 2);
-      }
+      fillSpeech(height / 4, height / 2);
     }
-    if (this.#seconds) {
-      pen.fillStyle = colour("accent");
-      for (const span of this.#speech) {
-        pen.fillRect(x(span.start), height - STRIP, Math.max(x(span.end) - x(span.start), 1), STRIP);
-      }
-    }
+    pen.fillStyle = colour("accent");
+    fillSpeech(height - STRIP, STRIP);
     if (this.#seconds && this.#position) {
-      pen.fillStyle = colour("accent");
       pen.fillRect(x(this.#position) - 1, 0, 2, height);
     }
   }
